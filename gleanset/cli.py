@@ -1,0 +1,183 @@
+"""The manners that all our command lines share.
+
+A command is a function that takes a `Job` and returns its result as a plain dict. Here
+the options are added that are alike everywhere, the result is printed for a person or as
+JSON, and errors become one clear line and the documented exit code.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from gleanset import __version__
+from gleanset.dataset import Dataset
+from gleanset.errors import GleansetError
+from gleanset.settings import FILE
+from gleanset.work.progress import Progress
+
+Result = dict[str, Any]
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+INTERRUPTED = 130
+BUG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every command is told: which dataset, and how to behave."""
+
+    root: Path
+    progress: Progress
+    as_json: bool = False
+    simulate: bool = False
+    yes: bool = False
+
+    def open(self) -> Dataset:
+        """The dataset, which must exist."""
+        return Dataset.open(self.root)
+
+    def create(self) -> Dataset:
+        """The dataset, made when it is not there yet."""
+        return Dataset.create(self.root)
+
+    def show(self, line: str) -> None:
+        """Print one line of a listing to stdout."""
+        click.echo(line)
+
+
+def group(name: str, text: str) -> click.Group:
+    """A console command with subcommands."""
+    made = click.Group(name=name, help=text, context_settings=HELP)
+    return click.version_option(__version__, prog_name=name)(made)
+
+
+def job_options(
+    *, simulate: bool = False, asks: bool = False
+) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
+    """Add the common options and hand the function a `Job` as its first argument."""
+
+    def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(
+            dataset: Path | None, as_json: bool, quiet: bool, verbose: int, **rest: Any
+        ) -> None:
+            _set_up_logging(verbose)
+            job = Job(
+                chosen_root(dataset), Progress(quiet), as_json,
+                rest.pop("simulate", False), rest.pop("yes", False),
+            )  # fmt: skip
+            result = function(job, **rest)
+            if result is not None:
+                _print_result(result, as_json, quiet)
+
+        for option in reversed(_options(simulate, asks)):
+            run = option(run)
+        return run
+
+    return decorate
+
+
+def _options(simulate: bool, asks: bool) -> list[Callable[[Any], Any]]:
+    options = [
+        click.option(
+            "-d", "--dataset", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+            help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
+        click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
+    ]  # fmt: skip
+    if simulate:
+        options.append(
+            click.option("-s", "--simulate", is_flag=True, help="Show what would be done.")
+        )
+    if asks:
+        options.append(click.option("-y", "--yes", is_flag=True, help="Answer yes."))
+    return options
+
+
+def chosen_root(given: Path | None) -> Path:
+    """The dataset folder: as given, the current one, or `$GLEANSET_DATASET`."""
+    if given is not None:
+        return given
+    fallback = os.environ.get("GLEANSET_DATASET")
+    return Path(fallback) if fallback and not Path(FILE).exists() else Path()
+
+
+def main(commands: click.Group) -> NoReturn:
+    """Run a console command to its documented exit code."""
+    name = commands.name or "gleanset"
+    try:
+        code = commands.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except GleansetError as error:
+        click.echo(f"{name}: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except BrokenPipeError:
+        # The reader (such as `head`) has gone: nothing more to say, and not our bug.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
+        code = BUG
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted() -> int:
+    click.echo("\ninterrupted; what was done is kept, run the same command to go on", err=True)
+    return INTERRUPTED
+
+
+def _set_up_logging(verbose: int) -> None:
+    level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def _print_result(result: Result, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+    elif not quiet:
+        for line in readable(result):
+            click.echo(line)
+
+
+def readable(result: Result, indent: str = "") -> list[str]:
+    """A result for a person: plain values side by side, tables below."""
+    plain = [f"{_words(k)}: {_value(v)}" for k, v in result.items() if not _nested(v)]
+    lines = [indent + ", ".join(plain)] if plain else []
+    for key, value in result.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{_words(key)}:", *readable(value, indent + "  ")]
+        elif isinstance(value, list) and value:
+            lines += [f"{indent}{_words(key)}:", *(f"{indent}  {item}" for item in value)]
+    return lines
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _words(key: str) -> str:
+    return str(key).replace("_", " ")

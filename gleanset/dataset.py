@@ -1,0 +1,97 @@
+"""The dataset folder: where all stages meet."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+
+from gleanset.db.connection import Connection
+from gleanset.db.faces import Faces
+from gleanset.db.images import Fetches, Images, Rejections
+from gleanset.db.journal import Journal
+from gleanset.db.runs import Runs
+from gleanset.db.samples import Samples
+from gleanset.errors import DatasetMissing
+from gleanset.files.atomic import disk_errors
+from gleanset.files.store import Store
+from gleanset.settings import FILE, Settings, read_settings, write_settings
+from gleanset.work.stage import stage
+
+CATALOGUE = "catalog.sqlite"
+
+
+class Dataset:
+    """An open dataset folder. Use `Dataset.open` or `Dataset.create`, best in a `with`.
+
+    >>> with Dataset.create("my-dataset") as dataset:
+    ...     dataset.images.count()
+    0
+    """
+
+    def __init__(self, root: Path, *, create: bool = False) -> None:
+        self.root = root
+        self.cache = root / "cache"
+        self.settings: Settings = read_settings(root)
+        self.db = Connection(root / CATALOGUE, create=create)
+        self.images = Images(self.db)
+        self.faces = Faces(self.db)
+        self.samples = Samples(self.db)
+        self.journal = Journal(self.db)
+        self.rejections = Rejections(self.db)
+        self.fetches = Fetches(self.db)
+        self.runs = Runs(self.db)
+
+    @classmethod
+    def open(cls, root: Path | str) -> Dataset:
+        """Open an existing dataset. Raises `DatasetMissing` and what the catalogue raises."""
+        root = Path(root)
+        if not (root / FILE).is_file() or not (root / CATALOGUE).is_file():
+            raise DatasetMissing(
+                f"there is no dataset in {root.absolute()}",
+                "name its folder with -d DIR, or make one: gleanset init -d DIR",
+            )
+        return cls(root)
+
+    @classmethod
+    def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
+        """Make a dataset, or open the one that is there (its settings are kept)."""
+        root = Path(root)
+        with disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+        if not (root / FILE).exists():
+            write_settings(root, settings or Settings())
+        return cls(root, create=True)
+
+    def stage(self, name: str) -> AbstractContextManager[Path]:
+        """Hold a stage such as 'harvest-folder'; gives its scratch folder."""
+        return stage(self.cache, name)
+
+    def originals(self, scratch: Path) -> Store:
+        """The store of original bytes; unfinished files lie in `scratch`."""
+        return Store(self.root / "images", scratch)
+
+    def crops(self, scratch: Path) -> Store:
+        """The store of cut faces, named by their samples."""
+        return Store(self.root / "crops", scratch)
+
+    def image_path(self, sha256: str, kind: str) -> Path:
+        """Where the original of an image lies."""
+        return self.originals(self.cache).path(sha256, kind)
+
+    def crop_path(self, key: str) -> Path:
+        """Where the cut of a sample lies."""
+        return self.crops(self.cache).path(key, "JPEG")
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.db.close()
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()

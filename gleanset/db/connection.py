@@ -1,0 +1,191 @@
+"""One connection to `catalog.sqlite`: pragmas, migrations, short write transactions.
+
+Together with its neighbours in `gleanset/db/` the only SQL of the project. WAL mode lets
+readers and one writer work side by side; every write is an immediate transaction, so
+that two programs wait for each other instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from gleanset.db.migrations import MIGRATIONS, statements
+from gleanset.errors import (
+    CatalogueCorrupt,
+    DatasetBusy,
+    DatasetNewer,
+    DiskFull,
+    GleansetError,
+    NotWritable,
+)
+
+BUSY_SECONDS = 30.0
+
+Row = sqlite3.Row
+Progress = Callable[[str], None]
+
+
+class Connection:
+    """An open catalogue. `write()` groups statements into one transaction."""
+
+    def __init__(
+        self, path: Path, *, create: bool = False, busy_seconds: float = BUSY_SECONDS
+    ) -> None:
+        self.path = path
+        self._depth = 0
+        with self._mended():
+            mode = "rwc" if create else "rw"
+            self._sql = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                timeout=busy_seconds,
+            )
+            self._sql.row_factory = sqlite3.Row
+            self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            self._sql.execute("PRAGMA foreign_keys=ON")
+            self._sql.execute("PRAGMA cache_size=-65536")
+            self._migrate()
+        except BaseException:
+            self._sql.close()
+            raise
+
+    def _migrate(self) -> None:
+        done = self._migrations_done()
+        known = [name for name, _ in MIGRATIONS]
+        if unknown := sorted(set(done) - set(known)):
+            raise DatasetNewer(
+                f"{self.path} was written by a newer Gleanset (it knows {unknown[0]!r})",
+                "upgrade with: pip install --upgrade gleanset",
+            )
+        pending = [step for step in MIGRATIONS if step[0] not in done]
+        if not pending:
+            return
+        if done:
+            self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
+        self._sql.execute("PRAGMA journal_mode=WAL")
+        with self.write():
+            # Another process may have been quicker while we waited for the lock.
+            done = self._migrations_done()
+            for name, sql in pending:
+                if name not in done:
+                    self._apply(name, sql)
+
+    def _migrations_done(self) -> list[str]:
+        if not self.one("SELECT 1 FROM sqlite_master WHERE name='migration'"):
+            return []
+        return [row[0] for row in self.rows("SELECT name FROM migration")]
+
+    def _apply(self, name: str, sql: str) -> None:
+        self._sql.execute(
+            "CREATE TABLE IF NOT EXISTS migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)"
+        )
+        for statement in statements(sql):
+            self._sql.execute(statement)
+        self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
+
+    def _back_up(self, target: Path) -> None:
+        """Copy the catalogue aside; the copy appears under its name only when whole."""
+        partial = target.with_name(target.name + ".partial")
+        partial.unlink(missing_ok=True)
+        copy = sqlite3.connect(partial)
+        try:
+            self._sql.backup(copy)
+        finally:
+            copy.close()
+        partial.replace(target)
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """One immediate transaction; inside another one it simply joins it."""
+        with self._mended():
+            if self._depth == 0:
+                self._sql.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                if self._depth == 0:
+                    with suppress(sqlite3.Error):
+                        self._sql.execute("ROLLBACK")
+                raise
+            self._depth -= 1
+            if self._depth == 0:
+                self._sql.execute("COMMIT")
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement inside `write()`; the id of an inserted row."""
+        with self._mended():
+            return self._sql.execute(sql, values).lastrowid or 0
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement inside `write()`; how many rows it changed."""
+        with self._mended():
+            return self._sql.execute(sql, values).rowcount
+
+    def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
+        """Execute one statement for many rows inside `write()`."""
+        with self._mended():
+            self._sql.executemany(sql, values)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query whose answer is small."""
+        with self._mended():
+            return self._sql.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        with self._mended():
+            row: Row | None = self._sql.execute(sql, values).fetchone()
+            return row
+
+    def number(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """The one integer that a query answers; 0 for none."""
+        row = self.one(sql, values)
+        return int(row[0]) if row and row[0] is not None else 0
+
+    def close(self) -> None:
+        """Close; the write-ahead log is folded back when nobody else has it open."""
+        self._sql.close()
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            known = translated(error, self.path)
+            if known is None:
+                raise
+            raise known from error
+
+
+def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
+    """The error a user can mend behind SQLite's own, or None where it is a bug of ours."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return DatasetBusy(
+            f"another program has been writing to {path} for too long",
+            "wait until it has finished, or close it, and run the command again",
+        )
+    if "full" in text:
+        return DiskFull(f"no space left for {path}", "free some space and run the command again")
+    if "readonly" in text or "unable to open" in text:
+        return NotWritable(
+            f"cannot write to {path}",
+            f"give yourself write access, for instance: chmod -R u+w {path.parent}",
+        )
+    if "not a database" in text or "malformed" in text or "disk I/O" in text:
+        return CatalogueCorrupt(
+            f"{path} is damaged or is not a catalogue ({text})",
+            "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
+            f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
+        )
+    return None

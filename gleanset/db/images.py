@@ -1,0 +1,237 @@
+"""Images and the places they were found, rejections, and what was fetched already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gleanset.db.connection import Connection, Row
+from gleanset.db.values import clean, dump, load, now, signed, unsigned
+from gleanset.records import Image, Measured, Origin, Rejection
+
+ORIGIN_COLUMNS = (
+    "source", "key", "url", "page_url", "path", "video", "time", "frame", "scene", "post",
+    "query", "hint", "author", "licence", "title", "tags", "rating", "ai",
+)  # fmt: skip
+_INSERT_ORIGIN = (
+    f"INSERT OR IGNORE INTO origin(image,{','.join(ORIGIN_COLUMNS)}) "
+    f"VALUES(?{',?' * len(ORIGIN_COLUMNS)})"
+)
+
+
+class Images:
+    """The `image`, `origin` and `tombstone` tables."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def add(self, measured: Measured, origin: Origin) -> bool:
+        """Record an image and one origin; True when the image itself is new."""
+        with self._db.write():
+            new = self._insert(measured)
+            self.add_origin(measured.sha256, origin)
+        return new
+
+    def add_many(self, rows: Iterable[tuple[Measured, Origin]]) -> int:
+        """Record many in one transaction; how many images were new."""
+        with self._db.write():
+            return sum(self.add(measured, origin) for measured, origin in rows)
+
+    def _insert(self, m: Measured) -> bool:
+        return bool(
+            self._db.change(
+                "INSERT OR IGNORE INTO image(sha256,format,bytes,width,height,frames,"
+                "orientation,phash,sharpness) VALUES(?,?,?,?,?,?,?,?,?)",
+                (m.sha256, m.format, m.bytes, m.width, m.height, m.frames, m.orientation,
+                 signed(m.phash), m.sharpness),
+            )
+        )  # fmt: skip
+
+    def add_origin(self, sha256: str, origin: Origin) -> None:
+        """Record one more place where a known image was found."""
+        self._db.run(_INSERT_ORIGIN, (self.row_id(sha256), *_origin_values(origin)))
+
+    def row_id(self, sha256: str) -> int:
+        """The internal number of an image; 0 where there is none."""
+        return self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
+
+    def has_origin(self, source: str, key: str) -> bool:
+        """Whether an image from that place is in the dataset."""
+        return bool(
+            self._db.number("SELECT 1 FROM origin WHERE source=? AND key=?", (source, clean(key)))
+        )
+
+    def buried(self, sha256: str) -> str | None:
+        """Why this image must not come back, or None."""
+        row = self._db.one("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
+        return row[0] if row else None
+
+    def count(self) -> int:
+        """How many images there are."""
+        return self._db.number("SELECT count(*) FROM image")
+
+    def get(self, sha256: str) -> Image | None:
+        """One image with its origins."""
+        row = self._db.one("SELECT * FROM image WHERE sha256=?", (sha256,))
+        return self._with_origins([row])[0] if row else None
+
+    def page(self, after: str = "", limit: int = 200) -> list[Image]:
+        """The next `limit` images in the order of their hashes, after hash `after`."""
+        rows = self._db.rows(
+            "SELECT * FROM image WHERE sha256>? ORDER BY sha256 LIMIT ?", (after, limit)
+        )
+        return self._with_origins(rows)
+
+    def each(self) -> Iterator[Image]:
+        """All images in the order of their hashes, a page in memory at a time."""
+        page = self.page()
+        while page:
+            yield from page
+            page = self.page(after=page[-1].sha256)
+
+    def _with_origins(self, rows: list[Row]) -> list[Image]:
+        if not rows:
+            return []
+        marks = ",".join("?" * len(rows))
+        found: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
+        query = f"SELECT * FROM origin WHERE image IN ({marks}) ORDER BY source, key, query, hint"
+        for row in self._db.rows(query, [row["id"] for row in rows]):
+            found[row["image"]].append(_origin(row))
+        return [_image(row, tuple(found[row["id"]])) for row in rows]
+
+    def unscanned(self, detector: str, settings: str) -> Iterator[tuple[str, str]]:
+        """(hash, format) of images not yet searched by this detector with these settings.
+
+        Ordered by hash, so that the rows a caller adds while it iterates do no harm.
+        """
+        after = ""
+        while True:
+            rows = self._db.rows(
+                "SELECT sha256, format FROM image i WHERE state='ok' AND sha256>? AND NOT EXISTS("
+                "SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?) "
+                "ORDER BY sha256 LIMIT 500",
+                (after, detector, settings),
+            )
+            if not rows:
+                return
+            yield from ((row["sha256"], row["format"]) for row in rows)
+            after = rows[-1]["sha256"]
+
+
+class Rejections:
+    """The `rejection` table: items that were not used, each with its reason."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def add(self, rejection: Rejection) -> None:
+        """Record a rejection; a later one of the same item takes its place."""
+        with self._db.write():
+            self._db.run(
+                "INSERT OR REPLACE INTO rejection VALUES(?,?,?,?,?)",
+                (
+                    rejection.stage,
+                    clean(rejection.what),
+                    rejection.reason,
+                    clean(rejection.detail),
+                    now(),
+                ),
+            )
+
+    def clear(self, stage: str, what: str) -> None:
+        """Forget a rejection, because the item was used after all."""
+        with self._db.write():
+            self._db.run("DELETE FROM rejection WHERE stage=? AND what=?", (stage, clean(what)))
+
+    def has(self, stage: str, what: str) -> bool:
+        """Whether that item was rejected by that stage."""
+        return bool(
+            self._db.number(
+                "SELECT 1 FROM rejection WHERE stage=? AND what=?", (stage, clean(what))
+            )
+        )
+
+    def each(self) -> Iterator[Rejection]:
+        """All rejections by stage and item, a page in memory at a time."""
+        after = ("", "")
+        while rows := self._db.rows(
+            "SELECT stage, what, reason, detail FROM rejection WHERE (stage, what)>(?,?) "
+            "ORDER BY stage, what LIMIT 500",
+            after,
+        ):
+            yield from (Rejection(*row) for row in rows)
+            after = (rows[-1]["stage"], rows[-1]["what"])
+
+    def by_reason(self) -> dict[str, dict[str, int]]:
+        """How many items each stage rejected for each reason."""
+        found: dict[str, dict[str, int]] = {}
+        for stage, reason, number in self._db.rows(
+            "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+        ):
+            found.setdefault(stage, {})[reason] = number
+        return found
+
+
+class Fetches:
+    """The `fetch` table: what was asked for already, so that nothing is done twice.
+
+    `stamp` tells a changed file at a known place from the file we know.
+    """
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def state(self, source: str, key: str, stamp: str = "") -> str | None:
+        """'done', 'rejected', or None for something new or changed."""
+        row = self._db.one(
+            "SELECT state FROM fetch WHERE source=? AND key=? AND stamp=?",
+            (source, clean(key), stamp),
+        )
+        return row["state"] if row else None
+
+    def image(self, source: str, key: str) -> str | None:
+        """The hash of the image that a finished fetch gave."""
+        row = self._db.one(
+            "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
+            (source, clean(key)),
+        )
+        return row["sha256"] if row else None
+
+    def record(
+        self, source: str, key: str, state: str, *, stamp: str = "", image: str | None = None,
+        url: str | None = None, query: str | None = None,
+    ) -> None:  # fmt: skip
+        """Note how the fetch of one item ended; attempts are counted."""
+        with self._db.write():
+            self._db.run(
+                "INSERT INTO fetch(source,key,stamp,url,query,state,image) VALUES(?,?,?,?,?,?,"
+                "(SELECT id FROM image WHERE sha256=?)) ON CONFLICT(source,key) DO UPDATE SET "
+                "stamp=excluded.stamp, url=excluded.url, query=excluded.query, "
+                "state=excluded.state, image=excluded.image, attempts=attempts+1",
+                (source, clean(key), stamp, clean(url), clean(query), state, image),
+            )
+
+
+def _origin_values(origin: Origin) -> tuple[object, ...]:
+    values: list[object] = []
+    for name in ORIGIN_COLUMNS:
+        value = getattr(origin, name)
+        if name == "tags":
+            value = dump([clean(tag) for tag in value])
+        values.append(clean(value) if isinstance(value, str) else value)
+    return tuple(values)
+
+
+def _origin(row: Row) -> Origin:
+    values = {name: row[name] for name in ORIGIN_COLUMNS}
+    values["tags"] = tuple(load(row["tags"]))
+    values["ai"] = None if row["ai"] is None else bool(row["ai"])
+    return Origin(**values)
+
+
+def _image(row: Row, origins: tuple[Origin, ...]) -> Image:
+    return Image(
+        sha256=row["sha256"], format=row["format"], bytes=row["bytes"], width=row["width"],
+        height=row["height"], frames=row["frames"], orientation=row["orientation"],
+        phash=unsigned(row["phash"]), sharpness=row["sharpness"], state=row["state"],
+        origins=origins,
+    )  # fmt: skip

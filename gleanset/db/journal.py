@@ -1,0 +1,183 @@
+"""Decisions are a journal: steps with a name, never rewritten, undone by appending.
+
+An undo is itself a step, so undoing it again is a redo, and every step of every session
+can be undone, without limit and across restarts.
+"""
+
+from __future__ import annotations
+
+import getpass
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection, Row
+from gleanset.db.values import now
+from gleanset.errors import UsageError
+from gleanset.records import Decision
+
+
+class Choice(NamedTuple):
+    """What to do with one sample: `action` is label, reject or clear."""
+
+    sample: str
+    action: str
+    label: str | None = None
+    provenance: str = "person"
+
+
+class Undone(NamedTuple):
+    """The result of an undo: samples put back, and those that had changed since."""
+
+    name: str
+    restored: int
+    changed_since: int
+
+
+_STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
+_ACTION = {status: action for action, status in _STATUS.items()}
+
+
+class Journal:
+    """The `step`, `decision` and `class` tables and the state they give to samples."""
+
+    def __init__(self, db: Connection, who: str | None = None) -> None:
+        self._db = db
+        self._who = who or _user()
+
+    def step(self, name: str, choices: Sequence[Choice]) -> int:
+        """Carry out one named step, whole or not at all; its number.
+
+        Choices about samples that do not exist are refused with `UsageError`.
+        """
+        with self._db.write():
+            classes = {label: self.class_id(label) for label in {c.label for c in choices} if label}
+            step = self._new_step(name, None)
+            states = self._states([choice.sample for choice in choices])
+            self._append(
+                [
+                    (step, states[c.sample], c.action, classes.get(c.label or ""), c.provenance)
+                    for c in choices
+                ]
+            )
+        return step
+
+    def undo(self, step: int | None = None) -> Undone:
+        """Undo a step, by default the last one not undone. `UsageError` when there is none."""
+        with self._db.write():
+            row = self._undoable(step)
+            new = self._new_step(f"Undo: {row['name']}", row["id"])
+            rows = self._db.rows(
+                "SELECT d.*, s.status, s.label FROM decision d JOIN sample s ON s.id=d.sample "
+                "WHERE d.step=? ORDER BY d.id DESC",
+                (row["id"],),
+            )
+            same = [r for r in rows if (r["status"], r["label"]) == _after(r)]
+            self._append(
+                [
+                    (new, _State(r["sample"], r["status"], r["label"]),
+                     _ACTION.get(r["before_status"], "clear"), r["before_label"], "undo")
+                    for r in same
+                ]
+            )  # fmt: skip
+        return Undone(row["name"], len(same), len(rows) - len(same))
+
+    def _undoable(self, step: int | None) -> Row:
+        chosen = "id=?" if step is not None else "name NOT LIKE 'Undo: %'"
+        row = self._db.one(
+            f"SELECT id, name FROM step WHERE {chosen} AND id NOT IN "
+            "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
+            () if step is None else (step,),
+        )
+        if row is None:
+            raise UsageError("there is nothing to undo")
+        return row
+
+    def _new_step(self, name: str, undoes: int | None) -> int:
+        return self._db.run(
+            "INSERT INTO step(at, who, name, undoes) VALUES(?,?,?,?)",
+            (now(), self._who, name, undoes),
+        )
+
+    def _states(self, keys: Sequence[str]) -> dict[str, _State]:
+        found: dict[str, _State] = {}
+        for key in keys:
+            row = self._db.one("SELECT id, status, label FROM sample WHERE key=?", (key,))
+            if row is None:
+                raise UsageError(f"there is no sample {key!r} in this dataset")
+            found[key] = _State(*row)
+        return found
+
+    def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
+        self._db.many(
+            "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
+            "VALUES(?,?,?,?,?,?,?)",
+            [(step, s.id, action, value, s.status, s.label, why)
+             for step, s, action, value, why in rows],
+        )  # fmt: skip
+        self._db.many(
+            "UPDATE sample SET status=?, label=? WHERE id=?",
+            [(_STATUS[action], value, s.id) for _, s, action, value, _ in rows],
+        )
+
+    def class_id(self, name: str) -> int:
+        """The number of a class, which is made when it is new. Call inside a write."""
+        name = class_name(name)
+        self._db.run("INSERT OR IGNORE INTO class(name) VALUES(?)", (name,))
+        return self._db.number("SELECT id FROM class WHERE name=?", (name,))
+
+    def classes(self) -> list[str]:
+        """The names of all classes, in alphabetical order."""
+        return [row[0] for row in self._db.rows("SELECT name FROM class ORDER BY name")]
+
+    def count(self) -> int:
+        """How many decisions were made."""
+        return self._db.number("SELECT count(*) FROM decision")
+
+    def each(self) -> Iterator[Decision]:
+        """All decisions, oldest first, a page in memory at a time."""
+        after = 0
+        while rows := self._db.rows(
+            "SELECT d.id, d.step, t.name, t.who, t.at, s.key AS sample, d.action, "
+            "c.name AS value, d.provenance, t.undoes FROM decision d "
+            "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
+            "LEFT JOIN class c ON c.id=d.value WHERE d.id>? ORDER BY d.id LIMIT 1000",
+            (after,),
+        ):
+            yield from (Decision(*row) for row in rows)
+            after = rows[-1]["id"]
+
+
+class _State(NamedTuple):
+    id: int
+    status: str
+    label: int | None
+
+
+def _after(row: Row) -> tuple[str, int | None]:
+    """The state that a stored decision gave its sample."""
+    return _STATUS[row["action"]], row["value"]
+
+
+def class_name(name: str) -> str:
+    """A class name in its one spelling: Unicode NFC, single spaces, no control characters.
+
+    Raises `UsageError` for names that could not become a folder in an export.
+    """
+    tidy = " ".join(unicodedata.normalize("NFC", name).split())
+    if not tidy or len(tidy) > 100:
+        raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
+    wrong = [c for c in tidy if c in '/\\:*?"<>|' or unicodedata.category(c) in ("Cc", "Cs")]
+    if wrong or tidy.startswith("."):
+        raise UsageError(
+            f"{name!r} is not a class name: it could not be a folder on every system",
+            'leave out a leading dot and the characters / \\ : * ? " < > |',
+        )
+    return tidy
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "someone"

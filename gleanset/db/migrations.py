@@ -1,0 +1,90 @@
+"""The schema, as named migrations that are only ever appended to.
+
+An older catalogue is copied aside and brought up to date when it is opened; one that
+knows migrations we do not was written by a newer Gleanset and is refused.
+"""
+
+from __future__ import annotations
+
+FIRST = """
+CREATE TABLE image(
+    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, format TEXT NOT NULL,
+    bytes INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    frames INTEGER NOT NULL, orientation INTEGER NOT NULL, phash INTEGER NOT NULL,
+    sharpness REAL NOT NULL, state TEXT NOT NULL DEFAULT 'ok');
+CREATE TABLE origin(
+    id INTEGER PRIMARY KEY, image INTEGER NOT NULL REFERENCES image(id),
+    source TEXT NOT NULL, key TEXT NOT NULL, url TEXT, page_url TEXT, path TEXT,
+    video TEXT, time REAL, frame INTEGER, scene INTEGER, post TEXT, query TEXT, hint TEXT,
+    author TEXT, licence TEXT, title TEXT, tags TEXT NOT NULL DEFAULT '[]', rating TEXT,
+    ai INTEGER);
+CREATE UNIQUE INDEX origin_once
+    ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
+CREATE INDEX origin_source ON origin(source, image);
+CREATE INDEX origin_key ON origin(source, key);
+CREATE INDEX origin_video ON origin(video, image) WHERE video IS NOT NULL;
+CREATE INDEX origin_licence ON origin(licence, image) WHERE licence IS NOT NULL;
+CREATE INDEX origin_hint ON origin(hint, image) WHERE hint IS NOT NULL;
+CREATE TABLE video(
+    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, name TEXT NOT NULL,
+    settings TEXT NOT NULL, duration REAL, frames INTEGER NOT NULL,
+    UNIQUE(sha256, settings));
+CREATE TABLE fetch(
+    source TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL DEFAULT '',
+    url TEXT, query TEXT, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1,
+    image INTEGER REFERENCES image(id), PRIMARY KEY(source, key)) WITHOUT ROWID;
+CREATE TABLE rejection(
+    stage TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+    at TEXT NOT NULL, PRIMARY KEY(stage, what)) WITHOUT ROWID;
+CREATE TABLE scan(
+    image INTEGER NOT NULL REFERENCES image(id), detector TEXT NOT NULL,
+    settings TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY(image, detector)) WITHOUT ROWID;
+CREATE TABLE face(
+    id INTEGER PRIMARY KEY, image INTEGER NOT NULL REFERENCES image(id),
+    detector TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
+    w INTEGER NOT NULL, h INTEGER NOT NULL, score REAL NOT NULL,
+    landmarks TEXT NOT NULL DEFAULT '[]');
+CREATE INDEX face_image ON face(image, detector);
+CREATE TABLE class(
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, show TEXT, aliases TEXT,
+    merged_into INTEGER REFERENCES class(id));
+CREATE TABLE sample(
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
+    image INTEGER NOT NULL REFERENCES image(id),
+    face INTEGER REFERENCES face(id) ON DELETE SET NULL,
+    detector TEXT NOT NULL, score REAL, x INTEGER NOT NULL, y INTEGER NOT NULL,
+    w INTEGER NOT NULL, h INTEGER NOT NULL, phash INTEGER NOT NULL,
+    sharpness REAL NOT NULL, label INTEGER REFERENCES class(id),
+    status TEXT NOT NULL DEFAULT 'queue', kept INTEGER NOT NULL DEFAULT 1,
+    grp TEXT, moment TEXT, split TEXT);
+CREATE INDEX sample_image ON sample(image);
+CREATE INDEX sample_face ON sample(face);
+CREATE INDEX sample_label ON sample(label, image, id);
+CREATE INDEX sample_status ON sample(status, image, id);
+CREATE INDEX sample_split ON sample(split, label, image, id);
+CREATE INDEX sample_score ON sample(score, image, id);
+CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
+CREATE TABLE step(
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, name TEXT NOT NULL,
+    undoes INTEGER UNIQUE REFERENCES step(id));
+CREATE TABLE decision(
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
+    sample INTEGER NOT NULL REFERENCES sample(id), action TEXT NOT NULL,
+    value INTEGER REFERENCES class(id), before_status TEXT NOT NULL,
+    before_label INTEGER REFERENCES class(id), provenance TEXT NOT NULL);
+CREATE INDEX decision_step ON decision(step);
+CREATE INDEX decision_sample ON decision(sample);
+CREATE TABLE run(
+    id TEXT PRIMARY KEY, room TEXT NOT NULL, settings TEXT NOT NULL,
+    started TEXT NOT NULL, ended TEXT, status TEXT NOT NULL,
+    result TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE tombstone(sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-first", FIRST),)
+
+
+def statements(sql: str) -> list[str]:
+    """The single statements of a migration; our schema has no `;` inside a literal."""
+    return [part.strip() for part in sql.split(";") if part.strip()]

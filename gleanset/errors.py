@@ -1,0 +1,111 @@
+"""Everything that a user can mend, as exceptions; every rejection of one item, as a value.
+
+A `GleansetError` says what happened, to what, and the command or setting that mends it.
+Its `exit_code` is the one documented for the command lines. Any other exception that
+leaves a command is a bug of ours and is shown as a traceback.
+"""
+
+from __future__ import annotations
+
+
+class GleansetError(Exception):
+    """An error that the user can mend. `what` happened, and the `mend` for it."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(what, mend)
+        self.what = what
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  -> {self.mend}" if self.mend else self.what
+
+
+class UsageError(GleansetError):
+    """The command line or a setting makes no sense."""
+
+    exit_code = 2
+
+
+class InputUnusable(GleansetError):
+    """What was given cannot be used: not a video, not a folder, nothing labelled yet."""
+
+
+class DatasetMissing(InputUnusable):
+    """There is no dataset in that folder."""
+
+
+class DatasetNewer(InputUnusable):
+    """The dataset was written by a newer Gleanset."""
+
+
+class DatasetBusy(InputUnusable):
+    """Another program holds the catalogue for too long, or runs the same stage."""
+
+
+class CatalogueCorrupt(InputUnusable):
+    """`catalog.sqlite` is damaged or is not a catalogue."""
+
+
+class NotWritable(InputUnusable):
+    """The folder cannot be written to: permissions, or a read-only disk."""
+
+
+class DiskFull(InputUnusable):
+    """No space left on the device."""
+
+
+class RecipeError(InputUnusable):
+    """A recipe or `dataset.toml` has a wrong key or value."""
+
+
+class SiteError(GleansetError):
+    """A site did not give what was asked. Never turned into an empty list."""
+
+    exit_code = 4
+
+
+class Blocked(SiteError):
+    """Turned away: a captcha, a consent page, a 403."""
+
+
+class Changed(SiteError):
+    """The answer no longer has the shape we expect."""
+
+
+class RateLimited(SiteError):
+    """Asked too often; `retry_after` in seconds where the site said so."""
+
+    def __init__(self, what: str, mend: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, mend)
+        self.retry_after = retry_after
+
+
+class Unreachable(SiteError):
+    """The site does not answer at all."""
+
+
+class NeedsLogin(GleansetError):
+    """A key or login is missing or was refused."""
+
+    exit_code = 5
+
+
+class MissingComponent(GleansetError):
+    """ffmpeg, a Python extra, weights or a display is not there."""
+
+    exit_code = 6
+
+
+class Unreadable(Exception):
+    """One picture that cannot be used. Caught where it happens and kept as a `Rejection`.
+
+    `reason` is one of a small, countable vocabulary ("truncated", "too large", ...);
+    `detail` is for the person who wants to know more.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail

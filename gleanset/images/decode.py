@@ -1,0 +1,171 @@
+"""Safe decoding: bytes from anywhere become upright RGB pixels, or an `Unreadable`.
+
+The format is told by content, never by name, and must be one of `FORMATS`. Size is
+checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
+the stored bytes. Animated files give their first frame and say how many they have.
+Transparency is laid on white, 16-bit is scaled, CMYK and palettes are converted.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from gleanset.errors import Unreadable
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 100_000_000
+MAX_FRAMES = 10_000
+
+Image.init()
+# Pillow's own guards, for pictures inside pictures that our check of the size cannot see.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_KNOWN_BUT_REFUSED = (
+    (b"8BPS", "PSD"), (b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\x1f\x8b", "GZIP"),
+    (b"<svg", "SVG"), (b"\x00\x00\x01\x00", "ICO"), (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x00\x00\x00\x0cjP", "JPEG 2000"), (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL", "JPEG XL"), (b"\xd0\xcf\x11\xe0", "OLE document"),
+)  # fmt: skip
+
+# EXIF orientation to the transposition that makes the picture upright (EXIF 2.3, tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: upright RGB `pixels`, and what its file says of itself.
+
+    `width` and `height` are those of the full upright picture; `pixels` may be smaller
+    when a smaller decoding was asked for.
+    """
+
+    pixels: Image.Image
+    format: str
+    width: int
+    height: int
+    frames: int
+    orientation: int
+
+
+def decode(data: bytes, at_least: int | None = None) -> Picture:
+    """Decode untrusted bytes. Raises `Unreadable` and nothing else.
+
+    With `at_least`, a JPEG may be decoded at a fraction of its size, with neither side
+    under that many pixels: several times quicker, and enough to measure a picture.
+    """
+    if not data:
+        raise Unreadable("empty", "0 bytes")
+    if len(data) > MAX_BYTES:
+        raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _decoded(image, at_least)
+    except Unreadable:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable("too large", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise _unknown(data) from error
+    except MemoryError as error:
+        raise Unreadable("too large", "not enough memory to decode it") from error
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError,
+            OverflowError, ArithmeticError, AttributeError, struct.error, zlib.error,
+            RuntimeError, AssertionError) as error:  # fmt: skip
+        # Pillow's decoders answer broken files with whatever they stumbled over.
+        raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
+
+
+def _decoded(image: Image.Image, at_least: int | None) -> Picture:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Unreadable("too large", f"{width} x {height} pixels, at most {MAX_PIXELS}")
+    # A multi-picture JPEG is one picture with previews, not an animation.
+    previews = image.format == "MPO"
+    kind = "JPEG" if previews else str(image.format)
+    frames = 1 if previews else int(getattr(image, "n_frames", 1))
+    if frames > MAX_FRAMES:
+        raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
+    if at_least and kind == "JPEG":
+        image.draft("RGB", (min(width, at_least), min(height, at_least)))
+    image.load()
+    # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
+    orientation = _orientation(image)
+    pixels = _rgb(image)
+    if orientation in _UPRIGHT:
+        pixels = pixels.transpose(_UPRIGHT[orientation])
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(pixels, kind, width, height, frames, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation 1..8; broken EXIF must not cost us the picture."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # any damage in EXIF means "not turned"
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _scaled_to_8_bit(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
+    """Deep grey pictures: 16-bit values by their high byte, floats stretched to 0..255."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        span = float(np.ptp(finite)) or 1.0
+        values = (finite - finite.min()) / span * 65535
+    return Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
+
+
+def _reason(text: str) -> str:
+    lowered = text.lower()
+    if "truncated" in lowered or "broken data stream" in lowered:
+        return "truncated"
+    return "too large" if "too large" in lowered or "exceeds" in lowered else "damaged"
+
+
+def _unknown(data: bytes) -> Unreadable:
+    """Say what it is when it is not a picture we take."""
+    head = data[:256]
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return Unreadable("unsupported format", "HEIF: convert it to JPEG or PNG first")
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return Unreadable("not an image", "HTML or XML")
+    for magic, name in _KNOWN_BUT_REFUSED:
+        if head.startswith(magic):
+            return Unreadable("unsupported format", name)
+    magics = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    if head.startswith(magics) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return Unreadable("damaged", "it begins like a picture but its header is broken")
+    return Unreadable("not an image", f"begins with {head[:12]!r}")

@@ -1,0 +1,182 @@
+"""What the rooms hand to each other: frozen, slotted, typed records without behaviour.
+
+Boxes are pixels of the EXIF-upright original, `x, y, width, height`, origin top left.
+Hashes of bytes are SHA-256 in lower-case hex. Times in a video are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of the upright original, origin top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One place an image was found. `key` is its stable id within the `source`."""
+
+    source: str
+    key: str
+    url: str | None = None
+    page_url: str | None = None
+    path: str | None = None
+    video: str | None = None
+    time: float | None = None
+    frame: int | None = None
+    scene: int | None = None
+    post: str | None = None
+    query: str | None = None
+    hint: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    title: str | None = None
+    tags: tuple[str, ...] = ()
+    rating: str | None = None
+    ai: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a source yields: a URL worth fetching and the origin it would have."""
+
+    url: str
+    origin: Origin
+    width: int | None = None
+    height: int | None = None
+    referer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one decoding pass tells of a picture.
+
+    `width` and `height` are those of the upright picture; `orientation` is the EXIF
+    value 1..8 of the stored bytes; `phash` is the 64-bit perceptual hash;
+    `sharpness` is the variance of the Laplacian, see `gleanset.images.measure`.
+    """
+
+    sha256: str
+    format: str
+    bytes: int
+    width: int
+    height: int
+    frames: int
+    orientation: int
+    phash: int
+    sharpness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One original file with every place it was found."""
+
+    sha256: str
+    format: str
+    bytes: int
+    width: int
+    height: int
+    frames: int
+    orientation: int
+    phash: int
+    sharpness: float
+    state: str
+    origins: tuple[Origin, ...] = ()
+
+
+class Landmark(NamedTuple):
+    """A named point of a face, in pixels of the upright original."""
+
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One box a detector found. `score` is in 0..1, higher is surer."""
+
+    detector: str
+    box: Box
+    score: float
+    landmarks: tuple[Landmark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A face with the region cut around it and what was measured of that region."""
+
+    face: Face
+    key: str
+    box: Box
+    phash: int
+    sharpness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What gets a label: a region of an image, or the whole of it.
+
+    `status` is one of queue, labelled, rejected, retired. `group` and `moment` are the
+    same string for all members of a duplicate group or moment.
+    """
+
+    key: str
+    image: str
+    box: Box
+    detector: str
+    score: float | None
+    phash: int
+    sharpness: float
+    status: str
+    label: str | None = None
+    hint: str | None = None
+    split: str | None = None
+    group: str | None = None
+    moment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the journal. `step` is the named action it was part of."""
+
+    id: int
+    step: int
+    name: str
+    who: str
+    at: str
+    sample: str
+    action: str
+    value: str | None
+    provenance: str
+    undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One item that was not used, and why. A value: it never ends a run."""
+
+    stage: str
+    what: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run: its folder name, settings and results (JSON values)."""
+
+    id: str
+    room: str
+    settings: dict[str, object]
+    started: str
+    ended: str | None
+    status: str
+    result: dict[str, object]

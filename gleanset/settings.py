@@ -1,0 +1,108 @@
+"""What a person decides about a dataset: `dataset.toml`, then user settings, environment, flags."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import platformdirs
+import tomli_w
+
+from gleanset.config import Table, read_toml
+from gleanset.errors import RecipeError
+from gleanset.files.atomic import write_atomic
+
+FILE = "dataset.toml"
+USER_FILE = "settings.toml"
+
+
+class CropSettings(Table, frozen=True):
+    """How faces are found and cut. `margin` is relative to the face box."""
+
+    detector: str = "animeface"
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
+
+
+class SplitSettings(Table, frozen=True):
+    """How samples are split: train:val:test and the seed."""
+
+    ratio: str = "8:1:1"
+    seed: int = 0
+
+
+class NetSettings(Table, frozen=True):
+    """How the net is used: who to write to about our requests, and how hard to work."""
+
+    contact: str | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    per_host: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6
+
+
+class Settings(Table, frozen=True):
+    """All of `dataset.toml`. `keys` are the labeler's: class name to key."""
+
+    name: str | None = None
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    crop: CropSettings = CropSettings()
+    split: SplitSettings = SplitSettings()
+    net: NetSettings = NetSettings()
+
+
+def write_settings(root: Path, settings: Settings) -> None:
+    """Write `dataset.toml`, with only what differs from the defaults."""
+    plain = _changed(msgspec.to_builtins(settings), msgspec.to_builtins(Settings()))
+    text = "# What you decide about this dataset. Keys and defaults: docs/dataset.md\n"
+    write_atomic(root / FILE, (text + tomli_w.dumps(plain)).encode())
+
+
+def read_settings(root: Path) -> Settings:
+    """`dataset.toml`, over it the user's own settings, over them the environment.
+
+    The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`.
+    """
+    own = read_toml(root / FILE, Settings)
+    merged = msgspec.to_builtins(own)
+    user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
+    if user.is_file():
+        theirs = msgspec.to_builtins(read_toml(user, Settings))
+        _merge(merged, _changed(theirs, msgspec.to_builtins(Settings())))
+    _merge(merged, _from_environment())
+    try:
+        return msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise RecipeError(
+            f"an environment variable GLEANSET_… has a wrong value: {error}", "unset or mend it"
+        ) from error
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for table, shape in (("crop", CropSettings), ("split", SplitSettings), ("net", NetSettings)):
+        for key in shape.__struct_fields__:
+            if value := os.environ.get(f"GLEANSET_{table}_{key}".upper()):
+                found.setdefault(table, {})[key] = value
+    return found
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The values that differ from the defaults, table by table."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
+            value = _changed(value, defaults[key])
+            if not value:
+                continue
+        if value != defaults.get(key):
+            found[key] = value
+    return found

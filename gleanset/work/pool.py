@@ -1,0 +1,159 @@
+"""The one place where work is spread over processes or threads.
+
+Give it a function that returns values and touches nothing else; the caller alone writes.
+Results come as they are ready, in bounded memory. In processes a worker that dies, or an
+item that takes too long, costs only that item: it is tried once more and then becomes a
+failure. Started with `spawn`, because a fork after OpenCV or Qt ran can deadlock.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from gleanset.errors import GleansetError, Unreadable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Submit = Callable[[Any], "Future[Any]"]
+log = logging.getLogger(__name__)
+
+IN_FLIGHT_PER_WORKER = 2
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item: a result, or the reason and detail of its failure."""
+
+    item: Item
+    result: Result | None = None
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Worker processes: for decoding and detecting, which must not take us down with them."""
+
+    number: int = 0
+    seconds_per_item: float = 120.0
+
+    @contextmanager
+    def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
+        """A pool of spawned processes that end when this one does."""
+        pool = ProcessPool(
+            max_workers=self.number or cores(),
+            context=multiprocessing.get_context("spawn"),
+            initializer=_in_worker,
+        )
+        try:
+            yield lambda item: pool.schedule(function, args=(item,), timeout=self.seconds_per_item)
+            pool.close()
+        except BaseException:
+            pool.stop()
+            raise
+        finally:
+            pool.join()
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads: for waiting on the net."""
+
+    number: int = 16
+
+    @contextmanager
+    def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
+        """A pool of threads; items not begun are dropped when the caller stops early."""
+        pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
+        try:
+            yield lambda item: pool.submit(function, item)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_over(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: Processes | Threads,
+    may_start: Callable[[int], bool] = lambda in_flight: True,
+) -> Iterator[Outcome[Item, Result]]:
+    """Run `function` over `items` and yield an `Outcome` for each, as they finish.
+
+    `items` is read lazily, never more than a few ahead. Before another one is read,
+    `may_start` is asked with the number in flight: when it says no, nothing new starts
+    until something finishes, and the run ends when nothing is in flight. An `Unreadable`
+    or any other exception of one item becomes its failure; a `GleansetError` (no disk
+    space, a missing component) ends the run.
+    """
+    source = iter(items)
+    in_flight: dict[Future[Result], tuple[Item, int]] = {}
+    most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
+    with workers.pool(function) as submit:
+        while True:
+            while len(in_flight) < most and may_start(len(in_flight)):
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                in_flight[submit(item)] = (item, 1)
+            if not in_flight:
+                return
+            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            for future in done:
+                item, attempt = in_flight.pop(future)
+                if _worker_lost(future) and attempt < ATTEMPTS:
+                    in_flight[submit(item)] = (item, attempt + 1)
+                else:
+                    yield _outcome(item, future)
+
+
+def _worker_lost(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), ProcessExpired)
+
+
+def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
+    error = future.exception()
+    if error is None:
+        return Outcome(item, future.result())
+    if isinstance(error, Unreadable):
+        return Outcome(item, None, error.reason, error.detail)
+    if isinstance(error, GleansetError) or not isinstance(error, Exception):
+        raise error
+    if isinstance(error, ProcessExpired):
+        return Outcome(item, None, "crashed", "the worker died on it twice")
+    if isinstance(error, TimeoutError):
+        return Outcome(item, None, "too slow", "it took longer than an item may")
+    log.error("unexpected error on %r", item, exc_info=error)
+    return Outcome(item, None, "internal error", f"{type(error).__name__}: {error}")
+
+
+def _in_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent does, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

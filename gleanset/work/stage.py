@@ -1,0 +1,45 @@
+"""One stage at work on a dataset: refused when it runs already, clean after a kill.
+
+The lock is the operating system's (released by itself when a process dies), so a killed
+run never leaves a dataset that has to be unlocked by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gleanset.errors import DatasetBusy
+from gleanset.files.atomic import disk_errors
+
+
+@contextmanager
+def stage(cache: Path, name: str) -> Iterator[Path]:
+    """Hold the stage `name`; gives its own scratch folder, emptied before and after.
+
+    Raises `DatasetBusy` when the same stage is at work on this dataset already.
+    """
+    scratch = cache / "scratch" / name
+    lock = cache / "locks" / f"{name}.lock"
+    with disk_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, timeout=0)
+        try:
+            held.acquire()
+        except Timeout as error:
+            raise DatasetBusy(
+                f"{name!r} is already at work on this dataset",
+                "wait until it has finished, or stop it, and run the command again",
+            ) from error
+    try:
+        with disk_errors(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        held.release()
