@@ -50,6 +50,11 @@ class Job:
         """The dataset, made when it is not there yet."""
         return Dataset.create(self.root)
 
+    def say(self, line: str) -> None:
+        """Tell a person what goes on, on stderr; nothing when quiet."""
+        if not self.progress.quiet:
+            click.echo(line, err=True)
+
     def show(self, line: str) -> None:
         """Print one line of a listing to stdout."""
         click.echo(line)
@@ -161,13 +166,17 @@ def _print_result(result: Result, as_json: bool, quiet: bool) -> None:
 
 def readable(result: Result, indent: str = "") -> list[str]:
     """A result for a person: plain values side by side, tables below."""
-    plain = [f"{_words(k)}: {_value(v)}" for k, v in result.items() if not _nested(v)]
-    lines = [indent + ", ".join(plain)] if plain else []
+    # Below the first level keys are data, such as the names of classes.
+    spoken = _words if not indent else str
+    plain = [f"{spoken(k)}: {_value(v)}" for k, v in result.items() if not _nested(v)]
+    # Sentences stand on lines of their own, numbers side by side.
+    long = indent and any(isinstance(value, str) for value in result.values())
+    lines = [indent + part for part in (plain if long else [", ".join(plain)] if plain else [])]
     for key, value in result.items():
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{_words(key)}:", *readable(value, indent + "  ")]
+            lines += [f"{indent}{spoken(key)}:", *readable(value, indent + "  ")]
         elif isinstance(value, list) and value:
-            lines += [f"{indent}{_words(key)}:", *(f"{indent}  {item}" for item in value)]
+            lines += [f"{indent}{spoken(key)}:", *(f"{indent}  {item}" for item in value)]
     return lines
 
 
@@ -180,4 +189,4 @@ def _value(value: Any) -> str:
 
 
 def _words(key: str) -> str:
-    return str(key).replace("_", " ")
+    return key.replace("_", " ")

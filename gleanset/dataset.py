@@ -10,7 +10,7 @@ from gleanset.db.connection import Connection
 from gleanset.db.faces import Faces
 from gleanset.db.images import Fetches, Images, Rejections
 from gleanset.db.journal import Journal
-from gleanset.db.runs import Runs
+from gleanset.db.runs import Runs, Videos
 from gleanset.db.samples import Samples
 from gleanset.errors import DatasetMissing
 from gleanset.files.atomic import disk_errors
@@ -41,6 +41,7 @@ class Dataset:
         self.rejections = Rejections(self.db)
         self.fetches = Fetches(self.db)
         self.runs = Runs(self.db)
+        self.videos = Videos(self.db)
 
     @classmethod
     def open(cls, root: Path | str) -> Dataset:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.images import Rejections
 from gleanset.db.values import dump, load, now, signed
-from gleanset.records import Box, Cut, Face, Landmark
+from gleanset.records import Box, Cut, Face, Landmark, Rejection
 
 
 class FoundFace(NamedTuple):
@@ -43,6 +44,12 @@ class Faces:
             self._db.run(
                 "INSERT OR REPLACE INTO scan VALUES(?,?,?,?)", (image, detector, settings, now())
             )
+
+    def failed(self, sha256: str, detector: str, settings: str, why: Rejection) -> None:
+        """Note that an image could not be searched, so that it is not tried for ever."""
+        with self._db.write():
+            self.record(sha256, detector, settings, [])
+            Rejections(self._db).add(why)
 
     def _add(self, image: int, cut: Cut) -> None:
         face = cut.face

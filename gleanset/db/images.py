@@ -17,6 +17,10 @@ _INSERT_ORIGIN = (
     f"VALUES(?{',?' * len(ORIGIN_COLUMNS)})"
 )
 
+_UNSCANNED = (
+    "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?)"
+)
+
 
 class Images:
     """The `image`, `origin` and `tombstone` tables."""
@@ -69,6 +73,16 @@ class Images:
         """How many images there are."""
         return self._db.number("SELECT count(*) FROM image")
 
+    def by_source(self) -> dict[str, dict[str, int]]:
+        """How many images each source gave for each query, hint or title of a video."""
+        found: dict[str, dict[str, int]] = {}
+        for source, asked, number in self._db.rows(
+            "SELECT source, coalesce(query, iif(video IS NULL, hint, title), ''), "
+            "count(DISTINCT image) FROM origin GROUP BY 1, 2 ORDER BY 1, 2"
+        ):
+            found.setdefault(source, {})[asked or "(no hint)"] = number
+        return found
+
     def get(self, sha256: str) -> Image | None:
         """One image with its origins."""
         row = self._db.one("SELECT * FROM image WHERE sha256=?", (sha256,))
@@ -106,15 +120,20 @@ class Images:
         after = ""
         while True:
             rows = self._db.rows(
-                "SELECT sha256, format FROM image i WHERE state='ok' AND sha256>? AND NOT EXISTS("
-                "SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?) "
+                f"SELECT sha256, format FROM image i WHERE {_UNSCANNED} AND sha256>? "
                 "ORDER BY sha256 LIMIT 500",
-                (after, detector, settings),
+                (detector, settings, after),
             )
             if not rows:
                 return
             yield from ((row["sha256"], row["format"]) for row in rows)
             after = rows[-1]["sha256"]
+
+    def count_unscanned(self, detector: str, settings: str) -> int:
+        """How many images `unscanned` would give."""
+        return self._db.number(
+            f"SELECT count(*) FROM image i WHERE {_UNSCANNED}", (detector, settings)
+        )
 
 
 class Rejections:

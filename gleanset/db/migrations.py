@@ -75,6 +75,8 @@ CREATE TABLE decision(
     before_label INTEGER REFERENCES class(id), provenance TEXT NOT NULL);
 CREATE INDEX decision_step ON decision(step);
 CREATE INDEX decision_sample ON decision(sample);
+CREATE TABLE split_plan(
+    id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE run(
     id TEXT PRIMARY KEY, room TEXT NOT NULL, settings TEXT NOT NULL,
     started TEXT NOT NULL, ended TEXT, status TEXT NOT NULL,

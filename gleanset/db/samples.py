@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import unsigned
+from gleanset.db.values import now, unsigned
 from gleanset.records import Box, Sample
 
 _COLUMNS = (
@@ -43,6 +43,29 @@ class Page(NamedTuple):
 
     samples: list[Sample]
     next: tuple[float | int, ...] | None
+
+
+class Hinted(NamedTuple):
+    """A sample that waits: how many different hints its image has, and how many samples."""
+
+    key: str
+    hint: str | None
+    hints: int
+    siblings: int
+
+
+class Tie(NamedTuple):
+    """What could tie a labelled sample to others: its image, its hash, one of its origins."""
+
+    key: str
+    label: str
+    split: str | None
+    image: str
+    phash: int
+    video: str | None
+    scene: int | None
+    time: float | None
+    post: str | None
 
 
 class Samples:
@@ -102,9 +125,48 @@ class Samples:
         """How many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")
 
-    def set_splits(self, plan: Mapping[str, tuple[str, str | None]]) -> None:
+    def hinted(self) -> Iterator[Hinted]:
+        """Every sample that waits for a decision, in the order of the keys.
+
+        `siblings` counts the samples that the same detector found in the same image.
+        """
+        after = ""
+        while rows := self._db.rows(
+            "SELECT s.key, (SELECT max(hint) FROM origin WHERE image=s.image) AS hint, "
+            "(SELECT count(DISTINCT hint) FROM origin WHERE image=s.image) AS hints, "
+            "(SELECT count(*) FROM sample t WHERE t.image=s.image AND t.detector=s.detector AND "
+            "t.status IN ('queue','labelled')) AS siblings "
+            "FROM sample s WHERE s.status='queue' AND s.key>? ORDER BY s.key LIMIT 1000",
+            (after,),
+        ):
+            yield from (Hinted(*row) for row in rows)
+            after = rows[-1]["key"]
+
+    def ties(self) -> Iterator[Tie]:
+        """Every labelled sample that is kept, once for each of its origins, by key."""
+        after = ""
+        while rows := self._db.rows(
+            "SELECT s.key, c.name, s.split, i.sha256, s.phash, o.video, o.scene, o.time, "
+            "iif(o.post IS NULL, NULL, o.source || ':' || o.post) FROM (SELECT * FROM sample "
+            "WHERE status='labelled' AND kept AND key>? ORDER BY key LIMIT 1000) s "
+            "JOIN class c ON c.id=s.label JOIN image i ON i.id=s.image "
+            "JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
+            (after,),
+        ):
+            for row in rows:
+                yield Tie(*row)._replace(phash=unsigned(row["phash"]))
+            after = rows[-1]["key"]
+
+    def split_settings(self) -> str:
+        """The settings of the split that is in force; empty when there is none."""
+        row = self._db.one("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
+        return row["settings"] if row else ""
+
+    def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
         """Write (moment, split) for each sample key, in one transaction; all others lose theirs."""
         with self._db.write():
+            if settings != self.split_settings():
+                self._db.run("INSERT INTO split_plan(settings, at) VALUES(?,?)", (settings, now()))
             self._db.run("CREATE TEMP TABLE IF NOT EXISTS plan(key TEXT PRIMARY KEY, m, s)")
             self._db.run("DELETE FROM plan")
             self._db.many(

@@ -147,7 +147,12 @@ def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
 
 
 def _in_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent does, however it does."""
+    """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
+
+    Python's own errors travel back as values; what libtiff says of a broken file does not
+    belong between progress bars.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,0 +1,75 @@
+"""The detectors there are, by name.
+
+Looking at this tuple loads no detector's library: that happens when one is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from facecrop.detectors.animeface import AnimeFace
+from facecrop.detectors.base import Detector, Pixels
+from facecrop.detectors.whole import Whole
+from gleanset.errors import UsageError
+
+__all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detector_named"]
+
+DETECTORS: tuple[type[Detector], ...] = (AnimeFace, Whole)
+
+Setting = str | float
+"""A setting's value: as read from a command line, or as a number."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """A detector's name and settings: small, picklable, built where it is needed."""
+
+    name: str
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, **settings: Setting) -> Self:
+        """Check the name and the settings' names. Raises `UsageError`."""
+        detector = _known(name, "detector", {found.name: found for found in DETECTORS})
+        options = dict(inspect.signature(detector).parameters)
+        for setting in settings:
+            _known(setting, f"setting of {name}", options)
+        return cls(name, tuple(sorted(settings.items())))
+
+    def build(self) -> Detector:
+        """Give the detector, the same one for equal specs within a process.
+
+        Raises `UsageError` for a bad value, `MissingComponent` where it cannot work here.
+        """
+        return _built(self)
+
+
+def detector_named(name: str, **settings: Setting) -> Detector:
+    """Build the detector of that name. Raises what `DetectorSpec` raises."""
+    return DetectorSpec.of(name, **settings).build()
+
+
+@functools.cache
+def _built(spec: DetectorSpec) -> Detector:
+    detector: Callable[..., Detector] = next(d for d in DETECTORS if d.name == spec.name)
+    return detector(**dict(spec.settings))
+
+
+def _known(name: str, kind: str, table: dict[str, _T]) -> _T:
+    if name in table:
+        return table[name]
+    raise UsageError(f"there is no {kind} called {name!r}", _suggestion(name, table))
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1)
+    there_are = "there are: " + ", ".join(known) if known else "it has none"
+    return f"did you mean {close[0]!r}? ({there_are})" if close else there_are

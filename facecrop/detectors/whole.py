@@ -1,0 +1,20 @@
+"""The image itself as its only face, for datasets that are not about faces."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from facecrop.detectors.base import Pixels
+from gleanset.records import Box, Face
+
+
+class Whole:
+    """Takes every picture as it is."""
+
+    name: ClassVar[str] = "whole"
+    settings = ""
+
+    def detect(self, pixels: Pixels) -> list[Face]:
+        """One box as large as the picture, with score 1."""
+        height, width = pixels.shape[:2]
+        return [Face(self.name, Box(0, 0, width, height), 1.0)]

@@ -1,0 +1,1 @@
+"""Getting images in: folders, URL lists, search keywords, video frames."""

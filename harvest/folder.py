@@ -1,0 +1,106 @@
+"""Existing folders of pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.records import Measured, Origin
+from gleanset.work.pool import Outcome, Processes, run_over
+from gleanset.work.progress import Progress
+from harvest.intake import Intake, KeepBytes, KeepFile
+
+STAGE = "harvest-folder"
+
+
+class Found(NamedTuple):
+    """A file worth trying, its origin, and a stamp that changes when the file does."""
+
+    path: Path
+    origin: Origin
+    stamp: str
+
+
+def harvest_folders(
+    dataset: Dataset, folders: Iterable[Path], *, hints: bool = False, label: str | None = None,
+    workers: int = 0, progress: Progress | None = None,
+) -> dict[str, object]:  # fmt: skip
+    """Add every picture under some folders; the counts of what happened.
+
+    With `hints` the immediate parent folder is the hint, else `label`. Files seen before are
+    skipped unless they changed. Raises `InputUnusable` for a folder that is not there.
+    """
+    roots = [_checked(folder) for folder in folders]
+    with dataset.stage(STAGE) as scratch:
+        intake = Intake(dataset, STAGE)
+        keep = KeepFile(KeepBytes(dataset.originals(scratch)))
+        new = (
+            found
+            for root in roots
+            for found in walk(root, hints=hints, label=label, leave_out=dataset.root)
+            if not intake.knows(found.origin, found.stamp)
+        )
+        outcomes = run_over(_Keep(keep), new, Processes(workers))
+        for outcome in (progress or Progress()).over(outcomes, "files", unit=" files"):
+            _take(intake, outcome)
+    return intake.result()
+
+
+class _Keep:
+    """Unpacks a `Found` in the worker."""
+
+    def __init__(self, keep: KeepFile) -> None:
+        self._keep = keep
+
+    def __call__(self, found: Found) -> Measured:
+        return self._keep(found.path)
+
+
+def _take(intake: Intake, outcome: Outcome[Found, Measured]) -> None:
+    intake.take(outcome.item.origin, outcome, outcome.item.stamp)
+
+
+def _checked(folder: Path) -> Path:
+    if not folder.exists():
+        raise InputUnusable(f"there is no folder {folder}", "check its name")
+    if not folder.is_dir():
+        raise InputUnusable(f"{folder} is not a folder", "name the folder that holds it")
+    return folder.absolute()
+
+
+def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
+    """All files under `root` in a fixed order, without hidden ones and the dataset itself."""
+    own = leave_out.resolve()
+    for here, folders, files in os.walk(root):
+        folder = Path(here)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (folder / name).resolve() != own
+        )
+        if folder.resolve() == own:
+            folders.clear()
+            continue
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield _found(folder / name, folder.name if hints else label)
+
+
+def _found(path: Path, hint: str | None) -> Found:
+    text = printable(path)
+    origin = Origin(source="folder", key=text, path=text, title=printable(Path(path.name)),
+                    hint=hint and printable(Path(hint)))  # fmt: skip
+    try:
+        status = path.stat()
+    except OSError:
+        return Found(path, origin, "")
+    return Found(path, origin, f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}")
+
+
+def printable(path: Path) -> str:
+    """A path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

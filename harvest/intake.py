@@ -1,0 +1,123 @@
+"""The door through which every image enters, wherever it comes from.
+
+Workers read or download, decode, measure and store the bytes; here the parent writes the
+rows, so that a run may be killed at any moment and simply be started again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gleanset import Dataset
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.decode import MAX_BYTES
+from gleanset.images.measure import measure
+from gleanset.records import Measured, Origin, Rejection
+from gleanset.work.pool import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBytes:
+    """Measure bytes and put them into the store. Small and picklable: it goes to workers."""
+
+    store: Store
+
+    def __call__(self, data: bytes) -> Measured:
+        """Raises `Unreadable` for anything that is not a whole picture we take."""
+        measured = measure(data)
+        self.store.put(measured.sha256, measured.format, data)
+        return measured
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFile:
+    """The same for a file on disk."""
+
+    keep: KeepBytes
+
+    def __call__(self, path: Path) -> Measured:
+        """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
+        try:
+            if not path.is_file():
+                raise Unreadable("not a file", "a device, a pipe or a broken link")
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
+            data = path.read_bytes()
+        except OSError as error:
+            raise Unreadable("cannot be read", str(error.strerror)) from error
+        return self.keep(data)
+
+
+class Intake:
+    """Records what became of each candidate and counts it.
+
+    `images` holds the hashes that this run met, for callers that stop at a number of them.
+    """
+
+    def __init__(self, dataset: Dataset, stage: str, *, remember: bool = False) -> None:
+        self._dataset = dataset
+        self._stage = stage
+        self._remember = remember
+        self.images: set[str] = set()
+        self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
+        self.reasons: Counter[str] = Counter()
+
+    def knows(self, origin: Origin, stamp: str = "") -> bool:
+        """Whether that place was visited before; a known image gets the new origin as well."""
+        fetches = self._dataset.fetches
+        state = fetches.state(origin.source, origin.key, stamp)
+        if state is None:
+            return False
+        self.tally["known"] += 1
+        image = fetches.image(origin.source, origin.key) if state == "done" else None
+        if image is not None:
+            with self._dataset.db.write():
+                self._dataset.images.add_origin(image, origin)
+            self._met(image)
+        return True
+
+    def take(self, origin: Origin, outcome: Outcome[Any, Measured], stamp: str = "") -> bool:
+        """Record one outcome in one transaction; True when it gave an image."""
+        measured = outcome.result
+        if measured is None:
+            self._reject(origin, outcome.reason or "?", outcome.detail, stamp)
+            return False
+        if (why := self._dataset.images.buried(measured.sha256)) is not None:
+            self._dataset.image_path(measured.sha256, measured.format).unlink(missing_ok=True)
+            self._reject(origin, "forgotten", why, stamp)
+            return False
+        with self._dataset.db.write():
+            new = self._dataset.images.add(measured, origin)
+            self._record(origin, "done", stamp, measured.sha256)
+            self._dataset.rejections.clear(self._stage, origin.key)
+        self.tally["added" if new else "duplicate"] += 1
+        self._met(measured.sha256)
+        return True
+
+    def _reject(self, origin: Origin, reason: str, detail: str, stamp: str) -> None:
+        with self._dataset.db.write():
+            self._dataset.rejections.add(Rejection(self._stage, origin.key, reason, detail))
+            self._record(origin, "rejected", stamp, None)
+        self.tally["rejected"] += 1
+        self.reasons[reason] += 1
+
+    def _record(self, origin: Origin, state: str, stamp: str, image: str | None) -> None:
+        self._dataset.fetches.record(
+            origin.source, origin.key, state, stamp=stamp, image=image, url=origin.url,
+            query=origin.query,
+        )  # fmt: skip
+
+    def _met(self, image: str) -> None:
+        if self._remember:
+            self.images.add(image)
+
+    def result(self) -> dict[str, object]:
+        """The numbers of this run, as commands return them."""
+        found: dict[str, object] = dict(self.tally)
+        if self.reasons:
+            found["reasons"] = dict(self.reasons.most_common())
+        return found

@@ -1,0 +1,1 @@
+"""Videos: ffmpeg samples frames and finds scene cuts in one decoding pass."""

@@ -1,0 +1,1 @@
+"""Decisions, splits and exports: the labeler's core, without a window."""

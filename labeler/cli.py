@@ -1,0 +1,81 @@
+"""The `labeler` command: decisions, splits and exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import main as run_main
+
+commands = group("labeler", "Label, split and export a dataset.")
+
+
+@commands.command("accept-hints", epilog="Example: labeler accept-hints --simulate -d my-dataset")
+@job_options(simulate=True)
+def accept_hints(job: Job) -> Result:
+    """Label the samples whose image has one undisputed hint and one face.
+
+    All others stay in the queue and are counted by reason.
+    """
+    from labeler.hints import apply_hints, plan_hints
+
+    with job.open() as dataset:
+        plan = plan_hints(dataset)
+        if not job.simulate:
+            apply_hints(dataset, plan)
+        return plan.result()
+
+
+@commands.command(epilog="Example: labeler undo -d my-dataset")
+@job_options()
+def undo(job: Job) -> Result:
+    """Undo the last step of decisions that was not undone yet."""
+    with job.open() as dataset:
+        done = dataset.journal.undo()
+        return {"undone": done.name, "restored": done.restored,
+                "changed_since": done.changed_since}  # fmt: skip
+
+
+@commands.command(epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
+@job_options(simulate=True)
+@click.option("--ratio", help="train:val:test. Default: dataset.toml, else 8:1:1.")
+@click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
+def split(job: Job, ratio: str | None, seed: int | None) -> Result:
+    """Assign labelled samples to train, val and test, keeping every moment whole.
+
+    Run again with the same ratio and seed, it places what is new and moves nothing else.
+    """
+    from labeler.split import apply_split, plan_split
+
+    with job.open() as dataset:
+        own = dataset.settings.split
+        plan = plan_split(dataset, ratio or own.ratio, own.seed if seed is None else seed)
+        if not job.simulate:
+            apply_split(dataset, plan)
+        return plan.result()
+
+
+@commands.command(epilog="Example: labeler export out --format imagefolder -d my-dataset")
+@job_options(simulate=True)
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--format", "kind", type=click.Choice(["imagefolder"]), default="imagefolder",
+              show_default=True, help="imagefolder: train|val|test/<class>/*.jpg")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+def export(job: Job, out: Path, kind: str, workers: int | None) -> Result | None:
+    """Write the labelled samples as a tree that other tools read."""
+    from labeler.export import export_imagefolder, plan_export
+
+    with job.open() as dataset:
+        if job.simulate:
+            for item in plan_export(dataset):
+                job.show(item.path)
+            return None
+        return export_imagefolder(dataset, out, workers=workers or 0, progress=job.progress)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    run_main(commands)

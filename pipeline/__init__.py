@@ -1,0 +1,1 @@
+"""The `gleanset` command: the one room that calls every stage."""

@@ -1,0 +1,106 @@
+"""The `gleanset` command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import main as run_main
+from gleanset.errors import UsageError
+
+commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
+KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs")
+
+
+@commands.command(epilog="Example: gleanset init -d my-dataset")
+@job_options()
+def init(job: Job) -> Result:
+    """Make an empty dataset folder."""
+    with job.create() as dataset:
+        return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
+
+
+@commands.command(epilog="Example: gleanset status -d my-dataset --json")
+@job_options()
+def status(job: Job) -> Result:
+    """Show how far a dataset has come, and the next command."""
+    from pipeline.status import status as numbers
+
+    with job.open() as dataset:
+        return numbers(dataset)
+
+
+@commands.command(
+    "list", epilog="Example: gleanset list samples --where label=hana --where 'score>=0.8' | jq ."
+)
+@job_options()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option(
+    "--where", "conditions", multiple=True, metavar="FIELD=VALUE",
+    help="Only lines for which this holds; also != < > <= >=, and origins.source=bing.",
+)  # fmt: skip
+def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
+    """Print one JSON object a line, with every field the catalogue has."""
+    from pipeline.listing import listing
+
+    with job.open() as dataset:
+        for line in listing(dataset, kind, conditions):
+            job.show(json.dumps(line, ensure_ascii=False))
+
+
+@commands.command(epilog="Example: gleanset run datasets/recipes/sample.toml --into my-dataset")
+@job_options(simulate=True)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="The dataset folder (the same as -d).")  # fmt: skip
+@click.option("-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
+              help="A setting of a source that wins over the recipe's.")  # fmt: skip
+@click.option("--allow-private", is_flag=True, help="Also fetch from private networks.")
+def run(
+    job: Job, recipe: Path, into: Path | None, options: tuple[str, ...], allow_private: bool
+) -> Result:
+    """Carry out a recipe, stage by stage; run it again to go on where it stopped."""
+    from pipeline.recipe import read_recipe
+    from pipeline.stages import Stages, run_recipe
+
+    stages = Stages(
+        read_recipe(recipe), recipe.parent, job.progress, allow_private, parse_options(options)
+    )
+    return run_recipe(stages, into or job.root, job.say, simulate=job.simulate)
+
+
+def parse_options(options: tuple[str, ...]) -> dict[str, str]:
+    """`bing.size=large` as {'bing.size': 'large'}. Raises `UsageError`."""
+    found: dict[str, str] = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals or "." not in name:
+            raise UsageError(
+                f"-o {text}: not SOURCE.KEY=VALUE", "write for instance bing.size=large"
+            )
+        found[name] = value
+    return found
+
+
+@commands.command(epilog="Example: gleanset demo --into demo")
+@job_options()
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
+              show_default=True, help="Where to build the sample dataset.")  # fmt: skip
+def demo(job: Job, into: Path) -> Result | None:
+    """Build, train and judge the bundled sample, offline; print the report's path."""
+    from pipeline.demo import run_demo
+
+    result = run_demo(into, job.progress, job.say)
+    if job.as_json:
+        return result
+    job.show(str(result["report"]))
+    return None
+
+
+def main() -> NoReturn:
+    """The console script."""
+    run_main(commands)

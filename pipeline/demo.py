@@ -1,0 +1,43 @@
+"""`gleanset demo`: the bundled sample, from a search to a judged model, without the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.work.progress import Progress
+from pipeline.recipe import read_recipe
+from pipeline.report import write_report
+from pipeline.sample.site import SampleSite
+from pipeline.stages import Stages, run_recipe
+
+REPORT = "report.html"
+
+
+def bundled() -> Path:
+    """The `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a wheel."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "datasets", here.parent / "datasets"):
+        if (folder / "sample").is_dir():
+            return folder
+    raise InputUnusable(
+        "the bundled sample is missing from this installation",
+        "pip install --force-reinstall gleanset",
+    )
+
+
+def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
+    """Serve the sample on loopback, run its recipe on it, write the report; the result."""
+    data = bundled()
+    recipe = data / "recipes" / "sample.toml"
+    with SampleSite(data / "sample") as site:
+        stages = Stages(
+            read_recipe(recipe), recipe.parent, progress, allow_private=True,
+            options={"bing.endpoint": site.address},
+        )  # fmt: skip
+        result = run_recipe(stages, root, say)
+    with Dataset.open(root) as dataset:
+        report = write_report(dataset, root / REPORT, title=stages.recipe.title)
+    return {"stages": result, "report": str(report.absolute())}

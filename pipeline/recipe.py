@@ -1,0 +1,88 @@
+"""A recipe: a TOML file that describes a whole dataset from sources to training preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from gleanset.config import Table, read_toml
+from gleanset.settings import CropSettings, SplitSettings
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class FolderSource(Table, frozen=True):
+    """`[[folder]]`: pictures that are on disk. Paths are relative to the recipe."""
+
+    path: str
+    hints_from_folders: bool = False
+    label: str | None = None
+
+
+class UrlsSource(Table, frozen=True):
+    """`[[urls]]`: a list of URLs."""
+
+    file: str
+    label: str | None = None
+    limit: Count | None = None
+
+
+class KeywordSource(Table, frozen=True):
+    """`[[keyword]]`: what a site finds. Without `label` each keyword is its own hint."""
+
+    keywords: list[str]
+    source: str = "bing"
+    limit: Count = 100
+    label: str | None = None
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class FramesSource(Table, frozen=True):
+    """`[[frames]]`: videos to sample."""
+
+    videos: list[str]
+    every: str = "5s"
+    label: str | None = None
+
+
+class TrainPart(Table, frozen=True):
+    """`[train]`: a preset and other values for some of its settings."""
+
+    preset: str = "simple"
+    options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+
+    def texts(self) -> dict[str, str]:
+        """The options as on a command line."""
+        return {key: _text(value) for key, value in self.options.items()}
+
+
+class ExportPart(Table, frozen=True):
+    """`[export]`: a tree for other tools, below the dataset folder."""
+
+    to: str = "exports/imagefolder"
+
+
+class Recipe(Table, frozen=True):
+    """A whole recipe. Parts that are absent are not carried out, but for `crop`."""
+
+    title: str
+    folder: list[FolderSource] = msgspec.field(default_factory=list)
+    urls: list[UrlsSource] = msgspec.field(default_factory=list)
+    keyword: list[KeywordSource] = msgspec.field(default_factory=list)
+    frames: list[FramesSource] = msgspec.field(default_factory=list)
+    crop: CropSettings = CropSettings()
+    accept_hints: bool = True
+    split: SplitSettings | None = None
+    export: ExportPart | None = None
+    train: TrainPart | None = None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe. Raises `RecipeError` naming key, line and what was meant."""
+    return read_toml(path, Recipe)
+
+
+def _text(value: str | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,168 @@
+"""The animeface detector finds what it should, where it is, in pictures of every size."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors.animeface import AnimeFace
+from facecrop.detectors.animeface_library import (
+    SELFTEST_FACE,
+    SELFTEST_PICTURE,
+    checked_search,
+    self_test,
+)
+from gleanset.errors import MissingComponent
+from gleanset.records import Box
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "faces"
+
+# What animeface 2.0.3 finds with Pillow 11.3, whose memory it can read by itself.
+OLD_PILLOW: dict[str, list[Box]] = {
+    "ng_ahagon_umiko_11.jpg": [Box(143, 107, 286, 286)],
+    "ng_lijima_yun_60.jpg": [Box(332, 103, 166, 166)],
+    "ng_lijima_yun_77.jpg": [Box(379, 113, 152, 152)],
+    "ng_lijima_yun_99.jpg": [Box(284, 151, 152, 152)],
+    "ng_takimoto_hifumi_37.jpg": [Box(328, 238, 239, 239)],
+    "ng_yagami_kou_11.jpg": [Box(322, 179, 286, 286)],
+    "simpsons_1033648.jpg": [],
+    "neg_renpy_bg_club.jpg": [],
+    "ng_lijima_yun_74.jpg": [Box(409, 113, 182, 182), Box(551, 773, 61, 61)],
+    "southpark_s19e03_60.jpg": [Box(31, 79, 127, 127), Box(514, 92, 106, 106)],
+    "southpark_s09e14_67.jpg": [Box(79, 94, 127, 127)],
+}
+
+
+def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
+    """The test face at each (x, y, side) of a plain canvas (width, height)."""
+    image = Image.new("RGB", canvas, (128, 150, 170))
+    face = Image.open(SELFTEST_PICTURE).convert("RGB")
+    for x, y, side in places:
+        height = round(side * face.height / face.width)
+        image.paste(face.resize((side, height), Image.Resampling.LANCZOS), (x, y))
+    return np.asarray(image)
+
+
+def expected(x: int, y: int, side: int) -> Box:
+    """Where the face is when the test picture is pasted there."""
+    with Image.open(SELFTEST_PICTURE) as picture:
+        zoom = side / picture.width
+    box = [round(number * zoom) for number in SELFTEST_FACE]
+    return Box(x + box[0], y + box[1], box[2], box[3])
+
+
+def overlap(one: Box, other: Box) -> float:
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    shared = max(across, 0) * max(down, 0)
+    return shared / (one.width * one.height + other.width * other.height - shared)
+
+
+@pytest.mark.parametrize(
+    ("canvas", "places"),
+    [
+        ((960, 540), [(100, 60, 200)]),
+        ((960, 540), [(30, 200, 180), (500, 20, 400)]),
+        ((1920, 1080), [(1300, 500, 300)]),
+        ((3000, 4000), [(1700, 2600, 900)]),
+        ((3840, 2160), [(200, 900, 600), (2900, 100, 700)]),
+        ((7000, 1000), [(900, 300, 400), (3300, 100, 500), (6400, 500, 400)]),
+        ((1000, 7000), [(300, 1700, 400), (100, 3800, 300), (500, 6500, 400)]),
+    ],
+    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else len(value),
+)
+def test_faces_are_found_where_they_are(
+    canvas: tuple[int, int], places: list[tuple[int, int, int]]
+) -> None:
+    faces = detector_named("animeface").detect(paste(canvas, *places))
+    wanted = sorted(expected(*place) for place in places)
+    assert len(faces) == len(wanted)
+    for face, box in zip(faces, wanted, strict=True):
+        assert overlap(face.box, box) > 0.5, (face.box, box)
+
+
+@pytest.mark.parametrize("x", range(700, 1800, 250))
+def test_faces_on_a_seam_are_found_once(x: int) -> None:
+    faces = detector_named("animeface").detect(paste((3000, 700), (x, 100, 450)))
+    assert len(faces) == 1
+    assert overlap(faces[0].box, expected(x, 100, 450)) > 0.5
+
+
+@pytest.mark.parametrize(("canvas", "side"), [((800, 800), 400), ((2400, 2400), 700)])
+def test_landmarks_lie_in_a_face(canvas: tuple[int, int], side: int) -> None:
+    face = detector_named("animeface").detect(paste(canvas, (60, 50, side)))[0]
+    marks = {mark.name: mark for mark in face.landmarks}
+    assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
+    assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "the character's own"
+    assert marks["left_eye"].y < marks["nose"].y < marks["mouth"].y
+    for mark in face.landmarks:
+        assert face.box.x < mark.x < face.box.x + face.box.width
+        assert face.box.y < mark.y < face.box.y + face.box.height
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    detector = detector_named("animeface")
+    assert detector.detect(np.zeros((540, 960, 3), np.uint8)) == []
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    assert detector.detect(noise) == []
+
+
+def test_a_threshold_leaves_doubtful_faces_out() -> None:
+    pixels = paste((960, 540), (100, 60, 200), (500, 100, 300))
+    scores = [face.score for face in AnimeFace().detect(pixels)]
+    between = AnimeFace(threshold=max(scores)).detect(pixels)
+    assert [face.score for face in between] == [s for s in scores if s == max(scores)]
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (100, 100, 4), (100, 100, 1)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="not an RGB picture"):
+        detector_named("animeface").detect(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("name", OLD_PILLOW)
+def test_real_pictures_give_what_an_old_pillow_gives(name: str) -> None:
+    if not REAL.is_dir():
+        pytest.skip(f"no real pictures in {REAL}")
+    pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
+    assert [face.box for face in detector_named("animeface").detect(pixels)] == OLD_PILLOW[name]
+
+
+def save(path: Path, pixels: Pixels) -> Path:
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_the_self_test_knows_its_picture() -> None:
+    self_test(checked_search(), SELFTEST_PICTURE, SELFTEST_FACE)
+
+
+def test_a_missing_package_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "animeface", None)  # how Python marks "not to be had"
+    with pytest.raises(MissingComponent, match="cannot be loaded") as caught:
+        checked_search.__wrapped__()
+    assert "pip install" in caught.value.mend
+
+
+def test_the_self_test_notices_that_nothing_is_seen(tmp_path: Path) -> None:
+    blank = save(tmp_path / "blank.png", np.full((256, 256, 3), 200, np.uint8))
+    with pytest.raises(MissingComponent, match="found 0 faces") as caught:
+        self_test(checked_search(), blank, SELFTEST_FACE)
+    assert "pip install" in caught.value.mend
+    assert "animeface 2" in caught.value.what
+    assert "pillow" in caught.value.what
+
+
+def test_the_self_test_notices_a_face_too_many(tmp_path: Path) -> None:
+    two = save(tmp_path / "two.png", paste((960, 540), (30, 200, 250), (500, 20, 400)))
+    with pytest.raises(MissingComponent, match="found 2 faces"):
+        self_test(checked_search(), two, SELFTEST_FACE)
+
+
+def test_the_self_test_notices_a_face_elsewhere() -> None:
+    elsewhere = SELFTEST_FACE._replace(x=SELFTEST_FACE.x + SELFTEST_FACE.width // 2)
+    with pytest.raises(MissingComponent, match="instead of"):
+        self_test(checked_search(), SELFTEST_PICTURE, elsewhere)

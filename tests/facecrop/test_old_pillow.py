@@ -1,0 +1,65 @@
+"""The memory that is handed to the animeface extension, read back as C would."""
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+
+from facecrop.detectors import Pixels
+from facecrop.detectors.old_pillow import OldImage, old_image
+
+
+def as_c_reads_it(image: OldImage) -> Pixels:
+    """Through the row pointers, pixel by pixel."""
+    rows = (ctypes.c_void_p * image.ysize).from_address(image.image32)
+    read = [(ctypes.c_uint8 * (4 * image.xsize)).from_address(row) for row in rows if row]
+    return np.array(read, np.uint8).reshape(image.ysize, image.xsize, 4)[:, :, :3]
+
+
+@pytest.fixture
+def pixels() -> Pixels:
+    return np.random.default_rng(1).integers(0, 256, (37, 53, 3), np.uint8)
+
+
+@pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) != 8, reason="sizes for 64 bits")
+def test_the_layout_is_that_of_the_published_extension() -> None:
+    """From `ptype /o struct ImagingMemoryInstance` on the Linux wheel of animeface 2.0.3."""
+    assert ctypes.sizeof(OldImage) == 88
+    offsets = {name: getattr(OldImage, name).offset for name, _ in OldImage._fields_}
+    assert offsets == {
+        "mode": 0, "type": 8, "depth": 12, "bands": 16, "xsize": 20, "ysize": 24,
+        "palette": 32, "image8": 40, "image32": 48, "image": 56, "block": 64,
+        "pixelsize": 72, "linesize": 76, "destroy": 80,
+    }  # fmt: skip
+
+
+def test_c_reads_the_same_pixels(pixels: Pixels) -> None:
+    image = old_image(pixels)
+    assert (image.mode, image.xsize, image.ysize, image.linesize) == (b"RGB", 53, 37, 212)
+    assert np.array_equal(as_c_reads_it(image), pixels)
+
+
+@pytest.mark.parametrize(
+    "view", [np.s_[::-1], np.s_[:, ::-1], np.s_[3:20:2, 5:30], np.s_[:, :, ::-1]]
+)
+def test_views_are_copied_in_order(pixels: Pixels, view: tuple[slice, ...]) -> None:
+    assert np.array_equal(as_c_reads_it(old_image(pixels[view])), pixels[view])
+
+
+def test_the_object_points_to_its_structure(pixels: Pixels) -> None:
+    image = old_image(pixels)
+    pointer = ctypes.c_void_p.from_address(id(image) + object.__basicsize__)
+    assert pointer.value == ctypes.addressof(image)
+
+
+def test_the_memory_lives_as_long_as_the_object(pixels: Pixels) -> None:
+    images = [old_image(pixels.copy()) for _ in range(50)]
+    gc.collect()
+    assert all(np.array_equal(as_c_reads_it(image), pixels) for image in images)
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (10, 10, 4), (10, 10, 2)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError):
+        old_image(np.zeros(shape, np.uint8))
