@@ -50,6 +50,19 @@ class Stages:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Stage]:
+        yield from self._gathering()
+        yield "faces", self._faces
+        recipe = self.recipe
+        if recipe.accept_hints:
+            yield "accept hints", accept_hints
+        if recipe.split:
+            yield "split", partial(split, recipe.split)
+        if recipe.export:
+            yield "export", partial(self._export, recipe.export)
+        if recipe.train:
+            yield "train", partial(self._train, recipe.train)
+
+    def _gathering(self) -> Iterator[Stage]:
         recipe = self.recipe
         for folder in recipe.folder:
             yield f"folder {folder.path}", partial(self._folder, folder)
@@ -59,15 +72,6 @@ class Stages:
             yield f"{keyword.source} {', '.join(keyword.keywords)}", partial(self._search, keyword)
         for frames in recipe.frames:
             yield f"frames {', '.join(frames.videos)}", partial(self._frames, frames)
-        yield "faces", self._faces
-        if recipe.accept_hints:
-            yield "accept hints", accept_hints
-        if recipe.split:
-            yield "split", partial(split, recipe.split)
-        if recipe.export:
-            yield "export", partial(self._export, recipe.export)
-        if recipe.train:
-            yield "train", partial(self._train, recipe.train)
 
     def check(self) -> None:
         """Find what is wrong with names and values before anything is begun."""

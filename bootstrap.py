@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Set Gleanset up from a fresh checkout and run it. Needs Python 3.11 and nothing else.
+
+    python3 bootstrap.py demo      the bundled sample, from a search to a judged model
+    python3 bootstrap.py test      the whole test suite
+    python3 bootstrap.py install   only install, with everything
+
+It makes .venv (or the folder in $GLEANSET_VENV), installs the project with what the command
+needs, and system packages where it may (root on Debian or Ubuntu). A second run is quick.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("GLEANSET_VENV", ROOT / ".venv")).absolute()
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+STAMP = VENV / "gleanset-installed"
+SYSTEM = {"ffmpeg": "ffmpeg"}  # program -> Debian package
+EXTRAS = {"demo": ".[train]", "test": ".[all]", "install": ".[all]"}
+USAGE = 2
+MISSING = 6
+
+
+def main() -> int:
+    """Install what the command needs, then become it."""
+    command, *rest = sys.argv[1:] or ["--help"]
+    if command not in EXTRAS:
+        print(__doc__)
+        return 0 if command in ("-h", "--help") else USAGE
+    if sys.version_info < (3, 11):
+        print("Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv")
+        return MISSING
+    if (code := install_system_packages()) or (code := install_project(command)):
+        return code
+    if command == "demo":
+        return run([BIN / "gleanset", "demo", *rest])
+    if command == "test":
+        return run([BIN / "python", "-m", "pytest", *rest])
+    print(f"installed in {VENV}; now: source {BIN / 'activate'}")
+    return 0
+
+
+def install_system_packages() -> int:
+    """Install what is missing as root on Debian, else print the one line that does."""
+    missing = sorted({package for program, package in SYSTEM.items() if not shutil.which(program)})
+    if not missing:
+        return 0
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    may = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
+    if may and run(["apt-get", "update", "-qq"]) == 0 and run(install) == 0:
+        return 0
+    print("please install what is missing and run this again:\n  sudo", " ".join(install))
+    return MISSING
+
+
+def install_project(command: str) -> int:
+    """Make the environment and install into it, unless nothing has changed since."""
+    wanted = EXTRAS[command]
+    mark = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    done = STAMP.read_text().split() if STAMP.exists() else []
+    if f"{mark}:{wanted}" in done or f"{mark}:dev" in done:
+        return 0
+    print(f"installing into {VENV} (PyTorch is large; a minute or two) ...", flush=True)
+    if not (BIN / "python").exists() and (code := run([sys.executable, "-m", "venv", VENV])):
+        print("please install venv and run this again:\n  sudo apt-get install python3-venv")
+        return code
+    pip = [BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    tools = [] if command == "demo" else development_tools()
+    if code := run([*pip, "--editable", wanted, *tools]):
+        return code
+    STAMP.write_text(f"{mark}:{wanted}\n" + (f"{mark}:dev\n" if tools else ""))
+    return 0
+
+
+def development_tools() -> list[str]:
+    """The packages of the `dev` group in pyproject.toml (older pips cannot read groups)."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return list(project["dependency-groups"]["dev"])
+
+
+def run(command: list[object]) -> int:
+    """Run a command from the project's folder; its exit code."""
+    try:
+        return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""The one polite downloader: every source and every download goes through `Client`."""
+
+from harvest.http.client import Client, Download, Page
+from harvest.http.limits import Limits
+from harvest.http.polite import Closed, retry_after
+
+__all__ = ["Client", "Closed", "Download", "Limits", "Page", "retry_after"]

@@ -1,0 +1,153 @@
+"""The client that every source and every download goes through.
+
+One item that cannot be had is an `Unreadable` with a countable reason; a search page that
+cannot be had is an `Unreachable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Self
+from urllib.parse import quote, urlencode
+
+from gleanset.errors import Unreachable, Unreadable, UsageError
+from harvest.http.failures import PASSING, looks_like_html
+from harvest.http.fetch import Answer, Fetcher, Wish
+from harvest.http.limits import Limits
+from harvest.http.urls import tidy
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The bytes of one file, after content decoding, and where they came from at last."""
+
+    data: bytes
+    url: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a search site, whatever its status. `headers` ignore case."""
+
+    status: int
+    text: str
+    url: str
+    headers: Mapping[str, str]
+
+
+class Client:
+    """The polite downloader: thread-safe, and a context manager that closes itself.
+
+    `contact` (an address or a URL) goes into the honest user agent, `user_agent` replaces it.
+    Raises `UsageError` when a proxy or certificate setting of the environment is unusable.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        allow_private: bool = False,
+        user_agent: str | None = None,
+        contact: str | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.user_agent = _sendable(user_agent or _honest(contact))
+        self._fetcher = Fetcher(self.limits, allow_private)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what waits and what is under way (they raise `Closed`), drop connections."""
+        self._fetcher.close()
+
+    def download(self, url: str, referer: str | None = None) -> Download:
+        """The file at `url`. Raises `Unreadable` for this item, `Closed` after `close`.
+
+        Reasons: `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`,
+        `cut off`, `empty`, `private address`, `bad redirect`, `bad url`, `not an image`.
+        """
+        headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
+        answer = self._fetcher.fetch(url, Wish(headers, PASSING, errors_too=False))
+        if answer.status >= 300:
+            raise Unreadable(f"http {answer.status}", answer.url)
+        if not answer.data:
+            raise Unreadable("empty", answer.url)
+        if looks_like_html(answer.data):
+            raise Unreadable("not an image", f"{answer.url}: a web page")
+        return Download(answer.data, answer.url, _media_type(answer.headers))
+
+    def page(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Page:
+        """The page at `url`, whatever its status. Raises `Unreachable`, `Closed` after `close`.
+
+        Passing troubles (5xx) are asked again before they are returned; a 429 never is,
+        because the source, not this page, decides whether to go on.
+        """
+        if params:
+            url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
+        sent = self._headers("*/*") | dict(headers or {})
+        try:
+            answer = self._fetcher.fetch(url, Wish(sent, PASSING - {429}, errors_too=True))
+        except Unreadable as error:
+            raise _unreachable(url, error) from error
+        return Page(answer.status, _text(answer), answer.url, answer.headers)
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        return {
+            "User-Agent": self.user_agent,
+            "Accept": accept,
+            "Accept-Encoding": "gzip, deflate",
+        }
+
+
+def _referer(referer: str | None) -> dict[str, str]:
+    # A broken page address must not cost the picture that was found on it.
+    try:
+        return {"Referer": tidy(referer)} if referer else {}
+    except Unreadable:
+        return {}
+
+
+def _unreachable(url: str, error: Unreadable) -> Unreachable:
+    what = f"{url} could not be asked: {error.reason} ({error.detail})."
+    if error.reason == "private address":
+        return Unreachable(what, "Add --allow-private if this address is meant.")
+    return Unreachable(what, "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.")
+
+
+def _honest(contact: str | None) -> str:
+    try:
+        number = version("gleanset")
+    except PackageNotFoundError:
+        number = "0"
+    return f"gleanset/{number} (+{contact})" if contact else f"gleanset/{number}"
+
+
+def _sendable(user_agent: str) -> str:
+    if not (user_agent.isascii() and user_agent.isprintable()):
+        raise UsageError(
+            f"The user agent {user_agent!r} cannot be sent.", "Use plain ASCII for the contact."
+        )
+    return user_agent
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _text(answer: Answer) -> str:
+    _, _, charset = answer.headers.get("Content-Type", "").lower().partition("charset=")
+    try:
+        return answer.data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
+    except LookupError:
+        return answer.data.decode("utf-8", "replace")

@@ -1,0 +1,83 @@
+"""From what urllib3 raises to the small vocabulary of reasons that a rejection has."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from gleanset.errors import Unreadable
+from harvest.http.guard import PrivateAddress
+
+# Too many requests, and the server's own passing troubles.
+PASSING = frozenset({429, 500, 502, 503, 504})
+# The two answers with which a server speaks about the whole host.
+WAIT = frozenset({429, 503})
+
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+
+
+class Transient(Unreadable):
+    """May go well the next time. `wait` seconds were asked for; `hold` by the whole host."""
+
+    def __init__(
+        self, reason: str, detail: str, host: str, wait: float | None = None, hold: bool = False
+    ) -> None:
+        super().__init__(reason, detail)
+        self.host = host
+        self.wait = wait
+        self.hold = hold
+
+
+def failure(error: Exception, url: str, host: str, in_body: bool) -> Unreadable:
+    """What an exception of urllib3 means for the item; `Transient` where a retry may help.
+
+    `in_body`: the answer had begun when it happened.
+    """
+    detail = f"{url}: {error}"
+    if isinstance(error, PrivateAddress):
+        return Unreadable("private address", detail)
+    if isinstance(error, LocationParseError | UnicodeError):
+        return Unreadable("bad url", detail)
+    if isinstance(error, ReadTimeoutError):
+        return Unreadable("timed out", detail)
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return Transient("timed out", detail, host)
+    if isinstance(error, DecodeError):
+        return Unreadable("cut off", detail)
+    if in_body:
+        return Transient("cut off", detail, host)
+    if _final(error):
+        return Unreadable("connection failed", detail)
+    return Transient("connection failed", detail, host)
+
+
+def looks_like_html(data: bytes) -> bool:
+    """Whether a body is a web page, by its first bytes; names and headers lie."""
+    head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for opening, closing in ((b"<?xml", b"?>"), (b"<!--", b"-->")):
+        if head.startswith(opening):
+            head = head.partition(closing)[2].lstrip()
+    return head.startswith(_HTML)
+
+
+def _final(error: Exception) -> bool:
+    if isinstance(error, ProxyError):
+        return False
+    if isinstance(error, NameResolutionError):
+        # A name that does not exist will not exist in two seconds either.
+        return getattr(error.__cause__, "errno", None) != socket.EAI_AGAIN
+    if isinstance(error, SSLError):
+        return any(isinstance(part, ssl.SSLCertVerificationError) for part in error.args)
+    return not isinstance(error, HTTPError)

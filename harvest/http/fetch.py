@@ -1,0 +1,189 @@
+"""One GET with all its manners: turns, retries, redirects by hand, bounds of time and size."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout
+
+from gleanset.errors import Unreadable
+from harvest.http.failures import WAIT, Transient, failure
+from harvest.http.guard import Call, spelled_private
+from harvest.http.limits import Limits
+from harvest.http.polite import Closed, Hosts, backoff, retry_after
+from harvest.http.routes import Routes
+from harvest.http.urls import host_of, redirected, tidy
+
+_CHUNK = 65_536
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The last answer of a chain of redirects. `headers` ignore case."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to send, which statuses to try again, whether the body of an error is wanted."""
+
+    headers: Mapping[str, str]
+    passing: frozenset[int]
+    errors_too: bool
+
+
+class Fetcher:
+    """The shared state of all requests of one client. Thread-safe."""
+
+    def __init__(self, limits: Limits, allow_private: bool) -> None:
+        self._limits = limits
+        self._allow_private = allow_private
+        self._routes = Routes(limits.per_host)
+        self._hosts = Hosts(limits.per_host, limits.delay)
+        self._calls: set[Call] = set()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Stop what waits and what is under way, drop kept connections."""
+        self._hosts.close()
+        with self._lock:
+            for call in self._calls:
+                call.cut()
+        self._routes.close()
+
+    def fetch(self, url: str, wish: Wish) -> Answer:
+        """The answer after redirects and retries. Raises `Unreadable`, `Closed` after `close`.
+
+        A status of `wish.passing` that stays after the last retry is returned like any other.
+        """
+        start = tidy(url)
+        with self._call() as call:
+            for attempt in count():
+                answer: Answer | None = None
+                try:
+                    answer = self._follow(start, wish, call)
+                    trouble = _passing(answer, wish)
+                except Transient as error:
+                    trouble = error
+                if trouble is None or attempt >= self._limits.retries:
+                    return _given(answer, trouble)
+                self._wait(trouble, attempt)
+        raise AssertionError("count() has no end")
+
+    @contextmanager
+    def _call(self) -> Iterator[Call]:
+        call = Call(self._limits.total, self._allow_private)
+        with self._lock:
+            self._calls.add(call)
+        try:
+            yield call
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
+    def _wait(self, trouble: Transient, attempt: int) -> None:
+        asked = backoff(attempt, self._limits.backoff) if trouble.wait is None else trouble.wait
+        wait = min(asked, self._limits.max_wait)
+        if trouble.hold:
+            # The next turn on this host comes only then, for us and for all the others.
+            self._hosts.hold(trouble.host, wait)
+        else:
+            self._hosts.sleep(wait)
+
+    def _follow(self, url: str, wish: Wish, call: Call) -> Answer:
+        most = self._limits.max_redirects
+        for _ in range(most + 1):
+            answer = self._hop(url, wish, call)
+            location = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or location is None:
+                return answer
+            url = redirected(url, location)
+        raise Unreadable("bad redirect", f"more than {most} in a row, at last to {url}")
+
+    def _hop(self, url: str, wish: Wish, call: Call) -> Answer:
+        host = host_of(url)
+        if not self._allow_private and spelled_private(host):
+            raise Unreadable("private address", url)
+        in_body = False
+        with self._hosts.turn(host), call:
+            try:
+                with self._open(url, wish.headers, call) as response:
+                    in_body = True
+                    wanted = response.status < 300 or wish.errors_too
+                    data = self._body(response, url, call) if wanted else b""
+                    return Answer(response.status, response.headers, data, url)
+            except (HTTPError, OSError, UnicodeError) as error:
+                self._raise_if_over(call, url, error)
+                raise failure(error, url, host, in_body) from error
+
+    @contextmanager
+    def _open(self, url: str, headers: Mapping[str, str], call: Call) -> Iterator[BaseHTTPResponse]:
+        limits = self._limits
+        response = self._routes.manager_for(url).request(
+            "GET",
+            url,
+            headers=headers,
+            timeout=Timeout(connect=min(limits.connect, call.left), read=limits.read),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            yield response
+        finally:
+            # Keeps the connection if the body was read to its end, drops it otherwise.
+            response.close()
+
+    def _body(self, response: BaseHTTPResponse, url: str, call: Call) -> bytes:
+        most = self._limits.max_bytes
+        announced = response.headers.get("Content-Length", "")
+        data = bytearray()
+        # read1 returns what has come; read would wait for a whole chunk of a slow drip.
+        while not _too_large(announced, data, most):
+            chunk = response.read1(_CHUNK, decode_content=True)
+            # A socket that was shut down looks like an honest end.
+            self._raise_if_over(call, url, None)
+            if not chunk:
+                return bytes(data)
+            data += chunk
+        raise Unreadable("too large", f"{url}: more than {most} bytes")
+
+    def _raise_if_over(self, call: Call, url: str, cause: Exception | None) -> None:
+        if self._hosts.closed:
+            raise Closed("The download was stopped.") from cause
+        if call.over:
+            raise Unreadable("too slow", f"{url}: more than {self._limits.total:g} s") from cause
+
+
+def _too_large(announced: str, data: bytearray, most: int) -> bool:
+    return len(data) > most or (announced.isdecimal() and int(announced) > most)
+
+
+def _passing(answer: Answer, wish: Wish) -> Transient | None:
+    if answer.status not in wish.passing:
+        return None
+    return Transient(
+        f"http {answer.status}",
+        answer.url,
+        host_of(answer.url),
+        retry_after(answer.headers),
+        hold=answer.status in WAIT,
+    )
+
+
+def _given(answer: Answer | None, trouble: Transient | None) -> Answer:
+    if answer is not None:
+        return answer
+    assert trouble is not None
+    raise trouble

@@ -1,0 +1,27 @@
+"""How long, how much and how often: the bounds of one download and of one host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the downloader. Times are seconds, sizes are bytes.
+
+    `total` is the time one download may spend on the network, redirects and retries
+    included, waiting for its turn not. `max_bytes` holds after content decoding as well.
+    `per_host` is the number of requests under way on one host at a time, `delay` the time
+    between two starts on it. `max_wait` caps what a host may ask for in `Retry-After`.
+    """
+
+    connect: float = 10.0
+    read: float = 20.0
+    total: float = 60.0
+    max_bytes: int = 50_000_000
+    max_redirects: int = 5
+    per_host: int = 6
+    delay: float = 0.0
+    retries: int = 3
+    backoff: float = 0.5
+    max_wait: float = 60.0

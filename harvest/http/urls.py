@@ -1,0 +1,68 @@
+"""Addresses as they come from the net, made fit to be asked for."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
+
+from gleanset.errors import Unreadable
+
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
+# RFC 3986: sub-delims, ":", "@" and "/" stand as they are in a path, "?" in a query as well.
+_PATH_SAFE = "%/:@!$&'()*+,;=~"
+_QUERY_SAFE = _PATH_SAFE + "?"
+
+
+def tidy(url: str) -> str:
+    """The address with everything quoted that must be; tidying twice changes nothing.
+
+    Non-ASCII hosts become IDNA, the fragment and any user name are dropped.
+    Raises `Unreadable("bad url")` for anything that is not http or https with a host.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        scheme, host = parts.scheme.lower(), _host(parts)
+        port = f":{parts.port}" if parts.port else ""
+        path, query = _quoted(parts.path or "/", _PATH_SAFE), _quoted(parts.query, _QUERY_SAFE)
+    except ValueError as error:
+        raise Unreadable("bad url", f"{url}: {error}") from error
+    if scheme not in ("http", "https"):
+        raise Unreadable("bad url", f"{url}: not http or https")
+    return urlunsplit((scheme, host + port, path, query, ""))
+
+
+def redirected(url: str, location: str) -> str:
+    """Where `Location` leads from `url`. Raises `Unreadable("bad redirect")`."""
+    try:
+        return tidy(urljoin(url, _as_utf8(location)))
+    except (Unreadable, ValueError) as error:
+        raise Unreadable("bad redirect", f"{url} -> {location}") from error
+
+
+def host_of(url: str) -> str:
+    """The bare host of a tidy address: lower case, without port and brackets."""
+    return urlsplit(url).hostname or ""
+
+
+def _host(parts: SplitResult) -> str:
+    name = parts.hostname or ""
+    if ":" in name:
+        return f"[{name}]"
+    # A fully qualified name may end in a dot, which the codec takes for an empty label.
+    ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
+    if not _HOST_NAME.fullmatch(ascii_name):
+        raise ValueError("no host, or not a host name")
+    return ascii_name
+
+
+def _quoted(text: str, safe: str) -> str:
+    return quote(_STRAY_PERCENT.sub("%25", text), safe=safe)
+
+
+def _as_utf8(header: str) -> str:
+    # Header bytes arrive as Latin-1; servers that do not quote mean UTF-8.
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header

@@ -1,0 +1,24 @@
+"""Every site we know, registered by hand: adding one is adding one file and one line here."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from gleanset.errors import UsageError
+from harvest.sources.base import Option, Query, Source
+from harvest.sources.bing import Bing
+
+SOURCES: tuple[Source, ...] = (Bing(),)
+
+
+def source_named(name: str) -> Source:
+    """The source called `name`. Raises `UsageError` that names the nearest one."""
+    known = {source.name: source for source in SOURCES}
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(known)}.")
+
+
+__all__ = ["SOURCES", "Option", "Query", "Source", "source_named"]

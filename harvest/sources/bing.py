@@ -1,0 +1,248 @@
+"""Bing image search: the HTML fragments that its result page loads while one scrolls."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from lxml import html
+from lxml.etree import ParserError
+
+from gleanset.errors import Blocked, Changed, UsageError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Page
+from harvest.sources.base import Endpoint, Option, Query, Source
+
+_PAGE = 35
+_ASKED_AGAIN = 2
+# An old browser, or one that takes no gzip, is given a page with a single picture.
+_BROWSER = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/138.0.0.0 Safari/537.36"
+)
+_NO_RESULTS = ("there are no results for", "no results found for", "did not match any")
+_TURNED_AWAY = ("turnstile", "captcha", "unusual traffic", "please solve the challenge")
+_CONSENT = ("consent", "before you continue", "one last step", "verify you are", "accept cookies")
+# Bing frames the words of the query with these two private characters.
+_HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
+_SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
+_CUSTOM_SIZE = re.compile(r"(\d+)[x×](\d+)")
+
+_COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
+_AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
+_SAFE = {word: word for word in ("off", "moderate", "strict")}
+_SIZE_WORDS = {word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")}
+_FILTERS: dict[str, dict[str, str]] = {
+    "colour": {"color": "color2-color", "bw": "color2-bw"}
+    | {colour: f"color2-FGcls_{colour.upper()}" for colour in _COLOURS.split()},
+    "type": {word: f"photo-{word}" for word in ("photo", "clipart", "linedrawing", "transparent")}
+    | {"animated": "photo-animatedgif"},
+    "people": {"face": "face-face", "portrait": "face-portrait"},
+    "licence": {
+        "creative-commons": "licenseType-Any",
+        "public-domain": "license-L1",
+        "share": "license-L2_L3_L4_L5_L6_L7",
+        "share-commercially": "license-L2_L3_L4",
+        "modify": "license-L2_L3_L5_L6",
+        "modify-commercially": "license-L2_L3",
+    },
+    "layout": {word: f"aspect-{word}" for word in ("square", "wide", "tall")},
+    "age": {word: f"age-lt{minutes}" for word, minutes in _AGES},
+}
+
+
+class Bing(Source):
+    """`https://www.bing.com/images`, 35 results a page, without key or login."""
+
+    name: ClassVar[str] = "bing"
+    example: ClassVar[str] = "cats"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "address to ask instead of the site", "https://www.bing.com"),
+        Option("safe", "hide adult pictures", "moderate", _SAFE),
+        Option("market", "language and country; unset, Bing guesses by your address", "en-US"),
+        Option("size", f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels"),
+        Option(
+            "colour", "all colours, black and white, or one that prevails", "", _FILTERS["colour"]
+        ),
+        Option("type", "kind of picture", "", _FILTERS["type"]),
+        Option("people", "only faces, or head and shoulders", "", _FILTERS["people"]),
+        Option("licence", "what the licence must allow", "", _FILTERS["licence"]),
+        Option("layout", "shape of the picture", "", _FILTERS["layout"]),
+        Option("age", "found by Bing within the last …", "", _FILTERS["age"]),
+    )
+
+    def settings(self, query: Query) -> dict[str, str]:
+        """As every source; a size may also be WIDTHxHEIGHT."""
+        settings = super().settings(query)
+        _size_filter(settings["size"])
+        return settings
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """Results in Bing's order. Past its end Bing repeats the last page: that ends it."""
+        settings = self.settings(query)
+        seen: set[str] = set()
+        first = 1
+        page = self._first_page(query, settings, client)
+        while results := _results(page):
+            found = [c for result in results if (c := _candidate(result, query))]
+            if not found:
+                raise _changed(query, page)
+            known = len(seen)
+            yield from _unseen(found, seen)
+            if len(seen) == known:
+                return
+            first += len(results)
+            page = self._page(query, settings, client, first)
+        # A page without results ends the list, unless it is not a list at all.
+        if not _says_none(page) and _is_turned_away(page):
+            raise _blocked(query, page)
+
+    def _first_page(self, query: Query, settings: Mapping[str, str], client: Client) -> Page:
+        # Bing answers a good query with nothing now and then.
+        for _ in range(1 + _ASKED_AGAIN):
+            page = self._page(query, settings, client, 1)
+            if _results(page) or not _is_blank(page):
+                break
+        if not _results(page) and not _says_none(page):
+            raise _blocked(query, page) if _is_turned_away(page) else _changed(query, page)
+        return page
+
+    def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
+        endpoint = Endpoint(settings["endpoint"])
+        headers = {
+            "User-Agent": _BROWSER,
+            "Accept": "text/html,*/*;q=0.8",
+            "Accept-Language": f"{settings['market']},en;q=0.8",
+            "Referer": endpoint.url("/"),
+        }
+        params = _params(query.text, settings, first)
+        page = client.page(endpoint.url("/images/async"), params, headers)
+        self.refuse(page, query)
+        return page
+
+
+def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
+    chosen = [words[settings[name]] for name, words in _FILTERS.items() if settings[name]]
+    size = _size_filter(settings["size"])
+    filters = "".join(f"+filterui:{word}" for word in [*size, *chosen])
+    params = {
+        "q": text,
+        "first": str(first),
+        "count": str(_PAGE),
+        "async": "1",
+        "adlt": settings["safe"],
+        "mkt": settings["market"],
+        "qft": filters,
+    }
+    return {name: value for name, value in params.items() if value}
+
+
+def _size_filter(size: str) -> list[str]:
+    if not size:
+        return []
+    if size in _SIZE_WORDS:
+        return [_SIZE_WORDS[size]]
+    if custom := _CUSTOM_SIZE.fullmatch(size):
+        return [f"imagesize-custom_{custom[1]}_{custom[2]}"]
+    raise UsageError(
+        f"bing.size cannot be {size!r}.",
+        f"Use one of: {', '.join(_SIZE_WORDS)}, or WIDTHxHEIGHT such as 800x600.",
+    )
+
+
+def _tree(page: Page) -> html.HtmlElement | None:
+    try:
+        # lxml refuses a text that declares its own encoding, bytes it takes.
+        return html.fromstring(page.text.encode(), parser=html.HTMLParser(encoding="utf-8"))
+    except ParserError:
+        return None
+
+
+def _results(page: Page) -> list[html.HtmlElement]:
+    tree = _tree(page)
+    return [] if tree is None else list(tree.xpath("//a[contains(@class, 'iusc')][@m]"))
+
+
+def _visible_text(page: Page) -> str:
+    tree = _tree(page)
+    if tree is None:
+        return ""
+    words = tree.xpath("//text()[not(parent::script or parent::style)]")
+    return " ".join(" ".join(words).split()).casefold()
+
+
+def _is_blank(page: Page) -> bool:
+    return not _visible_text(page) and not _is_turned_away(page)
+
+
+def _says_none(page: Page) -> bool:
+    return any(sentence in _visible_text(page) for sentence in _NO_RESULTS)
+
+
+def _is_turned_away(page: Page) -> bool:
+    # Not the whole address: the query in it may well be "captcha".
+    source = (urlsplit(page.url).path + page.text).casefold()
+    text = _visible_text(page)
+    return any(mark in source for mark in _TURNED_AWAY) or any(mark in text for mark in _CONSENT)
+
+
+def _unseen(found: list[Candidate], seen: set[str]) -> Iterator[Candidate]:
+    for candidate in found:
+        if candidate.url not in seen:
+            seen.add(candidate.url)
+            yield candidate
+
+
+def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
+    try:
+        told = json.loads(result.get("m"))
+    except ValueError:
+        return None
+    url = told.get("murl") if isinstance(told, dict) else None
+    if not isinstance(url, str) or not url:
+        return None
+    page_url = told.get("purl") or None
+    width, height = _size(result)
+    # The key is the address of the file: it is what must not be fetched twice. Bing's own
+    # `mid` changes between markets, and two of them may name the same file.
+    origin = Origin(
+        source="bing",
+        key=url,
+        url=url,
+        page_url=page_url,
+        title=str(told.get("t") or "").translate(_HIGHLIGHT).strip() or None,
+        query=query.text,
+        hint=query.hint,
+    )
+    return Candidate(url, origin, width, height, referer=page_url)
+
+
+def _size(result: html.HtmlElement) -> tuple[int | None, int | None]:
+    asked = parse_qs(urlsplit(result.get("href") or "").query)
+    width, height = asked.get("expw", [""])[0], asked.get("exph", [""])[0]
+    if width.isdecimal() and height.isdecimal():
+        return int(width), int(height)
+    cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")
+    for card in cards:
+        if size := _SIZE_TEXT.search(card.text_content()):
+            return int(size[1]), int(size[2])
+    return None, None
+
+
+def _blocked(query: Query, page: Page) -> Blocked:
+    return Blocked(
+        f"Bing wants a person to solve a captcha or consent before it shows {query.text!r} "
+        f"({page.url}).",
+        "Wait some hours, use another network, a smaller --limit or another source.",
+    )
+
+
+def _changed(query: Query, page: Page) -> Changed:
+    what = "an empty page" if _is_blank(page) else "a page without the results we know"
+    return Changed(
+        f"Bing answered {query.text!r} with {what} ({page.url}).",
+        "Try again later; if it stays so, update Gleanset or use another source.",
+    )

@@ -1,0 +1,321 @@
+"""A real HTTP server on loopback that misbehaves on purpose, and a tiny real proxy."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from select import select
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+_file = io.BytesIO()
+Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
+PICTURE = _file.getvalue()
+
+Behaviour = Callable[["Handler"], None]
+
+
+class FaultyServer(ThreadingHTTPServer):
+    """Counts everything it is asked; `behaviours` maps paths to what happens."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
+        self.otherwise: Behaviour = _missing
+        self.asked: list[str] = []
+        self.times: list[float] = []
+        self.headers: list[dict[str, str]] = []
+        self.hits: Counter[str] = Counter()
+        self.connections = 0
+        self.running = 0
+        self.most_running = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is what these tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: FaultyServer
+
+    def do_GET(self) -> None:
+        site, path = self.server, urlsplit(self.path).path
+        with site.lock:
+            site.asked.append(self.path)
+            site.times.append(time.monotonic())
+            site.headers.append({name.lower(): value for name, value in self.headers.items()})
+            site.hits[path] += 1
+            site.running += 1
+            site.most_running = max(site.most_running, site.running)
+        try:
+            site.behaviours.get(path, site.otherwise)(self)
+        finally:
+            with site.lock:
+                site.running -= 1
+
+    def count(self) -> int:
+        return self.server.hits[urlsplit(self.path).path]
+
+    def answer(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def reset(self) -> None:
+        self.wfile.flush()
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+def _missing(h: Handler) -> None:
+    h.answer(404, b"<html>not here</html>", Content_Type="text/html")
+
+
+def _picture(h: Handler) -> None:
+    h.answer(200, PICTURE, Content_Type="image/jpeg")
+
+
+def _slow_picture(h: Handler) -> None:
+    time.sleep(0.03)
+    _picture(h)
+
+
+def _fine_after(status: int, times: int, **headers: str) -> Behaviour:
+    def behave(h: Handler) -> None:
+        if h.count() <= times:
+            h.answer(status, b"no", **headers)
+        else:
+            _picture(h)
+
+    return behave
+
+
+def _date_then_fine(h: Handler) -> None:
+    # HTTP dates have whole seconds: two ahead is between one and two seconds from now.
+    if h.count() == 1:
+        h.answer(503, b"", Retry_After=formatdate(time.time() + 2, usegmt=True))
+    else:
+        _picture(h)
+
+
+def _reset_once(h: Handler) -> None:
+    if h.count() > 1:
+        _picture(h)
+        return
+    _reset_mid_body(h)
+
+
+def _reset_mid_body(h: Handler) -> None:
+    h.send_response(200)
+    h.send_header("Content-Length", str(len(PICTURE)))
+    h.end_headers()
+    h.wfile.write(PICTURE[:100])
+    h.reset()
+
+
+def _wrong_length(h: Handler) -> None:
+    h.close_connection = True
+    h.send_response(200)
+    h.send_header("Content-Length", str(len(PICTURE) + 1000))
+    h.send_header("Connection", "close")
+    h.end_headers()
+    h.wfile.write(PICTURE)
+
+
+def _endless(h: Handler) -> None:
+    h.close_connection = True
+    h.send_response(200)
+    h.end_headers()
+    while True:
+        h.wfile.write(b"\xff" * 65_536)
+
+
+def _announced(h: Handler) -> None:
+    h.close_connection = True
+    h.send_response(200)
+    h.send_header("Content-Length", "2000000")
+    h.end_headers()
+    time.sleep(1.0)
+
+
+def _drip_body(h: Handler) -> None:
+    h.close_connection = True
+    h.send_response(200)
+    h.end_headers()
+    while True:
+        h.wfile.write(b"\xff")
+        time.sleep(0.05)
+
+
+def _drip_headers(h: Handler) -> None:
+    h.close_connection = True
+    h.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        h.wfile.write(b"a")
+        time.sleep(0.05)
+
+
+def _silent(h: Handler) -> None:
+    h.close_connection = True
+    time.sleep(1.0)
+
+
+def _chunked(h: Handler) -> None:
+    h.send_response(200)
+    h.send_header("Transfer-Encoding", "chunked")
+    h.end_headers()
+    for part in (PICTURE[:200], PICTURE[200:]):
+        h.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+    h.wfile.write(b"0\r\n\r\n")
+
+
+def _gzip_bomb(h: Handler) -> None:
+    h.answer(200, gzip.compress(b"\0" * 20_000_000), Content_Encoding="gzip")
+
+
+def _gzip_picture(h: Handler) -> None:
+    h.answer(200, gzip.compress(PICTURE), Content_Encoding="gzip")
+
+
+def _bad_gzip(h: Handler) -> None:
+    h.answer(200, b"this is no gzip at all", Content_Encoding="gzip")
+
+
+def _html_as_jpeg(h: Handler) -> None:
+    body = b"\xef\xbb\xbf\n <!DOCTYPE html><html><body>Sorry</body></html>"
+    h.answer(200, body, Content_Type="image/jpeg")
+
+
+def _svg(h: Handler) -> None:
+    h.answer(200, b'<?xml version="1.0"?><svg xmlns="x"/>', Content_Type="text/html")
+
+
+def _redirect(location: str, status: int = 302) -> Behaviour:
+    return lambda h: h.answer(status, Location=location)
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "/picture.jpg": _picture,
+    "/with%20space/caf%C3%A9.jpg": _picture,
+    "/slow-picture": _slow_picture,
+    "/forbidden": lambda h: h.answer(403, b"go away"),
+    "/429-then-fine": _fine_after(429, 1, Retry_After="1"),
+    "/503-date": _date_then_fine,
+    "/always-429": lambda h: h.answer(429, b"", Retry_After="3600"),
+    "/500-then-fine": _fine_after(500, 2),
+    "/always-500": lambda h: h.answer(500, b"broken"),
+    "/reset-once": _reset_once,
+    "/reset": _reset_mid_body,
+    "/reset-at-once": lambda h: h.reset(),
+    "/wrong-length": _wrong_length,
+    "/endless": _endless,
+    "/announced": _announced,
+    "/drip-body": _drip_body,
+    "/drip-headers": _drip_headers,
+    "/silent": _silent,
+    "/chunked": _chunked,
+    "/gzip-bomb": _gzip_bomb,
+    "/gzip-picture": _gzip_picture,
+    "/bad-gzip": _bad_gzip,
+    "/html.jpg": _html_as_jpeg,
+    "/drawing.svg": _svg,
+    "/empty": lambda h: h.answer(200, b"", Content_Type="image/jpeg"),
+    "/moved": _redirect("/picture.jpg", 301),
+    "/moved-utf8": _redirect("/with space/café.jpg".encode().decode("latin-1")),
+    "/loop": _redirect("/loop"),
+    "/to-file": _redirect("file:///etc/passwd"),
+    "/to-metadata": _redirect("http://169.254.169.254/latest/meta-data/"),
+    "/to-loopback": _redirect("http://127.0.0.1:9/secret.jpg"),
+    "/nowhere": lambda h: h.answer(302),
+}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Forwards GET with an absolute address and tunnels CONNECT, noting both."""
+
+    disable_nagle_algorithm = True
+    lines: ClassVar[list[str]] = []
+    logins: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self._note()
+        parts = urlsplit(self.path)
+        # Whatever the name, the way leads to the machine: the proxy resolves, not the client.
+        onward = HTTPConnection("127.0.0.1", parts.port or 80, timeout=5)
+        onward.request("GET", parts.path, headers={"Host": parts.netloc})
+        answer = onward.getresponse()
+        body = answer.read()
+        onward.close()
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_CONNECT(self) -> None:
+        self._note()
+        port = int(self.path.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 5) as onward:
+            self.send_response(200)
+            self.end_headers()
+            self._shovel(onward)
+        self.close_connection = True
+
+    def _shovel(self, onward: socket.socket) -> None:
+        pairs = {self.connection: onward, onward: self.connection}
+        while True:
+            for ready in select(list(pairs), [], [], 5)[0]:
+                if not (data := ready.recv(65_536)):
+                    return
+                pairs[ready].sendall(data)
+
+    def _note(self) -> None:
+        self.lines.append(f"{self.command} {self.path}")
+        self.logins.append(self.headers["Proxy-Authorization"])
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,219 @@
+"""Bing against recorded answers, served by a real server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from faulty_server import Behaviour, FaultyServer
+
+from gleanset.errors import Blocked, Changed, GleansetError, RateLimited, Unreachable, UsageError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Limits
+from harvest.sources import Query, source_named
+
+ANSWERS = Path(__file__).parent / "answers" / "bing"
+BING = source_named("bing")
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(Limits(connect=2, read=2, backoff=0.01), allow_private=True) as client:
+        yield client
+
+
+def pages(*names: str) -> Behaviour:
+    """Serves these answers one after the other, then the last one for ever, as Bing does."""
+    bodies = [(ANSWERS / f"{name}.html").read_bytes() for name in names]
+    return lambda h: h.answer(
+        body=bodies[min(h.count(), len(bodies)) - 1], Content_Type="text/html; charset=utf-8"
+    )
+
+
+def query(site: FaultyServer, text: str = "cats", **options: str) -> Query:
+    return Query(text, hint="cat", options={"endpoint": f"{site.url}/x", **options})
+
+
+def ask(site: FaultyServer, client: Client, *names: str, **options: str) -> list[Candidate]:
+    site.behaviours["/x/images/async"] = pages(*names)
+    return list(BING.candidates(query(site, **options), client))
+
+
+def sent(site: FaultyServer, index: int = 0) -> dict[str, str]:
+    asked = parse_qs(urlsplit(site.asked[index]).query)
+    return {name: values[0] for name, values in asked.items()}
+
+
+def test_every_readable_result_becomes_a_candidate_once(site: FaultyServer, client: Client) -> None:
+    found = ask(site, client, "normal")
+    assert [(c.url, c.width, c.height) for c in found] == [
+        ("https://img.example/one.jpg", 1920, 1080),
+        ("http://img.example/photo?id=7&size=full.jpg&v=2", 800, 600),
+        ("https://bücher.example/eine katze/größe", 640, 480),
+        ("https://img.example/old-markup.webp", 300, 200),
+        ("https://img.example/bare", None, None),
+    ]
+
+
+def test_a_candidate_tells_where_it_is_from(site: FaultyServer, client: Client) -> None:
+    first, second, *_, bare = ask(site, client, "normal")
+    assert first.referer == "https://blog.example/post"
+    assert first.origin == Origin(
+        source="bing",
+        key="https://img.example/one.jpg",
+        url="https://img.example/one.jpg",
+        page_url="https://blog.example/post",
+        title="Two cats asleep",
+        query="cats",
+        hint="cat",
+    )
+    assert second.origin.title == 'Fish & "chips"'
+    assert (bare.origin.title, bare.origin.page_url, bare.referer) == (None, None, None)
+
+
+def test_pages_follow_by_the_number_received_until_the_last_is_repeated(
+    site: FaultyServer, client: Client
+) -> None:
+    found = ask(site, client, "normal", "second")
+    assert len(found) == 6
+    assert found[-1].url == "https://img.example/later.png"
+    assert [sent(site, i)["first"] for i in range(len(site.asked))] == ["1", "9", "11"]
+
+
+@pytest.mark.parametrize("end", ["empty", "hollow", "no_results", "changed"])
+def test_a_page_without_results_ends_the_list(site: FaultyServer, client: Client, end: str) -> None:
+    assert len(ask(site, client, "normal", end)) == 5
+    assert len(site.asked) == 2
+
+
+def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
+    site.behaviours["/x/images/async"] = pages("normal", "blocked")
+    found = BING.candidates(query(site), client)
+    assert len([next(found) for _ in range(5)]) == 5
+    with pytest.raises(Blocked):
+        next(found)
+
+
+def test_nothing_is_asked_before_it_is_wanted(site: FaultyServer, client: Client) -> None:
+    site.behaviours["/x/images/async"] = pages("normal")
+    found = BING.candidates(query(site), client)
+    assert site.asked == []
+    next(found)
+    assert len(site.asked) == 1
+
+
+def test_no_results_is_zero_at_once(site: FaultyServer, client: Client) -> None:
+    assert ask(site, client, "no_results") == []
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("blank", ["empty", "hollow"])
+def test_an_empty_first_page_is_asked_again(site: FaultyServer, client: Client, blank: str) -> None:
+    assert len(ask(site, client, blank, blank, "normal")) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "asked"),
+    [
+        ("blocked", Blocked, 1),
+        ("consent", Blocked, 1),
+        ("changed", Changed, 1),
+        ("unparsable", Changed, 1),
+        ("empty", Changed, 3),
+        ("hollow", Changed, 3),
+    ],
+)
+def test_turned_away_is_not_nothing(
+    site: FaultyServer, client: Client, name: str, error: type[GleansetError], asked: int
+) -> None:
+    with pytest.raises(error, match="'cats'") as caught:
+        ask(site, client, name)
+    assert type(caught.value) is error
+    assert caught.value.mend
+    assert len(site.asked) == asked
+
+
+def test_a_query_for_captcha_is_an_honest_query(site: FaultyServer, client: Client) -> None:
+    site.behaviours["/x/images/async"] = pages("normal", "empty")
+    assert len(list(BING.candidates(query(site, "captcha"), client))) == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(403, Blocked), (429, RateLimited), (500, Unreachable), (503, Unreachable), (404, Changed)],
+)
+def test_a_status_is_told_for_what_it_is(
+    site: FaultyServer, client: Client, status: int, error: type[GleansetError]
+) -> None:
+    site.behaviours["/x/images/async"] = lambda h: h.answer(status, b"no", X_Any="1")
+    with pytest.raises(error, match=str(status)) as caught:
+        list(BING.candidates(query(site), client))
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 4
+
+
+def test_rate_limits_tell_how_long(site: FaultyServer, client: Client) -> None:
+    site.behaviours["/x/images/async"] = lambda h: h.answer(429, b"", Retry_After="120")
+    with pytest.raises(RateLimited) as caught:
+        list(BING.candidates(query(site), client))
+    assert caught.value.retry_after == 120
+    assert "120 seconds" in caught.value.mend
+
+
+def test_a_dead_site_is_unreachable(client: Client) -> None:
+    gone = Query("cats", options={"endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(Unreachable):
+        list(BING.candidates(gone, client))
+
+
+def test_a_browser_asks_in_the_market_with_defaults(site: FaultyServer, client: Client) -> None:
+    ask(site, client, "no_results")
+    expected = {"q": "cats", "first": "1", "count": "35", "async": "1"}
+    assert sent(site) == expected | {"adlt": "moderate", "mkt": "en-US"}
+    assert "Chrome/" in site.headers[0]["user-agent"]
+    assert "gzip" in site.headers[0]["accept-encoding"]
+    assert site.headers[0]["accept-language"].startswith("en-US")
+
+
+def test_filters_are_sent_in_bings_words(site: FaultyServer, client: Client) -> None:
+    chosen = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
+    ask(site, client, "no_results", **chosen, layout="square", age="week", safe="off")
+    assert sent(site)["adlt"] == "off"
+    assert sorted(sent(site)["qft"].split("+filterui:")[1:]) == [
+        "age-lt10080",
+        "aspect-square",
+        "color2-FGcls_RED",
+        "imagesize-large",
+        "license-L1",
+        "photo-animatedgif",
+    ]
+
+
+def test_a_size_may_be_a_number(site: FaultyServer, client: Client) -> None:
+    ask(site, client, "no_results", size="800x600")
+    assert sent(site)["qft"] == "+filterui:imagesize-custom_800_600"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("size", "huge", "wallpaper"),
+        ("colour", "rot", "red"),
+        ("licence", "free", "public-domain"),
+        ("safe", "maybe", "strict"),
+        ("colr", "red", r"Did you mean bing\.colour"),
+        ("endpoint", "ftp://x", "http://127"),
+        ("endpoint", "bing.com", "http://127"),
+    ],
+)
+def test_a_wrong_word_names_the_right_ones(
+    site: FaultyServer, client: Client, name: str, value: str, told: str
+) -> None:
+    asked = query(site, **{name: value})
+    with pytest.raises(UsageError, match=told):
+        BING.settings(asked)
+    with pytest.raises(UsageError, match=told):
+        next(BING.candidates(asked, client))
+    assert site.asked == []

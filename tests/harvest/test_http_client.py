@@ -1,0 +1,214 @@
+"""The polite downloader against a real server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from faulty_server import PICTURE, FaultyServer
+
+from gleanset.errors import Unreachable, Unreadable, UsageError
+from harvest.http import Client, Closed, Limits
+
+QUICK = Limits(connect=2, read=0.5, total=10, max_bytes=1_000_000, backoff=0.01, max_wait=5)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(QUICK, allow_private=True) as client:
+        yield client
+
+
+def reason(client: Client, url: str) -> str:
+    with pytest.raises(Unreadable) as caught:
+        client.download(url)
+    return caught.value.reason
+
+
+def test_a_picture_arrives_whole(client: Client, site: FaultyServer) -> None:
+    download = client.download(f"{site.url}/picture.jpg", referer="http://page.example/ä b")
+    assert download.data == PICTURE
+    assert download.url == f"{site.url}/picture.jpg"
+    assert download.content_type == "image/jpeg"
+    assert site.headers[0]["referer"] == "http://page.example/%C3%A4%20b"
+
+
+@pytest.mark.parametrize("path", ["/chunked", "/gzip-picture", "/moved", "/moved-utf8"])
+def test_every_honest_way_of_sending_is_understood(
+    client: Client, site: FaultyServer, path: str
+) -> None:
+    assert client.download(site.url + path).data == PICTURE
+
+
+def test_the_final_address_is_told(client: Client, site: FaultyServer) -> None:
+    assert client.download(f"{site.url}/moved").url == f"{site.url}/picture.jpg"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "times"),
+    [
+        ("/no-such", "http 404", 1),
+        ("/forbidden", "http 403", 1),
+        ("/always-500", "http 500", 4),
+        ("/reset", "cut off", 4),
+        ("/wrong-length", "cut off", 4),
+        ("/bad-gzip", "cut off", 1),
+        ("/reset-at-once", "connection failed", 4),
+        ("/silent", "timed out", 1),
+        ("/endless", "too large", 1),
+        ("/announced", "too large", 1),
+        ("/gzip-bomb", "too large", 1),
+        ("/html.jpg", "not an image", 1),
+        ("/empty", "empty", 1),
+        ("/loop", "bad redirect", 6),
+        ("/to-file", "bad redirect", 1),
+        ("/nowhere", "http 302", 1),
+    ],
+)
+def test_every_fault_has_its_reason_and_its_tries(
+    client: Client, site: FaultyServer, path: str, expected: str, times: int
+) -> None:
+    assert reason(client, site.url + path) == expected
+    assert site.hits[path] == times
+
+
+@pytest.mark.parametrize("path", ["/drip-body", "/drip-headers"])
+def test_a_slow_drip_is_cut_off_by_the_total(site: FaultyServer, path: str) -> None:
+    began = time.monotonic()
+    with Client(replace(QUICK, total=0.6), allow_private=True) as client:
+        assert reason(client, site.url + path) == "too slow"
+    assert 0.5 < time.monotonic() - began < 2
+    assert site.hits[path] == 1
+
+
+def test_a_drawing_is_not_taken_for_a_page(client: Client, site: FaultyServer) -> None:
+    assert client.download(f"{site.url}/drawing.svg").data.endswith(b"/>")
+
+
+@pytest.mark.parametrize(("path", "times"), [("/500-then-fine", 3), ("/reset-once", 2)])
+def test_passing_troubles_pass(client: Client, site: FaultyServer, path: str, times: int) -> None:
+    assert client.download(site.url + path).data == PICTURE
+    assert site.hits[path] == times
+
+
+@pytest.mark.parametrize("path", ["/429-then-fine", "/503-date"])
+def test_retry_after_is_obeyed(client: Client, site: FaultyServer, path: str) -> None:
+    assert client.download(site.url + path).data == PICTURE
+    assert site.times[1] - site.times[0] >= 0.95
+
+
+def test_retry_after_is_capped(site: FaultyServer) -> None:
+    with Client(replace(QUICK, max_wait=0.2, retries=1), allow_private=True) as client:
+        assert reason(client, f"{site.url}/always-429") == "http 429"
+    assert 0.2 <= site.times[1] - site.times[0] < 2
+
+
+def test_others_leave_a_host_alone_that_told_us_to_wait(client: Client, site: FaultyServer) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.download, f"{site.url}/429-then-fine")
+        while not site.asked:
+            time.sleep(0.005)
+        time.sleep(0.2)
+        second = pool.submit(client.download, f"{site.url}/picture.jpg")
+        assert first.result().data == second.result().data == PICTURE
+    assert min(site.times[1:]) - site.times[0] >= 0.95
+
+
+def test_never_more_at_once_than_set(site: FaultyServer) -> None:
+    limits = replace(QUICK, per_host=3)
+    with Client(limits, allow_private=True) as client, ThreadPoolExecutor(12) as pool:
+        urls = [f"{site.url}/slow-picture?{i}" for i in range(36)]
+        assert all(d.data == PICTURE for d in pool.map(client.download, urls))
+    assert site.most_running == 3
+    assert site.connections == 3
+
+
+def test_connections_are_kept_alive(client: Client, site: FaultyServer) -> None:
+    for path in ("/picture.jpg", "/chunked", "/gzip-picture", "/picture.jpg"):
+        client.download(site.url + path)
+    assert site.connections == 1
+
+
+def test_starts_on_one_host_keep_their_distance(site: FaultyServer) -> None:
+    limits = replace(QUICK, delay=0.15)
+    with Client(limits, allow_private=True) as client, ThreadPoolExecutor(4) as pool:
+        list(pool.map(client.download, [f"{site.url}/picture.jpg"] * 4))
+    times = sorted(site.times)
+    assert all(b - a > 0.1 for a, b in pairwise(times))
+
+
+@pytest.mark.parametrize("path", ["/always-429", "/drip-headers"])
+def test_closing_ends_waiting_and_running_downloads(site: FaultyServer, path: str) -> None:
+    client = Client(Limits(), allow_private=True)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.download, site.url + path)
+        while not site.asked:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        began = time.monotonic()
+        client.close()
+        with pytest.raises(Closed):
+            waiting.result(timeout=5)
+    assert time.monotonic() - began < 1
+    assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "picture.jpg", "//host/p.jpg", "ftp://h/p.jpg", "http://", "http://a b/", "http://[x"],
+)
+def test_what_is_no_address_is_not_asked(client: Client, url: str) -> None:
+    assert reason(client, url) == "bad url"
+
+
+def test_addresses_from_the_net_are_quoted_once(client: Client, site: FaultyServer) -> None:
+    for path in ("/with space/café.jpg?q=ü 100%", "/with%20space/caf%C3%A9.jpg?q=%C3%BC%20100%25"):
+        assert client.download(site.url + path).data == PICTURE
+    assert site.asked[0] == site.asked[1] == "/with%20space/caf%C3%A9.jpg?q=%C3%BC%20100%25"
+
+
+def test_a_dead_port_is_tried_again_a_dead_name_is_not(client: Client) -> None:
+    began = time.monotonic()
+    assert reason(client, "http://127.0.0.1:9/p.jpg") == "connection failed"
+    assert reason(client, "http://no-such-name.invalid/p.jpg") == "connection failed"
+    assert time.monotonic() - began < 5
+
+
+def test_downloads_say_who_asks(site: FaultyServer) -> None:
+    with Client(QUICK, allow_private=True, contact="me@example.org") as client:
+        client.download(f"{site.url}/picture.jpg")
+    assert site.headers[0]["user-agent"].startswith("gleanset/")
+    assert site.headers[0]["user-agent"].endswith(" (+me@example.org)")
+    with pytest.raises(UsageError):
+        Client(contact="a\r\nX-Injected: 1")
+
+
+@pytest.mark.parametrize(("path", "times"), [("/always-500", 4), ("/forbidden", 1)])
+def test_a_page_returns_any_status(
+    client: Client, site: FaultyServer, path: str, times: int
+) -> None:
+    page = client.page(site.url + path, {"q": "a&b ü"}, {"User-Agent": "Mozilla/5.0"})
+    assert page.status in (500, 403)
+    assert page.text in ("broken", "go away")
+    assert site.asked[0] == f"{path}?q=a%26b%20%C3%BC"
+    assert site.headers[0]["user-agent"] == "Mozilla/5.0"
+    assert site.hits[path] == times
+
+
+def test_a_page_leaves_429_to_the_source(client: Client, site: FaultyServer) -> None:
+    page = client.page(f"{site.url}/always-429")
+    assert (page.status, page.headers["retry-after"]) == (429, "3600")
+    assert site.hits["/always-429"] == 1
+
+
+@pytest.mark.parametrize("path", ["/reset", "/endless", "/loop", "/silent"])
+def test_a_page_that_cannot_be_had_is_unreachable(
+    client: Client, site: FaultyServer, path: str
+) -> None:
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1"):
+        client.page(site.url + path)

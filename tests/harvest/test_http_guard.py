@@ -1,0 +1,159 @@
+"""Private addresses in every spelling, by redirect, by name server and behind a proxy."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from faulty_server import PICTURE, FaultyServer
+
+from gleanset.errors import Unreachable, Unreadable
+from harvest.http import Client, Limits
+from harvest.http.guard import is_private, spelled_private
+from harvest.http.urls import tidy
+
+QUICK = Limits(connect=2, read=2, total=5, retries=0)
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "0",
+    "0.0.0.0",
+    "10.1.2.3",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "255.255.255.255",
+    "localhost",
+    "LOCALHOST.",
+    "printer.localhost",
+    "::",
+    "::1",
+    "fe80::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:7f00:1",
+    "::ffff:224.0.0.1",
+    "::127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::10.0.0.1",
+    "2002:7f00:1::",
+    "2002:c0a8:101::1",
+]
+PUBLIC = [
+    "93.184.216.34",
+    "172.32.0.1",
+    "1.1.1.1",
+    "134744072",
+    "2606:4700::1111",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+    "2002:808:808::1",
+    "pictures.example",
+    "localhost.example.org",
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_private_spellings_are_seen_through(host: str) -> None:
+    assert spelled_private(host)
+
+
+@pytest.mark.parametrize("host", PUBLIC)
+def test_public_addresses_pass(host: str) -> None:
+    assert not spelled_private(host)
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_private_address_is_refused_before_a_connection(host: str) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"http://{shown}:9/p.jpg")
+    assert caught.value.reason == "private address"
+
+
+@pytest.mark.parametrize("path", ["/to-metadata", "/to-loopback"])
+def test_a_redirect_into_the_private_is_refused(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    _resolve_through_proxy(monkeypatch, site)
+    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"http://pictures.example{path}")
+    assert caught.value.reason == "private address"
+    assert len(site.asked) == 1
+
+
+def test_a_name_that_leads_home_is_refused_unasked(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lying_name_server(monkeypatch, ["127.0.0.1", "::1"])
+    port = site.server_address[1]
+    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"http://pictures.example:{port}/picture.jpg")
+    assert caught.value.reason == "private address"
+    assert site.connections == 0
+
+
+def test_a_name_that_leads_home_is_asked_with_leave(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lying_name_server(monkeypatch, ["127.0.0.1"])
+    port = site.server_address[1]
+    with Client(QUICK, allow_private=True) as client:
+        assert client.download(f"http://pictures.example:{port}/picture.jpg").data == PICTURE
+
+
+def test_a_page_at_home_names_the_switch(site: FaultyServer) -> None:
+    with Client(QUICK) as client, pytest.raises(Unreachable, match="--allow-private"):
+        client.page(f"{site.url}/picture.jpg")
+    assert site.connections == 0
+
+
+def test_only_numbers_are_judged_as_addresses() -> None:
+    with pytest.raises(ValueError, match="appear"):
+        is_private("pictures.example")
+
+
+@pytest.mark.parametrize(
+    ("raw", "tidied"),
+    [
+        ("HTTP://Bücher.Example/ä b.jpg#x", "http://xn--bcher-kva.example/%C3%A4%20b.jpg"),
+        ("https://h/a%20b%zz.jpg", "https://h/a%20b%25zz.jpg"),
+        ("https://user:pw@h:8443/p?a=1&b=ü", "https://h:8443/p?a=1&b=%C3%BC"),
+        (" http://h ", "http://h/"),
+        ("http://１２７.0.0.1/", "http://127.0.0.1/"),
+        ("http://good.example\\@127.0.0.1/", "http://127.0.0.1/"),
+        ("http://[::1]:80/p", "http://[::1]:80/p"),
+    ],
+)
+def test_tidy_makes_addresses_fit_and_keeps_fit_ones(raw: str, tidied: str) -> None:
+    assert tidy(raw) == tidied
+    assert tidy(tidied) == tidied
+
+
+def _lying_name_server(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    real = socket.getaddrinfo
+
+    def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        if host != "pictures.example":
+            return real(host, port, *args, **options)
+        return [entry for a in addresses for entry in real(a, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lie)
+
+
+def _resolve_through_proxy(monkeypatch: pytest.MonkeyPatch, site: FaultyServer) -> None:
+    # The faulty server reads the path of an absolute address: it can stand in for a proxy,
+    # and so answer for a public name that this machine could never reach.
+    monkeypatch.setenv("http_proxy", site.url)

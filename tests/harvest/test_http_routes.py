@@ -1,0 +1,169 @@
+"""Proxies and certificates from the environment, through a tiny real proxy and real TLS."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from faulty_server import PICTURE, FaultyServer, Proxy, running
+
+from gleanset.errors import Unreadable, UsageError
+from harvest.http import Client, Limits
+
+QUICK = Limits(connect=2, read=2, total=5, retries=0)
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    Proxy.lines.clear()
+    Proxy.logins.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    server.block_on_close = False
+    with running(server):
+        yield f"127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    names = "subjectAltName=IP:127.0.0.1,DNS:pictures.example"
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
+    subprocess.run(
+        [*made.split(), "-out", "cert.pem", "-addext", names],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def tls_site(certificate: Path) -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with running(server):
+        yield server
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_proxy_is_asked_and_resolves(
+    site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, f"http://{proxy}")
+    url = f"http://pictures.example:{site.server_address[1]}/picture.jpg"
+    with Client(QUICK) as client:
+        assert client.download(url).data == PICTURE
+    assert Proxy.lines == [f"GET {url}"]
+
+
+def test_the_proxy_gets_its_login(
+    site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"me:p%40ss@{proxy}")
+    with Client(QUICK) as client:
+        client.download(f"http://pictures.example:{site.server_address[1]}/picture.jpg")
+    assert Proxy.logins == ["Basic bWU6cEBzcw=="]
+
+
+@pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "x.example, 127.0.0.0/8"])
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+def test_no_proxy_goes_straight(
+    site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch, exempt: str, variable: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
+    monkeypatch.setenv(variable, exempt)
+    with Client(QUICK, allow_private=True) as client:
+        assert client.download(f"{site.url}/picture.jpg").data == PICTURE
+    assert Proxy.lines == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "[::ffff:10.0.0.1]", "localhost"])
+def test_a_proxy_is_not_asked_for_spelled_out_private_addresses(
+    proxy: str, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
+    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"http://{host}/p.jpg")
+    assert caught.value.reason == "private address"
+    assert Proxy.lines == []
+
+
+def test_a_dead_proxy_is_a_failed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
+        client.download("http://pictures.example/p.jpg")
+    assert caught.value.reason == "connection failed"
+    assert "proxy" in caught.value.detail.lower()
+
+
+@pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1080", "http://"])
+def test_an_unusable_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy_url)
+    with pytest.raises(UsageError, match="HTTP_PROXY"):
+        Client()
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_named_bundle_is_trusted(
+    tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(certificate / "cert.pem"))
+    url = tls_site.url.replace("http:", "https:")
+    with Client(QUICK, allow_private=True) as client:
+        assert client.download(f"{url}/picture.jpg").data == PICTURE
+        assert client.download(f"{url}/chunked").data == PICTURE
+    assert tls_site.connections == 1
+
+
+def test_an_unknown_certificate_is_refused_once(tls_site: FaultyServer) -> None:
+    url = tls_site.url.replace("http:", "https:")
+    with Client(Limits(), allow_private=True) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"{url}/picture.jpg")
+    assert caught.value.reason == "connection failed"
+    assert "certificate" in caught.value.detail.lower()
+    assert tls_site.connections == 1
+
+
+def test_tls_goes_through_a_tunnel(
+    tls_site: FaultyServer, proxy: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    port = tls_site.server_address[1]
+    with Client(QUICK) as client:
+        data = client.download(f"https://pictures.example:{port}/picture.jpg").data
+    assert data == PICTURE
+    assert Proxy.lines == [f"CONNECT pictures.example:{port}"]
+
+
+def test_a_slow_drip_under_tls_is_cut_off(
+    tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    url = tls_site.url.replace("http:", "https:")
+    limits = Limits(total=0.6)
+    with Client(limits, allow_private=True) as client, pytest.raises(Unreadable) as caught:
+        client.download(f"{url}/drip-headers")
+    assert caught.value.reason == "too slow"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate in here"])
+def test_a_missing_or_wrong_bundle_is_told_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with pytest.raises(UsageError, match=r"SSL_CERT_FILE names .*bundle\.pem"):
+        Client()
