@@ -32,7 +32,7 @@ def main() -> int:
     if command not in EXTRAS:
         print(__doc__)
         return 0 if command in ("-h", "--help") else USAGE
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - here an older Python may read us
         print("Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv")
         return MISSING
     if (code := install_system_packages()) or (code := install_project(command)):

@@ -27,6 +27,10 @@ class Download:
         """Raises `Unreadable` with what was wrong."""
         return self._keep(self._client.download(candidate.url, referer=candidate.referer).data)
 
+    def stop(self) -> None:
+        """Cut off all downloads under way."""
+        self._client.close()
+
 
 class Wanted:
     """The candidates still worth a download, no more of them than are still missing.
@@ -72,7 +76,8 @@ def fetch_candidates(
 ) -> None:  # fmt: skip
     """Download candidates until `limit` distinct images are there, known ones counted."""
     wanted = Wanted(candidates, intake, limit)
-    outcomes = run_over(download, wanted, Threads(threads), may_start=wanted.may_start)
+    workers = Threads(threads, stop=download.stop)
+    outcomes = run_over(download, wanted, workers, may_start=wanted.may_start)
     for outcome in (progress or Progress()).over(outcomes, what, total=limit):
         intake.take(outcome.item.origin, outcome)
 

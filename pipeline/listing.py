@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.samples import WHERE_FIELDS, Where
+from gleanset.db.samples import Where
 from gleanset.errors import UsageError
 from gleanset.records import Face, Sample
 
@@ -97,12 +97,13 @@ def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterato
 
 
 def _from_index(dataset: Dataset, conditions: tuple[str, ...]) -> Iterator[Line] | None:
-    """Samples by the catalogue's indexes, where a condition is an equality that has one."""
-    traits = dict(_split(text)[::2] for text in conditions if _split(text)[1] == "=")
-    known = {name: value for name, value in traits.items() if name in WHERE_FIELDS}
-    if not known or any(name in ("source", "video", "licence") for name in conditions):
+    """Samples by an index of the catalogue, where a condition is an equality that has one."""
+    equal = {field: value for field, sign, value in map(_split, conditions)
+             if sign == "=" and value != "null"}  # fmt: skip
+    where = Where(label=equal.get("label"), status=equal.get("status"), split=equal.get("split"))
+    if where == Where():
         return None
-    found = sorted(dataset.samples.each(Where(**known)), key=lambda sample: sample.key)
+    found = sorted(dataset.samples.each(where), key=lambda sample: sample.key)
     return (_sample(sample) for sample in found)
 
 

@@ -33,9 +33,11 @@ class Connection:
     """An open catalogue. `write()` groups statements into one transaction."""
 
     def __init__(
-        self, path: Path, *, create: bool = False, busy_seconds: float = BUSY_SECONDS
-    ) -> None:
+        self, path: Path, *, create: bool = False, busy_seconds: float = BUSY_SECONDS,
+        migrations: Sequence[tuple[str, str]] = MIGRATIONS,
+    ) -> None:  # fmt: skip
         self.path = path
+        self._migrations = migrations
         self._depth = 0
         with self._mended():
             mode = "rwc" if create else "rw"
@@ -59,13 +61,13 @@ class Connection:
 
     def _migrate(self) -> None:
         done = self._migrations_done()
-        known = [name for name, _ in MIGRATIONS]
+        known = [name for name, _ in self._migrations]
         if unknown := sorted(set(done) - set(known)):
             raise DatasetNewer(
                 f"{self.path} was written by a newer Gleanset (it knows {unknown[0]!r})",
                 "upgrade with: pip install --upgrade gleanset",
             )
-        pending = [step for step in MIGRATIONS if step[0] not in done]
+        pending = [step for step in self._migrations if step[0] not in done]
         if not pending:
             return
         if done:

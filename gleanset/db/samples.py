@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
@@ -240,6 +240,3 @@ def _sample(row: Row) -> Sample:
         sharpness=row["sharpness"], status=row["status"], label=row["label_name"],
         hint=row["hint"], split=row["split"], group=row["grp"], moment=row["moment"],
     )  # fmt: skip
-
-
-WHERE_FIELDS = tuple(field.name for field in fields(Where))

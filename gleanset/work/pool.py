@@ -69,9 +69,10 @@ class Processes:
 
 @dataclass(frozen=True)
 class Threads:
-    """Threads: for waiting on the net."""
+    """Threads: for waiting on the net. `stop` cuts off what they wait for at an interrupt."""
 
     number: int = 16
+    stop: Callable[[], None] = lambda: None
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
@@ -79,6 +80,9 @@ class Threads:
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
             yield lambda item: pool.submit(function, item)
+        except BaseException:
+            self.stop()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
