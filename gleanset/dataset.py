@@ -84,6 +84,10 @@ class Dataset:
         """Where the cut of a sample lies."""
         return self.crops(self.cache).path(key, "JPEG")
 
+    def optimise(self) -> None:
+        """Let SQLite look at the data and choose its plans accordingly (quick)."""
+        self.db.optimise()
+
     def close(self) -> None:
         """Close the catalogue."""
         self.db.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.samples import Where
+from gleanset.db.paging import Where
 from gleanset.errors import UsageError
 from gleanset.records import Face, Sample
 

@@ -60,10 +60,10 @@ CREATE TABLE sample(
     grp TEXT, moment TEXT, split TEXT);
 CREATE INDEX sample_image ON sample(image);
 CREATE INDEX sample_face ON sample(face);
-CREATE INDEX sample_label ON sample(label, image, id);
-CREATE INDEX sample_status ON sample(status, image, id);
-CREATE INDEX sample_split ON sample(split, label, image, id);
-CREATE INDEX sample_score ON sample(score, image, id);
+CREATE INDEX sample_label ON sample(label, image);
+CREATE INDEX sample_status ON sample(status, image);
+CREATE INDEX sample_split ON sample(split, image);
+CREATE INDEX sample_score ON sample(score, image);
 CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
 CREATE TABLE step(
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, name TEXT NOT NULL,

@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.paging import EVERYTHING, Position, Where, page_query
 from gleanset.db.values import now, unsigned
 from gleanset.records import Box, Sample
 
 _COLUMNS = (
-    "s.id, s.key, i.sha256 AS image_hash, s.image, s.x, s.y, s.w, s.h, s.detector, s.score, "
+    "s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.status, c.name AS label_name, s.split, s.grp, s.moment, "
     "CASE WHEN (SELECT count(DISTINCT hint) FROM origin WHERE image=s.image)=1 THEN "
     "(SELECT hint FROM origin WHERE image=s.image AND hint IS NOT NULL LIMIT 1) END AS hint"
 )
 _JOINED = "JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
-_BY_ORIGIN = ("source", "video", "licence", "hint")
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Which samples: every trait that is not None must hold.
-
-    `source`, `video`, `licence` and `hint` are those of one of the image's origins;
-    `min_score` asks for the detector's score and orders by it, surest first.
-    """
-
-    label: str | None = None
-    status: str | None = None
-    split: str | None = None
-    source: str | None = None
-    video: str | None = None
-    licence: str | None = None
-    hint: str | None = None
-    min_score: float | None = None
 
 
 class Page(NamedTuple):
     """Some samples and the position from which to read on; None at the end."""
 
     samples: list[Sample]
-    next: tuple[float | int, ...] | None
+    next: Position | None
 
 
 class Hinted(NamedTuple):
@@ -75,19 +56,33 @@ class Samples:
         self._db = db
 
     def page(
-        self, where: Where = Where(), after: tuple[float | int, ...] | None = None,
+        self, where: Where = EVERYTHING, after: Position | None = None,
         limit: int = 200,
     ) -> Page:  # fmt: skip
         """The next `limit` samples after a position (keyset paging: equally quick at any depth).
 
         They come in the order in which their images arrived, or by falling score.
         """
-        sql, values = _query(self._class_id(where), where, after)
-        rows = self._db.rows(f"{sql} LIMIT ?", (*values, limit))
-        position = _position(rows[-1], where) if len(rows) == limit else None
-        return Page([_sample(row) for row in rows], position)
+        class_id = None if where.label is None else self._class_id(where.label)
+        sql, values = page_query(where, class_id, after)
+        found = self._db.rows(f"{sql} LIMIT ?", (*values, limit))
+        samples = self._full([row["id"] for row in found])
+        position: Position | None = None
+        if len(found) == limit:
+            id_, image, score = found[-1]
+            position = (image, id_) if where.min_score is None else (score, image, id_)
+        return Page(samples, position)
 
-    def each(self, where: Where = Where()) -> Iterator[Sample]:
+    def _full(self, ids: list[int]) -> list[Sample]:
+        """The samples of these numbers, in this order."""
+        marks = ",".join("?" * len(ids))
+        rows = self._db.rows(
+            f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.id IN ({marks})", ids
+        )
+        by_id = {row["id"]: row for row in rows}
+        return [_sample(by_id[number]) for number in ids]
+
+    def each(self, where: Where = EVERYTHING) -> Iterator[Sample]:
         """All samples that fit, a page in memory at a time."""
         page = self.page(where, limit=1000)
         yield from page.samples
@@ -182,54 +177,8 @@ class Samples:
             )
             self._db.run("DELETE FROM plan")
 
-    def _class_id(self, where: Where) -> int:
-        return self._db.number("SELECT id FROM class WHERE name=?", (where.label,))
-
-
-def _query(
-    class_id: int, where: Where, after: tuple[float | int, ...] | None
-) -> tuple[str, list[object]]:
-    """The page query: by origin it walks the origin's index, else the sample's own."""
-    tests: list[str] = []
-    values: list[object] = []
-    by_origin = [name for name in _BY_ORIGIN if getattr(where, name) is not None]
-    table = "sample s"
-    if by_origin and where.min_score is None:
-        # CROSS JOIN keeps SQLite from turning the join round: the origin index gives the order.
-        table = "origin o CROSS JOIN sample s ON s.image=o.image"
-        tests += [f"o.{name}=?" for name in by_origin]
-    elif by_origin:
-        inner = " AND ".join(f"{name}=?" for name in by_origin)
-        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {inner})")
-    values += [getattr(where, name) for name in by_origin]
-    for column, value in (
-        ("label", class_id if where.label is not None else None),
-        ("status", where.status),
-        ("split", where.split),
-    ):
-        if value is not None:
-            tests.append(f"s.{column}=?")
-            values.append(value)
-    image = "o.image" if table.startswith("origin") else "s.image"
-    order = f"{image}, s.id"
-    if where.min_score is not None:
-        tests.append("s.score>=?")
-        values.append(where.min_score)
-        order = "s.score DESC, s.image DESC, s.id DESC"
-    if after is not None:
-        tests.append(
-            "(s.score, s.image, s.id)<(?,?,?)" if where.min_score is not None
-            else f"({image}, s.id)>(?,?)"
-        )  # fmt: skip
-        values += after
-    grouped = f" GROUP BY {image}, s.id" if table.startswith("origin") else ""
-    test = f" WHERE {' AND '.join(tests)}" if tests else ""
-    return f"SELECT {_COLUMNS} FROM {table} {_JOINED}{test}{grouped} ORDER BY {order}", values
-
-
-def _position(row: Row, where: Where) -> tuple[float | int, ...]:
-    position = (row["image"], row["id"])
-    return position if where.min_score is None else (row["score"], *position)
+    def _class_id(self, label: str) -> int:
+        return self._db.number("SELECT id FROM class WHERE name=?", (label,))
 
 
 def _sample(row: Row) -> Sample:

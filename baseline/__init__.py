@@ -1,0 +1,1 @@
+"""Presets, training, evaluation, prediction and model export."""

@@ -1,0 +1,192 @@
+"""Shapes in head units, and a brush that paints them on an oversized picture.
+
+A head is 100 x 100 units. Shapes are lists of points; curves are sampled finely enough
+to look round after the picture has been scaled down by `OVERSAMPLE`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+Point = tuple[float, float]
+Shape = list[Point]
+Colour = tuple[int, int, int]
+
+OVERSAMPLE = 3
+"""Pictures are painted this many times too large: scaling down is the anti-aliasing."""
+
+_STEPS = 14
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """Colour `a` with `share` (0..1) of colour `b` in it."""
+    red, green, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
+    return red, green, blue
+
+
+def dark(colour: Colour, factor: float) -> Colour:
+    """`colour` times `factor`; the recipe's way to get outlines and shadows."""
+    return mix((0, 0, 0), colour, factor)
+
+
+def bezier(*points: Point) -> Shape:
+    """The Bezier curve of any degree over these control points (de Casteljau)."""
+    curve: Shape = []
+    for step in range(_STEPS + 1):
+        t, level = step / _STEPS, list(points)
+        while len(level) > 1:
+            level = [_between(a, b, t) for a, b in pairwise(level)]
+        curve.append(level[0])
+    return curve
+
+
+def through(*points: Point) -> Shape:
+    """A smooth curve through all the points (Catmull-Rom, written as Bezier pieces)."""
+    ends = [points[0], *points, points[-1]]
+    curve: Shape = []
+    for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
+        out = (b[0] + (c[0] - a[0]) / 6, b[1] + (c[1] - a[1]) / 6)
+        into = (c[0] - (d[0] - b[0]) / 6, c[1] - (d[1] - b[1]) / 6)
+        curve += bezier(b, out, into, c)
+    return curve
+
+
+def bow(start: Point, end: Point, bulge: float) -> Shape:
+    """From start to end, bent to the side by `bulge` times the length."""
+    middle = _between(start, end, 0.5)
+    across = (end[1] - start[1], start[0] - end[0])
+    return bezier(start, (middle[0] + across[0] * bulge, middle[1] + across[1] * bulge), end)
+
+
+def oval(x: float, y: float, rx: float, ry: float) -> Shape:
+    """An ellipse around (x, y)."""
+    turns = [2 * math.pi * step / 40 for step in range(40)]
+    return [(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns]
+
+
+def mirror(shape: Sequence[Point]) -> Shape:
+    """The shape on the other side of the face, whose middle is x = 50."""
+    return [(100 - x, y) for x, y in shape]
+
+
+def moved(shape: Sequence[Point], dx: float, dy: float) -> Shape:
+    """The shape, shifted."""
+    return [(x + dx, y + dy) for x, y in shape]
+
+
+@dataclass(frozen=True, slots=True)
+class Brush:
+    """Paints units on `picture`: `scale` pixels a unit, (0, 0) at `origin`, turned by `tilt`.
+
+    `tilt` is in degrees, clockwise as seen, around the unit point `pivot`.
+    """
+
+    picture: Image.Image
+    scale: float = 1.0
+    origin: Point = (0.0, 0.0)
+    tilt: float = 0.0
+    pivot: Point = (50.0, 92.0)
+
+    def tilted(self, degrees: float) -> Brush:
+        """The same brush with the head held at an angle."""
+        return replace(self, tilt=degrees)
+
+    def shifted(self, by: Point) -> Brush:
+        """The same brush, moved by units along the head's own axes."""
+        here, there = self.at((0, 0)), self.at(by)
+        x, y = self.origin
+        return replace(self, origin=(x + there[0] - here[0], y + there[1] - here[1]))
+
+    def at(self, point: Point) -> Point:
+        """Where a unit point lies on the picture, in its pixels."""
+        turn = math.radians(self.tilt)
+        dx, dy = point[0] - self.pivot[0], point[1] - self.pivot[1]
+        x = self.pivot[0] + dx * math.cos(turn) - dy * math.sin(turn)
+        y = self.pivot[1] + dx * math.sin(turn) + dy * math.cos(turn)
+        return self.origin[0] + x * self.scale, self.origin[1] + y * self.scale
+
+    def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
+        """A flat shape, with an inked outline when a colour for it is given."""
+        ImageDraw.Draw(self.picture).polygon([self.at(p) for p in shape], fill=colour)
+        if outline is not None:
+            self.line([*shape, *shape[:2]], outline)
+
+    def line(self, points: Sequence[Point], colour: Colour, width: float = 0.9) -> None:
+        """A line of even width."""
+        pixels = max(1, round(width * self.scale))
+        pen = ImageDraw.Draw(self.picture)
+        pen.line([self.at(p) for p in points], fill=colour, width=pixels, joint="curve")
+
+    def ink(self, points: Sequence[Point], colour: Colour, width: float = 1.2) -> None:
+        """A line that swells in the middle and thins to both ends, as drawn by a nib."""
+        left: Shape = []
+        right: Shape = []
+        last = len(points) - 1
+        for i, (x, y) in enumerate(points):
+            before, after = points[max(0, i - 1)], points[min(last, i + 1)]
+            dx, dy = after[0] - before[0], after[1] - before[1]
+            half = width / 2 * math.sin(math.pi * i / last) / (math.hypot(dx, dy) or 1)
+            left.append((x - dy * half, y + dx * half))
+            right.append((x + dy * half, y - dx * half))
+        self.fill(left + right[::-1], colour)
+
+    def fade(self, shape: Sequence[Point], top: Colour, bottom: Colour) -> None:
+        """A shape whose colour runs from `top` to `bottom`."""
+        region = self._region(shape, 0)
+        if region is None:
+            return
+        size = (region[2] - region[0], region[3] - region[1])
+        ramp = Image.linear_gradient("L").resize(size)
+        colours = Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), ramp)
+        self.picture.paste(colours, region, self._mask(shape, region))
+
+    def fade_outlined(
+        self, shape: Sequence[Point], top: Colour, bottom: Colour, outline: Colour
+    ) -> None:
+        """A faded shape with an inked outline."""
+        self.fade(shape, top, bottom)
+        self.line([*shape, *shape[:2]], outline)
+
+    def glaze(
+        self,
+        shape: Sequence[Point],
+        colour: Colour,
+        strength: float = 0.5,
+        within: Sequence[Point] | None = None,
+        blur: float = 0.0,
+    ) -> None:
+        """See-through colour over a shape, `blur` units soft, only `within` another shape."""
+        region = self._region(shape if within is None else within, blur)
+        if region is None:
+            return
+        mask = self._mask(shape, region)
+        if blur:
+            mask = mask.filter(ImageFilter.GaussianBlur(blur * self.scale))
+        if within is not None:
+            mask = ImageChops.multiply(mask, self._mask(within, region))
+        self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
+
+    def _region(self, shape: Sequence[Point], margin: float) -> tuple[int, int, int, int] | None:
+        """The pixels a shape touches, or None where it is outside the picture."""
+        pixels = [self.at(p) for p in shape]
+        edge = math.ceil(margin * 2 * self.scale) + 1
+        left = max(0, math.floor(min(x for x, _ in pixels)) - edge)
+        top = max(0, math.floor(min(y for _, y in pixels)) - edge)
+        right = min(self.picture.width, math.ceil(max(x for x, _ in pixels)) + edge)
+        bottom = min(self.picture.height, math.ceil(max(y for _, y in pixels)) + edge)
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
+    def _mask(self, shape: Sequence[Point], region: tuple[int, int, int, int]) -> Image.Image:
+        mask = Image.new("L", (region[2] - region[0], region[3] - region[1]), 0)
+        points = [(x - region[0], y - region[1]) for x, y in map(self.at, shape)]
+        ImageDraw.Draw(mask).polygon(points, fill=255)
+        return mask
+
+
+def _between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share

@@ -1,0 +1,101 @@
+"""Who is drawn: the four characters of the sample, and as many others as a test wants."""
+
+from __future__ import annotations
+
+import colorsys
+import random
+from dataclasses import dataclass
+
+from pipeline.sample.brush import Colour, Point
+
+HAIRSTYLES = ("long", "bob", "spiky", "twintails", "ponytail")
+FRINGES = ("jagged", "straight", "parted", "swept")
+ACCESSORIES = ("none", "ribbon", "glasses", "clip", "flower")
+CLOTHES = ("sailor", "blazer", "hoodie", "scarf")
+MOUTHS = ("smile", "flat", "open", "grin")
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """Everything that stays the same from picture to picture.
+
+    `slant` lifts (positive) or drops the outer corners of the eyes, in units.
+    """
+
+    name: str
+    hair: Colour
+    eyes: Colour
+    hairstyle: str
+    fringe: str
+    accessory: str
+    accent: Colour
+    clothes: str
+    cloth: Colour
+    skin: Colour = (255, 228, 206)
+    slant: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """What changes from picture to picture, in units.
+
+    `turn` is how far eyes, nose and mouth move over the face when the head is turned.
+    """
+
+    mouth: str = "smile"
+    gaze: Point = (0.0, 0.0)
+    blush: float = 0.35
+    brow: float = 0.0
+    turn: Point = (0.0, 0.0)
+
+
+CAST = (
+    Character("hana", (244, 150, 178), (64, 168, 98), "long", "parted", "ribbon",
+              (214, 48, 72), "sailor", (58, 74, 128), (255, 230, 212), -0.6),
+    Character("rei", (58, 70, 122), (206, 120, 36), "bob", "straight", "glasses",
+              (176, 44, 60), "blazer", (74, 62, 70), (250, 224, 204), 1.0),
+    Character("sora", (246, 186, 76), (42, 128, 214), "spiky", "swept", "clip",
+              (64, 196, 178), "hoodie", (70, 140, 120), (252, 220, 190), 0.6),
+    Character("yuki", (196, 190, 228), (150, 74, 196), "twintails", "jagged", "flower",
+              (250, 210, 84), "scarf", (88, 70, 140), (255, 234, 224), 0.0),
+)  # fmt: skip
+"""The sample's own characters. Their names are the sample's class names and keywords."""
+
+
+def random_character(seed: int) -> Character:
+    """Someone who is not in the cast; the same seed gives the same person."""
+    dice = random.Random(f"character {seed}")  # noqa: S311 - drawing, not secrecy
+    shade = dice.uniform(0.9, 1.0)
+    return Character(
+        name=f"{dice.choice(('aki', 'emi', 'kai', 'mio', 'nao', 'ren'))}-{seed}",
+        hair=_vivid(dice, (0.3, 0.75), (0.4, 0.95)),
+        eyes=_vivid(dice, (0.6, 0.85), (0.6, 0.85)),
+        hairstyle=dice.choice(HAIRSTYLES),
+        fringe=dice.choice(FRINGES),
+        accessory=dice.choice(ACCESSORIES),
+        accent=_vivid(dice, (0.6, 0.8), (0.7, 0.95)),
+        clothes=dice.choice(CLOTHES),
+        cloth=_vivid(dice, (0.3, 0.6), (0.35, 0.7)),
+        skin=(round(255 * shade), round(228 * shade), round(206 * shade)),
+        slant=dice.uniform(-1, 1),
+    )
+
+
+def random_expression(dice: random.Random) -> Expression:
+    """A mood for one picture."""
+    return Expression(
+        mouth=dice.choice(MOUTHS),
+        gaze=(dice.uniform(-1.3, 1.3), dice.uniform(-0.5, 0.6)),
+        blush=dice.choice((0.2, 0.35, 0.55)),
+        brow=dice.uniform(-1.2, 1.2),
+        turn=(dice.uniform(-3, 3), dice.uniform(-1.2, 1.2)),
+    )
+
+
+def _vivid(
+    dice: random.Random, saturation: tuple[float, float], value: tuple[float, float]
+) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(
+        dice.random(), dice.uniform(*saturation), dice.uniform(*value)
+    )
+    return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,0 +1,125 @@
+"""The drawn episode: ten shots that pan and zoom, encoded by ffmpeg."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from gleanset.errors import InputUnusable, MissingComponent
+from pipeline.sample.character import CAST
+from pipeline.sample.drawing import Scene, paint_scene, plan_scene
+
+FPS = 12
+SIZE = (640, 360)
+_STAGE = (960, 540)
+_FADE = FPS  # frames that it takes to come out of the black
+
+# A view is a part of the stage: its middle (shares of width and height) and its width.
+View = tuple[float, float, float]
+_ALL: View = (0.5, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A few seconds with the same people; the camera goes from one view to another."""
+
+    names: tuple[str, ...]
+    seconds: float
+    seed: int
+    start: View = _ALL
+    end: View = _ALL
+    talks: bool = True
+
+
+_OPENING = Shot(("hana", "yuki"), 4.0, 9001, _ALL, (0.5, 0.48, 0.9), talks=False)
+
+SHOTS = (
+    Shot(("hana",), 4.5, 9002, (0.47, 0.5, 0.94), (0.53, 0.5, 0.94)),
+    _OPENING,
+    Shot(("rei",), 4.0, 9003),
+    Shot(("sora",), 3.5, 9004, (0.5, 0.5, 1.0), (0.5, 0.5, 0.92)),
+    Shot(("yuki",), 4.0, 9005),
+    Shot(("rei", "sora"), 4.5, 9006, (0.48, 0.5, 0.96), (0.52, 0.5, 0.96)),
+    _OPENING,  # shown again, as openings are
+    Shot(("hana",), 3.5, 9007),
+    Shot(("sora",), 4.0, 9008, (0.5, 0.5, 0.93), (0.5, 0.5, 1.0)),
+    Shot(("yuki", "rei"), 4.0, 9009),
+)
+"""The clip, 40 seconds; the second shot comes back as the seventh."""
+
+
+def clip_frames() -> Iterator[Image.Image]:
+    """All frames of the clip, the first ones coming out of black."""
+    number = 0
+    black = Image.new("RGB", SIZE)
+    for shot in SHOTS:
+        for frame in _shot_frames(shot):
+            yield Image.blend(black, frame, number / _FADE) if number < _FADE else frame
+            number += 1
+
+
+def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
+    """Encode frames as H.264; the same frames give the same file with the same ffmpeg.
+
+    Raises `MissingComponent` without ffmpeg and `InputUnusable` when it fails.
+    """
+    command, complaint = _command(path), b""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:  # noqa: S603
+        assert ffmpeg.stdin is not None
+        assert ffmpeg.stderr is not None
+        try:
+            for frame in frames:
+                ffmpeg.stdin.write(frame.tobytes())
+            ffmpeg.stdin.close()
+        except BrokenPipeError:  # it gave up early; why is on its stderr
+            pass
+        complaint = ffmpeg.stderr.read()
+    if ffmpeg.returncode:
+        raise InputUnusable(f"ffmpeg could not write {path}: {complaint.decode()[-300:]}")
+
+
+def _command(path: Path) -> list[str]:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise MissingComponent("ffmpeg is not installed", "apt install ffmpeg")
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(FPS)]
+    codec = ["-c:v", "libx264", "-preset", "slow", "-crf", "25", "-tune", "animation"]
+    form = ["-pix_fmt", "yuv420p", "-threads", "1", "-fflags", "+bitexact",
+            "-flags:v", "+bitexact", "-movflags", "+faststart"]  # fmt: skip
+    return [program, "-y", "-loglevel", "error", *source, "-i", "-", *codec, *form, str(path)]
+
+
+def _shot_frames(shot: Shot) -> Iterator[Image.Image]:
+    mouths = [paint_scene(scene) for scene in _takes(shot)]
+    count = round(shot.seconds * FPS)
+    for number in range(count):
+        share = number / (count - 1)
+        view = [a + (b - a) * share for a, b in zip(shot.start, shot.end, strict=True)]
+        yield _seen(mouths[number // 3 % len(mouths)], view[0], view[1], view[2])
+
+
+def _takes(shot: Shot) -> list[Scene]:
+    """The scene once for each position of the mouth."""
+    cast = {who.name: who for who in CAST}
+    scene = plan_scene([cast[name] for name in shot.names], shot.seed, _STAGE)
+    mouths = ("flat", "open", "grin") if shot.talks else ("smile",)
+    return [_with_mouth(scene, mouth) for mouth in mouths]
+
+
+def _with_mouth(scene: Scene, mouth: str) -> Scene:
+    figures = (replace(f, mood=replace(f.mood, mouth=mouth)) for f in scene.figures)
+    return replace(scene, figures=tuple(figures))
+
+
+def _seen(stage: Image.Image, x: float, y: float, share: float) -> Image.Image:
+    """The part of the stage that the camera sees, kept within its borders."""
+    width, height = _STAGE[0] * share, _STAGE[1] * share
+    left = min(max(0.0, x * _STAGE[0] - width / 2), _STAGE[0] - width)
+    top = min(max(0.0, y * _STAGE[1] - height / 2), _STAGE[1] - height)
+    box = (left, top, left + width, top + height)
+    return stage.resize(SIZE, Image.Resampling.BICUBIC, box=box)

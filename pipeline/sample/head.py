@@ -1,0 +1,133 @@
+"""The face: skin, eyes, brows, nose and mouth, after measures that animeface-2009 finds.
+
+All numbers are units of a head of 100 x 100; the eyes sit at x = 50 -+ 13.5, y = 55.
+"""
+
+from __future__ import annotations
+
+from pipeline.sample.brush import (
+    Brush,
+    Colour,
+    Shape,
+    bezier,
+    bow,
+    dark,
+    mirror,
+    mix,
+    moved,
+    oval,
+    through,
+)
+from pipeline.sample.character import Character, Expression
+
+_LASH: Colour = (48, 34, 44)
+_WHITE: Colour = (255, 255, 255)
+_JAW = bezier((22, 40), (21, 58), (26, 72), (40, 84), (50, 87))
+
+_SKULL = through((78, 40), (72, 18), (50, 8), (28, 18), (22, 40))
+
+FACE: Shape = [*_JAW, *mirror(_JAW)[::-1], *_SKULL]
+"""The outline of the face; its upper part disappears under the hair."""
+
+
+def paint_face(brush: Brush, who: Character, mood: Expression, shadow: Shape) -> None:
+    """Ears, skin and features. `shadow` is the front hair, which darkens the forehead."""
+    line, shade = dark(who.skin, 0.72), mix(who.skin, (236, 150, 140), 0.42)
+    if who.hairstyle == "spiky":  # the only hair that does not cover the ears
+        for ear in (oval(21, 57, 3.2, 6.4), oval(79, 57, 3.2, 6.4)):
+            brush.fill(ear, mix(who.skin, shade, 0.4), line)
+    brush.fill(FACE, who.skin, line)
+    brush.glaze(moved(shadow, 0.8, 3.2), shade, 0.75, within=FACE)
+    brush.glaze(mirror(_JAW) + _JAW[::-1][:3], shade, 0.35, within=FACE, blur=2)
+    brush = brush.shifted(mood.turn)
+    _paint_blush(brush, mood.blush)
+    _paint_mouth(brush, mood.mouth, who.skin)
+    brush.ink([(50.4, 66.2), (49.4, 68.2), (50.6, 69.4)], dark(who.skin, 0.6), 1.1)
+    for right in (False, True):
+        _paint_eye(brush, who, mood, right)
+
+
+def paint_brows(brush: Brush, who: Character, mood: Expression) -> None:
+    """Brows are drawn last, over the fringe, as is the custom."""
+    lift = 41.5 - mood.brow - max(0.0, who.slant) * 0.3
+    left = bezier((29.5, lift + 1.5 - who.slant), (35, lift - 1.4), (43, lift + 0.6 + mood.brow))
+    for brow in (left, mirror(left)):
+        brush.shifted(mood.turn).ink(brow, dark(who.hair, 0.5), 1.7)
+
+
+def _paint_blush(brush: Brush, strength: float) -> None:
+    for x in (31, 69):
+        brush.glaze(oval(x, 69, 6.2, 3.4), (248, 128, 128), strength, within=FACE, blur=1.4)
+        for dx in (-2.4, 0.0, 2.4):
+            stroke = [(x + dx + 0.9, 67.6), (x + dx, 69), (x + dx - 0.9, 70.4)]
+            brush.ink(stroke, (240, 140, 136), 0.7)
+
+
+def _paint_mouth(brush: Brush, mouth: str, skin: Colour) -> None:
+    line = dark(mix(skin, (200, 70, 70), 0.35), 0.62)
+    if mouth == "flat":
+        brush.ink(bezier((46, 77.6), (50, 76.8), (54, 77.6)), line, 1.2)
+    elif mouth == "smile":
+        brush.ink(bezier((44.6, 76), (47, 79.4), (53, 79.4), (55.4, 76)), line, 1.4)
+    elif mouth == "open":
+        _paint_open_mouth(brush, oval(50, 77.8, 3.4, 3.2), line)
+    else:
+        lip = bezier((44.4, 75.4), (50, 76.6), (55.6, 75.4))
+        chin = bezier((55.6, 75.4), (54, 82.6), (46, 82.6), (44.4, 75.4))
+        _paint_open_mouth(brush, lip + chin, line)
+
+
+def _paint_open_mouth(brush: Brush, lips: Shape, line: Colour) -> None:
+    brush.fill(lips, (176, 62, 74))
+    brush.glaze(oval(50, 81.4, 3.6, 2.6), (244, 140, 140), 0.95, within=lips)
+    brush.line([*lips, *lips[:2]], line, 0.7)
+
+
+def _paint_eye(brush: Brush, who: Character, mood: Expression, right: bool) -> None:
+    """One eye; designed on the viewer's left, mirrored for the other, the gaze is not."""
+
+    def side(shape: Shape) -> Shape:
+        return mirror(shape) if right else shape
+
+    up = who.slant
+    outer, inner = (28.6, 55.2 - up), (43.6, 55.0)
+    upper = through(outer, (30.6, 49.4 - up * 0.6), (36.4, 46.6), (42, 49.6), inner)
+    lower = through(inner, (42.4, 61), (37, 63.8), (31.6, 61.6 - up * 0.4), outer)
+    ball = side(upper + lower)
+    brush.fill(ball, _WHITE)
+    middle = (63.6 if right else 36.4) + mood.gaze[0]
+    _paint_iris(brush, who.eyes, ball, middle, 55.4 + mood.gaze[1])
+    shade = side([*upper, *moved(upper, 0, 2.6)[::-1]])
+    brush.glaze(shade, (96, 84, 128), 0.45, within=ball, blur=0.3)
+    _paint_lids(brush, who, side(upper), side(lower), up)
+
+
+def _paint_iris(brush: Brush, colour: Colour, ball: Shape, x: float, y: float) -> None:
+    iris, deep = oval(x, y, 5.7, 7.7), dark(colour, 0.45)
+    brush.glaze(iris, deep, 1.0, within=ball)
+    brush.glaze(oval(x, y + 0.5, 4.9, 6.8), colour, 1.0, within=ball)
+    brush.glaze(oval(x, y - 3.6, 5.2, 5.2), deep, 0.8, within=iris, blur=1.0)
+    glow = mix(colour, _WHITE, 0.55)
+    brush.glaze(oval(x, y + 5.0, 3.6, 2.4), glow, 0.9, within=ball, blur=0.5)
+    brush.glaze(oval(x, y, 2.5, 4.1), dark(colour, 0.16), 1.0, within=ball)
+    brush.fill(oval(x - 2.3, y - 3.3, 2.1, 2.5), _WHITE)
+    brush.fill(oval(x + 2.3, y + 3.2, 1.1, 1.2), _WHITE)
+
+
+def _paint_lids(brush: Brush, who: Character, upper: Shape, lower: Shape, up: float) -> None:
+    lash = moved(upper, 0, -2.5)
+    outer = (upper[0][0] - (2.4 if upper[0][0] < 50 else -2.4), upper[0][1] - 1.6 - up * 0.8)
+    inner = (upper[-1][0], upper[-1][1] - 1.2)
+    brush.fill([outer, *lash[5:-5], inner, *upper[::-1]], _LASH)
+    brush.ink(lower, mix(_LASH, who.skin, 0.35), 1.1)
+    crease = moved(upper[12:-12], 0, -4.6)
+    brush.ink(crease, dark(who.skin, 0.68), 0.7)
+
+
+def paint_glasses(brush: Brush, colour: Colour) -> None:
+    """Round-cornered thin frames; the glass is clear: a gleam across the eyes hides faces."""
+    for x in (35.6, 64.4):
+        lens = through((x - 10.4, 54), (x - 8, 46.8), (x, 45.4), (x + 8, 46.8), (x + 10.4, 54),
+                       (x + 8, 63.6), (x, 65.6), (x - 8, 63.6), (x - 10.4, 54))  # fmt: skip
+        brush.line(lens, colour, 0.9)
+    brush.line(bow((46, 54), (54, 54), 0.18), colour, 0.9)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from drawn_patterns import CLASSES, none, patterns
+
+from baseline.augmentation import augment
+from baseline.compute import choose_compute, has_fast_bf16
+from baseline.evaluation import evaluate, predict_logits
+from baseline.optimiser import learning_rate_factor
+from baseline.presets import Settings, load_preset
+from baseline.training import Arrays, EpochReport, Trained, train
+from gleanset.errors import InputUnusable, UsageError
+
+SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}
+
+
+def settings(**changes: object) -> Settings:
+    return replace(load_preset("simple", SMALL), **changes)  # type: ignore[arg-type]
+
+
+def quiet(report: EpochReport) -> None:
+    """Listen to no epoch."""
+
+
+def figures(trained: Trained) -> list[tuple[float | None, ...]]:
+    return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in trained.history]
+
+
+@pytest.mark.parametrize("colour", ["grayscale", "rgb"])
+def test_learns_simple_patterns(colour: str) -> None:
+    channels = 1 if colour == "grayscale" else 3
+    wish = settings(colour=colour, epochs=8)
+    heard: list[EpochReport] = []
+    trained = train(
+        patterns((40, 40, 40), 1, channels),
+        patterns((10, 10, 10), 2, channels),
+        CLASSES,
+        wish,
+        heard.append,
+    )
+    result = evaluate(trained.model, patterns((20, 20, 20), 3, channels), CLASSES)
+    assert result.accuracy > 0.9
+    assert tuple(heard) == trained.history
+    assert [report.epoch for report in heard] == list(range(1, len(heard) + 1))
+    assert heard[-1].train_loss < heard[0].train_loss
+    assert all(report.images_per_second > 0 for report in heard)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_same_digits(precision: str) -> None:
+    wish = settings(epochs=2, precision=precision)
+    pictures, val = patterns((12, 12, 12), 1), patterns((5, 5, 5), 2)
+
+    def meddle(report: EpochReport) -> None:
+        torch.manual_seed(report.epoch)
+
+    torch.manual_seed(99)
+    first = train(pictures, val, CLASSES, wish, quiet)
+    second = train(pictures, val, CLASSES, wish, meddle)
+    assert figures(first) == figures(second)
+    assert np.array_equal(predict_logits(first.model, val), predict_logits(second.model, val))
+    other = train(pictures, val, CLASSES, replace(wish, seed=1), quiet)
+    assert figures(other) != figures(first)
+
+
+def test_random_state_and_threads_are_put_back() -> None:
+    torch.manual_seed(5)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    train(patterns((6, 6, 6), 1), none(), CLASSES, settings(epochs=1), quiet)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_stops_early_and_keeps_the_best_weights() -> None:
+    pictures, val = patterns((10, 10, 10), 1), patterns((8, 8, 8), 2)
+    # Labels of the validation pictures turned round: the better it learns, the worse they fare.
+    wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
+    trained = train(pictures, wrong, CLASSES, settings(epochs=30, patience=2), quiet)
+    losses = [report.val_loss for report in trained.history if report.val_loss is not None]
+    assert trained.stopped_early
+    assert trained.validated
+    assert len(trained.history) == trained.best_epoch + 2 < 30
+    assert losses[trained.best_epoch - 1] == min(losses)
+    kept = evaluate(trained.model, wrong, CLASSES)
+    assert kept.log_loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_without_validation_pictures_all_epochs_run() -> None:
+    wish = settings(epochs=3, patience=1)
+    trained = train(patterns((6, 6, 6), 1), none(), CLASSES, wish, quiet)
+    assert not trained.validated
+    assert not trained.stopped_early
+    assert trained.best_epoch == len(trained.history) == 3
+    assert all(r.val_loss is None and r.val_accuracy is None for r in trained.history)
+
+
+def test_class_weights_help_the_rare_class() -> None:
+    pictures, test = _blurred(patterns((120, 8, 8), 1)), _blurred(patterns((20, 20, 20), 3))
+    recall = {}
+    for weighted in (False, True):
+        wish = settings(epochs=6, class_weights=weighted, augment=False)
+        trained = train(pictures, none(), CLASSES, wish, quiet)
+        scores = evaluate(trained.model, test, CLASSES).classes
+        recall[weighted] = scores[1].recall + scores[2].recall
+    assert recall[True] > recall[False] + 0.2
+
+
+def _blurred(arrays: Arrays) -> Arrays:
+    """Hardly tellable from noise, so that guessing the frequent class pays."""
+    noise = np.random.default_rng(0).normal(0, 40, arrays.x.shape)
+    return replace(arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("counts", "classes", "says"),
+    [
+        ((5,), ("stripes",), "at least 2 classes"),
+        ((0, 0, 0), CLASSES, "train split is empty"),
+        ((5, 0, 5), CLASSES, "No training picture for: disc"),
+    ],
+)
+def test_says_what_is_missing(counts: tuple[int, ...], classes: tuple[str, ...], says: str) -> None:
+    pictures = patterns(counts, 1) if sum(counts) else none()
+    with pytest.raises(InputUnusable, match=says) as caught:
+        train(pictures, none(), classes, settings(), quiet)
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+def test_every_optimiser_learns(optimiser: str) -> None:
+    wish = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
+    trained = train(patterns((20, 20, 20), 1), none(), CLASSES, wish, quiet)
+    assert trained.history[-1].train_loss < trained.history[0].train_loss
+
+
+def test_augmentation_keeps_range_shape_and_colour() -> None:
+    random = torch.Generator().manual_seed(0)
+    grey = torch.full((6, 3, 40, 40), 0.5)
+    changed = augment(grey, random)
+    assert changed.shape == grey.shape
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+    means = changed.mean(dim=(2, 3))
+    assert torch.allclose(means, means.mean(1, keepdim=True), atol=0.005)
+    assert float((means - 0.5).abs().max()) <= 0.5 * 0.15 + 0.005
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    factors = [learning_rate_factor(step, 100) for step in range(101)]
+    assert max(factors) == 1
+    assert factors[0] < factors[5] < factors[14]
+    assert factors[-1] == pytest.approx(0)
+
+
+def test_precision_follows_the_wish_and_the_machine() -> None:
+    assert not choose_compute("fp32").bf16
+    assert choose_compute("bf16").bf16
+    auto = choose_compute("auto")
+    assert auto.bf16 == has_fast_bf16(auto.device)
+
+
+def test_diverging_training_is_told() -> None:
+    wish = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
+    with pytest.raises(UsageError, match="astray") as caught:
+        train(patterns((8, 8, 8), 1), none(), CLASSES, wish, quiet)
+    assert "learning_rate" in caught.value.mend

@@ -1,0 +1,216 @@
+"""The self-drawn sample: drawing repeats, boxes are true, the site keeps its promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from html.parser import HTMLParser
+from http.client import IncompleteRead
+from io import BytesIO
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from pipeline.sample.character import CAST
+from pipeline.sample.drawing import draw_scene, random_character
+from pipeline.sample.listing import FAULTS, VARIANTS, Result, read_listing, to_json
+from pipeline.sample.make import draw_picture, draw_selftest
+from pipeline.sample.plan import plan_listing, plan_pictures
+from pipeline.sample.site import SampleSite
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "datasets" / "sample"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[SampleSite]:
+    with SampleSite(SAMPLE) as site:
+        yield site
+
+
+class Tags(HTMLParser):
+    """Collects the attributes of the `a.iusc` elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        if tag == "a" and known.get("class") == "iusc":
+            self.found.append(known)
+
+
+def get(address: str) -> bytes:
+    with urlopen(address, timeout=10) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def search(site: SampleSite, query: str, first: int = 1) -> list[dict[str, str]]:
+    page = get(f"{site.address}/images/async?q={query}&first={first}&count=35&async=1")
+    return [json.loads(tag["m"]) for tag in Tags(page.decode()).found]
+
+
+def difference(a: Image.Image, b: Image.Image) -> float:
+    """Mean absolute difference of two pictures, 0..255."""
+    return max(ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b)).mean)
+
+
+def some(fault: str = "none", variant: str = "plain") -> Result:
+    listing = read_listing(SAMPLE)
+    results = [result for found in listing.values() for result in found]
+    return next(r for r in results if (r.fault, r.variant) == (fault, variant))
+
+
+def test_the_same_seed_draws_the_same_picture() -> None:
+    who = random_character(7)
+    one, boxes = draw_scene([who], 3, (320, 180))
+    two, again = draw_scene([random_character(7)], 3, (320, 180))
+    other, _ = draw_scene([who], 4, (320, 180))
+    assert one.mode == "RGB"
+    assert one.tobytes() == two.tobytes() != other.tobytes()
+    assert boxes == again
+
+
+@pytest.mark.parametrize("size", [(320, 180), (200, 300)])
+@pytest.mark.parametrize("people", [1, 2])
+def test_faces_lie_inside_the_picture_and_show_skin(size: tuple[int, int], people: int) -> None:
+    for seed in range(4):
+        cast = [random_character(10 * seed + i) for i in range(people)]
+        picture, boxes = draw_scene(cast, seed, size)
+        assert len(boxes) == people
+        for box in boxes:
+            assert 0 <= box.x < box.x + box.width <= size[0]
+            assert 0 <= box.y < box.y + box.height <= size[1]
+            cheek = picture.getpixel((box.x + box.width // 2, box.y + round(box.height * 0.7)))
+            red, _, blue = np.array(cheek)
+            assert red > blue
+
+
+def test_the_committed_sample_is_what_make_draws() -> None:
+    pictures = plan_pictures()
+    assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(plan_listing(pictures))
+    files = {path.name for path in (SAMPLE / "pictures").iterdir()}
+    assert files == {picture.file for picture in pictures}
+    truth = json.loads((SAMPLE / "truth.json").read_text(encoding="utf-8"))["pictures"]
+    for picture in (pictures[0], pictures[-1]):
+        drawn, boxes = draw_picture(picture)
+        with Image.open(SAMPLE / "pictures" / picture.file) as committed:
+            assert difference(committed, drawn) < 3
+        assert [face["character"] for face in truth[picture.file]] == list(picture.names)
+        assert [face["box"] for face in truth[picture.file]] == [list(box) for box in boxes]
+
+
+def test_the_committed_selftest_face_is_what_make_draws() -> None:
+    drawn, _ = draw_selftest()
+    path = ROOT / "facecrop" / "detectors" / "selftest.png"
+    assert path.stat().st_size < 25_000
+    with Image.open(path) as committed:
+        assert difference(committed, drawn) < 4
+
+
+def test_names_and_addresses_do_not_tell_the_class() -> None:
+    for found in read_listing(SAMPLE).values():
+        for result in found:
+            where = (result.picture + result.path + result.page).lower()
+            assert not any(who.name in where for who in CAST)
+
+
+def test_the_sample_is_small_and_has_enough_of_everyone() -> None:
+    files = [path for path in SAMPLE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 4_600_000
+    mains = [picture.names[0] for picture in plan_pictures()]
+    assert all(mains.count(who.name) == 32 for who in CAST)
+
+
+def test_the_listing_holds_every_variant_and_fault_and_disputed_results() -> None:
+    listing = read_listing(SAMPLE)
+    results = [result for found in listing.values() for result in found]
+    assert {result.variant for result in results} == set(VARIANTS)
+    assert {result.fault for result in results} == set(FAULTS)
+    keywords: dict[str, set[str]] = {}
+    for keyword, found in listing.items():
+        for result in found:
+            keywords.setdefault(result.path, set()).add(keyword)
+    assert any(len(words) == 2 for words in keywords.values())
+
+
+def test_a_search_pages_and_repeats_the_last_page_past_the_end(site: SampleSite) -> None:
+    listed = read_listing(SAMPLE)["rei"]
+    first, second = search(site, "rei"), search(site, "Rei+anime", first=36)
+    assert (len(first), len(second)) == (35, len(listed) - 35)
+    assert [m["murl"] for m in first + second] == [site.address + r.path for r in listed]
+    assert search(site, "rei", first=71) == second
+
+
+def test_addresses_follow_the_host_that_was_asked(site: SampleSite) -> None:
+    local = site.address.replace("127.0.0.1", "localhost")
+    page = get(f"{local}/images/async?q=yuki").decode()
+    for tag in Tags(page).found:
+        assert json.loads(tag["m"])["murl"].startswith(local + "/host-")
+
+
+def test_an_unknown_word_has_no_results(site: SampleSite) -> None:
+    page = get(f"{site.address}/images/async?q=%3Cnobody%3E").decode()
+    assert "There are no results for" in page
+    assert "<nobody>" not in page
+
+
+def test_every_good_result_of_a_keyword_is_a_picture(site: SampleSite) -> None:
+    for result in read_listing(SAMPLE)["hana"]:
+        if result.fault == "none":
+            with Image.open(BytesIO(get(site.address + result.path))) as picture:
+                picture.load()
+                assert picture.size == ((320, 180) if result.variant == "resized" else (640, 360))
+
+
+def test_pages_and_thumbnails_are_there(site: SampleSite) -> None:
+    for m in search(site, "sora")[:5]:
+        assert b"<img" in get(m["purl"])
+        with Image.open(BytesIO(get(m["turl"]))) as thumbnail:
+            assert thumbnail.size == (320, 180)
+
+
+def test_copies_are_the_same_bytes_under_another_address(site: SampleSite) -> None:
+    paths: dict[str, set[str]] = {}
+    for found in read_listing(SAMPLE).values():
+        for r in found:
+            if (r.fault, r.variant) == ("none", "plain"):
+                paths.setdefault(r.picture, set()).add(r.path)
+    shared = next(sorted(where) for where in paths.values() if len(where) == 2)
+    assert urlsplit(shared[0]).path.split("/")[1] != urlsplit(shared[1]).path.split("/")[1]
+    assert len({sha256(get(site.address + path)).digest() for path in shared}) == 1
+
+
+def test_broken_results_are_broken_as_listed(site: SampleSite) -> None:
+    for fault, status in (("missing", 404), ("forbidden", 403)):
+        with pytest.raises(HTTPError) as caught:
+            get(site.address + some(fault).path)
+        assert caught.value.code == status
+        caught.value.close()
+    assert get(site.address + some("empty").path) == b""
+    assert get(site.address + some("page").path).startswith(b"<!DOCTYPE html>")
+    with pytest.raises(OSError), Image.open(BytesIO(get(site.address + some("cut").path))) as image:
+        image.load()
+    with pytest.raises(IncompleteRead):
+        get(site.address + some("dropped").path)
+
+
+def test_hits_are_counted_and_closing_twice_does_no_harm() -> None:
+    site = SampleSite(SAMPLE)
+    path = urlsplit(some().path).path
+    for _ in range(2):
+        get(site.address + path)
+    assert site.hits == {path: 2}
+    site.close()
+    site.close()
+    with pytest.raises(OSError):
+        get(site.address + path)
