@@ -8,10 +8,11 @@ from types import TracebackType
 
 from gleanset.db.connection import Connection
 from gleanset.db.faces import Faces
-from gleanset.db.images import Fetches, Images, Rejections
+from gleanset.db.images import Images
 from gleanset.db.journal import Journal
 from gleanset.db.runs import Runs, Videos
 from gleanset.db.samples import Samples
+from gleanset.db.visits import Fetches, Rejections
 from gleanset.errors import DatasetMissing
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import Store

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.images import Rejections
 from gleanset.db.values import dump, load, now, signed
+from gleanset.db.visits import Rejections
 from gleanset.records import Box, Cut, Face, Landmark, Rejection
 
 
