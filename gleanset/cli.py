@@ -27,7 +27,7 @@ from gleanset.settings import FILE
 from gleanset.work.progress import Progress
 
 Result = dict[str, Any]
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
 BUG = 1
 
@@ -40,7 +40,6 @@ class Job:
     progress: Progress
     as_json: bool = False
     simulate: bool = False
-    yes: bool = False
 
     def open(self) -> Dataset:
         """The dataset, which must exist."""
@@ -67,37 +66,29 @@ def group(name: str, text: str) -> click.Group:
 
 
 def job_options(
-    *, simulate: bool = False, asks: bool = False
+    *, simulate: bool = False, dataset: bool = True
 ) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
     """Add the common options and hand the function a `Job` as its first argument."""
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(
-            dataset: Path | None, as_json: bool, quiet: bool, verbose: int, **rest: Any
-        ) -> None:
+        def run(as_json: bool, quiet: bool, verbose: int, **rest: Any) -> None:
             _set_up_logging(verbose)
-            job = Job(
-                chosen_root(dataset), Progress(quiet), as_json,
-                rest.pop("simulate", False), rest.pop("yes", False),
-            )  # fmt: skip
+            root = chosen_root(rest.pop("dataset", None))
+            job = Job(root, Progress(quiet), as_json, rest.pop("simulate", False))
             result = function(job, **rest)
             if result is not None:
                 _print_result(result, as_json, quiet)
 
-        for option in reversed(_options(simulate, asks)):
+        for option in reversed(_options(simulate, dataset)):
             run = option(run)
         return run
 
     return decorate
 
 
-def _options(simulate: bool, asks: bool) -> list[Callable[[Any], Any]]:
+def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     options = [
-        click.option(
-            "-d", "--dataset", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-            help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
-        ),
         click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON."),
         click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
         click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
@@ -106,8 +97,14 @@ def _options(simulate: bool, asks: bool) -> list[Callable[[Any], Any]]:
         options.append(
             click.option("-s", "--simulate", is_flag=True, help="Show what would be done.")
         )
-    if asks:
-        options.append(click.option("-y", "--yes", is_flag=True, help="Answer yes."))
+    if dataset:
+        options.insert(
+            0,
+            click.option(
+                "-d", "--dataset", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
+            ),
+        )  # fmt: skip
     return options
 
 

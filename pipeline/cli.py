@@ -87,7 +87,7 @@ def parse_options(options: tuple[str, ...]) -> dict[str, str]:
 
 
 @commands.command(epilog="Example: gleanset demo --into demo")
-@job_options()
+@job_options(dataset=False)
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
               show_default=True, help="Where to build the sample dataset.")  # fmt: skip
 def demo(job: Job, into: Path) -> Result | None:

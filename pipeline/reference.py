@@ -1,0 +1,49 @@
+"""The reference page of all commands, made from their help: `python -m pipeline.reference FILE`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+import baseline.cli
+import facecrop.cli
+import harvest.cli
+import labeler.cli
+import pipeline.cli
+from gleanset.cli import HELP
+
+GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli)
+INTRODUCTION = """# Commands
+
+Made from the programs' own help by `python -m pipeline.reference docs/commands.md`.
+
+Exit codes, everywhere: 0 done (also when part of the work was done; the numbers say so), 1 a bug of
+ours, 2 wrong usage, 3 input that cannot be used, 4 a site refused, was rate limited or has changed,
+5 a login or key is missing or was refused, 6 a component is missing, 130 interrupted.
+"""
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    parts = [INTRODUCTION]
+    for module in GROUPS:
+        group = module.commands
+        parts.append(f"## {group.name}\n\n{group.help}\n")
+        parts += _commands(group)
+    return "\n".join(parts)
+
+
+def _commands(group: click.Group) -> Iterator[str]:
+    # A width of its own, so that the page does not depend on the terminal it is made in.
+    with click.Context(group, info_name=group.name, **HELP, terminal_width=96) as above:
+        for name, command in sorted(group.commands.items()):
+            with click.Context(command, parent=above, info_name=name) as context:
+                text = command.get_help(context)
+            yield f"### {group.name} {name}\n\n```text\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

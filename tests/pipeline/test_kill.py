@@ -1,0 +1,177 @@
+"""kill -9 at twenty random moments of a whole recipe: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.sample.site import SampleSite
+
+pytest.importorskip("torch", reason="the recipe trains: needs the train extra")
+
+DATASETS = Path(__file__).resolve().parents[2] / "datasets"
+KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs")
+KILLS = 20
+RECIPE = f"""
+title = "Killed again and again"
+[[folder]]
+path = "pictures"
+hints_from_folders = true
+[[urls]]
+file = "urls.txt"
+label = "rei"
+[[keyword]]
+keywords = ["hana", "rei"]
+limit = 12
+[[frames]]
+videos = ["{DATASETS / "sample" / "episode.mp4"}"]
+every = "4s"
+[split]
+ratio = "2:1:1"
+[export]
+[train]
+options = {{ size = 32, epochs = 3, blocks = "8,16" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[SampleSite]:
+    with SampleSite(DATASETS / "sample") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
+    """The recipe beside a folder of pictures, some broken, and a list of URLs."""
+    folder = tmp_path_factory.mktemp("recipe")
+    pictures = sorted((DATASETS / "sample" / "pictures").glob("*.jpg"))[:16]
+    for number, picture in enumerate(pictures):
+        target = folder / "pictures" / ("sora", "yuki")[number % 2] / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = picture.read_bytes()
+        target.write_bytes(data[: len(data) // 3] if number % 7 == 6 else data)
+    results = json.loads((DATASETS / "sample" / "site.json").read_text())["results"]["sora"]
+    urls = [f"{site.address}{result['path']}" for result in results[:8]]
+    (folder / "urls.txt").write_text("\n".join([*urls, "not a url", ""]))
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]:
+    code = "from pipeline.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(recipe), "--into", str(into), "-q",
+         "--allow-private", "-o", f"bing.endpoint={site.address}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error.decode()
+
+
+def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """What `gleanset list` prints, times and run ids aside."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for kind in KINDS:
+        code = "from pipeline.cli import main; main()"
+        lines = subprocess.run(
+            [sys.executable, "-c", code, "list", kind, "-d", str(root)],
+            check=True, capture_output=True, text=True,
+        ).stdout.splitlines()  # fmt: skip
+        found[kind] = [json.loads(line) for line in lines]
+    for decision in found["decisions"]:
+        del decision["at"]
+    for run in found["runs"]:
+        del run["id"], run["started"], run["ended"]
+    return found
+
+
+def stray_files(root: Path) -> list[Path]:
+    """Everything that neither the catalogue nor the design knows."""
+    known = {"images", "crops", "exports", "runs", "dataset.toml", "catalog.sqlite"}
+    odd = [p for p in root.iterdir() if p.name not in known and p.name != "cache"]
+    odd += [p for p in root.rglob("*") if "partial" in p.name or p.name.endswith("-old")]
+    scratch = root / "cache" / "scratch"
+    return odd + ([p for p in scratch.rglob("*") if p.is_file()] if scratch.exists() else [])
+
+
+def assert_catalogue_sound(root: Path) -> None:
+    if (root / "catalog.sqlite").exists():
+        catalogue = sqlite3.connect(root / "catalog.sqlite")
+        assert catalogue.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert catalogue.execute("PRAGMA foreign_key_check").fetchall() == []
+        catalogue.close()
+
+
+@pytest.mark.slow
+def test_twenty_kills_end_like_none(tmp_path: Path, recipe: Path, site: SampleSite) -> None:
+    began = time.monotonic()
+    finish(start(recipe, tmp_path / "calm", site))
+    whole = time.monotonic() - began
+    seed = int(os.environ.get("GLEANSET_KILL_SEED", time.time_ns() % 2**32))
+    rng = random.Random(seed)
+    for _ in range(KILLS):
+        process = start(recipe, tmp_path / "killed", site)
+        # Most of the work is done in the first runs; late kills land in training.
+        time.sleep(rng.uniform(0.3, whole / 2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert_catalogue_sound(tmp_path / "killed")
+    finish(start(recipe, tmp_path / "killed", site))
+
+    calm, killed = listing(tmp_path / "calm"), listing(tmp_path / "killed")
+    for kind in KINDS:
+        assert killed[kind] == calm[kind], f"{kind}; repeat with GLEANSET_KILL_SEED={seed}"
+    assert len(calm["decisions"]) > 20
+    assert len(calm["runs"]) == 1
+    assert calm["rejections"]
+    assert stray_files(tmp_path / "killed") == []
+    assert exported(tmp_path / "killed") == exported(tmp_path / "calm")
+
+
+def exported(root: Path) -> dict[str, bytes]:
+    tree = root / "exports" / "imagefolder"
+    return {
+        path.relative_to(tree).as_posix(): path.read_bytes() for path in sorted(tree.rglob("*.jpg"))
+    }
+
+
+@pytest.mark.slow
+def test_killed_parent_leaves_no_process(tmp_path: Path, recipe: Path, site: SampleSite) -> None:
+    process = start(recipe, tmp_path / "dataset", site)
+    time.sleep(3)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 5
+    while alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"still running: {alive}"
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = task.read_text().rsplit(") ", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if int(fields[1]) == pid:
+            child = int(task.parent.name)
+            found += [child, *descendants(child)]
+    return found
