@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 
 STEP = 5000
 
@@ -35,7 +35,15 @@ class HintPlan:
 
 
 def plan_hints(dataset: Dataset) -> HintPlan:
-    """Look at every sample that waits, and decide nothing yet."""
+    """Look at every sample that waits, and decide nothing yet.
+
+    Raises `InputUnusable` when there is no sample at all.
+    """
+    if not dataset.samples.count():
+        raise InputUnusable(
+            "there are no samples yet, so there is nothing to label",
+            f"find faces first: facecrop run -d {dataset.root}",
+        )
     plan = HintPlan()
     for sample in dataset.samples.hinted():
         if sample.hint is None:

@@ -1,0 +1,183 @@
+"""What a run learned, ready for the page: curves, settings, matrix, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gleanset import Dataset
+from pipeline.report.charts import Line, curves, interval_bar
+from pipeline.report.classes import SPLITS, Classes
+from pipeline.report.results import Interval, Judged, Metrics, Score, wilson
+from pipeline.report.thumbnails import Thumbnail, Thumbnails
+from pipeline.report.words import count, duration, figure, number, percent
+
+WORST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of the matrix. `shade` is its share of the true class, 0 to 1."""
+
+    count: int
+    shade: float
+    right: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """What the pictures of one true class were taken for."""
+
+    name: str
+    cells: list[Cell]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A mistake as a picture."""
+
+    thumbnail: Thumbnail | None
+    true: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Section 6: the one evaluation on test."""
+
+    judged: Judged
+    interval: Interval
+    bar: Markup
+    matrix: list[MatrixRow]
+    scores: list[Score]
+    errors: list[Error]
+
+    @property
+    def wrong(self) -> int:
+        """How many pictures were not recognised."""
+        return self.judged.count - self.judged.right
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Section 5, with section 6 in `test` where the run was judged."""
+
+    run: str
+    preset: str
+    loss: Markup | None
+    accuracy: Markup | None
+    facts: list[tuple[str, str]]
+    settings: list[tuple[str, str]]
+    changed: str
+    epochs: int
+    best_epoch: int
+    test: Test | None
+
+
+def training(
+    dataset: Dataset, metrics: Metrics, present: Classes, thumbnails: Thumbnails
+) -> Training:
+    """Gather sections 5 and 6; `present` is the dataset as it is now."""
+    loss, accuracy = _charts(metrics)
+    judged = metrics.test
+    return Training(
+        run=metrics.run,
+        preset=str(metrics.settings.get("preset", "unknown")),
+        loss=loss,
+        accuracy=accuracy,
+        facts=list(_facts(metrics)),
+        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings.items()],
+        changed=_changed(metrics, present),
+        epochs=len(metrics.epochs),
+        best_epoch=metrics.best_epoch,
+        test=_test(dataset, judged, metrics.classes, thumbnails) if judged else None,
+    )
+
+
+def _charts(metrics: Metrics) -> tuple[Markup | None, Markup | None]:
+    epochs, best = metrics.epochs, metrics.best_epoch
+    loss = [
+        Line("train", "train", [(e.epoch, e.train_loss) for e in epochs]),
+        Line("validation", "val", [(e.epoch, e.val_loss) for e in epochs]),
+    ]
+    accuracy = [
+        Line("train", "train", [(e.epoch, e.train_accuracy) for e in epochs]),
+        Line("validation", "val", [(e.epoch, e.val_accuracy) for e in epochs]),
+    ]
+    return (
+        curves("Loss by epoch, lower is better", loss, best=best),
+        curves("Accuracy by epoch, higher is better", accuracy, best=best, as_percent=True),
+    )
+
+
+def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
+    """The run in a few figures."""
+    for split in SPLITS:
+        if isinstance(size := metrics.data.get(split), int):
+            yield f"{split} pictures", number(size)
+    yield "classes", number(len(metrics.classes))
+    yield "time", duration(metrics.seconds)
+    if speeds := [e.images_per_second for e in metrics.epochs if e.images_per_second > 0]:
+        yield "speed", f"{sum(speeds) / len(speeds):,.0f} pictures/s"
+    if metrics.device:
+        yield "computed on", f"{metrics.device}, {metrics.precision or 'fp32'}"
+    if metrics.val:
+        yield "validation accuracy", percent(metrics.val.accuracy)
+        yield "validation log loss", figure(metrics.val.log_loss)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _changed(metrics: Metrics, present: Classes) -> str:
+    """Says so when the dataset is no longer the one the run saw; else empty."""
+    then = {split: metrics.data.get(split) for split in SPLITS}
+    same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
+    if then == present.totals and same_classes:
+        return ""
+    before = ", ".join(f"{then[split]} {split}" for split in SPLITS)
+    now = ", ".join(f"{present.totals[split]} {split}" for split in SPLITS)
+    return f"The dataset has changed since this run: it saw {before}; now there are {now}."
+
+
+def _test(dataset: Dataset, judged: Judged, classes: list[str], thumbnails: Thumbnails) -> Test:
+    interval = wilson(judged.right, judged.count)
+    words = (
+        f"{percent(judged.accuracy)} of {count(judged.count, 'test picture')}, 95 % interval "
+        f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "
+        f"class: {percent(judged.commonest)}"
+    )
+    return Test(
+        judged,
+        interval,
+        interval_bar(judged.accuracy, *interval, judged.commonest, words),
+        [_row(i, judged.confusion[i], classes) for i in range(len(judged.confusion))],
+        judged.classes,
+        list(_errors(dataset, judged, thumbnails)),
+    )
+
+
+def _row(true: int, counts: list[int], classes: list[str]) -> MatrixRow:
+    total = sum(counts)
+    cells = [
+        Cell(n, n / total if total else 0.0, true == j, f"{classes[true]} taken for {classes[j]}")
+        for j, n in enumerate(counts)
+    ]
+    return MatrixRow(classes[true], cells, total)
+
+
+def _errors(dataset: Dataset, judged: Judged, thumbnails: Thumbnails) -> Iterator[Error]:
+    for wrong in judged.mistakes[:WORST]:
+        sample = dataset.samples.get(wrong.key)
+        picture = thumbnails.of_sample(sample) if sample else None
+        yield Error(picture, wrong.true, wrong.predicted, wrong.confidence)

@@ -1,0 +1,111 @@
+"""Figures and codes as plain words for people who have never seen the program."""
+
+from __future__ import annotations
+
+import math
+import re
+from urllib.parse import urlsplit
+
+LONGEST = 60
+NO_BREAK = "\u00a0"
+"""A space at which no line is broken: between a figure and its sign."""
+
+_MEANINGS = {
+    "damaged": "begins like a picture, but cannot be decoded",
+    "truncated": "the end of the file is missing",
+    "too large": "more pixels, frames or bytes than is safe to decode",
+    "unsupported format": "a format that is not taken; convert it first",
+    "not an image": "something else, such as a web page or a text file",
+    "empty": "a file without content",
+    "not a file": "a device, a pipe or a broken link",
+    "cannot be read": "the system did not let us read it",
+    "file is gone": "the original was removed from the dataset folder",
+    "forgotten": "removed on purpose earlier, so it must not come back",
+    "not a video": "nothing that ffmpeg can play",
+    "damaged further on": "the frames before the damage were kept",
+    "private address": "points into a private network; allow it with --allow-private",
+    "bad url": "not an address that can be fetched",
+    "bad redirect": "sent in circles, or to a place that cannot be fetched",
+    "timed out": "the site did not answer in time",
+    "too slow": "took longer than one item may take",
+    "cut off": "the connection ended before the file did",
+    "connection failed": "the site could not be reached",
+    "crashed": "broke the decoder twice; isolated, so the run went on",
+    "internal error": "a bug in Gleanset; please report it",
+}  # fmt: skip
+_HTTP = {
+    "401": "the site wants a login", "403": "the site refused", "404": "no longer there",
+    "410": "removed for good", "429": "asked too often",
+}  # fmt: skip
+QUEUE = {
+    "no hint": "nothing says what they are: a person must look",
+    "disputed hint": "found under different hints: a person must decide",
+    "several faces": "one hint, but several faces in the picture: whose is it?",
+    "hint is not a class name": "the hint cannot be used as the name of a class",
+    "clear hint": "one hint, one face: labeler accept-hints will label them",
+}
+
+
+def meaning(reason: str) -> str:
+    """What the reason of a rejection means, in a few words; empty for one we do not know."""
+    if match := re.fullmatch(r"http (\d{3})", reason):
+        code = match[1]
+        return _HTTP.get(code, "the site has a fault" if code[0] == "5" else "the site refused")
+    return _MEANINGS.get(reason, "")
+
+
+def number(value: int) -> str:
+    """12345 as `12,345`."""
+    return f"{value:,}"
+
+
+def count(value: int, one: str, many: str | None = None) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share as whole percent; only a true 1 is 100 % and only a true 0 is 0 %."""
+    if not math.isfinite(share):
+        return "–"
+    whole = round(share * 100)
+    if whole == 100 and share < 1:
+        whole = 99
+    if whole == 0 and share > 0:
+        whole = 1
+    return f"{whole}{NO_BREAK}%"
+
+
+def figure(value: float | None, digits: int = 2) -> str:
+    """A figure with fixed decimals; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def short_place(text: str) -> str:
+    """A URL as host and end of its path, a path as its last two parts."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return shortened(text)
+    if parts.scheme in ("http", "https") and parts.netloc:
+        # Only the host: what stands before an @ may be a password.
+        host, tail = parts.netloc.rpartition("@")[2], parts.path.rstrip("/").rpartition("/")[2]
+        return shortened(f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}")
+    return shortened("/".join(re.split(r"[/\\]", text)[-2:]))
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Text with its middle left out when it is long."""
+    text = " ".join(text.split())
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"

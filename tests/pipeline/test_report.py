@@ -1,0 +1,366 @@
+"""The report: one safe, self-contained page, whatever the dataset holds or lacks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from lxml import html
+from PIL import Image
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.provenance import FoundAgain, Provenance
+from gleanset.errors import InputUnusable
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import Box, Cut, Face, Origin, Rejection
+from labeler.split import apply_split, plan_split
+from pipeline.report import write_report
+from pipeline.report.charts import Line, curves, nice_step
+from pipeline.report.classes import warn
+from pipeline.report.results import wilson
+from pipeline.report.thumbnails import SIDE
+from pipeline.report.words import duration, meaning, percent, short_place
+
+SCRIPT = "<script>alert(1)</script>"
+NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'
+CLASSES = ["猫 & 犬", "قطة", "it's {{ 7+7 }}", "owl"]
+SECTIONS = ["sources", "rejections", "classes", "training", "test", "repeat"]
+
+
+def picture(seed: int, side: int = 160) -> bytes:
+    """A PNG that looks unlike any other seed's."""
+    tiles = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(tiles).resize((side, side), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def add(dataset: Dataset, data: bytes, origin: Origin) -> str:
+    """Put a picture into the dataset; the key of its one face."""
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, origin)
+    box = Box(20, 20, 100, 100)
+    key = sample_key(measured.sha256, box)
+    face = Face("animeface", box, 0.9)
+    cut = Cut(face, key, box, measured.phash, measured.sharpness)
+    dataset.faces.record(measured.sha256, "animeface", "threshold=0.5 margin=0.3", [cut])
+    return key
+
+
+def fill(dataset: Dataset, classes: list[str], each: int = 10) -> list[tuple[str, str]]:
+    """`each` labelled faces of every class, split; (key, class) of all."""
+    made = []
+    for number, name in enumerate(classes):
+        for index in range(each):
+            key = f"{number}-{index}"
+            origin = Origin(
+                "bing", key, url=f"https://pics.example/{key}.png", query=name, hint=name
+            )
+            made.append((add(dataset, picture(number * 1000 + index), origin), name))
+    dataset.journal.step("Label", [Choice(key, "label", name) for key, name in made])
+    apply_split(dataset, plan_split(dataset, "8:1:1", 0))
+    return made
+
+
+def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, Any]:
+    """What a run would have written: on test, `wrong` pictures of each split are mistaken."""
+    test = [s for s in dataset.samples.by_key() if s.split == "test"]
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    mistakes = []
+    for number, sample in enumerate(test):
+        true = classes.index(str(sample.label))
+        guess = (true + 1) % len(classes) if number < wrong else true
+        confusion[true, guess] += 1
+        if guess != true:
+            mistakes.append({"key": sample.key, "true": classes[true],
+                             "predicted": classes[guess], "confidence": 0.875})  # fmt: skip
+    scores = [{"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
+              for name, row in zip(classes, confusion, strict=True)]  # fmt: skip
+    judged = {"count": len(test), "accuracy": 1 - wrong / len(test), "log_loss": 0.3,
+              "macro_f1": 0.9, "top5_accuracy": None, "classes": scores,
+              "confusion": confusion.tolist(), "mistakes": mistakes}  # fmt: skip
+    sizes = {split: sum(n for (s,), n in dataset.samples.counts("split").items() if s == split)
+             for split in ("train", "val", "test")}  # fmt: skip
+    epochs = [{"epoch": e, "train_loss": 2 / e, "train_accuracy": 1 - 1 / (e + 1),
+               "val_loss": 2.2 / e, "val_accuracy": 1 - 1.2 / (e + 1), "seconds": 0.5,
+               "images_per_second": 100.0} for e in range(1, 8)]  # fmt: skip
+    settings = {"preset": "simple", "epochs": 7, "blocks": [8, 16], "augment": False}
+    return {"classes": classes, "settings": settings, "data": sizes, "epochs": epochs,
+            "best_epoch": 6, "seconds": 3.5, "val": None, "test": judged}  # fmt: skip
+
+
+def finish(dataset: Dataset, figures: dict[str, Any], name: str = "run-1") -> None:
+    folder = dataset.root / "runs" / name
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(figures, ensure_ascii=False), "utf-8")
+    dataset.runs.begin(name, "baseline", {"name": name})
+    dataset.runs.end(name, "done", {})
+
+
+def report(dataset: Dataset, title: str = "Title", run_id: str | None = None) -> html.HtmlElement:
+    target = dataset.root / "reports" / "report.html"
+    assert write_report(dataset, target, title=title, run_id=run_id) == target
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+    page = html.document_fromstring(target.read_bytes().decode("utf-8"))
+    check_page(page)
+    return page
+
+
+def check_page(page: html.HtmlElement) -> None:
+    """What holds for every report."""
+    assert page.xpath("//section/@id") == SECTIONS
+    assert len(page.xpath("//h1")) == 1
+    assert not page.xpath("//script | //iframe | //object | //@onerror | //@onload")
+    assert all(link[0] == "#" or link == "data:," for link in page.xpath("//@href"))
+    assert all(src.startswith("data:image/jpeg;base64,") for src in page.xpath("//@src"))
+    assert not re.search(r"url\(|@import", page.xpath("string(//style)"))
+    assert all("url(" not in style for style in page.xpath("//@style"))
+    assert not page.xpath("//img[not(@alt)] | //table[not(caption)] | //section[not(h2)]")
+    assert not page.xpath("//svg[not(title)] | //th[not(@scope)]")
+    anchors = set(page.xpath("//@id"))
+    assert {link[1:] for link in page.xpath("//a/@href")} <= anchors
+
+
+def words(page: html.HtmlElement, section: str) -> str:
+    (found,) = page.xpath(f"//section[@id='{section}']")
+    return " ".join(" ".join(found.itertext()).split())
+
+
+@pytest.fixture
+def trained(dataset: Dataset) -> Dataset:
+    fill(dataset, CLASSES)
+    finish(dataset, metrics(dataset, CLASSES))
+    return dataset
+
+
+def test_whole_report(trained: Dataset) -> None:
+    page = report(trained, "Pets")
+    lead = page.xpath("string(//p[@class='lead'])")
+    assert lead.startswith("40 images from 1 source became 40 faces, 40 of them labelled in 4")
+    assert "gets 75\u00a0% of the 4 test pictures right (95\u00a0% interval 30\u00a0%" in lead
+    assert "Nothing waits" in words(page, "classes")
+    assert "32 4 4 40" in words(page, "classes")
+    assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
+    assert "best: epoch 6" in words(page, "training")
+    assert "changed" not in words(page, "training")
+    assert len(page.xpath("//table[@class='matrix']/tbody/tr")) == 4
+    assert "88 % sure" in words(page, "test")
+    assert "4 classes have fewer than 20 training pictures" in words(page, "classes")
+    assert "1 wrong answer" in words(page, "test")
+    assert "labeler split --ratio 8:1:1 --seed 0" in words(page, "repeat")
+    assert "facecrop run --detector animeface --threshold 0.5" in words(page, "repeat")
+    assert "--preset simple -o epochs=7 -o blocks=8,16 -o augment=false" in words(page, "repeat")
+
+
+def test_thumbnails_are_small_pictures(trained: Dataset) -> None:
+    page = report(trained)
+    sources = page.xpath("//section[@id='classes']//img/@src")
+    assert len(sources) == 8 * len(CLASSES)
+    assert len(page.xpath("//section[@id='test']//img")) == 1
+    for src in sources[:4]:
+        image = Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2])))
+        assert image.format == "JPEG"
+        assert max(image.size) <= SIDE
+
+
+def test_crops_are_shown_where_they_are(dataset: Dataset) -> None:
+    ((key, _),) = fill(dataset, ["owl"], each=1)
+    red = io.BytesIO()
+    Image.new("RGB", (100, 100), "red").save(red, "JPEG")
+    dataset.crops(dataset.cache).put(key, "JPEG", red.getvalue())
+    (src,) = report(dataset).xpath("//section[@id='classes']//img/@src")
+    shown = Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2])))
+    assert shown.getpixel((50, 50)) == pytest.approx((254, 0, 0), abs=3)
+
+
+def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
+    for path in (trained.root / "images").rglob("*.png"):
+        path.write_bytes(b"no picture")
+    page = report(trained)
+    assert not page.xpath("//img")
+    assert len(page.xpath("//section[@id='classes']//span[@class='none']")) == 8 * len(CLASSES)
+
+
+def test_text_from_outside_is_escaped(dataset: Dataset) -> None:
+    seen = Origin(SCRIPT, "1", page_url=f"http://a.example/{NASTY}", query=NASTY, hint=SCRIPT)
+    add(dataset, picture(1), seen)
+    add(dataset, picture(1), Origin("bing", "2", url=NASTY, query=f"{NASTY};rm -rf /", hint="x"))
+    dataset.rejections.add(Rejection(f"stage{SCRIPT}", NASTY, NASTY, SCRIPT))
+    page = report(dataset, title=SCRIPT)
+    assert page.xpath("string(//h1)") == SCRIPT
+    assert page.xpath("string(//title)") == SCRIPT
+    assert SCRIPT in words(page, "sources")
+    assert "onerror" in words(page, "rejections")
+    assert "'\"><img" in words(page, "repeat")
+
+
+def test_names_of_any_script(trained: Dataset) -> None:
+    page = report(trained)
+    assert [th.strip() for th in page.xpath("//table[@class='matrix']/tbody/tr/th//text()")] == (
+        CLASSES
+    )
+    assert set(CLASSES) <= set(page.xpath("//section[@id='classes']//bdi/text()"))
+
+
+def test_empty_dataset(dataset: Dataset) -> None:
+    page = report(dataset)
+    assert "Nothing was gathered yet" in page.xpath("string(//p[@class='lead'])")
+    assert "Nothing was left out" in words(page, "rejections")
+    assert "Nothing is labelled yet" in words(page, "classes")
+    assert "No network was trained yet" in words(page, "training")
+
+
+def test_nothing_labelled(dataset: Dataset) -> None:
+    add(dataset, picture(1), Origin("folder", "a", path="/pics/owl/a.png", hint="owl"))
+    add(dataset, picture(2), Origin("folder", "b", path="/pics/b.png"))
+    page = report(dataset)
+    assert page.xpath("string(//p[@class='lead'])").endswith("2 faces; none is labelled yet.")
+    assert "no hint 1" in words(page, "classes")
+    assert "clear hint 1" in words(page, "classes")
+    assert "harvest folder FOLDER --hints-from-folders" in words(page, "repeat")
+
+
+def test_labelled_but_not_split(dataset: Dataset) -> None:
+    key = add(dataset, picture(1), Origin("bing", "a", query="owl", hint="owl"))
+    dataset.journal.step("Label", [Choice(key, "label", "owl")])
+    page = report(dataset)
+    assert "not split yet" in words(page, "classes")
+    assert "only 1" not in words(page, "classes")
+
+
+def test_found_again_and_disputed(dataset: Dataset) -> None:
+    for place, hint in (("a", "owl"), ("b", "cat")):
+        add(dataset, picture(1), Origin("bing", place, url=f"https://x.example/{place}.png",
+                                        query=hint, hint=hint))  # fmt: skip
+    for place in "cd":
+        add(dataset, picture(2), Origin("bing", place, query="owl", hint="owl"))
+    add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
+    assert Provenance(dataset.db).found_again() == FoundAgain(several=2, disputed=1)
+    page = report(dataset)
+    said = words(page, "sources")
+    assert "2 pictures were met more than once" in said
+    assert "1 of them was found under different hints" in said
+    assert len(page.xpath("//span[@class='chip']")) == 1
+    assert "disputed hint 1" in words(page, "classes")
+
+
+def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
+    keys = [add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+            for side in (150, 160, 170)]  # fmt: skip
+    keys.append(add(dataset, picture(2), Origin("bing", "2", query="owl", hint="owl")))
+    dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
+    apply_split(dataset, plan_split(dataset, "8:1:1", 0))
+    page = report(dataset)
+    (group,) = page.xpath("//ul[@class='cards groups']/li")
+    assert len(group.xpath(".//img")) == 3
+    assert "all in" in group.text_content()
+
+
+def test_no_mistakes(dataset: Dataset) -> None:
+    fill(dataset, CLASSES[2:])
+    finish(dataset, metrics(dataset, CLASSES[2:], wrong=0))
+    page = report(dataset)
+    assert "Not one mistake among 2 test pictures" in words(page, "test")
+    assert "100\u00a0%" in page.xpath("string(//p[@class='lead'])")
+
+
+def test_forty_classes_scroll_in_their_own_box(dataset: Dataset) -> None:
+    names = [f"class {number:02}" for number in range(40)]
+    fill(dataset, names, each=3)
+    apply_split(dataset, plan_split(dataset, "1:1:1", 0))
+    finish(dataset, metrics(dataset, names, wrong=25))
+    page = report(dataset)
+    assert len(page.xpath("//div[@class='scroll']/table[@class='matrix']/tbody/tr")) == 40
+    assert "The 20 surest of 25 wrong answers" in words(page, "test")
+    assert len(page.xpath("//ul[@class='cards errors']/li")) == 20
+
+
+def test_run_that_was_not_judged(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    figures = metrics(dataset, CLASSES) | {"test": None, "epochs": [], "best_epoch": 0}
+    finish(dataset, figures)
+    page = report(dataset)
+    assert "was not judged" in words(page, "test")
+    assert "recorded no epochs" in words(page, "training")
+
+
+def test_dataset_that_changed_since_the_run(trained: Dataset) -> None:
+    key = add(trained, picture(77), Origin("bing", "new", query="owl", hint="owl"))
+    trained.journal.step("Label", [Choice(key, "label", "owl")])
+    apply_split(trained, plan_split(trained, "8:1:1", 0))
+    assert "The dataset has changed since this run" in words(report(trained), "training")
+
+
+def test_chosen_run(trained: Dataset) -> None:
+    other = metrics(trained, CLASSES) | {"best_epoch": 2}
+    finish(trained, other, "run-0")
+    assert "best: epoch 2" in words(report(trained, run_id="run-0"), "training")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../run-1", "broken", "list"])
+def test_run_that_cannot_be_read(trained: Dataset, name: str) -> None:
+    for folder, text in (("broken", "{"), ("list", "[1]")):
+        (trained.root / "runs" / folder).mkdir()
+        (trained.root / "runs" / folder / "metrics.json").write_text(text)
+    with pytest.raises(InputUnusable):
+        write_report(trained, trained.root / "r.html", title="T", run_id=name)
+    assert not (trained.root / "r.html").exists()
+
+
+def test_same_dataset_same_page(trained: Dataset) -> None:
+    paths = [write_report(trained, trained.root / f"{n}.html", title="T") for n in "ab"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
+     (1, 29, 0.0061, 0.1718), (20, 20, 0.8389, 1.0)],
+)  # fmt: skip
+def test_wilson(right: int, count: int, low: float, high: float) -> None:
+    assert wilson(right, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_of_nothing_knows_nothing() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_curves_survive_what_training_may_record() -> None:
+    odd = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
+    chart = curves("Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], best=2)
+    assert chart is not None
+    assert "a&lt;b" in chart
+    assert "nan" not in chart
+    assert "inf" not in chart
+    assert curves("Loss", [Line("none", "val", [(1, None)])]) is None
+
+
+@pytest.mark.parametrize(("span", "step"), [(1.0, 0.2), (2.3, 0.5), (7, 2), (40, 10), (0, 5e-10)])
+def test_nice_step(span: float, step: float) -> None:
+    assert nice_step(span) == pytest.approx(step, rel=1)
+
+
+def test_thin_classes_are_named() -> None:
+    assert list(warn({"train": 40, "val": 5, "test": 5})) == []
+    assert len(list(warn({"train": 3, "val": 0, "test": 1}))) == 3
+
+
+def test_words() -> None:
+    assert [percent(x) for x in (0, 0.001, 0.5, 0.999, 1)] == [
+        f"{n}\u00a0%" for n in (0, 1, 50, 99, 100)
+    ]
+    assert short_place("https://me:secret@a.example/b/c/d.png?x=1") == "a.example/…/d.png"
+    assert short_place("/home/me/pics/owl/1.png") == "owl/1.png"
+    assert meaning("http 404") == "no longer there"
+    assert meaning("http 503") == "the site has a fault"
+    assert (duration(40), duration(600), duration(7500)) == ("40 s", "10 min", "2 h 5 min")
