@@ -7,16 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from baseline.arrays import Arrays
+from baseline.pixels import ReadPixels, Source
 from baseline.presets import Settings
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, Unreadable
-from gleanset.images.cut import cut
-from gleanset.images.decode import decode
-from gleanset.records import Box, Sample
+from gleanset.errors import InputUnusable
+from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
@@ -31,11 +28,15 @@ class Examples:
     splits: dict[str, tuple[Sample, ...]]
 
     def fingerprint(self) -> str:
-        """A hash of which sample is of which class in which split: equal means equal data."""
+        """A hash of which sample is of which class in which split: equal means equal data.
+
+        The box counts as well, because another margin gives other pixels to the same sample.
+        """
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in SPLITS:
             for sample in self.splits[split]:
-                digest.update(f"{split} {sample.key} {sample.label}\n".encode())
+                box = ",".join(map(str, sample.box))
+                digest.update(f"{split} {sample.key} {box} {sample.label}\n".encode())
         return digest.hexdigest()[:16]
 
     def counts(self) -> dict[str, int]:
@@ -54,46 +55,6 @@ def find_examples(dataset: Dataset) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
     return Examples(classes, by_split)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the pixels of a sample are: its crop, or its original and a box."""
-
-    key: str
-    crop: str
-    original: str
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPixels:
-    """Reads one sample as `size` x `size` pixels; picklable, runs in worker processes."""
-
-    size: int
-    mode: str
-
-    def __call__(self, source: Source) -> npt.NDArray[np.uint8]:
-        """uint8, C x size x size. Raises `Unreadable`."""
-        image = self._picture(source).convert(self.mode)
-        small = image.resize((self.size, self.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        values = np.asarray(small, dtype=np.uint8)
-        return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
-
-    def _picture(self, source: Source) -> Image.Image:
-        try:
-            return decode(_bytes(source.crop)).pixels
-        except Unreadable:
-            # Crops may be deleted at any time; the original is what counts.
-            return cut(decode(_bytes(source.original)).pixels, source.box)
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - paths travel to workers as text
-            return file.read()
-    except OSError as error:
-        raise Unreadable("file is gone", str(error)) from error
 
 
 def load_arrays(

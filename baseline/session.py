@@ -59,6 +59,8 @@ def _carry_out(
     trained = train(
         arrays["train"], arrays["val"], examples.classes, settings, on_epoch or (lambda _: None)
     )
+    read = {split: len(found) for split, found in arrays.items()}
+    lost = sum(examples.counts().values()) - sum(read.values())
     judged = {
         split: evaluate(trained.model, arrays[split], examples.classes) if len(arrays[split])
         else None
@@ -68,22 +70,23 @@ def _carry_out(
     save_model(folder, trained.model, settings, examples.classes)
     metrics = {
         "classes": list(examples.classes), "settings": settings.to_json(),
-        "data": {**examples.counts(), "fingerprint": examples.fingerprint()},
+        "data": {**read, "unreadable": lost, "fingerprint": examples.fingerprint()},
         "epochs": [asdict(epoch) for epoch in trained.history],
         "best_epoch": trained.best_epoch, "seconds": round(time.monotonic() - started, 3),
         "device": trained.device, "precision": trained.precision,
         **{split: found and found.to_json() for split, found in judged.items()},
     }  # fmt: skip
     write_atomic(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=1).encode())
-    return _summary(trained, examples, judged)
+    return _summary(trained, examples, read, judged) | ({"unreadable": lost} if lost else {})
 
 
 def _summary(
-    trained: Trained, examples: Examples, judged: dict[str, Evaluation | None]
-) -> dict[str, object]:
+    trained: Trained, examples: Examples, read: dict[str, int],
+    judged: dict[str, Evaluation | None],
+) -> dict[str, object]:  # fmt: skip
     """What a run gave, without anything that differs from one machine's mood to another's."""
     return {
-        "classes": len(examples.classes), "data": examples.counts(),
+        "classes": len(examples.classes), "data": read,
         "epochs": len(trained.history), "best_epoch": trained.best_epoch,
         **{split: figures(found) for split, found in judged.items()},
     }  # fmt: skip

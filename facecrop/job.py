@@ -21,6 +21,7 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
+GONE = "file is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Plan:
         try:
             data = self.originals.path(sha256, kind).read_bytes()
         except OSError as error:
-            raise Unreadable("file is gone", str(error)) from error
+            raise Unreadable(GONE, str(error)) from error
         picture = decode(data)
         faces = self.detector.build().detect(np.asarray(picture.pixels))
         return [self._cut(sha256, picture.pixels, face) for face in faces]
@@ -50,8 +51,11 @@ class Plan:
         box = with_margin(face.box, self.margin, *pixels.size)
         key = sample_key(sha256, face.box)
         part = cut(pixels, box)
-        if box != Box(0, 0, *pixels.size):
-            path = self.crops.path(key, "JPEG")
+        path = self.crops.path(key, "JPEG")
+        if box == Box(0, 0, *pixels.size):
+            # The original is the crop; one of an earlier, smaller margin would be read for it.
+            path.unlink(missing_ok=True)
+        else:
             write_atomic(path, encode(part), scratch=self.crops.scratch)
         return Cut(face, key, box, perceptual_hash(part), sharpness(part))
 
@@ -73,13 +77,23 @@ def find_faces(
             tally["images"] += 1
             if cuts is None:
                 why = Rejection(STAGE, sha256, outcome.reason or "?", outcome.detail)
-                dataset.faces.failed(sha256, spec.name, settings, why)
+                _reject(dataset, spec, settings, why)
                 tally["rejected"] += 1
                 continue
-            dataset.faces.record(sha256, spec.name, settings, cuts)
+            with dataset.db.write():
+                dataset.faces.record(sha256, spec.name, settings, cuts)
+                dataset.rejections.clear(STAGE, sha256)
             tally["faces"] += len(cuts)
             tally["without_face"] += not cuts
     return dict(tally)
+
+
+def _reject(dataset: Dataset, spec: DetectorSpec, settings: str, why: Rejection) -> None:
+    if why.reason == GONE:
+        # It may be put back: its samples stay, and the next run tries again.
+        dataset.rejections.add(why)
+    else:
+        dataset.faces.failed(why.what, spec.name, settings, why)
 
 
 def scan_settings(spec: DetectorSpec, margin: float) -> str:

@@ -70,9 +70,10 @@ def export(job: Job, out: Path, kind: str, workers: int | None) -> Result | None
 
     with job.open() as dataset:
         if job.simulate:
-            for item in plan_export(dataset):
+            items = plan_export(dataset)
+            for item in items:
                 job.show(item.path)
-            return None
+            return {"would_export": len(items)} if job.as_json else None
         return export_imagefolder(dataset, out, workers=workers or 0, progress=job.progress)
 
 

@@ -17,7 +17,7 @@ from gleanset.images.decode import decode
 from gleanset.records import Image, Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.naming import folder_name, original_name, unique_names
+from labeler.naming import folder_names, original_name, unique_names
 
 STAGE = "export"
 MARKER = ".gleanset-export.json"
@@ -68,12 +68,13 @@ def plan_export(dataset: Dataset) -> list[Item]:
             f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
         )
     images: dict[str, Image] = {}
+    folders = folder_names(str(sample.label) for sample in chosen)
     wanted: list[tuple[Sample, str, str]] = []
     for sample, number in _numbered(chosen):
         image = images.setdefault(sample.image, _image(dataset, sample))
         name = original_name(image.origins)
         wanted.append(
-            (sample, f"{sample.split}/{folder_name(sample.label or '')}", f"{name}{number}")
+            (sample, f"{sample.split}/{folders[str(sample.label)]}", f"{name}{number}")
         )
     return [
         Item(
@@ -96,7 +97,8 @@ def _numbered(samples: list[Sample]) -> Iterator[tuple[Sample, str]]:
     """`_1`, `_2` … from left to right for the faces of an image; nothing for a whole image."""
     seen: Counter[str] = Counter()
     place = {}
-    for sample in sorted(samples, key=lambda s: (s.image, s.box.x, s.box.y, s.key)):
+    faces = [sample for sample in samples if sample.detector != "whole"]
+    for sample in sorted(faces, key=lambda s: (s.image, s.box.x, s.box.y, s.key)):
         seen[sample.image] += 1
         place[sample.key] = seen[sample.image]
     for sample in samples:
@@ -108,7 +110,8 @@ def export_imagefolder(
 ) -> dict[str, object]:
     """Write the tree beside `target` and swap it in when it is whole; the counts.
 
-    A folder that holds anything but an earlier export is left alone: `InputUnusable`.
+    A folder that holds anything but an earlier export is left alone, and so is an earlier
+    export when not one picture can be read: `InputUnusable`.
     """
     target = target.absolute()
     partial = target.with_name(f".{target.name}.gleanset-partial")
@@ -117,24 +120,47 @@ def export_imagefolder(
         _recover(target, old)
         _check_ours(target)
         items = plan_export(dataset)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        failed = _write_all(items, partial, workers, progress or Progress())
-        written = sorted(item.path for item in items if item.path not in failed)
-        (partial / MARKER).write_text(json.dumps({"files": written}, ensure_ascii=False))
-        _swap(partial, target, old)
+        try:
+            failed = _write_all(items, partial, workers, progress or Progress())
+            written = sorted(item.path for item in items if item.path not in failed)
+            _mark(partial, written)
+            _swap(partial, target, old)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     splits = Counter(item.sample.split for item in items if item.path not in failed)
     result: dict[str, object] = {"exported": len(written), "to": str(target), "splits": splits}
     return result | ({"failed": failed} if failed else {})
 
 
 def _write_all(items: list[Item], folder: Path, workers: int, progress: Progress) -> dict[str, str]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     failed: dict[str, str] = {}
     outcomes = run_over(Write(folder), items, Processes(workers))
     for outcome in progress.over(outcomes, "export", total=len(items)):
         if outcome.reason is not None:
             failed[outcome.item.path] = f"{outcome.reason}: {outcome.detail}"
+    if len(failed) == len(items):
+        raise InputUnusable(
+            f"none of the {len(items)} pictures can be read; the first: {min(failed.values())}",
+            "put the images folder of the dataset back",
+        )
     return failed
+
+
+def _mark(folder: Path, written: list[str]) -> None:
+    """Note what is ours, so that a later export may replace it."""
+    text = json.dumps({"files": written}, ensure_ascii=False)
+    (folder / MARKER).write_text(text, encoding="utf-8")
+
+
+def _marked(folder: Path) -> set[str]:
+    """The files of the export in `folder`; none where there is no marker of ours."""
+    try:
+        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return set()
+    return {MARKER, *map(str, files)}
 
 
 def _check_ours(target: Path) -> None:
@@ -143,10 +169,9 @@ def _check_ours(target: Path) -> None:
         return
     if not target.is_dir():
         raise InputUnusable(f"{target} is a file", "name a new folder")
-    present = {str(p.relative_to(target).as_posix()) for p in target.rglob("*") if p.is_file()}
-    marker = target / MARKER
-    ours = set(json.loads(marker.read_text())["files"]) | {MARKER} if marker.is_file() else set()
-    if foreign := sorted(present - ours):
+    found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    present = {path.relative_to(target).as_posix() for path in found}
+    if foreign := sorted(present - _marked(target)):
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
             "export into a new folder, or move them away",

@@ -19,7 +19,8 @@ from gleanset.db.samples import Tie
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
-_BLOCK = 2048
+# Rows compared at a time: 0.1 GB for 20,000 samples.
+_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)

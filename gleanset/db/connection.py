@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gleanset.errors import (
     GleansetError,
     NotWritable,
 )
+from gleanset.files.atomic import disk_errors
 
 BUSY_SECONDS = 30.0
 
@@ -38,6 +39,7 @@ class Connection:
     ) -> None:  # fmt: skip
         self.path = path
         self._migrations = migrations
+        self._may_be_empty = create
         self._depth = 0
         with self._mended():
             mode = "rwc" if create else "rw"
@@ -67,23 +69,28 @@ class Connection:
                 f"{self.path} was written by a newer Gleanset (it knows {unknown[0]!r})",
                 "upgrade with: pip install --upgrade gleanset",
             )
-        pending = [step for step in self._migrations if step[0] not in done]
-        if not pending:
+        if not self._pending(done):
             return
-        if done:
-            self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
         self._sql.execute("PRAGMA journal_mode=WAL")
         with self.write():
             # Another process may have been quicker while we waited for the lock.
             done = self._migrations_done()
+            pending = self._pending(done)
+            if done and pending:
+                self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
             for name, sql in pending:
-                if name not in done:
-                    self._apply(name, sql)
+                self._apply(name, sql)
+
+    def _pending(self, done: Sequence[str]) -> list[tuple[str, str]]:
+        return [step for step in self._migrations if step[0] not in done]
 
     def _migrations_done(self) -> list[str]:
-        if not self.one("SELECT 1 FROM sqlite_master WHERE name='migration'"):
-            return []
-        return [row[0] for row in self.rows("SELECT name FROM migration")]
+        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+        if "migration" in tables:
+            return [row[0] for row in self.rows("SELECT name FROM migration")]
+        if tables or not self._may_be_empty:
+            raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
+        return []
 
     def _apply(self, name: str, sql: str) -> None:
         self._sql.execute(
@@ -94,15 +101,18 @@ class Connection:
         self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
 
     def _back_up(self, target: Path) -> None:
-        """Copy the catalogue aside; the copy appears under its name only when whole."""
+        """Copy the catalogue aside; the copy appears under its name only when whole.
+
+        Called while we hold the write lock, so that nobody upgrades what is being copied.
+        """
         partial = target.with_name(target.name + ".partial")
-        partial.unlink(missing_ok=True)
-        copy = sqlite3.connect(partial)
-        try:
-            self._sql.backup(copy)
-        finally:
-            copy.close()
-        partial.replace(target)
+        with disk_errors(partial):
+            partial.unlink(missing_ok=True)
+            # A connection cannot copy what itself is writing; another one reads beside it.
+            source, copy = sqlite3.connect(self.path), sqlite3.connect(partial)
+            with closing(source), closing(copy):
+                source.backup(copy)
+            partial.replace(target)
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -113,15 +123,16 @@ class Connection:
             self._depth += 1
             try:
                 yield
+                if self._depth == 1:
+                    self._sql.execute("COMMIT")
             except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
+                # Also after a COMMIT that found no space: it may leave the transaction open.
+                if self._depth == 1:
                     with suppress(sqlite3.Error):
                         self._sql.execute("ROLLBACK")
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self._sql.execute("COMMIT")
+            finally:
+                self._depth -= 1
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; the id of an inserted row."""
@@ -178,12 +189,14 @@ class Connection:
 def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
     """The error a user can mend behind SQLite's own, or None where it is a bug of ours."""
     text = str(error)
+    code = getattr(error, "sqlite_errorcode", None)
     if "locked" in text or "busy" in text:
         return DatasetBusy(
             f"another program has been writing to {path} for too long",
             "wait until it has finished, or close it, and run the command again",
         )
-    if "full" in text:
+    # A full disk also shows where the index of the write-ahead log cannot grow.
+    if "full" in text or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return DiskFull(f"no space left for {path}", "free some space and run the command again")
     if "readonly" in text or "unable to open" in text:
         return NotWritable(
@@ -191,9 +204,13 @@ def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
             f"give yourself write access, for instance: chmod -R u+w {path.parent}",
         )
     if "not a database" in text or "malformed" in text or "disk I/O" in text:
-        return CatalogueCorrupt(
-            f"{path} is damaged or is not a catalogue ({text})",
-            "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
-            f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
-        )
+        return _corrupt(path, text)
     return None
+
+
+def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
+    return CatalogueCorrupt(
+        f"{path} is damaged or is not a catalogue ({why})",
+        "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
+        f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
+    )

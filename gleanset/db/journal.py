@@ -7,6 +7,7 @@ can be undone, without limit and across restarts.
 from __future__ import annotations
 
 import getpass
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -34,6 +35,10 @@ class Undone(NamedTuple):
     changed_since: int
 
 
+# File systems take 255 bytes a name; an export may add a little to it.
+MOST_BYTES = 200
+# Names that Windows keeps for devices, whatever follows after a dot.
+_RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
 _STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
 _ACTION = {status: action for action, status in _STATUS.items()}
 
@@ -48,22 +53,33 @@ class Journal:
     def step(self, name: str, choices: Sequence[Choice]) -> int:
         """Carry out one named step, whole or not at all; its number.
 
-        Choices about samples that do not exist are refused with `UsageError`.
+        Of several choices about one sample the last counts. A label without a class and
+        samples that do not exist are refused with `UsageError`.
         """
+        choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.write():
-            classes = {label: self.class_id(label) for label in {c.label for c in choices} if label}
+            classes = self._classes(choices)
             step = self._new_step(name, None)
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
-                    (step, states[c.sample], c.action, classes.get(c.label or ""), c.provenance)
+                    (step, states[c.sample], c.action, classes.get(c.sample), c.provenance)
                     for c in choices
                 ]
             )
         return step
 
+    def _classes(self, choices: Sequence[Choice]) -> dict[str, int]:
+        """The class of each sample that gets a label."""
+        labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
+        numbers = {label: self.class_id(label) for label in {label for _, label in labelled}}
+        return {sample: numbers[label] for sample, label in labelled}
+
     def undo(self, step: int | None = None) -> Undone:
-        """Undo a step, by default the last one not undone. `UsageError` when there is none."""
+        """Undo a step, by default the last one in force. `UsageError` when there is none.
+
+        A step that was undone and redone is in force again.
+        """
         with self._db.write():
             row = self._undoable(step)
             new = self._new_step(f"Undo: {row['name']}", row["id"])
@@ -83,9 +99,12 @@ class Journal:
         return Undone(row["name"], len(same), len(rows) - len(same))
 
     def _undoable(self, step: int | None) -> Row:
-        chosen = "id=?" if step is not None else "name NOT LIKE 'Undo: %'"
+        chosen = "id=?" if step is not None else "depth%2=0"
         row = self._db.one(
-            f"SELECT id, name FROM step WHERE {chosen} AND id NOT IN "
+            # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
+            "WITH RECURSIVE chain(id, name, depth) AS (SELECT id, name, 0 FROM step WHERE "
+            "undoes IS NULL UNION ALL SELECT s.id, s.name, depth+1 FROM chain c JOIN step s "
+            f"ON s.undoes=c.id) SELECT id, name FROM chain WHERE {chosen} AND id NOT IN "
             "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
@@ -165,13 +184,17 @@ def class_name(name: str) -> str:
     Raises `UsageError` for names that could not become a folder in an export.
     """
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not tidy or len(tidy) > 100:
-        raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
+    if not tidy or len(tidy) > 100 or len(tidy.encode("utf-8", "replace")) > MOST_BYTES:
+        raise UsageError(
+            f"{name!r} is not a class name",
+            f"use 1 to 100 characters, at most {MOST_BYTES} bytes of UTF-8",
+        )
     wrong = [c for c in tidy if c in '/\\:*?"<>|' or unicodedata.category(c) in ("Cc", "Cs")]
-    if wrong or tidy.startswith("."):
+    reserved = _RESERVED.fullmatch(tidy.partition(".")[0])
+    if wrong or reserved or tidy.startswith(".") or tidy.endswith("."):
         raise UsageError(
             f"{name!r} is not a class name: it could not be a folder on every system",
-            'leave out a leading dot and the characters / \\ : * ? " < > |',
+            'leave out dots at the ends, the characters / \\ : * ? " < > |, and names such as CON',
         )
     return tidy
 

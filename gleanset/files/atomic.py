@@ -62,4 +62,8 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"cannot write to {path}",
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+            raise NotWritable(
+                f"cannot make {path}: {error.strerror}", "choose another place or name for it"
+            ) from error
         raise

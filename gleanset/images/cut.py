@@ -39,5 +39,8 @@ def cut(pixels: Image.Image, box: Box) -> Image.Image:
 def encode(pixels: Image.Image) -> bytes:
     """RGB pixels as the JPEG that crops and exports are kept in: no metadata, full colour."""
     buffer = io.BytesIO()
+    # Pillow carries the comment of a JPEG from picture to picture.
+    pixels = pixels.copy()
+    pixels.info = {}
     pixels.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()

@@ -69,7 +69,7 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "–"
     whole = round(share * 100)
-    if whole == 100 and share < 1:
+    if whole == 100 and share < 1 - 1e-9:
         whole = 99
     if whole == 0 and share > 0:
         whole = 1

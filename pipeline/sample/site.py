@@ -3,7 +3,7 @@
     with SampleSite(Path("datasets/sample")) as site:
         harvest.run("bing", endpoint=site.address)
 
-It listens on loopback only, on a port the system picks.
+It listens on loopback only, on port 8427 or, when that is taken, one the system picks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from PIL import Image
 
 from pipeline.sample.listing import Result, read_listing
 from pipeline.sample.search_page import PAGE_SIZE, picture_id, search_page
+
+PORT = 8427
+"""Taken when it is free: the same addresses at every run, so that what was fetched is known."""
 
 _HTML = "text/html; charset=utf-8"
 _JPEG = "image/jpeg"
@@ -133,7 +136,10 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, site: SampleSite) -> None:
         self.site = site
-        super().__init__(("127.0.0.1", 0), _Handler)
+        try:
+            super().__init__(("127.0.0.1", PORT), _Handler)
+        except OSError:
+            super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing."""
