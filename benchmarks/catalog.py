@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -86,18 +87,16 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def slowest_page(dataset: Dataset, where: Where, pages: int) -> tuple[float, int]:
-    """The slowest page in ms and the number of pages read; deep ones are always among them."""
-    slowest, read, after = 0.0, 0, None
-    while read < pages:
+def page_times(dataset: Dataset, where: Where) -> list[float]:
+    """Milliseconds for each page from the first to the last."""
+    times: list[float] = []
+    after = None
+    while not times or after is not None:
         start = time.perf_counter()
         page = dataset.samples.page(where, after)
-        slowest = max(slowest, time.perf_counter() - start)
-        read += 1
-        if page.next is None:
-            break
+        times.append((time.perf_counter() - start) * 1000)
         after = page.next
-    return slowest * 1000, read
+    return times
 
 
 def measure(count: int, folder: Path) -> None:
@@ -112,8 +111,11 @@ def measure(count: int, folder: Path) -> None:
     print(f"  open                 {opened * 1000:8.1f} ms")
     with Dataset.open(root) as dataset:
         for name, where in TRAITS.items():
-            slowest, pages = slowest_page(dataset, where, 100_000)
-            print(f"  page: {name:20} {slowest:7.1f} ms slowest of {pages:,} pages")
+            times = page_times(dataset, where)
+            print(
+                f"  page: {name:20} {median(times):6.1f} ms median, last {times[-1]:5.1f}, "
+                f"slowest {max(times):6.1f} of {len(times):,} pages"
+            )
         keys = [s.key for s in dataset.samples.page(Where(status="queue"), limit=1000).samples]
         choices = [Choice(key, "label", "class 01") for key in keys]
         step = timed(lambda: dataset.journal.step("Label 1,000", choices))

@@ -1,0 +1,110 @@
+"""Real pictures and a real clip through every stage, and the export read by other tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from pipeline.reference import GROUPS
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+CLASSES = ("hazuki_shizuku", "sakura_nene", "toyama_rin")
+CLIP = SHARED / "videos" / "big_buck_bunny_0_30.webm"
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs real pictures in {SHARED}")
+
+
+def command(room: str, *arguments: object) -> dict[str, Any]:
+    """Run a console command with --json; its result."""
+    code = f"from {room}.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments), "--json"],
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All stages, one command after another."""
+    root = tmp_path_factory.mktemp("real") / "dataset"
+    folders = [SHARED / "characters" / name for name in CLASSES]
+    added = command("harvest", "folder", *folders, "--hints-from-folders", "-d", root)
+    assert added["added"] == 50
+    frames = command("harvest", "frames", CLIP, "--every", "2s", "-d", root)
+    assert frames["added"] == 15
+    found = command("facecrop", "run", "-d", root)
+    assert found["images"] == 65
+    assert found["faces"] >= 40
+    accepted = command("labeler", "accept-hints", "-d", root)
+    assert set(accepted["labels"]) == set(CLASSES)
+    return root
+
+
+@needs_shared
+def test_real_pictures_become_a_judged_model(dataset: Path) -> None:
+    split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
+    assert min(split["train"], split["val"], split["test"]) >= 8
+    options = ["-o", "epochs=2", "-o", "size=32", "-o", "blocks=8,16"]
+    trained = command("baseline", "train", "--preset", "simple", *options, "-d", dataset)
+    assert trained["test"]["count"] == split["test"]
+    judged = command("baseline", "evaluate", "-d", dataset)
+    assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert sum(map(sum, judged["test"]["confusion"])) == split["test"]
+
+
+@needs_shared
+def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
+    folder = pytest.importorskip("torchvision.datasets", reason="needs the train extra").ImageFolder
+    split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
+    command("labeler", "export", tmp_path / "out", "-d", dataset)
+    reader = (
+        "import json, sys; from collections import Counter; from datasets import load_dataset\n"
+        "d = load_dataset('imagefolder', data_dir=sys.argv[1])\n"
+        "print(json.dumps({s: Counter(d[s].features['label'].int2str(d[s]['label']))"
+        " for s in d}))"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", reader, tmp_path / "out"], env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    for ours, hub in (("train", "train"), ("val", "validation"), ("test", "test")):
+        expected = {name: row[ours] for name, row in split["classes"].items() if row[ours]}
+        tree = folder(str(tmp_path / "out" / ours))
+        assert Counter(tree.classes[label] for label in tree.targets) == expected
+        assert theirs[hub] == expected
+
+
+def readme_commands() -> list[list[str]]:
+    """The commands of ours that the README shows."""
+    groups = {module.commands.name for module in GROUPS}
+    lines = [
+        line.removeprefix("$ ").split("  #")[0]
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("$ ")
+    ]
+    return [shlex.split(line) for line in lines if line.split()[0] in groups]
+
+
+@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
+def test_readme_commands_are_understood(words: list[str]) -> None:
+    group = next(module.commands for module in GROUPS if module.commands.name == words[0])
+    subcommand = group.get_command(click.Context(group), words[1])
+    assert subcommand is not None
+    with subcommand.make_context(words[1], words[2:]) as context:
+        assert context.params
