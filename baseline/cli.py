@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -93,14 +94,12 @@ def parse_options(options: tuple[str, ...]) -> dict[str, str]:
 
 def need_torch() -> None:
     """Raises `MissingComponent` with the mend where the extra is not installed."""
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    if missing:
         raise MissingComponent(
-            f"training needs PyTorch, which is not installed ({error})",
+            f"training needs {' and '.join(missing)}, which is not installed",
             "pip install 'gleanset[train]'",
-        ) from error
+        )
 
 
 def main() -> NoReturn:

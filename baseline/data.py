@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from baseline.arrays import Arrays
-from baseline.pixels import ReadPixels, Source
+from baseline.pixels import Pixels, ReadPixels, Source
 from baseline.presets import Settings
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -58,32 +58,38 @@ def find_examples(dataset: Dataset) -> Examples:
 
 
 def load_arrays(
-    dataset: Dataset, examples: Examples, split: str, settings: Settings,
-    progress: Progress | None = None,
-) -> Arrays:  # fmt: skip
-    """The pixels of one split, in the order of the sample keys.
+    dataset: Dataset, examples: Examples, settings: Settings, *,
+    splits: Sequence[str] = SPLITS, progress: Progress | None = None,
+) -> dict[str, Arrays]:  # fmt: skip
+    """The pixels of some splits, each in the order of its sample keys.
 
-    Samples whose pictures cannot be read are left out. Raises `InputUnusable` when that is all.
+    Samples whose pictures cannot be read are left out. Raises `InputUnusable` when that is
+    all of a split.
     """
-    samples = examples.splits[split]
-    mode = "L" if settings.channels == 1 else "RGB"
-    read = ReadPixels(settings.size, mode)
+    samples = [sample for split in splits for sample in examples.splits[split]]
+    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
     outcomes = run_over(read, list(_sources(dataset, samples)), Processes())
-    bar = (progress or Progress()).over(outcomes, f"load {split}", total=len(samples))
+    bar = (progress or Progress()).over(outcomes, "load", total=len(samples))
     pixels = {o.item.key: o.result for o in bar if o.result is not None}
-    if samples and not pixels:
+    return {split: _stacked(examples, split, pixels, settings) for split in splits}
+
+
+def _stacked(
+    examples: Examples, split: str, pixels: Mapping[str, Pixels], settings: Settings
+) -> Arrays:
+    samples = examples.splits[split]
+    kept = [sample for sample in samples if sample.key in pixels]
+    if samples and not kept:
         raise InputUnusable(
             f"none of the {len(samples)} pictures of {split} can be read",
             "put the images folder of the dataset back",
         )
     index = {name: number for number, name in enumerate(examples.classes)}
-    kept = [sample for sample in samples if sample.key in pixels]
-    shape = (0, settings.channels, settings.size, settings.size)
-    return Arrays(
-        np.stack([pixels[s.key] for s in kept]) if kept else np.zeros(shape, np.uint8),
-        np.array([index[str(s.label)] for s in kept], dtype=np.int64),
-        tuple(s.key for s in kept),
-    )
+    x = np.zeros((len(kept), settings.channels, settings.size, settings.size), np.uint8)
+    for row, sample in enumerate(kept):
+        x[row] = pixels[sample.key]
+    y = np.array([index[str(sample.label)] for sample in kept], dtype=np.int64)
+    return Arrays(x, y, tuple(sample.key for sample in kept))
 
 
 def _sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Source]:

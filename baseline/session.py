@@ -34,14 +34,14 @@ def train_run(
     A run that was killed is taken up under its own name. With `again=False` a finished run
     of the same data and settings is given back instead of training another.
     """
-    with dataset.stage(ROOM):
+    with dataset.stage(ROOM) as scratch:
         examples = find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
             return {"run": done.id, **done.result}
         run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
         try:
-            result = _carry_out(dataset, run, examples, settings, on_epoch, progress)
+            result = _carry_out(dataset, run, examples, settings, scratch, on_epoch, progress)
         except GleansetError as error:
             dataset.runs.end(run.id, "failed", {"error": error.what})
             raise
@@ -50,12 +50,11 @@ def train_run(
 
 
 def _carry_out(
-    dataset: Dataset, run: Run, examples: Examples, settings: Settings,
+    dataset: Dataset, run: Run, examples: Examples, settings: Settings, scratch: Path,
     on_epoch: OnEpoch | None, progress: Progress | None,
 ) -> dict[str, object]:  # fmt: skip
     started = time.monotonic()
-    arrays = {split: load_arrays(dataset, examples, split, settings, progress)
-              for split in examples.splits}  # fmt: skip
+    arrays = load_arrays(dataset, examples, settings, progress=progress)
     trained = train(
         arrays["train"], arrays["val"], examples.classes, settings, on_epoch or (lambda _: None)
     )
@@ -67,7 +66,7 @@ def _carry_out(
         for split in ("val", "test")
     }  # fmt: skip
     folder = run_folder(dataset, run.id)
-    save_model(folder, trained.model, settings, examples.classes)
+    save_model(folder, trained.model, settings, examples.classes, scratch=scratch)
     metrics = {
         "classes": list(examples.classes), "settings": settings.to_json(),
         "data": {**read, "unreadable": lost, "fingerprint": examples.fingerprint()},
@@ -76,7 +75,8 @@ def _carry_out(
         "device": trained.device, "precision": trained.precision,
         **{split: found and found.to_json() for split, found in judged.items()},
     }  # fmt: skip
-    write_atomic(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=1).encode())
+    text = json.dumps(metrics, ensure_ascii=False, indent=1)
+    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
     return _summary(trained, examples, read, judged) | ({"unreadable": lost} if lost else {})
 
 
@@ -122,7 +122,7 @@ def evaluate_run(
             f"the classes have changed since run {run.id} was trained: {changed}",
             f"train again: baseline train -d {dataset.root}",
         )
-    arrays = load_arrays(dataset, examples, split, settings, progress)
+    arrays = load_arrays(dataset, examples, settings, splits=[split], progress=progress)[split]
     if not len(arrays):
         raise InputUnusable(f"there is no picture in {split}", "give it a share: labeler split")
     return run.id, evaluate(model, arrays, classes)

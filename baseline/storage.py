@@ -6,13 +6,10 @@ settings carry the SHA-256 of the weights: a pair that does not belong together 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import safetensors.torch
@@ -20,7 +17,8 @@ from safetensors import SafetensorError
 
 from baseline.model import SmallNet, build_model
 from baseline.presets import Settings, settings_from
-from gleanset.errors import DiskFull, InputUnusable, NotWritable, UsageError
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
 
 WEIGHTS = "weights.safetensors"
 SETTINGS = "settings.json"
@@ -30,10 +28,14 @@ FORMAT = 1
 _MEND = "Train again: baseline train"
 
 
-def save_model(folder: Path, model: SmallNet, settings: Settings, classes: Sequence[str]) -> None:
+def save_model(
+    folder: Path, model: SmallNet, settings: Settings, classes: Sequence[str], *,
+    scratch: Path | None = None,
+) -> None:  # fmt: skip
     """Write the model into `folder`, which is made; each file is whole or not there at all.
 
-    Raises NotWritable or DiskFull where the disk refuses.
+    Unfinished files lie in `scratch`, a folder on the same disk. Raises NotWritable or
+    DiskFull where the disk refuses.
     """
     state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(state)
@@ -43,13 +45,10 @@ def save_model(folder: Path, model: SmallNet, settings: Settings, classes: Seque
         "settings": settings.to_json(),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / WEIGHTS, weights)
-        # Last, because a folder counts as a model once it has its settings.
-        _write(folder / SETTINGS, json.dumps(described, indent=2, ensure_ascii=False).encode())
-    except OSError as error:
-        raise _refused(folder, error) from error
+    write_atomic(folder / WEIGHTS, weights, scratch=scratch)
+    # Last, because a folder counts as a model once it has its settings.
+    text = json.dumps(described, indent=2, ensure_ascii=False)
+    write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
 
 
 def load_model(folder: Path) -> tuple[SmallNet, Settings, tuple[str, ...]]:
@@ -102,23 +101,3 @@ def _read(path: Path) -> bytes:
 
 def _damaged(path: Path, why: object) -> InputUnusable:
     return InputUnusable(f"{path} is damaged: {why}.", _MEND)
-
-
-def _refused(folder: Path, error: OSError) -> InputUnusable:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"No space left to save the model in {folder}.", "Make room and try again.")
-    return NotWritable(f"Cannot write to {folder}: {error.strerror}.", "Check its permissions.")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: a reader sees the old file or the new one."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

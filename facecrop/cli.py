@@ -32,7 +32,9 @@ def run(
     with job.open() as dataset:
         crop = dataset.settings.crop
         name = detector or crop.detector
-        least = crop.threshold if threshold is None else threshold
+        # The dataset's threshold is that of its own detector: scores of two do not compare.
+        own = crop.threshold if name == crop.detector else None
+        least = own if threshold is None else threshold
         spec = DetectorSpec.of(name, **({} if least is None else {"threshold": least}))
         room = crop.margin if margin is None else margin
         if job.simulate:

@@ -8,6 +8,7 @@ JSON, and errors become one clear line and the documented exit code.
 from __future__ import annotations
 
 import functools
+import io
 import json
 import logging
 import os
@@ -56,7 +57,7 @@ class Job:
 
     def show(self, line: str) -> None:
         """Print one line of a listing to stdout."""
-        click.echo(line)
+        _out(line)
 
 
 def group(name: str, text: str) -> click.Group:
@@ -76,7 +77,11 @@ def job_options(
             _set_up_logging(verbose)
             root = chosen_root(rest.pop("dataset", None))
             job = Job(root, Progress(quiet), as_json, rest.pop("simulate", False))
-            result = function(job, **rest)
+            try:
+                result = function(job, **rest)
+            except BrokenPipeError as error:
+                # Not our stdout, see `_out`; click would end the program without a word.
+                raise RuntimeError("a pipe to another process broke") from error
             if result is not None:
                 _print_result(result, as_json, quiet)
 
@@ -119,6 +124,9 @@ def chosen_root(given: Path | None) -> Path:
 def main(commands: click.Group) -> NoReturn:
     """Run a console command to its documented exit code."""
     name = commands.name or "gleanset"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Paths may hold bytes that are no text, and terminals may lack letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -132,8 +140,8 @@ def main(commands: click.Group) -> NoReturn:
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
-    except BrokenPipeError:
-        # The reader (such as `head`) has gone: nothing more to say, and not our bug.
+    except (_ReaderGone, BrokenPipeError):
+        # Nothing more to say, and not our bug.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
@@ -141,6 +149,18 @@ def main(commands: click.Group) -> NoReturn:
         click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
         code = BUG
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _ReaderGone(Exception):
+    """Whoever read our stdout (such as `head`) has gone."""
+
+
+def _out(line: str) -> None:
+    try:
+        click.echo(line)
+    except BrokenPipeError as error:
+        # click would end the program itself, and as a failure.
+        raise _ReaderGone from error
 
 
 def _interrupted() -> int:
@@ -155,10 +175,19 @@ def _set_up_logging(verbose: int) -> None:
 
 def _print_result(result: Result, as_json: bool, quiet: bool) -> None:
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        _out(_json_line(result))
     elif not quiet:
         for line in readable(result):
-            click.echo(line)
+            _out(line)
+
+
+def _json_line(result: Result) -> str:
+    text = json.dumps(result, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(result)
+    return text
 
 
 def readable(result: Result, indent: str = "") -> list[str]:

@@ -42,7 +42,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
 def _explained(error: Exception, path: Path, text: str, shape: type) -> RecipeError:
     message = str(error)
     where = re.search(r" - at `\$\.?(.*)`$", message)
-    steps = re.findall(r"[^.\[\]]+", where.group(1)) if where else []
+    steps = re.findall(r"\.\.\.|[^.\[\]]+", where.group(1)) if where else []
     unknown = re.search(r"unknown field `(.*?)`", message)
     if unknown:
         key = unknown.group(1)
@@ -55,7 +55,7 @@ def _explained(error: Exception, path: Path, text: str, shape: type) -> RecipeEr
             f"{mend}known keys: {', '.join(known)}",
         )
     line = line_of(text, steps)
-    name = ".".join(step for step in steps if not step.isdigit()) or "the file"
+    name = ".".join(s for s in steps if s != "..." and not s.isdigit()) or "the file"
     problem = message.split(" - at ")[0].replace("`", "")
     return RecipeError(
         f"{path}, line {line}: {name}: {problem[0].lower()}{problem[1:]}", "change that value"
@@ -97,8 +97,10 @@ def line_of(text: str, steps: list[str]) -> int:
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        if place == want[: len(place)] and max(seen.get(".".join(table), 0), 0) == index:
+        # msgspec writes `...` for a name that the person chose.
+        fits = all(part in ("...", here) for part, here in zip(want, place, strict=False))
+        if fits and len(place) <= len(want) and max(seen.get(".".join(table), 0), 0) == index:
             best = number
-            if place == want:
+            if len(place) == len(want):
                 return number
     return best

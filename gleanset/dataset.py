@@ -48,7 +48,9 @@ class Dataset:
     def open(cls, root: Path | str) -> Dataset:
         """Open an existing dataset. Raises `DatasetMissing` and what the catalogue raises."""
         root = Path(root)
-        if not (root / FILE).is_file() or not (root / CATALOGUE).is_file():
+        with disk_errors(root):
+            there = (root / FILE).is_file() and (root / CATALOGUE).is_file()
+        if not there:
             raise DatasetMissing(
                 f"there is no dataset in {root.absolute()}",
                 "name its folder with -d DIR, or make one: gleanset init -d DIR",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,16 +67,26 @@ def read_settings(root: Path) -> Settings:
     own = read_toml(root / FILE, Settings)
     merged = msgspec.to_builtins(own)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
-    if user.is_file():
-        theirs = msgspec.to_builtins(read_toml(user, Settings))
-        _merge(merged, _changed(theirs, msgspec.to_builtins(Settings())))
+    if _is_there(user):
+        read_toml(user, Settings)
+        # What stands in the file wins, also where it is the default.
+        _merge(merged, tomllib.loads(user.read_text(encoding="utf-8")))
     _merge(merged, _from_environment())
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        name = f"GLEANSET_{place.strip('`').replace('.', '_').upper()}"
         raise RecipeError(
-            f"an environment variable GLEANSET_… has a wrong value: {error}", "unset or mend it"
+            f"the environment variable {name} has a wrong value: {problem}", "unset or mend it"
         ) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a home that is not ours, as under `sudo -u`
+        return False
 
 
 def _from_environment() -> dict[str, Any]:

@@ -34,7 +34,7 @@ def harvest_folders(
     With `hints` the immediate parent folder is the hint, else `label`. Files seen before are
     skipped unless they changed. Raises `InputUnusable` for a folder that is not there.
     """
-    roots = [_checked(folder) for folder in folders]
+    roots = [_checked(folder, dataset.root) for folder in folders]
     with dataset.stage(STAGE) as scratch:
         intake = Intake(dataset, STAGE)
         keep = KeepFile(KeepBytes(dataset.originals(scratch)))
@@ -64,18 +64,27 @@ def _take(intake: Intake, outcome: Outcome[Found, Measured]) -> None:
     intake.take(outcome.item.origin, outcome, outcome.item.stamp)
 
 
-def _checked(folder: Path) -> Path:
+def _checked(folder: Path, own: Path) -> Path:
     if not folder.exists():
         raise InputUnusable(f"there is no folder {folder}", "check its name")
     if not folder.is_dir():
         raise InputUnusable(f"{folder} is not a folder", "name the folder that holds it")
-    return folder.absolute()
+    if folder.resolve() == own.resolve():
+        raise InputUnusable(
+            f"{folder} is the dataset itself", "name another folder for the dataset with -d DIR"
+        )
+    # A hint must be a name, and the same file must have the same path in every run.
+    return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
 def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
-    """All files under `root` in a fixed order, without hidden ones and the dataset itself."""
+    """All files under `root` in a fixed order, without hidden ones and the dataset itself.
+
+    Folders that may not be listed come last, so that they are rejected and not forgotten.
+    """
     own = leave_out.resolve()
-    for here, folders, files in os.walk(root):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(root, onerror=closed.append):
         folder = Path(here)
         folders[:] = sorted(
             name
@@ -88,12 +97,15 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
         for name in sorted(files):
             if not name.startswith("."):
                 yield _found(folder / name, folder.name if hints else label)
+    yield from (_found(Path(os.fsdecode(error.filename)), label) for error in closed)
 
 
 def _found(path: Path, hint: str | None) -> Found:
     text = printable(path)
-    origin = Origin(source="folder", key=text, path=text, title=printable(Path(path.name)),
-                    hint=hint and printable(Path(hint)))  # fmt: skip
+    hint = hint and printable(Path(hint))
+    origin = Origin(
+        source="folder", key=text, path=text, title=printable(Path(path.name)), hint=hint
+    )
     try:
         status = path.stat()
     except OSError:

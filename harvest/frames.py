@@ -82,9 +82,11 @@ class Sampler:
         for outcome in run_over(keep, new, Processes(self._workers)):
             self._intake.take(origins[outcome.item], outcome)
         if sampled.trouble:
+            reason = "damaged further on"
             self._dataset.rejections.add(
-                Rejection(STAGE, printable(path), "damaged further on", sampled.trouble)
+                Rejection(STAGE, printable(path), reason, sampled.trouble)
             )
+            self._intake.reasons[reason] += 1
         self._dataset.videos.record(
             sha256, path.name, settings, sampled.duration, len(sampled.files)
         )
@@ -110,8 +112,11 @@ def _origins(sampled: Sampled, path: Path, sha256: str, label: str | None) -> di
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unreadable("cannot be read", str(error.strerror)) from error
 
 
 def _checked(path: Path) -> Path:

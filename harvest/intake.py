@@ -20,6 +20,10 @@ from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
 
+# Reasons that tell of us and not of the item: the next run tries again.
+UNSETTLED = frozenset({"private address", "cannot be read", "internal error"})
+
+
 @dataclass(frozen=True, slots=True)
 class KeepBytes:
     """Measure bytes and put them into the store. Small and picklable: it goes to workers."""
@@ -42,6 +46,8 @@ class KeepFile:
     def __call__(self, path: Path) -> Measured:
         """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
         try:
+            if path.is_dir():
+                raise Unreadable("cannot be read", "a folder that may not be listed")
             if not path.is_file():
                 raise Unreadable("not a file", "a device, a pipe or a broken link")
             if (size := path.stat().st_size) > MAX_BYTES:
@@ -101,7 +107,8 @@ class Intake:
     def _reject(self, origin: Origin, reason: str, detail: str, stamp: str) -> None:
         with self._dataset.db.write():
             self._dataset.rejections.add(Rejection(self._stage, origin.key, reason, detail))
-            self._record(origin, "rejected", stamp, None)
+            if reason not in UNSETTLED:
+                self._record(origin, "rejected", stamp, None)
         self.tally["rejected"] += 1
         self.reasons[reason] += 1
 

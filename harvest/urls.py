@@ -107,8 +107,16 @@ def _checked(file: Path) -> Path:
 
 
 def read_list(file: Path, label: str | None) -> Iterator[Candidate]:
-    """One URL a line, read lazily; a tab and a hint may follow; `#` begins a comment."""
-    with file.open(encoding="utf-8", errors="backslashreplace") as lines:
+    """One URL a line, read lazily; a tab and a hint may follow; `#` begins a comment.
+
+    Raises `InputUnusable` for a file that may not be read.
+    """
+    try:
+        # Some Windows programs begin a file with a mark; `utf-8-sig` reads over it.
+        opened = file.open(encoding="utf-8-sig", errors="backslashreplace")
+    except OSError as error:
+        raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
+    with opened as lines:
         for line in lines:
             url, _, hint = line.strip().partition("\t")
             if url and not url.startswith("#"):

@@ -9,6 +9,7 @@ import click
 
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.errors import InputUnusable
 
 commands = group("labeler", "Label, split and export a dataset.")
 
@@ -23,6 +24,11 @@ def accept_hints(job: Job) -> Result:
     from labeler.hints import apply_hints, plan_hints
 
     with job.open() as dataset:
+        if not dataset.samples.count():
+            raise InputUnusable(
+                "there are no samples yet, so there is nothing to label",
+                f"find faces first: facecrop run -d {dataset.root}",
+            )
         plan = plan_hints(dataset)
         if not job.simulate:
             apply_hints(dataset, plan)

@@ -14,7 +14,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, sync_folder
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
-from gleanset.records import Image, Sample
+from gleanset.records import Image, Rejection, Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.naming import folder_names, original_name, unique_names
@@ -73,9 +73,7 @@ def plan_export(dataset: Dataset) -> list[Item]:
     for sample, number in _numbered(chosen):
         image = images.setdefault(sample.image, _image(dataset, sample))
         name = original_name(image.origins)
-        wanted.append(
-            (sample, f"{sample.split}/{folders[str(sample.label)]}", f"{name}{number}")
-        )
+        wanted.append((sample, f"{sample.split}/{folders[str(sample.label)]}", f"{name}{number}"))
     return [
         Item(
             sample,
@@ -122,6 +120,8 @@ def export_imagefolder(
         items = plan_export(dataset)
         try:
             failed = _write_all(items, partial, workers, progress or Progress())
+            for path, why in failed.items():
+                dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
             written = sorted(item.path for item in items if item.path not in failed)
             _mark(partial, written)
             _swap(partial, target, old)

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
-from gleanset.errors import InputUnusable, UsageError
-
-STEP = 5000
+from gleanset.errors import UsageError
 
 
 @dataclass
@@ -35,15 +33,7 @@ class HintPlan:
 
 
 def plan_hints(dataset: Dataset) -> HintPlan:
-    """Look at every sample that waits, and decide nothing yet.
-
-    Raises `InputUnusable` when there is no sample at all.
-    """
-    if not dataset.samples.count():
-        raise InputUnusable(
-            "there are no samples yet, so there is nothing to label",
-            f"find faces first: facecrop run -d {dataset.root}",
-        )
+    """Look at every sample that waits, and decide nothing yet."""
     plan = HintPlan()
     for sample in dataset.samples.hinted():
         if sample.hint is None:
@@ -60,10 +50,18 @@ def plan_hints(dataset: Dataset) -> HintPlan:
 
 
 def apply_hints(dataset: Dataset, plan: HintPlan) -> None:
-    """Label what the plan accepts, in named steps that can be undone."""
-    for start in range(0, len(plan.choices), STEP):
-        part = plan.choices[start : start + STEP]
-        dataset.journal.step(f"Accept {len(part)} hints", part)
+    """Label what the plan accepts, in one named step that can be undone.
+
+    What was decided elsewhere since the plan was made is left alone, and counted in `left`.
+    """
+    with dataset.db.write():
+        waiting = {sample.key for sample in dataset.samples.hinted()}
+        still = [choice for choice in plan.choices if choice.sample in waiting]
+        if late := len(plan.choices) - len(still):
+            plan.left["decided meanwhile"] += late
+        plan.choices = still
+        if still:
+            dataset.journal.step(f"Accept {len(still)} hints", still)
 
 
 def _class_of(hint: str) -> str | None:

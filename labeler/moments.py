@@ -91,7 +91,7 @@ def _provenance(rows: list[Tie]) -> Iterator[list[str]]:
         groups["image", tie.image].append(tie.key)
         if tie.post is not None:
             groups["post", tie.post].append(tie.key)
-        if tie.video is not None:
+        if tie.video is not None and tie.scene is not None:
             groups["scene", tie.video, tie.scene].append(tie.key)
             videos[tie.video].append((tie.time or 0.0, tie.key))
     yield from groups.values()

@@ -6,6 +6,8 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import gcd, lcm
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -56,6 +58,14 @@ def parse_ratio(text: str) -> dict[str, float]:
     return {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
 
 
+def lowest_terms(ratio: str) -> str:
+    """The one spelling of a ratio: '80:10:10' and '0.8:0.1:0.1' are both '8:1:1'."""
+    parse_ratio(ratio)
+    parts = [Fraction(part) for part in ratio.split(":")]
+    whole = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
+    return ":".join(str(part // gcd(*whole)) for part in whole)
+
+
 def plan_split(dataset: Dataset, ratio: str, seed: int) -> SplitPlan:
     """Assign every labelled sample; with an unchanged ratio and seed none is moved.
 
@@ -72,7 +82,7 @@ def plan_split(dataset: Dataset, ratio: str, seed: int) -> SplitPlan:
     have: dict[str, Counter[str]] = defaultdict(Counter)
     want = _shares(moments, parse_ratio(ratio))
     plan = SplitPlan(
-        settings=f"ratio={ratio} seed={seed}", moments=len(moments),
+        settings=f"ratio={lowest_terms(ratio)} seed={seed}", moments=len(moments),
         largest_moment=max(len(moment.members) for moment in moments),
     )  # fmt: skip
     again = plan.settings == dataset.samples.split_settings()
@@ -119,8 +129,10 @@ def _neediest(
     def missing(split: str) -> float:
         return sum(n * (want[label][split] - have[label][split]) for label, n in sizes.items())
 
+    # Of equally needy ones test comes before val: a class without test cannot be judged.
+    order = ("train", "test", "val")
     return max(
-        (split for split in SPLITS if any(want[label][split] for label in sizes)), key=missing
+        (split for split in order if any(want[label][split] for label in sizes)), key=missing
     )
 
 

@@ -7,6 +7,7 @@ datasets with the same content print the same.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import operator
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.db.paging import Where
 from gleanset.errors import UsageError
-from gleanset.records import Face, Sample
+from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
 
 Line = dict[str, Any]
 Test = Callable[[Line], bool]
@@ -30,6 +31,7 @@ def images(dataset: Dataset) -> Iterator[Line]:
     for image in dataset.images.each():
         line = _plain(image)
         line["phash"] = f"{image.phash:016x}"
+        line["origins"] = [_renamed(origin, "key", "source_id") for origin in line["origins"]]
         yield line
 
 
@@ -50,11 +52,8 @@ def samples(dataset: Dataset) -> Iterator[Line]:
 
 
 def _sample(sample: Sample) -> Line:
-    line = _plain(sample)
-    line["id"] = line.pop("key")
-    line["box"] = list(sample.box)
-    line["phash"] = f"{sample.phash:016x}"
-    return {"id": line.pop("id"), **line}
+    line = _renamed(_plain(sample), "key", "id")
+    return line | {"box": list(sample.box), "phash": f"{sample.phash:016x}"}
 
 
 def decisions(dataset: Dataset) -> Iterator[Line]:
@@ -87,8 +86,28 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
 }  # fmt: skip
 
 
+def _names(record: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(record)]
+
+
+# What `--where` may speak of; below `settings` and `result` of a run, anything.
+FIELDS: dict[str, list[str]] = {
+    "images": [*_names(Image)[:-1], "origins.source_id",
+               *(f"origins.{name}" for name in _names(Origin) if name != "key")],
+    "faces": ["image", *_names(Face)],
+    "samples": ["id", *_names(Sample)[1:]],
+    "decisions": _names(Decision), "groups": ["group", "samples"],
+    "rejections": _names(Rejection), "runs": _names(Run),
+}  # fmt: skip
+
+
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
-    """The lines of one kind for which every condition holds."""
+    """The lines of one kind for which every condition holds.
+
+    Raises `UsageError` for a condition that is none, or about a field that is not there.
+    """
+    for text in conditions:
+        _check_field(kind, _split(text)[0])
     tests = [parse_condition(text) for text in conditions]
     lines = _from_index(dataset, conditions) if kind == "samples" and tests else None
     for line in lines if lines is not None else KINDS[kind](dataset):
@@ -132,6 +151,17 @@ def _split(text: str) -> tuple[str, str, str]:
     return field, sign, value
 
 
+def _check_field(kind: str, field: str) -> None:
+    known = FIELDS[kind]
+    if field in known or (kind == "runs" and field.startswith(("settings.", "result."))):
+        return
+    close = difflib.get_close_matches(field, known, n=1)
+    mend = f"did you mean {close[0]}? " if close else ""
+    raise UsageError(
+        f"--where: {kind} have no field {field!r}", f"{mend}there are: {', '.join(known)}"
+    )
+
+
 def _values(value: Any, path: list[str]) -> Iterator[Any]:
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -143,16 +173,33 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 
 
 def _holds(compare: Callable[[Any, Any], bool], value: Any, wanted: str) -> bool:
-    if value is None:
-        return compare("null", wanted) if compare in (operator.eq, operator.ne) else False
+    if value is None or (wanted == "null" and not isinstance(value, str)):
+        same = (value is None) == (wanted == "null")
+        return same if compare is operator.eq else not same and compare is operator.ne
     if isinstance(value, bool):
-        return compare(str(value).lower(), wanted.lower())
+        return compare(str(value).lower(), _one_of(wanted.lower(), "true", "false"))
     if isinstance(value, (int, float)):
-        try:
-            return compare(value, float(wanted))
-        except ValueError:
-            return compare is operator.ne
+        return compare(value, _number(wanted))
     return compare(str(value), wanted)
+
+
+def _one_of(wanted: str, *words: str) -> str:
+    if wanted not in words:
+        raise UsageError(f"--where: {wanted!r} is not {' or '.join(words)}")
+    return wanted
+
+
+def _number(wanted: str) -> float:
+    try:
+        return float(wanted)
+    except ValueError:
+        raise UsageError(
+            f"--where: {wanted!r} is not a number", "write for instance width>=640"
+        ) from None
+
+
+def _renamed(line: Line, old: str, new: str) -> Line:
+    return {new if name == old else name: value for name, value in line.items()}
 
 
 def _plain(record: Any) -> Line:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from baseline.cli import need_torch
 from baseline.presets import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Dataset
+from gleanset.errors import InputUnusable
 from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
 from harvest.folder import harvest_folders
@@ -75,15 +77,28 @@ class Stages:
 
     def check(self) -> None:
         """Find what is wrong with names and values before anything is begun."""
+        for option in self.options:
+            source_named(option.partition(".")[0])
+        for path in self._paths():
+            if not path.exists():
+                raise InputUnusable(f"there is no {path}, which the recipe names", "mend its path")
         for keyword in self.recipe.keyword:
             self._queries(keyword)
         for frames in self.recipe.frames:
             parse_seconds(frames.every)
-        self._detector()
         if self.recipe.split:
             parse_ratio(self.recipe.split.ratio)
         if self.recipe.train:
+            need_torch()
             load_preset(self.recipe.train.preset, self.recipe.train.texts())
+        # Built, because only the detector itself knows which thresholds make sense.
+        self._detector().build()
+
+    def _paths(self) -> Iterator[Path]:
+        recipe = self.recipe
+        yield from (self.here / folder.path for folder in recipe.folder)
+        yield from (self.here / urls.file for urls in recipe.urls)
+        yield from (self.here / video for part in recipe.frames for video in part.videos)
 
     def _folder(self, part: FolderSource, dataset: Dataset) -> Result:
         return harvest_folders(
@@ -117,9 +132,6 @@ class Stages:
         return export_imagefolder(dataset, dataset.root / part.to, progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
-        from baseline.cli import need_torch
-
-        need_torch()
         from baseline.session import train_run
 
         settings = load_preset(part.preset, part.texts())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from gleanset import Dataset
 
 
@@ -35,7 +37,7 @@ def status(dataset: Dataset) -> dict[str, object]:
 
 def next_step(dataset: Dataset) -> str:
     """The command that would take this dataset further."""
-    where = f"-d {dataset.root}"
+    where = f"-d {shlex.quote(str(dataset.root))}"
     if not dataset.images.count():
         return f"harvest folder DIR --hints-from-folders {where}"
     if not dataset.faces.scanned():

@@ -25,25 +25,21 @@ class Faces:
         self._db = db
 
     def record(self, sha256: str, detector: str, settings: str, cuts: Sequence[Cut]) -> None:
-        """Put one image's faces by one detector in place of its earlier ones.
+        """Put one image's faces in place of its earlier ones, whichever detector found them.
 
         A sample keeps its key, and with it its label, as long as its face box stays. Samples
-        of this detector that are not found any more are retired, unless a decision was made
-        on them.
+        that are not found any more are retired, unless a decision was made on them.
         """
         with self._db.write():
             image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
-            self._db.run("DELETE FROM face WHERE image=? AND detector=?", (image, detector))
+            self._db.run("DELETE FROM face WHERE image=?", (image,))
+            self._db.run("DELETE FROM scan WHERE image=?", (image,))
             self._db.run(
-                "UPDATE sample SET status='retired' WHERE image=? AND detector=? AND "
-                "status='queue'",
-                (image, detector),
+                "UPDATE sample SET status='retired' WHERE image=? AND status='queue'", (image,)
             )
             for cut in cuts:
                 self._add(image, cut)
-            self._db.run(
-                "INSERT OR REPLACE INTO scan VALUES(?,?,?,?)", (image, detector, settings, now())
-            )
+            self._db.run("INSERT INTO scan VALUES(?,?,?,?)", (image, detector, settings, now()))
 
     def failed(self, sha256: str, detector: str, settings: str, why: Rejection) -> None:
         """Note that an image could not be searched, so that it is not tried for ever."""

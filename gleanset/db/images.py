@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from gleanset.db.connection import Connection, Row
@@ -142,6 +143,9 @@ def _origin_values(origin: Origin) -> tuple[object, ...]:
         value = getattr(origin, name)
         if name == "tags":
             value = dump([clean(tag) for tag in value])
+        elif name == "hint" and value is not None:
+            # macOS spells folder names in another normal form: it is the same hint.
+            value = unicodedata.normalize("NFC", value)
         values.append(clean(value) if isinstance(value, str) else value)
     return tuple(values)
 

@@ -7,7 +7,6 @@ can be undone, without limit and across restarts.
 from __future__ import annotations
 
 import getpass
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -35,10 +34,6 @@ class Undone(NamedTuple):
     changed_since: int
 
 
-# File systems take 255 bytes a name; an export may add a little to it.
-MOST_BYTES = 200
-# Names that Windows keeps for devices, whatever follows after a dot.
-_RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
 _STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
 _ACTION = {status: action for action, status in _STATUS.items()}
 
@@ -135,8 +130,10 @@ class Journal:
              for step, s, action, value, why in rows],
         )  # fmt: skip
         self._db.many(
-            "UPDATE sample SET status=?, label=? WHERE id=?",
-            [(_STATUS[action], value, s.id) for _, s, action, value, _ in rows],
+            # Back in the queue comes only what a detector still finds.
+            "UPDATE sample SET label=?1, status=iif(?2='queue' AND face IS NULL, 'retired', ?2) "
+            "WHERE id=?3",
+            [(value, _STATUS[action], s.id) for _, s, action, value, _ in rows],
         )
 
     def class_id(self, name: str) -> int:
@@ -184,17 +181,13 @@ def class_name(name: str) -> str:
     Raises `UsageError` for names that could not become a folder in an export.
     """
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not tidy or len(tidy) > 100 or len(tidy.encode("utf-8", "replace")) > MOST_BYTES:
-        raise UsageError(
-            f"{name!r} is not a class name",
-            f"use 1 to 100 characters, at most {MOST_BYTES} bytes of UTF-8",
-        )
+    if not tidy or len(tidy) > 100:
+        raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
     wrong = [c for c in tidy if c in '/\\:*?"<>|' or unicodedata.category(c) in ("Cc", "Cs")]
-    reserved = _RESERVED.fullmatch(tidy.partition(".")[0])
-    if wrong or reserved or tidy.startswith(".") or tidy.endswith("."):
+    if wrong or tidy.startswith("."):
         raise UsageError(
             f"{name!r} is not a class name: it could not be a folder on every system",
-            'leave out dots at the ends, the characters / \\ : * ? " < > |, and names such as CON',
+            'leave out a leading dot and the characters / \\ : * ? " < > |',
         )
     return tidy
 

@@ -24,6 +24,10 @@ class Runs:
             )
             if row is not None:
                 return _run(row)
+            # Only one run of a room is at work: others that say so were killed and given up.
+            self._db.run(
+                "UPDATE run SET status='given up' WHERE room=? AND status='running'", (room,)
+            )
             self._db.run(
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
                 (run_id, room, text, now()),

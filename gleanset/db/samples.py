@@ -168,8 +168,8 @@ class Samples:
                 "INSERT INTO plan VALUES(?,?,?)", [(key, *row) for key, row in plan.items()]
             )
             self._db.run(
-                "UPDATE sample SET split=NULL, moment=NULL WHERE split IS NOT NULL AND key NOT IN "
-                "(SELECT key FROM plan)"
+                "UPDATE sample SET split=NULL, moment=NULL WHERE (split IS NOT NULL OR moment IS "
+                "NOT NULL) AND key NOT IN (SELECT key FROM plan)"
             )
             self._db.run(
                 "UPDATE sample SET moment=plan.m, split=plan.s FROM plan WHERE "

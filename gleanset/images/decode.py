@@ -38,6 +38,8 @@ _KNOWN_BUT_REFUSED = (
     (b"\x00\x00\x00\x0cJXL", "JPEG XL"), (b"\xd0\xcf\x11\xe0", "OLE document"),
 )  # fmt: skip
 
+_AVIF = (b"ftypavif", b"ftypavis")
+
 # EXIF orientation to the transposition that makes the picture upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,6 +109,8 @@ def _decoded(image: Image.Image, at_least: int | None) -> Picture:
         raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
     if at_least and kind == "JPEG":
         image.draft("RGB", (min(width, at_least), min(height, at_least)))
+    # Pillow turns a TIFF upright by itself, and then has forgotten that it did.
+    turned = _orientation(image) if kind == "TIFF" else 1
     image.load()
     # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
     orientation = _orientation(image)
@@ -115,7 +119,7 @@ def _decoded(image: Image.Image, at_least: int | None) -> Picture:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
-    return Picture(pixels, kind, width, height, frames, orientation)
+    return Picture(pixels, kind, width, height, frames, max(orientation, turned))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -141,7 +145,8 @@ def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
     """Deep grey pictures: 16-bit values by their high byte, floats stretched to 0..255."""
     values = np.asarray(image)
     if image.mode == "F":
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        # In 64 bits, where the span of two 32-bit numbers has room.
+        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         span = float(np.ptp(finite)) or 1.0
         values = (finite - finite.min()) / span * 65535
     return Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
@@ -166,6 +171,7 @@ def _unknown(data: bytes) -> Unreadable:
         if head.startswith(magic):
             return Unreadable("unsupported format", name)
     magics = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    if head.startswith(magics) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    inside = (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or head[4:12] in _AVIF
+    if inside or head.startswith(magics):
         return Unreadable("damaged", "it begins like a picture but its header is broken")
     return Unreadable("not an image", f"begins with {head[:12]!r}")

@@ -106,21 +106,18 @@ def run_over(
     `may_start` is asked with the number in flight: when it says no, nothing new starts
     until something finishes, and the run ends when nothing is in flight. An `Unreadable`
     or any other exception of one item becomes its failure; a `GleansetError` (no disk
-    space, a missing component) ends the run.
+    space, a missing component) ends the run. When `items` or `may_start` raises (a site
+    blocks us on page two), what is in flight is finished and yielded first.
     """
-    source = iter(items)
+    feed = _Feed(items, may_start)
     in_flight: dict[Future[Result], tuple[Item, int]] = {}
     most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
     with workers.pool(function) as submit:
         while True:
-            while len(in_flight) < most and may_start(len(in_flight)):
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                in_flight[submit(item)] = (item, 1)
+            while len(in_flight) < most and (taken := feed.take(len(in_flight))):
+                in_flight[submit(taken[0])] = (taken[0], 1)
             if not in_flight:
-                return
+                break
             done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
             for future in done:
                 item, attempt = in_flight.pop(future)
@@ -128,6 +125,28 @@ def run_over(
                     in_flight[submit(item)] = (item, attempt + 1)
                 else:
                     yield _outcome(item, future)
+    if feed.trouble is not None:
+        raise feed.trouble
+
+
+class _Feed(Generic[Item]):
+    """Gives the next item while there is one, and keeps the error that ended it."""
+
+    def __init__(self, items: Iterable[Item], may_start: Callable[[int], bool]) -> None:
+        self._items = iter(items)
+        self._may_start = may_start
+        self.trouble: Exception | None = None
+
+    def take(self, in_flight: int) -> tuple[Item, ...]:
+        """One item, or none for now."""
+        try:
+            if self.trouble is None and self._may_start(in_flight):
+                return (next(self._items),)
+        except StopIteration:
+            pass
+        except Exception as error:  # raised again as soon as nothing is in flight
+            self.trouble = error
+        return ()
 
 
 def _worker_lost(future: Future[Any]) -> bool:

@@ -1,0 +1,200 @@
+"""Where keys and tokens live: the environment, the system's keyring, or a file of 0600.
+
+They never go into a flag, a log, a dataset or the text of an error; `redacted` cleans texts
+that other programs wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+import platformdirs
+
+from gleanset.errors import NeedsLogin, UsageError
+from gleanset.files.atomic import disk_errors, sync_folder
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+VARIABLES = {
+    "flickr.key": "FLICKR_API_KEY",
+    "flickr.secret": "FLICKR_API_SECRET",
+    "pixiv.refresh_token": "PIXIV_REFRESH_TOKEN",
+}
+SERVICE = "gleanset"
+FILE = "secrets.json"
+# A keyring may ask the person to unlock it, but one without a screen may also hang for ever.
+_PATIENCE = 20.0
+
+_Told = TypeVar("_Told")
+# What this process has handed out or stored, for `redacted`.
+_seen: set[str] = set()
+
+
+class Vault:
+    """The three places as one. `patience`: seconds that the keyring may take to answer.
+
+    `folder` holds the file; by default the user's configuration folder.
+    """
+
+    def __init__(self, folder: Path | None = None, patience: float = _PATIENCE) -> None:
+        self._folder = folder
+        self._patience = patience
+        self._no_keyring = False
+
+    def read(self, name: str) -> str | None:
+        """The secret, None where there is none. Raises `NeedsLogin` for an unsafe file."""
+        variable = VARIABLES.get(name, "")
+        value = os.environ.get(variable, "").strip() or self._from_keyring(name)
+        value = value or _read_file(self.file).get(name)
+        if value:
+            _seen.add(value)
+        return value or None
+
+    def keep(self, name: str, value: str) -> str:
+        """Store a secret; where it is now, in words."""
+        value = value.strip()
+        if not value:
+            raise UsageError(f"The secret {name} is empty.", "Give its value.")
+        _seen.add(value)
+        if self._to_keyring(name, value):
+            # An older value in the file would be found once the keyring is gone.
+            self._drop_from_file(name)
+            return "the system's keyring"
+        _write_file(self.file, _read_file(self.file) | {name: value})
+        return str(self.file)
+
+    def forget(self, name: str) -> bool:
+        """Remove a secret from keyring and file; whether there was one."""
+        stored = self._from_keyring(name) is not None
+        if stored:
+            self._ask(lambda ring: ring.delete_password(SERVICE, name))
+        return self._drop_from_file(name) or stored
+
+    @property
+    def file(self) -> Path:
+        """The file that is used where no keyring works."""
+        return (self._folder or Path(platformdirs.user_config_dir("gleanset"))) / FILE
+
+    def _from_keyring(self, name: str) -> str | None:
+        return self._ask(lambda ring: ring.get_password(SERVICE, name)) or None
+
+    def _to_keyring(self, name: str, value: str) -> bool:
+        self._ask(lambda ring: ring.set_password(SERVICE, name, value))
+        # Some keyrings take everything and keep nothing.
+        return self._from_keyring(name) == value
+
+    def _drop_from_file(self, name: str) -> bool:
+        kept = _read_file(self.file)
+        if name not in kept:
+            return False
+        del kept[name]
+        _write_file(self.file, kept)
+        return True
+
+    def _ask(self, call: Callable[[KeyringBackend], _Told]) -> _Told | None:
+        """What the keyring says; None where it is absent, raises or hangs."""
+        if self._no_keyring:
+            return None
+        told: list[_Told] = []
+        # No pool: its threads would be waited for at the end of the program.
+        asking = threading.Thread(target=_tell, args=(call, told), daemon=True)
+        asking.start()
+        asking.join(self._patience)
+        # One that hangs is not asked again, each time would cost the same patience.
+        self._no_keyring = asking.is_alive()
+        return told[0] if told else None
+
+
+_vault = Vault()
+
+
+def secret(name: str) -> str | None:
+    """The secret called `name`, from the environment, the keyring or the file, in this order.
+
+    Raises `NeedsLogin` when the file may be read by others or is damaged.
+    """
+    return _vault.read(name)
+
+
+def keep_secret(name: str, value: str) -> str:
+    """Store a secret in the keyring, else in the file; where it is now, in words."""
+    return _vault.keep(name, value)
+
+
+def forget_secret(name: str) -> bool:
+    """Remove a stored secret; whether there was one. The environment is not ours to change."""
+    return _vault.forget(name)
+
+
+def redacted(text: str) -> str:
+    """`text` with every secret that this program knows replaced by `***`."""
+    known = _seen | {os.environ.get(variable, "").strip() for variable in VARIABLES.values()}
+    spelled = {form for value in known for form in (value, quote(value, safe=""))} - {""}
+    for value in sorted(spelled, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text
+
+
+def _tell(call: Callable[[KeyringBackend], _Told], told: list[_Told]) -> None:
+    try:
+        import keyring
+
+        told.append(call(keyring.get_keyring()))
+    except Exception:  # noqa: BLE001, S110: whatever a backend raises, it is of no use
+        pass
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    try:
+        with disk_errors(path), path.open(encoding="utf-8") as file:
+            _check_private(path, os.fstat(file.fileno()))
+            kept = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError:
+        # Not chained: the exception carries the whole text of the file.
+        raise _damaged(path) from None
+    if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+        raise _damaged(path)
+    return kept
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    others = stat.S_IRWXG | stat.S_IRWXO
+    if os.name == "posix" and status.st_mode & others:
+        raise NeedsLogin(
+            f"The file of secrets {path} can be read or written by others, so it is not used.",
+            f"Run chmod 600 {path}, and change the keys in it if the machine is shared.",
+        )
+
+
+def _damaged(path: Path) -> NeedsLogin:
+    return NeedsLogin(
+        f"The file of secrets {path} is damaged.", "Delete it and run harvest login again."
+    )
+
+
+def _write_file(path: Path, kept: dict[str, str]) -> None:
+    # Not `write_atomic`: this file must be private before its first byte is written.
+    with disk_errors(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
+        try:
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(kept, file, indent=2)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)

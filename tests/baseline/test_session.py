@@ -1,0 +1,306 @@
+"""A training run over a real dataset: its files, its row, and what happens when it is killed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_patterns import CLASSES, patterns
+from PIL import Image
+
+from baseline.data import find_examples, load_arrays
+from baseline.presets import Settings, load_preset
+from baseline.session import METRICS, ROOM, evaluate_run, run_folder, train_run
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import Cut, Run
+
+ROOT = Path(__file__).parents[2]
+FILES = {"weights.safetensors", "settings.json", METRICS}
+QUICK = load_preset(
+    "simple",
+    {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "3", "learning_rate": "0.01"},
+)
+
+
+def fill(dataset: Dataset, number: int = 10, classes: int = 2, seed: int = 0) -> None:
+    """Drawn pictures as whole samples, labelled and split 8:1:1, as the stages would do it."""
+    drawn = patterns((number,) * classes, seed)
+    choices, splits = [], {}
+    with dataset.db.write():
+        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels[0]).convert("RGB").save(buffer, "PNG")
+            data = measure(buffer.getvalue())
+            dataset.originals(dataset.cache).put(data.sha256, data.format, buffer.getvalue())
+            dataset.images.add(data, Origin("folder", f"{seed}/{index}"))
+            box = Box(0, 0, data.width, data.height)
+            key = sample_key(data.sha256, box)
+            cut = Cut(Face("whole", box, 1.0), key, box, data.phash, data.sharpness)
+            dataset.faces.record(data.sha256, "whole", "", [cut])
+            choices.append(Choice(key, "label", CLASSES[int(kind)]))
+            splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
+        dataset.journal.step("Label", choices)
+        dataset.samples.set_splits(splits, "by hand")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "dataset") as made:
+        yield made
+
+
+@pytest.fixture
+def small(dataset: Dataset) -> Dataset:
+    fill(dataset)
+    return dataset
+
+
+def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
+    return found
+
+
+def timeless(found: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without what a clock measured."""
+    clocks = ("seconds", "images_per_second")
+    epochs = [{k: v for k, v in e.items() if k not in clocks} for e in found["epochs"]]
+    return {k: v for k, v in found.items() if k not in clocks} | {"epochs": epochs}
+
+
+def runs(dataset: Dataset) -> list[Run]:
+    return [run for run in dataset.runs.each() if run.room == ROOM]
+
+
+def files(dataset: Dataset) -> dict[str, set[str]]:
+    return {
+        folder.name: {path.name for path in folder.iterdir()}
+        for folder in (dataset.root / "runs").iterdir()
+    }
+
+
+def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
+    seen: list[int] = []
+    settings = replace(QUICK, epochs=12)
+    result = train_run(small, settings, on_epoch=lambda epoch: seen.append(epoch.epoch))
+    (run,) = runs(small)
+    assert (run.id, run.status) == (result["run"], "done")
+    assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
+    assert run.settings == {
+        **settings.to_json(), "data": find_examples(small).fingerprint(),
+    }  # fmt: skip
+    assert files(small) == {run.id: FILES}
+    assert list((small.cache / "scratch").iterdir()) == []
+
+    told = metrics(small, run.id)
+    assert told["classes"] == sorted(CLASSES[:2])
+    assert told["settings"] == settings.to_json()
+    assert {k: told["data"][k] for k in ("train", "val", "test")} == {
+        "train": 16, "val": 2, "test": 2,
+    }  # fmt: skip
+    assert [epoch["epoch"] for epoch in told["epochs"]] == seen
+    assert 1 <= told["best_epoch"] <= len(seen)
+    assert told["test"]["count"] == 2
+    test = result["test"]
+    assert isinstance(test, dict)
+    assert test["accuracy"] == told["test"]["accuracy"] == 1.0
+
+    name, judged = evaluate_run(small, None, "test")
+    assert (name, json.loads(json.dumps(judged.to_json()))) == (run.id, told["test"])
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dataset) -> None:
+    one, two = train_run(small, QUICK), train_run(small, QUICK)
+    other = train_run(small, replace(QUICK, seed=1))
+    assert len({one["run"], two["run"], other["run"]}) == 3
+    assert timeless(metrics(small, one["run"])) == timeless(metrics(small, two["run"]))
+    told = [timeless(metrics(small, run["run"]))["epochs"] for run in (one, other)]
+    assert told[0] != told[1]
+    weights = [
+        (run_folder(small, str(run["run"])) / "weights.safetensors").read_bytes()
+        for run in (one, two, other)
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Dataset) -> None:
+    first = train_run(small, QUICK, again=False)
+    assert train_run(small, QUICK, again=False) == first
+    assert len(runs(small)) == 1
+    changed = train_run(small, replace(QUICK, epochs=1), again=False)
+    assert changed["run"] != first["run"]
+    fill(small, 10, seed=1)
+    assert find_examples(small).counts() == {"train": 16, "val": 2, "test": 2}
+    more = train_run(small, replace(QUICK, epochs=1), again=False)
+    assert more["run"] != changed["run"]
+
+
+def test_another_margin_is_other_data(small: Dataset) -> None:
+    """The samples keep their keys and labels when they are cut anew, but not their pixels."""
+    before = find_examples(small).fingerprint()
+    image = next(small.images.each())
+    box = Box(0, 0, image.width, image.height)
+    cut = Cut(Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0)
+    small.faces.record(image.sha256, "whole", "margin=other", [cut])
+    assert find_examples(small).fingerprint() != before
+
+
+def train_in_a_process(root: Path, settings: Settings, log: Path) -> subprocess.Popen[bytes]:
+    """A training in a process of its own: after each epoch a line in `log` and half a second."""
+    code = f"""
+import json, sys, time, torch
+torch.set_num_threads(1)
+from baseline.presets import settings_from
+from baseline.session import train_run
+from gleanset import Dataset
+def told(epoch):
+    with open({str(log)!r}, "a") as file:
+        print(epoch.epoch, file=file)
+    time.sleep(0.5)
+if __name__ == "__main__":
+    settings = settings_from(json.loads({json.dumps(settings.to_json())!r}))
+    with Dataset.open({str(root)!r}) as dataset:
+        train_run(dataset, settings, on_epoch=told)
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_killed_run_is_taken_up_under_its_own_name(small: Dataset, tmp_path: Path) -> None:
+    log = tmp_path / "epochs.log"
+    settings = replace(QUICK, epochs=4, patience=4)
+    process = train_in_a_process(small.root, settings, log)
+    try:
+        until = time.monotonic() + 60
+        while not log.exists() or log.read_text().count("\n") < 1:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < until, "it never came to its first epoch"
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    (killed,) = runs(small)
+    assert (killed.status, killed.ended) == ("running", None)
+    with pytest.raises(InputUnusable, match="no finished run"):
+        evaluate_run(small, None, "test")
+
+    result = train_run(small, settings)
+    (run,) = runs(small)
+    assert (run.id, run.status) == (killed.id, "done")
+    assert result["run"] == killed.id
+    assert files(small) == {run.id: FILES}
+    undisturbed = train_run(small, settings)
+    assert undisturbed["run"] != run.id
+    assert timeless(metrics(small, run.id)) == timeless(metrics(small, undisturbed["run"]))
+
+
+def test_classes_that_changed_since_are_named(small: Dataset) -> None:
+    run = train_run(small, replace(QUICK, epochs=1))["run"]
+    first = next(s for s in small.samples.by_key() if s.split == "train")
+    small.journal.step("Label", [Choice(first.key, "label", "newcomer")])
+    with pytest.raises(InputUnusable, match="newcomer") as error:
+        evaluate_run(small, str(run), "test")
+    assert "baseline train" in error.value.mend
+
+
+def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: Dataset) -> None:
+    fill(dataset, 10, classes=1)
+    with pytest.raises(InputUnusable, match="at least 2 classes"):
+        train_run(dataset, QUICK)
+    assert [(run.status, "error" in run.result) for run in runs(dataset)] == [("failed", True)]
+    assert not (dataset.root / "runs").exists()
+
+
+def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
+    lost = next(s for s in small.samples.by_key() if s.split == "train")
+    small.image_path(lost.image, "PNG").unlink()
+    result = train_run(small, replace(QUICK, epochs=1))
+    assert result["unreadable"] == 1
+    assert result["data"] == {"train": 15, "val": 2, "test": 2}
+    assert metrics(small, result["run"])["data"]["train"] == 15
+
+
+def test_all_pictures_lost_is_an_error_with_its_mend(small: Dataset) -> None:
+    shutil.rmtree(small.root / "images")
+    with pytest.raises(InputUnusable, match="can be read") as error:
+        train_run(small, QUICK)
+    assert "images folder" in error.value.mend
+
+
+def baseline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    """The command as its console script runs it, without another import of torch."""
+    from baseline.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["baseline", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return int(str(end.value.code)), out, err
+
+
+def test_the_commands_and_their_exit_codes(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("-d", str(dataset.root))
+    code, _, err = baseline(monkeypatch, capsys, "train", *where)
+    assert code == 3
+    assert "labeler accept-hints" in err
+
+    code, _, err = baseline(monkeypatch, capsys, "train", "-o", "epoch=3", *where)
+    assert code == 2
+    assert "'epochs'" in err
+    assert baseline(monkeypatch, capsys, "train", "-o", "epochs", *where)[0] == 2
+    assert baseline(monkeypatch, capsys, "train", "--preset", "simpel", *where)[0] == 2
+    assert baseline(monkeypatch, capsys, "evaluate", *where)[0] == 3
+    assert runs(dataset) == []
+
+    fill(dataset)
+    options = [f"{key}={value}" for key, value in (
+        ("size", 32), ("blocks", "8,16"), ("dense", 16), ("epochs", 2), ("learning_rate", 0.01),
+    )]  # fmt: skip
+    given = [word for option in options for word in ("-o", option)]
+    code, out, err = baseline(monkeypatch, capsys, "train", "--json", *given, *where)
+    assert (code, err) == (0, "")
+    trained = json.loads(out.splitlines()[-1])
+    assert 0 <= trained["test"]["accuracy"] <= 1
+
+    code, out, _ = baseline(monkeypatch, capsys, "evaluate", "--json", *where)
+    assert code == 0
+    judged = json.loads(out.splitlines()[-1])
+    assert judged["run"] == trained["run"]
+    assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert baseline(monkeypatch, capsys, "evaluate", "no-such-run", *where)[0] == 3
+
+
+def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: Dataset) -> None:
+    examples = find_examples(small)
+    sample = examples.splits["val"][0]
+    before = load_arrays(small, examples, QUICK, splits=["val"])["val"]
+    assert before.keys == tuple(s.key for s in examples.splits["val"])
+    with Image.open(small.image_path(sample.image, "PNG")) as original:
+        assert np.array_equal(before.x[0, 0], np.asarray(original.convert("L")))
+    path = small.crop_path(sample.key)
+    path.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(path)
+    assert not load_arrays(small, examples, QUICK, splits=["val"])["val"].x[0].any()
+    path.write_bytes(b"damaged")
+    after = load_arrays(small, examples, QUICK, splits=["val"])["val"]
+    assert np.array_equal(after.x, before.x)

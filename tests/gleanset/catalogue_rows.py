@@ -1,0 +1,37 @@
+"""Rows for a catalogue without a single picture: what the tests of `gleanset.db` share."""
+
+from __future__ import annotations
+
+from gleanset import Dataset
+from gleanset.images.cut import sample_key
+from gleanset.records import Box, Cut, Face, Measured, Origin
+
+
+def sha(number: int) -> str:
+    return f"{number:064x}"
+
+
+def measured(number: int, phash: int = 0) -> Measured:
+    return Measured(sha(number), "JPEG", 1000 + number, 640, 480, 1, 1, phash, 12.5)
+
+
+def add_image(dataset: Dataset, number: int, *origins: Origin) -> str:
+    for origin in origins or (Origin("test", str(number)),):
+        dataset.images.add(measured(number), origin)
+    return sha(number)
+
+
+def cut(
+    number: int, x: int = 0, score: float = 0.5, detector: str = "test", sharpness: float = 1.0
+) -> Cut:
+    box = Box(x, 0, 10, 10)
+    key = sample_key(sha(number), box)
+    return Cut(Face(detector, box, score), key, box, number, sharpness)
+
+
+def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0.5) -> str:
+    """An image with one face; the key of its sample."""
+    add_image(dataset, number, *origins)
+    found = cut(number, score=score)
+    dataset.faces.record(sha(number), "test", "", [found])
+    return found.key

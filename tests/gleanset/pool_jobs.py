@@ -1,0 +1,87 @@
+"""What the workers of `test_pool.py` do: they must be importable in a spawned process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gleanset.errors import DiskFull, RateLimited, Unreadable
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def sometimes(number: int) -> int:
+    if number == 1:
+        raise Unreadable("truncated", "at byte 9")
+    if number == 2:
+        raise ZeroDivisionError("oh")
+    return number
+
+
+def out_of_space(number: int) -> int:
+    if number == 3:
+        raise DiskFull("no space left for x", "free some")
+    return number
+
+
+def limited(number: int) -> int:
+    raise RateLimited("site said no", "wait", 12.5)
+
+
+def slow(number: int) -> int:
+    time.sleep(60 if number == 1 else 0)
+    return number
+
+
+def nap(number: int) -> int:
+    time.sleep(0.05)
+    return number
+
+
+class DiesOnce:
+    """Kills its own process the first time that it sees a number of `victims`."""
+
+    def __init__(self, folder: Path, victims: tuple[int, ...], times: int = 1) -> None:
+        self.folder, self.victims, self.times = folder, victims, times
+
+    def __call__(self, number: int) -> int:
+        if number in self.victims:
+            for turn in range(self.times):
+                mark = self.folder / f"{number}-{turn}"
+                if not mark.exists():
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+def big(number: int) -> bytes:
+    return bytes(5_000_000)
+
+
+def noisy(number: int) -> int:
+    os.write(2, b"libtiff: bla bla\n")
+    return number
+
+
+def unpicklable(number: int) -> object:
+    return (lambda: number) if number else number
+
+
+def runaway(number: int) -> int:
+    sys.setrecursionlimit(500)
+
+    def deeper(n: int) -> int:
+        return deeper(n + 1) + 1
+
+    return deeper(0)
+
+
+def write_pid_and_sleep(folder: str) -> int:
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(60)
+    return 0

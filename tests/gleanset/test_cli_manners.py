@@ -1,0 +1,298 @@
+"""Every console command: exit codes, where the result goes, help, the dataset it takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from tools_for_tests import ROOT, Ran, command, eventually, picture, run_cli
+
+from gleanset import Dataset
+from gleanset.cli import readable
+
+MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
+
+
+def every_command() -> Iterator[tuple[str, str]]:
+    for module in MODULES:
+        try:
+            group = import_module(module).commands
+        except ImportError:
+            continue
+        yield from ((module, name) for name in group.commands)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(3):
+        (folder / f"{seed}.jpg").write_bytes(picture(seed))
+    return folder
+
+
+@pytest.mark.parametrize(("module", "name"), list(every_command()))
+def test_every_command_helps_with_an_example(module: str, name: str) -> None:
+    found = import_module(module).commands.commands[name]
+    with click.Context(found, info_name=name) as context:
+        text = found.get_help(context)
+    program = "gleanset" if module == "pipeline.cli" else module.partition(".")[0]
+    assert f"Example: {program} {name}" in " ".join(text.split())
+    for option in ("--json", "--quiet", "--verbose"):
+        assert option in text
+    assert "--dataset" in text or "--into" in text
+
+
+@pytest.mark.parametrize(("module", "name"), list(every_command()))
+def test_the_example_is_a_command_line_that_parses(module: str, name: str) -> None:
+    found = import_module(module).commands.commands[name]
+    words = re.split(r"\s+", (found.epilog or "").partition(f" {name}")[2].partition("|")[0])
+    arguments = [word.strip("'") for word in words if word]
+    found.make_context(name, arguments, resilient_parsing=False).close()
+
+
+@pytest.mark.parametrize("module", ["harvest.cli", "pipeline.cli"])
+def test_help_and_version_end_well(module: str) -> None:
+    for arguments in (["-h"], ["--help"], ["--version"]):
+        done = run_cli(module, *arguments)
+        assert done.code == 0
+        assert done.stdout
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "code", "told"),
+    [
+        ("harvest.cli", ["nonsense"], 2, "No such command"),
+        ("harvest.cli", ["folder"], 2, "DIR"),
+        ("harvest.cli", ["folder", ".", "--bogus"], 2, "--bogus"),
+        ("harvest.cli", ["keyword", "x", "--limit", "0"], 2, "--limit"),
+        ("harvest.cli", ["keyword", "x", "--source", "bnig"], 2, "Did you mean bing"),
+        ("harvest.cli", ["keyword", "x", "-o", "bing.siez=large"], 2, "bing.size"),
+        ("harvest.cli", ["keyword", "x", "-o", "nonsense"], 2, "SOURCE.KEY=VALUE"),
+        ("harvest.cli", ["frames", "x", "--every", "often"], 2, "5s"),
+        ("harvest.cli", ["folder", "missing"], 3, "there is no folder missing"),
+        ("harvest.cli", ["urls", "missing"], 3, "there is no file missing"),
+        ("harvest.cli", ["frames", "missing"], 3, "missing"),
+        ("pipeline.cli", ["status"], 3, "gleanset init"),
+        ("pipeline.cli", ["status", "-d", "file"], 2, "file"),
+        ("pipeline.cli", ["init", "-d", "file/below"], 3, "file/below"),
+        ("harvest.cli", ["keyword", "x", "-o", "bing.endpoint=http://127.0.0.1:9"], 4, "private"),
+        ("labeler.cli", ["undo", "-d", "made"], 2, "nothing to undo"),
+    ],
+)
+def test_each_failure_has_its_code_and_one_clear_line(
+    tmp_path: Path, module: str, arguments: list[str], code: int, told: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    Dataset.create(tmp_path / "made").close()
+    done = run_cli(module, *arguments, cwd=tmp_path)
+    assert done.code == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_missing_component_is_6(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    done = run_cli(
+        "harvest.cli", "frames", "clip.mp4", "-d", "made", cwd=tmp_path,
+        PATH=str(tmp_path / "empty"), IMAGEIO_FFMPEG_EXE="no-such-ffmpeg",
+    )  # fmt: skip
+    assert done.code == 6, done.stderr
+    assert "ffmpeg" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+CODES = """
+import sys; from gleanset.cli import group, job_options, main; from gleanset.errors import *
+commands = group("probe", "x")
+@commands.command()
+@job_options(simulate=True)
+def bug(job):
+    raise ValueError("oh")
+@commands.command()
+@job_options()
+def pipe(job):
+    raise BrokenPipeError(32, "Broken pipe")
+@commands.command()
+@job_options()
+def login(job):
+    raise NeedsLogin("no key", "set FLICKR_API_KEY")
+@commands.command()
+@job_options()
+def many(job):
+    for n in range(100000):
+        job.show(f"line {n}")
+@commands.command()
+@job_options()
+def odd(job):
+    job.say("on stderr")
+    return {"ü": "日本", "surrogate": chr(0xdcff), "n": 1.5}
+main(commands)
+"""
+
+
+def probe(*arguments: str, **environment: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-c", CODES, *arguments], text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, errors="backslashreplace",
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_our_own_bug_is_1_with_a_traceback() -> None:
+    done = probe("bug", "-s")
+    assert done.code == 1
+    assert "ValueError: oh" in done.stderr
+    assert "please report it" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_pipe_that_broke_elsewhere_is_not_passed_over() -> None:
+    done = probe("pipe")
+    assert done.code == 1
+    assert "please report it" in done.stderr
+
+
+def test_a_missing_login_is_5_with_its_mend() -> None:
+    done = probe("login", "--json")
+    assert (done.code, done.stdout) == (5, "")
+    assert done.stderr == "probe: no key\n  -> set FLICKR_API_KEY\n"
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    line = f"{sys.executable} -c '{CODES}' many | head -n 2; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "line 0\nline 1\n0\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_a_result_can_be_printed_on_every_terminal(encoding: str) -> None:
+    for arguments in (["odd"], ["odd", "--json"]):
+        done = probe(*arguments, PYTHONIOENCODING=encoding)
+        assert done.code == 0, done.stderr
+    assert done.json["ü"] == "日本"
+    assert done.stderr == "on stderr\n"
+
+
+def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path) -> None:
+    done = run_cli("harvest.cli", "folder", photos, "-d", tmp_path / "d", "--json")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.json == {"added": 3, "duplicate": 0, "known": 0, "rejected": 0}
+    assert len(done.stdout.splitlines()) == 1
+    done = run_cli("pipeline.cli", "status", "-d", tmp_path / "d", "--json", "-q")
+    assert isinstance(done.json, dict)
+
+
+def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) -> None:
+    done = run_cli("harvest.cli", "folder", photos, "-d", tmp_path / "d")
+    assert done.stdout == "added: 3, duplicate: 0, known: 0, rejected: 0\n"
+    done = run_cli("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
+    assert done == Ran(0, "", "")
+
+
+def test_results_are_readable() -> None:
+    result = {"added": 3, "no_results": True, "reasons": {"too large": 2}, "left": ["a", "b"]}
+    assert readable(result) == [
+        "added: 3, no results: True", "reasons:", "  too large: 2", "left:", "  a", "  b",
+    ]  # fmt: skip
+
+
+def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
+    tmp_path: Path, photos: Path
+) -> None:
+    for name in ("option", "current", "variable", "plain"):
+        (tmp_path / name).mkdir()
+    Dataset.create(tmp_path / "current").close()
+    variable = str(tmp_path / "variable")
+    runs: list[tuple[str, list[str | Path]]] = [
+        ("current", ["-d", tmp_path / "option"]), ("current", []), ("plain", []),
+    ]  # fmt: skip
+    for where, arguments in runs:
+        done = run_cli(
+            "harvest.cli", "folder", photos, *arguments,
+            cwd=tmp_path / where, GLEANSET_DATASET=variable,
+        )  # fmt: skip
+        assert done.code == 0, done.stderr
+    for name, images in (("option", 3), ("current", 3), ("variable", 3)):
+        with Dataset.open(tmp_path / name) as dataset:
+            assert dataset.images.count() == images, name
+    assert list((tmp_path / "plain").iterdir()) == []
+
+
+def test_a_wrong_setting_is_3_and_names_the_line(tmp_path: Path) -> None:
+    Dataset.create(tmp_path).close()
+    (tmp_path / "dataset.toml").write_text("[crop]\nmargn = 1\n")
+    done = run_cli("pipeline.cli", "status", "-d", tmp_path)
+    assert done.code == 3
+    assert "dataset.toml, line 2" in done.stderr
+    assert "did you mean 'margin'?" in done.stderr
+
+
+def _started(images: Path) -> Callable[[], bool]:
+    return lambda: any(images.rglob("*.jpg"))
+
+
+def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for seed in range(400):
+        (folder / f"{seed:03}.jpg").write_bytes(picture(seed))
+    root = tmp_path / "d"
+    line = command("harvest.cli", "folder", folder, "-d", root, "--workers", "1")
+    process = subprocess.Popen(
+        line, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert eventually(_started(root / "images"), 20)
+    # As a terminal does: to the program and its workers alike.
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "what was done is kept" in err
+    assert "Traceback" not in err
+    with Dataset.open(root) as dataset:
+        kept = dataset.images.count()
+    assert kept < 400
+    done = run_cli("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert done.json["added"] == 400 - kept
+    assert done.json["known"] == kept
+    assert list(root.rglob(".partial*")) == []
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path, turn: int) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for seed in range(150):
+        (folder / f"{seed:03}.jpg").write_bytes(picture(seed))
+    root = tmp_path / "d"
+    process = subprocess.Popen(
+        command("harvest.cli", "folder", folder, "-d", root, "-q"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert eventually(lambda: len(list((root / "images").rglob("*.jpg"))) > 20 * turn, 20)
+    process.kill()
+    process.wait()
+    done = run_cli("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert done.code == 0, done.stderr
+    with Dataset.open(root) as dataset:
+        images = list(dataset.images.each())
+        assert len(images) == 150
+        assert all(len(image.origins) == 1 for image in images)
+        stored = {path.stem for path in (root / "images").rglob("*.jpg")}
+        assert stored == {image.sha256 for image in images}

@@ -1,0 +1,177 @@
+"""`dataset.toml` and its sisters: what is wrong is named with key, line and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gleanset import Dataset
+from gleanset.config import Table, read_toml
+from gleanset.errors import GleansetError, InputUnusable, RecipeError
+from gleanset.settings import CropSettings, Settings, read_settings, write_settings
+
+
+class Part(Table, frozen=True):
+    """A table in an array."""
+
+    name: str
+    limit: int = 1
+
+
+class Outer(Table, frozen=True):
+    """The file."""
+
+    title: str = ""
+    parts: list[Part] = []
+    named: dict[str, Part] = {}
+    inner: Part | None = None
+    crop: CropSettings = CropSettings()
+
+
+def told(tmp_path: Path, text: str, shape: type = Outer) -> GleansetError:
+    path = tmp_path / "file.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        read_toml(path, shape)
+    assert str(path) in caught.value.what
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "meant"),
+    [
+        ("titel = 'x'", 1, "titel", "title"),
+        ("title = 'x'\n\n[crop]\n# why\nmargn = 0.3", 5, "margn", "margin"),
+        ("[inner]\nname = 'a'\nlimt = 3", 3, "limt", "limit"),
+        ("[[parts]]\nname = 'a'\n\n[[parts]]\nname = 'b'\nlimmit = 3", 6, "limmit", "limit"),
+        ("[named.one]\nname = 'a'\nlmit = 2", 3, "lmit", "limit"),
+        ("title = 'x'\ncrop.detectr = 'x'", 2, "detectr", "detector"),
+        ("crop = { margn = 0.3 }", 1, "margn", "margin"),
+        ("[corp]\nmargin = 1", 1, "corp", "crop"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
+    tmp_path: Path, text: str, line: int, key: str, meant: str
+) -> None:
+    error = told(tmp_path, text)
+    assert f"line {line}: there is no key {key!r}" in error.what
+    assert f"did you mean {meant!r}?" in error.mend
+    assert meant in error.mend.partition("known keys:")[2]
+
+
+def test_a_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
+    error = told(tmp_path, "[crop]\nzzz = 1")
+    assert error.mend == "known keys: detector, margin, threshold"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("title = 3", 1, "title"),
+        ("\n[crop]\nmargin = 'wide'", 3, "crop.margin"),
+        ("[crop]\ndetector = 'x'\nmargin = 9.5", 3, "crop.margin"),
+        ("[[parts]]\nname = 'a'\n[[parts]]\nname = 'b'\nlimit = '3'", 5, "parts.limit"),
+        ("parts = 3", 1, "parts"),
+        ("[inner]\nlimit = 3", 1, "inner"),
+        ("[named.'x y']\nname = 'n'\nlimit = 'many'", 3, "named.limit"),
+        ("[crop]\nthreshold = true", 2, "crop.threshold"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(
+    tmp_path: Path, text: str, line: int, key: str
+) -> None:
+    assert f"line {line}: {key}: " in told(tmp_path, text).what
+
+
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    assert "line 2" in told(tmp_path, "title = 'x'\nlimit = = 1\n").what
+
+
+@pytest.mark.parametrize("data", [None, b"\xff\xfe\0", "folder"])
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, data: bytes | str | None) -> None:
+    path = tmp_path / "file.toml"
+    if data == "folder":
+        path.mkdir()
+    elif isinstance(data, bytes):
+        path.write_bytes(data)
+    with pytest.raises(InputUnusable, match=r"file\.toml"):
+        read_toml(path, Outer)
+
+
+def test_all_that_fits_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(
+        "title='t'\n[[parts]]\nname='a'\n[[parts]]\nname='b'\nlimit=2\n[named.x]\nname='n'\n"
+        "[crop]\nmargin=1\n"
+    )
+    found = read_toml(path, Outer)
+    assert found.parts == [Part(name="a"), Part(name="b", limit=2)]
+    assert found.named == {"x": Part(name="n")}
+    assert found.crop.margin == 1.0
+
+
+def test_a_new_dataset_writes_only_what_was_decided(tmp_path: Path) -> None:
+    Dataset.create(tmp_path, Settings(name="Faces", crop=CropSettings(margin=0.5))).close()
+    text = (tmp_path / "dataset.toml").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines == ['name = "Faces"', "[crop]", "margin = 0.5"]
+    with Dataset.create(tmp_path, Settings(name="Other")) as again:
+        assert again.settings.name == "Faces"
+
+
+def test_settings_come_back_as_written(tmp_path: Path) -> None:
+    written = Settings(name="ü", keys={"hana": "h", "it's": "i"}, crop=CropSettings(threshold=0.5))
+    write_settings(tmp_path, written)
+    assert read_settings(tmp_path) == written
+
+
+def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    (folder / "gleanset").mkdir()
+    (folder / "gleanset" / "settings.toml").write_text(text)
+
+
+def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dataset.toml").write_text(
+        "[crop]\nmargin = 0.1\ndetector = 'a'\n[net]\nthreads = 1\nper_host = 2\n"
+    )
+    user_file(monkeypatch, tmp_path, "[crop]\nmargin = 0.2\n[net]\nthreads = 3\n")
+    found = read_settings(tmp_path)
+    assert (found.crop.margin, found.crop.detector) == (0.2, "a")
+    assert (found.net.threads, found.net.per_host) == (3, 2)
+    monkeypatch.setenv("GLEANSET_NET_THREADS", "9")
+    monkeypatch.setenv("GLEANSET_CROP_THRESHOLD", "0.75")
+    found = read_settings(tmp_path)
+    assert (found.net.threads, found.crop.threshold, found.crop.margin) == (9, 0.75, 0.2)
+
+
+def test_the_user_wins_also_with_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dataset.toml").write_text("[net]\nthreads = 64\n")
+    user_file(monkeypatch, tmp_path, f"[net]\nthreads = {Settings().net.threads}\n")
+    assert read_settings(tmp_path).net.threads == Settings().net.threads
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GLEANSET_NET_THREADS", "many"), ("GLEANSET_CROP_MARGIN", "9"), ("GLEANSET_SPLIT_SEED", "")],
+)
+def test_a_wrong_environment_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    write_settings(tmp_path, Settings())
+    monkeypatch.setenv(name, value)
+    if value:
+        with pytest.raises(RecipeError, match=name):
+            read_settings(tmp_path)
+    else:
+        assert read_settings(tmp_path) == Settings()
+
+
+def test_a_wrong_user_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings(tmp_path, Settings())
+    user_file(monkeypatch, tmp_path, "[crop]\nmargn = 1\n")
+    with pytest.raises(RecipeError, match=r"settings\.toml, line 2.*margn"):
+        read_settings(tmp_path)

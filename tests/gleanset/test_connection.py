@@ -1,0 +1,302 @@
+"""The catalogue file: made, opened, upgraded, shared, damaged, locked, and out of space."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tools_for_tests import python
+
+from gleanset import Dataset
+from gleanset.db.connection import Connection
+from gleanset.db.migrations import MIGRATIONS
+from gleanset.errors import (
+    CatalogueCorrupt,
+    DatasetBusy,
+    DatasetMissing,
+    DatasetNewer,
+    DiskFull,
+    NotWritable,
+)
+from gleanset.records import Measured, Origin, Rejection
+
+SmallDisk = Callable[[str], Path]
+FIRST = (("one", "CREATE TABLE thing(name TEXT); CREATE TABLE other(name TEXT)"),)
+SECOND = (*FIRST, ("two", "ALTER TABLE thing ADD COLUMN size INTEGER DEFAULT 7"))
+
+
+def add_images(dataset: Dataset, numbers: range) -> None:
+    for number in numbers:
+        sha256 = f"{number:064x}"
+        measured = Measured(sha256, "JPEG", 1, 1, 1, 1, 1, number, 0.0)
+        dataset.images.add(measured, Origin("test", sha256, title="t" * 200))
+
+
+def test_a_dataset_is_made_and_opened_again(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "a" / "b") as made:
+        add_images(made, range(3))
+    with Dataset.open(str(tmp_path / "a" / "b")) as again:
+        assert again.images.count() == 3
+    with Dataset.create(tmp_path / "a" / "b") as again:
+        assert again.images.count() == 3
+    names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
+    assert names == {"dataset.toml", "catalog.sqlite"}
+
+
+def test_a_folder_without_dataset_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(DatasetMissing, match="gleanset init") as caught:
+        Dataset.open(tmp_path)
+    assert str(tmp_path) in caught.value.what
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    Connection(path, create=True, migrations=SECOND).close()
+    before = path.read_bytes()
+    with pytest.raises(DatasetNewer, match="'two'.*\n.*upgrade"):
+        Connection(path, migrations=FIRST)
+    assert path.read_bytes() == before
+
+
+def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    old = Connection(path, create=True, migrations=FIRST)
+    with old.write():
+        old.many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
+    # The old one stays open: what is only in its write-ahead log must be in the copy too.
+    new = Connection(path, migrations=SECOND)
+    assert new.number("SELECT sum(size) FROM thing") == 35_000
+    new.close()
+    old.close()
+    copy = sqlite3.connect(tmp_path / "c.sqlite.before-two")
+    assert copy.execute("SELECT count(*) FROM thing").fetchone() == (5000,)
+    assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
+    copy.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-two"]
+
+
+def test_a_migration_that_fails_leaves_the_catalogue_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    Connection(path, create=True, migrations=FIRST).close()
+    broken = (*FIRST, ("two", "CREATE TABLE third(name TEXT); CREATE TABLE thing(name TEXT)"))
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        Connection(path, migrations=broken)
+    again = Connection(path, migrations=FIRST)
+    assert again.number("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
+    again.close()
+
+
+def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    old = Connection(path, create=True, migrations=FIRST)
+    with old.write():
+        old.many("INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)])
+    old.close()
+    code = (
+        "import sys; from pathlib import Path; from gleanset.db.connection import Connection\n"
+        f"sys.stdin.readline(); Connection(Path(sys.argv[1]), migrations={SECOND!r}).close()"
+    )
+    both = [python(code, path) for _ in range(3)]
+    for process in both:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in both:
+        assert process.communicate(timeout=30)[1] == ""
+        assert process.returncode == 0
+    copy = sqlite3.connect(tmp_path / "c.sqlite.before-two")
+    assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
+    assert copy.execute("SELECT count(*) FROM thing").fetchone() == (20_000,)
+    copy.close()
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"this is no catalogue at all" * 400)
+
+
+def _half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flipped_pages(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for start in range(4096, len(data) - 4096, 8192):
+        data[start : start + 4096] = bytes(byte ^ 0xFF for byte in data[start : start + 4096])
+    path.write_bytes(data)
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _of_another_program(path: Path) -> None:
+    path.unlink()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE photos(name TEXT)")
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [_garbage, _half, _flipped_pages, _emptied, _of_another_program]
+)
+def test_a_damaged_catalogue_is_named_with_the_way_out(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        add_images(dataset, range(300))
+    path = tmp_path / "catalog.sqlite"
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(CatalogueCorrupt, match="recover") as caught, Dataset.open(tmp_path) as bad:
+        list(bad.images.each())
+    assert str(path) in caught.value.what
+    assert path.read_bytes() == before
+
+
+def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
+    tmp_path: Path,
+) -> None:
+    Dataset.create(tmp_path).close()
+    _of_another_program(tmp_path / "catalog.sqlite")
+    with pytest.raises(CatalogueCorrupt):
+        Dataset.create(tmp_path)
+
+
+def test_a_catalogue_that_was_never_filled_is_made_anew(tmp_path: Path) -> None:
+    # What a kill between creating the file and its first transaction leaves.
+    Dataset.create(tmp_path).close()
+    (tmp_path / "catalog.sqlite").write_bytes(b"")
+    with Dataset.create(tmp_path) as dataset:
+        add_images(dataset, range(2))
+        assert dataset.images.count() == 2
+
+
+def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    mine = Connection(path, create=True, busy_seconds=0.3, migrations=FIRST)
+    code = (
+        "import sys, sqlite3; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.readline()"
+    )
+    other = python(code, path)
+    assert other.stdout
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(DatasetBusy, match="wait until it has finished"), mine.write():
+        pytest.fail("there were two writers")
+    assert mine.number("SELECT count(*) FROM thing") == 0, "reading goes on"
+    other.communicate("\n", timeout=10)
+    with mine.write():
+        mine.run("INSERT INTO thing VALUES('later')")
+    assert mine.number("SELECT count(*) FROM thing") == 1
+    mine.close()
+
+
+def test_a_write_that_fails_leaves_nothing(dataset: Dataset) -> None:
+    with pytest.raises(ZeroDivisionError), dataset.db.write():
+        add_images(dataset, range(5))
+        dataset.rejections.add(Rejection("test", "x", "bad"))
+        raise ZeroDivisionError
+    assert dataset.images.count() == 0
+    assert list(dataset.rejections.each()) == []
+    add_images(dataset, range(2))
+    assert dataset.images.count() == 2
+
+
+def test_two_processes_adding_at_once_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3])\n"
+        "from test_connection import add_images; from gleanset import Dataset\n"
+        "with Dataset.create(Path(sys.argv[1])) as dataset:\n"
+        "    start = int(sys.argv[2]); add_images(dataset, range(start, start + 150))"
+    )
+    here = Path(__file__).parent
+    tests = here.parent
+    root = tmp_path / "new"
+    both = [
+        python(f"import sys; sys.path.insert(0, {str(tests)!r})\n{code}", root, start, str(here))
+        for start in ("0", "100")
+    ]
+    for process in both:
+        assert process.communicate(timeout=60)[1] == ""
+    with Dataset.open(root) as dataset:
+        assert dataset.images.count() == 250
+
+
+def test_many_processes_may_make_the_same_dataset(tmp_path: Path) -> None:
+    code = (
+        "import sys; from gleanset import Dataset; from pathlib import Path; sys.stdin.readline()\n"
+        "Dataset.create(Path(sys.argv[1])).close()"
+    )
+    for attempt in range(2):
+        several = [python(code, tmp_path / str(attempt)) for _ in range(4)]
+        for process in several:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in several:
+            assert process.communicate(timeout=30)[1] == ""
+
+
+@pytest.mark.parametrize("size", ["size=300k", "size=500k", "size=700k"])
+def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, size: str) -> None:
+    root = small_disk(size) / "dataset"
+    with Dataset.create(root) as dataset:
+        kept = 0
+        with pytest.raises(DiskFull, match="free some space"):
+            while kept < 10_000:
+                add_images(dataset, range(kept, kept + 1))
+                kept += 1
+        # The same connection, and a new one, must go on reading; and writing once there is room.
+        assert dataset.images.count() == kept
+        with pytest.raises(DiskFull):
+            add_images(dataset, range(20_000, 30_000))
+        kept = dataset.images.count()
+    with Dataset.open(root) as again:
+        assert len(list(again.images.each())) == kept
+    subprocess.run(["mount", "-o", "remount,size=20m", str(root.parent)], check=True)
+    with Dataset.open(root) as roomy:
+        add_images(roomy, range(50_000, 50_010))
+        assert roomy.images.count() == kept + 10
+
+
+def test_a_disk_too_small_for_a_catalogue_is_told(small_disk: SmallDisk) -> None:
+    with pytest.raises(DiskFull):
+        Dataset.create(small_disk("size=16k") / "dataset")
+
+
+def test_a_read_only_disk_is_told(small_disk: SmallDisk) -> None:
+    disk = small_disk("size=5m")
+    root = disk / "dataset"
+    with Dataset.create(root) as dataset:
+        add_images(dataset, range(3))
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(NotWritable, match="chmod"):
+        Dataset.create(disk / "another")
+    with pytest.raises(NotWritable), Dataset.open(root) as dataset:
+        add_images(dataset, range(3, 4))
+
+
+def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotWritable, match="file"):
+        Dataset.create(tmp_path / "file" / "dataset")
+    with pytest.raises(NotWritable):
+        Dataset.create(tmp_path / ("n" * 300))
+
+
+def test_a_copy_of_the_folder_is_a_dataset_too(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "one") as dataset:
+        add_images(dataset, range(5))
+    shutil.copytree(tmp_path / "one", tmp_path / "two # ü%41?")
+    with Dataset.open(tmp_path / "two # ü%41?") as copy:
+        assert copy.images.count() == 5
+
+
+def test_migrations_are_named_once_and_in_order() -> None:
+    names = [name for name, _ in MIGRATIONS]
+    assert names == sorted(set(names))

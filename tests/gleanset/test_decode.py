@@ -1,0 +1,408 @@
+"""Bytes from anywhere become upright RGB pixels or an `Unreadable`, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+from tools_for_tests import picture, pixels
+
+from gleanset.errors import Unreadable
+from gleanset.images import decode as decoding
+from gleanset.images.decode import Picture, decode
+from gleanset.images.measure import WORKING_SIZE, measure, sharpness
+
+# What Pillow says of odd files is no failure; gleanset silences it, pytest turns it on again.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+REASONS = {
+    "empty", "too large", "truncated", "damaged", "not an image", "unsupported format",
+}  # fmt: skip
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def refused(data: bytes) -> Unreadable:
+    with pytest.raises(Unreadable) as caught:
+        decode(data)
+    assert caught.value.reason in REASONS
+    return caught.value
+
+
+def array(picture: Picture | Image.Image) -> np.ndarray[Any, Any]:
+    image = picture.pixels if isinstance(picture, Picture) else picture
+    return np.asarray(image, dtype=int)
+
+
+def close(one: Picture | Image.Image, two: Picture | Image.Image, most: float = 3) -> bool:
+    first, second = array(one), array(two)
+    return first.shape == second.shape and float(np.abs(first - second).mean()) <= most
+
+
+def test_the_hostile_set_ends_as_its_manifest_says(shared_data: Path) -> None:
+    folder = shared_data / "hostile"
+    wrong: list[str] = []
+    for row in json.loads((folder / "hostile.json").read_text()):
+        start = time.monotonic()
+        try:
+            measured = measure((folder / row["file"]).read_bytes())
+            assert measured.width > 0
+            ended = "accept"
+        except Unreadable as error:
+            assert error.reason in REASONS, row
+            ended = "reject"
+        if row["expect"] not in ("either", ended):
+            wrong.append(f"{row['file']}: {ended}")
+        assert time.monotonic() - start < 3, row["file"]
+    assert wrong == []
+
+
+def test_cmyk_of_adobe_is_not_inverted(shared_data: Path) -> None:
+    values = array(decode((shared_data / "hostile" / "pil_sample_cmyk.jpg").read_bytes()))
+    # The sample has a red corner on black.
+    assert values[0, 0, 0] > 200
+    assert values[0, 0, 1:].max() < 60
+    assert values[-1, -1].max() < 30
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
+def test_each_format_is_told_by_its_content(kind: str) -> None:
+    found = decode(picture(1, (40, 30), kind))
+    assert (found.format, found.width, found.height) == (kind, 40, 30)
+    assert (found.frames, found.orientation, found.pixels.mode) == (1, 1, "RGB")
+    assert close(found, pixels(1, (40, 30)), 12)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP", "GIF"])
+def test_modes_become_rgb(mode: str, kind: str) -> None:
+    base = pixels(2).convert("RGB")
+    image = base.convert("L").convert(mode) if mode in ("LA", "PA", "1") else base.convert(mode)
+    try:
+        data = saved(image, kind)
+    except (OSError, ValueError, KeyError):
+        pytest.skip(f"Pillow writes no {mode} into {kind}")
+    found = decode(data)
+    assert found.pixels.mode == "RGB"
+    grey = base.convert("L") if mode in ("1", "L", "LA", "PA") else base
+    most = {"1": 140, "P": 40}.get(mode, 14)
+    assert close(found, grey.convert("RGB"), most)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_transparency_is_laid_on_white(mode: str, kind: str) -> None:
+    if kind == "GIF" and mode in ("LA", "P"):
+        pytest.skip("Pillow writes these without their transparency")
+    image = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 10, 20))
+    if mode == "P":
+        image = image.quantize(4)
+    elif mode == "LA":
+        image = image.convert("LA")
+    elif mode in ("L", "RGB"):
+        if kind != "PNG":
+            pytest.skip("only PNG has a colour that is transparent")
+        image = Image.new(mode, (20, 20), 7 if mode == "L" else (7, 7, 7))
+        image.paste(0 if mode == "L" else (0, 0, 0), (0, 0, 10, 20))
+        data = saved(image, kind, transparency=7 if mode == "L" else (7, 7, 7))
+        values = array(decode(data))
+        assert values[:, :10].max() == 0
+        assert values[:, 10:].min() == 255
+        return
+    values = array(decode(saved(image, kind, **({"lossless": True} if kind == "WEBP" else {}))))
+    assert values[:, :9].max() < 10
+    assert values[:, 11:].min() > 245
+
+
+def test_sixteen_bits_are_scaled() -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    expected = np.linspace(0, 255, 256).round().reshape(16, 16)
+    for kind in ("PNG", "TIFF"):
+        found = array(decode(saved(Image.fromarray(ramp), kind)))
+        assert np.abs(found[..., 0] - expected).max() <= 1
+    big_endian = Image.frombytes("I;16B", (16, 16), ramp.astype(">u2").tobytes())
+    found = array(decode(saved(big_endian, "TIFF")))
+    assert np.abs(found[..., 0] - expected).max() <= 1
+
+
+def test_whole_numbers_of_32_bits_and_floats_are_scaled() -> None:
+    ramp = np.linspace(0, 65535, 256).reshape(16, 16)
+    for values in (ramp.astype(np.int32), ramp.astype(np.float32), (ramp / 65535).astype("f4")):
+        found = array(decode(saved(Image.fromarray(values), "TIFF")))
+        assert np.abs(found[..., 0] - ramp / 257).max() <= 1
+        assert (found[..., 0] == found[..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    "odd", [np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.0], ids=lambda value: f"{value:g}"
+)
+def test_floats_that_are_no_numbers_do_no_harm(odd: float) -> None:
+    values = np.zeros((16, 16), dtype=np.float32)
+    values[0, 0], values[1, 1], values[2, 2] = odd, 3.4e38, -3.4e38
+    found = array(decode(saved(Image.fromarray(values), "TIFF")))
+    assert found[2, 2].tolist() == [0, 0, 0]
+    assert found[1, 1].tolist() == [255, 255, 255]
+
+
+def test_lab_is_converted_by_its_colours() -> None:
+    to_lab = ImageCms.buildTransformFromOpenProfiles(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = ImageCms.applyTransform(pixels(3), to_lab)
+    assert lab is not None
+    found = decode(saved(lab, "TIFF"))
+    assert close(found, pixels(3), 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_ends_upright(kind: str, orientation: int) -> None:
+    turns = decoding._UPRIGHT
+    back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    upright = Image.fromarray(np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16))).astype("u1"))
+    upright = Image.merge("RGB", [upright.point(lambda v: v * 50)] * 3)
+    stored = upright
+    if orientation in turns:
+        # Each turn is its own reverse, but for the two quarter turns.
+        stored = upright.transpose(back.get(orientation, turns[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(stored, kind, exif=exif, **lossless)
+    found = decode(data)
+    assert (found.orientation, found.width, found.height) == (orientation, 48, 32)
+    assert close(found, upright, 3)
+    measured = measure(data)
+    assert (measured.width, measured.height, measured.orientation) == (48, 32, orientation)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535, "x", (1, 2)])
+def test_a_wrong_orientation_is_none(value: object) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    try:
+        data = saved(pixels(1), "JPEG", exif=exif)
+    except (TypeError, struct.error):
+        pytest.skip("cannot be written")
+    assert decode(data).orientation == 1
+
+
+def test_the_turn_is_that_of_the_standard() -> None:
+    # EXIF 2.3: 6 means that the first row of the file is the right side of the picture.
+    stored = Image.new("RGB", (32, 16), "white")
+    stored.paste("red", (0, 0, 32, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = array(decode(saved(stored, "PNG", exif=exif)))
+    assert values.shape == (32, 16, 3)
+    assert (values[:, -4:] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_of_several_frames_the_first_is_taken(kind: str) -> None:
+    frames = [pixels(seed) for seed in range(4)]
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    found = decode(data)
+    assert found.frames == 4
+    assert close(found, frames[0], 12)
+    assert not close(found, frames[1], 12)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
+def test_a_file_cut_short_never_crashes(kind: str) -> None:
+    whole = picture(5, (160, 120), kind)
+    for percent in range(0, 100, 5):
+        data = whole[: len(whole) * percent // 100]
+        try:
+            decode(data)
+            assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), f"{percent} % was taken as whole"
+        except Unreadable as error:
+            assert error.reason in REASONS
+    assert refused(whole[: len(whole) // 2]).reason in ("truncated", "damaged")
+
+
+def test_a_jpeg_cut_short_is_refused_also_at_a_fraction_of_its_size() -> None:
+    whole = picture(5, (1600, 1200))
+    for percent in range(5, 100, 5):
+        with pytest.raises(Unreadable) as caught:
+            measure(whole[: len(whole) * percent // 100])
+        assert caught.value.reason in ("truncated", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"hello", "not an image"),
+        (b"<!DOCTYPE html><p>", "not an image"),
+        (b"\n <?xml version='1.0'?><svg/>", "not an image"),
+        (b"<svg xmlns='x'/>", "unsupported format"),
+        (b"%PDF-1.7", "unsupported format"),
+        (b"PK\x03\x04zip", "unsupported format"),
+        (b"\0\0\0\x18ftypheic", "unsupported format"),
+        (b"\xff\xd8\xff\xe0nothing", "truncated"),
+        (b"\0\0\0\x20ftypavif", "damaged"),
+        (b"\x89PNG\r\n\x1a\nnothing", "damaged"),
+        (b"RIFF\0\0\0\0WEBPnothing", "damaged"),
+        (b"#!/bin/sh\necho", "not an image"),
+        (b"P6 2 2 255 ............", "not an image"),
+    ],
+)
+def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
+    assert refused(data).reason == reason
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    def png(width: int, height: int) -> bytes:
+        data = bytearray(picture(1, (8, 8), "PNG"))
+        data[16:24] = struct.pack(">II", width, height)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        return bytes(data)
+
+    for size in ((10_001, 10_000), (100_000, 100_000), (2**31 - 1, 2**31 - 1)):
+        start = time.monotonic()
+        assert refused(png(*size)).reason == "too large"
+        assert time.monotonic() - start < 0.5
+    assert refused(png(0, 10)).reason == "damaged"
+    assert refused(png(10, 20)).reason in ("truncated", "damaged")
+
+
+def test_too_many_bytes_are_refused_unseen() -> None:
+    data = picture(1) + bytes(decoding.MAX_BYTES)
+    start = time.monotonic()
+    error = refused(data)
+    assert error.reason == "too large"
+    assert "bytes" in error.detail
+    assert time.monotonic() - start < 0.2
+    assert decode(picture(1) + bytes(1000)).width == 64
+
+
+def test_too_many_frames_are_refused() -> None:
+    def gif(frames: int) -> bytes:
+        start = b"GIF89a\1\0\1\0\x80\0\0" + b"\0\0\0\xff\xff\xff"
+        frame = b"\x21\xf9\4\0\1\0\0\0" + b"\x2c\0\0\0\0\1\0\1\0\0" + b"\2\2\x44\1\0"
+        return start + frame * frames + b";"
+
+    assert decode(gif(50)).frames == 50
+    assert refused(gif(decoding.MAX_FRAMES + 1)).reason == "too large"
+
+
+@pytest.mark.parametrize("size", [(1500, 1100), (4000, 600), (513, 2100), (512, 512), (100, 3000)])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_draft_tells_the_same_as_the_whole(
+    size: tuple[int, int], orientation: int, mode: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(pixels(size[0], size).convert(mode), "JPEG", exif=exif, progressive=True)
+    whole, draft = decode(data), decode(data, at_least=WORKING_SIZE)
+    assert (whole.width, whole.height) == (draft.width, draft.height) == whole.pixels.size
+    assert (whole.orientation, whole.format) == (draft.orientation, draft.format)
+    sides = zip(draft.pixels.size, whole.pixels.size, strict=True)
+    assert all(small >= min(WORKING_SIZE, full) for small, full in sides)
+    assert imagehash.phash(whole.pixels) - imagehash.phash(draft.pixels) <= 4
+
+
+def test_a_draft_is_quicker() -> None:
+    data = picture(3, (4000, 3000))
+
+    def seconds(at_least: int | None) -> float:
+        start = time.perf_counter()
+        decode(data, at_least)
+        return time.perf_counter() - start
+
+    assert min(seconds(512) for _ in range(3)) < min(seconds(None) for _ in range(3))
+
+
+def test_sharpness_falls_with_blur_and_is_comparable_over_sizes() -> None:
+    rng = np.random.default_rng(0)
+    sharp = Image.fromarray(rng.integers(0, 256, (128, 128), dtype=np.uint8)).resize(
+        (512, 512), Image.Resampling.NEAREST
+    )
+    soft = sharp.resize((32, 32), Image.Resampling.BOX).resize((512, 512))
+    assert sharpness(sharp) > 10 * sharpness(soft)
+    large = sharp.resize((2048, 2048), Image.Resampling.NEAREST)
+    assert sharpness(large) == pytest.approx(sharpness(sharp), rel=0.02)
+    assert sharpness(Image.new("RGB", (50, 50), "red")) == 0
+    assert sharpness(Image.new("RGB", (2, 900), "red")) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_tiny_and_thin_pictures_are_measured(kind: str, size: tuple[int, int]) -> None:
+    measured = measure(picture(1, size, kind))
+    assert (measured.width, measured.height, measured.format) == (*size, kind)
+    assert 0 <= measured.phash < 1 << 64
+
+
+def test_pictures_in_pictures_do_not_get_past_the_limit() -> None:
+    preview = picture(2, (640, 480))
+    two = saved(pixels(1, (320, 240)), "MPO", save_all=True, append_images=[pixels(2, (320, 240))])
+    found = decode(two)
+    assert (found.format, found.frames, found.width) == ("JPEG", 1, 320)
+    assert decode(picture(1) + preview).width == 64
+
+
+SEEDS = [
+    picture(1, (40, 30), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+] + [
+    saved(pixels(1), "TIFF", compression="tiff_lzw"),
+    saved(pixels(1), "JPEG", progressive=True, exif=bytes.fromhex("4578696600004d4d002a00000008")),
+    saved(pixels(1), "PNG", save_all=True, append_images=[pixels(2)]),
+    saved(pixels(1).quantize(16), "PNG", transparency=b"\1\2\3"),
+]  # fmt: skip
+
+
+@settings(max_examples=700)
+@given(
+    seed=st.sampled_from(SEEDS),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6),
+    cut=st.floats(0.2, 1),
+)
+@example(seed=SEEDS[0], changes=[(0.5, b"\xff\xd9")], cut=1.0)
+def test_mutated_bytes_succeed_or_are_unreadable(
+    seed: bytes, changes: list[tuple[float, bytes]], cut: float
+) -> None:
+    data = bytearray(seed)
+    for place, new in changes:
+        start = int(place**2 * len(data))
+        data[start : start + len(new)] = new
+    _decode_or_refuse(bytes(data[: int(len(data) * cut)]))
+
+
+def test_thousands_of_flipped_bytes_in_headers() -> None:
+    rng = random.Random(1)
+    for seed in SEEDS:
+        for _ in range(250):
+            data = bytearray(seed)
+            for _ in range(rng.randint(1, 4)):
+                data[rng.randrange(min(len(data), 400))] = rng.choice((0, 1, 127, 128, 255))
+            _decode_or_refuse(bytes(data))
+
+
+def _decode_or_refuse(data: bytes) -> None:
+    try:
+        found = decode(data, at_least=512)
+    except Unreadable as error:
+        assert error.reason in REASONS
+    else:
+        assert found.pixels.mode == "RGB"
+        assert found.width * found.height <= decoding.MAX_PIXELS

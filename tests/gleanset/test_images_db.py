@@ -1,0 +1,170 @@
+"""Images with their origins, rejections, fetches, runs and videos, as they come back."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+
+import pytest
+from catalogue_rows import add_image, measured, sha
+
+from gleanset import Dataset
+from gleanset.records import Image, Measured, Origin, Rejection
+
+FULL = Origin(
+    source="pixiv", key="1:0", url="http://x/1.jpg", page_url="http://x/1", path="/a/b.jpg",
+    video="ff" * 32, time=1.25, frame=30, scene=2, post="1", query="chat", hint="cat",
+    author="Ann", licence="CC0", title="日本 🐱", tags=("a", "b,c", 'd"e'), rating="safe", ai=False,
+)  # fmt: skip
+
+
+def test_an_image_comes_back_with_everything(dataset: Dataset) -> None:
+    kept = Measured("ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125)
+    assert dataset.images.add(kept, FULL)
+    found = dataset.images.get("ab" * 32)
+    assert found == Image(
+        "ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125, "ok", (FULL,)
+    )
+    assert dataset.images.get("cd" * 32) is None
+
+
+@pytest.mark.parametrize("phash", [0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_hashes_of_64_bits_survive(dataset: Dataset, phash: int) -> None:
+    dataset.images.add(measured(1, phash), Origin("test", "1"))
+    found = dataset.images.get(sha(1))
+    assert found is not None
+    assert found.phash == phash
+
+
+def test_an_image_found_again_is_one_image_with_two_origins(dataset: Dataset) -> None:
+    first, second = Origin("bing", "u1", hint="cat"), Origin("flickr", "9", hint="dog")
+    assert dataset.images.add(measured(1), first)
+    assert not dataset.images.add(measured(1), second)
+    assert not dataset.images.add(measured(1), second)
+    found = dataset.images.get(sha(1))
+    assert found is not None
+    assert found.origins == (first, second)
+    assert dataset.images.count() == 1
+
+
+def test_one_place_under_two_queries_keeps_both_hints(dataset: Dataset) -> None:
+    origins = [Origin("bing", "u", query=q, hint=h) for q, h in (("a", "x"), ("b", "y"))]
+    for origin in [*origins, *origins]:
+        dataset.images.add(measured(1), origin)
+    found = dataset.images.get(sha(1))
+    assert found is not None
+    assert found.origins == tuple(origins)
+
+
+def test_an_origin_needs_its_image(dataset: Dataset) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        dataset.images.add_origin(sha(404), Origin("test", "1"))
+
+
+def test_paging_visits_each_image_once(dataset: Dataset) -> None:
+    numbers = random.Random(0).sample(range(10_000), 450)
+    with dataset.db.write():
+        for number in numbers:
+            add_image(dataset, number)
+    expected = sorted(sha(number) for number in numbers)
+    assert [image.sha256 for image in dataset.images.each()] == expected
+    for size in (1, 7, 450, 1000):
+        seen: list[str] = []
+        while page := dataset.images.page(seen[-1] if seen else "", size):
+            seen += [image.sha256 for image in page]
+        assert seen == expected
+
+
+def test_what_a_detector_has_not_seen(dataset: Dataset) -> None:
+    for number in range(12):
+        add_image(dataset, number)
+    dataset.faces.record(sha(3), "a", "v1", [])
+    dataset.faces.failed(sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged"))
+    assert dataset.images.count_unscanned("a", "v1") == 10
+    assert dataset.images.count_unscanned("a", "v2") == 12
+    assert dataset.images.count_unscanned("b", "v1") == 12
+    seen = []
+    for sha256, kind in dataset.images.unscanned("a", "v1"):
+        dataset.faces.record(sha256, "a", "v1", [])
+        seen.append(sha256)
+        assert kind == "JPEG"
+    assert seen == [sha(number) for number in range(12) if number not in (3, 4)]
+    assert dataset.images.count_unscanned("a", "v1") == 0
+
+
+def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> None:
+    dataset.rejections.add(Rejection("a", "x", "truncated", "1"))
+    dataset.rejections.add(Rejection("a", "x", "empty", "2"))
+    dataset.rejections.add(Rejection("b", "x", "empty"))
+    assert list(dataset.rejections.each()) == [
+        Rejection("a", "x", "empty", "2"), Rejection("b", "x", "empty"),
+    ]  # fmt: skip
+    assert dataset.rejections.by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
+    dataset.rejections.clear("a", "x")
+    assert not dataset.rejections.has("a", "x")
+    assert dataset.rejections.has("b", "x")
+
+
+def test_many_rejections_are_listed_once_each(dataset: Dataset) -> None:
+    with dataset.db.write():
+        for number in range(1100):
+            dataset.rejections.add(Rejection("s" * (number % 3), f"{number:05}", "bad"))
+    listed = [(r.stage, r.what) for r in dataset.rejections.each()]
+    assert len(listed) == 1100
+    assert listed == sorted(set(listed))
+
+
+def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
+    odd = "a\udcffb\0c"
+    dataset.images.add(measured(1), Origin("test", odd, title=odd, tags=(odd,)))
+    dataset.rejections.add(Rejection("s", odd, "bad", odd))
+    dataset.fetches.record("test", odd, "done", image=sha(1))
+    assert dataset.images.has_origin("test", odd)
+    assert dataset.rejections.has("s", odd)
+    assert dataset.fetches.image("test", odd) == sha(1)
+    found = dataset.images.get(sha(1))
+    assert found is not None
+    assert found.origins[0].title == "a\\udcffb\ufffdc"
+
+
+def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:
+    assert dataset.fetches.state("folder", "/a") is None
+    add_image(dataset, 1)
+    dataset.fetches.record("folder", "/a", "done", stamp="1", image=sha(1))
+    assert dataset.fetches.state("folder", "/a", "1") == "done"
+    assert dataset.fetches.state("folder", "/a", "2") is None
+    dataset.fetches.record("folder", "/a", "rejected", stamp="2")
+    assert dataset.fetches.state("folder", "/a", "2") == "rejected"
+    assert dataset.fetches.image("folder", "/a") is None
+
+
+def test_an_unfinished_run_is_taken_up_again(dataset: Dataset) -> None:
+    first = dataset.runs.begin("r1", "baseline", {"b": 2, "a": [1, "ü"]})
+    assert dataset.runs.begin("r2", "baseline", {"a": [1, "ü"], "b": 2}) == first
+    assert dataset.runs.finished("baseline", first.settings) is None
+    dataset.runs.end("r1", "done", {"accuracy": 0.5})
+    done = dataset.runs.finished("baseline", first.settings)
+    assert done is not None
+    assert (done.id, done.result, done.status) == ("r1", {"accuracy": 0.5}, "done")
+    assert dataset.runs.begin("r2", "baseline", first.settings).id == "r2"
+    assert [run.id for run in dataset.runs.each()] == ["r1", "r2"]
+    assert dataset.runs.newest("baseline") == done
+    assert dataset.runs.newest("webapp") is None
+
+
+def test_a_video_is_known_by_content_and_settings(dataset: Dataset) -> None:
+    dataset.videos.record("ab", "one.mkv", "every=5", 12.0, 3)
+    dataset.videos.record("ab", "two.mkv", "every=5", 12.0, 4)
+    assert dataset.videos.frames("ab", "every=5") == 4
+    assert dataset.videos.frames("ab", "every=1") == 0
+    assert dataset.videos.frames("cd", "every=5") == 0
+
+
+def test_counts_by_source(dataset: Dataset) -> None:
+    add_image(dataset, 1, Origin("bing", "1", query="cat"), Origin("bing", "2", query="dog"))
+    add_image(dataset, 2, Origin("bing", "3", query="cat"))
+    add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
+    add_image(dataset, 4, Origin("folder", "/x"))
+    assert dataset.images.by_source() == {
+        "bing": {"cat": 2, "dog": 1}, "folder": {"(no hint)": 1}, "video": {"ep1.mkv": 1},
+    }  # fmt: skip

@@ -1,0 +1,259 @@
+"""Decisions: steps, undo, redo, and a random walk beside a model in plain Python."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from catalogue_rows import add_sample, sha
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice, Undone, class_name
+from gleanset.errors import UsageError
+
+State = tuple[str, str | None]
+STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
+
+
+def states(dataset: Dataset) -> list[State]:
+    return [(s.status, s.label) for s in dataset.samples.each()]
+
+
+@pytest.fixture
+def keys(dataset: Dataset) -> list[str]:
+    return [add_sample(dataset, number) for number in range(3)]
+
+
+def test_a_step_is_carried_out_and_written_down(dataset: Dataset, keys: list[str]) -> None:
+    step = dataset.journal.step(
+        "First look",
+        [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject", provenance="rule")],
+    )
+    assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("queue", None)]
+    one, two = dataset.journal.each()
+    assert (one.step, one.name, one.sample, one.action, one.value) == (
+        step, "First look", keys[0], "label", "cat",
+    )  # fmt: skip
+    assert (two.action, two.value, two.provenance) == ("reject", None, "rule")
+    assert one.who
+    assert one.at.endswith("Z")
+    assert dataset.journal.count() == 2
+
+
+def test_a_step_with_an_unknown_sample_changes_nothing(dataset: Dataset, keys: list[str]) -> None:
+    with pytest.raises(UsageError, match="no sample 'gone'"):
+        dataset.journal.step("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
+    assert states(dataset) == [("queue", None)] * 3
+    assert dataset.journal.count() == 0
+    assert dataset.journal.classes() == []
+
+
+def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
+    with pytest.raises(UsageError, match="class"):
+        dataset.journal.step("x", [Choice(keys[0], "label")])
+    assert states(dataset) == [("queue", None)] * 3
+
+
+def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
+    before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
+    assert dataset.journal.undo() == Undone("Label", 3, 0)
+    assert states(dataset) == before
+    for _ in range(3):
+        last = max(decision.step for decision in dataset.journal.each())
+        dataset.journal.undo(last)
+        assert states(dataset) == after
+        # The step is in force again, so plain undo finds it.
+        assert dataset.journal.undo().restored == 3
+        assert states(dataset) == before
+    with pytest.raises(UsageError, match="nothing to undo"):
+        dataset.journal.undo()
+
+
+def test_plain_undo_walks_back_step_by_step(dataset: Dataset, keys: list[str]) -> None:
+    names = ["cat", "dog", "owl", "emu"]
+    for name in names:
+        dataset.journal.step(name, [Choice(keys[0], "label", name)])
+    assert [dataset.journal.undo().name for _ in names] == names[::-1]
+    assert states(dataset)[0] == ("queue", None)
+
+
+def test_an_older_step_is_undone_where_nothing_came_after(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    first = dataset.journal.step("Cats", [Choice(key, "label", "cat") for key in keys])
+    dataset.journal.step("Dog", [Choice(keys[0], "label", "dog")])
+    assert dataset.journal.undo(first) == Undone("Cats", 2, 1)
+    assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
+    with pytest.raises(UsageError):
+        dataset.journal.undo(first)
+    assert dataset.journal.undo().name == "Dog"
+    with pytest.raises(UsageError):
+        dataset.journal.undo(999)
+
+
+def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step(
+        "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
+    )
+    assert states(dataset)[0] == ("labelled", "dog")
+    assert dataset.journal.undo() == Undone("Twice", 1, 0)
+    assert states(dataset)[0] == ("queue", None)
+
+
+def test_undo_survives_a_restart(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        key = add_sample(dataset, 1)
+        dataset.journal.step("One", [Choice(key, "reject")])
+    with Dataset.open(tmp_path) as dataset:
+        assert dataset.journal.undo().name == "One"
+    with Dataset.open(tmp_path) as dataset:
+        assert states(dataset) == [("queue", None)]
+
+
+def test_a_step_may_be_called_undo(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step("Undo: the harm", [Choice(keys[0], "reject")])
+    assert dataset.journal.undo().name == "Undo: the harm"
+
+
+def test_a_step_without_choices_is_a_step(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step("Nothing", [])
+    assert dataset.journal.undo() == Undone("Nothing", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("  two   words ", "two words"),
+        ("tab\tand\nline", "tab and line"),
+        ("e\u0301", "\u00e9"),
+        ("涼風青葉", "涼風青葉"),
+        ("日" * 60, "日" * 60),
+        ("Mr. Cat's (1st)", "Mr. Cat's (1st)"),
+        ("x" * 100, "x" * 100),
+    ],
+)
+def test_class_names_have_one_spelling(given: str, kept: str) -> None:
+    assert class_name(given) == kept
+    assert class_name(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "   ", "x" * 101, ".", "..", ".hidden", "a/b", "a\\b", "a:b", "a*", "a?",
+     'a"', "<a>", "a|b", "a\0b", "a\x1bb", "a\udc80b"],
+)  # fmt: skip
+def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is not a class name"):
+        class_name(name)
+
+
+def test_spellings_of_a_class_are_one_class(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step("x", [Choice(keys[0], "label", "é"), Choice(keys[1], "label", " e\u0301")])
+    assert dataset.journal.classes() == ["é"]
+    assert states(dataset)[:2] == [("labelled", "é")] * 2
+
+
+@dataclass
+class Done:
+    """A step of the model: what each of its samples was before and after."""
+
+    number: int
+    before: dict[int, State]
+    after: dict[int, State]
+    undo: bool
+    undone: bool = False
+
+
+class JournalWalk(RuleBasedStateMachine):
+    """Random labels, rejections, clearings, undos and re-detections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.dataset = Dataset.create(Path(self.folder.name))
+        self.model: list[State] = []
+        self.steps: list[Done] = []
+
+    @initialize()
+    def start(self) -> None:
+        self.keys = [add_sample(self.dataset, number) for number in range(4)]
+        self.model = [("queue", None)] * 4
+
+    @rule(
+        chosen=st.dictionaries(
+            st.integers(0, 3),
+            st.tuples(st.sampled_from(["label", "reject", "clear"]), st.sampled_from("abc")),
+            min_size=1,
+        )
+    )
+    def step(self, chosen: dict[int, tuple[str, str]]) -> None:
+        choices, after = [], {}
+        for index, (action, label) in chosen.items():
+            named = label if action == "label" else None
+            choices.append(Choice(self.keys[index], action, named))
+            after[index] = (STATUS[action], named)
+        number = self.dataset.journal.step("Step", choices)
+        self._carried_out(number, after, undo=False)
+
+    @precondition(lambda self: any(not step.undone for step in self.steps))
+    @rule(data=st.data())
+    def undo_any(self, data: st.DataObject) -> None:
+        done = data.draw(st.sampled_from([step for step in self.steps if not step.undone]))
+        self._undo(done, self.dataset.journal.undo(done.number))
+
+    @rule()
+    def undo_last(self) -> None:
+        open_ = [step for step in self.steps if not step.undone and not step.undo]
+        if not open_:
+            with pytest.raises(UsageError):
+                self.dataset.journal.undo()
+            return
+        self._undo(open_[-1], self.dataset.journal.undo())
+
+    def _undo(self, done: Done, told: Undone) -> None:
+        same = [i for i, state in done.after.items() if self.model[i] == state]
+        assert (told.restored, told.changed_since) == (len(same), len(done.after) - len(same))
+        done.undone = True
+        [number] = self.dataset.db.one("SELECT max(id) FROM step") or [0]
+        self._carried_out(number, {i: done.before[i] for i in same}, undo=not done.undo)
+
+    def _carried_out(self, number: int, after: dict[int, State], *, undo: bool) -> None:
+        before = {i: self.model[i] for i in after}
+        self.steps.append(Done(number, before, after, undo))
+        for index, state in after.items():
+            self.model[index] = state
+
+    @invariant()
+    def the_catalogue_agrees(self) -> None:
+        assert states(self.dataset) == self.model
+
+    @invariant()
+    def the_journal_alone_tells_the_state(self) -> None:
+        told = dict.fromkeys(getattr(self, "keys", []), ("queue", None))
+        for decision in self.dataset.journal.each():
+            told[decision.sample] = (STATUS[decision.action], decision.value)  # type: ignore[assignment]
+        assert list(told.values()) == self.model
+
+    def teardown(self) -> None:
+        self.dataset.close()
+        self.folder.cleanup()
+
+
+JournalWalk.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=15, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+TestJournalWalk = JournalWalk.TestCase
+
+
+def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.step("x", [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject")])
+    for number in range(3):
+        dataset.faces.record(sha(number), "test", "other", [])
+    assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]

@@ -1,0 +1,231 @@
+"""Running over many items: results, failures, dead workers, slow items, bounded reading."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pool_jobs
+import pytest
+from tools_for_tests import eventually, python
+
+from gleanset.errors import Blocked, DiskFull, RateLimited, Unreadable
+from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, Processes, Threads, run_over
+
+BOTH = pytest.mark.parametrize("workers", [Processes(2), Threads(4)], ids=["processes", "threads"])
+Workers = Processes | Threads
+
+
+@BOTH
+def test_every_item_has_its_result(workers: Workers) -> None:
+    found = list(run_over(pool_jobs.double, range(50), workers))
+    assert sorted((o.item, o.result) for o in found) == [(n, 2 * n) for n in range(50)]
+    assert all(o.reason is None for o in found)
+
+
+@BOTH
+def test_nothing_to_do_is_done(workers: Workers) -> None:
+    assert list(run_over(pool_jobs.double, [], workers)) == []
+
+
+@BOTH
+def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
+    workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        found = {o.item: o for o in run_over(pool_jobs.sometimes, range(6), workers)}
+    assert found[1] == Outcome(1, None, "truncated", "at byte 9")
+    assert found[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
+    assert [found[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
+    # A bug of ours is not hidden: its traceback is in the log.
+    assert "ZeroDivisionError" in caplog.text
+    assert "pool_jobs.py" in caplog.text
+    assert "truncated" not in caplog.text
+
+
+@BOTH
+def test_what_the_user_must_mend_ends_the_run(workers: Workers) -> None:
+    with pytest.raises(DiskFull, match="no space left for x") as caught:
+        list(run_over(pool_jobs.out_of_space, range(10_000_000), workers))
+    assert caught.value.mend == "free some"
+
+
+def test_errors_keep_what_they_carry_on_their_way_out_of_a_process() -> None:
+    with pytest.raises(RateLimited) as caught:
+        list(run_over(pool_jobs.limited, [1], Processes(1)))
+    assert (caught.value.what, caught.value.retry_after) == ("site said no", 12.5)
+
+
+def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
+    job = pool_jobs.DiesOnce(tmp_path, (3, 7))
+    found = list(run_over(job, range(12), Processes(2)))
+    assert sorted((o.item, o.result) for o in found) == [(n, n) for n in range(12)]
+
+
+def test_an_item_that_kills_twice_is_a_failure(tmp_path: Path) -> None:
+    job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
+    found = {o.item: o for o in run_over(job, range(8), Processes(2))}
+    assert found[3].reason == "crashed"
+    assert sorted(n for n, o in found.items() if o.result == n) == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_an_item_that_takes_too_long_is_a_failure() -> None:
+    start = time.monotonic()
+    found = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 1.0))}
+    assert found[1].reason == "too slow"
+    assert sorted(n for n, o in found.items() if o.result == n) == [0, 2, 3, 4]
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("job", [pool_jobs.unpicklable, pool_jobs.runaway])
+def test_odd_failures_are_failures(job: object) -> None:
+    found = list(run_over(job, [1], Processes(1)))  # type: ignore[arg-type]
+    assert [o.reason in ("internal error", "crashed") for o in found] == [True]
+
+
+def test_large_results_come_through() -> None:
+    found = run_over(pool_jobs.big, range(6), Processes(2))
+    assert [len(o.result or b"") for o in found] == [5_000_000] * 6
+
+
+def test_what_c_libraries_say_stays_in_the_worker(capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(list(run_over(pool_jobs.noisy, range(3), Processes(1)))) == 3
+    assert "libtiff" not in capfd.readouterr().err
+
+
+@BOTH
+def test_items_are_read_only_a_few_ahead(workers: Workers) -> None:
+    read = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal read
+        while True:
+            read += 1
+            yield read
+
+    taken = 0
+    outcomes = run_over(pool_jobs.double, endless(), workers)
+    for _ in outcomes:
+        taken += 1
+        assert read - taken <= workers.number * IN_FLIGHT_PER_WORKER
+        if taken == 60:
+            break
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_nothing_starts_that_may_not(workers: Workers) -> None:
+    done = 0
+    asked: list[int] = []
+
+    def may_start(in_flight: int) -> bool:
+        asked.append(in_flight)
+        return done + in_flight < 7
+
+    for outcome in run_over(pool_jobs.double, range(1000), workers, may_start):
+        done += outcome.result is not None
+    assert done == 7
+    assert max(asked) <= 7
+
+
+@BOTH
+def test_a_source_that_breaks_off_does_not_cost_what_is_under_way(workers: Workers) -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise Blocked("captcha", "wait")
+
+    found = []
+    with pytest.raises(Blocked, match="captcha"):
+        for outcome in run_over(pool_jobs.nap, source(), workers):
+            found.append(outcome.result)  # noqa: PERF401
+    assert sorted(r for r in found if r is not None) == [0, 1, 2]
+
+
+def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
+    def may_start(in_flight: int) -> bool:
+        if in_flight == 3:
+            raise Blocked("captcha", "wait")
+        return True
+
+    found = []
+    with pytest.raises(Blocked):
+        for outcome in run_over(pool_jobs.nap, range(100), Threads(4), may_start):
+            found.append(outcome.result)  # noqa: PERF401
+    assert sorted(r for r in found if r is not None) == [0, 1, 2]
+
+
+def test_an_early_end_stops_what_waits_on_the_net() -> None:
+    stopped, begun = threading.Event(), Counter[str]()
+
+    def wait(number: int) -> int:
+        begun["begun"] += 1
+        if number and not stopped.wait(20):
+            raise Unreadable("too slow")
+        return number
+
+    start = time.monotonic()
+    outcomes = run_over(wait, range(100), Threads(3, stop=stopped.set))
+    assert next(outcomes).item == 0
+    outcomes.close()  # type: ignore[attr-defined]
+    assert stopped.is_set()
+    assert time.monotonic() - start < 5
+    assert begun["begun"] <= 3 * IN_FLIGHT_PER_WORKER
+
+
+def test_the_consumers_own_error_leaves_no_process(tmp_path: Path) -> None:
+    before = set(_children(os.getpid()))
+    with pytest.raises(ZeroDivisionError):
+        for _ in run_over(pool_jobs.nap, range(100), Processes(2)):
+            raise ZeroDivisionError
+    assert eventually(lambda: not _python_children(before), 5)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import pool_jobs; from gleanset.work.pool import *\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in run_over(pool_jobs.write_pid_and_sleep, [sys.argv[1]] * 6, Processes(2)):\n"
+        "        pass"
+    )
+    # Spawned workers import the main module again: it must be a file.
+    script = tmp_path / "main_script.py"
+    script.write_text(code)
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    process = python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", pids)
+    try:
+        assert eventually(lambda: len(list(pids.iterdir())) == 2, 20)
+        process.send_signal(how)
+        workers = [int(path.name) for path in pids.iterdir()]
+        assert eventually(lambda: not any(_alive(pid) for pid in workers), 3)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _python_children(before: set[int]) -> list[int]:
+    fresh = set(_children(os.getpid())) - before
+    named = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in fresh if _alive(pid)}
+    # Python's own tracker of shared resources stays, one for the whole process.
+    return [pid for pid, line in named.items() if b"resource_tracker" not in line]

@@ -1,0 +1,271 @@
+"""Samples: paging by any traits equals brute force, detections replace, splits are written."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from itertools import product
+
+import pytest
+from catalogue_rows import add_image, add_sample, cut, sha
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.samples import Where
+from gleanset.records import Image, Origin, Sample
+
+VALUES: dict[str, tuple[object, ...]] = {
+    "label": (None, "cat", "dog", "never"),
+    "status": (None, "queue", "labelled", "rejected", "retired"),
+    "split": (None, "train", "test"),
+    "source": (None, "bing", "video"),
+    "video": (None, "v0", "v1"),
+    "licence": (None, "CC0"),
+    "hint": (None, "cat", "dog"),
+    "min_score": (None, 0.0, 0.5, 0.9),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """120 images with 0 to 3 faces and 1 to 3 origins, with decisions and splits."""
+    rng = random.Random(4)
+    dataset = Dataset.create(tmp_path_factory.mktemp("samples"))
+    choices: list[Choice] = []
+    keys: list[str] = []
+    for number in rng.sample(range(120), 120):
+        add_image(dataset, number, *(_origin(rng, n) for n in range(rng.randint(1, 3))))
+        # Few different scores: paging must go on in the middle of equal ones.
+        cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(rng.randint(0, 3))]
+        dataset.faces.record(sha(number), "test", "", cuts)
+        if rng.random() < 0.1:
+            dataset.faces.record(sha(number), "test", "", cuts[:1])
+        keys += [found.key for found in cuts]
+    for key in keys:
+        action = rng.choice(["label", "label", "reject", ""])
+        if action:
+            label = rng.choice(["cat", "dog"]) if action == "label" else None
+            choices.append(Choice(key, action, label))
+    dataset.journal.step("Some", choices)
+    plan = {k: ("m" + k[0], rng.choice(["train", "test"])) for k in keys if rng.random() < 0.5}
+    dataset.samples.set_splits(plan, "seed 0")
+    yield dataset
+    dataset.close()
+
+
+def _origin(rng: random.Random, number: int) -> Origin:
+    source = rng.choice(["bing", "video"])
+    return Origin(
+        source, str(number), hint=rng.choice(["cat", "dog", None]),
+        licence=rng.choice(["CC0", None]),
+        video=rng.choice(["v0", "v1"]) if source == "video" else None,
+    )  # fmt: skip
+
+
+def brute_force(dataset: Dataset, where: Where) -> list[str]:
+    images = {image.sha256: image for image in dataset.images.each()}
+    return [
+        s.key for s in dataset.samples.by_key() if _fits(s, images[s.image], where)
+    ]  # fmt: skip
+
+
+def _fits(sample: Sample, image: Image, where: Where) -> bool:
+    own = all(
+        getattr(where, name) in (None, getattr(sample, name))
+        for name in ("label", "status", "split")
+    )
+    sure = where.min_score is None or (sample.score or 0) >= where.min_score
+    return own and sure and any(
+        all(getattr(where, n) in (None, getattr(origin, n))
+            for n in ("source", "video", "licence", "hint"))
+        for origin in image.origins
+    )  # fmt: skip
+
+
+def paged(dataset: Dataset, where: Where, size: int) -> list[Sample]:
+    page = dataset.samples.page(where, limit=size)
+    found = list(page.samples)
+    while page.next is not None:
+        assert len(page.samples) == size
+        page = dataset.samples.page(where, page.next, size)
+        found += page.samples
+    return found
+
+
+def test_every_trait_is_covered() -> None:
+    assert set(VALUES) == {field.name for field in fields(Where)}
+
+
+@pytest.mark.parametrize("trait", VALUES)
+def test_one_trait_equals_brute_force(filled: Dataset, trait: str) -> None:
+    sizes = []
+    for value in VALUES[trait]:
+        where = Where(**{trait: value})  # type: ignore[arg-type]
+        expected = brute_force(filled, where)
+        for size in (1, 3, 200):
+            found = [sample.key for sample in paged(filled, where, size)]
+            assert sorted(found) == expected, (where, size)
+        sizes.append(len(expected))
+    assert max(sizes) > 20, "the filter was tried on something"
+
+
+def test_any_two_traits_equal_brute_force(filled: Dataset) -> None:
+    for first, second in product(VALUES, VALUES):
+        if first < second:
+            for one, two in product(VALUES[first][1:], VALUES[second][1:]):
+                where = Where(**{first: one, second: two})  # type: ignore[arg-type]
+                found = sorted(sample.key for sample in paged(filled, where, 50))
+                assert found == brute_force(filled, where), where
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chosen=st.fixed_dictionaries({n: st.sampled_from(v) for n, v in VALUES.items()}),
+    size=st.integers(1, 40),
+)
+def test_any_traits_and_any_page_size(
+    filled: Dataset, chosen: dict[str, object], size: int
+) -> None:
+    where = Where(**chosen)  # type: ignore[arg-type]
+    found = paged(filled, where, size)
+    assert sorted(sample.key for sample in found) == brute_force(filled, where)
+    assert [s.key for s in found] == [s.key for s in paged(filled, where, 1000)]
+
+
+def test_pages_come_by_image_or_by_falling_score(filled: Dataset) -> None:
+    order: list[str] = list(dict.fromkeys(s.image for s in filled.samples.each()))
+    number = [row[0] for row in filled.db.rows("SELECT sha256 FROM image ORDER BY id")]
+    assert order == [sha256 for sha256 in number if sha256 in order]
+    scores = [s.score or 0 for s in paged(filled, Where(min_score=0.0), 7)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 3
+
+
+def test_a_page_goes_on_where_it_stopped_while_others_are_added(dataset: Dataset) -> None:
+    keys = [add_sample(dataset, number) for number in range(20)]
+    seen: list[str] = []
+    page = dataset.samples.page(limit=5)
+    for number in range(20, 23):
+        seen += [sample.key for sample in page.samples]
+        keys.append(add_sample(dataset, number))
+        assert page.next is not None
+        page = dataset.samples.page(Where(), page.next, 5)
+    seen += [sample.key for sample in page.samples]
+    while page.next is not None:
+        page = dataset.samples.page(Where(), page.next, 5)
+        seen += [sample.key for sample in page.samples]
+    assert seen == keys
+
+
+def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
+    add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
+    found = cut(7, 30, 0.75, sharpness=3.5)
+    found = type(found)(**{**{f.name: getattr(found, f.name) for f in fields(found)},
+                           "phash": (1 << 64) - 5})  # fmt: skip
+    dataset.faces.record(sha(7), "test", "", [found])
+    sample = dataset.samples.get(found.key)
+    assert sample is not None
+    assert asdict(sample) == {
+        "key": found.key, "image": sha(7), "box": (30, 0, 10, 10), "detector": "test",
+        "score": 0.75, "phash": (1 << 64) - 5, "sharpness": 3.5, "status": "queue",
+        "label": None, "hint": "cat", "split": None, "group": None, "moment": None,
+    }  # fmt: skip
+    assert dataset.samples.get("none") is None
+
+
+def test_a_hint_that_is_disputed_is_none(dataset: Dataset) -> None:
+    key = add_sample(dataset, 1, Origin("a", "1", hint="cat"), Origin("a", "2", hint="dog"))
+    sample = dataset.samples.get(key)
+    assert sample is not None
+    assert sample.hint is None
+    [hinted] = dataset.samples.hinted()
+    assert (hinted.key, hinted.hints, hinted.siblings) == (key, 2, 1)
+
+
+def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> None:
+    add_image(dataset, 1)
+    cuts = [cut(1, x) for x in (0, 20, 40, 60)]
+    dataset.faces.record(sha(1), "test", "v1", cuts)
+    dataset.journal.step(
+        "x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")]
+    )
+    dataset.faces.record(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
+    assert _statuses(dataset) == {
+        0: "labelled", 20: "rejected", 40: "retired", 60: "queue", 80: "queue",
+    }  # fmt: skip
+    assert dataset.faces.count() == 2
+    kept = dataset.samples.get(cuts[3].key)
+    assert kept is not None
+    assert (kept.score, kept.sharpness) == (0.9, 8.0)
+    dataset.faces.record(sha(1), "test", "v1", cuts)
+    assert _statuses(dataset) == {
+        0: "labelled", 20: "rejected", 40: "queue", 60: "queue", 80: "retired",
+    }  # fmt: skip
+    labelled = dataset.samples.get(cuts[0].key)
+    assert labelled is not None
+    assert labelled.label == "cat"
+    dataset.faces.record(sha(1), "test", "v1", cuts)
+    assert dataset.faces.count() == 4
+    assert dataset.samples.count() == 5
+
+
+def test_detectors_do_not_touch_each_others_samples(dataset: Dataset) -> None:
+    add_image(dataset, 1)
+    dataset.faces.record(sha(1), "one", "", [cut(1, 0, detector="one")])
+    dataset.faces.record(sha(1), "two", "", [cut(1, 50, detector="two")])
+    dataset.faces.record(sha(1), "two", "", [])
+    assert _statuses(dataset) == {0: "queue", 50: "retired"}
+    assert [face.face.detector for face in dataset.faces.each()] == ["one"]
+    assert dataset.faces.scanned() == 1
+
+
+def _statuses(dataset: Dataset) -> dict[int, str]:
+    return {sample.box.x: sample.status for sample in dataset.samples.each()}
+
+
+def test_faces_are_listed_from_left_to_right(dataset: Dataset) -> None:
+    for number in (2, 1):
+        add_image(dataset, number)
+        dataset.faces.record(sha(number), "test", "", [cut(number, x) for x in (30, 10, 20)])
+    listed = [(found.image, found.face.box.x) for found in dataset.faces.each()]
+    assert listed == [(sha(n), x) for n in (1, 2) for x in (10, 20, 30)]
+
+
+def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
+    keys = [add_sample(dataset, number) for number in range(4)]
+    dataset.samples.set_splits(
+        {keys[0]: ("m0", "train"), keys[1]: ("m1", "test"), keys[2]: ("m2", None)}, "seed 0"
+    )
+    assert _splits(dataset) == [("m0", "train"), ("m1", "test"), ("m2", None), (None, None)]
+    assert dataset.samples.split_settings() == "seed 0"
+    dataset.samples.set_splits({keys[1]: ("m1", "val"), keys[3]: ("m3", "train")}, "seed 1")
+    assert _splits(dataset) == [(None, None), ("m1", "val"), (None, None), ("m3", "train")]
+    assert dataset.samples.split_settings() == "seed 1"
+    dataset.samples.set_splits({}, "seed 1")
+    assert _splits(dataset) == [(None, None)] * 4
+
+
+def _splits(dataset: Dataset) -> list[tuple[str | None, str | None]]:
+    return [(sample.moment, sample.split) for sample in dataset.samples.each()]
+
+
+def test_counts_agree_with_the_samples(filled: Dataset) -> None:
+    samples = list(filled.samples.each())
+    counted = filled.samples.counts("status", "label")
+    assert counted == Counter((sample.status, sample.label) for sample in samples)
+    assert filled.samples.count() == len(samples)
+
+
+def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
+    video = Origin("video", "v@1.5", video="ff", scene=2, time=1.5)
+    post = Origin("pixiv", "9:0", post="9")
+    key = add_sample(dataset, 1, video, post)
+    add_sample(dataset, 2)
+    dataset.journal.step("x", [Choice(key, "label", "cat")])
+    assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in dataset.samples.ties()] == [
+        (key, "cat", None, None, None, "pixiv:9"), (key, "cat", "ff", 2, 1.5, None),
+    ]  # fmt: skip

@@ -1,0 +1,88 @@
+"""The same stage runs once on a dataset; a killed one leaves nothing that hinders."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tools_for_tests import python
+
+from gleanset import Dataset
+from gleanset.errors import DatasetBusy, NotWritable
+from gleanset.work.stage import stage
+
+HOLD = (
+    "import sys; from gleanset import Dataset\n"
+    "with Dataset.open(sys.argv[1]) as d, d.stage('harvest-folder') as scratch:\n"
+    "    (scratch / 'half').write_bytes(b'x'); print('held', flush=True); sys.stdin.readline()"
+)
+
+
+def holding(dataset: Dataset) -> subprocess.Popen[str]:
+    process = python(HOLD, dataset.root)
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_another_process_is_refused_and_later_let_in(dataset: Dataset) -> None:
+    process = holding(dataset)
+    with pytest.raises(DatasetBusy, match="'harvest-folder' is already"):
+        dataset.stage("harvest-folder").__enter__()
+    with dataset.stage("harvest-urls"):
+        pass
+    assert (dataset.cache / "scratch" / "harvest-folder" / "half").exists()
+    process.communicate("\n", timeout=10)
+    with dataset.stage("harvest-folder") as scratch:
+        assert list(scratch.iterdir()) == []
+
+
+def test_a_killed_stage_is_free_at_once_and_its_scratch_emptied(dataset: Dataset) -> None:
+    process = holding(dataset)
+    process.kill()
+    process.communicate()
+    assert (dataset.cache / "scratch" / "harvest-folder" / "half").exists()
+    with dataset.stage("harvest-folder") as scratch:
+        assert list(scratch.iterdir()) == []
+
+
+def test_the_same_process_is_refused_too(dataset: Dataset) -> None:
+    with dataset.stage("facecrop") as scratch:
+        (scratch / "mine").write_bytes(b"x")
+        with pytest.raises(DatasetBusy):
+            dataset.stage("facecrop").__enter__()
+        assert (scratch / "mine").exists()
+    assert not scratch.exists()
+
+
+def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
+    with pytest.raises(ZeroDivisionError), dataset.stage("x") as scratch:
+        (scratch / "deep" / "er").mkdir(parents=True)
+        raise ZeroDivisionError
+    assert not scratch.exists()
+    with dataset.stage("x"):
+        pass
+
+
+def test_two_datasets_do_not_hinder_each_other(tmp_path: Path) -> None:
+    with stage(tmp_path / "a", "x") as one, stage(tmp_path / "b", "x") as two:
+        assert one != two
+
+
+def test_programs_that_a_stage_starts_do_not_hold_it(dataset: Dataset) -> None:
+    with dataset.stage("x"):
+        child = subprocess.Popen(["sleep", "30"], close_fds=False)
+    try:
+        with dataset.stage("x"):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_read_only_disk_is_told(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("size=1m,ro")
+    with pytest.raises(NotWritable):
+        stage(disk / "cache", "x").__enter__()

@@ -1,0 +1,324 @@
+"""Folders of pictures: hints, second runs, odd names, odd files, and the whole hostile set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT, command, picture, pixels, run_cli
+
+from gleanset import Dataset, Image
+from gleanset.errors import InputUnusable
+from harvest.folder import harvest_folders
+from harvest.intake import KeepBytes, KeepFile
+
+CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "photos"
+    for name, seed in (("cats/a.jpg", 1), ("cats/old/b.jpg", 2), ("dogs/c.png", 3), ("d.jpg", 4)):
+        put(made / name, seed)
+    return made
+
+
+def put(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture(seed, kind="PNG" if path.suffix == ".png" else "JPEG"))
+
+
+def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
+    return harvest_folders(dataset, folders, workers=1, **options)  # type: ignore[arg-type]
+
+
+def images(dataset: Dataset) -> dict[str, Image]:
+    """By the name of the file."""
+    return {str(i.origins[0].title): i for i in dataset.images.each()}
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {Path(r.what).name: r.reason for r in dataset.rejections.each()}
+
+
+def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> None:
+    assert harvest(dataset, folder) == CLEAN | {"added": 4}
+    found = images(dataset)["c.png"]
+    assert (found.format, found.width, found.height) == ("PNG", 64, 48)
+    [origin] = found.origins
+    assert (origin.source, origin.path) == ("folder", str(folder / "dogs" / "c.png"))
+    stored = dataset.image_path(found.sha256, "PNG")
+    assert stored.read_bytes() == (folder / "dogs" / "c.png").read_bytes()
+
+
+def test_the_hint_is_the_immediate_folder_or_the_label_or_none(
+    tmp_path: Path, folder: Path
+) -> None:
+    expected = {
+        "hints": ["cats", "old", "dogs", "photos"], "label": ["x"] * 4, "none": [None] * 4,
+    }  # fmt: skip
+    for name, options in (("hints", {"hints": True}), ("label", {"label": "x"}), ("none", {})):
+        with Dataset.create(tmp_path / name) as dataset:
+            harvest(dataset, folder, **options)
+            found = images(dataset)
+            names = ("a.jpg", "b.jpg", "c.png", "d.jpg")
+            assert [found[n].origins[0].hint for n in names] == expected[name]
+
+
+@pytest.mark.parametrize("given", [".", "../photos", "sub/.."])
+def test_a_relative_folder_is_the_folder_it_means(
+    tmp_path: Path, folder: Path, given: str
+) -> None:
+    (folder / "sub").mkdir()
+    options = ("--hints-from-folders", "-d", tmp_path / "d", "--json")
+    done = run_cli("harvest.cli", "folder", given, *options, cwd=folder)
+    assert done.json["added"] == 4
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert images(dataset)["d.jpg"].origins[0].hint == "photos"
+    assert run_cli("harvest.cli", "folder", folder, *options).json["known"] == 4
+
+
+def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:
+    (folder / "notes.txt").write_text("hello")
+    harvest(dataset, folder)
+    before = {path: path.stat().st_atime_ns for path in folder.rglob("*") if path.is_file()}
+    time.sleep(0.02)
+    assert harvest(dataset, folder) == CLEAN | {"known": 5}
+    assert dataset.images.count() == 4
+    assert before == {path: path.stat().st_atime_ns for path in before}
+
+
+def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
+    (folder / "bad.jpg").write_bytes(b"not yet")
+    harvest(dataset, folder)
+    put(folder / "d.jpg", 40)
+    put(folder / "bad.jpg", 41)
+    assert harvest(dataset, folder) == CLEAN | {"added": 2, "known": 3}
+    assert dataset.images.count() == 6
+    assert list(dataset.rejections.each()) == []
+
+
+def test_another_label_gives_a_second_hint(dataset: Dataset, folder: Path) -> None:
+    harvest(dataset, folder, label="one")
+    assert harvest(dataset, folder, label="two") == CLEAN | {"duplicate": 4}
+    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"one", "two"}
+
+
+def test_the_same_bytes_are_one_image_with_two_origins(dataset: Dataset, folder: Path) -> None:
+    shutil.copy(folder / "d.jpg", folder / "cats" / "copy.jpg")
+    assert harvest(dataset, folder) == CLEAN | {"added": 4, "duplicate": 1}
+    assert sorted(len(image.origins) for image in dataset.images.each()) == [1, 1, 1, 2]
+
+
+def test_hidden_files_and_folders_are_left_alone(dataset: Dataset, folder: Path) -> None:
+    put(folder / ".hidden.jpg", 5)
+    put(folder / ".git" / "x.jpg", 6)
+    put(folder / "cats" / ".thumbs" / "y.jpg", 7)
+    assert harvest(dataset, folder) == CLEAN | {"added": 4}
+
+
+def test_a_hidden_folder_that_is_named_is_read(dataset: Dataset, folder: Path) -> None:
+    put(folder / ".secret" / "x.jpg", 6)
+    assert harvest(dataset, folder / ".secret") == CLEAN | {"added": 1}
+
+
+def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
+    with Dataset.create(folder / "dataset") as dataset:
+        assert harvest(dataset, folder) == CLEAN | {"added": 4}
+        assert harvest(dataset, folder) == CLEAN | {"known": 4}
+        os.symlink(folder / "dataset", folder / "cats" / "again")
+        assert harvest(dataset, folder) == CLEAN | {"known": 4}
+
+
+def test_a_folder_inside_the_dataset_is_read(dataset: Dataset) -> None:
+    put(dataset.root / "incoming" / "a.jpg", 1)
+    assert harvest(dataset, dataset.root / "incoming") == CLEAN | {"added": 1}
+
+
+def test_the_dataset_itself_is_no_folder_of_pictures(dataset: Dataset) -> None:
+    put(dataset.root / "a.jpg", 1)
+    with pytest.raises(InputUnusable, match="-d"):
+        harvest(dataset, dataset.root)
+
+
+def test_two_folders_that_overlap_are_read_once(dataset: Dataset, folder: Path) -> None:
+    assert harvest(dataset, folder / "cats", folder)["added"] == 4
+    assert dataset.images.count() == 4
+    assert all(len(image.origins) == 1 for image in dataset.images.each())
+
+
+def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Path) -> None:
+    os.symlink(folder, folder / "cats" / "up")
+    os.symlink("self", folder / "self")
+    os.symlink("gone.jpg", folder / "broken.jpg")
+    put(folder.parent / "outside.jpg", 9)
+    os.symlink(folder.parent / "outside.jpg", folder / "link.jpg")
+    found = harvest(dataset, folder)
+    assert (found["added"], found["rejected"]) == (5, 2)
+    assert reasons(dataset) == {"self": "not a file", "broken.jpg": "not a file"}
+
+
+ODD_NAMES = [
+    b"new\nline.jpg", b"-rf.jpg", b"latin\xe9.jpg", b"\xff\xfe", b"quote'\"`$(x).jpg", b"tab\t.jpg",
+    "日本🐱.jpg".encode(), b"back\\slash.jpg", b"%s%d.jpg", b" space ", b"x" * 251 + b".jpg",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=repr)
+def test_odd_names_come_in_and_are_known_again(tmp_path: Path, name: bytes) -> None:
+    root = os.fsencode(tmp_path) + b"/p-\xe9\n"
+    os.mkdir(root)
+    with open(os.path.join(root, name), "wb") as file:
+        file.write(picture(1))
+    line = ("folder", root, "--hints-from-folders", "-d", tmp_path / "d", "--json", "--workers", "1")
+    done = run_cli("harvest.cli", *line)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.json["added"] == 1
+    with Dataset.open(tmp_path / "d") as dataset:
+        [image] = dataset.images.each()
+        [origin] = image.origins
+        assert origin.hint == "p-\\xe9\n"
+        assert origin.title == name.decode(errors="backslashreplace")
+        assert harvest(dataset, Path(os.fsdecode(root)), hints=True) == CLEAN | {"known": 1}
+
+
+def test_a_folder_with_a_leading_dash_is_read(tmp_path: Path) -> None:
+    put(tmp_path / "-d" / "a.jpg", 1)
+    done = run_cli("harvest.cli", "folder", "-d", "d", "--json", "--", "-d", cwd=tmp_path)
+    assert done.json["added"] == 1
+
+
+def test_what_is_no_ordinary_file_is_rejected_without_waiting(
+    dataset: Dataset, folder: Path
+) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    os.symlink("/dev/zero", folder / "zero.jpg")
+    (folder / "empty.jpg").touch()
+    with (folder / "huge.jpg").open("wb") as file:
+        file.truncate(20_000_000_000)
+    start = time.monotonic()
+    found = harvest(dataset, folder)
+    assert time.monotonic() - start < 10
+    assert (found["added"], found["rejected"]) == (4, 4)
+    assert reasons(dataset) == {
+        "pipe.jpg": "not a file", "zero.jpg": "not a file", "empty.jpg": "empty",
+        "huge.jpg": "too large",
+    }  # fmt: skip
+    assert found["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
+
+
+def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder: Path) -> None:
+    for wrong in (folder / "gone", folder / "d.jpg"):
+        with pytest.raises(InputUnusable, match=wrong.name):
+            harvest(dataset, folder, wrong)
+    assert dataset.images.count() == 0
+
+
+def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> None:
+    if os.getuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv to give up the right to read everything")
+    photos = tmp_path / "photos"
+    put(photos / "fine.jpg", 1)
+    put(photos / "closed.jpg", 2)
+    put(photos / "locked" / "inside.jpg", 3)
+    (photos / "closed.jpg").chmod(0)
+    (photos / "locked").chmod(0)
+    mortal = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    line = ("folder", photos, "-d", tmp_path / "d", "--json")
+    done = run_cli("harvest.cli", *line, prefix=mortal)
+    assert done.code == 0, done.stderr
+    assert done.json == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
+    (photos / "closed.jpg").chmod(0o644)
+    (photos / "locked").chmod(0o755)
+    done = run_cli("harvest.cli", *line, prefix=mortal)
+    assert done.json["added"] == 2
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert dataset.images.count() == 3
+    (tmp_path / "d").chmod(0)
+    for module, arguments in (("harvest.cli", line), ("pipeline.cli", ("status", *line[2:]))):
+        done = run_cli(module, *arguments, prefix=mortal)
+        assert done.code == 2, done.stderr
+        assert "not readable" in done.stderr
+
+
+def test_an_image_that_was_forgotten_does_not_come_back(dataset: Dataset, folder: Path) -> None:
+    harvest(dataset, folder / "dogs")
+    [image] = dataset.images.each()
+    with Dataset.create(dataset.root.parent / "other") as other:
+        with other.db.write():
+            other.db.run("INSERT INTO tombstone VALUES(?, 'asked for')", (image.sha256,))
+        found = harvest(other, folder)
+        assert (found["added"], found["reasons"]) == (3, {"forgotten": 1})
+        assert not other.image_path(image.sha256, "PNG").exists()
+        assert reasons(other) == {"c.png": "forgotten"}
+
+
+def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> None:
+    disk = small_disk("size=600k")  # type: ignore[operator]
+    for seed in range(30):
+        path = tmp_path / "big" / f"{seed}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture(seed, (160, 120), "BMP"))
+    done = run_cli("harvest.cli", "folder", tmp_path / "big", "-d", disk / "d", "--json")
+    assert done.code == 3
+    assert "no space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    with Dataset.open(disk / "d") as dataset:
+        kept = list(dataset.images.each())
+        assert len(kept) < 30
+        assert all(dataset.image_path(i.sha256, i.format).exists() for i in kept)
+        assert list(dataset.rejections.each()) == []
+
+
+def test_workers_keep_what_they_measure(tmp_path: Path, dataset: Dataset) -> None:
+    with dataset.stage("test") as scratch:
+        keep = KeepFile(KeepBytes(dataset.originals(scratch)))
+        pixels(1).save(tmp_path / "x.webp")
+        measured = keep(tmp_path / "x.webp")
+        assert dataset.image_path(measured.sha256, "WEBP").stat().st_size == measured.bytes
+
+
+def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_data: Path) -> None:
+    folder = shared_data / "hostile"
+    root = tmp_path / "d"
+    line = command("harvest.cli", "folder", folder, "-d", root, "--json")
+    start = time.monotonic()
+    process = subprocess.Popen(
+        line, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stderr
+    out, err = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    process.stderr.close()
+    assert (process.returncode, err) == (0, "")
+    assert time.monotonic() - start < 60
+    # Linux counts kibibytes, the largest of the program and all its workers.
+    assert usage.ru_maxrss < 1_000_000
+    with Dataset.open(root) as dataset:
+        taken = {Path(str(o.path)).name for i in dataset.images.each() for o in i.origins}
+        refused = reasons(dataset)
+        stored = {p.stem for p in (root / "images").rglob("*.*")}
+        assert stored == {image.sha256 for image in dataset.images.each()}
+    wrong = []
+    rows = json.loads((folder / "hostile.json").read_text())
+    for row in rows:
+        ended = "accept" if row["file"] in taken else "reject"
+        if row["expect"] not in (ended, "either"):
+            wrong.append((row["file"], row["note"], refused.get(row["file"])))
+    assert wrong == []
+    names = {path.name for path in folder.iterdir()}
+    assert taken | set(refused) == names
+    assert not taken & set(refused)
+    counted = json.loads(out.splitlines()[-1])
+    assert counted["added"] + counted["duplicate"] == len(taken)
+    assert counted["rejected"] == len(refused)
+    assert not set(refused.values()) & {"internal error", "crashed", "too slow"}

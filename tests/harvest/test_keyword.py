@@ -1,0 +1,272 @@
+"""Keywords against a small Bing on loopback: limits, resuming, shared pictures, being blocked."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import ROOT, Ran, command, eventually, picture, run_cli
+
+from gleanset import Dataset, Image
+
+PAGE = 35
+
+
+class SmallBing:
+    """Answers `/images/async` in the documented shape and serves the pictures it lists.
+
+    `results` maps a query to picture addresses; `/p/NAME` shows the picture of the first
+    number in NAME, so `/p/7a.jpg` and `/p/7b.jpg` are the same bytes; names with `x` fail.
+    """
+
+    def __init__(self, site: FaultyServer) -> None:
+        self.site = site
+        self.results: dict[str, list[str]] = {}
+        self.blocked_from: dict[str, int] = {}
+        self.pause = 0.0
+        self.fetched: list[str] = []
+        self.searched: list[str] = []
+        self.lock = threading.Lock()
+        site.otherwise = self.answer
+
+    def answer(self, h: Handler) -> None:
+        parts = urlsplit(h.path)
+        if parts.path.endswith("/images/async"):
+            self._page(h, {k: v[0] for k, v in parse_qs(parts.query).items()})
+        elif parts.path.startswith("/p/"):
+            self._picture(h, parts.path.removeprefix("/p/"))
+        else:
+            h.answer(404)
+
+    def _page(self, h: Handler, asked: dict[str, str]) -> None:
+        query, first = asked["q"], int(asked["first"])
+        with self.lock:
+            self.searched.append(f"{query}:{first}")
+        if first >= self.blocked_from.get(query, 10**9):
+            body = "<html><title>One last step</title><div class=captcha>turnstile</div></html>"
+        elif not self.results.get(query):
+            body = f"<div>There are no results for <b>{query}</b></div>"
+        else:
+            # Past the end Bing repeats its last page.
+            start = min(first - 1, (len(self.results[query]) - 1) // PAGE * PAGE)
+            shown = self.results[query][start : start + PAGE]
+            body = f"<ul class='dgControl_list'>{''.join(map(self._card, shown))}</ul>"
+        h.answer(200, body.encode(), Content_Type="text/html; charset=utf-8")
+
+    def _card(self, name: str) -> str:
+        told = {"murl": f"{self.site.url}/p/{name}", "purl": f"{self.site.url}/post/{name}",
+                "t": f"A \ue000picture\ue001 of {name}", "md5": "0", "turl": "http://x"}  # fmt: skip
+        marks = html.escape(json.dumps(told))
+        return (
+            f'<li><div class="iuscp isv"><div class="imgpt"><a class="iusc" m="{marks}" '
+            f'href="/images/search?expw=64&amp;exph=48"></a></div></div></li>'
+        )
+
+    def _picture(self, h: Handler, name: str) -> None:
+        with self.lock:
+            self.fetched.append(name)
+        time.sleep(self.pause)
+        if "x" in name:
+            h.answer(404)
+        else:
+            number = int("".join(c for c in name.partition(".")[0] if c.isdigit()))
+            h.answer(200, picture(number), Content_Type="image/jpeg")
+
+    def harvest(self, folder: Path, *arguments: str) -> Ran:
+        return run_cli("harvest.cli", *self.line(folder, *arguments))
+
+    def line(self, folder: Path, *arguments: str) -> tuple[str, ...]:
+        endpoint = f"bing.endpoint={self.site.url}/some/path"
+        return ("keyword", *arguments, "-d", str(folder), "-o", endpoint, "--allow-private",
+                "--json")  # fmt: skip
+
+
+@pytest.fixture
+def bing(site: FaultyServer) -> SmallBing:
+    made = SmallBing(site)
+    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    return made
+
+
+def found(folder: Path) -> list[Image]:
+    with Dataset.open(folder) as dataset:
+        return list(dataset.images.each())
+
+
+def names(folder: Path) -> set[str]:
+    return {str(o.url).rpartition("/")[2] for image in found(folder) for o in image.origins}
+
+
+def test_the_first_pictures_are_taken_with_all_that_is_told(
+    bing: SmallBing, tmp_path: Path
+) -> None:
+    done = bing.harvest(tmp_path, "cat", "--limit", "50")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.json == {"added": 50, "duplicate": 0, "known": 0, "rejected": 0}
+    assert names(tmp_path) == {f"{n}.jpg" for n in range(50)}
+    assert len(bing.fetched) == 50
+    [origin] = found(tmp_path)[0].origins
+    assert (origin.source, origin.query, origin.hint) == ("bing", "cat", "cat")
+    assert origin.title is not None
+    assert origin.title.startswith("A picture of ")
+    assert origin.page_url is not None
+    assert origin.page_url.startswith(f"{bing.site.url}/post/")
+
+
+def test_the_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> None:
+    # Every picture at two addresses, and every fifth address broken.
+    bing.results["cat"] = [
+        name for n in range(60) for name in (f"{n}a.jpg", f"{n}b.jpg", *([f"x{n}"] * (n % 5 == 0)))
+    ]
+    done = bing.harvest(tmp_path, "cat", "--limit", "21")
+    assert done.json["added"] == 21
+    images = found(tmp_path)
+    assert len(images) == 21
+    assert {f"{n}a.jpg" for n in range(21)} <= names(tmp_path)
+    assert all(len(image.origins) == 2 for image in images[:-1] if "20a" not in str(image.origins))
+    with Dataset.open(tmp_path) as dataset:
+        assert {r.reason for r in dataset.rejections.each()} == {"http 404"}
+
+
+def test_fewer_than_the_limit_is_all_there_is(bing: SmallBing, tmp_path: Path) -> None:
+    done = bing.harvest(tmp_path, "cat", "--limit", "500")
+    assert done.json["added"] == 80
+    assert bing.searched == ["cat:1", "cat:36", "cat:71", "cat:81"]
+
+
+def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results["cat"].insert(3, "x.jpg")
+    bing.harvest(tmp_path, "cat", "--limit", "20")
+    before = len(bing.fetched)
+    done = bing.harvest(tmp_path, "cat", "--limit", "20")
+    assert len(bing.fetched) == before
+    assert done.json == {"added": 0, "duplicate": 0, "known": 21, "rejected": 0}
+    bing.harvest(tmp_path, "cat", "--limit", "25")
+    assert len(found(tmp_path)) == 25
+    assert len(bing.fetched) == before + 5
+
+
+def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results["cat"] = [
+        name for n in range(60) for name in (f"{n}a.jpg", *([f"{n}b.jpg", "x%d" % n] * (n % 3 == 0)))
+    ]
+    bing.harvest(tmp_path / "whole", "cat", "--limit", "45", "--workers", "7")
+    bing.pause = 0.03
+    for part in range(3):
+        before = len(bing.fetched)
+        process = subprocess.Popen(
+            command("harvest.cli", *bing.line(tmp_path / "parts", "cat", "--limit", "45")),
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        eventually(lambda b=before, p=part: len(bing.fetched) >= b + 9 + p, 20)  # type: ignore[misc]
+        process.kill()
+        process.wait()
+    assert bing.harvest(tmp_path / "parts", "cat", "--limit", "45").code == 0
+    whole = {image.sha256 for image in found(tmp_path / "whole")}
+    assert len(whole) == 45
+    assert {image.sha256 for image in found(tmp_path / "parts")} == whole
+
+
+def test_the_same_bytes_at_two_addresses_are_one_image(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results["cat"] = ["1a.jpg", "1b.jpg"]
+    done = bing.harvest(tmp_path, "cat")
+    assert (done.json["added"], done.json["duplicate"]) == (1, 1)
+    [image] = found(tmp_path)
+    assert len(image.origins) == 2
+
+
+def test_two_keywords_that_share_an_address_both_leave_their_hint(
+    bing: SmallBing, tmp_path: Path
+) -> None:
+    bing.results = {"cat": ["1.jpg", "2.jpg"], "kitten": ["2.jpg", "3.jpg"]}
+    done = bing.harvest(tmp_path, "cat", "kitten")
+    assert sorted(bing.fetched) == ["1.jpg", "2.jpg", "3.jpg"]
+    hints = {
+        str(image.origins[0].url)[-5]: {(o.query, o.hint) for o in image.origins}
+        for image in found(tmp_path)
+    }
+    assert hints["2"] == {("cat", "cat"), ("kitten", "kitten")}
+    assert done.json["keywords"]["kitten"]["known"] == 1
+    assert (done.json["added"], done.json["known"]) == (3, 1)
+
+
+def test_a_label_is_the_hint_of_all_keywords(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results = {"tabby": ["1.jpg"], "kitten": ["2.jpg"]}
+    bing.harvest(tmp_path, "tabby", "kitten", "--label", "cat")
+    assert {o.hint for image in found(tmp_path) for o in image.origins} == {"cat"}
+
+
+def test_a_true_zero_is_no_failure(bing: SmallBing, tmp_path: Path) -> None:
+    done = bing.harvest(tmp_path, "qwxyz")
+    assert done.code == 0
+    assert done.json == {
+        "added": 0, "duplicate": 0, "known": 0, "rejected": 0, "no_results": True,
+    }  # fmt: skip
+
+
+def test_being_blocked_is_4_and_never_a_zero(bing: SmallBing, tmp_path: Path) -> None:
+    bing.blocked_from["cat"] = 1
+    done = bing.harvest(tmp_path, "cat")
+    assert (done.code, done.stdout) == (4, "")
+    assert "captcha" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_being_blocked_on_page_two_keeps_page_one(bing: SmallBing, tmp_path: Path) -> None:
+    bing.blocked_from["cat"] = 36
+    bing.pause = 0.1
+    done = bing.harvest(tmp_path, "cat", "--limit", "60")
+    assert done.code == 4
+    assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
+    bing.blocked_from.clear()
+    done = bing.harvest(tmp_path, "cat", "--limit", "60")
+    assert (done.json["added"], done.json["known"]) == (25, 35)
+    assert len(bing.fetched) == 60
+
+
+def test_simulating_prints_addresses_and_fetches_no_picture(
+    bing: SmallBing, tmp_path: Path
+) -> None:
+    line = [word for word in bing.line(tmp_path / "d", "cat", "-s", "--limit", "40") if word != "--json"]
+    done = run_cli("harvest.cli", *line)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(40)]
+    assert bing.fetched == []
+    assert not (tmp_path / "d").exists()
+
+
+def test_simulating_ends_with_an_object_where_json_is_asked_for(
+    bing: SmallBing, tmp_path: Path
+) -> None:
+    done = bing.harvest(tmp_path / "d", "cat", "--limit", "3", "-s")
+    assert done.json == {"candidates": 3}
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_simulating_without_results_is_no_failure(bing: SmallBing, tmp_path: Path) -> None:
+    done = bing.harvest(tmp_path / "d", "qwxyz", "-s")
+    assert (done.code, done.json) == (0, {"candidates": 0})
+
+
+def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> None:
+    bing.pause = 0.3
+    process = subprocess.Popen(
+        command("harvest.cli", *bing.line(tmp_path, "cat", "--workers", "2")),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert eventually(lambda: bool(bing.fetched), 15)
+        done = bing.harvest(tmp_path, "cat")
+        assert done.code == 3
+        assert "already at work" in done.stderr
+    finally:
+        process.kill()
+        process.wait()

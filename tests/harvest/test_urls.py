@@ -1,0 +1,279 @@
+"""Lists of URLs against a real server that misbehaves: true reasons, limits, hints, resuming."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import Ran, command, picture, python, run_cli
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from harvest.http import Client, Limits
+from harvest.urls import harvest_urls, read_list
+
+QUICK = Limits(connect=2, read=0.4, total=0.8, max_bytes=1_000_000, retries=1, backoff=0.01,
+               max_wait=0.1)  # fmt: skip
+GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
+BAD = {
+    "/nothing": "http 404",
+    "/forbidden": "http 403",
+    "/always-500": "http 500",
+    "/always-429": "http 429",
+    "/reset": "cut off",
+    "/reset-at-once": "connection failed",
+    "/wrong-length": "cut off",
+    "/endless": "too large",
+    "/announced": "too large",
+    "/gzip-bomb": "too large",
+    "/bad-gzip": "cut off",
+    "/drip-body": "too slow",
+    "/silent": "timed out",
+    "/html.jpg": "not an image",
+    "/drawing.svg": "not an image",
+    "/empty": "empty",
+    "/loop": "bad redirect",
+    "/to-file": "bad redirect",
+    "/half.jpg": "truncated",
+    "/text.jpg": "not an image",
+}
+
+
+def serve_pictures(site: FaultyServer) -> None:
+    def otherwise(h: Handler) -> None:
+        folder, _, name = h.path.rpartition("/")
+        if folder == "/good":
+            h.answer(200, picture(int(name.removesuffix(".jpg"))), Content_Type="image/jpeg")
+        else:
+            h.answer(404, b"no")
+
+    site.otherwise = otherwise
+    site.behaviours["/moved-good"] = lambda h: h.answer(301, Location="/good/100.jpg")
+    site.behaviours["/half.jpg"] = lambda h: h.answer(200, picture(7, (300, 300))[:3000])
+    site.behaviours["/text.jpg"] = lambda h: h.answer(200, b"plain text", Content_Type="image/jpeg")
+
+
+@pytest.fixture
+def pictures(site: FaultyServer) -> FaultyServer:
+    serve_pictures(site)
+    return site
+
+
+def write_list(path: Path, site: FaultyServer, *lines: str) -> Path:
+    text = "\n".join(site.url + line if line.startswith("/") else line for line in lines)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def harvest(
+    dataset: Dataset, *files: Path, limits: Limits = QUICK, **options: object
+) -> dict[str, object]:
+    return harvest_urls(
+        dataset, files, lambda: Client(limits, allow_private=True),
+        **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def found_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
+    return {
+        str(origin.url).removeprefix(site.url)
+        for image in dataset.images.each() for origin in image.origins
+    }  # fmt: skip
+
+
+def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
+    return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.each()}
+
+
+def test_every_good_image_is_there_and_every_bad_one_told_truly(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
+) -> None:
+    mixed = [path for pair in zip(sorted(GOOD), list(BAD), strict=False) for path in pair]
+    rest = [path for path in [*GOOD, *BAD] if path not in mixed]
+    urls = write_list(tmp_path / "list.txt", pictures, *mixed, *rest)
+    result = harvest(dataset, urls)
+    assert rejected(dataset, pictures) == BAD
+    assert found_urls(dataset, pictures) == GOOD
+    # The chunked and the zipped picture are the same bytes.
+    assert (result["added"], result["duplicate"]) == (len(GOOD) - 1, 1)
+    assert result["rejected"] == len(BAD)
+    counts = result["reasons"]
+    assert isinstance(counts, dict)
+    assert sum(counts.values()) == len(BAD)
+    for image in dataset.images.each():
+        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
+
+    before = len(pictures.asked)
+    again = harvest(dataset, urls)
+    assert len(pictures.asked) == before, "a second run makes no request"
+    assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
+
+
+def test_the_command_does_the_same(pictures: FaultyServer, tmp_path: Path) -> None:
+    urls = write_list(tmp_path / "l", pictures, "/good/1.jpg", "/forbidden", "/html.jpg")
+    line = ("urls", urls, "-d", tmp_path / "d", "--json")
+    refused = run_cli("harvest.cli", *line)
+    assert refused.json["reasons"] == {"private address": 3}
+    assert pictures.asked == []
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert dataset.images.count() == 0
+
+
+def test_addresses_that_were_private_are_asked_once_they_may_be(
+    pictures: FaultyServer, tmp_path: Path
+) -> None:
+    urls = write_list(tmp_path / "l", pictures, "/good/1.jpg")
+    line = ("urls", urls, "-d", tmp_path / "d", "--json")
+    run_cli("harvest.cli", *line)
+    done = run_cli("harvest.cli", *line, "--allow-private")
+    assert done.json["added"] == 1, done
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_limit_counts_distinct_images(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path, threads: int
+) -> None:
+    paths = ["/good/1.jpg", "/nothing", "/good/1.jpg?again", "/good/2.jpg", "/html.jpg"]
+    pictures.behaviours["/good/1.jpg"] = lambda h: h.answer(200, picture(1))
+    urls = write_list(tmp_path / "l", pictures, *paths, *(f"/good/{n}.jpg" for n in range(3, 60)))
+    result = harvest(dataset, urls, limit=5, threads=threads)
+    assert dataset.images.count() == 5
+    assert (result["added"], result["duplicate"], result["rejected"]) == (5, 1, 2)
+    # No more than was needed: those five are the first five good ones of the list.
+    assert len(pictures.asked) == 8
+    assert found_urls(dataset, pictures) == {
+        "/good/1.jpg", "/good/1.jpg?again", *(f"/good/{n}.jpg" for n in range(2, 6)),
+    }  # fmt: skip
+    asked = len(pictures.asked)
+    harvest(dataset, urls, limit=5)
+    assert len(pictures.asked) == asked
+    harvest(dataset, urls, limit=7)
+    assert dataset.images.count() == 7
+    assert len(pictures.asked) == asked + 2
+
+
+def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
+    urls = write_list(
+        tmp_path / "l", pictures,
+        "/good/1.jpg\tcat", "  /good/2.jpg  ".strip() + "\t two words ", "/good/3.jpg", "",
+        "# a comment", "/good/4.jpg\t", "   ",
+    )  # fmt: skip
+    assert harvest(dataset, urls, label="other")["added"] == 4
+    hints = {
+        str(o.url)[-5]: o.hint for image in dataset.images.each() for o in image.origins
+    }  # fmt: skip
+    assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
+
+
+def test_another_hint_for_a_known_url_is_kept_without_a_request(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
+) -> None:
+    harvest(dataset, write_list(tmp_path / "a", pictures, "/good/1.jpg\tcat"))
+    harvest(dataset, write_list(tmp_path / "b", pictures, "/good/1.jpg\tdog"))
+    [image] = dataset.images.each()
+    assert {origin.hint for origin in image.origins} == {"cat", "dog"}
+    assert len(pictures.asked) == 1
+
+
+def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "windows.txt"
+    path.write_bytes("\ufeffhttp://h/1.jpg\tKatze\r\nhttp://h/ü.jpg\r\n".encode())
+    found = [(c.url, c.origin.hint) for c in read_list(path, None)]
+    assert found == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
+    path.write_bytes(b"http://h/\xff.jpg\thint\xfe\n")
+    [odd] = read_list(path, None)
+    assert (odd.url, odd.origin.hint) == ("http://h/\\xff.jpg", "hint\\xfe")
+
+
+def test_lines_that_are_no_address_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "l").write_text("cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000)
+    assert harvest(dataset, tmp_path / "l")["reasons"] == {"bad url": 5}
+
+
+def test_a_list_that_is_not_there(dataset: Dataset, tmp_path: Path) -> None:
+    for wrong in ("gone.txt", "."):
+        with pytest.raises(InputUnusable, match="no file"):
+            harvest(dataset, tmp_path / wrong)
+
+
+def test_an_empty_list_is_no_failure(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "l").touch()
+    assert harvest(dataset, tmp_path / "l") == {
+        "added": 0, "duplicate": 0, "known": 0, "rejected": 0,
+    }  # fmt: skip
+
+
+def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
+    path = tmp_path / "l"
+    os.mkfifo(path)
+    code = (
+        "import sys\nwith open(sys.argv[1], 'w') as f:\n"
+        "    for n in range(10**9):\n"
+        "        try: print(sys.argv[2] + f'/good/{n}.jpg', file=f)\n"
+        "        except BrokenPipeError: sys.exit(0)"
+    )
+    writer = python(code, path, pictures.url)
+    try:
+        with Client(QUICK, allow_private=True):
+            found = read_list(path, None)
+            assert next(found).url.endswith("/good/0.jpg")
+            found.close()  # type: ignore[attr-defined]
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
+    import signal
+    import subprocess
+
+    from tools_for_tests import ROOT, eventually
+
+    site.behaviours["/hang"] = lambda h: time.sleep(5)
+    urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
+    process = subprocess.Popen(
+        command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert eventually(lambda: len(site.asked) >= 4, 15)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert time.monotonic() - start < 3
+    assert "Traceback" not in err
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert list(dataset.rejections.each()) == [], "nothing was wrong with them"
+
+
+def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) -> None:
+    import subprocess
+
+    from tools_for_tests import ROOT, eventually
+
+    slow = pictures.otherwise
+
+    def slowly(h: Handler) -> None:
+        time.sleep(0.05)
+        slow(h)
+
+    pictures.otherwise = slowly
+    urls = write_list(tmp_path / "l", pictures, *(f"/good/{n}.jpg" for n in range(60)))
+    line = ("urls", urls, "-d", tmp_path / "d", "--allow-private", "--json", "--limit", "40")
+    process = subprocess.Popen(
+        command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert eventually(lambda: len(pictures.asked) >= 15, 15)
+    process.kill()
+    process.wait()
+    done: Ran = run_cli("harvest.cli", *line)
+    assert done.code == 0, done.stderr
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
+    # Only what was under way at the kill may be asked twice.
+    assert len(pictures.asked) <= 40 + 2 * 16

@@ -1,0 +1,81 @@
+"""Datasets for the tests of this room, filled through the public records, without pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.images.cut import sample_key
+from gleanset.records import Cut, Measured
+
+SIDE = 200
+
+
+def sha(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def hash64(name: str) -> int:
+    """A hash that is far from that of any other name."""
+    return int(sha(name)[:16], 16)
+
+
+def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
+    """An image without a file. By default it has one origin without a hint."""
+    measured = Measured(sha(name), "JPEG", 1, SIDE, SIDE, 1, 1, hash64(name), 1.0)
+    for origin in origins or (Origin("folder", name),):
+        dataset.images.add(measured, origin)
+    return measured.sha256
+
+
+def add_faces(
+    dataset: Dataset, image: str, lefts: Sequence[int] = (0,), *, phash: int | None = None,
+    detector: str = "animeface",
+) -> list[str]:  # fmt: skip
+    """Faces of 20 x 20 pixels at these places from left to right; the keys of their samples."""
+    cuts = []
+    for left in lefts:
+        box = Box(left, 10, 20, 20)
+        key = sample_key(image, box)
+        look = hash64(key) if phash is None else phash
+        cuts.append(Cut(Face(detector, box, 0.9), key, box, look, 1.0))
+    dataset.faces.record(image, detector, "test", cuts)
+    return [cut.key for cut in cuts]
+
+
+def label(dataset: Dataset, key: str, name: str) -> None:
+    dataset.journal.step("Label", [Choice(key, "label", name)])
+
+
+@dataclass(frozen=True)
+class Group:
+    """A number of pictures of one class that belong to one post, that is to one moment."""
+
+    name: str
+    label: str
+    size: int
+
+
+def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
+    choices = []
+    with dataset.db.write():
+        for group in groups:
+            for number in range(group.size):
+                name = f"{group.name}/{number}"
+                image = add_image(dataset, name, Origin("site", name, post=group.name))
+                (key,) = add_faces(dataset, image)
+                choices.append(Choice(key, "label", group.label))
+        if choices:
+            dataset.journal.step("Label", choices)
+
+
+def plain(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
+    """All that a decision or a split may change, by sample."""
+    return {
+        s.key: (s.status, s.label, s.split, s.moment, s.group, s.box)
+        for s in dataset.samples.by_key()
+    }

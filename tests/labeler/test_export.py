@@ -1,0 +1,437 @@
+"""An export is whole or absent, readable by other tools, and gives nothing away."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from gleanset.images.cut import cut, encode, sample_key, with_margin
+from gleanset.images.decode import decode
+from gleanset.images.measure import measure, perceptual_hash
+from gleanset.records import Cut
+from labeler.export import MARKER, export_imagefolder, plan_export
+
+ROOT = Path(__file__).parents[2]
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def put(
+    dataset: Dataset, data: bytes, title: str, boxes: Sequence[Box] = (), *, label: str = "hana",
+    split: str = "train", origin: Origin | None = None,
+) -> list[str]:  # fmt: skip
+    """A stored picture with labelled faces, or as a whole; as the stages would do it."""
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, origin or Origin("folder", f"/pictures/{title}", title=title))
+    pixels = decode(data).pixels
+    whole = Box(0, 0, *pixels.size)
+    cuts = []
+    for face in boxes or [whole]:
+        key = sample_key(measured.sha256, face)
+        box = with_margin(face, 0.2, *pixels.size) if boxes else whole
+        part = cut(pixels, box)
+        if boxes:
+            dataset.crops(dataset.cache).put(key, "JPEG", encode(part))
+        found = Face("animeface" if boxes else "whole", face, 0.9)
+        cuts.append(Cut(found, key, box, perceptual_hash(part), 1.0))
+    keys = [c.key for c in cuts]
+    dataset.faces.record(measured.sha256, cuts[0].face.detector, "test", cuts)
+    dataset.journal.step("Label", [Choice(key, "label", label) for key in keys])
+    assign(dataset, dict.fromkeys(keys, split))
+    return keys
+
+
+def assign(dataset: Dataset, splits: dict[str, str]) -> None:
+    """Give these samples their split; all others keep theirs."""
+    plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.by_key() if s.split}
+    plan |= {key: (key, split) for key, split in splits.items()}
+    dataset.samples.set_splits(plan, "by hand")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def paths(dataset: Dataset) -> list[str]:
+    return sorted(item.path for item in plan_export(dataset))
+
+
+def export(dataset: Dataset, out: Path) -> dict[str, bytes]:
+    export_imagefolder(dataset, out, workers=1)
+    return tree(out)
+
+
+def mixed(dataset: Dataset) -> dict[str, int]:
+    """Two classes in three splits, faces and whole pictures; how many of each class."""
+    for number in range(12):
+        boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else []
+        put(
+            dataset, encoded(picture(number)), f"{number}.jpg", boxes,
+            label=("hana", "rei")[number % 2], split=("train", "train", "val", "test")[number // 3],
+        )  # fmt: skip
+    return {"hana": 8, "rei": 8}
+
+
+def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
+    keys = put(empty, encoded(picture(0)), "Group Photo.jpg", [right, left, middle])
+    put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
+    found = export(empty, tmp_path / "out")
+    assert set(found) == {
+        "train/hana/Group_Photo_1.jpg", "train/hana/Group_Photo_2.jpg",
+        "train/hana/Group_Photo_3.jpg", "test/rei/alone.jpg", MARKER,
+    }  # fmt: skip
+    for number, key in enumerate((keys[1], keys[2], keys[0]), start=1):
+        expected = empty.crop_path(key).read_bytes()
+        assert found[f"train/hana/Group_Photo_{number}.jpg"] == expected
+    with Image.open(tmp_path / "out/test/rei/alone.jpg") as whole:
+        assert whole.size == (120, 80)
+
+
+def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Path) -> None:
+    (kept,) = put(empty, encoded(picture(0)), "kept.jpg")
+    (rejected,) = put(empty, encoded(picture(1)), "rejected.jpg")
+    (unsplit,) = put(empty, encoded(picture(2)), "unsplit.jpg")
+    empty.journal.step("Reject", [Choice(rejected, "reject")])
+    empty.samples.set_splits({kept: ("m", "train"), rejected: ("n", "train")}, "by hand")
+    assert unsplit
+    assert set(export(empty, tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("花子 写真.jpg", "花子_写真"), ("Zoe\u0308.jpg", "Zo\u00eb"), ("हिन्दी.jpg", "हिन्दी"),
+        ("CON.jpg", "_CON"), ("lpt1.tar.jpg", "_lpt1.tar"), ("a/../b:c?.jpg", "b_c"),
+        ("....jpg", "_"), ("🎉.jpg", "_"), ("x" * 300 + ".jpg", "x" * 80),
+    ],
+)  # fmt: skip
+def test_names_are_readable_and_safe_on_every_system(
+    empty: Dataset, title: str, expected: str
+) -> None:
+    put(empty, encoded(picture(0)), title)
+    assert paths(empty) == [f"train/hana/{expected}.jpg"]
+
+
+@pytest.mark.parametrize("letter", ["花", "𠀀", "é"])
+def test_long_names_fit_into_what_a_file_system_takes(
+    empty: Dataset, tmp_path: Path, letter: str
+) -> None:
+    for seed in range(2):
+        put(
+            empty, encoded(picture(seed)), letter * 300 + ".jpg", [Box(5, 5, 30, 30)],
+            label=letter * 100, origin=Origin("folder", f"{seed}", title=letter * 300 + ".jpg"),
+        )  # fmt: skip
+    result = export_imagefolder(empty, tmp_path / "out", workers=1)
+    assert (result["exported"], result.get("failed")) == (2, None)
+    assert len(tree(tmp_path / "out")) == 3
+
+
+def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset) -> None:
+    for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
+        put(empty, encoded(picture(number)), title, origin=Origin("folder", str(number),
+            title=title))  # fmt: skip
+    found = paths(empty)
+    assert len({path.casefold() for path in found}) == 4
+    assert {path.split("/")[2][:5].lower() for path in found} == {"photo"}
+
+
+@pytest.mark.parametrize(
+    "labels", [("Hana", "hana"), ("con", "_con"), ("hana", "hana."), ("STRASSE", "straße")]
+)
+def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -> None:
+    for number, label in enumerate(labels):
+        for split in ("train", "test"):
+            put(empty, encoded(picture(2 * number + (split == "test"))), f"{number}{split}.jpg",
+                label=label, split=split)  # fmt: skip
+    items = plan_export(empty)
+    folders: dict[str, set[str | None]] = {}
+    for item in items:
+        folders.setdefault(item.path.split("/")[1].casefold(), set()).add(item.sample.label)
+    assert sorted(len(labels) for labels in folders.values()) == [1, 1]
+    assert len({item.path.split("/")[1] for item in items}) == 2
+
+
+def test_pictures_from_searches_and_videos_have_names_too(empty: Dataset) -> None:
+    put(empty, encoded(picture(0)), "", origin=Origin("bing", "abc123", url="http://x/y.jpg"))
+    put(
+        empty, encoded(picture(1)), "", [Box(5, 5, 30, 30)],
+        origin=Origin("video", "v@1", video="v", time=12.5, title="Episode 01.mkv"),
+    )  # fmt: skip
+    assert paths(empty) == ["train/hana/Episode_01-12.500_1.jpg", "train/hana/bing-abc123.jpg"]
+
+
+def test_no_metadata_leaves_with_the_pictures(empty: Dataset, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "my secret garden"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>my secret garden</x:xmpmeta>"
+    data = encoded(picture(0), exif=exif, comment=b"my secret garden", xmp=xmp,
+                   icc_profile=b"my secret garden" * 20)  # fmt: skip
+    assert data.count(b"secret garden") >= 4
+    put(empty, data, "whole.jpg")
+    put(empty, data + b"more", "face.jpg", [Box(10, 10, 30, 30)])
+    # As `facecrop` would write them anew: without the crop, the original is cut.
+    found = export(empty, tmp_path / "out")
+    shutil.rmtree(empty.root / "crops")
+    found |= {f"recut {name}": data for name, data in export(empty, tmp_path / "two").items()}
+    pictures = {name: data for name, data in found.items() if name.endswith(".jpg")}
+    assert len(pictures) == 4
+    for name, data in pictures.items():
+        assert b"secret garden" not in data, name
+        with Image.open(io.BytesIO(data)) as image:
+            assert not image.getexif()
+            assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+def test_a_picture_turned_by_exif_comes_out_upright(empty: Dataset, tmp_path: Path) -> None:
+    upright = Image.new("RGB", (120, 80), "white")
+    ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    put(empty, encoded(turned, exif=exif, quality=95), "turned.jpg")
+    export(empty, tmp_path / "out")
+    with Image.open(tmp_path / "out/train/hana/turned.jpg") as image:
+        values = np.asarray(image).astype(int)
+    assert values.shape == (80, 120, 3)
+    assert np.abs(values - np.asarray(upright).astype(int)).mean() < 4
+
+
+def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    mixed(empty)
+    first = export(empty, tmp_path / "one")
+    shutil.rmtree(empty.root / "crops")
+    assert export(empty, tmp_path / "two") == first
+
+
+def test_an_export_takes_the_place_of_an_earlier_one(empty: Dataset, tmp_path: Path) -> None:
+    (first,) = put(empty, encoded(picture(0)), "first.jpg")
+    put(empty, encoded(picture(1)), "second.jpg")
+    export(empty, tmp_path / "out")
+    empty.journal.step("Reject", [Choice(first, "reject")])
+    assert set(export(empty, tmp_path / "out")) == {"train/hana/second.jpg", MARKER}
+    assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
+
+
+@pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
+def test_a_persons_file_is_never_replaced(
+    empty: Dataset, tmp_path: Path, foreign: str, labeler: Labeler
+) -> None:
+    put(empty, encoded(picture(0)), "a.jpg")
+    out = tmp_path / "out"
+    if foreign != "notes.txt":
+        export(empty, out)
+    (out / foreign).parent.mkdir(parents=True, exist_ok=True)
+    (out / foreign).write_text("mine")
+    before = tree(out)
+    done = labeler("export", out, "-d", empty.root)
+    assert done.returncode == 3
+    assert foreign in done.stderr
+    assert "Traceback" not in done.stderr
+    assert tree(out) == before
+
+
+def test_a_marker_that_is_not_ours_is_a_persons_file(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MARKER).write_text("mine")
+    with pytest.raises(InputUnusable, match="not from an export"):
+        export(empty, tmp_path / "out")
+    assert set(tree(tmp_path / "out")) == {MARKER}
+
+
+def test_a_lost_picture_is_named_and_the_others_are_exported(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    put(empty, encoded(picture(0)), "kept.jpg")
+    put(empty, encoded(picture(1)), "lost.jpg")
+    lost = next(i for i in plan_export(empty) if "lost" in i.path)
+    lost.original.unlink()
+    result = export_imagefolder(empty, tmp_path / "out", workers=1)
+    assert result["exported"] == 1
+    failed = result["failed"]
+    assert isinstance(failed, dict)
+    assert "file is gone" in failed["train/hana/lost.jpg"]
+    assert set(tree(tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
+
+
+def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    before = export(empty, tmp_path / "out")
+    shutil.rmtree(empty.root / "crops")
+    (empty.root / "images").rename(tmp_path / "unplugged")
+    with pytest.raises(InputUnusable, match="none of"):
+        export(empty, tmp_path / "out")
+    assert tree(tmp_path / "out") == before
+    assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
+
+
+def test_nothing_labelled_names_the_mend(empty: Dataset, tmp_path: Path, labeler: Labeler) -> None:
+    done = labeler("export", tmp_path / "out", "-d", empty.root)
+    assert done.returncode == 3
+    assert "labeler accept-hints" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulate_names_the_files_and_writes_none(
+    empty: Dataset, tmp_path: Path, labeler: Labeler
+) -> None:
+    mixed(empty)
+    done = labeler("export", tmp_path / "out", "--simulate", "--json", "-d", empty.root)
+    *names, last = done.stdout.splitlines()
+    assert sorted(names) == paths(empty)
+    assert json.loads(last) == {"would_export": 16}
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
+def test_killed_in_the_middle_the_old_export_is_whole_and_the_next_run_cleans_up(
+    empty: Dataset, tmp_path: Path, earlier: bool
+) -> None:
+    for number in range(40):
+        put(empty, encoded(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
+    out = tmp_path / "out"
+    before: dict[str, bytes] = {}
+    if earlier:
+        kept = [item.sample.key for item in plan_export(empty)][:3]
+        everything = {s.key: (s.key, s.split) for s in empty.samples.by_key()}
+        empty.samples.set_splits({key: (key, "train") for key in kept}, "by hand")
+        before = export(empty, out)
+        empty.samples.set_splits(everything, "by hand")
+    partial = tmp_path / ".out.gleanset-partial"
+    with running_export(empty.root, out) as process:
+        wait_for(lambda: sum(1 for _ in partial.rglob("*.jpg")) >= 2, process)
+        process.kill()
+        process.wait()
+    assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late to tell anything"
+    assert (tree(out) if out.exists() else {}) == before
+    assert len(export(empty, out)) == 41
+    assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
+    assert not list((empty.cache / "scratch").iterdir())
+
+
+def test_killed_between_the_two_renames_the_old_export_is_put_back(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    put(empty, encoded(picture(0)), "a.jpg")
+    before = export(empty, tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / ".out.gleanset-old")
+    empty.journal.undo()
+    with pytest.raises(InputUnusable, match="nothing to export"):
+        export(empty, tmp_path / "out")
+    assert tree(tmp_path / "out") == before
+    assert not (tmp_path / ".out.gleanset-old").exists()
+
+
+class running_export:  # noqa: N801 - used as a function
+    """The real command in a process of its own."""
+
+    def __init__(self, root: Path, out: Path) -> None:
+        words = ["export", str(out), "--workers", "1", "-d", str(root)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from labeler.cli import main; main()", *words],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        return self.process
+
+    def __exit__(self, *error: object) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def wait_for(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until, "it never began to write"
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def exported(empty: Dataset, tmp_path: Path) -> tuple[Dataset, Path]:
+    mixed(empty)
+    export(empty, tmp_path / "out")
+    return empty, tmp_path / "out"
+
+
+def by_class(dataset: Dataset) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for sample in dataset.samples.by_key():
+        if sample.split and sample.label:
+            found.setdefault(sample.split, Counter())[sample.label] += 1
+    return found
+
+
+def test_torchvision_reads_it(exported: tuple[Dataset, Path]) -> None:
+    torchvision = pytest.importorskip("torchvision.datasets", reason="needs torchvision")
+    dataset, out = exported
+    for split, expected in by_class(dataset).items():
+        folder = torchvision.ImageFolder(str(out / split))
+        assert Counter(folder.classes[y] for y in folder.targets) == expected
+        assert all(image.mode == "RGB" for image, _ in folder)
+
+
+def test_the_datasets_library_reads_it(exported: tuple[Dataset, Path], tmp_path: Path) -> None:
+    dataset, out = exported
+    pytest.importorskip("datasets.load", reason="needs the datasets library")
+    code = """
+import json, sys, datasets
+from collections import Counter
+found = datasets.load_dataset("imagefolder", data_dir=sys.argv[1])
+print(json.dumps({
+    split: Counter(part.features["label"].int2str(y) for y in part["label"])
+    for split, part in found.items()
+}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(out)],
+        env=os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1",
+                          "HF_DATASETS_CACHE": str(tmp_path / "hf" / "cache"),
+                          "HF_DATASETS_OFFLINE": "1"},
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    names = {"train": "train", "validation": "val", "test": "test"}
+    assert {names[split]: counts for split, counts in found.items()} == by_class(dataset)

@@ -1,0 +1,193 @@
+"""Hints become labels only where nobody could object, in one step that can be undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from labeler_makers import add_faces, add_image, label, plain
+
+from gleanset import Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.errors import UsageError
+from labeler.hints import apply_hints, plan_hints
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def accept(dataset: Dataset) -> dict[str, object]:
+    plan = plan_hints(dataset)
+    apply_hints(dataset, plan)
+    return plan.result()
+
+
+def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> list[str]:
+    """An image found once for each hint, with some faces; the keys of the samples."""
+    origins = [Origin("folder", f"{name}-{n}", hint=hint) for n, hint in enumerate(hints)]
+    image = add_image(dataset, name, *origins)
+    return add_faces(dataset, image, [30 * n for n in range(faces)])
+
+
+def test_one_hint_and_one_face_is_accepted_and_says_where_the_label_is_from(
+    empty: Dataset,
+) -> None:
+    (key,) = hinted(empty, "a", "hana")
+    result = accept(empty)
+    sample = empty.samples.get(key)
+    assert sample is not None
+    assert (sample.status, sample.label) == ("labelled", "hana")
+    assert result == {"accepted": 1, "left_in_queue": 0, "labels": {"hana": 1}, "left": {}}
+    (decision,) = empty.journal.each()
+    assert (decision.sample, decision.value, decision.provenance) == (key, "hana", "hint")
+
+
+@pytest.mark.parametrize(
+    ("hints", "faces", "reason"),
+    [
+        (("hana",), 2, "several faces"),
+        (("hana", "rei"), 1, "disputed hint"),
+        (("hana", "rei"), 2, "disputed hint"),
+        ((None,), 1, "no hint"),
+        (("a/b",), 1, "hint is not a class name"),
+        ((".hidden",), 1, "hint is not a class name"),
+        (("x" * 101,), 1, "hint is not a class name"),
+    ],
+)
+def test_everything_doubtful_stays_in_the_queue_and_is_counted(
+    empty: Dataset, hints: tuple[str | None, ...], faces: int, reason: str
+) -> None:
+    keys = hinted(empty, "a", *hints, faces=faces)
+    result = accept(empty)
+    assert result["accepted"] == 0
+    assert result["left"] == {reason: faces}
+    assert result["left_in_queue"] == faces
+    assert {s.key: s.status for s in empty.samples.by_key()} == dict.fromkeys(keys, "queue")
+    assert empty.journal.count() == 0
+    assert empty.journal.classes() == []
+
+
+def test_an_origin_without_a_hint_does_not_dispute_one_that_has(empty: Dataset) -> None:
+    hinted(empty, "a", "hana", None)
+    assert accept(empty)["labels"] == {"hana": 1}
+
+
+def test_the_same_hint_from_two_places_is_no_dispute(empty: Dataset) -> None:
+    hinted(empty, "a", "hana", "hana")
+    assert accept(empty)["labels"] == {"hana": 1}
+
+
+def test_spellings_of_one_class_name_become_one_class(empty: Dataset) -> None:
+    hinted(empty, "a", "Zoe\u0308  Bell")
+    hinted(empty, "b", "Zo\u00eb Bell")
+    assert accept(empty)["labels"] == {"Zo\u00eb Bell": 2}
+    assert empty.journal.classes() == ["Zo\u00eb Bell"]
+    assert {s.label for s in empty.samples.by_key()} == {"Zo\u00eb Bell"}
+
+
+def test_a_face_whose_siblings_are_rejected_counts_as_alone(empty: Dataset) -> None:
+    wanted, bystander = hinted(empty, "a", "hana", faces=2)
+    empty.journal.step("Reject", [Choice(bystander, "reject")])
+    assert accept(empty)["accepted"] == 1
+    assert {s.key: s.status for s in empty.samples.by_key()} == {
+        wanted: "labelled", bystander: "rejected",
+    }  # fmt: skip
+
+
+def test_a_face_beside_a_labelled_one_is_not_the_star_as_well(empty: Dataset) -> None:
+    star, _ = hinted(empty, "a", "hana", faces=2)
+    label(empty, star, "hana")
+    assert accept(empty)["left"] == {"several faces": 1}
+
+
+def test_a_face_that_is_not_found_any_more_is_no_sibling(empty: Dataset) -> None:
+    hinted(empty, "a", "hana", faces=2)
+    (image,) = empty.images.each()
+    add_faces(empty, image.sha256, [30])
+    assert accept(empty)["accepted"] == 1
+
+
+def test_what_a_person_decided_is_left_alone(empty: Dataset) -> None:
+    (mine,) = hinted(empty, "a", "hana")
+    (away,) = hinted(empty, "b", "hana")
+    label(empty, mine, "rei")
+    empty.journal.step("Reject", [Choice(away, "reject")])
+    before = plain(empty)
+    assert accept(empty)["accepted"] == 0
+    assert plain(empty) == before
+
+
+def test_all_are_one_step_and_undo_puts_all_back(empty: Dataset) -> None:
+    hinted(empty, "a", "hana")
+    hinted(empty, "b", "rei")
+    hinted(empty, "c", "rei", faces=2)
+    before = plain(empty)
+    accept(empty)
+    assert plain(empty) != before
+    assert len({decision.step for decision in empty.journal.each()}) == 1
+    undone = empty.journal.undo()
+    assert (undone.restored, undone.changed_since) == (2, 0)
+    assert plain(empty) == before
+    with pytest.raises(UsageError, match="nothing to undo"):
+        empty.journal.undo()
+
+
+def test_undo_leaves_what_a_person_changed_since(empty: Dataset) -> None:
+    (corrected,) = hinted(empty, "a", "hana")
+    hinted(empty, "b", "hana")
+    plan = plan_hints(empty)
+    apply_hints(empty, plan)
+    (step,) = {decision.step for decision in empty.journal.each()}
+    label(empty, corrected, "rei")
+    undone = empty.journal.undo(step)
+    assert (undone.restored, undone.changed_since) == (1, 1)
+    sample = empty.samples.get(corrected)
+    assert sample is not None
+    assert sample.label == "rei"
+
+
+def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> None:
+    (mine,) = hinted(empty, "a", "hana")
+    (other,) = hinted(empty, "b", "hana")
+    plan = plan_hints(empty)
+    label(empty, mine, "rei")
+    apply_hints(empty, plan)
+    assert {s.key: s.label for s in empty.samples.by_key()} == {mine: "rei", other: "hana"}
+    assert plan.result()["accepted"] == 1
+    assert plan.result()["left"] == {"decided meanwhile": 1}
+
+
+def test_a_second_time_nothing_new_is_accepted(empty: Dataset) -> None:
+    hinted(empty, "a", "hana")
+    hinted(empty, "b", "hana", "rei")
+    accept(empty)
+    before = plain(empty), empty.journal.count()
+    assert accept(empty)["accepted"] == 0
+    assert (plain(empty), empty.journal.count()) == before
+
+
+def test_the_command_simulates_accepts_and_undoes(empty: Dataset, labeler: Labeler) -> None:
+    hinted(empty, "a", "hana")
+    hinted(empty, "b", "hana", faces=2)
+    before = plain(empty)
+
+    simulated = labeler("accept-hints", "--simulate", "--json", "-d", empty.root)
+    expected = {
+        "accepted": 1, "left_in_queue": 2, "labels": {"hana": 1}, "left": {"several faces": 2},
+    }  # fmt: skip
+    assert json.loads(simulated.stdout) == expected
+    assert plain(empty) == before
+    assert empty.journal.count() == 0
+
+    done = labeler("accept-hints", "--json", "-d", empty.root)
+    assert json.loads(done.stdout) == expected
+    assert plain(empty) != before
+
+    undone = labeler("undo", "--json", "-d", empty.root)
+    assert json.loads(undone.stdout)["restored"] == 1
+    assert plain(empty) == before
+
+    again = labeler("undo", "-d", empty.root)
+    assert again.returncode == 2
+    assert "nothing to undo" in again.stderr

@@ -1,0 +1,248 @@
+"""`gleanset list`: every field there is, whatever the order in which things came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gleanset import Box, Dataset, Face, Origin, Rejection
+from gleanset.db.journal import Choice
+from gleanset.errors import UsageError
+from gleanset.images.cut import sample_key
+from gleanset.records import Cut, Landmark, Measured
+from pipeline.cli import KINDS
+from pipeline.listing import FIELDS, listing
+
+Build = Callable[[Dataset], None]
+NAMES = ("alpha", "beta", "gamma")
+
+
+def sha(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def key_of(name: str, left: int = 10) -> str:
+    return sample_key(sha(name), Box(left, 20, 30, 40))
+
+
+def add_image(name: str) -> Build:
+    def build(dataset: Dataset) -> None:
+        number = NAMES.index(name)
+        measured = Measured(
+            sha(name), "JPEG", 1000 + number, 640 + number, 480, 1, 1, 2**63 + number, 5.5
+        )
+        dataset.images.add(
+            measured,
+            Origin("bing", f"id-{name}", f"http://x/{name}.jpg", "http://x/", query=name,
+                   hint=name, author="someone", licence="CC BY 2.0", title=name,
+                   tags=("one", "two"), rating="s", ai=bool(number % 2)),
+        )  # fmt: skip
+
+    return build
+
+
+def add_origin(dataset: Dataset) -> None:
+    """The image `alpha` once more: a frame of a video that lies on disk."""
+    alpha = dataset.images.get(sha("alpha"))
+    assert alpha is not None
+    with dataset.db.write():
+        dataset.images.add_origin(
+            alpha.sha256,
+            Origin("video", "v@12.5", path="/videos/e1.mkv", video=sha("video"), time=12.5,
+                   frame=300, scene=4, post="7", hint="alpha"),
+        )  # fmt: skip
+
+
+def add_faces(name: str, lefts: tuple[int, ...] = (10, 100)) -> Build:
+    def build(dataset: Dataset) -> None:
+        cuts = []
+        for left in lefts:
+            box = Box(left, 20, 30, 40)
+            face = Face("animeface", box, 0.5 + left / 1000, (Landmark("nose", 12.5, 30.0),))
+            cuts.append(Cut(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25))
+        dataset.faces.record(sha(name), "animeface", "test", cuts)
+
+    return build
+
+
+def decide(dataset: Dataset) -> None:
+    dataset.journal.step("Label", [Choice(key_of("alpha"), "label", "hana")])
+    dataset.journal.step("Reject", [Choice(key_of("beta"), "reject")])
+
+
+def split(dataset: Dataset) -> None:
+    dataset.samples.set_splits({key_of("alpha"): ("moment-1", "test")}, "by hand")
+
+
+def reject(name: str) -> Build:
+    return lambda dataset: dataset.rejections.add(Rejection("urls", name, "HTTP 404", "gone"))
+
+
+def finish_run(dataset: Dataset) -> None:
+    run = dataset.runs.begin("run-1", "baseline", {"epochs": 3})
+    dataset.runs.end(run.id, "done", {"test": {"accuracy": 0.75}})
+
+
+FORTH: tuple[Build, ...] = (
+    *map(add_image, NAMES), add_origin, *map(add_faces, NAMES), decide, split, reject("a"),
+    reject("b"), finish_run,
+)  # fmt: skip
+BACK: tuple[Build, ...] = (
+    finish_run, reject("b"), reject("a"), *map(add_image, NAMES[::-1]),
+    *(add_faces(name, (100, 10)) for name in NAMES[::-1]), decide, split, add_origin,
+)  # fmt: skip
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "forth") as dataset:
+        for build in FORTH:
+            build(dataset)
+        yield dataset
+
+
+def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]:
+    """What the command prints, read back."""
+    return [json.loads(json.dumps(line)) for line in listing(dataset, kind, conditions)]
+
+
+def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
+    image = next(line for line in lines(filled, "images") if line["sha256"] == sha("alpha"))
+    origins = image.pop("origins")
+    assert image == {
+        "sha256": sha("alpha"), "format": "JPEG", "bytes": 1000, "width": 640, "height": 480,
+        "frames": 1, "orientation": 1, "phash": "8000000000000000", "sharpness": 5.5,
+        "state": "ok",
+    }  # fmt: skip
+    nothing = dict.fromkeys(
+        ("url", "page_url", "path", "video", "time", "frame", "scene", "post", "query", "hint",
+         "author", "licence", "title", "rating", "ai")
+    ) | {"tags": []}  # fmt: skip
+    assert origins == [
+        nothing | {
+            "source": "bing", "source_id": "id-alpha", "url": "http://x/alpha.jpg",
+            "page_url": "http://x/", "query": "alpha", "hint": "alpha", "author": "someone",
+            "licence": "CC BY 2.0", "title": "alpha", "tags": ["one", "two"], "rating": "s",
+            "ai": False,
+        },
+        nothing | {
+            "source": "video", "source_id": "v@12.5", "path": "/videos/e1.mkv",
+            "video": sha("video"), "time": 12.5, "frame": 300, "scene": 4, "post": "7",
+            "hint": "alpha",
+        },
+    ]  # fmt: skip
+
+
+def test_a_face_has_every_field(filled: Dataset) -> None:
+    found = [line for line in lines(filled, "faces") if line["image"] == sha("alpha")]
+    assert found[0] == {
+        "image": sha("alpha"), "detector": "animeface", "box": [10, 20, 30, 40], "score": 0.51,
+        "landmarks": [["nose", 12.5, 30.0]],
+    }  # fmt: skip
+    assert [line["box"][0] for line in found] == [10, 100]
+
+
+def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
+    found = {line["id"]: line for line in lines(filled, "samples")}
+    assert len(found) == 6
+    assert found[key_of("alpha")] == {
+        "id": key_of("alpha"), "image": sha("alpha"), "box": [5, 15, 40, 50],
+        "detector": "animeface", "score": 0.51, "phash": "0000000000000007", "sharpness": 3.25,
+        "status": "labelled", "label": "hana", "hint": "alpha", "split": "test", "group": None,
+        "moment": "moment-1",
+    }  # fmt: skip
+    assert found[key_of("beta")]["status"] == "rejected"
+    assert found[key_of("gamma")]["status"] == "queue"
+
+
+def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None:
+    first, second = lines(filled, "decisions")
+    assert first.keys() == {
+        "id", "step", "name", "who", "at", "sample", "action", "value", "provenance", "undoes",
+    }  # fmt: skip
+    assert (first["sample"], first["action"], first["value"]) == (key_of("alpha"), "label", "hana")
+    assert (second["sample"], second["action"], second["value"]) == (
+        key_of("beta"), "reject", None,
+    )  # fmt: skip
+    assert lines(filled, "rejections") == [
+        {"stage": "urls", "what": what, "reason": "HTTP 404", "detail": "gone"} for what in "ab"
+    ]
+    (run,) = lines(filled, "runs")
+    assert run["started"] <= run["ended"]
+    assert {k: v for k, v in run.items() if k not in ("started", "ended")} == {
+        "id": "run-1", "room": "baseline", "settings": {"epochs": 3}, "status": "done",
+        "result": {"test": {"accuracy": 0.75}},
+    }  # fmt: skip
+    assert lines(filled, "groups") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset, kind: str) -> None:
+    assert set(FIELDS) == set(KINDS)
+    for line in lines(filled, kind):
+        fields = set(line) - {"origins"}
+        fields |= {f"origins.{name}" for origin in line.get("origins", []) for name in origin}
+        assert fields == set(FIELDS[kind])
+
+
+def test_two_datasets_filled_in_another_order_list_the_same(
+    filled: Dataset, tmp_path: Path
+) -> None:
+    with Dataset.create(tmp_path / "back") as other:
+        for build in BACK:
+            build(other)
+        for kind in ("images", "faces", "samples", "groups", "rejections"):
+            assert lines(filled, kind) == lines(other, kind), kind
+        assert lines(filled, "samples", "status=queue") == lines(other, "samples", "status=queue")
+
+
+@pytest.mark.parametrize(
+    ("kind", "conditions", "expected"),
+    [
+        ("samples", ["label=hana"], 1), ("samples", ["label = hana"], 1),
+        ("samples", ["label=nobody"], 0), ("samples", ["label=null"], 5),
+        ("samples", ["label!=null"], 1), ("samples", ["label!=hana"], 5),
+        ("samples", ["status=queue"], 4), ("samples", ["status=queue", "hint=beta"], 1),
+        ("samples", ["status=queue", "status=rejected"], 0), ("samples", ["split=test"], 1),
+        ("samples", ["score>=0.6"], 3), ("samples", ["score>0.6"], 0),
+        ("samples", ["score<0.6"], 3), ("samples", ["score<=0.51", "label=hana"], 1),
+        ("samples", ["split=null"], 5), ("samples", ["score!=null"], 6),
+        ("images", ["width>640"], 2), ("images", ["width=640.0"], 1),
+        ("images", ["origins.source=video"], 1), ("images", ["origins.source=bing"], 3),
+        ("images", ["origins.source_id=id-beta"], 1), ("images", ["origins.time>12"], 1),
+        ("images", ["origins.time=null"], 3), ("images", ["origins.tags=two"], 3),
+        ("images", ["origins.ai=true"], 1), ("images", [f"sha256={sha('beta')}"], 1),
+        ("images", ["origins.url=http://x/beta.jpg"], 1),
+        ("faces", ["score>0.55"], 3), ("faces", [f"image={sha('gamma')}"], 2),
+        ("decisions", ["action=reject"], 1), ("decisions", ["value=hana"], 1),
+        ("rejections", ["what=a"], 1), ("rejections", ["reason=HTTP 404"], 2),
+        ("runs", ["status=done"], 1), ("runs", ["result.test.accuracy>=0.7"], 1),
+        ("runs", ["result.test.accuracy>0.75"], 0), ("runs", ["settings.epochs=3"], 1),
+    ],
+)  # fmt: skip
+def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected: int) -> None:
+    assert len(lines(filled, kind, *conditions)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "mend"),
+    [
+        ("samples", "label", "label=hana"), ("samples", "", "label=hana"),
+        ("samples", "=hana", "label=hana"), ("samples", "la bel=hana", "label=hana"),
+        ("samples", "lable=hana", "did you mean label"), ("samples", "key=x", "there are: id"),
+        ("images", "source=bing", "origins.source"), ("images", "width>=wide", "width>=640"),
+        ("images", "origins.ai=maybe", "true or false"), ("faces", "label=hana", "there are"),
+    ],
+)  # fmt: skip
+def test_wrong_conditions_are_refused_with_their_mend(
+    filled: Dataset, kind: str, condition: str, mend: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        lines(filled, kind, condition)
+    assert mend in str(error.value)
+    assert error.value.exit_code == 2

@@ -1,0 +1,203 @@
+"""Recipes: what is wrong is said before anything is begun; what is right is done once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from gleanset import Dataset
+from pipeline.cli import main
+
+GOOD = """
+title = "Shapes"
+
+[[folder]]
+path = "pictures"
+hints_from_folders = true
+
+[crop]
+detector = "whole"
+
+[split]
+ratio = "6:2:2"
+
+[export]
+to = "exports/tree"
+
+[train]
+options = { size = 32, blocks = "8,16", dense = 16, epochs = 2, augment = false }
+"""
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The `gleanset` command as its console script runs it: exit code, stdout, stderr."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gleanset", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(str(end.value.code)), out, err
+
+    return run
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a recipe beside some pictures of two shapes."""
+    for kind in ("disc", "square"):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for number in range(10):
+            drawing(kind, number).save(tmp_path / "pictures" / kind / f"{number}.png")
+
+    def write(text: str) -> Path:
+        path = tmp_path / "recipe.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def drawing(kind: str, seed: int) -> Image.Image:
+    random = np.random.default_rng(seed + 100 * (kind == "disc"))
+    noise = random.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(picture)
+    left, top = (int(n) for n in random.integers(4, 20, 2))
+    draw = pen.ellipse if kind == "disc" else pen.rectangle
+    draw((left, top, left + 22, top + 22), fill="white")
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "said"),
+    [
+        (GOOD.replace("hints_from_folders", "hints_from_folder"), 6, "hints_from_folders"),
+        (GOOD.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 2, "'title'"),
+        (GOOD.replace("[split]", "[splits]"), 11, "'split'"),
+        (GOOD.replace("[crop]", "[crop]\nmargins = 1"), 9, "'margin'"),
+        (GOOD.replace("[crop]", "[crop]\nmargin = 7.0"), 9, "crop.margin"),
+        (GOOD.replace("[crop]", '[crop]\nmargin = "wide"'), 9, "crop.margin"),
+        (GOOD.replace("= true", '= "yes"'), 6, "folder.hints_from_folders"),
+        (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 21, "keyword.limit"),
+        (
+            GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
+            24, "'limit'",
+        ),
+        (GOOD.replace("[export]", "[export"), 14, "line 14"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path, wrong: str, line: int,
+    said: str,
+) -> None:  # fmt: skip
+    code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
+    assert code == 3
+    assert f"line {line}" in err
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
+        (GOOD.replace('"whole"', '"whole"\nthreshold = 0.5'), 2, "threshold"),
+        (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
+        (GOOD.replace("6:2:2", "6:2"), 2, "8:1:1"),
+        (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 2, "simple"),
+        (GOOD.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
+        (GOOD.replace("epochs = 2", "epochs = 0"), 2, "epochs"),
+        (GOOD.replace('"pictures"', '"picture"'), 3, "picture"),
+        (GOOD + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
+        (GOOD + '[[frames]]\nvideos = ["no.mp4"]\n', 3, "no.mp4"),
+        (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 2, "5s"),
+        (GOOD + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
+        (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { siez = "large" }\n', 2, "size"),
+        (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
+    ],
+)  # fmt: skip
+def test_wrong_names_are_found_before_anything_is_begun(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path, wrong: str, code: int,
+    said: str,
+) -> None:  # fmt: skip
+    for simulate in ([], ["--simulate"]):
+        found, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", *simulate)
+        assert (found, said in err, "Traceback" in err) == (code, True, False), err
+        assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("option", ["bing.siez=large", "bong.size=large", "size=large", "bing"])
+def test_wrong_options_on_the_command_line_are_found_too(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path, option: str
+) -> None:
+    path = recipe(GOOD + '[[keyword]]\nkeywords = ["a"]\n')
+    code, _, err = command("run", path, "--into", tmp_path / "made", "-o", option)
+    assert (code, "Traceback" in err) == (2, False), err
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_recipe_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    code, _, err = command("run", tmp_path / "no.toml", "--into", tmp_path / "made")
+    assert code == 3
+    assert "no.toml" in err
+
+
+def test_simulate_names_the_stages_in_order_and_makes_nothing(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    code, out, _ = command("run", recipe(GOOD), "--into", tmp_path / "made", "-s", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "stages": ["folder pictures", "faces", "accept hints", "split", "export", "train"]
+    }
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Started from another folder: paths in a recipe are relative to the recipe."""
+    path = recipe(GOOD)
+    root = tmp_path / "made"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def run() -> dict[str, dict[str, object]]:
+        code, out, err = command("run", f"../{path.name}", "--into", "../made", "--json", "-q")
+        assert (code, err) == (0, "")
+        found: dict[str, dict[str, object]] = json.loads(out.splitlines()[-1])
+        return found
+
+    first = run()
+    assert first["folder pictures"]["added"] == 20
+    assert first["faces"]["images"] == 20
+    assert first["accept hints"]["labels"] == {"disc": 10, "square": 10}
+    assert sum(int(str(first["split"][name])) for name in ("train", "val", "test")) == 20
+    assert first["export"]["exported"] == 20
+    assert len(list((root / "exports/tree").rglob("*.jpg"))) == 20
+    test = first["train"]["test"]
+    assert isinstance(test, dict)
+    assert test["count"] == first["split"]["test"]
+
+    second = run()
+    assert second["folder pictures"]["added"] == 0
+    assert second["faces"]["images"] == 0
+    assert second["accept hints"]["accepted"] == 0
+    assert second["split"] == first["split"]
+    assert second["train"] == first["train"]
+    with Dataset.open(root) as dataset:
+        assert len(list(dataset.runs.each())) == 1
+        assert len({decision.step for decision in dataset.journal.each()}) == 1
+        assert (dataset.settings.name, dataset.settings.split.ratio) == ("Shapes", "6:2:2")
+    assert len(list((root / "runs").iterdir())) == 1

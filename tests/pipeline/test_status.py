@@ -1,0 +1,95 @@
+"""`gleanset status`: the counts, and a next command that a person can paste."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gleanset import Box, Dataset, Face, Origin, Rejection
+from gleanset.db.journal import Choice
+from gleanset.images.cut import sample_key
+from gleanset.records import Cut, Measured
+from pipeline.status import next_step, status
+
+BOX = Box(0, 0, 10, 10)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "my dataset") as made:
+        yield made
+
+
+def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
+    found = hashlib.sha256(name.encode()).hexdigest()
+    for origin in origins:
+        dataset.images.add(Measured(found, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
+    return found
+
+
+def add_sample(dataset: Dataset, image: str) -> str:
+    key = sample_key(image, BOX)
+    dataset.faces.record(image, "whole", "", [Cut(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
+    return key
+
+
+def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
+    found = status(empty)
+    assert str(found.pop("next")).startswith("harvest folder")
+    assert found == {
+        "dataset": str(empty.root), "images": 0, "faces": 0, "samples": {}, "labels": {},
+        "splits": {}, "decisions": 0, "origins": {}, "rejections": {}, "runs": 0,
+    }  # fmt: skip
+
+
+def test_everything_is_counted(empty: Dataset) -> None:
+    keys = []
+    for number in range(4):
+        image = add_image(empty, f"{number}", Origin("folder", f"{number}", hint="hana"))
+        keys.append(add_sample(empty, image))
+    add_image(empty, "0", Origin("bing", "x", query="hana rose", hint="hana"))
+    empty.journal.step("Label", [Choice(key, "label", "hana") for key in keys[:2]])
+    empty.journal.step("Reject", [Choice(keys[2], "reject")])
+    empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
+    empty.rejections.add(Rejection("facecrop", "x", "truncated"))
+    empty.rejections.add(Rejection("facecrop", "y", "truncated"))
+    found = status(empty)
+    del found["next"], found["dataset"]
+    assert found == {
+        "images": 4, "faces": 4, "samples": {"labelled": 2, "queue": 1, "rejected": 1},
+        "labels": {"hana": 2}, "splits": {"test": {"hana": 1}, "train": {"hana": 1}},
+        "decisions": 3, "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
+        "rejections": {"facecrop": {"truncated": 2}}, "runs": 0,
+    }  # fmt: skip
+
+
+def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset) -> None:
+    said = []
+
+    def ask() -> None:
+        words = shlex.split(next_step(empty))
+        assert words[-2:] == ["-d", str(empty.root)]
+        said.append(words[:2])
+
+    ask()
+    image = add_image(empty, "a", Origin("folder", "a"))
+    ask()
+    key = add_sample(empty, image)
+    ask()
+    empty.journal.step("Label", [Choice(key, "label", "hana")])
+    ask()
+    empty.samples.set_splits({key: (key, "train")}, "by hand")
+    ask()
+    run = empty.runs.begin("r", "baseline", {})
+    ask()
+    empty.runs.end(run.id, "done", {})
+    ask()
+    assert said == [
+        ["harvest", "folder"], ["facecrop", "run"], ["labeler", "accept-hints"],
+        ["labeler", "split"], ["baseline", "train"], ["baseline", "train"],
+        ["labeler", "export"],
+    ]  # fmt: skip

@@ -1,0 +1,87 @@
+"""What tests of several rooms use: drawn pictures, commands in processes of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Ran(NamedTuple):
+    """How a process ended and what it said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The last line of stdout as the object that `--json` promises."""
+        found = json.loads(self.stdout.splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+
+def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A soft colourful picture; another seed gives one that looks different."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return small.resize(size, Image.Resampling.BICUBIC)
+
+
+def picture(
+    seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: Any
+) -> bytes:
+    """The bytes of such a picture."""
+    file = io.BytesIO()
+    pixels(seed, size).save(file, kind, **options)
+    return file.getvalue()
+
+
+def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
+    """The command line that runs a console module of this checkout."""
+    code = f"from {module} import main; main()"
+    return [sys.executable, "-c", code, *(os.fsencode(a) for a in args)]
+
+
+def run_cli(
+    module: str, *args: str | bytes | Path, cwd: Path | None = None, timeout: float = 60,
+    prefix: tuple[str, ...] = (), **environment: str,
+) -> Ran:  # fmt: skip
+    """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
+    done = subprocess.run(
+        [*prefix, *command(module, *args)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True, text=True, errors="backslashreplace", timeout=timeout,
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
+    """A Python process of this checkout, with pipes for all that it says and hears."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def eventually(holds: Callable[[], bool], seconds: float) -> bool:
+    """Whether something comes true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return holds()
