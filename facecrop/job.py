@@ -15,7 +15,7 @@ from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
 from gleanset.images.cut import cut, encode, sample_key, with_margin
 from gleanset.images.decode import decode
-from gleanset.images.measure import perceptual_hash, sharpness
+from gleanset.images.measure import look
 from gleanset.records import Box, Cut, Face, Rejection
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -57,7 +57,7 @@ class Plan:
             path.unlink(missing_ok=True)
         else:
             write_atomic(path, encode(part), scratch=self.crops.scratch)
-        return Cut(face, key, box, perceptual_hash(part), sharpness(part))
+        return Cut(face, key, box, *look(part))
 
 
 def find_faces(

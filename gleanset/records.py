@@ -60,7 +60,7 @@ class Measured:
 
     `width` and `height` are those of the upright picture; `orientation` is the EXIF
     value 1..8 of the stored bytes; `phash` is the 64-bit perceptual hash;
-    `sharpness` is the variance of the Laplacian, see `gleanset.images.measure`.
+    `sharpness` is the variance of the Laplacian; both as `gleanset.images.measure.look`.
     """
 
     sha256: str

@@ -117,9 +117,10 @@ def keyword(
     asked = queries(keywords, label, source_options(options, site.name), site)
     if job.simulate:
         with _client(None, allow_private)() as client:
-            for candidate in simulate(site, asked, client, limit):
-                job.show(candidate.url)
-        return None
+            found = simulate(site, asked, client, limit)
+        for candidate in found:
+            job.show(candidate.url)
+        return {"candidates": len(found)} if job.as_json else None
     with job.create() as dataset:
         return harvest_keywords(
             dataset, site, asked, _client(dataset, allow_private), limit=limit,

@@ -83,9 +83,7 @@ class Sampler:
             self._intake.take(origins[outcome.item], outcome)
         if sampled.trouble:
             reason = "damaged further on"
-            self._dataset.rejections.add(
-                Rejection(STAGE, printable(path), reason, sampled.trouble)
-            )
+            self._dataset.rejections.add(Rejection(STAGE, printable(path), reason, sampled.trouble))
             self._intake.reasons[reason] += 1
         self._dataset.videos.record(
             sha256, path.name, settings, sampled.duration, len(sampled.files)

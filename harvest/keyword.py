@@ -62,8 +62,9 @@ class Search:
             self.refused.append(error)
             status = str(error)
         self.accounts[query.text] = {"status": status, **intake.result()}
-        self.total.tally += intake.tally
-        self.total.reasons += intake.reasons
+        # `+=` would drop the zeros that a result promises.
+        self.total.tally.update(intake.tally)
+        self.total.reasons.update(intake.reasons)
 
 
 def harvest_keywords(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -18,7 +20,7 @@ from urllib.parse import quote
 import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
-from gleanset.files.atomic import disk_errors, sync_folder
+from gleanset.files.atomic import PARTIAL, disk_errors, sync_folder
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -144,21 +146,24 @@ def redacted(text: str) -> str:
 
 
 def _tell(call: Callable[[KeyringBackend], _Told], told: list[_Told]) -> None:
-    try:
+    # Whatever a backend raises, it is of no use, and its text might hold the secret.
+    with suppress(Exception):
         import keyring
 
         told.append(call(keyring.get_keyring()))
-    except Exception:  # noqa: BLE001, S110: whatever a backend raises, it is of no use
-        pass
 
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
-        with disk_errors(path), path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             _check_private(path, os.fstat(file.fileno()))
             kept = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise NeedsLogin(
+            f"The file of secrets {path} cannot be read: {error.strerror}.", f"chmod 600 {path}"
+        ) from error
     except ValueError:
         # Not chained: the exception carries the whole text of the file.
         raise _damaged(path) from None
@@ -186,15 +191,15 @@ def _write_file(path: Path, kept: dict[str, str]) -> None:
     # Not `write_atomic`: this file must be private before its first byte is written.
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
+        # Its mode is 0600 from the start, whatever the umask.
+        handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
         try:
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(kept, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            Path(name).replace(path)
         except BaseException:
-            partial.unlink(missing_ok=True)
+            Path(name).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)

@@ -55,7 +55,7 @@ class Connection:
     def _prepare(self) -> None:
         try:
             self._sql.execute("PRAGMA foreign_keys=ON")
-            self._sql.execute("PRAGMA cache_size=-65536")
+            self._sql.execute("PRAGMA cache_size=-16384")
             self._migrate()
         except BaseException:
             self._sql.close()

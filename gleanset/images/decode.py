@@ -9,10 +9,12 @@ Transparency is laid on white, 16-bit is scaled, CMYK and palettes are converted
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -23,6 +25,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
+
+Mode = Literal["RGB", "L"]
 
 Image.init()
 # Pillow's own guards, for pictures inside pictures that our check of the size cannot see.
@@ -55,7 +59,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: upright RGB `pixels`, and what its file says of itself.
+    """A decoded picture: upright `pixels`, RGB unless grey was asked for, and what its file says.
 
     `width` and `height` are those of the full upright picture; `pixels` may be smaller
     when a smaller decoding was asked for.
@@ -69,11 +73,12 @@ class Picture:
     orientation: int
 
 
-def decode(data: bytes, at_least: int | None = None) -> Picture:
+def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Picture:
     """Decode untrusted bytes. Raises `Unreadable` and nothing else.
 
-    With `at_least`, a JPEG may be decoded at a fraction of its size, with neither side
-    under that many pixels: several times quicker, and enough to measure a picture.
+    With `at_least`, a JPEG may be decoded at a fraction of its size, its longer side not
+    under that many pixels: several times quicker, and enough to measure a picture. With
+    mode "L" the pixels are grey, which spares a JPEG the decoding of its colours.
     """
     if not data:
         raise Unreadable("empty", "0 bytes")
@@ -81,7 +86,7 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decoded(image, at_least)
+            return _decoded(image, at_least, mode)
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -97,7 +102,7 @@ def decode(data: bytes, at_least: int | None = None) -> Picture:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def _decoded(image: Image.Image, at_least: int | None) -> Picture:
+def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> Picture:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels, at most {MAX_PIXELS}")
@@ -108,13 +113,14 @@ def _decoded(image: Image.Image, at_least: int | None) -> Picture:
     if frames > MAX_FRAMES:
         raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
     if at_least and kind == "JPEG":
-        image.draft("RGB", (min(width, at_least), min(height, at_least)))
+        part = min(1.0, at_least / max(width, height))
+        image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
     # Pillow turns a TIFF upright by itself, and then has forgotten that it did.
     turned = _orientation(image) if kind == "TIFF" else 1
     image.load()
     # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
     orientation = _orientation(image)
-    pixels = _rgb(image)
+    pixels = image if image.mode == mode == "L" else _rgb(image).convert(mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
@@ -138,7 +144,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")
 
 
 def _scaled_to_8_bit(image: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from gleanset.files.store import sha256_of
-from gleanset.images.decode import Picture, decode
+from gleanset.images.decode import decode
 from gleanset.records import Measured
 
 WORKING_SIZE = 512
@@ -15,35 +15,34 @@ WORKING_SIZE = 512
 
 def measure(data: bytes) -> Measured:
     """Decode untrusted bytes once and measure them. Raises `Unreadable`."""
-    picture = decode(data, at_least=WORKING_SIZE)
-    return measured(picture, sha256_of(data), len(data))
-
-
-def measured(picture: Picture, sha256: str, size: int) -> Measured:
-    """The record of a picture that is decoded already; `size` in bytes."""
+    picture = decode(data, at_least=WORKING_SIZE, mode="L")
+    phash, sharp = look(picture.pixels)
     return Measured(
-        sha256=sha256, format=picture.format, bytes=size, width=picture.width,
+        sha256=sha256_of(data), format=picture.format, bytes=len(data), width=picture.width,
         height=picture.height, frames=picture.frames, orientation=picture.orientation,
-        phash=perceptual_hash(picture.pixels), sharpness=sharpness(picture.pixels),
+        phash=phash, sharpness=sharp,
     )  # fmt: skip
 
 
-def perceptual_hash(pixels: Image.Image) -> int:
-    """64-bit DCT hash of an RGB picture (pHash as `imagehash` computes it), unsigned."""
-    return int(str(imagehash.phash(pixels)), 16)
+def look(pixels: Image.Image) -> tuple[int, float]:
+    """The perceptual hash and the sharpness of a picture, RGB or grey.
 
-
-def sharpness(pixels: Image.Image) -> float:
-    """Variance of the Laplacian of the grey picture, at most 512 pixels on the longer side.
-
-    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000). Measured at
-    one working size so that pictures of different size can be compared; 0 is a flat field.
+    The hash is the 64-bit DCT hash of `imagehash` (pHash), unsigned. The sharpness is the
+    variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield
+    microscopy", 2000); 0 is a flat field. Both are taken of the grey picture with at most 512
+    pixels on its longer side, so that pictures of different size can be compared.
     """
     grey = pixels.convert("L")
     grey.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    values = np.asarray(grey, dtype=np.float32)
+    return int(str(imagehash.phash(grey)), 16), _laplacian_variance(grey)
+
+
+def _laplacian_variance(grey: Image.Image) -> float:
+    values = np.asarray(grey, dtype=np.int16)
     if min(values.shape) < 3:
         return 0.0
-    middle = values[1:-1, 1:-1]
-    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
-    return round(float((around - 4 * middle).var()), 3)
+    edges = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    edges -= 4 * values[1:-1, 1:-1]
+    flat = edges.ravel().astype(np.float32)
+    # E[x^2] - E[x]^2 by one dot product: several times quicker than `var`, which copies.
+    return round(max(0.0, float(np.dot(flat, flat)) / flat.size - float(flat.mean()) ** 2), 3)

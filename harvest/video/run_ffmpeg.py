@@ -46,7 +46,7 @@ def find_ffmpeg() -> str:
         return found
     with suppress(RuntimeError):
         # A name in IMAGEIO_FFMPEG_EXE is handed out without a look.
-        if found := shutil.which(imageio_ffmpeg.get_ffmpeg_exe()):
+        if found := shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe())):
             return found
     raise MissingComponent(
         "there is no ffmpeg on this machine", "install it with: sudo apt-get install ffmpeg"
@@ -63,9 +63,7 @@ def sample_every(video: Path, seconds: float, folder: Path) -> Sampled:
     bins = "floor({}/" + f"{seconds}+0.000001)"
     binned = f"gt({bins.format('t')},{bins.format('prev_selected_t')})"
     graph = (
-        ffmpeg.input(
-            _INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", copyts=None
-        )
+        ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", copyts=None)
         .video.filter("scdet")
         .filter("select", f"isnan(prev_selected_t)+{binned}")
         .filter("showinfo", checksum=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gleanset import Dataset
@@ -23,8 +24,8 @@ class Outer(Table, frozen=True):
     """The file."""
 
     title: str = ""
-    parts: list[Part] = []
-    named: dict[str, Part] = {}
+    parts: tuple[Part, ...] = ()
+    named: dict[str, Part] = msgspec.field(default_factory=dict)
     inner: Part | None = None
     crop: CropSettings = CropSettings()
 
@@ -106,7 +107,7 @@ def test_all_that_fits_is_read(tmp_path: Path) -> None:
         "[crop]\nmargin=1\n"
     )
     found = read_toml(path, Outer)
-    assert found.parts == [Part(name="a"), Part(name="b", limit=2)]
+    assert found.parts == (Part(name="a"), Part(name="b", limit=2))
     assert found.named == {"x": Part(name="n")}
     assert found.crop.margin == 1.0
 

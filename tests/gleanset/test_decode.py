@@ -22,7 +22,7 @@ from tools_for_tests import picture, pixels
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
 from gleanset.images.decode import Picture, decode
-from gleanset.images.measure import WORKING_SIZE, measure, sharpness
+from gleanset.images.measure import WORKING_SIZE, look, measure
 
 # What Pillow says of odd files is no failure; gleanset silences it, pytest turns it on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -65,8 +65,7 @@ def test_the_hostile_set_ends_as_its_manifest_says(shared_data: Path) -> None:
             assert measured.width > 0
             ended = "accept"
         except Unreadable as error:
-            assert error.reason in REASONS, row
-            ended = "reject"
+            ended = "reject" if error.reason in REASONS else error.reason
         if row["expect"] not in ("either", ended):
             wrong.append(f"{row['file']}: {ended}")
         assert time.monotonic() - start < 3, row["file"]
@@ -230,11 +229,8 @@ def test_a_file_cut_short_never_crashes(kind: str) -> None:
     whole = picture(5, (160, 120), kind)
     for percent in range(0, 100, 5):
         data = whole[: len(whole) * percent // 100]
-        try:
-            decode(data)
+        if _decode_or_refuse(data):
             assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), f"{percent} % was taken as whole"
-        except Unreadable as error:
-            assert error.reason in REASONS
     assert refused(whole[: len(whole) // 2]).reason in ("truncated", "damaged")
 
 
@@ -316,8 +312,7 @@ def test_a_draft_tells_the_same_as_the_whole(
     whole, draft = decode(data), decode(data, at_least=WORKING_SIZE)
     assert (whole.width, whole.height) == (draft.width, draft.height) == whole.pixels.size
     assert (whole.orientation, whole.format) == (draft.orientation, draft.format)
-    sides = zip(draft.pixels.size, whole.pixels.size, strict=True)
-    assert all(small >= min(WORKING_SIZE, full) for small, full in sides)
+    assert max(draft.pixels.size) >= min(WORKING_SIZE, max(whole.pixels.size))
     assert imagehash.phash(whole.pixels) - imagehash.phash(draft.pixels) <= 4
 
 
@@ -332,17 +327,21 @@ def test_a_draft_is_quicker() -> None:
     assert min(seconds(512) for _ in range(3)) < min(seconds(None) for _ in range(3))
 
 
+def sharpness_of(image: Image.Image) -> float:
+    return look(image)[1]
+
+
 def test_sharpness_falls_with_blur_and_is_comparable_over_sizes() -> None:
     rng = np.random.default_rng(0)
     sharp = Image.fromarray(rng.integers(0, 256, (128, 128), dtype=np.uint8)).resize(
         (512, 512), Image.Resampling.NEAREST
     )
     soft = sharp.resize((32, 32), Image.Resampling.BOX).resize((512, 512))
-    assert sharpness(sharp) > 10 * sharpness(soft)
+    assert sharpness_of(sharp) > 10 * sharpness_of(soft)
     large = sharp.resize((2048, 2048), Image.Resampling.NEAREST)
-    assert sharpness(large) == pytest.approx(sharpness(sharp), rel=0.02)
-    assert sharpness(Image.new("RGB", (50, 50), "red")) == 0
-    assert sharpness(Image.new("RGB", (2, 900), "red")) == 0
+    assert sharpness_of(large) == pytest.approx(sharpness_of(sharp), rel=0.02)
+    assert sharpness_of(Image.new("RGB", (50, 50), "red")) == 0
+    assert sharpness_of(Image.new("RGB", (2, 900), "red")) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
@@ -398,11 +397,15 @@ def test_thousands_of_flipped_bytes_in_headers() -> None:
             _decode_or_refuse(bytes(data))
 
 
-def _decode_or_refuse(data: bytes) -> None:
+def _decode_or_refuse(data: bytes) -> bool:
+    """Whether it was decoded; any error but an `Unreadable` with a known reason fails."""
     try:
         found = decode(data, at_least=512)
     except Unreadable as error:
-        assert error.reason in REASONS
+        reason = error.reason
     else:
         assert found.pixels.mode == "RGB"
         assert found.width * found.height <= decoding.MAX_PIXELS
+        return True
+    assert reason in REASONS
+    return False

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pool_jobs
@@ -84,8 +84,8 @@ def test_an_item_that_takes_too_long_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("job", [pool_jobs.unpicklable, pool_jobs.runaway])
-def test_odd_failures_are_failures(job: object) -> None:
-    found = list(run_over(job, [1], Processes(1)))  # type: ignore[arg-type]
+def test_odd_failures_are_failures(job: Callable[[int], object]) -> None:
+    found = list(run_over(job, [1], Processes(1)))
     assert [o.reason in ("internal error", "crashed") for o in found] == [True]
 
 
@@ -109,10 +109,8 @@ def test_items_are_read_only_a_few_ahead(workers: Workers) -> None:
             read += 1
             yield read
 
-    taken = 0
     outcomes = run_over(pool_jobs.double, endless(), workers)
-    for _ in outcomes:
-        taken += 1
+    for taken, _ in enumerate(outcomes, start=1):
         assert read - taken <= workers.number * IN_FLIGHT_PER_WORKER
         if taken == 60:
             break
@@ -140,10 +138,9 @@ def test_a_source_that_breaks_off_does_not_cost_what_is_under_way(workers: Worke
         yield from range(3)
         raise Blocked("captcha", "wait")
 
-    found = []
+    found: list[int | None] = []
     with pytest.raises(Blocked, match="captcha"):
-        for outcome in run_over(pool_jobs.nap, source(), workers):
-            found.append(outcome.result)  # noqa: PERF401
+        found.extend(o.result for o in run_over(pool_jobs.nap, source(), workers))
     assert sorted(r for r in found if r is not None) == [0, 1, 2]
 
 
@@ -153,10 +150,9 @@ def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
             raise Blocked("captcha", "wait")
         return True
 
-    found = []
+    found: list[int | None] = []
     with pytest.raises(Blocked):
-        for outcome in run_over(pool_jobs.nap, range(100), Threads(4), may_start):
-            found.append(outcome.result)  # noqa: PERF401
+        found.extend(o.result for o in run_over(pool_jobs.nap, range(100), Threads(4), may_start))
     assert sorted(r for r in found if r is not None) == [0, 1, 2]
 
 
@@ -180,9 +176,13 @@ def test_an_early_end_stops_what_waits_on_the_net() -> None:
 
 def test_the_consumers_own_error_leaves_no_process(tmp_path: Path) -> None:
     before = set(_children(os.getpid()))
-    with pytest.raises(ZeroDivisionError):
+
+    def consume() -> None:
         for _ in run_over(pool_jobs.nap, range(100), Processes(2)):
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        consume()
     assert eventually(lambda: not _python_children(before), 5)
 
 

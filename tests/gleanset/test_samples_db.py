@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.samples import Where
+from gleanset.db.paging import Where
 from gleanset.records import Image, Origin, Sample
 
 VALUES: dict[str, tuple[object, ...]] = {
@@ -190,9 +190,7 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
     add_image(dataset, 1)
     cuts = [cut(1, x) for x in (0, 20, 40, 60)]
     dataset.faces.record(sha(1), "test", "v1", cuts)
-    dataset.journal.step(
-        "x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")]
-    )
+    dataset.journal.step("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
     dataset.faces.record(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
     assert _statuses(dataset) == {
         0: "labelled", 20: "rejected", 40: "retired", 60: "queue", 80: "queue",

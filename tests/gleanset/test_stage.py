@@ -58,10 +58,15 @@ def test_the_same_process_is_refused_too(dataset: Dataset) -> None:
 
 
 def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
-    with pytest.raises(ZeroDivisionError), dataset.stage("x") as scratch:
-        (scratch / "deep" / "er").mkdir(parents=True)
-        raise ZeroDivisionError
-    assert not scratch.exists()
+
+    def fail() -> None:
+        with dataset.stage("x") as scratch:
+            (scratch / "deep" / "er").mkdir(parents=True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list((dataset.cache / "scratch").iterdir()) == []
     with dataset.stage("x"):
         pass
 

@@ -71,9 +71,7 @@ def test_the_hint_is_the_immediate_folder_or_the_label_or_none(
 
 
 @pytest.mark.parametrize("given", [".", "../photos", "sub/.."])
-def test_a_relative_folder_is_the_folder_it_means(
-    tmp_path: Path, folder: Path, given: str
-) -> None:
+def test_a_relative_folder_is_the_folder_it_means(tmp_path: Path, folder: Path, given: str) -> None:
     (folder / "sub").mkdir()
     options = ("--hints-from-folders", "-d", tmp_path / "d", "--json")
     done = run_cli("harvest.cli", "folder", given, *options, cwd=folder)
@@ -131,7 +129,7 @@ def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
     with Dataset.create(folder / "dataset") as dataset:
         assert harvest(dataset, folder) == CLEAN | {"added": 4}
         assert harvest(dataset, folder) == CLEAN | {"known": 4}
-        os.symlink(folder / "dataset", folder / "cats" / "again")
+        (folder / "cats" / "again").symlink_to(folder / "dataset")
         assert harvest(dataset, folder) == CLEAN | {"known": 4}
 
 
@@ -153,11 +151,11 @@ def test_two_folders_that_overlap_are_read_once(dataset: Dataset, folder: Path) 
 
 
 def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Path) -> None:
-    os.symlink(folder, folder / "cats" / "up")
-    os.symlink("self", folder / "self")
-    os.symlink("gone.jpg", folder / "broken.jpg")
+    (folder / "cats" / "up").symlink_to(folder)
+    (folder / "self").symlink_to("self")
+    (folder / "broken.jpg").symlink_to("gone.jpg")
     put(folder.parent / "outside.jpg", 9)
-    os.symlink(folder.parent / "outside.jpg", folder / "link.jpg")
+    (folder / "link.jpg").symlink_to(folder.parent / "outside.jpg")
     found = harvest(dataset, folder)
     assert (found["added"], found["rejected"]) == (5, 2)
     assert reasons(dataset) == {"self": "not a file", "broken.jpg": "not a file"}
@@ -171,11 +169,19 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=repr)
 def test_odd_names_come_in_and_are_known_again(tmp_path: Path, name: bytes) -> None:
-    root = os.fsencode(tmp_path) + b"/p-\xe9\n"
-    os.mkdir(root)
-    with open(os.path.join(root, name), "wb") as file:
-        file.write(picture(1))
-    line = ("folder", root, "--hints-from-folders", "-d", tmp_path / "d", "--json", "--workers", "1")
+    root = tmp_path / os.fsdecode(b"p-\xe9\n")
+    root.mkdir()
+    (root / os.fsdecode(name)).write_bytes(picture(1))
+    line = (
+        "folder",
+        root,
+        "--hints-from-folders",
+        "-d",
+        tmp_path / "d",
+        "--json",
+        "--workers",
+        "1",
+    )
     done = run_cli("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "")
     assert done.json["added"] == 1
@@ -184,7 +190,7 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path, name: bytes) -> N
         [origin] = image.origins
         assert origin.hint == "p-\\xe9\n"
         assert origin.title == name.decode(errors="backslashreplace")
-        assert harvest(dataset, Path(os.fsdecode(root)), hints=True) == CLEAN | {"known": 1}
+        assert harvest(dataset, root, hints=True) == CLEAN | {"known": 1}
 
 
 def test_a_folder_with_a_leading_dash_is_read(tmp_path: Path) -> None:
@@ -197,7 +203,7 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
     dataset: Dataset, folder: Path
 ) -> None:
     os.mkfifo(folder / "pipe.jpg")
-    os.symlink("/dev/zero", folder / "zero.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
     (folder / "empty.jpg").touch()
     with (folder / "huge.jpg").open("wb") as file:
         file.truncate(20_000_000_000)

@@ -62,8 +62,13 @@ class SmallBing:
         h.answer(200, body.encode(), Content_Type="text/html; charset=utf-8")
 
     def _card(self, name: str) -> str:
-        told = {"murl": f"{self.site.url}/p/{name}", "purl": f"{self.site.url}/post/{name}",
-                "t": f"A \ue000picture\ue001 of {name}", "md5": "0", "turl": "http://x"}  # fmt: skip
+        told = {
+            "murl": f"{self.site.url}/p/{name}",
+            "purl": f"{self.site.url}/post/{name}",
+            "t": f"A \ue000picture\ue001 of {name}",
+            "md5": "0",
+            "turl": "http://x",
+        }
         marks = html.escape(json.dumps(told))
         return (
             f'<li><div class="iuscp isv"><div class="imgpt"><a class="iusc" m="{marks}" '
@@ -156,7 +161,7 @@ def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None
 
 def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: Path) -> None:
     bing.results["cat"] = [
-        name for n in range(60) for name in (f"{n}a.jpg", *([f"{n}b.jpg", "x%d" % n] * (n % 3 == 0)))
+        name for n in range(60) for name in (f"{n}a.jpg", *([f"{n}b.jpg", f"x{n}"] * (n % 3 == 0)))
     ]
     bing.harvest(tmp_path / "whole", "cat", "--limit", "45", "--workers", "7")
     bing.pause = 0.03
@@ -224,7 +229,9 @@ def test_being_blocked_on_page_two_keeps_page_one(bing: SmallBing, tmp_path: Pat
     bing.blocked_from["cat"] = 36
     bing.pause = 0.1
     done = bing.harvest(tmp_path, "cat", "--limit", "60")
-    assert done.code == 4
+    assert done.code == 0
+    assert done.json["added"] == 35
+    assert "captcha" in done.json["keywords"]["cat"]["status"]
     assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
     bing.blocked_from.clear()
     done = bing.harvest(tmp_path, "cat", "--limit", "60")
@@ -232,10 +239,23 @@ def test_being_blocked_on_page_two_keeps_page_one(bing: SmallBing, tmp_path: Pat
     assert len(bing.fetched) == 60
 
 
+def test_one_blocked_keyword_does_not_stop_the_next(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results["dog"] = ["90.jpg", "91.jpg"]
+    bing.blocked_from["cat"] = 36
+    done = bing.harvest(tmp_path, "cat", "dog", "--limit", "60")
+    assert (done.code, done.json["added"]) == (0, 37)
+    assert "captcha" in done.json["keywords"]["cat"]["status"]
+    assert done.json["keywords"]["dog"]["status"] == "ok"
+    bing.blocked_from = {"cat": 1, "dog": 1}
+    assert bing.harvest(tmp_path / "new", "cat", "dog").code == 4
+
+
 def test_simulating_prints_addresses_and_fetches_no_picture(
     bing: SmallBing, tmp_path: Path
 ) -> None:
-    line = [word for word in bing.line(tmp_path / "d", "cat", "-s", "--limit", "40") if word != "--json"]
+    line = [
+        word for word in bing.line(tmp_path / "d", "cat", "-s", "--limit", "40") if word != "--json"
+    ]
     done = run_cli("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(40)]

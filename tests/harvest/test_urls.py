@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from tools_for_tests import Ran, command, picture, python, run_cli
+from tools_for_tests import ROOT, Ran, command, eventually, picture, python, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -227,11 +229,6 @@ def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_pat
 
 
 def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
-    import signal
-    import subprocess
-
-    from tools_for_tests import ROOT, eventually
-
     site.behaviours["/hang"] = lambda h: time.sleep(5)
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
@@ -251,10 +248,6 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
 
 
 def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) -> None:
-    import subprocess
-
-    from tools_for_tests import ROOT, eventually
-
     slow = pictures.otherwise
 
     def slowly(h: Handler) -> None:

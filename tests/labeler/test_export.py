@@ -24,7 +24,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import cut, encode, sample_key, with_margin
 from gleanset.images.decode import decode
-from gleanset.images.measure import measure, perceptual_hash
+from gleanset.images.measure import look, measure
 from gleanset.records import Cut
 from labeler.export import MARKER, export_imagefolder, plan_export
 
@@ -62,7 +62,7 @@ def put(
         if boxes:
             dataset.crops(dataset.cache).put(key, "JPEG", encode(part))
         found = Face("animeface" if boxes else "whole", face, 0.9)
-        cuts.append(Cut(found, key, box, perceptual_hash(part), 1.0))
+        cuts.append(Cut(found, key, box, look(part)[0], 1.0))
     keys = [c.key for c in cuts]
     dataset.faces.record(measured.sha256, cuts[0].face.detector, "test", cuts)
     dataset.journal.step("Label", [Choice(key, "label", label) for key in keys])
