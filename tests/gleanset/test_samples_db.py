@@ -211,14 +211,17 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
     assert dataset.samples.count() == 5
 
 
-def test_detectors_do_not_touch_each_others_samples(dataset: Dataset) -> None:
+def test_the_last_detector_takes_the_place_of_the_one_before(dataset: Dataset) -> None:
     add_image(dataset, 1)
-    dataset.faces.record(sha(1), "one", "", [cut(1, 0, detector="one")])
+    one = [cut(1, 0, detector="one"), cut(1, 20, detector="one")]
+    dataset.faces.record(sha(1), "one", "", one)
+    dataset.journal.step("x", [Choice(one[0].key, "label", "cat")])
     dataset.faces.record(sha(1), "two", "", [cut(1, 50, detector="two")])
-    dataset.faces.record(sha(1), "two", "", [])
-    assert _statuses(dataset) == {0: "queue", 50: "retired"}
-    assert [face.face.detector for face in dataset.faces.each()] == ["one"]
+    assert _statuses(dataset) == {0: "labelled", 20: "retired", 50: "queue"}
+    assert [face.face.detector for face in dataset.faces.each()] == ["two"]
     assert dataset.faces.scanned() == 1
+    assert dataset.images.count_unscanned("one", "") == 1
+    assert dataset.images.count_unscanned("two", "") == 0
 
 
 def _statuses(dataset: Dataset) -> dict[int, str]:
