@@ -19,7 +19,6 @@ from gleanset.images.measure import measure
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
-
 # Reasons that tell of us and not of the item: the next run tries again.
 UNSETTLED = frozenset({"private address", "cannot be read", "internal error"})
 

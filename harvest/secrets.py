@@ -34,6 +34,8 @@ SERVICE = "gleanset"
 FILE = "secrets.json"
 # A keyring may ask the person to unlock it, but one without a screen may also hang for ever.
 _PATIENCE = 20.0
+# Anything shorter is no key of any site, and would be cut out of ordinary words.
+_SHORTEST = 4
 
 _Told = TypeVar("_Told")
 # What this process has handed out or stored, for `redacted`.
@@ -137,9 +139,10 @@ def forget_secret(name: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """`text` with every secret that this program knows replaced by `***`."""
+    """`text` with every secret that this program has handled replaced by `***`."""
     known = _seen | {os.environ.get(variable, "").strip() for variable in VARIABLES.values()}
-    spelled = {form for value in known for form in (value, quote(value, safe=""))} - {""}
+    long_enough = [value for value in known if len(value) >= _SHORTEST]
+    spelled = {form for value in long_enough for form in (value, quote(value, safe=""))}
     for value in sorted(spelled, key=len, reverse=True):
         text = text.replace(value, "***")
     return text

@@ -165,7 +165,7 @@ def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: P
     ]
     bing.harvest(tmp_path / "whole", "cat", "--limit", "45", "--workers", "7")
     bing.pause = 0.03
-    for part in range(3):
+    for part in range(2):
         before = len(bing.fetched)
         process = subprocess.Popen(
             command("harvest.cli", *bing.line(tmp_path / "parts", "cat", "--limit", "45")),

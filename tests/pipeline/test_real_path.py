@@ -14,6 +14,7 @@ from typing import Any
 import click
 import pytest
 
+from gleanset.cli import HELP
 from pipeline.reference import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,7 +105,8 @@ def readme_commands() -> list[list[str]]:
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_readme_commands_are_understood(words: list[str]) -> None:
     group = next(module.commands for module in GROUPS if module.commands.name == words[0])
-    subcommand = group.get_command(click.Context(group), words[1])
-    assert subcommand is not None
-    with subcommand.make_context(words[1], words[2:]) as context:
-        assert context.params
+    with click.Context(group, **HELP) as above:
+        subcommand = group.get_command(above, words[1])
+        assert subcommand is not None
+        with subcommand.make_context(words[1], words[2:], parent=above) as context:
+            assert context.params

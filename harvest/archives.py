@@ -1,0 +1,161 @@
+"""Archives of pictures: zip and tar files that were named themselves.
+
+No name from inside ever becomes a path: each member is copied, counted while it comes, into
+a numbered scratch file that a worker decodes. Compressed archives can only be read from
+front to back, so the parent reads and the workers decode; a zip goes the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, Unreadable
+from gleanset.files.atomic import disk_errors
+from gleanset.records import Measured, Origin
+from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
+from harvest.folder import printable
+from harvest.intake import Intake, KeepBytes, KeepFile
+from harvest.unpack import Entry, kind_of, open_archive
+
+STAGE = "harvest-archive"
+_SUFFIXES = {".zip", ".cbz", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"}
+
+
+class Copied(NamedTuple):
+    """A member in its scratch file, or why there is none; its origin and stamp."""
+
+    path: Path
+    refused: tuple[str, str] | None
+    origin: Origin
+    stamp: str
+
+
+class Archive(NamedTuple):
+    """An archive, known by its content: `key` is how its SHA-256 begins."""
+
+    path: Path
+    key: str
+    stem: str
+
+
+def harvest_archives(
+    dataset: Dataset, archives: Iterable[Path], *, hints: bool = False, label: str | None = None,
+    workers: int = 0, progress: Progress | None = None,
+) -> dict[str, object]:  # fmt: skip
+    """Add every picture inside some archives; the counts of what happened.
+
+    With `hints` the immediate folder inside the archive is the hint (at its top the
+    archive's own name), else `label`. Members seen before are skipped, wherever the archive
+    lies now. Raises `InputUnusable` for what is no archive.
+    """
+    given = checked_archives(archives)
+    with dataset.stage(STAGE) as scratch:
+        intake = Intake(dataset, STAGE)
+        keep = _Keep(KeepFile(KeepBytes(dataset.originals(scratch))))
+        new = (c for path in given for c in _copied(_known(path), intake, scratch, hints, label))
+        outcomes = run_over(keep, new, Processes(workers))
+        for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
+            intake.take(outcome.item.origin, outcome, outcome.item.stamp)
+            outcome.item.path.unlink(missing_ok=True)
+    return intake.result()
+
+
+def checked_archives(archives: Iterable[Path]) -> list[Path]:
+    """Their absolute paths. Raises `InputUnusable` for what is no archive, before any work."""
+    return [_checked(archive) for archive in archives]
+
+
+def combined(*results: dict[str, object]) -> dict[str, object]:
+    """The counts of several runs as those of one."""
+    total: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for result in results:
+        total.update({name: n for name, n in result.items() if isinstance(n, int)})
+        told = result.get("reasons")
+        reasons.update(told if isinstance(told, dict) else {})
+    # Not most_common for the counts: they keep the order that every command shows.
+    return {**total, **({"reasons": dict(reasons.most_common())} if reasons else {})}
+
+
+class _Keep:
+    """Decodes and stores a copied member, in the worker."""
+
+    def __init__(self, keep: KeepFile) -> None:
+        self._keep = keep
+
+    def __call__(self, copied: Copied) -> Measured:
+        if copied.refused is not None:
+            raise Unreadable(*copied.refused)
+        return self._keep(copied.path)
+
+
+def _checked(archive: Path) -> Path:
+    if not archive.is_file():
+        raise InputUnusable(f"there is no archive {archive}", "check its name")
+    try:
+        kind = kind_of(archive)
+    except OSError as error:
+        raise InputUnusable(f"cannot read {archive}: {error.strerror}", "chmod u+r it") from error
+    if kind is None:
+        raise InputUnusable(
+            f"{archive} is not an archive that can be read",
+            "name a folder, a zip, or a tar (plain, gz, bz2 or xz)",
+        )
+    return archive.absolute()
+
+
+def _known(path: Path) -> Archive:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
+    stem = PurePosixPath(printable(Path(path.name)))
+    while stem.suffix.lower() in _SUFFIXES:
+        stem = stem.with_suffix("")
+    return Archive(path, digest[:16], stem.name)
+
+
+def _copied(
+    archive: Archive, intake: Intake, scratch: Path, hints: bool, label: str | None
+) -> Iterator[Copied]:
+    """Every member worth trying and not known, copied when it is asked for."""
+    names: Counter[str] = Counter()
+    for number, entry in enumerate(open_archive(archive.path)):
+        names[entry.name] += 1
+        origin = _origin(archive, entry.name, names[entry.name], hints, label)
+        stamp = origin.hint or ""
+        if not intake.knows(origin, stamp):
+            path = scratch / f"{archive.key}-{number}"
+            yield Copied(path, _copy(entry, path), origin, stamp)
+
+
+def _origin(archive: Archive, name: str, times: int, hints: bool, label: str | None) -> Origin:
+    """`times`: a name may stand in an archive more than once, with another content each time."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    folder = parts[-2] if len(parts) > 1 else archive.stem
+    again = f"#{times}" if times > 1 else ""
+    return Origin(
+        source="archive", key=f"{archive.key}:{name}{again}", path=printable(archive.path),
+        title=parts[-1] if parts else printable(Path(archive.path.name)),
+        hint=folder if hints else label,
+    )  # fmt: skip
+
+
+def _copy(entry: Entry, path: Path) -> tuple[str, str] | None:
+    """Copy a member to `path`; the reason and detail where that cannot be done."""
+    with disk_errors(path), path.open("wb") as file:
+        try:
+            for chunk in entry.read():
+                file.write(chunk)
+        except Unreadable as refused:
+            os.ftruncate(file.fileno(), 0)
+            return refused.reason, refused.detail
+    return None

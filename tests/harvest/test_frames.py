@@ -1,0 +1,375 @@
+"""Frames of real clips: true times, scenes, videos known again, and files that are no videos."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tools_for_tests import ROOT, command, eventually, picture, run_cli
+
+from gleanset import Dataset, Origin
+from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
+from harvest.frames import harvest_frames, parse_seconds
+from harvest.video.run_ffmpeg import scene_numbers
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+NONE = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
+# Frame N has brightness 30 + 3 N: a frame tells its own number.
+COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
+
+
+def clip(path: Path, source: str = "", *options: str, rate: float = 10, seconds: float = 6) -> Path:
+    source = source or COUNTING.format(rate=rate, seconds=seconds)
+    codec = ["-c:v", "mpeg4", "-q:v", "1", "-g", "5"]
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *codec, *options]
+    subprocess.run([*line, f"file:{path}"], check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip(tmp_path_factory.mktemp("clip") / "counting.mp4")
+
+
+def harvest(
+    dataset: Dataset, *videos: Path, every: float = 1, label: str | None = None
+) -> dict[str, object]:
+    return harvest_frames(dataset, videos, every, label=label, workers=1)
+
+
+def origins(dataset: Dataset) -> list[Origin]:
+    found = [origin for image in dataset.images.each() for origin in image.origins]
+    return sorted(found, key=lambda origin: (origin.title or "", origin.time or 0))
+
+
+def times(dataset: Dataset) -> list[float]:
+    return [origin.time or 0.0 for origin in origins(dataset)]
+
+
+def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: Path) -> None:
+    assert harvest(dataset, counting, label="cat") == NONE | {"added": 6}
+    assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
+    shown = []
+    for image in sorted(dataset.images.each(), key=lambda i: i.origins[0].time or 0):
+        with Image.open(dataset.image_path(image.sha256, "JPEG")) as pixels:
+            shown.append(float(np.asarray(pixels.convert("L")).mean()))
+    # Ten frames are 30 steps of brightness, half a frame is 1.5 of them (1.164 when stretched).
+    steps = np.diff(shown)
+    assert steps == pytest.approx([30 * 255 / 219] * 5, abs=1.7)
+    assert shown[0] == pytest.approx((30 - 16) * 255 / 219, abs=1.7)
+    [first] = [origin for origin in origins(dataset) if origin.time == 0]
+    assert (first.source, first.hint, first.title) == ("video", "cat", "counting.mp4")
+    assert (first.path, first.scene) == (str(counting), 0)
+    assert first.video is not None
+    assert len(first.video) == 64
+
+
+@pytest.mark.parametrize(("rate", "every", "number"), [(30, 0.1, 20), (24, 0.5, 4), (10, 0.3, 7)])
+def test_short_steps_lose_and_repeat_nothing(
+    dataset: Dataset, tmp_path: Path, rate: int, every: float, number: int
+) -> None:
+    video = clip(tmp_path / "v.mkv", rate=rate, seconds=2)
+    harvest(dataset, video, every=every)
+    expected = [n * every for n in range(number)]
+    assert times(dataset) == pytest.approx(expected, abs=0.5 / rate + 0.0011)
+
+
+def test_times_are_the_files_own(dataset: Dataset, tmp_path: Path) -> None:
+    # A transport stream begins at 1.4 seconds and not at zero.
+    video = clip(tmp_path / "v.ts", seconds=3)
+    probe = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "frame=pts_time", "-of", "csv=p=0", str(video)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    real = [float(line.strip(",")) for line in probe.stdout.split()]
+    harvest(dataset, video)
+    found = times(dataset)
+    assert found[0] == pytest.approx(real[0], abs=0.001)
+    assert all(min(abs(time - one) for one in real) < 0.001 for time in found)
+    assert len(found) == 4
+
+
+def test_frames_of_uneven_length_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
+    source = COUNTING.format(rate=10, seconds=6) + ",select='lt(mod(n\\,20)\\,6)'"
+    video = clip(tmp_path / "v.mkv", source, "-fps_mode", "vfr")
+    harvest(dataset, video, every=0.5)
+    assert times(dataset) == pytest.approx([0, 0.5, 2, 2.5, 4, 4.5], abs=0.06)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mpg", "h264"])
+def test_every_container_gives_all_its_frames(
+    dataset: Dataset, tmp_path: Path, suffix: str
+) -> None:
+    codecs = {"mpg": "mpeg2video", "h264": "libx264"}
+    options = ["-c:v", codecs.get(suffix, "mpeg4"), "-q:v", "2"]
+    video = clip(tmp_path / f"v.{suffix}", "", *options, rate=25, seconds=3)
+    assert harvest(dataset, video)["added"] in (3, 4)
+    # Some containers begin in the middle of a second.
+    steps = np.diff(times(dataset))[1:]
+    assert len(steps) in (1, 2)
+    assert steps == pytest.approx([1] * len(steps), abs=0.05)
+
+
+def test_a_hard_cut_begins_a_scene(dataset: Dataset, tmp_path: Path) -> None:
+    source = (
+        "testsrc=s=96x64:r=10:d=2[a];smptebars=s=96x64:r=10:d=2[b];color=white:s=96x64:r=10:d=2[c];"
+        "[a][b][c]concat=n=3"
+    )
+    harvest(dataset, clip(tmp_path / "cuts.mp4", source), every=0.5)
+    scenes = {origin.time: origin.scene for origin in origins(dataset)}
+    assert scenes[0.0] == 0
+    assert scenes[1.5] == 0
+    assert scenes[2.0] == 1
+    assert scenes[4.0] == 2
+    assert set(scenes.values()) == {0, 1, 2}
+
+
+def test_scene_numbers_count_the_cuts_before() -> None:
+    assert list(scene_numbers([0, 1, 2, 3.5, 9], [3, 1])) == [0, 1, 1, 2, 2]
+    assert list(scene_numbers([], [1])) == []
+
+
+def test_a_clip_shorter_than_the_interval_gives_a_frame(dataset: Dataset, tmp_path: Path) -> None:
+    assert harvest(dataset, clip(tmp_path / "s.mp4", seconds=0.5), every=60)["added"] == 1
+    single = clip(tmp_path / "one.mp4", "testsrc=r=5:d=0.2")
+    assert harvest(dataset, single, every=5)["added"] == 1
+    assert times(dataset) == [0, 0]
+
+
+def test_a_known_video_adds_nothing_whatever_its_name(dataset: Dataset, counting: Path) -> None:
+    harvest(dataset, counting)
+    renamed = dataset.root.parent / "other.mkv"
+    shutil.copy(counting, renamed)
+    assert harvest(dataset, renamed, counting) == NONE | {"known": 12}
+    assert dataset.images.count() == 6
+    found = harvest(dataset, counting, every=0.5)
+    assert found["added"] == 6, "other settings are another sampling; shared frames are known"
+    assert found["known"] == 6
+
+
+def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
+    video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=20:d=12")
+    line = ("frames", video, "--every", "0.1", "-d", tmp_path / "d", "--json", "--workers", "1")
+    process = subprocess.Popen(
+        command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    stored = tmp_path / "d" / "images"
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 5, 20)
+    process.kill()
+    process.wait()
+    done = run_cli("harvest.cli", *line)
+    assert done.code == 0, done.stderr
+    with Dataset.open(tmp_path / "d") as dataset:
+        found = origins(dataset)
+        assert len({origin.key for origin in found}) == len(found) == 120
+        assert list((dataset.cache / "scratch").iterdir()) == []
+
+
+def test_ffmpeg_ends_with_us(tmp_path: Path) -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv")
+    video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=30:d=40")
+    process = subprocess.Popen(
+        command("harvest.cli", "frames", video, "--every", "0.05", "-d", tmp_path / "d"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    def children() -> list[str]:
+        lines = subprocess.run(
+            ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
+        )
+        return [x for x in lines.stdout.splitlines() if "ffmpeg" in x[:20] and str(video) in x]
+
+    assert eventually(lambda: bool(children()), 20)
+    process.kill()
+    process.wait()
+    assert eventually(lambda: not children(), 3)
+
+
+def _text(path: Path) -> None:
+    path.write_text("no video at all\n" * 100)
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _playlist(path: Path) -> None:
+    path.write_text(f"#EXTM3U\n#EXTINF:1\nfile:{path.parent}/secret.mp4\n")
+
+
+def _concat(path: Path) -> None:
+    path.write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+
+
+def _picture(path: Path) -> None:
+    path.write_bytes(picture(1))
+
+
+def _sound(path: Path) -> None:
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "sine=d=1", "-f", "ogg", str(path)]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+
+
+def _half(path: Path) -> None:
+    whole = clip(path.with_name("whole.mp4"))
+    # An mp4 without its end has no index: nothing can be decoded.
+    path.write_bytes(whole.read_bytes()[:3000])
+
+
+NO_VIDEOS = [_text, _empty, _playlist, _concat, _picture, _sound, _half]
+
+
+@pytest.mark.parametrize("make", NO_VIDEOS)
+def test_what_is_no_video_is_refused_with_its_name(
+    dataset: Dataset, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    clip(tmp_path / "secret.mp4", seconds=1)
+    path = tmp_path / "episode.mkv"
+    make(path)
+    with pytest.raises(InputUnusable, match=r"episode\.mkv: not a video: .+"):
+        harvest(dataset, path)
+    assert dataset.images.count() == 0
+    [rejection] = dataset.rejections.each()
+    assert (rejection.what, rejection.reason) == (str(path), "not a video")
+    assert rejection.detail
+
+
+def test_one_bad_video_among_several_costs_only_itself(
+    dataset: Dataset, tmp_path: Path, counting: Path
+) -> None:
+    _text(tmp_path / "bad.mp4")
+    second = clip(tmp_path / "good.mp4", "testsrc=d=2:r=5")
+    result = harvest(dataset, counting, tmp_path / "bad.mp4", second)
+    assert result == NONE | {"added": 8, "rejected": 1, "reasons": {"not a video": 1}}
+    with pytest.raises(InputUnusable, match="bad"):
+        harvest(dataset, tmp_path / "bad.mp4")
+
+
+def test_a_missing_file_or_a_folder_ends_before_anything_is_done(
+    dataset: Dataset, tmp_path: Path, counting: Path
+) -> None:
+    for wrong in (tmp_path / "gone.mp4", tmp_path):
+        with pytest.raises(InputUnusable, match=wrong.name):
+            harvest(dataset, counting, wrong)
+    assert dataset.images.count() == 0
+
+
+ODD = [
+    b"with space.mp4", b"quote'\"[in];,=.mp4", b"new\nline.mp4", b"-y.mp4", b"latin\xe9.mp4",
+    b"pipe:%08d.mp4", b"back\\slash*?#.mp4", "日本".encode(),
+]  # fmt: skip
+
+
+def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
+    for name in ODD:
+        # A few bytes more at the end make it another file.
+        (tmp_path / os.fsdecode(name)).write_bytes(counting.read_bytes() + b"\0" * ODD.index(name))
+    line = ("frames", "--every", "3s", "-d", "d", "--json", "--")
+    done = run_cli("harvest.cli", *line, *ODD, cwd=tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    # The same frames from other files are the same images, found in other places.
+    assert done.json == NONE | {"added": 2, "duplicate": 2 * len(ODD) - 2}
+    with Dataset.open(tmp_path / "d") as dataset:
+        titles = {str(origin.title) for origin in origins(dataset)}
+        assert titles == {name.decode(errors="backslashreplace") for name in ODD}
+
+
+def test_what_a_video_says_of_itself_is_no_log_line(dataset: Dataset, tmp_path: Path) -> None:
+    title = "[Parsed_showinfo_2 @ 0x1] n: 0 pts: 9 pts_time:77 showinfo n: 1 x pts_time:55"
+    comment = "lavfi.scd.time: 0.5"
+    video = clip(
+        tmp_path / "v.mkv", "", "-metadata", f"title={title}", "-metadata", f"comment={comment}"
+    )
+    harvest(dataset, video)
+    assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
+    assert {origin.scene for origin in origins(dataset)} == {0}
+
+
+def test_a_video_damaged_further_on_gives_what_came_before_and_says_so(
+    dataset: Dataset, tmp_path: Path, counting: Path
+) -> None:
+    video = clip(tmp_path / "v.mkv", "testsrc2=s=320x240:r=10:d=6")
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle:] = b"\xff" * (len(data) - middle)
+    video.write_bytes(data)
+    result = harvest(dataset, video)
+    assert 1 <= int(str(result["added"])) <= 5
+    for rejection in dataset.rejections.each():
+        assert rejection.reason == "damaged further on"
+        assert rejection.detail
+        assert result["reasons"] == {"damaged further on": 1}
+
+
+SHARED = (
+    "bikes.mp4", "no_duration.webm", "transparent.webm", "unordered.mov", "video_90.mov",
+    "video_with_failing_audio.mp4", "zero_bytes.webm", "corrupted.mp4",
+)  # fmt: skip
+
+
+def test_the_shared_clips_give_frames_with_rising_times(tmp_path: Path, shared_data: Path) -> None:
+    for name in SHARED:
+        video = shared_data / "videos" / name
+        with Dataset.create(tmp_path / video.name) as dataset:
+            if video.name == "zero_bytes.webm":
+                with pytest.raises(InputUnusable):
+                    harvest(dataset, video)
+                continue
+            found = harvest(dataset, video, every=2)
+            told = times(dataset)
+            assert told, video.name
+            assert len(set(told)) == len(told)
+            # Equal pictures are one image with several origins.
+            assert int(str(found["added"])) + int(str(found["duplicate"])) == len(told)
+            assert np.diff(told).min(initial=2) > 0.9, (video.name, told)
+
+
+def test_a_full_disk_is_told_and_the_video_not_called_done(
+    tmp_path: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("size=1500k")
+    video = clip(tmp_path / "v.mp4", "nullsrc=s=320x240:r=10:d=3,geq=random(1)*255:128:128")
+    with Dataset.create(disk / "d") as dataset:
+        with pytest.raises(DiskFull):
+            harvest(dataset, video, every=0.1)
+        assert list(dataset.rejections.each()) == []
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        found = harvest(dataset, video, every=0.1)
+        assert len(times(dataset)) == 30
+        assert found["rejected"] == 0
+
+
+def test_an_ffmpeg_that_is_too_old_is_named(tmp_path: Path, counting: Path) -> None:
+    # What ffmpeg 4.4 of Ubuntu 22.04 says to an option that came with 5.1.
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "ffmpeg"
+    program.write_text(
+        "#!/bin/sh\necho \"Unrecognized option 'fps_mode'.\" >&2\n"
+        "echo 'Error splitting the argument list: Option not found' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = run_cli("harvest.cli", "frames", counting, "-d", tmp_path / "d", PATH=path)
+    assert done.code == MissingComponent.exit_code, done.stderr
+    assert "5.1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5s", 5), ("0.5", 0.5), ("500ms", 0.5), ("1m", 60), (" 2 s ", 2)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "5x", "s", "1e3", "nan", "inf", "5 5", "0.0s"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_seconds(text)
+    assert issubclass(UsageError, GleansetError)
