@@ -1,0 +1,243 @@
+"""Flickr through its own API: photos with licence, author and tags, under the user's key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gleanset.errors import Changed, MissingComponent, NeedsLogin, UsageError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client
+from harvest.secrets import secret
+from harvest.sources.base import Endpoint, Option, Query, Source
+
+if TYPE_CHECKING:
+    from harvest.sources.flickr_api import Photo
+    from harvest.sources.pacing import Pace
+
+MEND = (
+    "Run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET. A key is made at "
+    "https://www.flickr.com/services/apps/create/ (new ones need Flickr Pro)."
+)
+# 3,600 calls an hour are one a second.
+_PACE = 1.0
+# The longer side in pixels that a size has at most, by the letter of its `url_X`. The square
+# crops `sq` and `q` are left out, they are not the picture.
+_SIDES: dict[str, float] = {
+    "t": 100, "s": 240, "n": 320, "w": 400, "m": 500, "z": 640, "c": 800, "l": 1024, "h": 1600,
+    "k": 2048, "3k": 3072, "4k": 4096, "5k": 5120, "6k": 6144, "o": math.inf,
+}  # fmt: skip
+_EXTRAS = ["license", "owner_name", "date_upload", "tags", "media", *(f"url_{x}" for x in _SIDES)]
+
+# flickr.photos.licenses.getInfo; 11 to 16 came in June 2025.
+LICENCES: dict[str, str] = {
+    "0": "All Rights Reserved",
+    "1": "CC BY-NC-SA 2.0", "2": "CC BY-NC 2.0", "3": "CC BY-NC-ND 2.0",
+    "4": "CC BY 2.0", "5": "CC BY-SA 2.0", "6": "CC BY-ND 2.0",
+    "7": "No known copyright restrictions",
+    "8": "United States Government Work",
+    "9": "CC0 1.0", "10": "Public Domain Mark 1.0",
+    "11": "CC BY 4.0", "12": "CC BY-SA 4.0", "13": "CC BY-ND 4.0",
+    "14": "CC BY-NC 4.0", "15": "CC BY-NC-SA 4.0", "16": "CC BY-NC-ND 4.0",
+}  # fmt: skip
+_CC = "1,2,3,4,5,6,9,11,12,13,14,15,16"
+_COMMERCIAL = "4,5,6,8,9,10,11,12,13"
+_WORDS: dict[str, dict[str, str]] = {
+    "licence": {
+        "any": "", "cc": _CC, "creative-commons": _CC,
+        "commercial": _COMMERCIAL, "share-commercially": _COMMERCIAL,
+        "modify": "1,2,4,5,8,9,10,11,12,14,15", "modify-commercially": "4,5,8,9,10,11,12",
+        "public-domain": "8,9,10", "no-known-copyright": "7",
+    },
+    "sort": {
+        "relevance": "relevance", "date": "date-posted-desc",
+        "interesting": "interestingness-desc",
+    },
+    "safe": {"strict": "1", "moderate": "2", "off": "3"},
+    "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
+    "colour": {
+        "red": "0", "dark-orange": "1", "orange": "2", "yellow": "4", "green": "5", "lime": "6",
+        "cyan": "7", "blue": "8", "violet": "9", "pink": "a", "pale-pink": "b", "white": "c",
+        "gray": "d", "black": "e",
+    },
+    "tags": {"any": "any", "all": "all"},
+}  # fmt: skip
+_PARAMETERS = {
+    "licence": "license", "sort": "sort", "safe": "safe_search", "content": "content_types",
+    "colour": "color_codes", "tags": "tag_mode",
+}  # fmt: skip
+
+
+class Flickr(Source):
+    """`flickr.photos.search`, 500 results a call. `pace`: seconds between two calls."""
+
+    name: ClassVar[str] = "flickr"
+    example: ClassVar[str] = "owl"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "address to ask instead of the site", "https://api.flickr.com"),
+        Option("size", "wanted longer side in pixels: the next one there is", "1024"),
+        Option("licence", "what the licence must allow", "any", _WORDS["licence"]),
+        Option("sort", "which come first", "relevance", _WORDS["sort"]),
+        Option("safe", "hide adult pictures", "strict", _WORDS["safe"]),
+        Option("content", "kind of picture", "photo", _WORDS["content"]),
+        Option("colour", "colour that prevails", "", _WORDS["colour"]),
+        Option("taken", "days, as 2020-01-01..2020-12-31, or open on one side"),
+        Option("uploaded", "days, as 2020-01-01..2020-12-31, or open on one side"),
+        Option("tags", "search tags only, for any or all words (or what commas part)", "",
+               _WORDS["tags"]),
+    )  # fmt: skip
+
+    def __init__(self, pace: float = _PACE) -> None:
+        self._seconds = pace
+        # One for all queries: the calls are counted by key.
+        self._pace: Pace | None = None
+
+    def settings(self, query: Query) -> dict[str, str]:
+        """As every source; a size must be a number of pixels, and days must be days."""
+        settings = super().settings(query)
+        _side(settings["size"])
+        for name in ("taken", "uploaded"):
+            _days(name, settings[name])
+        return settings
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """Results in the order asked for; from the 4,001st on, the newest upload first."""
+        settings = self.settings(query)
+        side = _side(settings["size"])
+        seen: set[str] = set()
+        for photos in self._pages(query, settings, client):
+            found = [c for photo in photos if (c := _candidate(photo, query, side))]
+            if not found and not seen:
+                raise _changed(query)
+            new = [c for c in found if c.origin.key not in seen]
+            seen.update(c.origin.key for c in new)
+            yield from new
+
+    def _pages(
+        self, query: Query, settings: Mapping[str, str], client: Client
+    ) -> Iterator[list[Photo]]:
+        keys = _keys()
+        try:
+            # They take a while to import: only who searches Flickr waits for them.
+            from harvest.sources.flickr_api import Api
+            from harvest.sources.flickr_walk import pages
+            from harvest.sources.pacing import Pace
+        except ModuleNotFoundError as error:
+            raise MissingComponent(
+                f"Flickr is asked through flickrapi, but {error.name} is not there.",
+                "Run pip install flickrapi.",
+            ) from error
+        self._pace = self._pace or Pace(self._seconds)
+        url = Endpoint(settings["endpoint"]).url("/services/rest/")
+        api = Api(self, query, client, self._pace, url, keys)
+        return pages(api.search, _params(query.text, settings))
+
+
+def _keys() -> tuple[str, str]:
+    key, shared = secret("flickr.key"), secret("flickr.secret")
+    if not key or not shared:
+        raise NeedsLogin("Flickr wants an API key and its secret, and none is known.", MEND)
+    return key, shared
+
+
+def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
+    params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _WORDS.items()}
+    params |= {"media": "photos", "extras": ",".join(_EXTRAS)}
+    if settings["tags"]:
+        params["tags"] = ",".join(text.split(",") if "," in text else text.split())
+    else:
+        params["text"] = text
+    first, last = _days("taken", settings["taken"])
+    params |= {"min_taken_date": _moment(first), "max_taken_date": _moment(last)}
+    first, last = _days("uploaded", settings["uploaded"])
+    params |= {"min_upload_date": _stamp(first), "max_upload_date": _stamp(last)}
+    return {name: value for name, value in params.items() if value}
+
+
+def _side(size: str) -> int:
+    if size.isascii() and size.isdecimal() and int(size):
+        return int(size)
+    raise UsageError(
+        f"flickr.size cannot be {size!r}.", "Give the wanted longer side in pixels, such as 1024."
+    )
+
+
+def _days(name: str, text: str) -> tuple[datetime | None, datetime | None]:
+    """The first and the last second of the days FROM..TO; None where a side is open."""
+    first, dots, last = text.partition("..")
+    try:
+        return _at(first, time.min), _at(last if dots else first, time(23, 59, 59))
+    except ValueError:
+        raise UsageError(
+            f"flickr.{name} cannot be {text!r}.",
+            "Write days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31.",
+        ) from None
+
+
+def _at(day: str, clock: time) -> datetime | None:
+    day = day.strip()
+    return datetime.combine(date.fromisoformat(day), clock, UTC) if day else None
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def _stamp(moment: datetime | None) -> str:
+    return str(int(moment.timestamp())) if moment else ""
+
+
+def _candidate(photo: Mapping[str, Any], query: Query, wanted: int) -> Candidate | None:
+    key, size = photo.get("id"), _size(photo, wanted)
+    if not key or not size or photo.get("media", "photo") != "photo":
+        return None
+    licence = str(photo.get("license", ""))
+    owner = photo.get("owner")
+    origin = Origin(
+        source="flickr",
+        key=str(key),
+        url=photo[f"url_{size}"],
+        page_url=f"https://www.flickr.com/photos/{owner}/{key}" if owner else None,
+        post=str(key),
+        query=query.text,
+        hint=query.hint,
+        author=str(photo.get("ownername") or owner or "") or None,
+        licence=LICENCES.get(licence, f"Flickr licence {licence}" if licence else None),
+        title=str(photo.get("title") or "") or None,
+        tags=tuple(str(photo.get("tags") or "").split()),
+    )
+    url: str = photo[f"url_{size}"]
+    return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
+
+
+def _size(photo: Mapping[str, Any], wanted: int) -> str | None:
+    """The letter of the smallest size not under the wanted one, else of the largest there is."""
+    sides = {x: _longer(photo, x) for x in _SIDES if _is_address(photo.get(f"url_{x}"))}
+    enough = [x for x in sides if sides[x] >= wanted]
+    if enough:
+        return min(enough, key=sides.__getitem__)
+    return max(sides, key=sides.__getitem__, default=None)
+
+
+def _longer(photo: Mapping[str, Any], size: str) -> float:
+    told = [_pixels(photo, side, size) for side in ("width", "height")]
+    return max((side for side in told if side), default=_SIDES[size])
+
+
+def _pixels(photo: Mapping[str, Any], side: str, size: str) -> int | None:
+    # Numbers come as numbers or as strings, now and then as null.
+    told = str(photo.get(f"{side}_{size}") or "")
+    return int(told) if told.isdecimal() else None
+
+
+def _is_address(url: object) -> bool:
+    return isinstance(url, str) and url.startswith(("https://", "http://"))
+
+
+def _changed(query: Query) -> Changed:
+    return Changed(
+        f"Flickr listed photos for {query.text!r}, but none with an address.",
+        "Update Gleanset, or use another source until it is mended.",
+    )

@@ -1,0 +1,229 @@
+"""Any of the hundreds of sites that gallery-dl knows: the query is an address it understands.
+
+gallery-dl finds the pictures, our downloader fetches them. Of gallery-dl only its
+extractors run: no archive, post-processor, filter or file name of it has a say, nothing is
+written, printed or asked for, and its log goes to ours. What it keeps between runs (logins)
+stays in memory, unless the person's own gallery-dl settings are asked for by `config=yes`.
+Its settings belong to the whole process, so searches run one after another.
+
+Left out: what the site itself calls video, sound, text or an archive (so is an ugoira,
+which comes as a zip or a video), and what only another program than a browser could fetch.
+A picture that needs a cookie is rejected when it is downloaded: cookies stay here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from importlib import import_module
+from typing import Any, ClassVar
+
+from gleanset.errors import GleansetError, MissingComponent, RateLimited, UsageError
+from gleanset.records import Candidate
+from harvest.http import Client
+from harvest.sources.base import Option, Query, Source
+from harvest.sources.gallery_dl_answers import candidate, refusal
+
+log = logging.getLogger(__name__)
+
+# From an artist search to an artist to an album to its pictures on another site.
+DEPTH = 4
+# Pauses between requests are good manners and kept; whoever wants more is asked later.
+LONGEST_WAIT = 60.0
+
+_ADDRESS = re.compile(r"(?:(?P<kind>[\w-]+):)?https?://\S+")
+# Ways of gallery-dl into local files, log-ins and other programs instead of a site.
+_NO_SITES = frozenset({"oauth", "noop", "r", "recursive", "ytdl"})
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# At the top level of gallery-dl's settings a value holds for every site, whatever else is set.
+_ALWAYS: dict[str, object] = {
+    "input": False, "write-pages": False, "retries": 2, "sleep-429": 0,
+    # No imitated browser, no invented address in X-Forwarded-For.
+    "browser": "", "geo-bypass": "auto", "warnings": "",
+}  # fmt: skip
+
+
+class GalleryDl(Source):
+    """The sites of gallery-dl, through its library."""
+
+    name: ClassVar[str] = "gallery_dl"
+    example: ClassVar[str] = "https://danbooru.donmai.us/posts?tags=owl"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "address to ask instead of the site's own, where it has one root"),
+        Option(
+            "config", "use your gallery-dl settings: logins, cookies, proxies", "no",
+            {"no": "no", "yes": "yes"},
+        ),
+    )  # fmt: skip
+
+    def settings(self, query: Query) -> dict[str, str]:
+        """As every source; without an endpoint, the site that the query names is asked."""
+        given = query.options.get("endpoint", "")
+        options = {**query.options, "endpoint": given or "http://unused"}
+        return {**super().settings(Query(query.text, query.hint, options)), "endpoint": given}
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """What gallery-dl finds at the address, in its order.
+
+        Raises also `UsageError` for an address that it does not know, `InputUnusable` where
+        nothing is there, `NeedsLogin`, and `MissingComponent` without gallery-dl.
+        """
+        settings = self.settings(query)
+        library = _library()
+        _configure(library, client.user_agent, honoured=settings["config"] == "yes")
+        walk = _Walk(library, settings["endpoint"])
+        skipped = 0
+        for extractor, url, told in _translated(library, query, walk.files_at(query.text)):
+            found = candidate(extractor, url, told, query)
+            if found is not None:
+                yield found
+            skipped += found is None
+        if skipped:
+            log.info("%s: %d files left out that are no pictures", query.text, skipped)
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What extractors take for their logger; they expect one method more."""
+
+    def traceback(self, error: BaseException) -> None:
+        self.debug("gallery-dl", exc_info=error)
+
+
+class _Walk:
+    """Follows gallery-dl's messages through the queues that lead to further addresses."""
+
+    def __init__(self, library: Any, endpoint: str) -> None:
+        self._library = library
+        self._endpoint = endpoint.rstrip("/")
+        self._root = ""
+        self._seen: set[str] = set()
+
+    def files_at(self, address: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+        """(extractor, URL, what the site tells of it), with gallery-dl's own errors."""
+        extractor = self._found(address)
+        if extractor is None:
+            raise UsageError(
+                f"gallery-dl knows no site at {address!r}.",
+                f"Give an address such as {GalleryDl.example}; "
+                "`gallery-dl --list-extractors` prints examples of all.",
+            )
+        yield from self._files(self._started(extractor), DEPTH)
+
+    def _files(self, extractor: Any, depth: int) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+        message, stop = self._library.extractor.message.Message, self._library.exception
+        try:
+            for kind, url, told in extractor:
+                if kind == message.Url:
+                    yield extractor, url, {**told, **extractor.kwdict}
+                elif kind == message.Queue and depth:
+                    yield from self._queued(extractor, url, told, depth - 1)
+        except stop.StopExtraction as asked:
+            # It may end the addresses above as well, by their number or name.
+            if asked.depth > 1 and asked.target != type(extractor).subcategory:
+                asked.depth -= 1
+                raise
+
+    def _queued(
+        self, parent: Any, url: str, told: dict[str, Any], depth: int
+    ) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+        if url in self._seen:
+            return
+        self._seen.add(url)
+        child = self._found(self._of_the_site(url), told.get("_extractor"))
+        if child is None:
+            log.info("gallery-dl knows no site at %s", url)
+            return
+        if parent.config("parent-session", parent.parent):
+            child.session = parent.session
+        try:
+            yield from self._files(self._started(child), depth)
+        except self._library.exception.NotFoundError:
+            # One album of many that is gone must not cost the others.
+            log.warning("%s is not there any more", url)
+
+    def _found(self, address: str, known: Any = None) -> Any:
+        given = _ADDRESS.fullmatch(address)
+        if given is None or given["kind"] in _NO_SITES:
+            return None
+        return known.from_url(address) if known else self._library.extractor.find(address)
+
+    def _started(self, extractor: Any) -> Any:
+        extractor.log = _Log(log.getChild(extractor.category), {})
+        extractor.wait = _short_wait(extractor.wait, extractor.category, self._library)
+        # Beside the settings, classes have defaults of their own for what we do not do.
+        extractor.browser = extractor.geobypass = None
+        self._root = self._root or extractor.root
+        if self._endpoint and extractor.root == self._root:
+            extractor.root = self._endpoint
+        extractor.initialize()
+        return extractor
+
+    def _of_the_site(self, url: str) -> str:
+        # Extractors know an address by the site's name, which the endpoint took the place of.
+        if self._endpoint and url.startswith(f"{self._endpoint}/"):
+            return self._root + url.removeprefix(self._endpoint)
+        return url
+
+
+def _library() -> Any:
+    # It has no types: everything of it is Any, and ends in this module and its answers.
+    try:
+        return import_module("gallery_dl")
+    except ImportError as error:
+        raise MissingComponent(
+            "The source gallery_dl needs the package gallery-dl, which is not installed.",
+            "pip install 'gleanset[gallery-dl]'",
+        ) from error
+
+
+def _configure(library: Any, user_agent: str, *, honoured: bool) -> None:
+    config = library.config
+    config.clear()
+    if honoured:
+        config.load()
+    else:
+        config.set(("cache",), "file", ":memory:")
+    # Sites whose extractor needs a certain name keep it; all others hear ours.
+    config.setdefault(("extractor",), "user-agent", user_agent)
+    for name, value in _ALWAYS.items():
+        config.set((), name, value)
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle and not any(os.environ.get(name) for name in _BUNDLES):
+        # The one variable that `requests` does not know.
+        config.set((), "verify", bundle)
+
+
+def _short_wait(wait: Callable[..., None], site: str, library: Any) -> Callable[..., None]:
+    def short_wait(
+        seconds: float | None = None, until: Any = None, adjust: float = 1.0, reason: str = ""
+    ) -> None:
+        if until and not seconds:
+            end = library.dt.to_ts(until) if isinstance(until, datetime) else float(until)
+            seconds = end - time.time()
+        if seconds and seconds > LONGEST_WAIT:
+            raise RateLimited(
+                f"{site} wants no more requests for {seconds:.0f} seconds.",
+                "Run the same command again then: it goes on where it stopped.", seconds,
+            )  # fmt: skip
+        if seconds and seconds > 0:
+            wait(seconds, None, adjust, reason)
+
+    return short_wait
+
+
+def _translated(
+    library: Any, query: Query, files: Iterator[tuple[Any, str, dict[str, Any]]]
+) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+    errors = library.exception
+    try:
+        yield from files
+    except GleansetError:
+        raise
+    except (errors.StopExtraction, errors.TerminateExtraction):
+        return
+    except Exception as error:
+        raise refusal(errors, error, query) from error

@@ -1,0 +1,185 @@
+"""What gallery-dl hands out, as our records: dictionaries of many shapes, and its exceptions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    InputUnusable,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
+from gleanset.records import Candidate, Origin
+from harvest.http import retry_after
+from harvest.sources.base import Query
+
+# An unknown or missing ending is tried: content decides what a file is.
+_VIDEO = "mp4 m4v webm mkv mov avi wmv flv swf mpg mpeg ogv gifv ts m3u8 mpd 3gp"
+_SOUND = "mp3 m4a ogg oga opus wav flac aac"
+_OTHER = "zip rar 7z gz tar cbz cbr pdf epub txt html htm json xml csv doc docx psd clip sai blend"
+_NO_PICTURES = frozenset(f"{_VIDEO} {_SOUND} {_OTHER}".split())
+_POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
+_AUTHORS = ("tags_artist", "artist", "artists", "author", "creator", "user", "username", "owner")
+_LICENCES = ("license", "licence", "license_name", "license_url")
+_PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "web_url")
+_NAMES = ("name", "nick", "username", "title", "tag", "url")
+_QUESTION = re.compile(r"\?[^\s'\"]*")
+
+_LOG_IN = (
+    "Put the login into your gallery-dl settings (see its documentation), "
+    "and add -o gallery_dl.config=yes."
+)
+
+
+def candidate(extractor: Any, url: str, told: Mapping[str, Any], query: Query) -> Candidate | None:
+    """One file as a candidate; None for what is no picture or not on the web."""
+    if not url.startswith(("http://", "https://")) or _ending(url, told) in _NO_PICTURES:
+        return None
+    origin = Origin(
+        "gallery_dl", _key(extractor.category, url, told), url=url,
+        page_url=_page(told) or extractor.url, post=_post(extractor.category, told),
+        query=query.text, hint=query.hint, author=_one(told, _AUTHORS),
+        licence=_one(told, _LICENCES), title=_one(told, ("title",)),
+        tags=tuple(dict.fromkeys(_words(told.get("tags")))), rating=_one(told, ("rating",)),
+    )  # fmt: skip
+    return Candidate(
+        url, origin, _pixels(told, "width"), _pixels(told, "height"), _referer(extractor, told)
+    )
+
+
+def refusal(errors: Any, error: Exception, query: Query) -> GleansetError:
+    """What an exception of gallery-dl means; `errors` is its module of them."""
+    asked = repr(query.text)
+    if isinstance(error, errors.HttpError):
+        return _of_status(error, asked, challenge=isinstance(error, errors.ChallengeError))
+    if isinstance(error, errors.AuthorizationError | errors.AuthenticationError):
+        return NeedsLogin(f"{asked} needs a login: {_plain(error)}.", _LOG_IN)
+    if isinstance(error, errors.AbortExtraction) and "input required" in str(error).lower():
+        return NeedsLogin(f"{asked} needs a login: {_plain(error)}.", _LOG_IN)
+    if isinstance(error, errors.NotFoundError):
+        return _nothing_there(asked)
+    if isinstance(error, errors.InputError):
+        return UsageError(f"gallery-dl cannot use {asked}: {_plain(error)}.", "Mend the address.")
+    # An answer that is no JSON is an OSError for `requests`, and a ValueError as well.
+    if isinstance(error, OSError) and not isinstance(error, ValueError):
+        return _no_answer(asked, _plain(error))
+    return Changed(
+        f"gallery-dl could not read what the site answered to {asked}: "
+        f"{type(error).__name__}: {_plain(error)}.",
+        "pip install -U gallery-dl; if it stays so, use another source.",
+    )
+
+
+def _of_status(error: Any, asked: str, *, challenge: bool) -> GleansetError:
+    status = int(error.status)
+    if challenge or status == 403:
+        return Blocked(
+            f"The site turned {asked} away ({_plain(error)}).",
+            "Wait some hours, use another network, or your login with -o gallery_dl.config=yes.",
+        )
+    if status == 429:
+        wait = retry_after(error.response.headers)
+        after = f"in {wait:.0f} seconds" if wait else "in some minutes"
+        what = f"The site was asked too often ({asked})."
+        return RateLimited(what, f"Run the same command again {after}.", wait)
+    if status == 401:
+        return NeedsLogin(f"{asked} needs a login.", _LOG_IN)
+    if status in (404, 410):
+        return _nothing_there(asked)
+    if status == 0 or status >= 500:
+        return _no_answer(asked, _plain(error))
+    return Changed(
+        f"The site answered {status} to {asked}.", "pip install -U gallery-dl, or try later."
+    )
+
+
+def _nothing_there(asked: str) -> GleansetError:
+    return InputUnusable(f"There is nothing at {asked}.", "Open the address in a browser.")
+
+
+def _no_answer(asked: str, why: str) -> GleansetError:
+    return Unreachable(
+        f"The site of {asked} could not be asked: {why}.",
+        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
+    )
+
+
+def _plain(error: Exception) -> str:
+    # The part of an address behind the question mark may hold a key.
+    text = str(getattr(error, "message", "") or error)
+    return _QUESTION.sub("?…", text).rstrip(".")
+
+
+def _ending(url: str, told: Mapping[str, Any]) -> str:
+    named = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2]
+    return str(told.get("extension") or named).lower()
+
+
+def _key(site: str, url: str, told: Mapping[str, Any]) -> str:
+    """The site's number of the post and the name of the file in it, else the URL.
+
+    Addresses may be signed anew each time, and one post may hold many files.
+    """
+    number, name = told.get("id"), told.get("filename")
+    if not number or not name:
+        return url
+    page = told.get("num")
+    return f"{site}:{number}:{page}:{name}" if page else f"{site}:{number}:{name}"
+
+
+def _post(site: str, told: Mapping[str, Any]) -> str | None:
+    number = next((told[name] for name in _POSTS if told.get(name)), None)
+    return f"{site}:{number}" if isinstance(number, str | int) else None
+
+
+def _page(told: Mapping[str, Any]) -> str | None:
+    pages = (told.get(name) for name in _PAGES)
+    return next((p for p in pages if isinstance(p, str) and p.startswith("http")), None)
+
+
+def _referer(extractor: Any, told: Mapping[str, Any]) -> str | None:
+    session = getattr(extractor, "session", None)
+    sent = {**(session.headers if session else {}), **(told.get("_http_headers") or {})}
+    referer = sent.get("Referer")
+    return referer.decode("latin-1") if isinstance(referer, bytes) else referer or None
+
+
+def _pixels(told: Mapping[str, Any], side: str) -> int | None:
+    for name in (side, f"image_{side}"):
+        text = str(told.get(name, ""))
+        if text.isdecimal() and int(text):
+            return int(text)
+    return None
+
+
+def _one(told: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """The first of these that says something, several people joined by commas."""
+    for name in names:
+        value = told.get(name)
+        text = value.strip() if isinstance(value, str) else ", ".join(_words(value))
+        if text:
+            return text
+    return None
+
+
+def _words(value: Any) -> list[str]:
+    """Names out of a text, a list, a dictionary with a name, or one of lists."""
+    if isinstance(value, str):
+        parts = value.split(",") if "," in value else value.split()
+        return [word for part in parts if (word := part.strip())]
+    if isinstance(value, Mapping):
+        name = next((value[n] for n in _NAMES if isinstance(value.get(n), str)), None)
+        if name is not None:
+            return [name]
+        return [word for inner in value.values() for word in _words(inner)]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [w for i in value for w in ([i] if isinstance(i, str) else _words(i)) if w]
+    return []

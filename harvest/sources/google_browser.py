@@ -1,0 +1,214 @@
+"""A real Chrome or Chromium with a page in it, driven by selenium.
+
+The browser is what it is: no other browser's user agent, automation not hidden. It gets a fresh
+profile that is removed with it, and a keeper (`run_chromedriver.py`) that ends it with us.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Self
+
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.webdriver import ChromeOptions, Remote
+from selenium.webdriver.common.proxy import Proxy, ProxyType
+from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.remote_connection import RemoteConnection
+from urllib3.exceptions import HTTPError
+
+from gleanset.errors import MissingComponent, Unreachable
+from harvest.sources.google_driver import KeptDriver, find_chrome, find_driver, new_folder
+from harvest.sources.google_parse import View
+from harvest.sources.google_proxy import proxy_switches
+
+_LOADING = 30.0
+_ANSWERING = 60
+_POLL = 0.2
+_NET_ERROR = re.compile(r"\b(ERR_[A-Z_]+)")
+_SHOWN = """return {
+    html: document.documentElement ? document.documentElement.outerHTML : '',
+    text: document.body ? document.body.innerText : '',
+    failed: location.protocol === 'chrome-error:',
+    status: (performance.getEntriesByType('navigation')[0] || {}).responseStatus || 0,
+}"""
+# From the end one page up and down again: pages load more on the way to their end.
+_SCROLL = """
+const end = document.documentElement.scrollHeight, seen = window.scrollY + window.innerHeight;
+window.scrollTo(0, seen >= end - 2 ? end - 2 * window.innerHeight : end);
+const more = document.querySelector("input[value='Show more results']");
+if (more && more.offsetParent) more.click();
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which browser, and how. Empty paths are found; `profile` is a folder that is kept."""
+
+    chrome: str = ""
+    chromedriver: str = ""
+    profile: str = ""
+    window: bool = False
+
+
+class Browser:
+    """One window; a context manager that ends the browser whatever happens.
+
+    Raises `MissingComponent` where it cannot be started, `Unreachable` when a page cannot be
+    had or the browser is gone.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._options = _options(look)
+        driver = find_driver(look.chromedriver, self._options)
+        try:
+            self._folder = new_folder()
+        except OSError as error:
+            raise _will_not_start(error) from error
+        profile = look.profile or f"{self._folder}/profile"
+        self._options.add_argument(f"--user-data-dir={profile}")
+        self._service = KeptDriver(driver, self._folder)
+        self._page: Remote | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._service.start()
+            self._page = self._connected()
+            self._page.set_page_load_timeout(_LOADING)
+        except (WebDriverException, HTTPError, OSError) as error:
+            self.close()
+            raise _will_not_start(error) from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the browser and remove its files."""
+        try:
+            if self._page is not None:
+                with suppress(WebDriverException, HTTPError, OSError):
+                    self._page.quit()
+        finally:
+            self._page = None
+            if getattr(self._service, "process", None) is not None:
+                self._service.stop()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def open(self, url: str) -> None:
+        """Go there and wait until the page can be read."""
+        with _told():
+            self._driver.get(url)
+
+    def view(self) -> View:
+        """What is shown now."""
+        with _told():
+            shown = self._driver.execute_script(_SHOWN)
+            view = View(self._driver.current_url, shown["html"], shown["text"], shown["status"])
+        # Not every failure to go somewhere is told when going there.
+        if shown["failed"] and not view.status:
+            raise _no_way(view.text)
+        return view
+
+    def scroll(self) -> None:
+        """Towards the end of the page, and press its button for more."""
+        with _told():
+            self._driver.execute_script(_SCROLL)
+
+    def watch(
+        self, done: Callable[[View], bool], quiet: float, most: float, *, scroll: bool = False
+    ) -> View:
+        """The first view that is `done`, or the last one: after `quiet` seconds without any
+        change, or `most` seconds in all."""
+        began = changed = time.monotonic()
+        last: View | None = None
+        while True:
+            view = self.view()
+            now = time.monotonic()
+            if last is None or view.html != last.html:
+                changed, last = now, view
+                if done(view):
+                    return view
+            if now - changed > quiet or now - began > most:
+                return view
+            if scroll:
+                self.scroll()
+            time.sleep(_POLL)
+
+    @property
+    def _driver(self) -> Remote:
+        if self._page is None:
+            raise Unreachable("The browser is closed.")
+        return self._page
+
+    def _connected(self) -> Remote:
+        # Straight: selenium would ask a proxy of the environment for its own driver.
+        config = ClientConfig(
+            self._service.service_url, proxy=Proxy({"proxyType": ProxyType.DIRECT}),
+            timeout=_ANSWERING,
+        )  # fmt: skip
+        return Remote(RemoteConnection(client_config=config), options=self._options)
+
+
+def _options(look: Look) -> ChromeOptions:
+    options = ChromeOptions()
+    options.binary_location = find_chrome(look.chrome)
+    options.page_load_strategy = "eager"
+    switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
+    switches += ["--window-size=1366,900", *proxy_switches(os.environ)]
+    if not look.window:
+        switches.append("--headless=new")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # Chromium's sandbox refuses to work for root.
+        switches.append("--no-sandbox")
+    for switch in switches:
+        options.add_argument(switch)
+    return options
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """selenium's troubles with a page, as ours."""
+    try:
+        yield
+    except TimeoutException as error:
+        raise Unreachable(
+            f"The page did not load within {_LOADING:.0f} seconds.", "Try again later."
+        ) from error
+    except (WebDriverException, HTTPError, OSError) as error:
+        if _NET_ERROR.search(str(error)):
+            raise _no_way(str(error)) from error
+        raise Unreachable(
+            f"The browser is gone or does not answer: {_first_line(error)}",
+            "Run the same command again; was its window closed, or memory short?",
+        ) from error
+
+
+def _no_way(told: str) -> Unreachable:
+    reason = _NET_ERROR.search(told)
+    return Unreachable(
+        f"The browser could not reach the site: {reason[1] if reason else 'it does not say why'}.",
+        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
+    )
+
+
+def _will_not_start(error: Exception) -> MissingComponent:
+    return MissingComponent(
+        f"The browser does not start: {_first_line(error)}",
+        "Browser and driver must be of the same version: sudo apt-get install chromium "
+        "chromium-driver, or -o google.chromedriver=PATH and -o google.chrome=PATH",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    said = getattr(error, "msg", None) or str(error)
+    return str(said).strip().partition("\n")[0][:300]

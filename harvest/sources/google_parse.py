@@ -1,0 +1,185 @@
+"""What a Google image page shows: its results, or why there are none.
+
+The page carries its results twice: as arrays in its scripts, `["https://host/a.jpg",H,W]` (height
+first) followed by `"2003":[null,id,page,title]`, and as links `/imgres?imgurl=…`. Class names
+change from week to week and are not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from lxml import html as lxml_html
+from lxml.etree import ParserError
+
+State = Literal["results", "none", "captcha", "consent", "refused", "unknown"]
+
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_ATOM = rf"(?:{_TEXT}|null|[\d.]+)"
+_TOKEN = re.compile(
+    rf"""
+    \[\s* (?P<url>"https?:(?:[^"\\]|\\.)+") \s*,\s* (?P<height>\d+) \s*,\s* (?P<width>\d+) \s*[,\]]
+    | "2003"\s*:\s*\[\s* {_ATOM} \s*,\s* {_ATOM} \s*,\s* (?P<page>{_ATOM})
+      (?: \s*,\s* (?P<title>{_ATOM}) )?
+    """,
+    re.VERBOSE,
+)
+# Scripts may write \x3d, which JSON does not know, for \u003d.
+_HEX_ESCAPE = re.compile(r"(?<!\\)\\x([0-9A-Fa-f]{2})")
+
+_NONE = ("did not match any image results", "did not match any documents")
+_CAPTCHA_TEXT = ("unusual traffic", "not a robot", "solve the captcha")
+_CAPTCHA_CODE = ("g-recaptcha", "captcha-form", "recaptcha/api", "recaptcha/enterprise")
+_CONSENT_TEXT = ("before you continue",)
+_CONSENT_FORM = re.compile(r'<form[^>]+action="https?://consent\.')
+_SHORT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the browser shows at one moment. `text` is what a person could read of it;
+    `status` is the HTTP status of the page, 0 where the browser does not tell."""
+
+    url: str
+    html: str
+    text: str
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One picture that the page tells of; `width` and `height` are those of the original."""
+
+    url: str
+    width: int | None
+    height: int | None
+    page_url: str | None = None
+    title: str | None = None
+
+
+def results(page: str) -> list[Result]:
+    """Every picture once, in the page's order; what its scripts say counts before links."""
+    tree = _tree(page)
+    if tree is None:
+        return []
+    found: dict[str, Result] = {}
+    for script in tree.xpath("//script/text()"):
+        for result in _in_script(str(script)):
+            found.setdefault(result.url, result)
+    for link in tree.xpath("//a[contains(@href, 'imgres?')]"):
+        for result in _in_link(link):
+            found.setdefault(result.url, result)
+    return list(found.values())
+
+
+def state(view: View) -> State:
+    """What kind of page this is; `unknown` may still become another one."""
+    if results(view.html):
+        return "results"
+    text = " ".join(view.text.split()).casefold()
+    if (barred := _barred_by_address(view.url)) is not None:
+        return barred
+    if any(sentence in text for sentence in _NONE):
+        return "none"
+    if view.status == 429:
+        return "refused"
+    if _is_captcha(view.html, text):
+        return "captcha"
+    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(view.html):
+        return "consent"
+    return "refused" if view.status >= 400 else "unknown"
+
+
+def _barred_by_address(url: str) -> State | None:
+    # Not the whole address: the query in it may well be "sorry".
+    parts = urlsplit(url)
+    if "/sorry/" in f"{parts.path}/":
+        return "captcha"
+    return "consent" if (parts.hostname or "").startswith("consent.") else None
+
+
+def _is_captcha(page: str, text: str) -> bool:
+    if any(sentence in text for sentence in _CAPTCHA_TEXT):
+        return True
+    if any(mark in page for mark in _CAPTCHA_CODE):
+        return True
+    return len(page) < _SHORT and "/sorry/" in page
+
+
+def _tree(page: str) -> lxml_html.HtmlElement | None:
+    try:
+        parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
+        # lxml refuses a text that declares its own encoding, bytes it takes.
+        return lxml_html.fromstring(page.encode("utf-8", "replace"), parser=parser)
+    except ParserError:
+        return None
+
+
+def _in_script(script: str) -> Iterator[Result]:
+    """Each picture with the page and title that follow it, if they do."""
+    last: Result | None = None
+    for token in _TOKEN.finditer(script):
+        if token["url"] is None:
+            if last is not None:
+                yield replace(last, page_url=_web(token["page"]), title=_title(token["title"]))
+            last = None
+            continue
+        url = _web(token["url"])
+        if url is None or _is_thumbnail(url):
+            continue
+        if last is not None:
+            yield last
+        last = Result(url, _pixels(token["width"]), _pixels(token["height"]))
+    if last is not None:
+        yield last
+
+
+def _in_link(link: lxml_html.HtmlElement) -> Iterator[Result]:
+    asked = parse_qs(link.get("href").partition("?")[2])
+    told = {name: values[0] for name, values in asked.items()}
+    url = told.get("imgurl", "")
+    if url.startswith(("http://", "https://")) and not _is_thumbnail(url):
+        title = " ".join(link.xpath("string(.//img/@alt)").split()) or None
+        width, height = _pixels(told.get("w")), _pixels(told.get("h"))
+        yield Result(url, width, height, told.get("imgrefurl"), title)
+
+
+def _is_thumbnail(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    host = parts.hostname or ""
+    return host.endswith(".gstatic.com") or parts.query.startswith("q=tbn")
+
+
+def _web(literal: str | None) -> str | None:
+    text = _string(literal)
+    return text if text and text.startswith(("http://", "https://")) else None
+
+
+def _title(literal: str | None) -> str | None:
+    return " ".join((_string(literal) or "").split()) or None
+
+
+def _string(literal: str | None) -> str | None:
+    """A script's string as a text; None for anything else."""
+    if literal is None or not literal.startswith('"'):
+        return None
+    try:
+        text: str = json.loads(_HEX_ESCAPE.sub(r"\\u00\1", literal), strict=False)
+    except ValueError:
+        return None
+    # Half of a surrogate pair is no character and could not be written anywhere.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _pixels(digits: str | None) -> int | None:
+    if digits is None or not digits.isdecimal() or len(digits) > 6:
+        return None
+    return int(digits) or None
