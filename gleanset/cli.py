@@ -102,7 +102,7 @@ def job_options(
 
 def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     options = [
-        click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON."),
+        click.option("-j", "--json", "as_json", is_flag=True, help="The result as a line of JSON."),
         click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
         click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
     ]  # fmt: skip

@@ -34,6 +34,6 @@ def load(text: str) -> Any:
 
 def clean(text: str | None) -> str | None:
     """Text from outside as SQLite can keep it: lone surrogates and NULs are replaced."""
-    if text is None:
-        return None
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")

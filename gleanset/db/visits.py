@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.values import clean, now
 from gleanset.records import Rejection
+
+# How often a fetch that failed for a passing reason is tried by runs that come upon it again.
+TRIES = 3
+# What the rejections of a source's fetches are kept under.
+_STAGE = (
+    "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
+    "WHEN 'archive' THEN 'archive' WHEN 'video' THEN 'frames' ELSE 'keyword' END"
+)
+
+
+class Failed(NamedTuple):
+    """A fetch from the net that gave no image. `told` is what `record` was given as stamp."""
+
+    source: str
+    key: str
+    stage: str
+    reason: str
+    told: str
+
+
+class Given(NamedTuple):
+    """What one source gave for one query, hint or video.
+
+    `added` are images that nobody had found before, `duplicate` the places that showed an
+    image which was there already.
+    """
+
+    source: str
+    asked: str
+    added: int
+    duplicate: int
+
+
+class Refused(NamedTuple):
+    """How many fetches of one source for one query were rejected for a reason."""
+
+    source: str
+    asked: str
+    reason: str
+    items: int
 
 
 class Rejections:
@@ -66,17 +107,24 @@ class Rejections:
 class Fetches:
     """The `fetch` table: what was asked for already, so that nothing is done twice.
 
-    `stamp` tells a changed file at a known place from the file we know.
+    `stamp` tells a changed file at a known place from the file we know. An item of the net is
+    known by its address alone; where its fetch failed, the stamp keeps what a source told of
+    it, so that it can be tried again.
     """
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
     def state(self, source: str, key: str, stamp: str = "") -> str | None:
-        """'done', 'rejected', or None for something new or changed."""
+        """How the last fetch ended; None for something new or changed.
+
+        'done', 'rejected', 'failed' for what is worth another try, or 'unsettled' for what
+        was not its fault. After `TRIES` a failed one is rejected.
+        """
         row = self._db.one(
-            "SELECT state FROM fetch WHERE source=? AND key=? AND stamp=?",
-            (source, clean(key), stamp),
+            "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) AS state FROM fetch "
+            "WHERE source=? AND key=? AND (stamp=? OR url IS NOT NULL)",
+            (TRIES, source, clean(key), stamp),
         )
         return row["state"] if row else None
 
@@ -101,3 +149,39 @@ class Fetches:
                 "state=excluded.state, image=excluded.image, attempts=attempts+1",
                 (source, clean(key), stamp, clean(url), clean(query), state, image),
             )
+
+    def failed(self) -> Iterator[Failed]:
+        """Every fetch from the net that gave no image, a page in memory at a time.
+
+        Ordered by source and key, so that a caller may record anew what it iterates over.
+        """
+        after = ("", "")
+        while rows := self._db.rows(
+            f"SELECT f.source, f.key, r.stage, r.reason, f.stamp FROM fetch f JOIN rejection r "
+            f"ON r.stage={_STAGE} AND r.what=f.key WHERE f.state<>'done' AND f.url IS NOT NULL "
+            "AND (f.source, f.key)>(?,?) ORDER BY f.source, f.key LIMIT 500",
+            after,
+        ):
+            yield from (Failed(*row) for row in rows)
+            after = (rows[-1]["source"], rows[-1]["key"])
+
+    def given(self) -> list[Given]:
+        """The yield of every source by query, hint or title of a video."""
+        rows = self._db.rows(
+            "SELECT source, coalesce(query, iif(video IS NULL, hint, title), ''), "
+            "count(DISTINCT iif(first, image, NULL)), "
+            "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
+            "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) "
+            "GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return [Given(*row) for row in rows]
+
+    def refused(self) -> list[Refused]:
+        """Rejected fetches by source, query (or hint) and reason, the most frequent first."""
+        rows = self._db.rows(
+            "SELECT f.source, coalesce(f.query, iif(f.url IS NOT NULL AND json_valid(f.stamp), "
+            "json_extract(f.stamp, '$.origin.hint'), ''), ''), r.reason, count(*) "
+            f"FROM fetch f JOIN rejection r ON r.stage={_STAGE} AND r.what=f.key "
+            "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
+        )
+        return [Refused(*row) for row in rows]

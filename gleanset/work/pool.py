@@ -14,9 +14,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -109,24 +110,55 @@ def run_over(
     space, a missing component) ends the run. When `items` or `may_start` raises (a site
     blocks us on page two), what is in flight is finished and yielded first.
     """
+    for batch in run_batches(function, items, workers, may_start):
+        yield from batch
+
+
+def run_batches(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: Processes | Threads,
+    may_start: Callable[[int], bool] = lambda in_flight: True,
+) -> Iterator[list[Outcome[Item, Result]]]:
+    """As `run_over`, but everything that is ready comes at once.
+
+    For callers that write each batch in one transaction: the busier they are, the larger
+    the batches get, and the fewer the transactions.
+    """
     feed = _Feed(items, may_start)
     in_flight: dict[Future[Result], tuple[Item, int]] = {}
+    ready: SimpleQueue[Future[Result]] = SimpleQueue()
     most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
     with workers.pool(function) as submit:
+
+        def start(item: Item, attempt: int) -> None:
+            future = submit(item)
+            in_flight[future] = (item, attempt)
+            future.add_done_callback(ready.put)
+
         while True:
             while len(in_flight) < most and (taken := feed.take(len(in_flight))):
-                in_flight[submit(taken[0])] = (taken[0], 1)
+                start(taken[0], 1)
             if not in_flight:
                 break
-            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-            for future in done:
+            batch: list[Outcome[Item, Result]] = []
+            for future in _all_ready(ready):
                 item, attempt = in_flight.pop(future)
                 if _worker_lost(future) and attempt < ATTEMPTS:
-                    in_flight[submit(item)] = (item, attempt + 1)
+                    start(item, attempt + 1)
                 else:
-                    yield _outcome(item, future)
+                    batch.append(_outcome(item, future))
+            yield batch
     if feed.trouble is not None:
         raise feed.trouble
+
+
+def _all_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
+    """Wait for one, then give all that are there."""
+    yield ready.get()
+    with suppress(Empty):
+        while True:
+            yield ready.get_nowait()
 
 
 class _Feed(Generic[Item]):

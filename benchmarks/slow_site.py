@@ -1,0 +1,112 @@
+"""A site for download benchmarks: eight hosts on loopback, a fixed latency, keep-alive.
+
+One process and asyncio, so that it takes little from the cores that are measured. It counts
+requests and the most it saw under way at once on each host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import multiprocessing
+from collections import Counter
+from contextlib import suppress
+from queue import Queue
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 9))
+
+
+def one_picture() -> bytes:
+    """A JPEG of about 50 kB."""
+    noise = np.random.default_rng(0).integers(0, 90, (360, 640, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise + 80).resize((480, 270)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+class _Site:
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+        self._picture = one_picture()
+        self._under_way: Counter[str] = Counter()
+        self._most: Counter[str] = Counter()
+        self._asked = 0
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = writer.get_extra_info("sockname")[0]
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while line := (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2):
+                await self._answer(line[1].decode(), host, writer)
+        writer.close()
+
+    async def _answer(self, path: str, host: str, writer: asyncio.StreamWriter) -> None:
+        if path == "/figures":
+            body = json.dumps({"asked": self._asked, "most": max(self._most.values(), default=0)})
+            self._most.clear()
+            self._asked = 0
+            return self._send(writer, body.encode(), "application/json")
+        if path == "/robots.txt":
+            return self._send(writer, b"User-agent: *\nAllow: /\n", "text/plain")
+        self._under_way[host] += 1
+        self._most[host] = max(self._most[host], self._under_way[host])
+        self._asked += 1
+        await asyncio.sleep(self._latency)
+        self._under_way[host] -= 1
+        # The path behind the end of the picture makes every file's bytes its own.
+        return self._send(writer, self._picture + path.encode(), "image/jpeg")
+
+    @staticmethod
+    def _send(writer: asyncio.StreamWriter, body: bytes, kind: str) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+
+def _serve(latency: float, port: Queue[int]) -> None:
+    async def run() -> None:
+        site = _Site(latency)
+        first = await asyncio.start_server(site.talk, HOSTS[0], 0, backlog=1024)
+        number = first.sockets[0].getsockname()[1]
+        for host in HOSTS[1:]:
+            await asyncio.start_server(site.talk, host, number, backlog=1024)
+        port.put(number)
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+class SlowSite:
+    """The site in a process of its own; a context manager."""
+
+    def __init__(self, latency: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        port: Queue[int] = context.Queue()  # type: ignore[assignment]
+        self._process = context.Process(target=_serve, args=(latency, port), daemon=True)
+        self._process.start()
+        self.port = port.get(timeout=20)
+
+    def urls(self, count: int, start: int = 0) -> list[str]:
+        """So many different pictures, spread over the hosts."""
+        return [
+            f"http://{HOSTS[n % len(HOSTS)]}:{self.port}/{n}.jpg"
+            for n in range(start, start + count)
+        ]
+
+    @property
+    def figures_url(self) -> str:
+        """Answers and resets the counts."""
+        return f"http://{HOSTS[0]}:{self.port}/figures"
+
+    def __enter__(self) -> SlowSite:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._process.terminate()
+        self._process.join()
