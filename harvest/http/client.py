@@ -16,6 +16,7 @@ from gleanset.errors import Unreachable, Unreadable, UsageError
 from harvest.http.failures import PASSING, looks_like_html
 from harvest.http.fetch import Answer, Fetcher, Wish
 from harvest.http.limits import Limits
+from harvest.http.robots import Robots
 from harvest.http.urls import tidy
 
 
@@ -42,7 +43,10 @@ class Client:
     """The polite downloader: thread-safe, and a context manager that closes itself.
 
     `contact` (an address or a URL) goes into the honest user agent, `user_agent` replaces it.
-    Raises `UsageError` when a proxy or certificate setting of the environment is unusable.
+    `ignore_robots` names what a host may say to robots in vain: some of `robots.txt`, `noai`,
+    `noimageai`, `noindex`, `noimageindex` (docs/legal.md), or `all`.
+    Raises `UsageError` for another word there, and when a proxy or certificate setting of the
+    environment is unusable.
     """
 
     def __init__(
@@ -51,10 +55,13 @@ class Client:
         allow_private: bool = False,
         user_agent: str | None = None,
         contact: str | None = None,
+        ignore_robots: frozenset[str] = frozenset(),
     ) -> None:
         self.limits = limits or Limits()
+        self.allow_private = allow_private
         self.user_agent = _sendable(user_agent or _honest(contact))
         self._fetcher = Fetcher(self.limits, allow_private)
+        self._robots = Robots(self._fetcher, self.limits, self.user_agent, ignore_robots)
 
     def __enter__(self) -> Self:
         return self
@@ -66,14 +73,28 @@ class Client:
         """Stop what waits and what is under way (they raise `Closed`), drop connections."""
         self._fetcher.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._fetcher.hosts.closed
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until `close`: whether it is closed, as `threading.Event.wait` tells.
+
+        For a source that must pause between requests of its own.
+        """
+        return self._fetcher.hosts.wait(seconds)
+
     def download(self, url: str, referer: str | None = None) -> Download:
         """The file at `url`. Raises `Unreadable` for this item, `Closed` after `close`.
 
         Reasons: `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`,
-        `cut off`, `empty`, `private address`, `bad redirect`, `bad url`, `not an image`.
+        `cut off`, `empty`, `private address`, `bad redirect`, `bad url`, `not an image`,
+        `robots.txt disallows`, `robots.txt could not be read`, `robots tag <directive>`.
         """
         headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
-        answer = self._fetcher.fetch(url, Wish(headers, PASSING, errors_too=False))
+        wish = Wish(headers, PASSING, errors_too=False, limits=self.limits, manners=self._robots)
+        answer = self._fetcher.fetch(url, wish)
         if answer.status >= 300:
             raise Unreadable(f"http {answer.status}", answer.url)
         if not answer.data:
@@ -91,13 +112,15 @@ class Client:
         """The page at `url`, whatever its status. Raises `Unreachable`, `Closed` after `close`.
 
         Passing troubles (5xx) are asked again before they are returned; a 429 never is,
-        because the source, not this page, decides whether to go on.
+        because the source, not this page, decides whether to go on. robots.txt is not read:
+        a page that a person asked for is asked as their browser would.
         """
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
         sent = self._headers("*/*") | dict(headers or {})
+        wish = Wish(sent, PASSING - {429}, errors_too=True, limits=self.limits)
         try:
-            answer = self._fetcher.fetch(url, Wish(sent, PASSING - {429}, errors_too=True))
+            answer = self._fetcher.fetch(url, wish)
         except Unreadable as error:
             raise _unreachable(url, error) from error
         return Page(answer.status, _text(answer), answer.url, answer.headers)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
@@ -34,29 +35,44 @@ class Answer:
     url: str
 
 
+class Manners(Protocol):
+    """What hosts ask for. Both raise `Unreadable` for what is not wanted by them."""
+
+    def may_ask(self, url: str) -> None:
+        """Before each request of a chain of redirects."""
+
+    def may_keep(self, url: str, tags: Sequence[str]) -> None:
+        """Before the body is read; `tags` are the lines of `X-Robots-Tag`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to send, which statuses to try again, whether the body of an error is wanted."""
+    """What to send, which statuses to try again, whether the body of an error is wanted.
+
+    `clipped`: of a body over `limits.max_bytes` the beginning (and a little more) will do.
+    """
 
     headers: Mapping[str, str]
     passing: frozenset[int]
     errors_too: bool
+    limits: Limits
+    clipped: bool = False
+    manners: Manners | None = None
 
 
 class Fetcher:
     """The shared state of all requests of one client. Thread-safe."""
 
     def __init__(self, limits: Limits, allow_private: bool) -> None:
-        self._limits = limits
+        self.hosts = Hosts(limits.per_host, limits.delay)
         self._allow_private = allow_private
         self._routes = Routes(limits.per_host)
-        self._hosts = Hosts(limits.per_host, limits.delay)
         self._calls: set[Call] = set()
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Stop what waits and what is under way, drop kept connections."""
-        self._hosts.close()
+        self.hosts.close()
         with self._lock:
             for call in self._calls:
                 call.cut()
@@ -68,7 +84,7 @@ class Fetcher:
         A status of `wish.passing` that stays after the last retry is returned like any other.
         """
         start = tidy(url)
-        with self._call() as call:
+        with self._call(wish.limits.total) as call:
             for attempt in count():
                 answer: Answer | None = None
                 try:
@@ -76,14 +92,14 @@ class Fetcher:
                     trouble = _passing(answer, wish)
                 except Transient as error:
                     trouble = error
-                if trouble is None or attempt >= self._limits.retries:
+                if trouble is None or attempt >= wish.limits.retries:
                     return _given(answer, trouble)
-                self._wait(trouble, attempt)
+                self._wait(trouble, attempt, wish.limits)
         raise AssertionError("count() has no end")
 
     @contextmanager
-    def _call(self) -> Iterator[Call]:
-        call = Call(self._limits.total, self._allow_private)
+    def _call(self, seconds: float) -> Iterator[Call]:
+        call = Call(seconds, self._allow_private)
         with self._lock:
             self._calls.add(call)
         try:
@@ -92,18 +108,19 @@ class Fetcher:
             with self._lock:
                 self._calls.discard(call)
 
-    def _wait(self, trouble: Transient, attempt: int) -> None:
-        asked = backoff(attempt, self._limits.backoff) if trouble.wait is None else trouble.wait
-        wait = min(asked, self._limits.max_wait)
+    def _wait(self, trouble: Transient, attempt: int, limits: Limits) -> None:
+        asked = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait
+        wait = min(asked, limits.max_wait)
         if trouble.hold:
             # The next turn on this host comes only then, for us and for all the others.
-            self._hosts.hold(trouble.host, wait)
+            self.hosts.hold(trouble.host, wait)
         else:
-            self._hosts.sleep(wait)
+            self.hosts.sleep(wait)
 
     def _follow(self, url: str, wish: Wish, call: Call) -> Answer:
-        most = self._limits.max_redirects
+        most = wish.limits.max_redirects
         for _ in range(most + 1):
+            self._raise_unless_welcome(url, wish)
             answer = self._hop(url, wish, call)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or location is None:
@@ -111,29 +128,32 @@ class Fetcher:
             url = redirected(url, location)
         raise Unreadable("bad redirect", f"more than {most} in a row, at last to {url}")
 
+    def _raise_unless_welcome(self, url: str, wish: Wish) -> None:
+        if not self._allow_private and spelled_private(host_of(url)):
+            raise Unreadable("private address", url)
+        if wish.manners is not None:
+            wish.manners.may_ask(url)
+
     def _hop(self, url: str, wish: Wish, call: Call) -> Answer:
         host = host_of(url)
-        if not self._allow_private and spelled_private(host):
-            raise Unreadable("private address", url)
         in_body = False
-        with self._hosts.turn(host), call:
+        with self.hosts.turn(host), call:
             try:
-                with self._open(url, wish.headers, call) as response:
+                with self._open(url, wish, call) as response:
                     in_body = True
-                    wanted = response.status < 300 or wish.errors_too
-                    data = self._body(response, url, call) if wanted else b""
+                    data = self._wanted_body(response, url, wish, call)
                     return Answer(response.status, response.headers, data, url)
             except (HTTPError, OSError, UnicodeError) as error:
-                self._raise_if_over(call, url, error)
+                self._raise_if_over(call, url, wish, error)
                 raise failure(error, url, host, in_body) from error
 
     @contextmanager
-    def _open(self, url: str, headers: Mapping[str, str], call: Call) -> Iterator[BaseHTTPResponse]:
-        limits = self._limits
+    def _open(self, url: str, wish: Wish, call: Call) -> Iterator[BaseHTTPResponse]:
+        limits = wish.limits
         response = self._routes.manager_for(url).request(
             "GET",
             url,
-            headers=headers,
+            headers=wish.headers,
             timeout=Timeout(connect=min(limits.connect, call.left), read=limits.read),
             retries=False,
             redirect=False,
@@ -145,25 +165,34 @@ class Fetcher:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
 
-    def _body(self, response: BaseHTTPResponse, url: str, call: Call) -> bytes:
-        most = self._limits.max_bytes
-        announced = response.headers.get("Content-Length", "")
+    def _wanted_body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Call) -> bytes:
+        if response.status >= 300:
+            return self._body(response, url, wish, call) if wish.errors_too else b""
+        if wish.manners is not None:
+            wish.manners.may_keep(url, response.headers.getlist("X-Robots-Tag"))
+        return self._body(response, url, wish, call)
+
+    def _body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Call) -> bytes:
+        most = wish.limits.max_bytes
+        announced = "" if wish.clipped else response.headers.get("Content-Length", "")
         data = bytearray()
         # read1 returns what has come; read would wait for a whole chunk of a slow drip.
         while not _too_large(announced, data, most):
             chunk = response.read1(_CHUNK, decode_content=True)
             # A socket that was shut down looks like an honest end.
-            self._raise_if_over(call, url, None)
+            self._raise_if_over(call, url, wish, None)
             if not chunk:
                 return bytes(data)
             data += chunk
+        if wish.clipped:
+            return bytes(data)
         raise Unreadable("too large", f"{url}: more than {most} bytes")
 
-    def _raise_if_over(self, call: Call, url: str, cause: Exception | None) -> None:
-        if self._hosts.closed:
+    def _raise_if_over(self, call: Call, url: str, wish: Wish, cause: Exception | None) -> None:
+        if self.hosts.closed:
             raise Closed("The download was stopped.") from cause
         if call.over:
-            raise Unreadable("too slow", f"{url}: more than {self._limits.total:g} s") from cause
+            raise Unreadable("too slow", f"{url}: more than {wish.limits.total:g} s") from cause
 
 
 def _too_large(announced: str, data: bytearray, most: int) -> bool:

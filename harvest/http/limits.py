@@ -13,6 +13,8 @@ class Limits:
     included, waiting for its turn not. `max_bytes` holds after content decoding as well.
     `per_host` is the number of requests under way on one host at a time, `delay` the time
     between two starts on it. `max_wait` caps what a host may ask for in `Retry-After`.
+    `robots` is the time that reading a robots.txt may spend on the network; one that could
+    not be read is asked for again `robots_again` seconds later.
     """
 
     connect: float = 10.0
@@ -25,3 +27,5 @@ class Limits:
     retries: int = 3
     backoff: float = 0.5
     max_wait: float = 60.0
+    robots: float = 15.0
+    robots_again: float = 60.0

@@ -22,6 +22,7 @@ class Closed(GleansetError):
 
 @dataclass(slots=True)
 class _Host:
+    delay: float
     running: int = 0
     not_before: float = 0.0
 
@@ -29,7 +30,8 @@ class _Host:
 class Hosts:
     """Every host's queue. Thread-safe; all waiting ends with `Closed` on `close`.
 
-    `per_host` requests run on one host at a time, `delay` seconds apart at their start.
+    `per_host` requests run on one host at a time, `delay` seconds apart at their start, or more
+    on a host that asked for more.
     """
 
     def __init__(self, per_host: int, delay: float) -> None:
@@ -53,14 +55,25 @@ class Hosts:
     def hold(self, host: str, seconds: float) -> None:
         """Nobody starts on this host for so long: it asked for it."""
         with self._changed:
-            state = self._hosts.setdefault(host, _Host())
+            state = self._state(host)
             state.not_before = max(state.not_before, time.monotonic() + seconds)
+
+    def slow_down(self, host: str, delay: float) -> None:
+        """Starts on this host are at least so many seconds apart, from now on."""
+        with self._changed:
+            state = self._state(host)
+            state.delay = max(state.delay, delay)
+            state.not_before = max(state.not_before, time.monotonic() + delay)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until `close`: whether it is closed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.closed, seconds)
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the client is closed meanwhile."""
-        with self._changed:
-            if self._changed.wait_for(lambda: self.closed, seconds):
-                raise Closed("The download was stopped.")
+        if self.wait(seconds):
+            raise Closed("The download was stopped.")
 
     def close(self) -> None:
         """Wake everyone who waits; nobody starts any more."""
@@ -70,13 +83,16 @@ class Hosts:
 
     def _enter(self, host: str) -> None:
         with self._changed:
-            state = self._hosts.setdefault(host, _Host())
+            state = self._state(host)
             while not self.closed and not self._free(state):
                 self._changed.wait(self._pause(state))
             if self.closed:
                 raise Closed("The download was stopped.")
             state.running += 1
-            state.not_before = max(state.not_before, time.monotonic() + self._delay)
+            state.not_before = max(state.not_before, time.monotonic() + state.delay)
+
+    def _state(self, host: str) -> _Host:
+        return self._hosts.setdefault(host, _Host(self._delay))
 
     def _free(self, state: _Host) -> bool:
         return state.running < self._per_host and time.monotonic() >= state.not_before

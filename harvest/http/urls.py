@@ -12,6 +12,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 # RFC 3986: sub-delims, ":", "@" and "/" stand as they are in a path, "?" in a query as well.
 _PATH_SAFE = "%/:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?"
+_USUAL_PORT = {"http": ":80", "https": ":443"}
 
 
 def tidy(url: str) -> str:
@@ -43,6 +44,12 @@ def redirected(url: str, location: str) -> str:
 def host_of(url: str) -> str:
     """The bare host of a tidy address: lower case, without port and brackets."""
     return urlsplit(url).hostname or ""
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a tidy address, without the port that goes without saying."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.removesuffix(_USUAL_PORT[parts.scheme])}"
 
 
 def _host(parts: SplitResult) -> str:

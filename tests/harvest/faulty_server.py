@@ -28,7 +28,10 @@ Behaviour = Callable[["Handler"], None]
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Counts everything it is asked; `behaviours` maps paths to what happens."""
+    """Counts everything it is asked; `behaviours` maps paths to what happens.
+
+    What is asked of every host once, its robots.txt, stands in `hits` only.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -67,9 +70,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site, path = self.server, urlsplit(self.path).path
         with site.lock:
-            site.asked.append(self.path)
-            site.times.append(time.monotonic())
-            site.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if path != "/robots.txt":
+                site.asked.append(self.path)
+                site.times.append(time.monotonic())
+                site.headers.append({name.lower(): value for name, value in self.headers.items()})
             site.hits[path] += 1
             site.running += 1
             site.most_running = max(site.most_running, site.running)

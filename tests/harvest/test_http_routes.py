@@ -16,6 +16,8 @@ from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, Limits
 
 QUICK = Limits(connect=2, read=2, total=5, retries=0)
+# Where what the proxy was asked is counted.
+NO_RULES = frozenset({"robots.txt"})
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_the_proxy_is_asked_and_resolves(
 ) -> None:
     monkeypatch.setenv(variable, f"http://{proxy}")
     url = f"http://pictures.example:{site.server_address[1]}/picture.jpg"
-    with Client(QUICK) as client:
+    with Client(QUICK, ignore_robots=NO_RULES) as client:
         assert client.download(url).data == PICTURE
     assert Proxy.lines == [f"GET {url}"]
 
@@ -70,7 +72,7 @@ def test_the_proxy_gets_its_login(
     site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"me:p%40ss@{proxy}")
-    with Client(QUICK) as client:
+    with Client(QUICK, ignore_robots=NO_RULES) as client:
         client.download(f"http://pictures.example:{site.server_address[1]}/picture.jpg")
     assert Proxy.logins == ["Basic bWU6cEBzcw=="]
 

@@ -1,0 +1,445 @@
+"""robots.txt and X-Robots-Tag, as real answers of a real server."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
+
+from gleanset.errors import Unreadable, UsageError
+from harvest.http import Client, Closed, Limits
+from harvest.http.fetch import Fetcher
+from harvest.http.robots import IGNORABLE, Robots
+from harvest.http.robots_tag import TAGS, refused_by
+from harvest.http.urls import origin_of
+
+QUICK = Limits(connect=2, read=0.5, total=3, backoff=0.01, max_wait=0.1, robots=1)
+EVERYTHING = b"User-agent: *\nDisallow: /\n"
+UNREAD = "robots.txt could not be read"
+
+
+@pytest.fixture
+def host(site: FaultyServer) -> FaultyServer:
+    """A server with a picture at every address that is nothing else."""
+    site.otherwise = lambda h: h.answer(200, PICTURE, Content_Type="image/jpeg")
+    return site
+
+
+@pytest.fixture
+def other(site: FaultyServer) -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    server.otherwise = lambda h: h.answer(200, PICTURE, Content_Type="image/jpeg")
+    with running(server):
+        yield server
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(QUICK, allow_private=True) as client:
+        yield client
+
+
+def says(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) -> None:
+    server.behaviours["/robots.txt"] = lambda h: h.answer(status, rules, **headers)
+
+
+def outcome(client: Client, url: str) -> str:
+    """The reason of the rejection, `ok` when the picture came."""
+    try:
+        assert client.download(url).data == PICTURE
+    except Unreadable as error:
+        return error.reason
+    return "ok"
+
+
+RULES: dict[str, tuple[bytes, str, bool]] = {
+    "nothing said": (b"", "/a.jpg", True),
+    "all": (EVERYTHING, "/a.jpg", False),
+    "prefix": (b"User-agent: *\nDisallow: /private\n", "/private-too/a.jpg", False),
+    "other prefix": (b"User-agent: *\nDisallow: /private\n", "/not/private", True),
+    "empty disallow": (b"User-agent: *\nDisallow:\n", "/a.jpg", True),
+    "star": (b"User-agent: *\nDisallow: /*/big/\n", "/x/y/big/a.jpg", False),
+    "star elsewhere": (b"User-agent: *\nDisallow: /*/big/\n", "/big/a.jpg", True),
+    "star in the query": (b"User-agent: *\nDisallow: /*?*sig=\n", "/a.jpg?w=1&sig=2", False),
+    "end": (b"User-agent: *\nDisallow: /*.jpg$\n", "/a.jpg", False),
+    "not at the end": (b"User-agent: *\nDisallow: /*.jpg$\n", "/a.jpg?size=2", True),
+    "longest allows": (b"User-agent: *\nDisallow: /a\nAllow: /a/b\n", "/a/b/c.jpg", True),
+    "longest disallows": (b"User-agent: *\nAllow: /a/b\nDisallow: /a/b/c\n", "/a/b/c.jpg", False),
+    "as long: allowed": (b"User-agent: *\nDisallow: /a\nAllow: /a\n", "/a.jpg", True),
+    "paths have cases": (b"User-agent: *\nDisallow: /A\n", "/a.jpg", True),
+    "fields have none": (b"USER-AGENT: *\ndisALLOW: /a\n", "/a.jpg", False),
+    "quoted": ("User-agent: *\nDisallow: /café\n".encode(), "/caf%C3%A9.jpg", False),
+    "unquoted": (b"User-agent: *\nDisallow: /caf%C3%A9\n", "/café.jpg", False),
+    "our group, not all's": (EVERYTHING + b"\nUser-agent: gleanset\nAllow: /\n", "/a.jpg", True),
+    "our group forbids": (b"User-agent: GleanSet\nDisallow: /\n", "/a.jpg", False),
+    "another's group": (b"User-agent: otherbot\nDisallow: /\n", "/a.jpg", True),
+    "a longer name": (b"User-agent: gleanset-video\nDisallow: /\n", "/a.jpg", True),
+    "one of two agents": (b"User-agent: x\nUser-agent: gleanset\nDisallow: /\n", "/a.jpg", False),
+    "groups are joined": (
+        b"User-agent: gleanset\nDisallow: /b\n\nUser-agent: *\nDisallow: /\n\n"
+        b"User-agent: gleanset\nDisallow: /a\n",
+        "/a.jpg",
+        False,
+    ),
+    "comments": (b"# hello\nUser-agent: * # all\nDisallow: /a # this\n", "/a.jpg", False),
+    "byte order mark": (b"\xef\xbb\xbf" + EVERYTHING, "/a.jpg", False),
+    "CRLF": (EVERYTHING.replace(b"\n", b"\r\n"), "/a.jpg", False),
+    "CR": (EVERYTHING.replace(b"\n", b"\r"), "/a.jpg", False),
+    "no last newline": (EVERYTHING.rstrip(), "/a.jpg", False),
+    "rules of nobody": (b"Disallow: /\n", "/a.jpg", True),
+    "a web page": (b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n", "/a.jpg", True),
+    "no text at all": (bytes(range(256)) * 4, "/a.jpg", True),
+    "noise around": (b"\xff\xfe\nfoo bar\n" + EVERYTHING + b"Noindex: /x\n", "/a.jpg", False),
+}
+
+
+@pytest.mark.parametrize(("rules", "path", "allowed"), RULES.values(), ids=RULES)
+def test_rules(client: Client, host: FaultyServer, rules: bytes, path: str, allowed: bool) -> None:
+    says(host, rules)
+    assert outcome(client, host.url + path) == ("ok" if allowed else "robots.txt disallows")
+    assert len(host.asked) == allowed
+
+
+def test_rules_may_come_packed(client: Client, host: FaultyServer) -> None:
+    says(host, gzip.compress(EVERYTHING), Content_Encoding="gzip")
+    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
+
+
+def test_a_rejection_names_the_address(client: Client, host: FaultyServer) -> None:
+    says(host, EVERYTHING)
+    with pytest.raises(Unreadable) as caught:
+        client.download(f"{host.url}/a.jpg#top")
+    assert caught.value.detail == f"{host.url}/a.jpg"
+
+
+FILLER = b"# nothing to see\n"
+MOST = 500 * 1024
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (EVERYTHING + FILLER * 100_000, "robots.txt disallows"),
+        (FILLER * 100_000 + EVERYTHING, "ok"),
+        # The limit falls behind the first slash of this line.
+        (b"User-agent: *\n" + b"#" * (MOST - 26) + b"\nDisallow: /private\n", "ok"),
+        (b"User-agent: *\r" + b"#" * (MOST - 26) + b"\rDisallow: /private\r", "ok"),
+        (b"User-agent: *\n" + b"#" * (MOST - 34) + b"\nDisallow: /a.jpg\n", "robots.txt disallows"),
+    ],
+)
+def test_500_kib_are_read(client: Client, host: FaultyServer, rules: bytes, expected: str) -> None:
+    says(host, rules)
+    assert outcome(client, f"{host.url}/a.jpg") == expected
+
+
+def test_endless_rules_end(client: Client, host: FaultyServer) -> None:
+    host.behaviours["/robots.txt"] = host.behaviours["/endless"]
+    assert outcome(client, f"{host.url}/a.jpg") == "ok"
+
+
+def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
+    def slowly(h: Handler) -> None:
+        time.sleep(0.2)
+        h.answer(200, b"User-agent: *\nDisallow: /odd\n")
+
+    host.behaviours["/robots.txt"] = slowly
+    urls = [f"{host.url}/{'even' if i % 2 == 0 else 'odd'}/{i}.jpg" for i in range(50)]
+    with Client(QUICK, allow_private=True) as client, ThreadPoolExecutor(50) as pool:
+        outcomes = list(pool.map(lambda url: outcome(client, url), urls))
+    assert outcomes == ["ok", "robots.txt disallows"] * 25
+    assert host.hits["/robots.txt"] == 1
+    assert host.most_running <= QUICK.per_host
+
+
+def test_each_host_has_its_own(client: Client, host: FaultyServer, other: FaultyServer) -> None:
+    says(host, EVERYTHING)
+    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
+    assert outcome(client, f"{other.url}/a.jpg") == "ok"
+    assert host.hits["/robots.txt"] == other.hits["/robots.txt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://h/robots.txt", "http://h"),
+        ("http://h:80/p", "http://h"),
+        ("https://h:443/p?a=b", "https://h"),
+        ("https://h:80/p", "https://h:80"),
+        ("http://h:8080/p", "http://h:8080"),
+        ("http://[::80]/p", "http://[::80]"),
+    ],
+)
+def test_a_host_is_scheme_name_and_port(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+
+
+def test_the_connection_serves_the_picture_too(client: Client, host: FaultyServer) -> None:
+    says(host, b"<html>no such page</html>", status=404)
+    assert outcome(client, f"{host.url}/a.jpg") == "ok"
+    assert host.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "times"),
+    [
+        (401, "ok", 1),
+        (403, "ok", 1),
+        (404, "ok", 1),
+        (410, "ok", 1),
+        (304, "ok", 1),
+        (429, UNREAD, 2),
+        (500, UNREAD, 2),
+        (503, UNREAD, 2),
+        (501, UNREAD, 1),
+    ],
+)
+def test_without_an_answer(
+    client: Client, host: FaultyServer, status: int, expected: str, times: int
+) -> None:
+    says(host, b"" if status == 304 else EVERYTHING, status)
+    assert outcome(client, f"{host.url}/a.jpg") == expected
+    assert outcome(client, f"{host.url}/b.jpg") == expected
+    assert host.hits["/robots.txt"] == times
+    assert len(host.asked) == (2 if expected == "ok" else 0)
+
+
+@pytest.mark.parametrize("path", ["/silent", "/drip-body", "/drip-headers", "/reset", "/bad-gzip"])
+def test_what_cannot_be_read_costs_little_and_only_this_host(
+    client: Client, host: FaultyServer, other: FaultyServer, path: str
+) -> None:
+    host.behaviours["/robots.txt"] = host.behaviours[path]
+    began = time.monotonic()
+    urls = [f"{server.url}/{i}.jpg" for i in range(10) for server in (host, other)]
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(lambda url: outcome(client, url), urls))
+    assert outcomes == [UNREAD, "ok"] * 10
+    assert time.monotonic() - began < 2.5
+    assert host.hits["/robots.txt"] <= 2
+
+
+def test_the_reason_says_what_was_wrong_with_it(client: Client, host: FaultyServer) -> None:
+    says(host, b"", status=500)
+    with pytest.raises(Unreadable) as caught:
+        client.download(f"{host.url}/a.jpg")
+    assert caught.value.detail == f"{host.url}/a.jpg: {host.url}/robots.txt: http 500"
+
+
+def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
+    limits = replace(QUICK, retries=0, robots_again=0.3)
+    says(host, b"", status=500)
+    with Client(limits, allow_private=True) as client:
+        assert outcome(client, f"{host.url}/a.jpg") == UNREAD
+        says(host, b"")
+        assert outcome(client, f"{host.url}/a.jpg") == UNREAD
+        time.sleep(0.35)
+        assert outcome(client, f"{host.url}/a.jpg") == "ok"
+    assert host.hits["/robots.txt"] == 2
+
+
+def test_a_host_that_is_not_there_is_the_reason_itself(client: Client) -> None:
+    assert outcome(client, "http://127.0.0.1:9/a.jpg") == "connection failed"
+    began = time.monotonic()
+    assert outcome(client, "http://127.0.0.1:9/b.jpg") == "connection failed"
+    assert time.monotonic() - began < 0.1, "the second is told from memory"
+
+
+def test_rules_may_lie_elsewhere(client: Client, host: FaultyServer, other: FaultyServer) -> None:
+    says(host, b"", status=301, Location=f"{other.url}/rules.txt")
+    other.behaviours["/rules.txt"] = lambda h: h.answer(200, EVERYTHING)
+    says(other, EVERYTHING)
+    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
+    assert other.hits["/robots.txt"] == 0
+
+
+@pytest.mark.parametrize("location", ["/robots.txt", "file:///etc/passwd"])
+def test_a_redirect_to_nowhere_is_no_rule(
+    client: Client, host: FaultyServer, location: str
+) -> None:
+    says(host, b"", status=302, Location=location)
+    assert outcome(client, f"{host.url}/a.jpg") == "ok"
+
+
+def test_rules_are_not_looked_for_at_home(
+    host: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server stands in for a proxy, and so for a public host.
+    monkeypatch.setenv("http_proxy", host.url)
+    says(host, b"", status=302, Location="http://169.254.169.254/robots.txt")
+    with Client(QUICK) as client:
+        assert outcome(client, "http://pictures.example/a.jpg") == "private address"
+    assert host.asked == []
+
+
+def test_rules_come_through_the_proxy(host: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", host.url)
+    says(host, EVERYTHING)
+    with Client(QUICK) as client:
+        assert outcome(client, "http://pictures.example/a.jpg") == "robots.txt disallows"
+    assert host.asked == []
+
+
+def test_redirects_are_judged_hop_by_hop(
+    client: Client, host: FaultyServer, other: FaultyServer
+) -> None:
+    says(host, b"User-agent: *\nDisallow: /closed\n")
+    says(other, EVERYTHING)
+    host.behaviours["/near"] = lambda h: h.answer(302, Location="/closed/a.jpg")
+    host.behaviours["/far"] = lambda h: h.answer(302, Location=f"{other.url}/a.jpg")
+    assert outcome(client, f"{host.url}/near") == "robots.txt disallows"
+    assert outcome(client, f"{host.url}/far") == "robots.txt disallows"
+    assert host.asked == ["/near", "/far"]
+    assert other.asked == []
+
+
+def test_a_page_is_asked_as_a_browser_would(client: Client, host: FaultyServer) -> None:
+    says(host, EVERYTHING)
+    assert client.page(f"{host.url}/search").status == 200
+    assert host.hits["/robots.txt"] == 0
+
+
+def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
+    says(host, b"User-agent: *\nCrawl-delay: 0.2\n")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(client.download, [f"{host.url}/{i}.jpg" for i in range(4)]))
+    times = sorted(host.times)
+    assert all(b - a > 0.15 for a, b in pairwise(times))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [("9999", 30.0), ("30", 30.0), ("0.5", 1.0), ("nan", 1.0), ("-4", 1.0), ("soon", 1.0)],
+)
+def test_a_crawl_delay_has_bounds(host: FaultyServer, asked: str, kept: float) -> None:
+    says(host, f"User-agent: *\nCrawl-delay: {asked}\n".encode())
+    limits = replace(QUICK, delay=1.0)
+    fetcher = Fetcher(limits, allow_private=True)
+    Robots(fetcher, limits, "gleanset/0").may_ask(f"{host.url}/a.jpg")
+    assert fetcher.hosts._state("127.0.0.1").delay == kept
+    fetcher.close()
+
+
+def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
+    host.behaviours["/robots.txt"] = host.behaviours["/drip-headers"]
+    client = Client(Limits(), allow_private=True)
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(client.download, f"{host.url}/{i}.jpg") for i in range(5)]
+        while not host.hits["/robots.txt"]:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        began = time.monotonic()
+        client.close()
+        for download in waiting:
+            with pytest.raises(Closed):
+                download.result(timeout=5)
+    assert time.monotonic() - began < 1
+
+
+def test_a_client_tells_that_it_is_closed() -> None:
+    client = Client(QUICK)
+    assert not client.closed
+    assert not client.wait(0.01)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.wait, 20)
+        client.close()
+        assert waiting.result(timeout=5)
+    assert client.closed
+
+
+LINES: dict[str, tuple[list[str], str | None]] = {
+    "none": ([], None),
+    "empty": ([""], None),
+    "allowed": (["all, nofollow, noarchive"], None),
+    **{tag: ([tag], tag) for tag in TAGS},
+    "cases": (["NoAI"], "noai"),
+    "one of several": (["nofollow , noimageai"], "noimageai"),
+    "several headers": (["nofollow", "noindex"], "noindex"),
+    "none is noindex": (["none"], "noindex"),
+    "another agent": (["otherbot: noindex"], None),
+    "up to the next header": (["otherbot: noindex, noai", "noimageindex"], "noimageindex"),
+    "we by name": (["gleanset: noai"], "noai"),
+    "we by name and number": (["Gleanset/0.1: noai"], "noai"),
+    "everyone by star": (["*: noai"], "noai"),
+    "a longer name": (["gleanset-video: noai"], None),
+    "another, then we": (["otherbot: noai, gleanset: noindex"], "noindex"),
+    "we, then another": (["gleanset: all, otherbot: noindex, noai"], None),
+    "everyone, then another": (["noai, otherbot: noindex"], "noai"),
+    "a value is no agent": (["max-snippet: 20, noai"], "noai"),
+    "a date is no agent": (["unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], "noai"),
+    "a date of another": (["x: unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], None),
+    "part of a word": (["noaiming, noindexed"], None),
+    "noise": ([", ,: ,::noai,\x00"], None),
+}
+
+
+@pytest.mark.parametrize(("lines", "expected"), LINES.values(), ids=LINES)
+def test_tags(lines: list[str], expected: str | None) -> None:
+    assert refused_by(lines, frozenset(TAGS), "gleanset") == expected
+
+
+def tagged(*lines: str, status: int = 200) -> Behaviour:
+    """A picture whose body comes too late for anyone who waits for it."""
+
+    def behave(h: Handler) -> None:
+        h.send_response(status)
+        h.send_header("Content-Length", str(len(PICTURE)))
+        for line in lines:
+            h.send_header("X-Robots-Tag", line)
+        h.end_headers()
+        if h.path.startswith("/late"):
+            time.sleep(1)
+        h.wfile.write(PICTURE)
+
+    return behave
+
+
+def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> None:
+    host.behaviours["/late.jpg"] = tagged("otherbot: noindex", "noimageai")
+    began = time.monotonic()
+    assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
+    assert time.monotonic() - began < 0.4
+
+
+def test_a_tag_of_an_error_does_not_hide_it(client: Client, host: FaultyServer) -> None:
+    host.behaviours["/gone.jpg"] = tagged("noindex", status=404)
+    assert outcome(client, f"{host.url}/gone.jpg") == "http 404"
+
+
+@pytest.mark.parametrize("words", [*IGNORABLE, "all", "robots.txt noindex"])
+def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
+    says(host, b"User-agent: *\nDisallow: /robots.txt-says-no\n")
+    for tag in TAGS:
+        host.behaviours[f"/{tag}"] = tagged(tag)
+    ignored = frozenset(IGNORABLE) if words == "all" else frozenset(words.split())
+    with Client(QUICK, allow_private=True, ignore_robots=frozenset(words.split())) as client:
+        fine = {tag for tag in TAGS if outcome(client, f"{host.url}/{tag}") == "ok"}
+        if outcome(client, f"{host.url}/robots.txt-says-no") == "ok":
+            fine.add("robots.txt")
+    assert fine == ignored
+    assert host.hits["/robots.txt"] == (0 if "robots.txt" in ignored else 1)
+
+
+def test_an_unknown_word_is_told_with_the_right_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        Client(ignore_robots=frozenset({"noindex", "robots"}))
+    assert "called robots " in str(caught.value)
+    assert all(word in caught.value.mend for word in (*IGNORABLE, "all"))
+
+
+def test_who_asks_is_said(host: FaultyServer) -> None:
+    agents: list[str] = []
+
+    def note(h: Handler) -> None:
+        agents.append(h.headers["User-Agent"])
+        h.answer(404)
+
+    host.behaviours["/robots.txt"] = note
+    with Client(QUICK, allow_private=True, contact="me@example.org") as client:
+        client.download(f"{host.url}/a.jpg")
+    assert agents[0].startswith("gleanset/")
+    assert agents[0].endswith(" (+me@example.org)")
