@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from harvest.http.limits import Limits
 from harvest.http.polite import Closed, Hosts, backoff, retry_after
 from harvest.http.routes import Routes
 from harvest.http.urls import host_of, redirected, tidy
+from harvest.http.watch import Watch
 
 _CHUNK = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -67,15 +67,12 @@ class Fetcher:
         self.hosts = Hosts(limits.per_host, limits.delay)
         self._allow_private = allow_private
         self._routes = Routes(limits.per_host)
-        self._calls: set[Call] = set()
-        self._lock = threading.Lock()
+        self._watch = Watch()
 
     def close(self) -> None:
         """Stop what waits and what is under way, drop kept connections."""
         self.hosts.close()
-        with self._lock:
-            for call in self._calls:
-                call.cut()
+        self._watch.cut_all()
         self._routes.close()
 
     def fetch(self, url: str, wish: Wish) -> Answer:
@@ -100,13 +97,11 @@ class Fetcher:
     @contextmanager
     def _call(self, seconds: float) -> Iterator[Call]:
         call = Call(seconds, self._allow_private)
-        with self._lock:
-            self._calls.add(call)
+        self._watch.add(call)
         try:
             yield call
         finally:
-            with self._lock:
-                self._calls.discard(call)
+            self._watch.drop(call)
 
     def _wait(self, trouble: Transient, attempt: int, limits: Limits) -> None:
         asked = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait

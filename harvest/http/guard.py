@@ -8,6 +8,7 @@ proxy resolves; then only what the URL itself spells out can be judged (`spelled
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import threading
 import time
@@ -37,9 +38,10 @@ class PrivateAddress(HTTPError):
 class Call:
     """One download's time on the network, and its leave to visit private addresses.
 
-    Entered once per request; `seconds` is what all of them may take together. When they
-    are used up, or on `cut`, the socket in use is shut down, which ends even a server that
-    sends one byte of a header now and then. The thread inside is the one it rules.
+    Entered once per request; `seconds` is what all of them may take together. On `cut`,
+    which a `Watch` calls when they are used up, the socket in use is shut down, which ends
+    even a server that sends one byte of a header now and then. The thread inside is the
+    one it rules.
     """
 
     def __init__(self, seconds: float, allow_private: bool = False) -> None:
@@ -49,7 +51,7 @@ class Call:
         self._began = 0.0
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self.deadline = math.inf
 
     @property
     def left(self) -> float:
@@ -58,16 +60,13 @@ class Call:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        self._timer = threading.Timer(max(self._left, 0), self.cut)
-        self._timer.daemon = True
-        self._timer.start()
+        self.deadline = self._began + self._left
         _running.call = self
         return self
 
     def __exit__(self, *_: object) -> None:
         _running.call = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self.deadline = math.inf
         with self._lock:
             self._socket = None
         self._left -= time.monotonic() - self._began

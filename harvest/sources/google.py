@@ -103,7 +103,7 @@ class Google(Source):
 
 def _check_private(endpoint: str, client: Client) -> None:
     # The browser connects by itself; the rule of the client holds for it as well.
-    allowed = getattr(client, "allow_private", True)
+    allowed = client.allow_private
     if not allowed and spelled_private(urlsplit(endpoint).hostname or ""):
         raise Unreachable(
             f"{endpoint} could not be asked: private address.",
