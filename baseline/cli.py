@@ -23,8 +23,12 @@ commands = group("baseline", "Train a baseline model on a dataset and judge it."
 @click.option("--preset", default="simple", show_default=True, help="How to train.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
               help="Another value for a setting of the preset, such as epochs=10.")  # fmt: skip
-def train(job: Job, preset: str, options: tuple[str, ...]) -> Result:
-    """Train on train, watch val, and judge once on test."""
+@click.option("--again", is_flag=True, help="Train although these figures are known already.")
+def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
+    """Train on train, watch val, and judge once on test.
+
+    A run that is stopped begins anew the next time: epochs are not kept.
+    """
     need_torch()
     from baseline.presets import load_preset
     from baseline.session import train_run
@@ -39,7 +43,7 @@ def train(job: Job, preset: str, options: tuple[str, ...]) -> Result:
             bar.update()
 
         with bar:
-            return train_run(dataset, settings, on_epoch=show, progress=job.progress)
+            return train_run(dataset, settings, again=again, on_epoch=show, progress=job.progress)
 
 
 def epoch_line(epoch: EpochReport) -> str:

@@ -22,17 +22,18 @@ from gleanset.work.progress import Progress
 
 ROOM = "baseline"
 METRICS = "metrics.json"
+TRAINED_ON = "trained_on.json"
 OnEpoch = Callable[[EpochReport], None]
 
 
 def train_run(
-    dataset: Dataset, settings: Settings, *, again: bool = True, on_epoch: OnEpoch | None = None,
+    dataset: Dataset, settings: Settings, *, again: bool = False, on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:  # fmt: skip
     """Train, judge on val, and once on test; the result of the run.
 
-    A run that was killed is taken up under its own name. With `again=False` a finished run
-    of the same data and settings is given back instead of training another.
+    A run that was stopped is begun anew under its own name. A finished run of the same data
+    and settings, which would give the same figures, is given back unless `again`.
     """
     with dataset.stage(ROOM) as scratch:
         examples = find_examples(dataset)
@@ -44,6 +45,9 @@ def train_run(
             result = _carry_out(dataset, run, examples, settings, scratch, on_epoch, progress)
         except GleansetError as error:
             dataset.runs.end(run.id, "failed", {"error": error.what})
+            raise
+        except KeyboardInterrupt:
+            dataset.runs.end(run.id, "interrupted", {})
             raise
         dataset.runs.end(run.id, "done", result)
     return {"run": run.id, **result}
@@ -66,6 +70,8 @@ def _carry_out(
         for split in ("val", "test")
     }  # fmt: skip
     folder = run_folder(dataset, run.id)
+    learnt = json.dumps(arrays["train"].keys)
+    write_atomic(folder / TRAINED_ON, learnt.encode(), scratch=scratch)
     save_model(folder, trained.model, settings, examples.classes, scratch=scratch)
     metrics = {
         "classes": list(examples.classes), "settings": settings.to_json(),
@@ -96,8 +102,9 @@ def figures(found: Evaluation | None) -> dict[str, object] | None:
     """The few figures of an evaluation that fit on a line."""
     if found is None:
         return None
+    commonest = max(score.support for score in found.classes) / found.count
     return {"count": found.count, "accuracy": found.accuracy, "log_loss": found.log_loss,
-            "macro_f1": found.macro_f1}  # fmt: skip
+            "macro_f1": found.macro_f1, "commonest_class": commonest}  # fmt: skip
 
 
 def evaluate_run(
@@ -105,8 +112,8 @@ def evaluate_run(
 ) -> tuple[str, Evaluation]:
     """Judge a finished run on a split as it is now; (run id, evaluation).
 
-    Raises `InputUnusable` when there is no such run, no picture in the split, or when the
-    classes are not those the run was trained on.
+    Raises `InputUnusable` when there is no such run, no picture in the split, when the classes
+    are not those the run was trained on, or when it has learnt from some of these pictures.
     """
     run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
     if run is None or run.status != "done":
@@ -122,10 +129,25 @@ def evaluate_run(
             f"the classes have changed since run {run.id} was trained: {changed}",
             f"train again: baseline train -d {dataset.root}",
         )
+    _check_unseen(dataset, run.id, examples, split)
     arrays = load_arrays(dataset, examples, settings, splits=[split], progress=progress)[split]
     if not len(arrays):
         raise InputUnusable(f"there is no picture in {split}", "give it a share: labeler split")
     return run.id, evaluate(model, arrays, classes)
+
+
+def _check_unseen(dataset: Dataset, run_id: str, examples: Examples, split: str) -> None:
+    """A split made anew may hold pictures that an older run has learnt from."""
+    learnt = run_folder(dataset, run_id) / TRAINED_ON
+    if split == "train" or not learnt.is_file():
+        return
+    keys = {sample.key for sample in examples.splits[split]}
+    if seen := keys & set(json.loads(learnt.read_text())):
+        raise InputUnusable(
+            f"run {run_id} has learnt from {len(seen)} of the {len(keys)} pictures that are in "
+            f"{split} now: its figures there would mean nothing",
+            f"train again on this split: baseline train -d {dataset.root}",
+        )
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:

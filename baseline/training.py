@@ -92,7 +92,7 @@ def _check(train: Arrays, classes: Sequence[str]) -> None:
     if len(classes) < 2:
         raise InputUnusable(
             f"A classifier needs at least 2 classes, and there is {len(classes)}.",
-            "Label pictures of another class: labeler gui",
+            "Label pictures of another class, then split again: labeler split",
         )
     if not len(train):
         raise InputUnusable(

@@ -202,10 +202,14 @@ def readable(result: Result, indent: str = "") -> list[str]:
     """A result for a person: plain values side by side, tables below."""
     # Below the first level keys are data, such as the names of classes.
     spoken = _words if not indent else str
-    plain = [f"{spoken(k)}: {_value(v)}" for k, v in result.items() if not _nested(v)]
-    # Sentences stand on lines of their own, numbers side by side.
-    long = indent and any(isinstance(value, str) for value in result.values())
-    lines = [indent + part for part in (plain if long else [", ".join(plain)] if plain else [])]
+    plain = [
+        f"{spoken(k)}: {_value(v)}"
+        for k, v in result.items()
+        if not _nested(v) and not isinstance(v, str)
+    ]
+    # Words stand on lines of their own, numbers side by side.
+    words = [f"{spoken(k)}: {v}" for k, v in result.items() if isinstance(v, str)]
+    lines = [indent + part for part in [*words, *([", ".join(plain)] if plain else [])]]
     for key, value in result.items():
         if isinstance(value, dict) and value:
             lines += [f"{indent}{spoken(key)}:", *readable(value, indent + "  ")]

@@ -13,7 +13,7 @@ from gleanset.db.journal import Journal
 from gleanset.db.runs import Runs, Videos
 from gleanset.db.samples import Samples
 from gleanset.db.visits import Fetches, Rejections
-from gleanset.errors import DatasetMissing
+from gleanset.errors import DatasetMissing, NotWritable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import Store
 from gleanset.settings import FILE, Settings, read_settings, write_settings
@@ -61,8 +61,13 @@ class Dataset:
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
         """Make a dataset, or open the one that is there (its settings are kept)."""
         root = Path(root)
-        with disk_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
+        try:
+            with disk_errors(root):
+                root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotWritable(
+                f"cannot make a folder {root}: {error.strerror}", "name another one with -d DIR"
+            ) from error
         if not (root / FILE).exists():
             write_settings(root, settings or Settings())
         return cls(root, create=True)

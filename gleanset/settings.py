@@ -35,11 +35,15 @@ class SplitSettings(Table, frozen=True):
 
 
 class NetSettings(Table, frozen=True):
-    """How the net is used: who to write to about our requests, and how hard to work."""
+    """How the net is used: who to write to about our requests, and how hard to work.
+
+    `seconds` is what one download may take, redirects and retries included.
+    """
 
     contact: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     per_host: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 
 class Settings(Table, frozen=True):

@@ -2,156 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import UsageError
-
-if TYPE_CHECKING:
-    from gleanset import Dataset
-    from harvest.http import Client
+from harvest.cli_options import FILES, Net, existing, label_option, net_options, workers_option
+from harvest.cli_search import check, keyword, login
 
 commands = group("harvest", "Get images into a dataset: folders, URL lists, searches, videos.")
-FILES = click.Path(path_type=Path)
-
-label_option = click.option(
-    "--label", metavar="CLASS", help="The class these images hint at (a hint is not a label)."
-)
-workers_option = click.option(
-    "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes or threads."
-)
-private_option = click.option(
-    "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
-)
+for search in (keyword, check, login):
+    commands.add_command(search)
 
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
-@job_options()
-@click.argument("folders", nargs=-1, required=True, type=FILES, metavar="DIR...")
+@job_options(simulate=True)
+@click.argument("folders", nargs=-1, required=True, type=FILES, metavar="DIR|ARCHIVE...")
 @click.option("--hints-from-folders", is_flag=True, help="Each folder's name is the hint.")
 @label_option
 @workers_option
 def folder(
     job: Job, folders: tuple[Path, ...], hints_from_folders: bool, label: str | None,
     workers: int | None,
-) -> Result:  # fmt: skip
-    """Add the pictures in some folders, and in the folders below."""
+) -> Result | None:  # fmt: skip
+    """Add the pictures in some folders (and those below) and in zip or tar archives."""
+    from harvest.archives import checked_archives, combined, harvest_archives
     from harvest.folder import harvest_folders
+    from harvest.preview import Preview, preview_folders
 
+    archives = checked_archives(path for path in folders if path.is_file())
+    trees = [path for path in folders if not path.is_file()]
+    if job.simulate:
+        with existing(job) as known:
+            result = preview_folders(
+                Preview(known, job.show), job.root, trees, archives, hints=hints_from_folders,
+                label=label,
+            )  # fmt: skip
+        return result if job.as_json else None
     with job.create() as dataset:
-        return harvest_folders(
-            dataset, folders, hints=hints_from_folders, label=label, workers=workers or 0,
-            progress=job.progress,
+        return combined(
+            harvest_folders(
+                dataset, trees, hints=hints_from_folders, label=label, workers=workers or 0,
+                progress=job.progress,
+            ),
+            harvest_archives(
+                dataset, archives, hints=hints_from_folders, label=label, workers=workers or 0,
+                progress=job.progress,
+            ),
         )  # fmt: skip
 
 
 @commands.command(epilog="Example: harvest urls list.txt --label cat -d my-dataset")
-@job_options()
+@job_options(simulate=True)
 @click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
 @label_option
 @click.option("--limit", type=click.IntRange(1), help="Stop at that many distinct images.")
 @workers_option
-@private_option
+@net_options
 def urls(
     job: Job, files: tuple[Path, ...], label: str | None, limit: int | None,
-    workers: int | None, allow_private: bool,
-) -> Result:  # fmt: skip
+    workers: int | None, net: Net,
+) -> Result | None:  # fmt: skip
     """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
+    from harvest.preview import Preview, preview_urls
     from harvest.urls import harvest_urls
 
+    if job.simulate:
+        with existing(job) as known:
+            result = preview_urls(Preview(known, job.show), files, label, limit)
+        return result if job.as_json else None
     with job.create() as dataset:
         return harvest_urls(
-            dataset, files, _client(dataset, allow_private), label=label, limit=limit,
-            threads=workers, progress=job.progress,
+            dataset, files, net.client(dataset), label=label, limit=limit, threads=workers,
+            progress=job.progress,
         )  # fmt: skip
 
 
 @commands.command(epilog="Example: harvest frames episode*.mkv --every 5s -d my-dataset")
-@job_options()
+@job_options(simulate=True)
 @click.argument("videos", nargs=-1, required=True, type=FILES, metavar="VIDEO...")
 @click.option("--every", default="5s", show_default=True, help="Time from frame to frame.")
 @label_option
 @workers_option
 def frames(
     job: Job, videos: tuple[Path, ...], every: str, label: str | None, workers: int | None
-) -> Result:
+) -> Result | None:
     """Sample frames from videos."""
     from harvest.frames import harvest_frames, parse_seconds
+    from harvest.preview import preview_frames
 
     seconds = parse_seconds(every)
+    if job.simulate:
+        with existing(job) as known:
+            result = preview_frames(known, job.show, videos, seconds)
+        return result if job.as_json else None
     with job.create() as dataset:
         return harvest_frames(
             dataset, videos, seconds, label=label, workers=workers or 0, progress=job.progress
         )
 
 
-@commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
-@job_options(simulate=True)
-@click.argument("keywords", nargs=-1, required=True, metavar="KEYWORD...")
-@click.option("--source", default="bing", show_default=True, help="The site to search.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True,
-    help="Distinct images for each keyword.",
-)  # fmt: skip
-@click.option(
-    "-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
-    help="A setting of a source, such as bing.size=large.",
-)  # fmt: skip
-@label_option
+@commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
+@job_options()
+@click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
 @workers_option
-@private_option
-def keyword(
-    job: Job, keywords: tuple[str, ...], source: str, limit: int, options: tuple[str, ...],
-    label: str | None, workers: int | None, allow_private: bool,
-) -> Result | None:  # fmt: skip
-    """Search a site for keywords and download what it finds."""
-    from harvest.keyword import harvest_keywords, queries, simulate
-    from harvest.sources import source_named
+@net_options
+def retry(job: Job, reason: str | None, workers: int | None, net: Net) -> Result:
+    """Download again what failed before, from lists and searches."""
+    from harvest.retry import retry as try_again
 
-    site = source_named(source)
-    asked = queries(keywords, label, source_options(options, site.name), site)
-    if job.simulate:
-        with _client(None, allow_private)() as client:
-            found = simulate(site, asked, client, limit)
-        for candidate in found:
-            job.show(candidate.url)
-        return {"candidates": len(found)} if job.as_json else None
-    with job.create() as dataset:
-        return harvest_keywords(
-            dataset, site, asked, _client(dataset, allow_private), limit=limit,
-            threads=workers, progress=job.progress,
-        )  # fmt: skip
+    with job.open() as dataset:
+        return try_again(
+            dataset, net.client(dataset), reason=reason, threads=workers, progress=job.progress
+        )
 
 
-def source_options(given: tuple[str, ...], source: str) -> dict[str, str]:
-    """`bing.size=large` as {'size': 'large'}. Raises `UsageError`."""
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        site, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise UsageError(
-                f"-o {text}: not SOURCE.KEY=VALUE", "write for instance bing.size=large"
-            )
-        if site == source:
-            found[key] = value
-    return found
+@commands.command(epilog="Example: harvest status -d my-dataset --json")
+@job_options()
+def status(job: Job) -> Result:
+    """Show what each source gave for each keyword, and why things were rejected."""
+    from harvest.report_status import yields
 
-
-def _client(dataset: Dataset | None, allow_private: bool) -> Callable[[], Client]:
-    """How to open the downloader, with the dataset's settings for the net."""
-    from gleanset.settings import NetSettings
-    from harvest.http import Client, Limits
-
-    net = dataset.settings.net if dataset else NetSettings()
-    return lambda: Client(
-        Limits(per_host=net.per_host), allow_private=allow_private, contact=net.contact
-    )
+    with job.open() as dataset:
+        return yields(dataset)
 
 
 def main() -> NoReturn:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.dataset import CATALOGUE
 from gleanset.errors import InputUnusable
 from gleanset.records import Measured, Origin
+from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.intake import Intake, KeepBytes, KeepFile
@@ -78,7 +80,7 @@ def _checked(folder: Path, own: Path) -> Path:
 
 
 def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
-    """All files under `root` in a fixed order, without hidden ones and the dataset itself.
+    """All files under `root` in a fixed order, without hidden ones and without datasets.
 
     Folders that may not be listed come last, so that they are rejected and not forgotten.
     """
@@ -89,7 +91,7 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (folder / name).resolve() != own
+            if not name.startswith(".") and not is_dataset(folder / name, own)
         )
         if folder.resolve() == own:
             folders.clear()
@@ -98,6 +100,16 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
             if not name.startswith("."):
                 yield _found(folder / name, folder.name if hints else label)
     yield from (_found(Path(os.fsdecode(error.filename)), label) for error in closed)
+
+
+def is_dataset(folder: Path, own: Path) -> bool:
+    """Whether a folder is our dataset or another one: its images are not found again."""
+    if folder.resolve() == own:
+        return True
+    try:
+        return (folder / FILE).is_file() and (folder / CATALOGUE).is_file()
+    except OSError:
+        return False
 
 
 def _found(path: Path, hint: str | None) -> Found:

@@ -7,7 +7,9 @@ rows, so that a run may be killed at any moment and simply be started again.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,19 @@ from gleanset.work.pool import Outcome
 
 # Reasons that tell of us and not of the item: the next run tries again.
 UNSETTLED = frozenset({"private address", "cannot be read", "internal error"})
+# Reasons that pass: runs that come upon the item again try it again, a few times.
+PASSING = frozenset(
+    {"connection failed", "timed out", "too slow", "cut off", "http 429",
+     "robots.txt could not be read"}
+)  # fmt: skip
+
+
+class Seen(Enum):
+    """What earlier runs know of a place."""
+
+    NEW = "new"
+    AGAIN = "again"
+    KNOWN = "known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +75,56 @@ class KeepFile:
 class Intake:
     """Records what became of each candidate and counts it.
 
-    `images` holds the hashes that this run met, for callers that stop at a number of them.
+    `images`, where one is given, takes up the hashes that are met, for callers that stop at
+    a number of them; several intakes may share it.
     """
 
-    def __init__(self, dataset: Dataset, stage: str, *, remember: bool = False) -> None:
+    def __init__(self, dataset: Dataset, stage: str, images: set[str] | None = None) -> None:
         self._dataset = dataset
         self._stage = stage
-        self._remember = remember
-        self.images: set[str] = set()
+        self._images = images
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
 
     def knows(self, origin: Origin, stamp: str = "") -> bool:
         """Whether that place was visited before; a known image gets the new origin as well."""
+        return self.seen(origin, stamp) is Seen.KNOWN
+
+    def seen(self, origin: Origin, stamp: str = "") -> Seen:
+        """The same, but `AGAIN` for what failed for a reason that may have passed."""
         fetches = self._dataset.fetches
         state = fetches.state(origin.source, origin.key, stamp)
-        if state is None:
-            return False
+        if state is None or state == "unsettled":
+            return Seen.NEW
+        if state == "failed":
+            return Seen.AGAIN
         self.tally["known"] += 1
         image = fetches.image(origin.source, origin.key) if state == "done" else None
         if image is not None:
             with self._dataset.db.write():
                 self._dataset.images.add_origin(image, origin)
             self._met(image)
-        return True
+        return Seen.KNOWN
 
-    def take(self, origin: Origin, outcome: Outcome[Any, Measured], stamp: str = "") -> bool:
-        """Record one outcome in one transaction; True when it gave an image."""
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction around several `take`s."""
+        return self._dataset.db.write()
+
+    def take(
+        self, origin: Origin, outcome: Outcome[Any, Measured], stamp: str = "",
+        candidate: str | None = None,
+    ) -> bool:  # fmt: skip
+        """Record one outcome in one transaction; True when it gave an image.
+
+        `candidate` is kept with a failure, for another try.
+        """
         measured = outcome.result
         if measured is None:
-            self._reject(origin, outcome.reason or "?", outcome.detail, stamp)
+            self._reject(origin, outcome.reason or "?", outcome.detail, stamp, candidate)
             return False
         if (why := self._dataset.images.buried(measured.sha256)) is not None:
             self._dataset.image_path(measured.sha256, measured.format).unlink(missing_ok=True)
-            self._reject(origin, "forgotten", why, stamp)
+            self._reject(origin, "forgotten", why, stamp, candidate)
             return False
         with self._dataset.db.write():
             new = self._dataset.images.add(measured, origin)
@@ -103,23 +134,29 @@ class Intake:
         self._met(measured.sha256)
         return True
 
-    def _reject(self, origin: Origin, reason: str, detail: str, stamp: str) -> None:
+    def _reject(
+        self, origin: Origin, reason: str, detail: str, stamp: str, candidate: str | None
+    ) -> None:
+        state = _state_after(reason, of_the_net=origin.url is not None)
         with self._dataset.db.write():
             self._dataset.rejections.add(Rejection(self._stage, origin.key, reason, detail))
-            if reason not in UNSETTLED:
-                self._record(origin, "rejected", stamp, None)
+            if state is not None:
+                self._record(origin, state, stamp, None, candidate)
         self.tally["rejected"] += 1
         self.reasons[reason] += 1
 
-    def _record(self, origin: Origin, state: str, stamp: str, image: str | None) -> None:
+    def _record(
+        self, origin: Origin, state: str, stamp: str, image: str | None,
+        candidate: str | None = None,
+    ) -> None:  # fmt: skip
         self._dataset.fetches.record(
             origin.source, origin.key, state, stamp=stamp, image=image, url=origin.url,
-            query=origin.query,
+            query=origin.query, candidate=candidate,
         )  # fmt: skip
 
     def _met(self, image: str) -> None:
-        if self._remember:
-            self.images.add(image)
+        if self._images is not None:
+            self._images.add(image)
 
     def result(self) -> dict[str, object]:
         """The numbers of this run, as commands return them."""
@@ -127,3 +164,12 @@ class Intake:
         if self.reasons:
             found["reasons"] = dict(self.reasons.most_common())
         return found
+
+
+def _state_after(reason: str, *, of_the_net: bool) -> str | None:
+    """The state to be recorded for a rejected item; None where nothing is."""
+    if not of_the_net:
+        return None if reason in UNSETTLED else "rejected"
+    if reason in UNSETTLED:
+        return "unsettled"
+    return "failed" if reason in PASSING or reason.startswith("http 5") else "rejected"

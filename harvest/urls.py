@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Candidate, Measured, Origin
-from gleanset.work.pool import Threads, run_over
+from gleanset.work.pool import Outcome, Threads, run_batches
 from gleanset.work.progress import Progress
 from harvest.http import Client
-from harvest.intake import Intake, KeepBytes
+from harvest.intake import Intake, KeepBytes, Seen
 
 STAGE = "harvest-urls"
 
@@ -36,50 +39,99 @@ class Wanted:
     """The candidates still worth a download, no more of them than are still missing.
 
     Known candidates count before anything new is begun, so that a run that is taken up
-    again ends with the same images as one that was never stopped.
+    again ends with the same images as one that was never stopped. For the same reason one
+    that failed before is tried again only when the known ones are not enough.
+
+    `images` are the distinct images met so far, `limit` how many there may be.
     """
 
-    def __init__(self, candidates: Iterable[Candidate], intake: Intake, limit: int | None) -> None:
+    def __init__(
+        self, candidates: Iterable[Candidate], intake: Intake, images: set[str],
+        limit: int | None,
+    ) -> None:  # fmt: skip
         self._candidates = iter(candidates)
         self._intake = intake
-        self._limit = limit
-        self._head: Candidate | None = None
+        self._images = images
+        self.limit = limit
+        self._failed: list[Candidate] = []
+        self._ready: deque[Candidate] = deque()
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no candidate left, whatever the limit."""
+        return self._exhausted and not self._ready
 
     def __iter__(self) -> Iterator[Candidate]:
-        while (candidate := self._next_new()) is not None:
-            self._head = None
-            yield candidate
+        while self._look():
+            yield self._ready.popleft()
 
     def may_start(self, in_flight: int) -> bool:
         """Whether one more download is needed, should all those in flight succeed."""
-        if self._limit is None:
+        if self.limit is None:
             return True
-        self._next_new()
-        return len(self._intake.images) + in_flight < self._limit
+        self._look()
+        return len(self._images) + in_flight < self.limit
 
-    def _next_new(self) -> Candidate | None:
-        while self._head is None and not self._full():
+    def _look(self) -> bool:
+        """Whether there is a candidate to begin with."""
+        while not self._full() and not self._ready and not self._exhausted:
             candidate = next(self._candidates, None)
             if candidate is None:
-                return None
-            if not self._intake.knows(candidate.origin):
-                self._head = candidate
-        return self._head
+                self._exhausted = True
+                self._make_ready()
+            else:
+                self._sort(candidate)
+        return bool(self._ready) and not self._full()
+
+    def _sort(self, candidate: Candidate) -> None:
+        seen = self._intake.seen(candidate.origin)
+        if seen is Seen.AGAIN and self.limit is not None:
+            self._failed.append(candidate)
+        elif seen is not Seen.KNOWN:
+            self._make_ready(candidate)
+
+    def _make_ready(self, *new: Candidate) -> None:
+        self._ready.extend((*self._failed, *new))
+        self._failed.clear()
 
     def _full(self) -> bool:
-        return self._limit is not None and len(self._intake.images) >= self._limit
+        return self.limit is not None and len(self._images) >= self.limit
 
 
-def fetch_candidates(
-    candidates: Iterable[Candidate], intake: Intake, download: Download, *, threads: int,
-    limit: int | None = None, progress: Progress | None = None, what: str = "images",
+def fetch_wanted(
+    wanted: Wanted, intake: Intake, download: Download, *, threads: int,
+    progress: Progress | None = None, what: str = "images", total: int | None = None,
 ) -> None:  # fmt: skip
-    """Download candidates until `limit` distinct images are there, known ones counted."""
-    wanted = Wanted(candidates, intake, limit)
+    """Download what is wanted and take it in."""
     workers = Threads(threads, stop=download.stop)
-    outcomes = run_over(download, wanted, workers, may_start=wanted.may_start)
-    for outcome in (progress or Progress()).over(outcomes, what, total=limit):
-        intake.take(outcome.item.origin, outcome)
+    batches = run_batches(download, wanted, workers, may_start=wanted.may_start)
+    take_batches(batches, intake, progress or Progress(), what, total)
+
+
+def take_batches(
+    batches: Iterable[list[Outcome[Candidate, Measured]]], intake: Intake, progress: Progress,
+    what: str, total: int | None = None,
+) -> None:  # fmt: skip
+    """Take in downloads as they come: what is ready together in one transaction."""
+    for batch in progress.batches(batches, what, total):
+        with intake.together():
+            for outcome in batch:
+                told = None if outcome.result else written(outcome.item)
+                intake.take(outcome.item.origin, outcome, candidate=told)
+
+
+def written(candidate: Candidate) -> str:
+    """A candidate as one line of plain ASCII, for `read_back`."""
+    return json.dumps(asdict(candidate))
+
+
+def read_back(text: str) -> Candidate:
+    """The candidate that was written so."""
+    told = json.loads(text)
+    origin = told["origin"]
+    origin["tags"] = tuple(origin["tags"])
+    return Candidate(**{**told, "origin": Origin(**origin)})
 
 
 def harvest_urls(
@@ -88,19 +140,22 @@ def harvest_urls(
     progress: Progress | None = None,
 ) -> dict[str, object]:  # fmt: skip
     """Download every URL of some lists; the counts of what happened."""
-    lists = [_checked(file) for file in files]
+    lists = [checked_list(file) for file in files]
+    images: set[str] = set()
     with dataset.stage(STAGE) as scratch, open_client() as client:
-        intake = Intake(dataset, STAGE, remember=limit is not None)
+        # Without a limit nobody asks for the images, and a list may be long.
+        intake = Intake(dataset, STAGE, None if limit is None else images)
         download = Download(client, KeepBytes(dataset.originals(scratch)))
         candidates = (c for file in lists for c in read_list(file, label))
-        fetch_candidates(
-            candidates, intake, download, threads=threads or dataset.settings.net.threads,
-            limit=limit, progress=progress,
+        fetch_wanted(
+            Wanted(candidates, intake, images, limit), intake, download,
+            threads=threads or dataset.settings.net.threads, progress=progress, total=limit,
         )  # fmt: skip
     return intake.result()
 
 
-def _checked(file: Path) -> Path:
+def checked_list(file: Path) -> Path:
+    """The file itself. Raises `InputUnusable` where there is none."""
     if not file.is_file():
         raise InputUnusable(f"there is no file {file}", "check its name")
     return file
@@ -111,6 +166,12 @@ def read_list(file: Path, label: str | None) -> Iterator[Candidate]:
 
     Raises `InputUnusable` for a file that may not be read.
     """
+    for url, hint in read_lines(file, label):
+        yield Candidate(url, Origin("urls", url, url=url, hint=hint))
+
+
+def read_lines(file: Path, label: str | None) -> Iterator[tuple[str, str | None]]:
+    """What stands on each line, with the label after its tab or else `label`."""
     try:
         # Some Windows programs begin a file with a mark; `utf-8-sig` reads over it.
         opened = file.open(encoding="utf-8-sig", errors="backslashreplace")
@@ -118,7 +179,6 @@ def read_list(file: Path, label: str | None) -> Iterator[Candidate]:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
     with opened as lines:
         for line in lines:
-            url, _, hint = line.strip().partition("\t")
-            if url and not url.startswith("#"):
-                origin = Origin("urls", url, url=url, hint=hint.strip() or label)
-                yield Candidate(url, origin)
+            text, _, hint = line.strip().partition("\t")
+            if text and not text.startswith("#"):
+                yield text.strip(), hint.strip() or label

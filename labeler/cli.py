@@ -35,6 +35,33 @@ def accept_hints(job: Job) -> Result:
         return plan.result()
 
 
+@commands.command(epilog="Example: labeler label hana 3f9a… 77c0… -d my-dataset")
+@job_options()
+@click.argument("label")
+@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+def label(job: Job, label: str, samples: tuple[str, ...]) -> Result:
+    """Give samples a label by hand; their ids are those of `gleanset list samples`."""
+    return _decide(job, f"Label {len(samples)} as {label}", "label", samples, label)
+
+
+@commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")
+@job_options()
+@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+def reject(job: Job, samples: tuple[str, ...]) -> Result:
+    """Set samples aside: not a face, or none of the classes."""
+    return _decide(job, f"Reject {len(samples)}", "reject", samples, None)
+
+
+def _decide(
+    job: Job, name: str, action: str, samples: tuple[str, ...], label: str | None
+) -> Result:
+    from gleanset.db.journal import Choice
+
+    with job.open() as dataset:
+        step = dataset.journal.step(name, [Choice(key, action, label) for key in samples])
+        return {"step": step, "decided": len(samples)}
+
+
 @commands.command(epilog="Example: labeler undo -d my-dataset")
 @job_options()
 def undo(job: Job) -> Result:

@@ -129,7 +129,20 @@ def export_imagefolder(
             shutil.rmtree(partial, ignore_errors=True)
     splits = Counter(item.sample.split for item in items if item.path not in failed)
     result: dict[str, object] = {"exported": len(written), "to": str(target), "splits": splits}
+    if short := missing_classes(items):
+        result["short"] = short
     return result | ({"failed": failed} if failed else {})
+
+
+def missing_classes(items: list[Item]) -> list[str]:
+    """Classes that lack a split: readers that number folders would count them differently."""
+    present = {(item.sample.split, item.sample.label) for item in items}
+    return sorted(
+        f"{label}: nothing in {split}"
+        for split in {split for split, _ in present}
+        for label in {label for _, label in present}
+        if (split, label) not in present
+    )
 
 
 def _write_all(items: list[Item], folder: Path, workers: int, progress: Progress) -> dict[str, str]:

@@ -52,7 +52,7 @@ def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
             job.show(json.dumps(line, ensure_ascii=False))
 
 
-@commands.command(epilog="Example: gleanset run datasets/recipes/sample.toml --into my-dataset")
+@commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
 @job_options(simulate=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -64,13 +64,34 @@ def run(
     job: Job, recipe: Path, into: Path | None, options: tuple[str, ...], allow_private: bool
 ) -> Result:
     """Carry out a recipe, stage by stage; run it again to go on where it stopped."""
+    from gleanset import Dataset
     from pipeline.recipe import read_recipe
+    from pipeline.report import write_report
     from pipeline.stages import Stages, run_recipe
 
     stages = Stages(
         read_recipe(recipe), recipe.parent, job.progress, allow_private, parse_options(options)
     )
-    return run_recipe(stages, into or job.root, job.say, simulate=job.simulate)
+    root = into or job.root
+    result = run_recipe(stages, root, job.say, simulate=job.simulate)
+    if not job.simulate:
+        with Dataset.open(root) as dataset:
+            result["report"] = str(write_report(dataset, title=stages.recipe.title))
+    return result
+
+
+@commands.command(epilog="Example: gleanset report -d my-dataset")
+@job_options()
+@click.option("--title", help="The title. Default: the dataset's name.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Where to write it. Default: report.html in the dataset.")  # fmt: skip
+@click.option("--run", "run_id", metavar="RUN", help="The training run. Default: the newest.")
+def report(job: Job, title: str | None, out: Path | None, run_id: str | None) -> Result:
+    """Write what is in a dataset and how good its model is as one HTML page."""
+    from pipeline.report import write_report
+
+    with job.open() as dataset:
+        return {"report": str(write_report(dataset, out, title=title, run_id=run_id))}
 
 
 def parse_options(options: tuple[str, ...]) -> dict[str, str]:

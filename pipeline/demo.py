@@ -13,8 +13,6 @@ from pipeline.report import write_report
 from pipeline.sample.site import SampleSite
 from pipeline.stages import Stages, run_recipe
 
-REPORT = "report.html"
-
 
 def bundled() -> Path:
     """The `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a wheel."""
@@ -39,5 +37,5 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
         )  # fmt: skip
         result = run_recipe(stages, root, say)
     with Dataset.open(root) as dataset:
-        report = write_report(dataset, root / REPORT, title=stages.recipe.title)
-    return {"stages": result, "report": str(report.absolute())}
+        report = write_report(dataset, title=stages.recipe.title)
+    return {"stages": result, "report": str(report)}

@@ -135,7 +135,7 @@ class Stages:
         from baseline.session import train_run
 
         settings = load_preset(part.preset, part.texts())
-        return train_run(dataset, settings, again=False, progress=self.progress)
+        return train_run(dataset, settings, progress=self.progress)
 
     def _detector(self) -> DetectorSpec:
         crop = self.recipe.crop
@@ -150,9 +150,7 @@ class Stages:
 
     def _client(self, dataset: Dataset) -> Callable[[], Client]:
         net = dataset.settings.net
-        return lambda: Client(
-            Limits(per_host=net.per_host), allow_private=self.allow_private, contact=net.contact
-        )
+        return lambda: Client(Limits.of(net), allow_private=self.allow_private, contact=net.contact)
 
 
 def accept_hints(dataset: Dataset) -> Result:

@@ -32,7 +32,8 @@ CREATE TABLE video(
 CREATE TABLE fetch(
     source TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL DEFAULT '',
     url TEXT, query TEXT, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1,
-    image INTEGER REFERENCES image(id), PRIMARY KEY(source, key)) WITHOUT ROWID;
+    image INTEGER REFERENCES image(id), candidate TEXT,
+    PRIMARY KEY(source, key)) WITHOUT ROWID;
 CREATE TABLE rejection(
     stage TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     at TEXT NOT NULL, PRIMARY KEY(stage, what)) WITHOUT ROWID;

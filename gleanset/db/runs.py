@@ -20,9 +20,12 @@ class Runs:
         text = dump(settings)
         with self._db.write():
             row = self._db.one(
-                "SELECT * FROM run WHERE room=? AND settings=? AND status='running'", (room, text)
+                "SELECT * FROM run WHERE room=? AND settings=? "
+                "AND status IN ('running','interrupted')",
+                (room, text),
             )
             if row is not None:
+                self._db.run("UPDATE run SET status='running', ended=NULL WHERE id=?", (row["id"],))
                 return _run(row)
             # Only one run of a room is at work: others that say so were killed and given up.
             self._db.run(

@@ -123,13 +123,13 @@ class Samples:
     def hinted(self) -> Iterator[Hinted]:
         """Every sample that waits for a decision, in the order of the keys.
 
-        `siblings` counts the samples that the same detector found in the same image.
+        `siblings` counts the samples of the same image that wait or have a label.
         """
         after = ""
         while rows := self._db.rows(
             "SELECT s.key, (SELECT max(hint) FROM origin WHERE image=s.image) AS hint, "
             "(SELECT count(DISTINCT hint) FROM origin WHERE image=s.image) AS hints, "
-            "(SELECT count(*) FROM sample t WHERE t.image=s.image AND t.detector=s.detector AND "
+            "(SELECT count(*) FROM sample t WHERE t.image=s.image AND "
             "t.status IN ('queue','labelled')) AS siblings "
             "FROM sample s WHERE s.status='queue' AND s.key>? ORDER BY s.key LIMIT 1000",
             (after,),

@@ -19,7 +19,7 @@ _STAGE = (
 
 
 class Failed(NamedTuple):
-    """A fetch from the net that gave no image. `told` is what `record` was given as stamp."""
+    """A fetch from the net that gave no image; `told` is its candidate, as it was recorded."""
 
     source: str
     key: str
@@ -107,9 +107,8 @@ class Rejections:
 class Fetches:
     """The `fetch` table: what was asked for already, so that nothing is done twice.
 
-    `stamp` tells a changed file at a known place from the file we know. An item of the net is
-    known by its address alone; where its fetch failed, the stamp keeps what a source told of
-    it, so that it can be tried again.
+    `stamp` tells a changed file at a known place from the file we know. Where a fetch from
+    the net failed, `candidate` keeps what its source told of it, to try it again.
     """
 
     def __init__(self, db: Connection) -> None:
@@ -123,7 +122,7 @@ class Fetches:
         """
         row = self._db.one(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) AS state FROM fetch "
-            "WHERE source=? AND key=? AND (stamp=? OR url IS NOT NULL)",
+            "WHERE source=? AND key=? AND stamp=?",
             (TRIES, source, clean(key), stamp),
         )
         return row["state"] if row else None
@@ -138,16 +137,19 @@ class Fetches:
 
     def record(
         self, source: str, key: str, state: str, *, stamp: str = "", image: str | None = None,
-        url: str | None = None, query: str | None = None,
+        url: str | None = None, query: str | None = None, candidate: str | None = None,
     ) -> None:  # fmt: skip
         """Note how the fetch of one item ended; attempts are counted."""
         with self._db.write():
             self._db.run(
-                "INSERT INTO fetch(source,key,stamp,url,query,state,image) VALUES(?,?,?,?,?,?,"
-                "(SELECT id FROM image WHERE sha256=?)) ON CONFLICT(source,key) DO UPDATE SET "
+                "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
+                "VALUES(?,?,?,?,?,?,?,(SELECT id FROM image WHERE sha256=?)) "
+                "ON CONFLICT(source,key) DO UPDATE SET "
                 "stamp=excluded.stamp, url=excluded.url, query=excluded.query, "
-                "state=excluded.state, image=excluded.image, attempts=attempts+1",
-                (source, clean(key), stamp, clean(url), clean(query), state, image),
+                "state=excluded.state, image=excluded.image, "
+                "candidate=excluded.candidate, "
+                "attempts=iif(state='unsettled', 1, attempts+1)",
+                (source, clean(key), stamp, clean(url), clean(query), state, candidate, image),
             )
 
     def failed(self) -> Iterator[Failed]:
@@ -157,7 +159,7 @@ class Fetches:
         """
         after = ("", "")
         while rows := self._db.rows(
-            f"SELECT f.source, f.key, r.stage, r.reason, f.stamp FROM fetch f JOIN rejection r "
+            f"SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
             f"ON r.stage={_STAGE} AND r.what=f.key WHERE f.state<>'done' AND f.url IS NOT NULL "
             "AND (f.source, f.key)>(?,?) ORDER BY f.source, f.key LIMIT 500",
             after,
@@ -179,8 +181,8 @@ class Fetches:
     def refused(self) -> list[Refused]:
         """Rejected fetches by source, query (or hint) and reason, the most frequent first."""
         rows = self._db.rows(
-            "SELECT f.source, coalesce(f.query, iif(f.url IS NOT NULL AND json_valid(f.stamp), "
-            "json_extract(f.stamp, '$.origin.hint'), ''), ''), r.reason, count(*) "
+            "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
+            "''), r.reason, count(*) "
             f"FROM fetch f JOIN rejection r ON r.stage={_STAGE} AND r.what=f.key "
             "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
         )

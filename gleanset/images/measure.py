@@ -11,6 +11,7 @@ from gleanset.images.decode import decode
 from gleanset.records import Measured
 
 WORKING_SIZE = 512
+HASHED_SIZE = 128
 
 
 def measure(data: bytes) -> Measured:
@@ -34,7 +35,10 @@ def look(pixels: Image.Image) -> tuple[int, float]:
     """
     grey = pixels.convert("L")
     grey.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    return int(str(imagehash.phash(grey)), 16), _laplacian_variance(grey)
+    sharp = _laplacian_variance(grey)
+    # The hash looks at 32 x 32 pixels: shrinking cheaply on the way halves its time.
+    grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
+    return int(str(imagehash.phash(grey)), 16), sharp
 
 
 def _laplacian_variance(grey: Image.Image) -> float:

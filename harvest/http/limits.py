@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
+
+from gleanset.settings import NetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +32,8 @@ class Limits:
     max_wait: float = 60.0
     robots: float = 15.0
     robots_again: float = 60.0
+
+    @classmethod
+    def of(cls, net: NetSettings, delay: float = 0.0) -> Self:
+        """The limits that a dataset's `[net]` settings ask for."""
+        return cls(total=net.seconds, per_host=net.per_host, delay=delay)

@@ -7,8 +7,12 @@ from difflib import get_close_matches
 from gleanset.errors import UsageError
 from harvest.sources.base import Option, Query, Source
 from harvest.sources.bing import Bing
+from harvest.sources.flickr import Flickr
+from harvest.sources.gallery_dl import GalleryDl
+from harvest.sources.google import Google
+from harvest.sources.pixiv import Pixiv
 
-SOURCES: tuple[Source, ...] = (Bing(),)
+SOURCES: tuple[Source, ...] = (Bing(), Flickr(), GalleryDl(), Google(), Pixiv())
 
 
 def source_named(name: str) -> Source:

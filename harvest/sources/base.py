@@ -69,6 +69,7 @@ class Source(ABC):
     name: ClassVar[str]
     example: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
+    hints: ClassVar[bool] = True  # whether a query names what is in the picture
 
     @abstractmethod
     def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:

@@ -200,7 +200,6 @@ def _candidate(photo: Mapping[str, Any], query: Query, wanted: int) -> Candidate
         key=str(key),
         url=photo[f"url_{size}"],
         page_url=f"https://www.flickr.com/photos/{owner}/{key}" if owner else None,
-        post=str(key),
         query=query.text,
         hint=query.hint,
         author=str(photo.get("ownername") or owner or "") or None,

@@ -52,6 +52,7 @@ class GalleryDl(Source):
 
     name: ClassVar[str] = "gallery_dl"
     example: ClassVar[str] = "https://danbooru.donmai.us/posts?tags=owl"
+    hints: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = (
         Option("endpoint", "address to ask instead of the site's own, where it has one root"),
         Option(

@@ -15,7 +15,7 @@ from harvest.secrets import secret
 from harvest.sources.base import Endpoint, Option, Query, Source
 from harvest.sources.pixiv_errors import LOGIN
 from harvest.sources.pixiv_search import Search, every_work, with_buckets
-from harvest.sources.pixiv_works import Wanted, Work, candidates, frame_urls, zip_candidate
+from harvest.sources.pixiv_works import Wanted, Work, candidates, frame_urls
 
 if TYPE_CHECKING:
     from harvest.sources.pixiv_api import PixivApi
@@ -58,10 +58,8 @@ class Pixiv(Source):
         Option("pages", "of a work with several", "all", {"all": "all", "first": "first"}),
         Option("type", "kind of work", "all", _TYPES),
         Option(
-            "ugoira",
-            "of an animation its first frame, the zip of all frames, or each frame's original",
-            "first",
-            {word: word for word in ("first", "frames", "originals")},
+            "ugoira", "of an animation every frame or only its first", "frames",
+            {"frames": "frames", "first": "first"},
         ),
     )  # fmt: skip
 
@@ -149,13 +147,10 @@ def _pictures(
     api: PixivApi, work: Work, query: Query, settings: Mapping[str, str]
 ) -> Iterator[Candidate]:
     text, hint = query.text, query.hint
-    wish = settings["ugoira"] if work.type == "ugoira" else "first"
+    animated = work.type == "ugoira" and settings["ugoira"] == "frames"
     # What was deleted meanwhile has no frames left, but perhaps its first one.
-    frames = api.frames(work.id) if wish != "first" else None
-    if frames and wish == "frames":
-        yield zip_candidate(work, frames.zip_url, text, hint)
-    elif frames:
-        yield from candidates(work, text, hint, frame_urls(work, frames.count))
+    if animated and (count := api.frames(work.id)):
+        yield from candidates(work, text, hint, frame_urls(work, count))
     else:
         shown = 1 if settings["pages"] == "first" else None
         yield from candidates(work, text, hint, work.originals[:shown])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,15 +18,6 @@ from harvest.sources.pixiv_search import Page, Search
 # An access token lives an hour; it is renewed while it still has this many seconds.
 _MARGIN = 120.0
 _LIFE = 3600.0
-_SMALL_ZIP, _LARGE_ZIP = "ugoira600x600", "ugoira1920x1080"
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """The zip with all frames of a ugoira, and how many there are."""
-
-    zip_url: str
-    count: int
 
 
 class PixivApi:
@@ -74,17 +64,14 @@ class PixivApi:
             raise changed("a search without its list of works")
         return Page(works, _next_offset(answer.get("next_url"), offset))
 
-    def frames(self, work: int) -> Frames | None:
-        """Where a ugoira's frames are; None when the work is gone or has none."""
+    def frames(self, work: int) -> int:
+        """The number of a ugoira's frames; 0 when the work is gone or has none."""
         try:
             told = self._logged_in(lambda: self._app.ugoira_metadata(work))["ugoira_metadata"]
-            return Frames(
-                str(told["zip_urls"]["medium"]).replace(_SMALL_ZIP, _LARGE_ZIP),
-                len(told["frames"]),
-            )
+            return len(told["frames"])
         except (Changed, KeyError, TypeError):
             # One work that was deleted since is no reason to end the whole search.
-            return None
+            return 0
 
     def _logged_in(self, call: Callable[[], Any]) -> Any:
         login = self._current_login()

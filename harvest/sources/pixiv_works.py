@@ -15,7 +15,8 @@ REFERER = "https://app-api.pixiv.net/"
 # What is shown in the place of a work that this account may not see.
 _PLACEHOLDER = "/common/images/limit_"
 _FIRST_FRAME = "_ugoira0."
-_RATINGS = ("all", "r18", "r18g")
+# The site's own words for its levels of x_restrict.
+_RATINGS = ("general", "R-18", "R-18G")
 _AI: Mapping[int, bool] = {1: False, 2: True}
 
 
@@ -131,16 +132,6 @@ def frame_urls(work: Work, count: int) -> list[str]:
     if not mark:
         return [first]
     return [f"{before}_ugoira{number}.{after}" for number in range(count)]
-
-
-def zip_candidate(work: Work, url: str, query: str, hint: str | None) -> Candidate:
-    """The zip with all frames of a ugoira: whoever fetches it must unpack it.
-
-    This is a hook. The downloader takes pictures only and rejects a zip; a stage that
-    unpacks it finds it by its key, `<id>_ugoira`, and gives each frame an origin of its own.
-    """
-    origin = _origin(work, f"{work.id}_ugoira", url, query, hint)
-    return Candidate(url, origin, work.width, work.height, referer=REFERER)
 
 
 def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Origin:

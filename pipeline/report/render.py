@@ -14,13 +14,21 @@ from pipeline.report.gather import Report, gather
 
 TEMPLATE = "report.html.jinja"
 
+REPORT = "report.html"
 
-def write_report(dataset: Dataset, target: Path, *, title: str, run_id: str | None = None) -> Path:
-    """Write the report of a dataset and a run (the newest by default) to `target`.
 
+def write_report(
+    dataset: Dataset, target: Path | None = None, *, title: str | None = None,
+    run_id: str | None = None,
+) -> Path:  # fmt: skip
+    """Write the report of a dataset and a run (the newest by default); its absolute path.
+
+    `target` is `report.html` in the dataset by default, the title the dataset's name.
     Whatever is missing, from labels to a run, is left out with a word about it. Raises
     `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
+    target = (target or dataset.root / REPORT).absolute()
+    title = title or dataset.settings.name or dataset.root.absolute().name
     page = render(gather(dataset, title, run_id))
     # Names of files may hold what UTF-8 cannot: it is spelled out, not lost.
     write_atomic(target, page.encode("utf-8", "backslashreplace"))

@@ -21,7 +21,7 @@ from PIL import Image
 
 from baseline.data import find_examples, load_arrays
 from baseline.presets import Settings, load_preset
-from baseline.session import METRICS, ROOM, evaluate_run, run_folder, train_run
+from baseline.session import METRICS, ROOM, TRAINED_ON, evaluate_run, run_folder, train_run
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
@@ -30,7 +30,7 @@ from gleanset.images.measure import measure
 from gleanset.records import Cut, Run
 
 ROOT = Path(__file__).parents[2]
-FILES = {"weights.safetensors", "settings.json", METRICS}
+FILES = {"weights.safetensors", "settings.json", METRICS, TRAINED_ON}
 QUICK = load_preset(
     "simple",
     {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "3", "learning_rate": "0.01"},
@@ -124,7 +124,7 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dataset) -> None:
-    one, two = train_run(small, QUICK), train_run(small, QUICK)
+    one, two = train_run(small, QUICK), train_run(small, QUICK, again=True)
     other = train_run(small, replace(QUICK, seed=1))
     assert len({one["run"], two["run"], other["run"]}) == 3
     assert timeless(metrics(small, one["run"])) == timeless(metrics(small, two["run"]))
@@ -205,7 +205,7 @@ def test_a_killed_run_is_taken_up_under_its_own_name(small: Dataset, tmp_path: P
     assert (run.id, run.status) == (killed.id, "done")
     assert result["run"] == killed.id
     assert files(small) == {run.id: FILES}
-    undisturbed = train_run(small, settings)
+    undisturbed = train_run(small, settings, again=True)
     assert undisturbed["run"] != run.id
     assert timeless(metrics(small, run.id)) == timeless(metrics(small, undisturbed["run"]))
 

@@ -1,36 +1,158 @@
-"""The contract that every registered source keeps, over its recorded `normal` answer."""
+"""The contract of every registered source: its recorded answers give exactly what they say."""
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
-from faulty_server import FaultyServer
+from faulty_server import running
+from recorded_site import ANSWERS, RecordedSite
 
-from gleanset.errors import UsageError
-from harvest.http import Client
+from gleanset.errors import GleansetError, UsageError
+from gleanset.records import Candidate
+from harvest.http import Client, Limits
+from harvest.secrets import VARIABLES
 from harvest.sources import SOURCES, Query, Source, source_named
 from harvest.sources.base import Endpoint
+from harvest.sources.flickr import Flickr
+from harvest.sources.pixiv import Pixiv
 
-ANSWERS = Path(__file__).parent / "answers"
+STATES = ("normal", "empty", "blocked", "changed", "rate_limited", "bad_key")
+# The pauses that a site wants would be wasted on a recording.
+QUICK: dict[str, Source] = {"flickr": Flickr(pace=0), "pixiv": Pixiv(pause=0)}
+PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+GOOGLE = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
+]
+GALLERY_DL = [
+    pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs the gallery-dl extra")
+]
+MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE, "gallery_dl": GALLERY_DL}
+
+each_source = pytest.mark.parametrize(
+    "source",
+    [pytest.param(s, id=s.name, marks=MARKS.get(s.name, [])) for s in SOURCES],
+)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_the_example_yields_candidates_of_this_source(source: Source, site: FaultyServer) -> None:
-    [answer] = (ANSWERS / source.name).glob("normal.*")
-    site.otherwise = lambda h: h.answer(body=answer.read_bytes())
-    query = Query(source.example, hint="thing", options={"endpoint": f"{site.url}/deep/path"})
-    with Client(allow_private=True) as client:
-        found = list(islice(source.candidates(query, client), 3))
-    assert len(found) == 3
-    assert len({c.origin.key for c in found}) == 3
-    for candidate in found:
-        assert candidate.url.startswith(("http://", "https://"))
-        told = candidate.origin
+def states(source: Source) -> list[str]:
+    """Those that every source has, then what else was recorded of this one."""
+    recorded = {file.stem for file in (ANSWERS / source.name).glob("*.json")}
+    return [*STATES, *sorted(recorded - set(STATES))]
+
+
+each_answer = pytest.mark.parametrize(
+    ("source", "state"),
+    [
+        pytest.param(source, state, id=f"{source.name}-{state}", marks=MARKS.get(source.name, []))
+        for source in SOURCES
+        for state in states(source)
+    ],
+)
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, variable in enumerate(VARIABLES.values()):
+        monkeypatch.setenv(variable, f"recorded-key-{number}")
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    limits = Limits(connect=2, read=5, retries=1, backoff=0.01)
+    with Client(limits, allow_private=True) as client:
+        yield client
+
+
+def recorded(source: Source, state: str) -> dict[str, Any]:
+    """The recorded answer of a state; one that is missing fails the test."""
+    file = ANSWERS / source.name / f"{state}.json"
+    if not file.is_file():
+        pytest.fail(
+            f"The source {source.name!r} has no recorded answer for {state!r}: add "
+            f"tests/harvest/answers/{source.name}/{state}.json. Its shape, also for a state that "
+            "the site does not know, is in tests/harvest/answers/README.md."
+        )
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if "does_not_apply" in told:
+        pytest.skip(f"{source.name} has no {state}: {told['does_not_apply']}")
+    return told
+
+
+def ask(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
+    """What the source finds for its example, every endpoint of it being the recorded site."""
+    places = {o.name: site.endpoint for o in source.options if o.name.endswith("endpoint")}
+    query = Query(source.example, hint="thing", options=places)
+    return QUICK.get(source.name, source).candidates(query, client)
+
+
+def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]:
+    """The fields of a candidate that the recorded one has."""
+    plain = {**asdict(candidate.origin), **asdict(candidate)}
+    plain["tags"] = list(candidate.origin.tags)
+    return {name: plain[name] for name in names}
+
+
+@each_answer
+def test_recorded_answers(source: Source, state: str, client: Client) -> None:
+    told = recorded(source, state)
+    expected = told["expected"]
+    site = RecordedSite(ANSWERS / source.name, told["responses"])
+    with running(site):
+        if "error" in expected:
+            assert refusal(source, site, client) == expected["error"]
+        else:
+            assert_found(list(ask(source, site, client)), expected["candidates"], source)
+    assert site.asked[0].startswith("/deep/path/")
+
+
+def refusal(source: Source, site: RecordedSite, client: Client) -> str:
+    """The class of the error that ends the search; it names what mends it."""
+    with pytest.raises(GleansetError) as caught:
+        list(ask(source, site, client))
+    assert caught.value.mend
+    return type(caught.value).__name__
+
+
+def assert_found(
+    found: list[Candidate], expected: list[dict[str, object]], source: Source
+) -> None:  # fmt: skip
+    shown = [as_told(one, told) for one, told in zip(found, expected, strict=False)]
+    assert shown == expected[: len(shown)]
+    assert len(found) == len(expected)
+    assert len({one.origin.key for one in found}) == len(found)
+    for one in found:
+        assert one.url.startswith(("http://", "https://"))
+        told = one.origin
         assert (told.source, told.query, told.hint) == (source.name, source.example, "thing")
-        assert told.url == candidate.url
-    assert all(path.startswith("/deep/path/") for path in site.asked)
+        assert told.url == one.url
+
+
+@each_source
+def test_the_normal_answer_has_several_candidates(source: Source) -> None:
+    assert len(recorded(source, "normal")["expected"]["candidates"]) >= 3
+
+
+def test_a_source_without_its_answers_is_told_what_to_add() -> None:
+    class Nowhere(Source):
+        name, example, options = "nowhere", "x", ()
+
+        def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+            raise NotImplementedError
+
+    with pytest.raises(pytest.fail.Exception, match=r"answers/nowhere/blocked\.json"):
+        recorded(Nowhere(), "blocked")
+
+
+def test_recorded_answers_belong_to_a_source() -> None:
+    folders = {folder.name for folder in ANSWERS.iterdir() if folder.is_dir()}
+    assert folders == {source.name for source in SOURCES}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)

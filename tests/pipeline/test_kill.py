@@ -103,7 +103,7 @@ def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
 
 def stray_files(root: Path) -> list[Path]:
     """Everything that neither the catalogue nor the design knows."""
-    known = {"images", "crops", "exports", "runs", "dataset.toml", "catalog.sqlite"}
+    known = {"images", "crops", "exports", "runs", "dataset.toml", "catalog.sqlite", "report.html"}
     odd = [p for p in root.iterdir() if p.name not in known and p.name != "cache"]
     odd += [p for p in root.rglob("*") if "partial" in p.name or p.name.endswith("-old")]
     scratch = root / "cache" / "scratch"

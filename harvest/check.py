@@ -1,0 +1,66 @@
+"""`harvest check`: one small real query that tells whether a site still answers as we expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
+from typing import NamedTuple
+
+from gleanset.errors import Changed
+from gleanset.records import Candidate
+from harvest.http import Client
+from harvest.keyword import Found
+from harvest.sources import Query, Source
+
+RESULTS = 3
+_TOLD = ("title", "page_url", "author", "licence", "rating")
+
+
+class Checked(NamedTuple):
+    """A site that answers as expected: its first results, and what it tells of each of them."""
+
+    source: str
+    query: str
+    tells: list[str]
+    found: list[Candidate]
+
+    def result(self) -> dict[str, object]:
+        """The same as a command returns it."""
+        found = [{"title": c.origin.title, "url": c.url} for c in self.found]
+        return {
+            "source": self.source, "query": self.query, "status": "ok", "tells": self.tells,
+            "found": found,
+        }  # fmt: skip
+
+
+def check_source(source: Source, options: Mapping[str, str], client: Client) -> Checked:
+    """Ask for the source's own example.
+
+    Raises what the source raises, and `Changed` when it finds nothing for its example or
+    what it finds is not what a source gives.
+    """
+    query = Query(source.example, options=options)
+    found = Found(source, query, client)
+    with closing(found.results()) as results:
+        first = list(islice(results, RESULTS))
+    if found.error is not None:
+        raise found.error
+    if not first or not all(map(_is_sound, first)):
+        raise Changed(
+            f"{source.name} {'gave odd addresses' if first else 'found nothing'} for "
+            f"{source.example!r}, which it always finds.",
+            "Update Gleanset, or use another source until it is mended.",
+        )
+    return Checked(source.name, source.example, _tells(first), first)
+
+
+def _is_sound(candidate: Candidate) -> bool:
+    return candidate.url.startswith(("http://", "https://")) and bool(candidate.origin.key)
+
+
+def _tells(found: list[Candidate]) -> list[str]:
+    """What is known of every result."""
+    told = [name for name in _TOLD if all(getattr(c.origin, name) for c in found)]
+    size = ["size"] if all(c.width and c.height for c in found) else []
+    return size + told

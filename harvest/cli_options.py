@@ -1,0 +1,138 @@
+"""What several `harvest` commands share: options, the downloader, settings of sources."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gleanset.cli import Job, Result
+from gleanset.errors import DatasetMissing, UsageError
+
+if TYPE_CHECKING:
+    from gleanset import Dataset
+    from harvest.http import Client
+
+FILES = click.Path(path_type=Path)
+ROBOTS = ("robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all")
+LONGEST_SLEEP = 3600.0
+
+label_option = click.option(
+    "--label", metavar="CLASS", help="The class these images hint at (a hint is not a label)."
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes or threads."
+)
+source_option = click.option(
+    "-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
+    help="A setting of a source, such as bing.size=large.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """How the person wants the net to be used."""
+
+    allow_private: bool
+    sleep: float
+    ignore_robots: frozenset[str]
+
+    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
+        """How to open the downloader, with the dataset's settings for the net."""
+        from gleanset.settings import NetSettings
+        from harvest.http import Client, Limits
+
+        net = dataset.settings.net if dataset else NetSettings()
+        limits = Limits.of(net, delay=self.sleep)
+        return lambda: Client(
+            limits, allow_private=self.allow_private, contact=net.contact,
+            ignore_robots=self.ignore_robots,
+        )  # fmt: skip
+
+
+def net_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
+    """Add the options of the downloader and hand them on as `net`."""
+
+    @functools.wraps(function)
+    def run(
+        *args: Any, allow_private: bool, sleep: float, ignore_robots: tuple[str, ...], **rest: Any
+    ) -> Result | None:
+        return function(*args, net=Net(allow_private, sleep, frozenset(ignore_robots)), **rest)
+
+    for option in reversed(_NET_OPTIONS):
+        run = option(run)
+    return run
+
+
+def _checked_sleep(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    # `nan` is in no range of click's, and outside of none.
+    if not 0 <= seconds <= LONGEST_SLEEP:
+        raise click.BadParameter(f"{seconds:g} is not in the range 0 to {LONGEST_SLEEP:g}")
+    return seconds
+
+
+_NET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--sleep", type=float, default=0.0, metavar="SECONDS", callback=_checked_sleep,
+        help="Time from one request to the next on the same host.",
+    ),
+    click.option(
+        "--ignore-robots", multiple=True, type=click.Choice(ROBOTS), metavar="WORD",
+        help=f"What a host may say to robots in vain: {', '.join(ROBOTS)}.",
+    ),
+    click.option(
+        "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
+    ),
+)  # fmt: skip
+
+
+def source_options(given: Sequence[str], asked: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`bing.size=large` as {'bing': {'size': 'large'}}.
+
+    Raises `UsageError` for a source that is unknown or not among those asked.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        site, dot, key = name.partition(".")
+        if not equals or not dot:
+            raise UsageError(
+                f"-o {text}: not SOURCE.KEY=VALUE", "write for instance bing.size=large"
+            )
+        _check_asked(site, key, asked)
+        found.setdefault(site, {})[key] = value
+    return found
+
+
+def _check_asked(site: str, key: str, asked: Sequence[str]) -> None:
+    from harvest.sources import source_named
+
+    if site in asked:
+        return
+    near = get_close_matches(site, asked, n=1)
+    guess = f"Did you mean {near[0]}.{key}? " if near else ""
+    if not guess:
+        # A name that no source has is said to be that, with the nearest one.
+        source_named(site)
+    raise UsageError(
+        f"-o {site}.{key}: {site} is not asked, only {', '.join(asked)}.",
+        f"{guess}Leave it out, or ask {site} too.",
+    )
+
+
+@contextmanager
+def existing(job: Job) -> Iterator[Dataset | None]:
+    """The dataset where there is one already; a simulation makes none."""
+    try:
+        dataset = job.open()
+    except DatasetMissing:
+        yield None
+        return
+    with dataset:
+        yield dataset

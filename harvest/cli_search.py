@@ -1,0 +1,184 @@
+"""The `harvest` commands that talk to search sites: keyword, check, login."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gleanset.cli import Job, Result, job_options
+from gleanset.errors import UsageError
+from harvest.cli_options import (
+    FILES,
+    Net,
+    existing,
+    label_option,
+    net_options,
+    source_option,
+    source_options,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from harvest.keyword import Search
+    from harvest.selection import Selection
+
+
+@click.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
+@job_options(simulate=True)
+@click.argument("keywords", nargs=-1, metavar="[KEYWORD]...")
+@click.option(
+    "--source", "sources", multiple=True, default=("bing",), show_default=True,
+    help="A site to search; repeat it, or write several with commas.",
+)  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(1), show_default="100, or the whole --range",
+    help="Distinct images for each keyword, over all sources together.",
+)  # fmt: skip
+@click.option(
+    "-i", "--input", "file", type=FILES, metavar="FILE",
+    help="Keywords from a file: one a line, then perhaps a tab and a label.",
+)  # fmt: skip
+@click.option("-g", "--get-urls", is_flag=True, help="Print the addresses, download nothing.")
+@click.option("--range", "span", metavar="A-B", help="Only these results of each query.")
+@click.option(
+    "--filter", "condition", metavar="EXPR",
+    help="Only results of which the site tells this, such as 'width >= 800 and not ai'; also "
+    "title, author, licence, tags, rating, url, page_url, len() and lower().",
+)  # fmt: skip
+@source_option
+@label_option
+@workers_option
+@net_options
+def keyword(
+    job: Job, keywords: tuple[str, ...], sources: tuple[str, ...], limit: int | None,
+    file: Path | None, get_urls: bool, span: str | None, condition: str | None,
+    options: tuple[str, ...], label: str | None, workers: int | None, net: Net,
+) -> Result | None:  # fmt: skip
+    """Search sites for keywords and download what they find."""
+    from harvest.keyword import harvest_searches, read_keywords
+
+    selection = _selection(span, condition)
+    asked = _searches(sources, read_keywords(keywords, file, label), options)
+    most = limit or _limit_of(selection, asked[0])
+    if get_urls or job.simulate:
+        return _preview(job, asked, net, most, selection, all_of_them=get_urls)
+    with job.create() as dataset:
+        return harvest_searches(
+            dataset, asked, net.client(dataset), limit=most, selection=selection, threads=workers,
+            progress=job.progress,
+        )  # fmt: skip
+
+
+def _selection(span: str | None, condition: str | None) -> Selection:
+    from harvest.filters import parse_filter
+    from harvest.selection import Selection, parse_range
+
+    first, last = (1, None) if span is None else parse_range(span)
+    return Selection(first, last, None if condition is None else parse_filter(condition))
+
+
+def _searches(
+    names: tuple[str, ...], keywords: list[tuple[str, str | None]], options: tuple[str, ...]
+) -> list[Search]:
+    from harvest.keyword import searches
+    from harvest.sources import source_named
+
+    # Each once, in the order given.
+    split = dict.fromkeys(name.strip() for text in names for name in text.split(","))
+    sites = [source_named(name) for name in split if name]
+    if not sites:
+        raise UsageError("no source is named", "write for instance --source bing")
+    return searches(keywords, sites, source_options(options, [site.name for site in sites]))
+
+
+def _limit_of(selection: Selection, search: Search) -> int:
+    """A range that was asked for is meant whole, on each source."""
+    from harvest.keyword import LIMIT
+
+    return LIMIT if selection.size is None else selection.size * len(search.asked)
+
+
+def _preview(
+    job: Job, asked: list[Search], net: Net, limit: int, selection: Selection, *, all_of_them: bool
+) -> Result | None:
+    from harvest.preview import Preview, preview_searches
+
+    with existing(job) as dataset, net.client(dataset)() as client:
+        preview = Preview(None if all_of_them else dataset, job.show)
+        result = preview_searches(preview, asked, client, limit, selection)
+    if job.as_json:
+        return result
+    for name, error in preview.errors.items():
+        job.say(f"{name}: {error}")
+    return None
+
+
+@click.command(epilog="Example: harvest check bing")
+@job_options()
+@click.argument("source")
+@source_option
+@net_options
+def check(job: Job, source: str, options: tuple[str, ...], net: Net) -> Result | None:
+    """Ask a site one small real query, and see whether it still answers as expected."""
+    from harvest.check import check_source
+    from harvest.sources import source_named
+
+    site = source_named(source)
+    chosen = source_options(options, [site.name]).get(site.name, {})
+    # A dataset may say who to write to about our requests.
+    with existing(job) as dataset, net.client(dataset)() as client:
+        checked = check_source(site, chosen, client)
+    if job.as_json:
+        return checked.result()
+    for found in checked.found:
+        job.show(f"{found.origin.title or '(no title)'}\n  {found.url}")
+    told = ", ".join(checked.tells) or "nothing more"
+    job.show(f"{site.name} answers {site.example!r} as expected; it tells {told} of each.")
+    return None
+
+
+@click.command(epilog="Example: harvest login pixiv")
+@job_options()
+@click.argument("site", type=click.Choice(["flickr", "pixiv"]))
+@click.option(
+    "--token-stdin", is_flag=True, help="Take a refresh token that you have from standard input."
+)
+@source_option
+def login(job: Job, site: str, token_stdin: bool, options: tuple[str, ...]) -> Result:
+    """Log in to a site once; the secret goes to the keyring, never into a dataset."""
+    from harvest.login import FLICKR, PIXIV, PIXIV_AUTH, login_flickr, login_pixiv
+
+    where = _endpoints(site, options)
+    if site == "flickr":
+        if token_stdin:
+            raise UsageError(
+                "Flickr has no refresh token", "run harvest login flickr and answer its questions"
+            )
+        return login_flickr(_ask, endpoint=where.get("endpoint", FLICKR))
+    token = sys.stdin.readline() if token_stdin else None
+    return login_pixiv(
+        _ask, webbrowser.open, token, endpoint=where.get("endpoint", PIXIV),
+        auth_endpoint=where.get("auth_endpoint", PIXIV_AUTH),
+    )  # fmt: skip
+
+
+def _endpoints(site: str, options: tuple[str, ...]) -> dict[str, str]:
+    from harvest.sources import Query, source_named
+
+    given = source_options(options, [site]).get(site, {})
+    source_named(site).settings(Query("", options=given))
+    if others := [name for name in given if not name.endswith("endpoint")]:
+        raise UsageError(f"-o {site}.{others[0]} has no say in a login.", "Leave it out.")
+    return given
+
+
+def _ask(question: str, *, hidden: bool = False) -> str:
+    # The result alone is for stdout.
+    answer: str = click.prompt(
+        question, hide_input=hidden, err=True, default="", show_default=False
+    )
+    return answer

@@ -1,0 +1,64 @@
+"""`harvest retry`: what failed on the net is tried again, with all that was told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gleanset import Dataset
+from gleanset.db.visits import Failed
+from gleanset.records import Candidate
+from gleanset.work.pool import Threads, run_batches
+from gleanset.work.progress import Progress
+from harvest.archives import combined
+from harvest.http import Client
+from harvest.intake import Intake, KeepBytes
+from harvest.keyword import STAGE as SEARCHED
+from harvest.urls import STAGE as LISTED
+from harvest.urls import Download, read_back, take_batches
+
+# What a person has thrown away stays away.
+_FINAL = "forgotten"
+
+
+def retry(
+    dataset: Dataset, open_client: Callable[[], Client], *, reason: str | None = None,
+    threads: int | None = None, progress: Progress | None = None,
+) -> dict[str, object]:  # fmt: skip
+    """Try every failed download again, or those that failed for `reason`; the counts.
+
+    What succeeds loses its rejection; what fails again keeps its new reason.
+    """
+    with open_client() as client:
+        results = [
+            _retry_stage(dataset, client, stage, reason, threads, progress)
+            for stage in (LISTED, SEARCHED)
+        ]
+    counts = combined(*results)
+    counts.pop("known")
+    if not any(counts.values()):
+        counts["nothing_to_retry"] = True
+    return counts
+
+
+def _retry_stage(
+    dataset: Dataset, client: Client, stage: str, reason: str | None, threads: int | None,
+    progress: Progress | None,
+) -> dict[str, object]:  # fmt: skip
+    with dataset.stage(stage) as scratch:
+        intake = Intake(dataset, stage)
+        download = Download(client, KeepBytes(dataset.originals(scratch)))
+        workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
+        batches = run_batches(download, _candidates(dataset, stage, reason), workers)
+        take_batches(batches, intake, progress or Progress(), f"retry {stage}")
+    return intake.result()
+
+
+def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
+    return (
+        read_back(failed.told) for failed in dataset.fetches.failed()
+        if failed.stage == stage and _is_meant(failed, reason)
+    )  # fmt: skip
+
+
+def _is_meant(failed: Failed, reason: str | None) -> bool:
+    return failed.reason != _FINAL and bool(failed.told) and reason in (None, failed.reason)

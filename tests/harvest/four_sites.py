@@ -1,0 +1,409 @@
+"""One server on loopback that behaves like all four sites at once, and the hosts of their pictures.
+
+    with running_sites(FourSites(["alpha", "beta"], each=60)) as sites:
+        run("harvest", "keyword", "alpha", *sites.options())
+
+Bing gives fragments of 35, Google a page that scrolls, Flickr its REST calls with 4,000 results at
+most, Pixiv a login, a search by 30 and works of several pages. Every picture is another one, drawn
+when it is asked for. With `as_proxy` the same server is asked as a proxy for names that no name
+server knows: then nothing needs `--allow-private`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import html
+import json
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from faulty_server import FaultyServer, Handler, running
+from google_page import Shown, script
+from tools_for_tests import picture
+
+SOURCES = ("bing", "google", "flickr", "pixiv")
+KEYS = {
+    "FLICKR_API_KEY": "flickr-key-of-the-four-sites",
+    "FLICKR_API_SECRET": "flickr-secret",
+    "PIXIV_REFRESH_TOKEN": "pixiv-refresh-token-of-the-four-sites",
+}
+# What Flickr's numbers mean (shared/facts/sites.md, section 3).
+LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": "CC BY-SA 4.0"}
+BING_PAGE, GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 35, 20, 30, 4000
+# Behind the proxy, and without one.
+_NAMES = ("pictures.example", "cdn.example", "static.example", "i.example")
+_DOORS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
+_FIRST_UPLOAD = 1_600_000_000
+_PIXIV_HOME = "https://app-api.pixiv.net/"
+
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a site, with all that the site tells of it."""
+
+    source: str
+    keyword: str
+    number: int
+    url: str
+    page: str
+    title: str | None
+    author: str | None = None
+    licence: str | None = None
+    post: str | None = None
+
+    @property
+    def seed(self) -> int:
+        """Another one for every picture there is."""
+        return zlib.crc32(f"{self.source}/{self.keyword}/{self.number}".encode())
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
+    def key(self) -> str:
+        """What names it among all pictures of its site."""
+        if self.source == "flickr":
+            return str(_photo_id(self))
+        if self.source == "pixiv":
+            return f"{self.post}_p{_page_of(self.number)}"
+        return self.url
+
+    @property
+    def width(self) -> int:
+        return 96
+
+    @property
+    def data(self) -> bytes:
+        return _drawn(self.seed)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@functools.lru_cache(4096)
+def _drawn(seed: int) -> bytes:
+    return picture(seed, (96, 72))
+
+
+class FourSites(FaultyServer):
+    """`each` pictures of a keyword on each site. `shown` tells by path what there is.
+
+    `asked` has every request but those for a robots.txt, `fetched` how often each picture was
+    sent; `behaviours[path]` makes a picture misbehave; `pause` is the time one takes.
+    """
+
+    def __init__(self, keywords: list[str], each: int, *, as_proxy: bool = False) -> None:
+        super().__init__()
+        self.RequestHandlerClass = _Handler
+        self.doors = [] if as_proxy else [_Door(self, address) for address in _DOORS]
+        self.as_proxy = as_proxy
+        self.pause = 0.0
+        self.otherwise = self._answer
+        self.fetched: Counter[str] = Counter()
+        self._lists = {
+            (source, word): [self._picture(source, word, n) for n in range(each)]
+            for source in SOURCES
+            for word in keywords
+        }
+        self.shown = {one.path: one for many in self._lists.values() for one in many}
+
+    @property
+    def base(self) -> str:
+        return "http://four-sites.example" if self.as_proxy else self.url
+
+    def options(self, sources: tuple[str, ...] = SOURCES) -> list[str]:
+        """The words of a command line that lead to this server in place of these sites."""
+        places = {f"{source}.endpoint": source for source in sources}
+        if "pixiv" in sources:
+            places["pixiv.auth_endpoint"] = "pixiv-auth"
+        return [w for name, at in places.items() for w in ("-o", f"{name}={self.base}/{at}")]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**KEYS, **({"HTTP_PROXY": self.url} if self.as_proxy else {})}
+
+    def listed(self, source: str, word: str) -> list[Picture]:
+        """What a site has for a word, in its order; nothing for a word that it does not know."""
+        return self._lists.get((source, word), [])
+
+    def picture_requests(self) -> list[str]:
+        """The paths of all pictures asked for, in the order of asking."""
+        with self.lock:
+            paths = [urlsplit(asked).path for asked in self.asked]
+        return [path for path in paths if path.startswith("/p/")]
+
+    def send(self, h: Handler) -> None:
+        """The picture that was asked for, as a sound host sends it."""
+        one = self.shown[urlsplit(h.path).path]
+        if one.source == "pixiv" and h.headers["Referer"] != _PIXIV_HOME:
+            h.answer(403, b"<html>Forbidden</html>", Content_Type="text/html")
+            return
+        time.sleep(self.pause)
+        with self.lock:
+            self.fetched[one.path] += 1
+        h.answer(200, one.data, Content_Type="image/jpeg")
+
+    def _answer(self, h: Handler) -> None:
+        path = urlsplit(h.path).path
+        if path in self.shown:
+            self.send(h)
+        elif speaker := _SPEAKERS.get(path):
+            status, kind, body = speaker(self, _fields(h))
+            h.answer(status, body.encode(), Content_Type=kind)
+        else:
+            h.answer(404, b"<html>not here</html>", Content_Type="text/html")
+
+    def _picture(self, source: str, word: str, number: int) -> Picture:
+        hosts = _NAMES if self.as_proxy else [door.name for door in self.doors]
+        url = f"http://{hosts[number % len(hosts)]}/p/{source}/{word}/{number}.jpg"
+        title = f"{word} {number} — “猫” & <co>"
+        if source == "flickr":
+            licence = list(LICENCES.values())[number % len(LICENCES)]
+            one = Picture(source, word, number, url, "", title, f"owner {number % 7}", licence)
+            page = f"https://www.flickr.com/photos/{_owner(one)}/{one.key}"
+            return replace(one, page=page)
+        if source == "pixiv":
+            work = _work_of(number)
+            page = f"https://www.pixiv.net/artworks/{_work_id(word, work)}"
+            return Picture(
+                source, word, number, url, page, f"{word} work {work}", f"artist {work % 5}",
+                post=str(_work_id(word, work)),
+            )  # fmt: skip
+        return Picture(source, word, number, url, f"https://blog.example/{word}/{number}", title)
+
+
+class _Door(ThreadingHTTPServer):
+    """One more host at which the same server answers."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, sites: FourSites, address: str) -> None:
+        super().__init__((address, 0), BaseHTTPRequestHandler)
+        self._sites = sites
+        self.name = f"{address}:{self.server_address[1]}"
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        _Handler(request, client_address, self._sites)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is what these tests are about."""
+
+
+class _Handler(Handler):
+    do_POST = Handler.do_GET  # noqa: N815
+
+
+@contextmanager
+def running_sites(sites: FourSites) -> Iterator[FourSites]:
+    """Serves all its hosts."""
+    with ExitStack() as stack:
+        for server in (sites, *sites.doors):
+            stack.enter_context(running(server))
+        yield sites
+
+
+def _fields(h: Handler) -> Fields:
+    length = int(h.headers.get("Content-Length") or 0)
+    form = h.rfile.read(length).decode()
+    sent = dict(parse_qsl(f"{urlsplit(h.path).query}&{form}", keep_blank_values=True))
+    return sent | {"authorization": h.headers.get("Authorization") or ""}
+
+
+Told = tuple[int, str, str]
+_HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
+
+
+# Bing
+
+
+def _bing(sites: FourSites, sent: Fields) -> Told:
+    found = sites.listed("bing", sent["q"])
+    if not found:
+        return 200, _HTML, f"<p>There are no results for <b>{html.escape(sent['q'])}</b></p>"
+    # Past its end Bing repeats the last page.
+    last = (len(found) - 1) // BING_PAGE * BING_PAGE
+    start = min(int(sent["first"]) - 1, last)
+    results = "".join(map(_bing_result, found[start : start + BING_PAGE]))
+    return 200, _HTML, f'<ul class="dgControl_list">{results}</ul>'
+
+
+def _bing_result(one: Picture) -> str:
+    told = {"purl": one.page, "murl": one.url, "turl": "https://tse1.mm.bing.net/th?id=x",
+            "t": one.title, "mid": "A"}  # fmt: skip
+    size = f"&amp;exph=72&amp;expw={one.width}"
+    return (
+        f'<li><div class="iuscp"><div class="imgpt"><a class="iusc" '
+        f'm="{html.escape(json.dumps(told))}" '
+        f'href="/images/search?view=detailV2&amp;mediaurl={quote(one.url, safe="")}{size}">'
+        "</a></div></div></li>"
+    )
+
+
+# Google
+
+_GOOGLE_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Google</title>
+</head><body><div id="rso"></div><script>
+let next = 0, busy = false;
+async function more() {
+  if (busy) return;
+  busy = true;
+  const text = await (await fetch('more' + location.search + '&n=' + next++)).text();
+  if (text) {
+    const script = document.createElement('script'), row = document.createElement('div');
+    script.textContent = text;
+    row.style.height = '3000px';
+    document.body.append(script);
+    document.getElementById('rso').append(row);
+  }
+  busy = !text;
+}
+addEventListener('scroll', () => {
+  if (scrollY + innerHeight > document.documentElement.scrollHeight - 400) more();
+});
+more();
+</script></body></html>"""
+
+
+def _google(sites: FourSites, sent: Fields) -> Told:
+    if sites.listed("google", sent["q"]):
+        return 200, _HTML, _GOOGLE_PAGE
+    none = "Your search did not match any image results."
+    return 200, _HTML, f"<html><body><p>{none}</p></body></html>"
+
+
+def _google_more(sites: FourSites, sent: Fields) -> Told:
+    first = int(sent["n"]) * GOOGLE_CHUNK
+    part = sites.listed("google", sent["q"])[first : first + GOOGLE_CHUNK]
+    results = [Shown(one.url, one.page, one.title or "", one.width, 72) for one in part]
+    return 200, "text/plain; charset=utf-8", script(results, first) if results else ""
+
+
+# Flickr
+
+
+def _flickr(sites: FourSites, sent: Fields) -> Told:
+    key = f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"'
+    if key not in sent["authorization"] and sent.get("api_key") != KEYS["FLICKR_API_KEY"]:
+        told = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
+        return 200, _JSON, json.dumps(told)
+    oldest = int(sent.get("min_upload_date", 0))
+    newest = int(sent.get("max_upload_date", 2**40))
+    everything = sites.listed("flickr", sent.get("text", ""))
+    found = [one for one in everything if oldest <= _uploaded(one) <= newest]
+    return 200, _JSON, json.dumps({"photos": _flickr_page(found, sent), "stat": "ok"})
+
+
+def _flickr_page(found: list[Picture], sent: Fields) -> dict[str, Any]:
+    """Of one query only the first 4,000 are shown, then the last page for ever."""
+    size = int(sent.get("per_page", 100))
+    reachable = min(len(found), FLICKR_CAP)
+    page = min(int(sent.get("page", 1)), max(-(-reachable // size), 1))
+    photos = [_photo(one) for one in found[:FLICKR_CAP][size * (page - 1) :][:size]]
+    return {"page": page, "pages": -(-len(found) // size), "perpage": size,
+            "total": str(len(found)), "photo": photos}  # fmt: skip
+
+
+def _photo(one: Picture) -> dict[str, Any]:
+    licence = next(number for number, name in LICENCES.items() if name == one.licence)
+    return {
+        "id": one.key, "owner": _owner(one), "secret": "s", "server": "1",
+        "title": one.title, "license": licence, "ownername": one.author, "media": "photo",
+        "tags": f"{one.keyword} bird", "dateupload": str(_uploaded(one)),
+        "url_t": one.url.replace("/p/", "/small/"), "width_t": 10, "height_t": 8,
+        "url_l": one.url, "width_l": one.width, "height_l": "72",
+    }  # fmt: skip
+
+
+def _photo_id(one: Picture) -> int:
+    return 50_000_000_000 + one.seed
+
+
+def _owner(one: Picture) -> str:
+    return f"{1000 + one.number % 7}@N00"
+
+
+def _uploaded(one: Picture) -> int:
+    return _FIRST_UPLOAD + 600 * one.number
+
+
+# Pixiv: works have 1, 1 and 3 pages, and so on.
+
+_PAGES_OF = (1, 1, 3)
+
+
+def _work_of(number: int) -> int:
+    round_, rest = divmod(number, sum(_PAGES_OF))
+    return round_ * len(_PAGES_OF) + min(rest, len(_PAGES_OF) - 1)
+
+
+def _page_of(number: int) -> int:
+    return max(number % sum(_PAGES_OF) - (len(_PAGES_OF) - 1), 0)
+
+
+def _work_id(word: str, work: int) -> int:
+    return 100_000_000 + zlib.crc32(word.encode()) % 1000 * 10_000 + work
+
+
+def _pixiv_login(_: FourSites, sent: Fields) -> Told:
+    if sent.get("refresh_token") != KEYS["PIXIV_REFRESH_TOKEN"]:
+        system = {"system": {"message": "Invalid refresh token", "code": 1508}}
+        told: dict[str, Any] = {"has_error": True, "errors": system, "error": "invalid_grant"}
+        return 400, _JSON, json.dumps(told)
+    tokens = {"access_token": "access-of-the-four-sites", "expires_in": 3600,
+              "refresh_token": sent["refresh_token"], "token_type": "bearer",
+              "user": {"id": "1", "name": "Gleaner", "account": "gleaner"}}  # fmt: skip
+    return 200, _JSON, json.dumps({**tokens, "response": tokens})
+
+
+def _pixiv(sites: FourSites, sent: Fields) -> Told:
+    if sent["authorization"] != "Bearer access-of-the-four-sites":
+        message = "Error occurred at the OAuth process. Error Message: invalid_grant"
+        return 400, _JSON, json.dumps({"error": {"user_message": "", "message": message}})
+    works: dict[int, list[Picture]] = {}
+    for one in sites.listed("pixiv", sent["word"]):
+        works.setdefault(_work_of(one.number), []).append(one)
+    offset = int(sent.get("offset", 0))
+    shown = [_work(pages) for pages in list(works.values())[offset : offset + PIXIV_PAGE]]
+    more = offset + PIXIV_PAGE < len(works)
+    following = f"https://app-api.pixiv.net/v1/search/illust?offset={offset + PIXIV_PAGE}"
+    told = {"illusts": shown, "next_url": following if more else None, "show_ai": True}
+    return 200, _JSON, json.dumps(told)
+
+
+def _work(pages: list[Picture]) -> dict[str, Any]:
+    first, *others = pages
+    sheets = [{"image_urls": {"original": one.url}} for one in pages]
+    return {
+        "id": int(first.post or 0), "title": first.title, "type": "manga" if others else "illust",
+        "user": {"id": 7, "name": first.author, "account": "a"},
+        "tags": [{"name": first.keyword, "translated_name": "word"}],
+        "create_date": "2024-05-01T10:00:00+09:00", "page_count": len(pages),
+        "width": first.width, "height": 72, "x_restrict": 0, "illust_ai_type": 1,
+        "total_bookmarks": 10, "visible": True,
+        "meta_single_page": {} if others else {"original_image_url": first.url},
+        "meta_pages": sheets if others else [],
+    }  # fmt: skip
+
+
+_SPEAKERS = {
+    "/bing/images/async": _bing,
+    "/google/search": _google,
+    "/google/more": _google_more,
+    "/flickr/services/rest/": _flickr,
+    "/pixiv-auth/auth/token": _pixiv_login,
+    "/pixiv/v1/search/illust": _pixiv,
+}

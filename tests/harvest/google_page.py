@@ -1,0 +1,129 @@
+"""A small Google on loopback: a page that its JavaScript fills, and fills further when scrolled.
+
+The shape is the one of sites.md 2 c): script arrays with the height first, "2003" entries,
+thumbnails beside them, and `\\u003d`, `\\u0026` and `\\/` in every string.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import picture
+
+CHUNK = 8
+_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>cats - Google
+</title></head><body><noscript>Please click <a href="/retry/enablejs">here</a></noscript>
+<div id="rso"></div><div hidden>Looks like you've reached the end</div><script>
+function AF_initDataCallback() {}
+let next = 0, busy = false;
+async function more() {
+  if (busy) return;
+  busy = true;
+  const answer = await fetch('more?n=' + next++);
+  const text = await answer.text();
+  if (text) {
+    const script = document.createElement('script');
+    script.textContent = text;
+    document.body.append(script);
+    const row = document.createElement('div');
+    row.style.height = '3000px';
+    document.getElementById('rso').append(row);
+  }
+  busy = !text;
+}
+addEventListener('scroll', () => {
+  if (scrollY + innerHeight > document.documentElement.scrollHeight - 400) more();
+});
+setTimeout(more, 300);
+</script></body></html>"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One result as Google knows it."""
+
+    url: str
+    page: str
+    title: str
+    width: int = 640
+    height: int = 480
+
+
+def literal(text: str) -> str:
+    """A string as Google's scripts write it."""
+    escaped = json.dumps(text).replace("=", r"\u003d").replace("&", r"\u0026")
+    return escaped.replace("/", r"\/").replace("<", r"\u003c")
+
+
+def entry(shown: Shown, number: int = 0) -> str:
+    """One result as an array of Google's scripts."""
+    thumbnail = literal(f"https://encrypted-tbn0.gstatic.com/images?q=tbn:T{number}&s")
+    return (
+        f'["{number}_t",[0,"ID{number}",[{thumbnail},183,275],'
+        f"[{literal(shown.url)},{shown.height},{shown.width}],"
+        f'null,0,"rgb(1,2,3)",null,0,{{"2000":[null,"host","12KB"],'
+        f'"2003":[null,"ID{number}",{literal(shown.page)},{literal(shown.title)},null,null,1]}}]]'
+    )
+
+
+def script(shown: list[Shown], first: int = 0) -> str:
+    """One data block of the page."""
+    entries = ",".join(entry(one, first + at) for at, one in enumerate(shown))
+    return f"AF_initDataCallback({{key: 'ds:1', hash: '2', data:[31,[{entries}]], side: {{}}}});"
+
+
+def link(shown: Shown, number: int = 0) -> str:
+    """One result as a link to Google's own page about it."""
+    told = {
+        "imgurl": shown.url, "imgrefurl": shown.page, "h": shown.height, "w": shown.width,
+        "tbnid": f"T{number}",
+    }  # fmt: skip
+    href = urlencode(told).replace("&", "&amp;")
+    return f'<a href="/imgres?{href}"><img alt="{shown.title}" src="/images?q=tbn:T{number}"></a>'
+
+
+def page(*scripts: str, body: str = "") -> str:
+    """A whole page with these scripts at its end."""
+    told = "".join(f"<script nonce='x'>{text}</script>" for text in scripts)
+    return f"<html><head><title>x</title></head><body>{body}{told}</body></html>"
+
+
+class SmallGoogle:
+    """Answers `/deep/search` for any query, and shows the pictures it lists."""
+
+    def __init__(self, site: FaultyServer, count: int) -> None:
+        self.url = f"{site.url}/deep"
+        self.shown = [
+            Shown(
+                f"{site.url}/p/{n}.jpg?size=full&n={n}",
+                f"{site.url}/post?id={n}",
+                f"Katze №{n} — 猫 & more",
+                width=64 + n,
+            )
+            for n in range(count)
+        ]
+        self.chunks = 0
+        self.hold = threading.Event()
+        self.hold.set()
+        site.otherwise = self._answer
+
+    def _answer(self, h: Handler) -> None:
+        parts = urlsplit(h.path)
+        if parts.path == "/deep/search":
+            h.answer(200, _PAGE.encode(), Content_Type="text/html; charset=utf-8")
+        elif parts.path == "/deep/more":
+            self.chunks += 1
+            first = int(parse_qs(parts.query)["n"][0]) * CHUNK
+            part = self.shown[first : first + CHUNK]
+            body = script(part, first) if part else ""
+            h.answer(200, body.encode(), Content_Type="text/plain; charset=utf-8")
+        elif parts.path.startswith("/p/"):
+            self.hold.wait(20)
+            seed = int(parts.path.removeprefix("/p/").partition(".")[0])
+            h.answer(200, picture(seed), Content_Type="image/jpeg")
+        else:
+            h.answer(404)

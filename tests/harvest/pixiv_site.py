@@ -1,0 +1,98 @@
+"""A real server on loopback that speaks as Pixiv's two hosts do, and notes what it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from faulty_server import FaultyServer, Handler
+
+# What one endpoint does with the fields it was sent: a status and a body.
+Answer = tuple[int, Any]
+Speaker = Callable[[dict[str, str]], Answer]
+
+
+def account(access: str = "access-1", refresh: str = "refresh-1", life: int = 3600) -> Answer:
+    user = {"id": "1", "name": "Gleaner", "account": "gleaner"}
+    tokens = {"access_token": access, "expires_in": life, "refresh_token": refresh, "user": user}
+    return 200, tokens | {"response": tokens}
+
+
+def error(message: str, status: int) -> Answer:
+    return status, {"error": {"user_message": "", "message": message, "reason": ""}}
+
+
+BAD_TOKEN: Answer = (
+    400,
+    {
+        "has_error": True,
+        "errors": {"system": {"message": "Invalid refresh token", "code": 1508}},
+        "error": "invalid_grant",
+    },
+)
+EXPIRED = error(
+    "Error occurred at the OAuth process. Please check your Access Token to fix this. "
+    "Error Message: invalid_grant",
+    400,
+)
+OFFSET_CAP = error('{"offset":["offset must be no more than 5000"]}', 400)
+
+
+def work(number: int, **told: Any) -> dict[str, Any]:
+    """A work with one page, in the API's shape."""
+    url = f"https://i.pximg.net/img-original/img/2024/05/01/00/00/00/{number}_p0.png"
+    return {
+        "id": number, "title": f"Work {number}", "type": "illust",
+        "user": {"id": 7, "name": "Mika", "account": "mika"},
+        "tags": [{"name": "猫", "translated_name": "cat"}],
+        "create_date": "2024-05-01T10:00:00+09:00", "page_count": 1,
+        "width": 800, "height": 600, "x_restrict": 0, "illust_ai_type": 1,
+        "total_bookmarks": 100, "visible": True,
+        "meta_single_page": {"original_image_url": url}, "meta_pages": [],
+    } | told  # fmt: skip
+
+
+def found(*works: dict[str, Any], next_offset: int | None = None) -> Answer:
+    link = f"https://app-api.pixiv.net/v1/search/illust?word=x&new_parameter=1&offset={next_offset}"
+    return 200, {"illusts": list(works), "next_url": None if next_offset is None else link}
+
+
+class PixivSite(FaultyServer):
+    """`auth`, `search` and `ugoira` answer; `sent` holds each request's path and fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.RequestHandlerClass = _Handler
+        self.sent: list[tuple[str, dict[str, str]]] = []
+        self.speakers: dict[str, Speaker] = {
+            "/auth/token": lambda _: account(),
+            "/v1/search/illust": lambda _: found(),
+        }
+        self.otherwise = self._speak
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"endpoint": f"{self.url}/api", "auth_endpoint": f"{self.url}/oauth/"}
+
+    def asked_for(self, path: str) -> list[dict[str, str]]:
+        return [fields for place, fields in self.sent if place.endswith(path)]
+
+    def _speak(self, h: Handler) -> None:
+        parts = urlsplit(h.path)
+        fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if h.command == "POST":
+            length = int(h.headers["Content-Length"])
+            form = parse_qs(h.rfile.read(length).decode())
+            fields |= {name: values[0] for name, values in form.items()}
+        self.sent.append((parts.path, fields))
+        place = parts.path.removeprefix("/api").removeprefix("/oauth")
+        status, body = self.speakers.get(place, lambda _: (404, "<html>"))(fields)
+        text = body if isinstance(body, str) else json.dumps(body)
+        kind = "text/html" if isinstance(body, str) else "application/json"
+        h.answer(status, text.encode(), Content_Type=kind)
+
+
+class _Handler(Handler):
+    do_POST = Handler.do_GET  # noqa: N815

@@ -1,0 +1,80 @@
+"""Plays recorded answers back over HTTP; `answers/README.md` tells their shape."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from faulty_server import FaultyServer, Handler
+
+ANSWERS = Path(__file__).parent / "answers"
+# Endpoints carry a path, so that a source which joins addresses over it is caught.
+PREFIX = "/deep/path"
+Response = Mapping[str, Any]
+
+
+class RecordedSite(FaultyServer):
+    """Serves the responses of one recorded answer under `PREFIX`, as well as without it."""
+
+    def __init__(self, folder: Path, responses: list[Response]) -> None:
+        super().__init__()
+        self.RequestHandlerClass = _Handler
+        self._folder = folder
+        self._responses = responses
+        self._given: list[Response] = []
+        self._turns = threading.Lock()
+        self.behaviours.clear()
+        self.otherwise = self._play
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.url}{PREFIX}"
+
+    def _play(self, h: Handler) -> None:
+        fields = _fields(h)
+        with self._turns:
+            told = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), fields)
+        if told is None:
+            h.answer(404, b"<html>not recorded</html>", Content_Type="text/html")
+            return
+        body = self._body(told)
+        # Only the recorded headers: `send_response` would add a server's name and the date.
+        h.send_response_only(told["status"])
+        for name, value in {**told.get("headers", {}), "Content-Length": str(len(body))}.items():
+            h.send_header(name, value)
+        h.end_headers()
+        h.wfile.write(body)
+
+    def _next(self, method: str, path: str, fields: dict[str, str]) -> Response | None:
+        """The first response not yet given that fits the request; the last of them for ever."""
+        fits = [
+            told
+            for told in self._responses
+            if (told["method"], told["path"]) == (method, path)
+            and told.get("form", {}).items() <= fields.items()
+        ]
+        new = [told for told in fits if told not in self._given]
+        self._given += new[:1]
+        return new[0] if new else fits[-1] if fits else None
+
+    def _body(self, told: Response) -> bytes:
+        if "file" in told:
+            return (self._folder / told["file"]).read_bytes()
+        body = told["body"]
+        return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+class _Handler(Handler):
+    do_POST = Handler.do_GET  # noqa: N815
+
+
+def _fields(h: Handler) -> dict[str, str]:
+    """What was sent as query and as form."""
+    length = int(h.headers.get("Content-Length", 0))
+    form = h.rfile.read(length).decode()
+    query = urlsplit(h.path).query
+    return dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))

@@ -1,0 +1,100 @@
+"""A small Bing on loopback, and what a harvest from it left behind."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import Ran, picture, run_cli
+
+from gleanset import Dataset, Image
+
+PAGE = 35
+
+
+class SmallBing:
+    """Answers `/images/async` in the documented shape and serves the pictures it lists.
+
+    `results` maps a query to picture addresses; `/p/NAME` shows the picture of the first
+    number in NAME, so `/p/7a.jpg` and `/p/7b.jpg` are the same bytes; names with `x` fail.
+    """
+
+    def __init__(self, site: FaultyServer) -> None:
+        self.site = site
+        self.results: dict[str, list[str]] = {}
+        self.blocked_from: dict[str, int] = {}
+        self.pause = 0.0
+        self.fetched: list[str] = []
+        self.searched: list[str] = []
+        self.lock = threading.Lock()
+        site.otherwise = self.answer
+
+    def answer(self, h: Handler) -> None:
+        parts = urlsplit(h.path)
+        if parts.path.endswith("/images/async"):
+            self._page(h, {k: v[0] for k, v in parse_qs(parts.query).items()})
+        elif parts.path.startswith("/p/"):
+            self._picture(h, parts.path.removeprefix("/p/"))
+        else:
+            h.answer(404)
+
+    def _page(self, h: Handler, asked: dict[str, str]) -> None:
+        query, first = asked["q"], int(asked["first"])
+        with self.lock:
+            self.searched.append(f"{query}:{first}")
+        if first >= self.blocked_from.get(query, 10**9):
+            body = "<html><title>One last step</title><div class=captcha>turnstile</div></html>"
+        elif not self.results.get(query):
+            body = f"<div>There are no results for <b>{query}</b></div>"
+        else:
+            # Past the end Bing repeats its last page.
+            start = min(first - 1, (len(self.results[query]) - 1) // PAGE * PAGE)
+            shown = self.results[query][start : start + PAGE]
+            body = f"<ul class='dgControl_list'>{''.join(map(self._card, shown))}</ul>"
+        h.answer(200, body.encode(), Content_Type="text/html; charset=utf-8")
+
+    def _card(self, name: str) -> str:
+        told = {
+            "murl": f"{self.site.url}/p/{name}",
+            "purl": f"{self.site.url}/post/{name}",
+            "t": f"A \ue000picture\ue001 of {name}",
+            "md5": "0",
+            "turl": "http://x",
+        }
+        marks = html.escape(json.dumps(told))
+        return (
+            f'<li><div class="iuscp isv"><div class="imgpt"><a class="iusc" m="{marks}" '
+            f'href="/images/search?expw=64&amp;exph=48"></a></div></div></li>'
+        )
+
+    def _picture(self, h: Handler, name: str) -> None:
+        with self.lock:
+            self.fetched.append(name)
+        time.sleep(self.pause)
+        if "x" in name:
+            h.answer(404)
+        else:
+            number = int("".join(c for c in name.partition(".")[0] if c.isdigit()))
+            h.answer(200, picture(number), Content_Type="image/jpeg")
+
+    def harvest(self, folder: Path, *arguments: str) -> Ran:
+        return run_cli("harvest.cli", *self.line(folder, *arguments))
+
+    def line(self, folder: Path, *arguments: str) -> tuple[str, ...]:
+        endpoint = f"bing.endpoint={self.site.url}/some/path"
+        return ("keyword", *arguments, "-d", str(folder), "-o", endpoint, "--allow-private",
+                "--json")  # fmt: skip
+
+
+def found(folder: Path) -> list[Image]:
+    with Dataset.open(folder) as dataset:
+        return list(dataset.images.each())
+
+
+def names(folder: Path) -> set[str]:
+    return {str(o.url).rpartition("/")[2] for image in found(folder) for o in image.origins}

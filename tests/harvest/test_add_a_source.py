@@ -1,0 +1,98 @@
+"""Does what docs/add-a-source.md says, word for word, in a copy of the package."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tools_for_tests import ROOT
+
+PAGE = ROOT / "docs" / "add-a-source.md"
+COPIED = ("pyproject.toml", "gleanset", "harvest", "tests/conftest.py", "tests/tools_for_tests.py",
+          "tests/harvest")  # fmt: skip
+_BLOCK = re.compile(
+    r"^```(?P<kind>\w+) ?(?P<file>\S*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+class Block(NamedTuple):
+    """A code block of the page; `file` is where it belongs."""
+
+    kind: str
+    file: str
+    text: str
+
+
+@pytest.fixture
+def blocks() -> list[Block]:
+    page = PAGE.read_text(encoding="utf-8")
+    return [Block(*found.groups()) for found in _BLOCK.finditer(page)]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The parts of the checkout that the contract test needs."""
+    folder = tmp_path / "gleanset"
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def write(folder: Path, block: Block) -> None:
+    file = folder / block.file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(block.text, encoding="utf-8")
+
+
+def change(folder: Path, block: Block) -> None:
+    """Apply a diff without line numbers; an empty line parts two places of the file."""
+    file = folder / block.file
+    text = file.read_text(encoding="utf-8")
+    for place in block.text.strip("\n").split("\n\n"):
+        lines = place.splitlines()
+        old, new = ("\n".join(x[1:] for x in lines if x[0] in kept) for kept in (" -", " +"))
+        assert text.count(old) == 1, f"{PAGE.name} is stale: {block.file} has no such lines\n{old}"
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+
+
+def contract(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run the page's command in the copy."""
+    program, *arguments = line.split()
+    return subprocess.run(
+        [sys.executable, "-m", program, *arguments, "-p", "no:cacheprovider", "-q"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list[Block]) -> None:
+    [source] = [block for block in blocks if block.kind == "python"]
+    [registry] = [block for block in blocks if block.kind == "diff"]
+    [line] = [block.text for block in blocks if block.kind == "console"]
+    answers = [block for block in blocks if block.kind == "json"]
+
+    write(copy, source)
+    change(copy, registry)
+    lacking = contract(copy, line)
+    assert lacking.returncode == 1, lacking.stdout + lacking.stderr
+    for answer in answers:
+        assert f"add {answer.file}." in lacking.stdout
+
+    for answer in answers:
+        write(copy, answer)
+    done = contract(copy, line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Five states and one that does not apply; that it has candidates; its options.
+    assert re.search(r"7 passed, 1 skipped", done.stdout), done.stdout

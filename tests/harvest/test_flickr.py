@@ -1,0 +1,578 @@
+"""Flickr through flickrapi, against real servers on loopback that answer as Flickr does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import ssl
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from faulty_server import FaultyServer, Handler, Proxy, running
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
+from gleanset.records import Candidate
+from harvest.http import Client, Limits
+from harvest.sources import Query, source_named
+from harvest.sources.flickr import LICENCES, Flickr
+
+REST = "/x/services/rest/"
+KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
+Form = dict[str, str]
+
+
+class FormHandler(Handler):
+    """flickrapi posts forms."""
+
+    def do_POST(self) -> None:  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        self.do_GET()
+
+
+class FlickrServer(FaultyServer):
+    """Answers each call by `reply(form, how many calls so far)`, and keeps the forms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.RequestHandlerClass = FormHandler
+        self.forms: list[Form] = []
+        self.reply: Callable[[Form, int], Any] = lambda form, number: listing()
+        self.behaviours[REST] = self._answer
+
+    def _answer(self, h: Handler) -> None:
+        assert isinstance(h, FormHandler)
+        self.forms.append(h.form)
+        told = self.reply(h.form, len(self.forms))
+        if callable(told):
+            told(h)
+        else:
+            body = told if isinstance(told, bytes) else json.dumps(told).encode()
+            h.answer(body=body, Content_Type="application/json")
+
+
+@pytest.fixture
+def api() -> Iterator[FlickrServer]:
+    server = FlickrServer()
+    with running(server):
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLICKR_API_KEY", KEY)
+    monkeypatch.setenv("FLICKR_API_SECRET", SECRET)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(Limits(connect=2, read=2, total=3, backoff=0.01, max_bytes=900_000)) as client:
+        yield client
+
+
+def listing(*photos: Mapping[str, Any], **about: object) -> dict[str, object]:
+    told = {"page": 1, "pages": 1, "perpage": 500, "total": len(photos), **about}
+    return {"photos": {**told, "photo": list(photos)}, "stat": "ok"}
+
+
+def failure(code: int, message: str) -> dict[str, object]:
+    return {"stat": "fail", "code": code, "message": message}
+
+
+def photo(number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **more: object) -> dict[
+    str, object
+]:  # fmt: skip
+    told: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
+    for letter, (width, height) in (sizes or {"m": (500, 375)}).items():
+        told |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
+        told |= {f"width_{letter}": width, f"height_{letter}": str(height)}
+    return told | more
+
+
+def ask(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
+    query = Query(text, hint="owls", options={"endpoint": f"{api.url}/x", **options})
+    return list(Flickr(pace=0).candidates(query, client))
+
+
+def always(told: object) -> Callable[[Form, int], Any]:
+    return lambda form, number: told
+
+
+# What a candidate is made of.
+
+
+def test_a_candidate_tells_where_it_is_from(api: FlickrServer, client: Client) -> None:
+    api.reply = always(
+        listing(photo(7, ownername="Ada L.", license="12", tags="owl nightbird", title="Uhu ☾"))
+    )
+    [found] = ask(api, client)
+    assert (found.url, found.width, found.height) == ("https://live.example/7_m.jpg", 500, 375)
+    told = found.origin
+    assert (told.source, told.key, told.post, told.url) == ("flickr", "7", None, found.url)
+    assert told.page_url == "https://www.flickr.com/photos/12@N00/7"
+    assert (told.author, told.licence, told.title) == ("Ada L.", "CC BY-SA 4.0", "Uhu ☾")
+    assert (told.tags, told.query, told.hint) == (("owl", "nightbird"), "owl", "owls")
+
+
+SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "k": (2048, 1536)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "letter"),
+    [("50", "t"), ("100", "t"), ("101", "m"), ("1024", "l"), ("1025", "h"), ("9999", "k")],
+)
+def test_the_smallest_size_that_is_enough_is_taken(
+    api: FlickrServer, client: Client, wanted: str, letter: str
+) -> None:
+    api.reply = always(listing(photo(1, SIZES)))
+    [found] = ask(api, client, size=wanted)
+    assert found.url == f"https://live.example/1_{letter}.jpg"
+    assert (found.width, found.height) == SIZES[letter]
+
+
+def test_square_crops_are_never_taken_and_portraits_are_measured_by_height(
+    api: FlickrServer, client: Client
+) -> None:
+    squares = {"sq": (75, 75), "q": (150, 150)}
+    tall = {**squares, "n": (240, 320), "z": (480, 640), "c": (600, 800)}
+    api.reply = always(listing(photo(1, tall), photo(2, squares)))
+    assert [c.url for c in ask(api, client, size="640")] == ["https://live.example/1_z.jpg"]
+
+
+def test_a_missing_original_is_no_trouble_and_sizes_without_numbers_go_by_their_letter(
+    api: FlickrServer, client: Client
+) -> None:
+    bare = {"id": "3", "url_z": "https://live.example/z", "url_o": "https://live.example/o"}
+    api.reply = always(listing(bare, photo(4, {"z": (640, 480)})))
+    assert [(c.url, c.width) for c in ask(api, client)] == [
+        ("https://live.example/o", None),
+        ("https://live.example/4_z.jpg", 640),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "All Rights Reserved"), (1, "CC BY-NC-SA 2.0"), (4, "CC BY 2.0"), (9, "CC0 1.0"),
+     (10, "Public Domain Mark 1.0"), (11, "CC BY 4.0"), (16, "CC BY-NC-ND 4.0"),
+     (99, "Flickr licence 99")],
+)  # fmt: skip
+def test_licences_are_readable(api: FlickrServer, client: Client, number: int, text: str) -> None:
+    api.reply = always(listing(photo(1, license=number)))
+    assert ask(api, client)[0].origin.licence == text
+
+
+def test_every_licence_has_its_text() -> None:
+    assert set(LICENCES) == {str(number) for number in range(17)}
+
+
+def test_videos_and_photos_without_an_address_are_left_out(
+    api: FlickrServer, client: Client
+) -> None:
+    api.reply = always(listing(photo(1, media="video"), {"id": "2"}, photo(3, media="photo")))
+    assert [c.origin.key for c in ask(api, client)] == ["3"]
+
+
+# What Flickr is asked.
+
+
+def test_the_question(api: FlickrServer, client: Client) -> None:
+    api.reply = always(listing(photo(1)))
+    ask(api, client, "black cat")
+    [form] = api.forms
+    assert form["method"] == "flickr.photos.search"
+    assert (form["text"], form["media"], form["per_page"]) == ("black cat", "photos", "500")
+    assert (form["sort"], form["safe_search"], form["content_types"]) == ("relevance", "1", "0")
+    assert {"license", "owner_name", "tags", "url_l", "url_o"} <= set(form["extras"].split(","))
+    assert not {"license", "tags", "tag_mode", "min_upload_date", "color_codes"} & set(form)
+    assert f'oauth_consumer_key="{KEY}"' in api.headers[0]["authorization"]
+    assert api.headers[0]["user-agent"] == client.user_agent
+    assert SECRET not in json.dumps([api.headers, api.forms])
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({"licence": "cc"}, {"license": "1,2,3,4,5,6,9,11,12,13,14,15,16"}),
+        ({"licence": "modify-commercially"}, {"license": "4,5,8,9,10,11,12"}),
+        ({"sort": "date"}, {"sort": "date-posted-desc"}),
+        ({"safe": "off", "content": "all"}, {"safe_search": "3", "content_types": "0,1,2"}),
+        ({"colour": "pink"}, {"color_codes": "a"}),
+        ({"tags": "all"}, {"tags": "barn,owl", "tag_mode": "all"}),
+        ({"taken": "2020-02-01..2020-02-29"},
+         {"min_taken_date": "2020-02-01 00:00:00", "max_taken_date": "2020-02-29 23:59:59"}),
+        ({"uploaded": "2020-01-01.."}, {"min_upload_date": "1577836800"}),
+        ({"uploaded": "..2019-12-31"}, {"max_upload_date": "1577836799"}),
+        ({"uploaded": "2020-01-01"},
+         {"min_upload_date": "1577836800", "max_upload_date": "1577923199"}),
+    ],
+)  # fmt: skip
+def test_options_reach_flickr_in_its_words(
+    api: FlickrServer, client: Client, options: dict[str, str], sent: Form
+) -> None:
+    api.reply = always(listing(photo(1)))
+    ask(api, client, "barn owl", **options)
+    assert {name: api.forms[0].get(name) for name in sent} == sent
+    assert ("text" in api.forms[0]) == ("tags" not in options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": "big"}, {"size": "0"}, {"size": ""}, {"licence": "mine"}, {"taken": "2020"},
+     {"uploaded": "2020-01-01..soon"}, {"colour": "beige"}, {"endpoint": "flickr.com"}],
+)  # fmt: skip
+def test_options_that_make_no_sense_are_told(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        Flickr().settings(Query("owl", options=options))
+
+
+# What can go wrong.
+
+
+@pytest.mark.parametrize("missing", ["FLICKR_API_KEY", "FLICKR_API_SECRET"])
+def test_without_a_key_nothing_is_asked(
+    api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    import keyring
+    from keyring.backends.fail import Keyring
+
+    keyring.set_keyring(Keyring())
+    monkeypatch.delenv(missing)
+    with pytest.raises(NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"):
+        ask(api, client)
+    assert api.forms == []
+
+
+@pytest.mark.parametrize("why", ["invalid format", "not found", "expired"])
+def test_a_bad_key_is_told_at_once(api: FlickrServer, client: Client, why: str) -> None:
+    api.reply = always(failure(100, f"Invalid API Key (Key {KEY} {why})"))
+    with pytest.raises(NeedsLogin, match=rf"Key \*\*\* {why}") as caught:
+        ask(api, client)
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert len(api.forms) == 1
+
+
+def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Form, int], Any]:
+    return always(lambda h: h.answer(status, body, **headers))
+
+
+JSON_TROUBLES: list[tuple[object, type[GleansetError]]] = [
+    (failure(3, "Parameterless searches have been disabled"), UsageError),
+    (failure(112, 'Method "flickr.photos.search" not found'), Changed),
+    ({"stat": "ok"}, Changed),
+    ({"photos": [], "stat": "ok"}, Changed),
+    ({"photos": {"photo": {}, "total": 1, "pages": 1}}, Changed),
+    ({"photos": {"photo": [], "total": "many", "pages": 1}}, Changed),
+    ({"stat": "fail"}, Changed),
+    ([1, 2], Changed),
+    (b"", Changed),
+    (b"\xff\xfe", Changed),
+    (b"<html>welcome</html>", Changed),
+    (b"<html>Access Denied: solve the captcha</html>", Blocked),
+    (listing({"id": "1"}, {"id": "2"}), Changed),
+    (listing(total=40), Changed),
+]
+
+
+@pytest.mark.parametrize(("told", "error"), JSON_TROUBLES)
+def test_an_answer_of_another_shape_is_never_an_empty_list(
+    api: FlickrServer, client: Client, told: object, error: type[GleansetError]
+) -> None:
+    api.reply = always(told)
+    with pytest.raises(error) as caught:
+        ask(api, client)
+    assert caught.type is error
+    assert caught.value.mend
+    assert len(api.forms) == 1
+
+
+def test_nothing_found_is_nothing(api: FlickrServer, client: Client) -> None:
+    api.reply = always(listing(pages=0, total="0"))
+    assert ask(api, client) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "calls"),
+    [
+        (401, b"oauth_problem=signature_invalid&debug_sbs=POST", NeedsLogin, 1),
+        (400, b"oauth_problem=consumer_key_unknown", NeedsLogin, 1),
+        (403, b"<h1>Forbidden</h1>", Blocked, 1),
+        (302, b"", Changed, 1),
+        (429, b"<h1>429 Too Many Requests</h1>", RateLimited, 4),
+        (500, b"", Unreachable, 4),
+        (503, b"", Unreachable, 4),
+    ],
+)
+def test_refusals_by_status(
+    api: FlickrServer, client: Client, status: int, body: bytes, error: type[GleansetError],
+    calls: int, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    api.reply = answers(status, body, Location="/elsewhere")
+    with pytest.raises(error) as caught:
+        ask(api, client)
+    assert caught.type is error
+    assert len(api.asked) == calls
+    # flickrapi writes refusals into the log, which ends on the screen.
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("code", [10, 105, 106, 201])
+def test_passing_troubles_pass_and_are_signed_anew(
+    api: FlickrServer, client: Client, code: int
+) -> None:
+    api.reply = lambda form, number: (
+        failure(code, "Service currently unavailable") if number < 3 else listing(photo(1))
+    )
+    assert len(ask(api, client)) == 1
+    signatures = {headers["authorization"] for headers in api.headers}
+    assert len(signatures) == len(api.forms) == 3
+
+
+def test_a_trouble_that_stays_ends_it(api: FlickrServer, client: Client) -> None:
+    api.reply = always(failure(105, "Service currently unavailable"))
+    with pytest.raises(Unreachable, match="Service currently unavailable"):
+        ask(api, client)
+    assert len(api.forms) == 4
+
+
+def test_retry_after_is_obeyed(api: FlickrServer, client: Client) -> None:
+    api.reply = lambda form, number: (
+        (lambda h: h.answer(429, b"", Retry_After="1")) if number == 1 else listing(photo(1))
+    )
+    assert len(ask(api, client)) == 1
+    assert api.times[1] - api.times[0] >= 0.99
+
+
+def test_too_long_a_wait_is_not_waited(api: FlickrServer, client: Client) -> None:
+    api.reply = answers(429, Retry_After="3600")
+    with pytest.raises(RateLimited) as caught:
+        ask(api, client)
+    assert caught.value.retry_after == 3600
+    assert len(api.forms) == 1
+
+
+def test_candidates_before_a_refusal_are_kept(api: FlickrServer, client: Client) -> None:
+    api.reply = lambda form, number: (
+        listing(photo(1), pages=2, total=501) if number == 1 else failure(100, "Key has expired")
+    )
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    stream = Flickr(pace=0).candidates(query, client)
+    assert next(stream).origin.key == "1"
+    with pytest.raises(NeedsLogin):
+        next(stream)
+
+
+def test_a_dead_site_is_unreachable_without_a_secret_in_the_text(client: Client) -> None:
+    query = Query("owl", options={"endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(Unreachable, match="HTTP_PROXY") as caught:
+        list(Flickr(pace=0).candidates(query, client))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/reset", "/reset-at-once", "/wrong-length", "/bad-gzip"])
+def test_broken_answers_are_tried_again(api: FlickrServer, client: Client, path: str) -> None:
+    api.reply = lambda form, number: api.behaviours[path] if number < 3 else listing(photo(1))
+    assert len(ask(api, client)) == 1
+    assert len(api.forms) == 3
+
+
+@pytest.mark.parametrize("path", ["/endless", "/drip-body", "/gzip-bomb", "/silent"])
+def test_endless_answers_have_an_end(api: FlickrServer, path: str) -> None:
+    api.reply = always(api.behaviours[path])
+    limits = Limits(read=0.3, total=0.5, max_bytes=300_000, retries=1, backoff=0.01)
+    with Client(limits) as client, pytest.raises(Unreachable):
+        ask(api, client)
+    assert len(api.forms) == 2
+
+
+def test_nothing_secret_is_logged(
+    api: FlickrServer, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    api.reply = always(listing(photo(1)))
+    ask(api, client)
+    assert caplog.records
+    assert KEY not in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_no_tokens_are_stored(
+    api: FlickrServer, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    api.reply = always(listing(photo(1)))
+    ask(api, client)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Certificates and proxies of the environment.
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program to make a certificate")
+    folder = tmp_path_factory.mktemp("flickr-tls")
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
+    names = "subjectAltName=DNS:api.flickr.example"
+    subprocess.run(
+        [*made.split(), "-out", "cert.pem", "-addext", names],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A connection that is refused is what one of the tests is about."""
+
+
+@pytest.fixture
+def tunnel(api: FlickrServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the API under TLS, behind a proxy that knows its name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    proxy = QuietServer(("127.0.0.1", 0), Proxy)
+    proxy.daemon_threads, proxy.block_on_close = True, False
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+    with running(proxy):
+        yield f"https://api.flickr.example:{api.server_address[1]}/x"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_named_bundle_is_trusted_through_a_proxy(
+    api: FlickrServer, tunnel: str, certificate: Path, monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(variable, str(certificate / "cert.pem"))
+    api.reply = always(listing(photo(1)))
+    with Client(Limits()) as client:
+        found = list(Flickr(pace=0).candidates(Query("owl", options={"endpoint": tunnel}), client))
+    assert len(found) == 1
+
+
+def test_an_unknown_certificate_is_refused_once(api: FlickrServer, tunnel: str) -> None:
+    query = Query("owl", options={"endpoint": tunnel})
+    with Client(Limits()) as client, pytest.raises(Unreachable, match=r"(?i)certificate"):
+        list(Flickr(pace=0).candidates(query, client))
+    assert api.connections == 1
+    assert api.forms == []
+
+
+# Pace, pages and the 4,000.
+
+
+def test_calls_keep_their_pace_over_queries(api: FlickrServer, client: Client) -> None:
+    api.reply = always(listing(photo(1)))
+    source, start = Flickr(pace=0.2), time.monotonic()
+    for text in ("owl", "cat", "dog"):
+        list(source.candidates(Query(text, options={"endpoint": f"{api.url}/x"}), client))
+    assert time.monotonic() - start >= 0.4
+
+
+def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, client: Client) -> None:
+    api.reply = lambda form, number: listing(photo(number), pages=2, total=501)
+    query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
+    assert len(list(source_named("flickr").candidates(query, client))) == 2
+    assert time.monotonic() - start >= 1
+
+
+def test_pages_end_where_they_repeat(api: FlickrServer, client: Client) -> None:
+    # `pages` is an estimate, and too high.
+    api.reply = lambda form, number: listing(photo(min(number, 3)), pages=7, total=3100)
+    assert [c.origin.key for c in ask(api, client)] == ["1", "2", "3"]
+    assert len(api.forms) == 4
+
+
+class SmallFlickr:
+    """Photos by upload date; shows 4,000 of a query, then repeats the last page for ever."""
+
+    def __init__(self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0) -> None:
+        self.uploads = uploads
+        self.heeds_dates = heeds_dates
+        self.too_much = too_much
+        # Relevance has nothing to do with dates.
+        self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)
+
+    def __call__(self, form: Form, _: int) -> dict[str, object]:
+        first, last = int(form.get("min_upload_date", 0)), int(form.get("max_upload_date", 2**40))
+        found = [n for n in self.order if not self.heeds_dates or first <= self.uploads[n] <= last]
+        size = int(form["per_page"])
+        shown = min(len(found), 4000)
+        page = min(int(form["page"]), max((shown + size - 1) // size, 1))
+        photos = [
+            photo(n, dateupload=str(self.uploads[n]))
+            for n in found[:4000][size * (page - 1) :][:size]
+        ]
+        total = int(len(found) * self.too_much)
+        return listing(*photos, page=page, pages=-(-total // size), total=str(total))
+
+
+def uploads() -> list[int]:
+    """11,500 photos: some a day for years, then bursts; the youngest is from just now."""
+    now = int(time.time())
+    slow = [1_300_000_000 + day * 86_400 for day in range(4000)]
+    burst = [1_500_000_000 + second % 900 for second in range(6000)]
+    return [*slow, *burst, *(now - second for second in range(1500))]
+
+
+@pytest.mark.parametrize("too_much", [1.0, 1.2])
+def test_more_than_4000_are_had_each_once(
+    api: FlickrServer, client: Client, too_much: float
+) -> None:
+    small = SmallFlickr(uploads(), too_much=too_much)
+    api.reply = small
+    keys = [int(c.origin.key) for c in ask(api, client)]
+    assert keys[:4000] == small.order[:4000]
+    assert sorted(keys) == list(range(11_500))
+    # Past the cap the newest come first, as far as one window is from the next.
+    rest = [small.uploads[key] for key in keys[4000:]]
+    assert min(rest[:500]) > max(rest[-500:])
+    assert len(api.forms) < 120
+
+
+def test_a_range_of_days_bounds_the_windows(api: FlickrServer, client: Client) -> None:
+    api.reply = SmallFlickr(uploads())
+    found = ask(api, client, uploaded="2017-07-01..2017-07-31")
+    assert len({c.origin.key for c in found}) == len(found) == 6000 + 31
+    assert all("min_upload_date" in form for form in api.forms)
+
+
+def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: Client) -> None:
+    api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
+    found = ask(api, client)
+    assert 4000 <= len(found) <= 4310
+    assert len(api.forms) < 80
+
+
+def test_a_site_that_ignores_dates_is_told(api: FlickrServer, client: Client) -> None:
+    api.reply = SmallFlickr(uploads(), heeds_dates=False)
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    had = []
+    with pytest.raises(Changed, match="dates of upload"):
+        had.extend(Flickr(pace=0).candidates(query, client))
+    assert len(api.forms) < 60
+
+
+def test_who_stops_early_makes_no_more_calls(api: FlickrServer, client: Client) -> None:
+    api.reply = SmallFlickr(uploads())
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    stream = Flickr(pace=0).candidates(query, client)
+    assert len([next(stream) for _ in range(500)]) == 500
+    assert len(api.forms) == 1

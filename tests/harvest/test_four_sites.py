@@ -1,0 +1,281 @@
+"""The whole command against all four sites at once: calm, under every fault, and killed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from faulty_server import BEHAVIOURS, Behaviour, Handler
+from four_sites import FLICKR_CAP, KEYS, SOURCES, FourSites, Picture, running_sites
+from tools_for_tests import ROOT, Ran, command, eventually, run_cli
+
+from gleanset.settings import NetSettings
+from gleanset.work.pool import IN_FLIGHT_PER_WORKER
+from harvest.http import Client
+from harvest.sources import Query
+from harvest.sources.flickr import Flickr
+
+PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
+]
+WORDS = ("alpha", "beta")
+# One download may take 60 seconds, and a drip takes them all; the rest takes some 20.
+LONGEST = 120.0
+# Python with what it imports is some 130 MB; a body is cut off at 50.
+MOST_MEMORY = 400_000_000
+# Being fetched, or fetched and not yet recorded.
+MOST_IN_FLIGHT = NetSettings().threads * IN_FLIGHT_PER_WORKER
+
+
+def words(
+    sites: FourSites, folder: Path, limit: int, sources: tuple[str, ...] = SOURCES
+) -> list[str | Path]:
+    """The command line that harvests both keywords from some of the sites."""
+    asked = [word for source in sources for word in ("--source", source)]
+    private = [] if sites.as_proxy else ["--allow-private"]
+    return [
+        "keyword", *WORDS, *asked, "--limit", str(limit), *sites.options(sources), *private,
+        "-d", folder, "--json", "-q",
+    ]  # fmt: skip
+
+
+def start(sites: FourSites, line: list[str | Path]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command("harvest.cli", *line), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **sites.environment},
+    )  # fmt: skip
+
+
+def run(sites: FourSites, line: list[str | Path]) -> Ran:
+    done = run_cli("harvest.cli", *line, timeout=120, **sites.environment)
+    assert done.code == 0, done.stderr
+    return done
+
+
+def listed(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = run_cli("pipeline.cli", "list", kind, "-d", folder).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def had(folder: Path) -> dict[str, dict[str, Any]]:
+    """Each image of the dataset with its one origin, by the path of its picture."""
+    found: dict[str, dict[str, Any]] = {}
+    for image in listed(folder, "images"):
+        [origin] = image["origins"]
+        found[urlsplit(origin["url"]).path] = image
+    return found
+
+
+def assert_told(one: Picture, image: dict[str, Any]) -> None:
+    """The image is that picture, and its origin says what the site said."""
+    [origin] = image["origins"]
+    assert image["sha256"] == one.sha256
+    assert {
+        "source": one.source, "source_id": one.key, "url": one.url, "page_url": one.page,
+        "query": one.keyword, "hint": one.keyword, "author": one.author, "licence": one.licence,
+        "title": one.title,
+    } == {name: origin[name] for name in (
+        "source", "source_id", "url", "page_url", "query", "hint", "author", "licence", "title",
+    )}  # fmt: skip
+
+
+# What a host may do, and the reason that the rejection must give; None: it comes in the end.
+
+
+def _good(h: Handler) -> None:
+    assert isinstance(h.server, FourSites)
+    h.server.send(h)
+
+
+def _fine_after(status: int, times: int, **headers: str) -> Behaviour:
+    def behave(h: Handler) -> None:
+        if h.count() <= times:
+            h.answer(status, b"not now", **headers)
+        else:
+            _good(h)
+
+    return behave
+
+
+# The size of 300 million bytes that unpack from 300,000.
+_BOMB = gzip.compress(bytes(1_000_000)) * 300
+FAULTS: dict[str, tuple[Behaviour, str | None]] = {
+    "404": (lambda h: h.answer(404, b"gone"), "http 404"),
+    "403": (lambda h: h.answer(403, b"no"), "http 403"),
+    "429 then fine": (_fine_after(429, 1, Retry_After="1"), None),
+    "500 then fine": (_fine_after(500, 1), None),
+    "500 always": (lambda h: h.answer(500, b"broken"), "http 500"),
+    "reset mid-body": (BEHAVIOURS["/reset"], "cut off"),
+    "endless body": (BEHAVIOURS["/endless"], "too large"),
+    "slow drip": (BEHAVIOURS["/drip-body"], "too slow"),
+    "gzip bomb": (lambda h: h.answer(200, _BOMB, Content_Encoding="gzip"), "too large"),
+    "HTML as JPEG": (BEHAVIOURS["/html.jpg"], "not an image"),
+    "zero bytes": (BEHAVIOURS["/empty"], "empty"),
+    "wrong length": (BEHAVIOURS["/wrong-length"], "cut off"),
+    "redirect loop": (BEHAVIOURS["/loop"], "bad redirect"),
+    "redirect to file:": (BEHAVIOURS["/to-file"], "bad redirect"),
+    "redirect to 169.254.169.254": (BEHAVIOURS["/to-metadata"], "private address"),
+    "X-Robots-Tag": (
+        lambda h: h.answer(200, b"x", Content_Type="image/jpeg", X_Robots_Tag="noai"),
+        "robots tag noai",
+    ),
+}
+
+
+# Those that take their time stand on one site, where they take it together.
+SLOW = {"500 always", "reset mid-body", "slow drip", "wrong length"}
+
+
+def spoil(sites: FourSites) -> dict[str, str]:
+    """Every fault on a picture of every site, a slow one on one; the expected rejections."""
+    rejected: dict[str, str] = {}
+    for at, (name, (behaviour, reason)) in enumerate(FAULTS.items()):
+        slow = name in SLOW
+        for source in SOURCES[:1] if slow else SOURCES:
+            one = sites.listed(source, WORDS[1 if slow else at % 2])[at]
+            sites.behaviours[one.path] = behaviour
+            if reason:
+                rejected[one.key] = reason
+    return rejected
+
+
+@dataclass
+class Rough:
+    """A run among faults that goes on in the background, for it takes a minute."""
+
+    sites: FourSites
+    folder: Path
+    rejected: dict[str, str]
+    process: subprocess.Popen[str]
+    began: float = field(default_factory=time.monotonic)
+    took: float = 0.0
+    peak: int = 0
+
+    def watch(self) -> None:
+        """Note the most memory that the process ever had, until it ends."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        while self.process.poll() is None:
+            # It may end between the two lines.
+            with suppress(OSError):
+                told = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                self.peak = max(self.peak, 1024 * int(told.get("VmHWM", "0 kB").split()[0]))
+            time.sleep(0.05)
+        self.took = time.monotonic() - self.began
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rough]:
+    folder = tmp_path_factory.mktemp("rough") / "dataset"
+    with running_sites(FourSites(list(WORDS), each=20, as_proxy=True)) as sites:
+        rejected = spoil(sites)
+        run = Rough(sites, folder, rejected, start(sites, words(sites, folder, limit=500)))
+        watcher = threading.Thread(target=run.watch)
+        watcher.start()
+        yield run
+        run.process.kill()
+        watcher.join()
+        run.process.communicate()
+
+
+def test_one_command_brings_400_distinct_images_and_then_none(tmp_path: Path) -> None:
+    with running_sites(FourSites(list(WORDS), each=60)) as sites:
+        line = words(sites, tmp_path / "dataset", limit=200)
+        assert run(sites, line).json["added"] == 400
+        images = had(tmp_path / "dataset")
+        assert len({image["sha256"] for image in images.values()}) == len(images) == 400
+        for path, image in images.items():
+            assert_told(sites.shown[path], image)
+        share = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
+        assert share == {(source, word): 50 for source in SOURCES for word in WORDS}
+        asked = sites.picture_requests()
+        assert Counter(asked) == dict.fromkeys(images, 1)
+
+        again = run(sites, line).json
+        assert (again["added"], again["rejected"]) == (0, 0)
+        assert sites.picture_requests() == asked
+        assert len(had(tmp_path / "dataset")) == 400
+
+
+def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    plain = ("bing", "flickr", "pixiv")
+    with running_sites(FourSites(list(WORDS), each=40)) as sites:
+        sites.pause = 0.1
+        folder = tmp_path / "dataset"
+        line = words(sites, folder, limit=90, sources=plain)
+        in_flight: set[str] = set()
+        settled: dict[str, int] = {}
+        for kill_at in (30, 80, 130):
+            kill_when_asked(sites, line, kill_at)
+            recorded = set(had(folder))
+            assert recorded >= set(settled), "nothing is lost"
+            asked = Counter(sites.picture_requests())
+            assert {path: asked[path] for path in settled} == settled, "nothing is done twice"
+            settled = {path: asked[path] for path in recorded}
+            assert len(set(asked) - recorded) <= MOST_IN_FLIGHT
+            in_flight |= set(asked) - recorded
+        run(sites, line)
+        whole, asked = had(folder), Counter(sites.picture_requests())
+        assert len(whole) == 180
+        for path, image in whole.items():
+            assert_told(sites.shown[path], image)
+        assert {path: asked[path] for path in settled} == settled
+        assert {path for path, times in asked.items() if times > 1} <= in_flight
+
+
+def kill_when_asked(sites: FourSites, line: list[str | Path], pictures: int) -> None:
+    """Run until that many pictures were asked for in all, then kill -9."""
+    process = start(sites, line)
+    far = eventually(lambda: len(sites.picture_requests()) >= pictures, 30)
+    process.kill()
+    _, error = process.communicate()
+    assert far, error
+    assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
+
+
+def test_the_small_flickr_has_the_cap_of_the_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with (
+        running_sites(FourSites(["many"], each=FLICKR_CAP + 300)) as sites,
+        Client(allow_private=True) as client,
+    ):
+        query = Query("many", options={"endpoint": f"{sites.base}/flickr"})
+        keys = [found.origin.key for found in Flickr(pace=0).candidates(query, client)]
+    assert keys[:FLICKR_CAP] == [one.key for one in sites.listed("flickr", "many")[:FLICKR_CAP]]
+    assert sorted(keys) == sorted(one.key for one in sites.listed("flickr", "many"))
+
+
+def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Rough) -> None:
+    out, error = rough.process.communicate(timeout=LONGEST)
+    assert rough.process.returncode == 0, error
+    assert eventually(lambda: rough.took > 0, 5)
+    sites, told = rough.sites, json.loads(out.splitlines()[-1])
+    rejections = {one["what"]: one["reason"] for one in listed(rough.folder, "rejections")}
+    assert rejections == rough.rejected
+    images = had(rough.folder)
+    good = {one.path: one for one in sites.shown.values() if one.key not in rough.rejected}
+    assert set(images) == set(good)
+    for path, image in images.items():
+        assert_told(good[path], image)
+    assert (told["added"], told["rejected"]) == (len(good), len(rough.rejected))
+    assert not [asked for asked in sites.asked if "169.254" in asked or asked.startswith("file")]
+    assert rough.took < LONGEST
+    assert rough.peak < MOST_MEMORY
+    print(f"{len(good)} images, {len(rejections)} rejections, {rough.took:.0f} s, "  # noqa: T201
+          f"{rough.peak / 1e6:.0f} MB at most")  # fmt: skip

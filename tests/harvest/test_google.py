@@ -1,0 +1,230 @@
+"""Google without a browser: the parser on pages of our own, the address, the proxies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from google_page import Shown, entry, link, page, script
+
+from gleanset.errors import UsageError
+from harvest.sources import Query, source_named
+from harvest.sources.google_parse import Result, View, results, state
+from harvest.sources.google_proxy import proxy_switches
+from harvest.sources.google_query import WORDS, search
+
+GOOGLE = source_named("google")
+
+
+# The parser
+
+
+def test_a_script_tells_url_size_page_and_title() -> None:
+    cat = Shown(
+        "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
+    )
+    assert results(page(script([cat]))) == [Result(cat.url, 9, 8, cat.page, cat.title)]
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        (r"https:\/\/h.example\/a", "https://h.example/a"),
+        (r"https://h.example/a?b\u003d1\u0026c\x3d2", "https://h.example/a?b=1&c=2"),
+        (r"http://h.example/\u732b.jpg", "http://h.example/猫.jpg"),
+        ("https://h.example/größe/猫", "https://h.example/größe/猫"),
+        (r"https://h.example/\ud83d\ude00.png", "https://h.example/😀.png"),
+        (r"https://h.example/half\ud83d.png", "https://h.example/half\ufffd.png"),
+        (r"https://h.example/a\\b", r"https://h.example/a\b"),
+    ],
+)
+def test_escapes_are_undone(written: str, url: str) -> None:
+    assert results(page(f'x=["{written}",20,10]')) == [Result(url, 10, 20)]
+
+
+def test_a_title_belongs_to_the_picture_before_it() -> None:
+    first, second = (
+        Shown(f"https://h.example/{n}", f"https://p.example/{n}", f"{n}") for n in "12"
+    )
+    bare = '["https://h.example/bare",5,4]'
+    found = results(page(f"x=[{entry(first)},{bare},{entry(second)}]"))
+    assert [(r.url[-4:], r.title, r.page_url) for r in found] == [
+        ("le/1", "1", "https://p.example/1"),
+        ("bare", None, None),
+        ("le/2", "2", "https://p.example/2"),
+    ]
+
+
+def test_links_tell_as_well_and_nothing_counts_twice() -> None:
+    known = Shown("https://h.example/1.jpg?a=b&c=d", "https://p.example/1", "Known")
+    other = Shown("https://h.example/ü%20x.jpg", "https://p.example/?2&3", "Other", 30, 20)
+    shown = page(script([known, known]), body=link(known) + link(other) + link(other))
+    assert results(shown) == [
+        Result(known.url, 640, 480, known.page, "Known"),
+        Result(other.url, 30, 20, other.page, "Other"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["https://encrypted-tbn0.gstatic.com/images?q=tbn:x",183,275]',
+        '["http://127.0.0.1/images?q=tbn:x",183,275]',
+        '["ftp://h.example/a.jpg",1,2]',
+        r'["https://h.example/\u00",1,2]',
+        '["https://h.example/a.jpg","1","2"]',
+        '["https://[broken/a.jpg",1,2]',
+        '"2003":[null,"x","https://p.example","no picture"]',
+    ],
+)
+def test_what_is_no_picture_is_left_out(text: str) -> None:
+    assert results(page(text)) == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "<!-- -->", "plain", "<a href='/imgres?x'>"])
+def test_any_text_is_a_page_without_results(text: str) -> None:
+    assert results(text) == []
+
+
+def test_unbelievable_sizes_are_unknown() -> None:
+    found = results(page('["https://h.example/a",0,10],["https://h.example/b",1,99999999]'))
+    assert [(r.width, r.height) for r in found] == [(10, None), (None, 1)]
+
+
+SEARCH = "https://www.google.com/search?q=sorry+before+you+continue"
+FOUND = page(script([Shown("https://h.example/a", "", "")]))
+FORM = '<form method="POST" action="https://consent.google.com/save">'
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (View(SEARCH, FOUND, "not a robot"), "results"),
+        (View(SEARCH, "", "Your search - not a robot - did not match any\nimage results."), "none"),
+        (View("https://www.google.com/sorry/index?continue=x", "", "", 429), "captcha"),
+        (View("http://127.0.0.1:1/g/sorry/", "", ""), "captcha"),
+        (View(SEARCH, "", "Our systems have detected unusual traffic"), "captcha"),
+        (View(SEARCH, "<form id='captcha-form'>", ""), "captcha"),
+        (View(SEARCH, "<a href='/sorry/index'>moved</a>", ""), "captcha"),
+        (View("https://consent.google.com/ml?continue=x", "", ""), "consent"),
+        (View(SEARCH, "", "Before you continue to Google"), "consent"),
+        (View(SEARCH, FORM, ""), "consent"),
+        (View(SEARCH, "", "", 429), "refused"),
+        (View(SEARCH, "", "This page is not working", 503), "refused"),
+        (View(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
+    ],
+)  # fmt: skip
+def test_states(view: View, expected: str) -> None:
+    assert state(view) == expected
+
+
+# The address, through the package
+
+
+def asked(**options: str) -> dict[str, str]:
+    pytest.importorskip("google_images_download")
+    settings = GOOGLE.settings(Query("x", options=options))
+    shown: list[str] = []
+    search("cats, dogs & Größe", settings, shown.append)
+    [address] = shown
+    return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+
+
+def test_the_address_has_the_query_whole_and_no_ballast() -> None:
+    assert asked() == {"q": "cats, dogs & Größe", "tbm": "isch", "hl": "en"}
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "tbs"),
+    [
+        ("size", "large", "isz:l"),
+        ("size", "small", "isz:i"),
+        ("size", "800x600+", "isz:lt,islt:svga"),
+        ("size", "1024x768+", "isz:lt,islt:xga"),
+        ("size", "70mp+", "isz:lt,islt:70mp"),
+        ("size", "1920x1080", "isz:ex,iszw:1920,iszh:1080"),
+        ("colour", "red", "ic:specific,isc:red"),
+        ("colour", "teal", "ic:specific,isc:teal"),
+        ("colour", "bw", "ic:gray"),
+        ("colour", "transparent", "ic:trans"),
+        ("type", "linedrawing", "itp:lineart"),
+        ("licence", "share", "sur:f"),
+        ("licence", "share-commercially", "sur:fc"),
+        ("licence", "modify", "sur:fm"),
+        ("licence", "modify-commercially", "sur:fmc"),
+        ("licence", "creative-commons", "il:cl"),
+        ("date", "week", "qdr:w"),
+        ("date", "2020-01-31..2021-12-01", "cdr:1,cd_min:01/31/2020,cd_max:12/01/2021"),
+        ("aspect", "panoramic", "iar:xw"),
+        ("format", "jpg", "ift:jpg"),
+        ("format", "webp", "ift:webp"),
+    ],
+)
+def test_filters_are_sent_in_googles_words(name: str, word: str, tbs: str) -> None:
+    assert asked(**{name: word})["tbs"] == tbs
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_word_is_understood(name: str) -> None:
+    sent = {word: asked(**{name: word})["tbs"] for word in WORDS[name]}
+    assert all(":" in tbs and not tbs.startswith(",") for tbs in sent.values())
+    # "small" is another word for "icon".
+    assert len(set(sent.values())) == len(sent) - (name == "size")
+
+
+def test_filters_stand_together() -> None:
+    sent = asked(size="large", colour="teal", date="2020-01-01..2020-12-31", safe="off")
+    expected = {"isz:l", "ic:specific", "isc:teal", "cdr:1", "cd_min:01/01/2020"}
+    assert set(sent["tbs"].split(",")) == expected | {"cd_max:12/31/2020"}
+    assert sent["safe"] == "images"
+    assert asked(safe="strict")["safe"] == "active"
+    assert asked(language="he")["lr"] == "lang_iw"
+
+
+def test_the_package_says_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked(size="large")
+    assert capsys.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("size", "huge", "large"),
+        ("size", "0x10", "WIDTHxHEIGHT"),
+        ("colour", "rot", "red"),
+        ("date", "2020-13-01..2021-01-01", "month"),
+        ("licence", "free", "creative-commons"),
+        ("safe", "maybe", "strict"),
+        ("language", "german", "de"),
+        ("colr", "red", r"Did you mean google\.colour"),
+        ("endpoint", "google.com", "http://127"),
+    ],
+)
+def test_a_wrong_word_names_the_right_ones(name: str, value: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        GOOGLE.settings(Query("x", options={name: value}))
+
+
+# Proxies
+
+
+def test_proxies_of_the_environment_become_switches() -> None:
+    assert proxy_switches({}) == ["--no-proxy-server"]
+    assert proxy_switches({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}) == ["--no-proxy-server"]
+    assert proxy_switches(
+        {"HTTP_PROXY": "http://a:1", "https_proxy": "b:2", "NO_PROXY": ".x.org, y.org,10.0.0.0/8"}
+    ) == [
+        "--proxy-server=http=http://a:1;https=http://b:2",
+        "--proxy-bypass-list=<-loopback>;x.org;*.x.org;y.org;*.y.org;10.0.0.0/8",
+    ]
+
+
+def test_a_proxy_with_a_login_is_refused_without_telling_it() -> None:
+    with pytest.raises(UsageError, match="proxy p") as caught:
+        proxy_switches({"HTTPS_PROXY": "http://me:secret@p:1"})
+    assert "secret" not in str(caught.value)

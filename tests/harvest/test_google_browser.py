@@ -1,0 +1,317 @@
+"""Google in a real browser, on pages on loopback: what it finds, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer, Proxy, running
+from google_page import CHUNK, Shown, SmallGoogle, link, page, script
+from tools_for_tests import ROOT, command, eventually, run_cli
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    MissingComponent,
+    RateLimited,
+    Unreachable,
+)
+from gleanset.records import Candidate, Origin
+from harvest.http import Client
+from harvest.sources import Query, source_named
+
+GOOGLE = source_named("google")
+PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+browser = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
+]
+
+
+class Site:
+    """The small site with a client, and a folder in which every browser leaves its files."""
+
+    def __init__(self, site: FaultyServer, client: Client, folder: Path) -> None:
+        self.server = site
+        self.client = client
+        self.folder = folder
+
+    def google(self, count: int = 20) -> SmallGoogle:
+        return SmallGoogle(self.server, count)
+
+    def search(self, **options: str) -> Iterator[Candidate]:
+        told = {"endpoint": f"{self.server.url}/deep", **options}
+        return GOOGLE.candidates(Query("cats", hint="cat", options=told), self.client)
+
+    def serve(self, body: str, status: int = 200) -> None:
+        self.server.behaviours["/deep/search"] = lambda h: h.answer(
+            status, body.encode(), Content_Type="text/html; charset=utf-8"
+        )
+
+    def left(self) -> list[str]:
+        """Files and processes of browsers that are still there."""
+        mark = os.fsencode(self.folder)
+        found = [str(path) for path in self.folder.iterdir()]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "cmdline").read_bytes():
+                    found.append(process.name)
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    # Short, because Chromium cannot put its socket into a deep folder.
+    with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        with Client(allow_private=True) as client:
+            web = Site(site, client, Path(folder))
+            yield web
+            assert eventually(lambda: web.left() == [], 5), web.left()
+
+
+class TestBrowser:
+    pytestmark = browser
+
+    def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
+        google = web.google(CHUNK * 2 + 3)
+        found = list(web.search())
+        assert [(c.url, c.width, c.height) for c in found] == [
+            (one.url, one.width, one.height) for one in google.shown
+        ]
+        one = google.shown[0]
+        assert found[0].referer == one.page
+        assert found[0].origin == Origin(
+            source="google", key=one.url, url=one.url, page_url=one.page, title=one.title,
+            query="cats", hint="cat",
+        )  # fmt: skip
+
+    def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:
+        google = web.google(CHUNK * 5)
+        found = web.search()
+        assert len(list(islice(found, CHUNK))) == CHUNK
+        assert google.chunks == 1
+        next(found)
+        assert google.chunks <= 3
+        found.close()
+
+    def test_links_alone_will_do(self, web: Site) -> None:
+        shown = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
+        web.serve(f"<body>{link(shown)}</body>")
+        assert [(c.url, c.origin.title) for c in web.search()] == [(shown.url, "A cat")]
+
+    def test_none_is_none(self, web: Site) -> None:
+        web.serve("<body>Your search - cats - did not match any image results.</body>")
+        assert list(web.search()) == []
+
+    @pytest.mark.parametrize(
+        ("body", "status", "error", "told"),
+        [
+            ("<body>Before you continue to Google Search</body>", 200, Blocked, "google.window"),
+            ("<body>unusual traffic<div class=g-recaptcha></div>", 200, Blocked, "google.window"),
+            ("<body>no</body>", 403, Blocked, "403"),
+            ("", 429, RateLimited, "429"),
+            ("", 500, Unreachable, "500"),
+            ("<noscript>enablejs</noscript><script>1</script>", 200, Changed, "cats"),
+        ],
+    )
+    def test_turned_away_is_not_nothing(
+        self, web: Site, body: str, status: int, error: type[GleansetError], told: str
+    ) -> None:
+        web.serve(body, status)
+        with pytest.raises(error, match=told) as caught:
+            list(web.search())
+        assert type(caught.value) is error
+
+    def test_a_redirect_to_sorry_is_a_captcha(self, web: Site) -> None:
+        moved = f"{web.server.url}/sorry/index?continue=x"
+        web.server.behaviours["/deep/search"] = lambda h: h.answer(302, Location=moved)
+        web.server.behaviours["/sorry/index"] = lambda h: h.answer(429, b"<p>x</p>")
+        with pytest.raises(Blocked, match="captcha"):
+            list(web.search())
+
+    def test_a_dead_site_is_unreachable(self, web: Site) -> None:
+        with pytest.raises(Unreachable, match="ERR_"):
+            list(web.search(endpoint="http://127.0.0.1:9"))
+
+    def test_an_answer_given_in_the_page_lets_it_go_on(self, web: Site) -> None:
+        if shutil.which("xvfb-run") is None:
+            pytest.skip("needs xvfb-run for a window without a display")
+        web.google(3)
+        web.serve(
+            "<body>Before you continue to Google<script>"
+            "setTimeout(() => location.replace('search2'), 1500)</script></body>"
+        )
+        code = (
+            "from harvest.http import Client; from harvest.sources import Query, source_named\n"
+            "import sys; options = {'endpoint': sys.argv[1], 'window': 'yes'}\n"
+            "google, query = source_named('google'), Query('cats', None, options)\n"
+            "with Client(allow_private=True) as client:\n"
+            "    for found in google.candidates(query, client):\n"
+            "        print(found.url)\n"
+        )
+        home = web.server.otherwise
+
+        def after(h: object) -> None:
+            h.path = h.path.replace("search2", "search")  # type: ignore[attr-defined]
+            home(h)  # type: ignore[arg-type]
+
+        web.server.behaviours["/deep/search2"] = after
+        done = subprocess.run(
+            ["xvfb-run", "-a", sys.executable, "-c", code, f"{web.server.url}/deep"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=90,
+        )  # fmt: skip
+        assert (done.returncode, len(done.stdout.split())) == (0, 3), done.stderr
+
+    def test_the_proxy_of_the_environment_is_asked(
+        self, web: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown = Shown("https://h.example/a.jpg", "https://p.example/", "A cat")
+        web.serve(page(script([shown])))
+        Proxy.lines.clear()
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        port = web.server.server_address[1]
+        with running(proxy):
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+            found = list(web.search(endpoint=f"http://google.test:{port}/deep"))
+        assert [c.url for c in found] == [shown.url]
+        assert any(line.startswith("GET http://google.test") for line in Proxy.lines)
+        assert not any("status" in line or "session" in line for line in Proxy.lines)
+
+    def test_it_does_not_pretend_to_be_another_browser(self, web: Site) -> None:
+        web.serve("<body>did not match any image results</body>")
+        list(web.search())
+        assert "HeadlessChrome" in web.server.headers[0]["user-agent"]
+
+    def test_an_error_in_the_middle_ends_the_browser(self, web: Site) -> None:
+        web.google()
+        found = web.search()
+        next(found)
+        assert web.left()
+        with pytest.raises(KeyboardInterrupt):
+            found.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+        assert web.left() == []
+
+    def test_a_browser_that_dies_is_told(self, web: Site) -> None:
+        web.google()
+        found = web.search()
+        list(islice(found, CHUNK))
+        for process in web.left():
+            if process.isdecimal() and _runs(process, "chromium"):
+                os.kill(int(process), 9)
+        with pytest.raises(Unreachable, match="browser is gone"):
+            list(found)
+
+    def test_a_browser_that_does_not_start_is_a_missing_component(self, web: Site) -> None:
+        with pytest.raises(MissingComponent, match="does not start"):
+            list(web.search(chrome=shutil.which("true") or ""))
+
+    def test_a_kept_profile_stays(self, web: Site, tmp_path: Path) -> None:
+        web.serve("<body>did not match any image results</body>")
+        list(web.search(profile=str(tmp_path / "profile")))
+        assert (tmp_path / "profile" / "Default").is_dir()
+
+
+def _runs(process: str, program: str) -> bool:
+    return Path(f"/proc/{process}/exe").readlink().name == program
+
+
+@pytest.mark.parametrize("option", ["chrome", "chromedriver"])
+@pytest.mark.skipif(bool(PROGRAMS), reason="neither may be missing but the one that is asked for")
+def test_a_program_that_is_not_there_says_how_to_get_it(web: Site, option: str) -> None:
+    told = "apt-get install chromium chromium-driver"
+    with pytest.raises(MissingComponent, match=told) as caught:
+        list(web.search(**{option: "/nowhere/chrome"}))
+    assert f"google.{option}=PATH" in str(caught.value)
+
+
+def test_a_window_needs_a_display(web: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(MissingComponent, match="display"):
+        list(web.search(window="yes"))
+
+
+def test_private_addresses_need_leave(web: Site) -> None:
+    with Client() as client:
+        if not hasattr(client, "allow_private"):
+            pytest.skip("the client does not tell whether it may visit private addresses")
+        query = Query("cats", options={"endpoint": web.server.url})
+        with pytest.raises(Unreachable, match="--allow-private"):
+            list(GOOGLE.candidates(query, client))
+
+
+def test_without_the_extra_it_says_what_to_install(web: Site, tmp_path: Path) -> None:
+    """Selenium hidden behind an empty finder: as on a machine without the extra."""
+    code = (
+        "import sys\n"
+        "class Hidden:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('selenium', 'google_images_download'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+        "from harvest.cli import main; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "keyword", "x", "--source", "google", "-d", "d"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    assert "pip install 'gleanset[google]'" in done.stderr
+
+
+class TestCommand:
+    pytestmark = browser
+
+    def arguments(self, google: SmallGoogle, folder: Path, limit: int) -> list[str | Path]:
+        return [
+            "keyword", "cats", "--source", "google", "-o", f"google.endpoint={google.url}",
+            "--allow-private", "--limit", str(limit), "-d", folder,
+        ]  # fmt: skip
+
+    def test_a_whole_run_leaves_nothing_but_the_dataset(self, web: Site, tmp_path: Path) -> None:
+        here = tmp_path / "here"
+        here.mkdir()
+        google = web.google(20)
+        arguments = self.arguments(google, tmp_path / "set", 5)
+        done = run_cli("harvest.cli", *arguments, "--json", cwd=here)
+        assert (done.code, done.json["added"]) == (0, 5), done.stderr
+        assert len(done.stdout.splitlines()) == 1
+        assert "ownload" not in done.stderr
+        assert list(here.iterdir()) == []
+        assert web.left() == []
+        listed = run_cli("pipeline.cli", "list", "images", "-d", tmp_path / "set")
+        assert "Katze №0 — 猫 & more" in listed.stdout
+
+    @pytest.mark.parametrize(
+        ("signal", "send"), [(2, os.killpg), (9, os.killpg), (9, os.kill), (15, os.kill)]
+    )
+    def test_a_killed_run_leaves_no_browser(
+        self, web: Site, tmp_path: Path, signal: int, send: Callable[[int, int], None]
+    ) -> None:
+        google = web.google(20)
+        google.hold = threading.Event()
+        arguments = self.arguments(google, tmp_path / "set", 5)
+        with subprocess.Popen(
+            command("harvest.cli", *arguments), env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        ) as running_command:  # fmt: skip
+            assert eventually(lambda: any("/p/" in path for path in web.server.asked), 30)
+            assert len(web.left()) > 3
+            send(running_command.pid, signal)
+            running_command.wait(20)
+        google.hold.set()
+        assert eventually(lambda: web.left() == [], 10), web.left()

@@ -1,0 +1,342 @@
+"""Logging in to servers on loopback, answered by a test as a person would."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import keyring
+import pytest
+from faulty_server import Handler, running
+from keyring.backends.null import Keyring
+from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+)
+from harvest.login import login_flickr, login_pixiv
+from harvest.login_browser import catch_in_browser
+from harvest.login_pixiv import code_in
+from harvest.secrets import secret
+
+REST = "/services/rest/"
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The file that secrets go to: no keyring, nothing in the environment."""
+    for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    before = keyring.get_keyring()
+    keyring.set_keyring(Keyring())
+    yield tmp_path / "gleanset" / "secrets.json"
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def site() -> Iterator[PixivSite]:
+    server = PixivSite()
+    with running(server):
+        yield server
+
+
+class Person:
+    """Answers in turn, the last answer for ever, and remembers what was asked."""
+
+    def __init__(self, *answers: str | Callable[[str], str]) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+        self.hidden: list[bool] = []
+        self.opened: list[str] = []
+
+    def ask(self, question: str, *, hidden: bool = False) -> str:
+        self.asked.append(question)
+        self.hidden.append(hidden)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return answer if isinstance(answer, str) else answer(question)
+
+    def open_browser(self, url: str) -> bool:
+        self.opened.append(url)
+        return True
+
+
+def no_code(url: str) -> str | None:
+    return None
+
+
+def pixiv(
+    site: PixivSite, person: Person, token: str | None = None,
+    catch: Callable[[str], str | None] = no_code,
+) -> dict[str, object]:  # fmt: skip
+    return login_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
+
+
+def takes(site: PixivSite, code: str, token: str) -> None:
+    """The token service: one code that is good once, one refresh token."""
+    left = {code}
+
+    def speak(fields: dict[str, str]) -> Answer:
+        if fields["grant_type"] == "refresh_token":
+            return account(refresh=token) if fields["refresh_token"] == token else BAD_TOKEN
+        if fields.get("code") not in left:
+            return BAD_TOKEN
+        left.clear()
+        return account(refresh=token)
+
+    site.speakers["/auth/token"] = speak
+
+
+def test_an_existing_token_is_tried_and_kept(site: PixivSite, kept: Path) -> None:
+    takes(site, "none", "my-token")
+    person = Person("never asked")
+    result = pixiv(site, person, "my-token\n")
+    assert result == {"logged_in": "pixiv", "account": "Gleaner", "kept_in": str(kept)}
+    assert secret("pixiv.refresh_token") == "my-token"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert (person.asked, person.opened) == ([], [])
+
+
+@pytest.mark.parametrize("token", ["wrong", "", "two\nlines", "ключ"])
+def test_a_wrong_token_is_not_kept(site: PixivSite, kept: Path, token: str) -> None:
+    takes(site, "none", "my-token")
+    with pytest.raises(NeedsLogin):
+        pixiv(site, Person("never asked"), token)
+    assert not kept.exists()
+
+
+def test_a_token_that_the_site_replaces_is_kept_anew(site: PixivSite) -> None:
+    site.speakers["/auth/token"] = lambda _: account(refresh="the-next-token")
+    pixiv(site, Person(""), "my-token")
+    assert secret("pixiv.refresh_token") == "the-next-token"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pixiv://account/login?code=good-code_1&via=login",
+        "  https://app-api.pixiv.net/web/v1/users/auth/pixiv/callback?state=x&code=good-code_1\n",
+        "good-code_1",
+        "my-token",
+    ],
+)
+def test_whatever_is_pasted_leads_to_the_token(site: PixivSite, line: str) -> None:
+    takes(site, "good-code_1", "my-token")
+    person = Person(line)
+    assert pixiv(site, person)["logged_in"] == "pixiv"
+    assert secret("pixiv.refresh_token") == "my-token"
+    assert person.hidden == [True]
+    [url] = person.opened
+    assert url in person.asked[0]
+    assert "F12" in person.asked[0]
+
+
+def test_the_code_is_bound_to_the_page_by_its_verifier(site: PixivSite) -> None:
+    takes(site, "good", "my-token")
+    person = Person("pixiv://account/login?code=good")
+    pixiv(site, person)
+    page = parse_qs(urlsplit(person.opened[0]).query)
+    exchange, verified = site.asked_for("/auth/token")
+    digest = hashlib.sha256(exchange["code_verifier"].encode()).digest()
+    assert page["code_challenge"] == [urlsafe_b64encode(digest).decode().rstrip("=")]
+    assert page["code_challenge_method"] == ["S256"]
+    assert page["client"] == ["pixiv-android"]
+    assert urlsplit(person.opened[0]).path == "/api/web/v1/login"
+    assert exchange["grant_type"] == "authorization_code"
+    callback = "https://app-api.pixiv.net/web/v1/users/auth/pixiv/callback"
+    assert exchange["redirect_uri"] == callback
+    assert verified["refresh_token"] == "my-token"
+
+
+def test_an_old_code_is_explained_and_asked_again(site: PixivSite) -> None:
+    takes(site, "good", "my-token")
+    person = Person("pixiv://account/login?code=old", "", "pixiv://account/login?code=good")
+    pixiv(site, person)
+    assert ["half a minute" in question for question in person.asked] == [True] * 3
+    assert "refused that code" in person.asked[1]
+    assert len(person.opened) == 1
+
+
+def test_it_is_not_asked_for_ever(site: PixivSite, kept: Path) -> None:
+    takes(site, "good", "my-token")
+    person = Person("pixiv://account/login?code=old")
+    with pytest.raises(NeedsLogin, match="5 tries"):
+        pixiv(site, person)
+    assert len(person.asked) == 5
+    assert not kept.exists()
+
+
+def test_a_browser_that_cannot_be_opened_is_told(site: PixivSite) -> None:
+    takes(site, "good", "my-token")
+    person = Person("good")
+    login_pixiv(person.ask, lambda _: False, catch_code=no_code, **site.options)
+    assert "could not be opened" in person.asked[0]
+
+
+def test_a_caught_code_asks_nothing(site: PixivSite) -> None:
+    takes(site, "good", "my-token")
+    person = Person("never asked")
+    pixiv(site, person, catch=lambda _: "good")
+    assert (person.asked, person.opened) == ([], [])
+    assert secret("pixiv.refresh_token") == "my-token"
+
+
+def test_a_caught_code_that_is_too_old_leads_to_the_question(site: PixivSite) -> None:
+    takes(site, "good", "my-token")
+    person = Person("good")
+    pixiv(site, person, catch=lambda _: "old")
+    assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((403, "<html>Just a moment...</html>"), Blocked),
+        (error("Rate Limit", 403), RateLimited),
+        ((200, {"welcome": True}), Changed),
+        ((404, "<html>"), Changed),
+    ],
+)
+def test_a_site_that_refuses_is_no_wrong_code(
+    site: PixivSite, kept: Path, answer: Answer, kind: type[GleansetError]
+) -> None:
+    site.speakers["/auth/token"] = lambda _: answer
+    with pytest.raises(GleansetError) as caught:
+        pixiv(site, Person("pixiv://account/login?code=good"))
+    assert type(caught.value) is kind
+    assert not kept.exists()
+
+
+def test_the_environment_goes_first_and_that_is_said(
+    site: PixivSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes(site, "none", "my-token")
+    monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "older-token")
+    assert "environment" in str(pixiv(site, Person(""), "my-token")["note"])
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("pixiv://account/login?code=a-B_9&via=login", "a-B_9"),
+        ("pixiv://account/login?via=login&code=abc", "abc"),
+        ("Location: pixiv://account/login?code=abc", "abc"),
+        ("https://x/?zipcode=1", None),
+        ("abc", None),
+    ],
+)
+def test_codes_are_found_in_addresses(line: str, code: str | None) -> None:
+    assert code_in(line) == code
+
+
+@pytest.fixture
+def chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
+    """The arguments for a Chromium without a window; selenium downloads nothing."""
+    import shutil
+
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("needs chromium and chromedriver")
+    monkeypatch.setenv("SE_OFFLINE", "true")
+    return ("--headless=new", "--no-sandbox", f"--user-data-dir={tmp_path / 'profile'}")
+
+
+def redirect(location: str) -> Callable[[Handler], None]:
+    return lambda h: h.answer(302, Location=location)
+
+
+def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str, ...]) -> None:
+    site.behaviours["/api/web/v1/login"] = redirect("/callback?state=x&code=good_1-a")
+    site.behaviours["/callback"] = redirect("pixiv://account/login?code=good_1-a&via=login")
+    takes(site, "good_1-a", "my-token")
+    person = Person("never asked")
+    pixiv(site, person, catch=lambda url: catch_in_browser(url, patience=30, arguments=chromium))
+    assert secret("pixiv.refresh_token") == "my-token"
+    assert person.asked == []
+
+
+def test_a_login_that_never_ends_is_given_up(site: PixivSite, chromium: tuple[str, ...]) -> None:
+    site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
+    assert catch_in_browser(f"{site.url}/login", patience=0.5, arguments=chromium) is None
+
+
+def test_without_a_screen_no_window_is_tried(
+    site: PixivSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert catch_in_browser(site.url) is None
+    assert site.asked == []
+
+
+def flickr(site: PixivSite, person: Person) -> dict[str, object]:
+    return login_flickr(person.ask, endpoint=f"{site.url}/flickr")
+
+
+def echo(site: PixivSite, status: int, body: object, kind: str = "application/json") -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    site.speakers[f"/flickr{REST}"] = lambda _: (status, text if kind != "json" else body)
+
+
+def test_flickrs_key_is_tried_and_kept(site: PixivSite, kept: Path) -> None:
+    echo(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
+    person = Person(" my-key\n", "my-secret")
+    assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(kept)}
+    assert (secret("flickr.key"), secret("flickr.secret")) == ("my-key", "my-secret")
+    assert person.hidden == [True, True]
+    [asked] = site.asked_for(REST)
+    assert asked["method"] == "flickr.test.echo"
+    assert 'oauth_consumer_key="my-key"' in site.headers[0]["authorization"]
+    assert "my-secret" not in str(site.headers) + str(site.sent)
+
+
+BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, BAD_KEY, NeedsLogin),
+        (401, "oauth_problem=signature_invalid&debug_sbs=my-key", NeedsLogin),
+        (429, "<h1>429 Too Many Requests</h1>", RateLimited),
+        (403, "<h1>Forbidden</h1>", Blocked),
+        (503, "down", Unreachable),
+        (200, {"stat": "fail", "code": 105, "message": "unavailable my-key"}, Unreachable),
+        (200, "<html>hello</html>", Changed),
+        (200, {"hello": 1}, Changed),
+        (200, [], Changed),
+        (302, "", Changed),
+    ],
+)
+def test_a_refused_key_is_not_kept(
+    site: PixivSite, kept: Path, capfd: pytest.CaptureFixture[str],
+    status: int, body: object, kind: type[GleansetError],
+) -> None:  # fmt: skip
+    echo(site, status, body)
+    with pytest.raises(GleansetError) as caught:
+        flickr(site, Person("my-key", "my-secret"))
+    assert type(caught.value) is kind
+    assert "my-secret" not in str(caught.value)
+    assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
+    assert not kept.exists()
+
+
+def test_an_empty_key_asks_nobody(site: PixivSite) -> None:
+    with pytest.raises(NeedsLogin, match="key"):
+        flickr(site, Person(" "))
+    assert site.asked == []
+
+
+def test_a_flickr_that_is_not_there_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match="HTTP_PROXY"):
+        login_flickr(Person("my-key").ask, endpoint="http://127.0.0.1:9")

@@ -1,0 +1,634 @@
+"""Manners of the trade: several sources, filters, ranges, simulating, retrying, checking."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from faulty_server import FaultyServer, Handler, running
+from pixiv_site import BAD_TOKEN, PixivSite, account
+from small_bing import SmallBing, found, names
+from tools_for_tests import ROOT, command, eventually, picture, run_cli
+
+from gleanset import Dataset
+from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
+from gleanset.records import Candidate, Origin
+from harvest.filters import parse_filter
+from harvest.http import Client, Limits
+from harvest.keyword import harvest_keywords, harvest_searches, searches
+from harvest.report_status import yields
+from harvest.retry import retry
+from harvest.selection import ALL, Selection, parse_range
+from harvest.sharing import shares
+from harvest.sources import Query, Source
+from harvest.sources.bing import Bing
+from harvest.urls import harvest_urls, read_back, written
+
+ANSWERS = Path(__file__).parent / "answers" / "bing"
+QUICK = Limits(connect=2, read=0.5, total=1, retries=0, backoff=0.01, max_wait=0.1)
+
+
+class Shelf(Source):
+    """A source that knows its pictures by heart, and then perhaps refuses."""
+
+    example = "thing"
+    options = ()
+
+    def __init__(self, name: str, urls: list[str], error: GleansetError | None = None) -> None:
+        self.name = name  # type: ignore[misc]
+        self.urls = urls
+        self.error = error
+        self.asked: list[str] = []
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        self.asked.append(query.text)
+        for url in self.urls:
+            yield Candidate(
+                url, Origin(self.name, url, url=url, query=query.text, hint=query.hint, author="me")
+            )
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def bing(site: FaultyServer) -> SmallBing:
+    made = SmallBing(site)
+    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    return made
+
+
+@pytest.fixture
+def flaky(site: FaultyServer) -> SmallBing:
+    """Pictures at `/p/NAME`; what `behaviours` says goes before them."""
+    return SmallBing(site)
+
+
+def shelf(name: str, site: SmallBing, *numbers: int, error: GleansetError | None = None) -> Shelf:
+    return Shelf(name, [f"{site.site.url}/p/{n}.jpg?{name}" for n in numbers], error)
+
+
+def open_client() -> Client:
+    return Client(QUICK, allow_private=True)
+
+
+def harvest(
+    dataset: Dataset, *sources: Source, limit: int = 10, words: tuple[str, ...] = ("thing",),
+    selection: Selection = ALL,
+) -> dict[str, Any]:  # fmt: skip
+    asked = searches([(word, None) for word in words], sources, {})
+    return harvest_searches(
+        dataset, asked, open_client, limit=limit, selection=selection, threads=4
+    )
+
+
+def added(result: dict[str, Any]) -> dict[str, int]:
+    return {name: told["added"] for name, told in result["sources"].items()}
+
+
+# Shares
+
+
+def test_shares_are_equal_and_whole() -> None:
+    assert shares(10, 2) == [5, 5]
+    assert shares(7, 3) == [3, 2, 2]
+    assert shares(1, 3) == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "limit", "expected"),
+    [
+        (range(20), range(20, 40), 10, (5, 5)),
+        (range(20), range(20, 40), 7, (4, 3)),
+        (range(3), range(20, 40), 10, (3, 7)),
+        (range(20), range(20, 23), 10, (7, 3)),
+        (range(20), range(0), 10, (10, 0)),
+        (range(3), range(20, 22), 10, (3, 2)),
+        # The second site shows what the first one has shown: that is not counted twice.
+        (range(20), range(2, 20), 10, (5, 5)),
+    ],
+)
+def test_a_share_that_one_cannot_fill_passes_to_the_other(
+    flaky: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
+) -> None:
+    first, second = shelf("first", flaky, *a), shelf("second", flaky, *b)
+    result = harvest(dataset, first, second, limit=limit)
+    assert tuple(added(result).values()) == expected
+    assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
+    assert first.asked == second.asked == ["thing"], "one search serves all passes"
+
+    before = len(flaky.fetched)
+    again = harvest(dataset, first, second, limit=limit)
+    assert len(flaky.fetched) == before
+    assert again["added"] == 0
+    assert again["known"] == result["added"] + result["duplicate"]
+
+
+def test_three_sources_share_what_is_left(flaky: SmallBing, dataset: Dataset) -> None:
+    sources = [
+        shelf("one", flaky, 1, 2), shelf("two", flaky, *range(10, 40)),
+        shelf("three", flaky, *range(40, 47)),
+    ]  # fmt: skip
+    result = harvest(dataset, *sources, limit=20)
+    assert added(result) == {"one": 2, "two": 11, "three": 7}
+
+
+def test_one_refusal_among_several_is_told(flaky: SmallBing, dataset: Dataset) -> None:
+    good, bad = shelf("good", flaky, *range(9)), shelf("bad", flaky, 50, error=Blocked("captcha"))
+    result = harvest(dataset, bad, good, limit=8)
+    assert result["sources"]["bad"]["status"] == "captcha"
+    assert result["sources"]["good"] == {
+        "status": "ok", "added": 7, "duplicate": 0, "known": 0, "rejected": 0,
+    }  # fmt: skip
+    assert result["added"] == 8
+
+
+def test_when_all_refuse_it_is_their_error(flaky: SmallBing, dataset: Dataset) -> None:
+    blocked = shelf("a", flaky, error=Blocked("captcha"))
+    keyless = shelf("b", flaky, error=NeedsLogin("no key"))
+    with pytest.raises(Blocked):
+        harvest(dataset, blocked, keyless)
+    with pytest.raises(NeedsLogin):
+        harvest(dataset, keyless, blocked)
+    zero = harvest(dataset, keyless, shelf("c", flaky))
+    assert zero["no_results"] is True
+    assert zero["sources"]["b"]["status"] == "no key"
+    assert zero["sources"]["c"]["status"] == "ok"
+
+
+def test_a_site_that_wants_rest_is_not_asked_for_the_next_keyword(
+    flaky: SmallBing, dataset: Dataset
+) -> None:
+    tired = shelf("tired", flaky, 1, error=RateLimited("too often"))
+    strict = shelf("strict", flaky, 2, error=Blocked("captcha"))
+    result = harvest(dataset, tired, strict, words=("one", "two"))
+    assert tired.asked == ["one"]
+    assert strict.asked == ["one", "two"]
+    assert result["keywords"]["two"]["status"] == "too often"
+
+
+def test_a_source_of_addresses_gives_no_hint(flaky: SmallBing, dataset: Dataset) -> None:
+    plain = shelf("plain", flaky, 1)
+    plain.hints = False  # type: ignore[misc]
+    harvest(dataset, plain, words=("https://example.com/tag/owl",))
+    [image] = dataset.images.each()
+    assert image.origins[0].hint is None
+
+
+def test_both_ways_to_name_sources(bing: SmallBing, tmp_path: Path) -> None:
+    line = ("-o", f"flickr.endpoint={bing.site.url}", "--limit", "6")
+    environment = {"FLICKR_API_KEY": "", "FLICKR_API_SECRET": "",
+                   "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}  # fmt: skip
+    for number, naming in enumerate(
+        (["--source=bing,flickr"], ["--source=bing", "--source=flickr"])
+    ):
+        done = run_cli(
+            "harvest.cli", *bing.line(tmp_path / str(number), "cat", *naming, *line), **environment
+        )
+        assert done.code == 0, done.stderr
+        assert done.json["sources"]["bing"]["added"] == 6
+        assert "key" in done.json["sources"]["flickr"]["status"]
+
+
+# Keywords from a file, options, ranges, addresses
+
+
+def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results = {"cat": ["1.jpg"], "barn owl": ["2.jpg"], "dog": ["3.jpg"]}
+    file = tmp_path / "words.txt"
+    file.write_text("\ufeff# birds\nbarn owl\towl\n\n  dog  \ncat\n", encoding="utf-8")
+    done = bing.harvest(tmp_path / "d", "cat", "-i", str(file))
+    assert done.json["added"] == 3
+    hints = {o.query: o.hint for image in found(tmp_path / "d") for o in image.origins}
+    assert hints == {"cat": "cat", "barn owl": "owl", "dog": "dog"}
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ((), 2, "no keyword"),
+        (("-i", "/nowhere.txt"), 3, "no file"),
+        (("cat", "-o", "flickr.size=large"), 2, "flickr is not asked, only bing"),
+        (("cat", "-o", "bnig.size=large"), 2, "Did you mean bing.size?"),
+        (("cat", "-o", "altavista.size=large"), 2, "no source called 'altavista'"),
+        (("cat", "-o", "bing.szie=large"), 2, "Did you mean bing.size?"),
+        (("cat", "-o", "size=large"), 2, "not SOURCE.KEY=VALUE"),
+        (("cat", "--source", "bing,flikr"), 2, "Did you mean flickr?"),
+        (("cat", "--filter", "width > "), 2, "no expression"),
+        (("cat", "--range", "9-3"), 2, "not a range"),
+        (("cat", "--sleep", "nan"), 2, "not in the range"),
+        (("cat", "--ignore-robots", "everything"), 2, "everything"),
+    ],
+)
+def test_a_wrong_line_is_refused_before_any_request(
+    bing: SmallBing, tmp_path: Path, line: tuple[str, ...], code: int, told: str
+) -> None:
+    done = bing.harvest(tmp_path / "d", *line)
+    assert (done.code, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert bing.site.asked == []
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("11-20", (11, 20)), ("11-", (11, None)), ("-20", (1, 20)), ("5", (5, 5)), ("1 - 2", (1, 2))],
+)
+def test_ranges(text: str, expected: tuple[int, int | None]) -> None:
+    assert parse_range(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-", "0-3", "3-2", "a-b", "1-2-3", "1e3", "9" * 30])
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(UsageError, match="range"):
+        parse_range(text)
+
+
+def test_a_range_is_taken_whole(bing: SmallBing, tmp_path: Path) -> None:
+    done = bing.harvest(tmp_path, "cat", "--range", "34-38", "-j")
+    assert done.json["added"] == 5
+    assert names(tmp_path) == {f"{n}.jpg" for n in range(33, 38)}
+
+
+def test_addresses_are_printed_and_nothing_else(bing: SmallBing, tmp_path: Path) -> None:
+    line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
+    done = run_cli("harvest.cli", *line)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
+    assert bing.fetched == []
+    assert not (tmp_path / "d").exists()
+
+
+def test_simulating_leaves_out_what_is_there(bing: SmallBing, tmp_path: Path) -> None:
+    bing.harvest(tmp_path, "cat", "--limit", "3")
+    before = len(bing.fetched)
+    done = bing.harvest(tmp_path, "cat", "--limit", "5", "-s")
+    assert done.json == {"candidates": 2, "known": 3}
+    assert done.stdout.splitlines()[:-1] == [f"{bing.site.url}/p/{n}.jpg" for n in (3, 4)]
+    assert bing.harvest(tmp_path, "cat", "--limit", "5", "-g").json == {"candidates": 5}
+    assert len(bing.fetched) == before
+
+
+def test_simulating_a_refusal_is_no_zero(bing: SmallBing, tmp_path: Path) -> None:
+    bing.blocked_from["cat"] = 1
+    done = bing.harvest(tmp_path, "cat", "-s")
+    assert (done.code, done.stdout) == (4, "")
+    assert "captcha" in done.stderr
+
+
+def test_files_are_simulated_too(tmp_path: Path) -> None:
+    tree, archive, urls = tmp_path / "tree", tmp_path / "a.zip", tmp_path / "l.txt"
+    tree.mkdir()
+    (tree / "1.jpg").write_bytes(picture(1))
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("in/2.jpg", picture(2))
+    urls.write_text("http://127.0.0.1:1/x.jpg\n")
+    own = ("-d", tmp_path / "d", "-s")
+    done = run_cli("harvest.cli", "folder", tree, archive, *own)
+    assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]
+    assert run_cli("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
+    assert run_cli("harvest.cli", "frames", archive, *own).stdout == f"{archive}\n"
+    assert not (tmp_path / "d").exists()
+    done = run_cli("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
+    assert done.json["added"] == 2
+    assert run_cli("harvest.cli", "folder", tree, *own, "-j").json == {"candidates": 0, "known": 1}
+
+
+# Filters
+
+TOLD = Candidate(
+    "https://example.com/a.jpg",
+    Origin("bing", "a", title="An OWL", tags=("owl", "Night"), licence="by", ai=False),
+    width=900, height=600,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("width >= 900", True), ("width > 900", False), ("600 < width <= 900", True),
+        ("width / height == 1.5", True), ("width * height > 500_000", True),
+        ("-width < 0 and width // 7 % 2 == 0", True), ("width / 0 > 1", False),
+        ("'owl' in tags", True), ("'night' in tags", False), ("'night' in lower(tags)", True),
+        ("'owl' in lower(title)", True), ("'owl' not in tags", False), ("len(tags) == 2", True),
+        ("licence in ('by', 'cc0')", True), ("licence in ['cc0']", False),
+        ("width in (900, 1000)", True), ("not ai", True), ("ai == False", True),
+        ("title and (ai or width > 5)", True), ("lower(url) == url", True),
+        # Unknown: no comparison with it holds, but for the one with None.
+        ("author == 'x'", False), ("author != 'x'", False), ("author == None", True),
+        ("len(author) < 9", False), ("'x' in page_url", False), ("rating != None", False),
+        ("1e308 * 10 > width", True), (f"{'9' * 200} * {'9' * 200} > width", True),
+    ],
+)  # fmt: skip
+def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
+    assert parse_filter(text)(TOLD) is holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "width >", "import os", "x = 1", "width; height", "wdth > 1",
+        "__import__('os').system('id')", "().__class__.__bases__[0]", "title.upper() == 'X'",
+        "open('/etc/passwd')", "eval('1')", "exec('1')", "getattr(title, 'x')", "lower.__globals__",
+        "len", "lower(title, title)", "len(*tags)", "len(title=1)", "len(width)", "lower(5) == 5",
+        "[x for x in tags]", "{1: 2}", "{1, 2}", "lambda: 1", "(yield)", "await title", "title[0]",
+        "f'{title}'", "width if ai else height", "(a := 1)", "*tags", "...", "b'x' in title",
+        "2 ** 99999999 > 1", "1 << 999999999 > 1", "'a' * 999999999 == title", "tags + tags",
+        "title + title == ''", "~width", "+width > 1", "-title == 'x'", "width > 'big'",
+        "title < 3", "title is None", "tags < tags", "tags == 'owl'", "3 in tags", "(1, 'a')",
+        "1j > 0", "width > None", "-" * 400 + "1", "(" * 240 + "1" + ")" * 240, "not " * 120 + "ai",
+        "[" * 100 + "]" * 100, "width > 1 or " * 50 + "ai", "9" * 501, "'\\N{nope}'", "\0",
+    ],
+)  # fmt: skip
+def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
+    with pytest.raises(UsageError, match="--filter"):
+        parse_filter(text)
+
+
+def test_what_is_filtered_is_counted_and_not_fetched(flaky: SmallBing, dataset: Dataset) -> None:
+    source = shelf("one", flaky, *range(8))
+    chosen = Selection(2, 6, parse_filter("'/3' in url or '/4' in url or '/7' in url"))
+    result = harvest(dataset, source, selection=chosen)
+    assert (result["added"], result["filtered"]) == (2, 3)
+    assert sorted(flaky.fetched) == ["3.jpg", "4.jpg"]
+
+
+# The net
+
+
+def test_sleep_is_kept_between_requests(bing: SmallBing, tmp_path: Path) -> None:
+    assert bing.harvest(tmp_path, "cat", "--limit", "4", "--sleep", "0.3").json["added"] == 4
+    times = bing.site.times
+    gaps = [after - before for before, after in pairwise(times)]
+    assert len(gaps) == 4
+    assert min(gaps) > 0.15
+
+
+def test_robots_are_heeded_but_for_what_is_named(bing: SmallBing, tmp_path: Path) -> None:
+    bing.site.behaviours["/robots.txt"] = lambda h: h.answer(
+        200, b"User-agent: *\nDisallow: /p/\n", Content_Type="text/plain"
+    )
+    done = bing.harvest(tmp_path / "a", "cat", "--range=1-2")
+    assert done.json["reasons"] == {"robots.txt disallows": 2}
+    done = bing.harvest(tmp_path / "b", "cat", "--range=1-2", "--ignore-robots", "robots.txt")
+    assert done.json["added"] == 2
+
+
+def test_an_interrupt_keeps_what_was_fetched(bing: SmallBing, tmp_path: Path) -> None:
+    bing.pause = 0.1
+    process = subprocess.Popen(
+        command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80", "--workers", "4")),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert eventually(lambda: len(bing.fetched) >= 20, 15)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    kept, asked = len(found(tmp_path)), len(bing.fetched)
+    # What was under way at that moment is asked for again, and nothing else.
+    assert asked - 4 - 6 <= kept <= asked < 80
+    bing.pause = 0
+    done = bing.harvest(tmp_path, "cat", "--limit", "80")
+    assert done.json["added"] + kept == 80
+    assert len(bing.fetched) == asked + 80 - kept
+
+
+# Trying again
+
+
+def fails(status: int, times: int) -> Any:
+    def behave(h: Handler) -> None:
+        if h.count() <= times:
+            h.answer(status, b"no")
+        else:
+            number = int(urlsplit(h.path).path.removeprefix("/p/").removesuffix(".jpg"))
+            h.answer(200, picture(number), Content_Type="image/jpeg")
+
+    return behave
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {
+        r.what.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.each()
+    }
+
+
+def test_passing_troubles_are_tried_three_times_and_lasting_ones_once(
+    flaky: SmallBing, dataset: Dataset
+) -> None:
+    site = flaky.site
+    site.behaviours |= {"/p/1.jpg": fails(503, 99), "/p/2.jpg": fails(404, 1),
+                        "/p/3.jpg": fails(500, 1)}  # fmt: skip
+    source = shelf("one", flaky, 0, 1, 2, 3)
+    for expected in (1, 2, 3, 3, 3):
+        harvest(dataset, source)
+        assert site.hits["/p/1.jpg"] == expected
+    assert site.hits["/p/2.jpg"] == 1
+    assert site.hits["/p/3.jpg"] == 2
+    assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
+
+
+def test_a_full_harvest_does_not_try_again(flaky: SmallBing, dataset: Dataset) -> None:
+    flaky.site.behaviours["/p/0.jpg"] = fails(503, 1)
+    source = shelf("one", flaky, *range(6))
+    assert harvest(dataset, source, limit=3)["added"] == 3
+    before = len(flaky.site.asked)
+    assert harvest(dataset, source, limit=3)["known"] == 3
+    assert len(flaky.site.asked) == before
+    # Where more is wanted, the old one comes before anything new.
+    assert harvest(dataset, source, limit=4)["added"] == 1
+    assert flaky.site.asked[-1].startswith("/p/0.jpg")
+
+
+def test_retry_brings_back_what_failed_with_all_that_was_told(
+    flaky: SmallBing, dataset: Dataset, tmp_path: Path
+) -> None:
+    site = flaky.site
+    site.behaviours |= {"/p/1.jpg": fails(403, 1), "/p/2.jpg": fails(404, 1),
+                        "/p/7.jpg": fails(404, 2), "/p/8.jpg": fails(404, 1)}  # fmt: skip
+    urls = tmp_path / "l"
+    urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
+    harvest(dataset, shelf("one", flaky, 0, 1, 2))
+    harvest_urls(dataset, [urls], open_client)
+    assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
+
+    first = retry(dataset, open_client, reason="http 403")
+    assert (first["added"], first["rejected"]) == (1, 0)
+    second = retry(dataset, open_client)
+    assert (second["added"], second["rejected"], second["reasons"]) == (2, 1, {"http 404": 1})
+    assert reasons(dataset) == {"7.jpg": "http 404"}
+    assert retry(dataset, open_client)["added"] == 1
+    assert retry(dataset, open_client)["nothing_to_retry"] is True
+    assert reasons(dataset) == {}
+    origins = [o for image in dataset.images.each() for o in image.origins]
+    [one] = [o for o in origins if "/1.jpg" in str(o.url)]
+    assert (one.query, one.hint, one.author, one.source) == ("thing", "thing", "me", "one")
+    assert {o.hint for o in origins if o.source == "urls"} == {"seven", "eight"}
+
+
+def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> None:
+    source = shelf("one", flaky, 1, 2)
+    harvest(dataset, source)
+    [gone] = [i.sha256 for i in dataset.images.each() if "/1.jpg" in str(i.origins[0].url)]
+    with dataset.db.write():
+        dataset.db.run("DELETE FROM origin WHERE image=?", (dataset.images.row_id(gone),))
+        dataset.db.run("UPDATE fetch SET image=NULL WHERE image=?", (dataset.images.row_id(gone),))
+        dataset.db.run("DELETE FROM image WHERE sha256=?", (gone,))
+        dataset.db.run("INSERT INTO tombstone VALUES(?, 'deleted')", (gone,))
+    harvest(dataset, source)
+    harvest(dataset, shelf("two", flaky, 1))
+    before = len(flaky.fetched)
+    assert retry(dataset, open_client)["nothing_to_retry"] is True
+    assert len(flaky.fetched) == before
+    assert dataset.images.count() == 1
+    assert set(reasons(dataset).values()) == {"forgotten"}
+
+
+def test_an_address_that_was_not_allowed_is_retried(flaky: SmallBing, dataset: Dataset) -> None:
+    source = shelf("one", flaky, 1, 2)
+    harvest_keywords(dataset, source, [Query("x", "x")], lambda: Client(QUICK))
+    assert set(reasons(dataset).values()) == {"private address"}
+    assert retry(dataset, open_client)["added"] == 2
+
+
+def test_a_candidate_survives_being_written(flaky: SmallBing) -> None:
+    odd = Candidate("http://x/\ud800", Origin("s", "k", tags=("a", "é")), 1, None, "http://r")
+    assert read_back(written(odd)) == odd
+
+
+def test_the_retry_command(flaky: SmallBing, tmp_path: Path) -> None:
+    flaky.site.behaviours["/p/1.jpg"] = fails(404, 1)
+    flaky.results["cat"] = ["0.jpg", "1.jpg"]
+    flaky.harvest(tmp_path, "cat")
+    done = run_cli("harvest.cli", "retry", "-d", tmp_path, "--allow-private", "--json")
+    assert done.json == {"added": 1, "duplicate": 0, "rejected": 0}
+
+
+# Status, check, login
+
+
+def test_status_shows_what_came_from_where(
+    flaky: SmallBing, dataset: Dataset, tmp_path: Path
+) -> None:
+    harvest(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
+    harvest(dataset, shelf("two", flaky, 2, 4), words=("thing", "else"))
+    urls = tmp_path / "l"
+    urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
+    harvest_urls(dataset, [urls], open_client)
+    status = yields(dataset)
+    assert status["images"] == 4
+    assert status["sources"] == {
+        "one": {
+            "thing": {"added": 2, "duplicate": 1, "rejected": 1, "reasons": {"http 404": 1}}
+        },
+        "two": {
+            "thing": {"added": 1, "duplicate": 1, "rejected": 0},
+            "else": {"added": 0, "duplicate": 2, "rejected": 0},
+        },
+        "urls": {
+            "nine": {"added": 0, "duplicate": 0, "rejected": 1, "reasons": {"http 404": 1}},
+            "ten": {"added": 1, "duplicate": 0, "rejected": 0},
+        },
+    }  # fmt: skip
+    assert status["rejections"] == {
+        "harvest-keyword": {"http 404": 1},
+        "harvest-urls": {"http 404": 1},
+    }
+    done = run_cli("harvest.cli", "status", "-d", dataset.root, "-j")
+    assert done.json == json.loads(json.dumps(status))
+    assert "duplicate: 1" in run_cli("harvest.cli", "status", "-d", dataset.root).stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        ("normal.html", 0, "answers 'cats' as expected"),
+        ("blocked.html", 4, "captcha"),
+        ("changed.html", 4, "without the results we know"),
+        ("no_results.html", 4, "found nothing"),
+    ],
+)
+def test_checking_a_site(site: FaultyServer, answer: str, code: int, told: str) -> None:
+    page = (ANSWERS / answer).read_bytes()
+    site.otherwise = lambda h: h.answer(200, page, Content_Type="text/html; charset=utf-8")
+    line = ("check", "bing", "-o", f"bing.endpoint={site.url}", "--allow-private")
+    done = run_cli("harvest.cli", *line)
+    assert done.code == code, done.stderr
+    assert told in done.stdout + done.stderr
+    assert all("/images/async" in path for path in site.asked)
+    if code == 0:
+        result = run_cli("harvest.cli", *line, "--json").json
+        assert result["status"] == "ok"
+        assert len(result["found"]) == 3
+        assert done.stdout.count("\n  http") == 3
+
+
+def test_checking_raises_what_the_site_did(flaky: SmallBing) -> None:
+    from harvest.check import check_source
+
+    with Client(allow_private=True) as client:
+        with pytest.raises(Changed, match="odd addresses"):
+            check_source(Shelf("odd", ["file:///etc/passwd"]), {}, client)
+        with pytest.raises(NeedsLogin):
+            check_source(Shelf("odd", [], NeedsLogin("no key")), {}, client)
+    assert Bing().hints
+
+
+@pytest.fixture
+def no_secrets(tmp_path: Path) -> dict[str, str]:
+    return {
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring", "PIXIV_REFRESH_TOKEN": "",
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }  # fmt: skip
+
+
+def login(
+    line: list[str], words: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("harvest.cli", "login", *line), input=words, text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, timeout=60,
+    )  # fmt: skip
+
+
+def test_logging_in_with_a_token_that_one_has(no_secrets: dict[str, str], tmp_path: Path) -> None:
+    server = PixivSite()
+    server.speakers["/auth/token"] = lambda fields: (
+        account(refresh="mine") if fields["refresh_token"] == "mine" else BAD_TOKEN
+    )
+    with running(server):
+        where = [
+            word for key, value in server.options.items() for word in ("-o", f"pixiv.{key}={value}")
+        ]
+        done = login(["pixiv", "--token-stdin", "--json", *where], "mine\n", no_secrets)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["logged_in"] == "pixiv"
+        assert "mine" not in done.stdout + done.stderr
+        assert "mine" in (tmp_path / "config/gleanset/secrets.json").read_text()
+        assert login(["pixiv", "--token-stdin", *where], "wrong\n", no_secrets).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["flickr", "--token-stdin"], "no refresh token"),
+        (["pixiv", "-o", "pixiv.endpiont=http://x"], "Did you mean pixiv.endpoint?"),
+        (["pixiv", "-o", "flickr.endpoint=http://x"], "flickr is not asked"),
+        (["bing"], "bing"),
+    ],
+)
+def test_a_wrong_login_is_refused(no_secrets: dict[str, str], line: list[str], told: str) -> None:
+    done = login(line, "", no_secrets)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr

@@ -1,0 +1,433 @@
+"""Pixiv against a server on loopback that answers as its app API does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import running
+from pixiv_site import (
+    BAD_TOKEN,
+    EXPIRED,
+    OFFSET_CAP,
+    Answer,
+    PixivSite,
+    account,
+    error,
+    found,
+    work,
+)
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Limits
+from harvest.sources import SOURCES, Query
+from harvest.sources.pixiv import Pixiv
+from harvest.sources.pixiv_search import with_buckets
+
+ANSWERS = Path(__file__).parent / "answers" / "pixiv"
+PIXIV = Pixiv(pause=0)
+TOKEN = "my-refresh-token"
+SEARCH = "/v1/search/illust"
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXIV_REFRESH_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with Client(Limits(connect=2, read=2, retries=1, backoff=0.01), allow_private=True) as client:
+        yield client
+
+
+@pytest.fixture
+def pixiv() -> Iterator[PixivSite]:
+    site = PixivSite()
+    with running(site):
+        yield site
+
+
+def ask(site: PixivSite, client: Client, text: str = "猫", **options: str) -> list[Candidate]:
+    query = Query(text, hint="cat", options={**site.options, **options})
+    return list(PIXIV.candidates(query, client))
+
+
+def keys(candidates: list[Candidate]) -> list[str]:
+    return [candidate.origin.key for candidate in candidates]
+
+
+def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
+    """Give these answers one after the other, then the last one for ever."""
+    left = list(pages)
+    site.speakers[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def many_pages(number: int, count: int) -> dict[str, Any]:
+    base = f"https://i.pximg.net/img-original/img/{number}_p"
+    pages = [{"image_urls": {"original": f"{base}{n}.jpg"}} for n in range(count)]
+    return work(number, page_count=count, meta_single_page={}, meta_pages=pages)
+
+
+def ugoira(number: int) -> dict[str, Any]:
+    url = f"https://i.pximg.net/img-original/img/{number}_ugoira0.jpg"
+    return work(number, type="ugoira", meta_single_page={"original_image_url": url})
+
+
+def test_a_work_becomes_a_candidate(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(11)))
+    url = "https://i.pximg.net/img-original/img/2024/05/01/00/00/00/11_p0.png"
+    origin = Origin(
+        source="pixiv", key="11_p0", url=url, page_url="https://www.pixiv.net/artworks/11",
+        post="11", query="猫", hint="cat", author="Mika", title="Work 11", tags=("猫", "cat"),
+        rating="general", ai=False,
+    )  # fmt: skip
+    assert ask(pixiv, client) == [Candidate(url, origin, 800, 600, "https://app-api.pixiv.net/")]
+
+
+def test_the_app_asks_with_a_token_and_no_imitated_browser(
+    pixiv: PixivSite, client: Client
+) -> None:
+    ask(pixiv, client, "black cat", target="tags-exact", sort="oldest", since="2024-01-01")
+    [login], [search] = pixiv.asked_for("/auth/token"), pixiv.asked_for(SEARCH)
+    assert (login["grant_type"], login["refresh_token"]) == ("refresh_token", TOKEN)
+    assert search == {
+        "word": "black cat", "search_target": "exact_match_for_tags", "sort": "date_asc",
+        "start_date": "2024-01-01", "filter": "for_ios",
+    }  # fmt: skip
+    headers = pixiv.headers[-1]
+    assert headers["authorization"] == "Bearer access-1"
+    assert headers["user-agent"].startswith("PixivIOSApp/")
+    assert headers["host"] == f"127.0.0.1:{pixiv.server_address[1]}"
+    assert {path for path, _ in pixiv.sent} == {"/oauth/auth/token", "/api/v1/search/illust"}
+
+
+def test_every_page_of_a_work_has_its_key_and_their_post(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(many_pages(5, 3)))
+    candidates = ask(pixiv, client)
+    assert keys(candidates) == ["5_p0", "5_p1", "5_p2"]
+    assert {c.origin.post for c in candidates} == {"5"}
+    assert [c.width for c in candidates] == [800, None, None]
+    assert keys(ask(pixiv, client, pages="first")) == ["5_p0"]
+
+
+def test_pages_of_results_follow_by_their_offset(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), work(2), next_offset=30), found(work(2), work(3)))
+    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0", "3_p0"]
+    assert [asked.get("offset") for asked in pixiv.asked_for(SEARCH)] == [None, "30"]
+
+
+def test_nothing_is_asked_before_it_is_wanted(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), next_offset=30))
+    candidates = PIXIV.candidates(Query("猫", options=pixiv.options), client)
+    assert pixiv.sent == []
+    next(candidates)
+    assert len(pixiv.sent) == 2
+
+
+def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) -> None:
+    [source] = [source for source in SOURCES if source.name == "pixiv"]
+    answers(pixiv, found(work(1), next_offset=30), found(work(2)))
+    assert len(list(source.candidates(Query("猫", options=pixiv.options), client))) == 2
+    pauses = [after - before for before, after in pairwise(pixiv.times)]
+    assert min(pauses) >= 0.4
+
+
+def test_no_works_is_no_error(pixiv: PixivSite, client: Client) -> None:
+    assert ask(pixiv, client) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["1", "5", "6"]),
+        ({"r18": "yes"}, ["1", "2", "3", "5", "6"]),
+        ({"r18": "only"}, ["2", "3"]),
+        ({"ai": "yes"}, ["1", "4", "5", "6"]),
+        ({"ai": "only"}, ["4"]),
+        ({"type": "manga"}, ["6"]),
+        ({"bookmarks": "50"}, ["1", "6"]),
+    ],
+)
+def test_works_for_adults_and_by_ai_only_when_asked(
+    pixiv: PixivSite, client: Client, options: dict[str, str], expected: list[str]
+) -> None:
+    works = [
+        work(1),
+        work(2, x_restrict=1),
+        work(3, x_restrict=2),
+        work(4, illust_ai_type=2),
+        work(5, illust_ai_type=0, total_bookmarks=49),
+        work(6, type="manga"),
+    ]
+    answers(pixiv, found(*works))
+    assert [c.origin.post for c in ask(pixiv, client, **options)] == expected
+
+
+def test_ratings_and_ai_are_told(pixiv: PixivSite, client: Client) -> None:
+    works = [work(1, illust_ai_type=0), work(2, x_restrict=1, illust_ai_type=2)]
+    answers(pixiv, found(*works, work(3, x_restrict=2)))
+    told = [(c.origin.rating, c.origin.ai) for c in ask(pixiv, client, r18="yes", ai="yes")]
+    assert told == [("general", None), ("R-18", True), ("R-18G", False)]
+
+
+def test_hidden_works_are_left_out(pixiv: PixivSite, client: Client) -> None:
+    placeholder = "https://s.pximg.net/common/images/limit_sanity_level_360.png"
+    gone = {"title": "", "tags": [], "meta_single_page": {"original_image_url": placeholder}}
+    answers(pixiv, found(work(1, visible=False, **gone), work(2, **gone), work(3)))
+    assert keys(ask(pixiv, client)) == ["3_p0"]
+
+
+def test_a_page_of_hidden_works_is_not_a_changed_site(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1, visible=False, meta_single_page={})))
+    assert ask(pixiv, client) == []
+
+
+def test_a_broken_work_costs_no_other(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found({"id": "?"}, work(2, meta_single_page={}), work(3)))
+    assert keys(ask(pixiv, client)) == ["3_p0"]
+
+
+@pytest.mark.parametrize(
+    ("bookmarks", "word"),
+    [
+        (0, "猫"),
+        (99, "猫"),
+        (10_000, "猫 (10000users入り OR 20000users入り OR 30000users入り OR 50000users入り "
+                 "OR 100000users入り)"),
+        (60_000, "猫 (50000users入り OR 100000users入り)"),
+        (200_000, "猫 100000users入り"),
+    ],
+)  # fmt: skip
+def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str) -> None:
+    assert with_buckets("猫", bookmarks) == word
+
+
+def test_alternatives_stay_together_beside_the_buckets() -> None:
+    assert with_buckets("猫 OR 犬", 100_000) == "(猫 OR 犬) 100000users入り"
+
+
+def test_the_number_of_bookmarks_is_checked_as_well(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1, total_bookmarks=59_999), work(2, total_bookmarks=60_000)))
+    assert keys(ask(pixiv, client, bookmarks="60000")) == ["2_p0"]
+    assert keys(ask(pixiv, client, bookmarks="60000", target="title")) == ["2_p0"]
+    words = [asked["word"] for asked in pixiv.asked_for(SEARCH)]
+    assert words == ["猫 (50000users入り OR 100000users入り)", "猫"], "titles hold no such tags"
+
+
+def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client) -> None:
+    april = {"create_date": "2024-04-20T00:10:00+09:00"}
+    answers(
+        pixiv,
+        found(work(1), next_offset=4980),
+        found(work(2, **april), next_offset=5010),
+        found(work(2, **april), work(3, **april)),
+    )
+    assert keys(ask(pixiv, client, since="2024-01-01")) == ["1_p0", "2_p0", "3_p0"]
+    asked = [(a.get("offset"), a.get("end_date")) for a in pixiv.asked_for(SEARCH)]
+    assert asked == [(None, None), ("4980", None), (None, "2024-04-21")]
+    assert {a["start_date"] for a in pixiv.asked_for(SEARCH)} == {"2024-01-01"}
+
+
+def test_oldest_first_goes_on_by_the_first_day(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), next_offset=5010), found(work(1), work(2)))
+    assert keys(ask(pixiv, client, sort="oldest", until="2024-06-01")) == ["1_p0", "2_p0"]
+    assert pixiv.asked_for(SEARCH)[1]["start_date"] == "2024-04-30"
+    assert pixiv.asked_for(SEARCH)[1]["end_date"] == "2024-06-01"
+
+
+def test_a_lower_cap_is_met_as_well(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), next_offset=30), OFFSET_CAP, found(work(2)))
+    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
+
+
+def test_a_day_with_more_works_than_a_search_reaches_ends(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), next_offset=5010))
+    assert keys(ask(pixiv, client, since="2024-04-29")) == ["1_p0"]
+    ends = [asked.get("end_date") for asked in pixiv.asked_for(SEARCH)]
+    assert ends == [None, "2024-05-02", "2024-05-01", "2024-04-30", "2024-04-29"]
+
+
+def test_an_access_token_that_ended_is_renewed_once(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, account("one", "newer-token"), account("two"), path="/auth/token")
+    answers(pixiv, found(work(1), next_offset=30), EXPIRED, found(work(2)))
+    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
+    tokens = [login["refresh_token"] for login in pixiv.asked_for("/auth/token")]
+    assert tokens == [TOKEN, "newer-token"]
+    assert pixiv.headers[-1]["authorization"] == "Bearer two"
+
+
+def test_an_access_token_is_renewed_before_it_ends(pixiv: PixivSite, client: Client) -> None:
+    pixiv.speakers["/auth/token"] = lambda _: account(life=60)
+    answers(pixiv, found(work(1), next_offset=30), found(work(2)))
+    assert len(ask(pixiv, client)) == 2
+    assert len(pixiv.asked_for("/auth/token")) == 2
+
+
+def test_a_token_that_is_always_refused_ends_it(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, EXPIRED)
+    with pytest.raises(NeedsLogin, match="harvest login pixiv"):
+        ask(pixiv, client)
+    assert len(pixiv.asked_for("/auth/token")) == 2
+
+
+def test_many_keywords_are_one_login(pixiv: PixivSite, client: Client) -> None:
+    for word in ("猫", "犬", "鳥"):
+        ask(pixiv, client, word)
+    assert len(pixiv.asked_for("/auth/token")) == 1
+    assert pixiv.connections == 1
+
+
+def test_without_a_token_nothing_is_asked(
+    pixiv: PixivSite, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIXIV_REFRESH_TOKEN")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    with pytest.raises(NeedsLogin, match="harvest login pixiv"):
+        ask(pixiv, client)
+    assert pixiv.sent == []
+
+
+HTML = "<html><title>Just a moment...</title></html>"
+
+
+@pytest.mark.parametrize("path", ["/auth/token", SEARCH])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error("Rate Limit", 403), RateLimited),
+        (error("", 429), RateLimited),
+        ((429, "<html>Too many</html>"), RateLimited),
+        ((403, HTML), Blocked),
+        ((200, HTML), Blocked),
+        (error("Forbidden", 403), Blocked),
+        ((200, []), Changed),
+        ((200, {}), Changed),
+        ((200, "<html>welcome</html>"), Changed),
+        ((302, ""), Changed),
+        (error("not found", 404), Changed),
+        ((400, {"error": "invalid_client"}), Changed),
+        ((503, ""), Unreachable),
+        ((500, {"error": {"message": "oops"}}), Unreachable),
+    ],
+)
+def test_turned_away_is_not_nothing(
+    pixiv: PixivSite, client: Client, path: str, answer: Answer, kind: type[GleansetError]
+) -> None:
+    answers(pixiv, answer, path=path)
+    with pytest.raises(GleansetError) as caught:
+        ask(pixiv, client)
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == 4
+    assert caught.value.mend
+
+
+def test_a_bad_refresh_token_tells_what_mends_it(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, BAD_TOKEN, path="/auth/token")
+    with pytest.raises(NeedsLogin, match="harvest login pixiv") as caught:
+        ask(pixiv, client)
+    assert caught.value.exit_code == 5
+    assert len(pixiv.sent) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_tokens_are_in_no_text(pixiv: PixivSite, client: Client, status: int) -> None:
+    access = "a-very-long-access-token-of-forty-letters"
+    pixiv.speakers["/auth/token"] = lambda _: account(access)
+    pixiv.speakers[SEARCH] = lambda _: error(f"no luck with {access} and {TOKEN}", status)
+    with pytest.raises(GleansetError, match="no luck") as caught:
+        ask(pixiv, client)
+    assert access not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_site_in_trouble_is_asked_again(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, (502, "<html>"), found(work(1)))
+    assert keys(ask(pixiv, client)) == ["1_p0"]
+
+
+def test_works_in_a_new_shape_are_a_changed_site(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found({"work_id": 1}, {"work_id": 2}))
+    with pytest.raises(Changed):
+        ask(pixiv, client)
+
+
+def test_a_next_page_that_lies_behind_is_a_changed_site(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1), next_offset=30))
+    with pytest.raises(Changed):
+        ask(pixiv, client)
+
+
+def test_a_dead_site_is_unreachable(client: Client) -> None:
+    nowhere = {"endpoint": "http://127.0.0.1:9", "auth_endpoint": "http://127.0.0.1:9"}
+    with pytest.raises(Unreachable, match="refused"):
+        list(PIXIV.candidates(Query("猫", options=nowhere), client))
+
+
+METADATA = {
+    "ugoira_metadata": {
+        "zip_urls": {"medium": "https://i.pximg.net/img-zip-ugoira/9_ugoira600x600.zip"},
+        "frames": [{"file": f"00000{n}.jpg", "delay": 100} for n in range(3)],
+    }
+}
+
+
+def test_of_an_animation_the_first_frame_may_do(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(ugoira(9)))
+    [candidate] = ask(pixiv, client, ugoira="first")
+    assert candidate.origin.key == "9_ugoira0"
+    assert candidate.url == "https://i.pximg.net/img-original/img/9_ugoira0.jpg"
+
+
+def test_frames_have_addresses_of_their_own(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(ugoira(9)))
+    pixiv.speakers["/v1/ugoira/metadata"] = lambda _: (200, METADATA)
+    frames = ask(pixiv, client)
+    assert keys(frames) == ["9_ugoira0", "9_ugoira1", "9_ugoira2"]
+    assert frames[2].url == "https://i.pximg.net/img-original/img/9_ugoira2.jpg"
+    assert {frame.origin.post for frame in frames} == {"9"}
+
+
+def test_an_animation_that_is_gone_ends_nothing(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(ugoira(9), work(10)))
+    pixiv.speakers["/v1/ugoira/metadata"] = lambda _: error("gone", 404)
+    assert keys(ask(pixiv, client)) == ["9_ugoira0", "10_p0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("since", "2024-13-01", "2024-01-31"),
+        ("until", "20240131", "2024-01-31"),
+        ("bookmarks", "many", "500"),
+        ("r18", "maybe", "only"),
+        ("sort", "popular", "newest"),
+        ("bookmark", "5", r"Did you mean pixiv\.bookmarks"),
+        ("auth_endpoint", "pixiv", "http://127"),
+    ],
+)
+def test_a_wrong_word_names_the_right_ones(
+    pixiv: PixivSite, client: Client, name: str, value: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        PIXIV.settings(Query("猫", options={name: value}))
+    with pytest.raises(UsageError, match=told):
+        ask(pixiv, client, **{name: value})
+    assert pixiv.sent == []
+
+
+def test_dates_in_the_wrong_order_are_told() -> None:
+    with pytest.raises(UsageError, match="later"):
+        PIXIV.settings(Query("x", options={"since": "2024-02-01", "until": "2024-01-01"}))

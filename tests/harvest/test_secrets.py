@@ -1,0 +1,220 @@
+"""Secrets in the environment, in real keyring backends that work, fail or hang, and in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import platformdirs
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as FailKeyring
+from keyring.backends.null import Keyring as NullKeyring
+from keyring.errors import PasswordDeleteError
+
+from gleanset.errors import NeedsLogin, NotWritable, UsageError
+from harvest.secrets import SERVICE, Vault, forget_secret, keep_secret, redacted, secret
+
+KEY = "flickr.key"
+needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
+
+
+class Memory(KeyringBackend):
+    """A keyring that works, for as long as the test runs."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self.kept.pop((service, username), None) is None:
+            raise PasswordDeleteError(username)
+
+
+class Broken(Memory):
+    """Raises what no keyring should: D-Bus libraries do."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise OSError("no bus, and by the way the password is hunter2")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(password)
+
+
+class Hanging(Memory):
+    """Waits for a person who is not there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+        self.asked = 0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
+        self.released.wait(20)
+        return None
+
+    set_password = get_password  # type: ignore[assignment]
+
+
+@pytest.fixture(autouse=True)
+def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    before = keyring.get_keyring()
+    keyring.set_keyring(FailKeyring())
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def ring() -> Memory:
+    made = Memory()
+    keyring.set_keyring(made)
+    return made
+
+
+@pytest.fixture
+def file() -> Path:
+    return Path(platformdirs.user_config_dir("gleanset")) / "secrets.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("flickr.key", "FLICKR_API_KEY"),
+        ("flickr.secret", "FLICKR_API_SECRET"),
+        ("pixiv.refresh_token", "PIXIV_REFRESH_TOKEN"),
+    ],
+)
+def test_the_environment_goes_first(
+    ring: Memory, monkeypatch: pytest.MonkeyPatch, name: str, variable: str
+) -> None:
+    ring.set_password(SERVICE, name, "from the keyring")
+    assert secret(name) == "from the keyring"
+    monkeypatch.setenv(variable, "from-the-environment\n")
+    assert secret(name) == "from-the-environment"
+    monkeypatch.setenv(variable, "")
+    assert secret(name) == "from the keyring"
+
+
+def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None:
+    assert keep_secret(KEY, " abc123 ") == "the system's keyring"
+    assert ring.kept == {("gleanset", KEY): "abc123"}
+    assert not file.exists()
+    assert secret(KEY) == "abc123"
+    assert forget_secret(KEY)
+    assert secret(KEY) is None
+    assert not forget_secret(KEY)
+
+
+@pytest.mark.parametrize("backend", [FailKeyring, NullKeyring, Broken])
+def test_without_a_keyring_a_private_file_is_used(
+    backend: type[KeyringBackend], file: Path
+) -> None:
+    keyring.set_keyring(backend())
+    before = os.umask(0)
+    try:
+        assert keep_secret(KEY, "abc123") == str(file)
+    finally:
+        os.umask(before)
+    keep_secret("pixiv.refresh_token", "r-1")
+    assert json.loads(file.read_text()) == {KEY: "abc123", "pixiv.refresh_token": "r-1"}
+    assert [path.name for path in file.parent.iterdir()] == ["secrets.json"]
+    if os.name == "posix":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert secret(KEY) == "abc123"
+    assert forget_secret(KEY)
+    assert json.loads(file.read_text()) == {"pixiv.refresh_token": "r-1"}
+
+
+def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
+    hanging = Hanging()
+    keyring.set_keyring(hanging)
+    vault = Vault(tmp_path, patience=0.2)
+    try:
+        assert vault.keep(KEY, "abc123") == str(tmp_path / "secrets.json")
+        assert vault.read(KEY) == "abc123"
+        assert hanging.asked == 1
+    finally:
+        hanging.released.set()
+
+
+def test_what_the_keyring_takes_leaves_the_file(file: Path) -> None:
+    keep_secret(KEY, "old-value")
+    keyring.set_keyring(Memory())
+    keep_secret(KEY, "new-value")
+    assert json.loads(file.read_text()) == {}
+
+
+@needs_modes
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
+def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
+    keep_secret(KEY, "abc123")
+    file.chmod(mode)
+    for attempt in (lambda: secret(KEY), lambda: keep_secret(KEY, "x"), lambda: forget_secret(KEY)):
+        with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
+            attempt()
+        assert "abc123" not in str(caught.value)
+    file.chmod(0o600)
+    assert secret(KEY) == "abc123"
+
+
+@pytest.mark.parametrize("text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"])
+def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True)
+    file.touch(0o600)
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(NeedsLogin, match="damaged") as caught:
+        secret(KEY)
+    assert "abc123" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@needs_modes
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(NotWritable, match=r"secrets\.json"):
+        Vault(tmp_path / "deep").keep(KEY, "abc123")
+
+
+def test_a_place_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("not a folder")
+    vault = Vault(tmp_path / "taken")
+    assert vault.read(KEY) is None
+    with pytest.raises(NotWritable):
+        vault.keep(KEY, "abc123")
+
+
+def test_an_empty_secret_is_not_kept(file: Path) -> None:
+    with pytest.raises(UsageError):
+        keep_secret(KEY, " \n")
+    assert not file.exists()
+
+
+def test_no_secret_is_none() -> None:
+    assert secret(KEY) is None
+    assert not forget_secret(KEY)
+
+
+def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_secret(KEY, "k3y/with+signs")
+    monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
+    told = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
+    assert redacted(told) == "key ***, quoted ***, token ***, and the rest"
+    assert "k3y" not in repr(Vault())
