@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("GLEANSET_VENV", ROOT / ".venv")).absolute()
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "gleanset-installed"
-SYSTEM = {"ffmpeg": "ffmpeg"}  # program -> Debian package
+# Program -> Debian package. Without the browser only the source Google is not there.
+NEEDED = {"ffmpeg": "ffmpeg"}
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 EXTRAS = {"demo": ".[train]", "test": ".[all]", "install": ".[all]"}
 USAGE = 2
 MISSING = 6
@@ -35,19 +37,25 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - here an older Python may read us
         print("Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv")
         return MISSING
-    if (code := install_system_packages()) or (code := install_project(command)):
+    if code := install_system_packages(NEEDED):
+        return code
+    if command != "demo" and install_system_packages(BROWSER):
+        print("going on without them: they are for harvest keyword --source google")
+    if code := install_project(command):
         return code
     if command == "demo":
         return run([BIN / "gleanset", "demo", *rest])
     if command == "test":
-        return run([BIN / "python", "-m", "pytest", *rest])
+        # One process more than cores: many tests wait for a server or a killed process.
+        spread = ["-n", (os.cpu_count() or 1) + 1, "--dist", "worksteal"]
+        return run([BIN / "python", "-m", "pytest", *spread, *rest])
     print(f"installed in {VENV}; now: source {BIN / 'activate'}")
     return 0
 
 
-def install_system_packages() -> int:
+def install_system_packages(wanted: dict[str, str]) -> int:
     """Install what is missing as root on Debian, else print the one line that does."""
-    missing = sorted({package for program, package in SYSTEM.items() if not shutil.which(program)})
+    missing = sorted({package for program, package in wanted.items() if not shutil.which(program)})
     if not missing:
         return 0
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]

@@ -60,17 +60,18 @@ class Job:
         _out(line)
 
 
-class _Command(click.Command):
+class Command(click.Command):
     """A subcommand that knows `-h`, also when it is looked at without its group."""
 
-    def __init__(self, *args: Any, **rest: Any) -> None:
-        super().__init__(*args, **{"context_settings": HELP, **rest})
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """The same in every context: click keeps the first answer for good."""
+        return list(HELP["help_option_names"])
 
 
 def group(name: str, text: str) -> click.Group:
     """A console command with subcommands."""
     made = click.Group(name=name, help=text, context_settings=HELP)
-    made.command_class = _Command
+    made.command_class = Command
     return click.version_option(__version__, prog_name=name)(made)
 
 

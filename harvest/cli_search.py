@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gleanset.cli import Job, Result, job_options
+from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import (
     FILES,
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from harvest.selection import Selection
 
 
-@click.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
+@click.command(
+    cls=Command, epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets"
+)
 @job_options(simulate=True)
 @click.argument("keywords", nargs=-1, metavar="[KEYWORD]...")
 @click.option(
@@ -117,7 +119,7 @@ def _preview(
     return None
 
 
-@click.command(epilog="Example: harvest check bing")
+@click.command(cls=Command, epilog="Example: harvest check bing")
 @job_options()
 @click.argument("source")
 @source_option
@@ -141,7 +143,7 @@ def check(job: Job, source: str, options: tuple[str, ...], net: Net) -> Result |
     return None
 
 
-@click.command(epilog="Example: harvest login pixiv")
+@click.command(cls=Command, epilog="Example: harvest login pixiv")
 @job_options()
 @click.argument("site", type=click.Choice(["flickr", "pixiv"]))
 @click.option(
