@@ -75,18 +75,9 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Image(Measured):
     """One original file with every place it was found."""
 
-    sha256: str
-    format: str
-    bytes: int
-    width: int
-    height: int
-    frames: int
-    orientation: int
-    phash: int
-    sharpness: float
     state: str
     origins: tuple[Origin, ...] = ()
 
