@@ -304,3 +304,26 @@ def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: 
     path.write_bytes(b"damaged")
     after = load_arrays(small, examples, QUICK, splits=["val"])["val"]
     assert np.array_equal(after.x, before.x)
+
+
+def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
+    train_run(small, QUICK)
+    keys = [sample.key for sample in small.samples.by_key()]
+    moved = {key: (key, ("test", "train", "val")[n % 3]) for n, key in enumerate(keys)}
+    small.samples.set_splits(moved, "another split")
+    with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
+        evaluate_run(small, None, "test")
+    train_run(small, QUICK)
+    assert evaluate_run(small, None, "test")[1].count > 0
+
+
+def test_an_interrupted_run_is_told_and_begun_anew_under_its_name(small: Dataset) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(small, QUICK, on_epoch=stop)
+    [stopped] = runs(small)
+    assert stopped.status == "interrupted"
+    assert train_run(small, QUICK)["run"] == stopped.id
+    assert [run.status for run in runs(small)] == ["done"]

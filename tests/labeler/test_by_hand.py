@@ -1,0 +1,36 @@
+"""`labeler label`, `reject` and `undo`: decisions without a window."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset
+
+Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_samples_are_labelled_rejected_and_put_back(tmp_path: Path, labeler: Labeler) -> None:
+    root = tmp_path / "dataset"
+    with Dataset.create(root) as dataset:
+        keys = add_faces(dataset, add_image(dataset, "a"), (0, 30, 60))
+    assert labeler("label", "hana", keys[0], keys[1], "-d", root).returncode == 0
+    assert labeler("reject", keys[2], "-d", root).returncode == 0
+    with Dataset.open(root) as dataset:
+        states = {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
+    assert states[keys[0]] == states[keys[1]] == ("labelled", "hana")
+    assert states[keys[2]] == ("rejected", None)
+    assert "Reject 1" in labeler("undo", "-d", root).stdout
+    assert "Label 2 as hana" in labeler("undo", "-d", root).stdout
+    with Dataset.open(root) as dataset:
+        assert {s.status for s in dataset.samples.by_key()} == {"queue"}
+
+
+def test_an_unknown_sample_is_wrong_usage(tmp_path: Path, labeler: Labeler) -> None:
+    Dataset.create(tmp_path / "dataset").close()
+    done = labeler("label", "hana", "nothing", "-d", tmp_path / "dataset")
+    assert done.returncode == 2
+    assert "there is no sample 'nothing'" in done.stderr
