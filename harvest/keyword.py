@@ -41,7 +41,7 @@ def read_keywords(words: Sequence[str], file: Path | None, label: str | None) ->
     One a line; a tab and a label may follow; `#` begins a comment. Raises `InputUnusable` for
     a file that is not there or may not be read, `UsageError` when there is no keyword at all.
     """
-    found: list[Keyword] = [(word, label) for word in words]
+    found: list[Keyword] = [(word.strip(), label) for word in words if word.strip()]
     if file is not None:
         found += read_lines(checked_list(file), label)
     if not found:

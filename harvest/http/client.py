@@ -142,7 +142,7 @@ def _referer(referer: str | None) -> dict[str, str]:
 
 
 def _unreachable(url: str, error: Unreadable) -> Unreachable:
-    what = f"{url} could not be asked: {error.reason} ({error.detail})."
+    what = f"{url} could not be asked: {error.reason} ({error.detail.removeprefix(f'{url}: ')})."
     if error.reason == "private address":
         return Unreachable(what, "Add --allow-private if this address is meant.")
     return Unreachable(what, "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.")

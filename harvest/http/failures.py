@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 
@@ -40,12 +41,16 @@ class Transient(Unreadable):
         self.hold = hold
 
 
+_SHOWN = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
+
+
 def failure(error: Exception, url: str, host: str, in_body: bool) -> Unreadable:
     """What an exception of urllib3 means for the item; `Transient` where a retry may help.
 
     `in_body`: the answer had begun when it happened.
     """
-    detail = f"{url}: {error}"
+    # urllib3 begins with the connection as Python shows it, which tells a person nothing.
+    detail = f"{url}: {_SHOWN.sub('', str(error))}"
     if isinstance(error, PrivateAddress):
         return Unreadable("private address", detail)
     if isinstance(error, LocationParseError | UnicodeError):
