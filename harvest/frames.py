@@ -118,6 +118,8 @@ def _hash(path: Path) -> str:
 
 
 def _checked(path: Path) -> Path:
+    if path.is_dir():
+        raise InputUnusable(f"{path} is a folder", f"name its videos: {path}/*")
     if not path.is_file():
         raise InputUnusable(f"there is no file {path}", "check its name")
     return path.absolute()

@@ -99,10 +99,11 @@ def split(job: Job, ratio: str | None, seed: int | None) -> Result:
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def export(job: Job, out: Path, kind: str, workers: int | None) -> Result | None:
     """Write the labelled samples as a tree that other tools read."""
-    from labeler.export import export_imagefolder, plan_export
+    from labeler.export import check_ours, export_imagefolder, plan_export
 
     with job.open() as dataset:
         if job.simulate:
+            check_ours(out)
             items = plan_export(dataset)
             for item in items:
                 job.show(item.path)

@@ -116,7 +116,7 @@ def export_imagefolder(
     old = target.with_name(f".{target.name}.gleanset-old")
     with dataset.stage(STAGE), disk_errors(target):
         _recover(target, old)
-        _check_ours(target)
+        check_ours(target)
         items = plan_export(dataset)
         try:
             failed = _write_all(items, partial, workers, progress or Progress())
@@ -176,8 +176,8 @@ def _marked(folder: Path) -> set[str]:
     return {MARKER, *map(str, files)}
 
 
-def _check_ours(target: Path) -> None:
-    """Refuse to replace what we did not write."""
+def check_ours(target: Path) -> None:
+    """Refuse to replace what we did not write: `InputUnusable`."""
     if not target.exists():
         return
     if not target.is_dir():
