@@ -46,7 +46,7 @@ class Examples:
 
 def find_examples(dataset: Dataset) -> Examples:
     """The labelled samples that have a split. Raises `InputUnusable` where there are none."""
-    chosen = [s for s in dataset.samples.by_key() if s.status == "labelled" and s.split]
+    chosen = list(dataset.samples.in_splits())
     if not chosen:
         raise InputUnusable(
             "there is nothing to train on: no labelled sample has a split yet",

@@ -7,7 +7,6 @@ seconds and images per second. Memory must not grow with the list.
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import subprocess
@@ -17,18 +16,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from slow_site import one_picture
 
 HARVEST = "from harvest.cli import main; main()"
-
-
-def one_picture() -> bytes:
-    """A JPEG of about 60 kB."""
-    noise = np.random.default_rng(0).integers(0, 90, (360, 640, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise + 80).resize((480, 270)).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 class Pictures(BaseHTTPRequestHandler):

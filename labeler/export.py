@@ -61,7 +61,7 @@ def _from_original(item: Item) -> bytes:
 
 def plan_export(dataset: Dataset) -> list[Item]:
     """Every labelled sample that has a split, with its path. Raises `InputUnusable`."""
-    chosen = [s for s in dataset.samples.by_key() if s.status == "labelled" and s.split]
+    chosen = list(dataset.samples.in_splits())
     if not chosen:
         raise InputUnusable(
             "there is nothing to export: no labelled sample has a split yet",

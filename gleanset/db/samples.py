@@ -100,6 +100,10 @@ class Samples:
             yield from (_sample(row) for row in rows)
             after = rows[-1]["key"]
 
+    def in_splits(self) -> Iterator[Sample]:
+        """The labelled samples that have a split, by key: what is trained on and exported."""
+        return (s for s in self.by_key() if s.status == "labelled" and s.split)
+
     def get(self, key: str) -> Sample | None:
         """One sample by its key."""
         row = self._db.one(f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.key=?", (key,))
