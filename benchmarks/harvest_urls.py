@@ -16,7 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from slow_site import one_picture
+from slow_site import pictures
 
 HARVEST = "from harvest.cli import main; main()"
 
@@ -25,7 +25,7 @@ class Pictures(BaseHTTPRequestHandler):
     """Answers `/N.jpg` with the picture and N behind its end, so that all bytes differ."""
 
     protocol_version = "HTTP/1.1"
-    picture = one_picture()
+    picture = pictures()[0]
 
     def do_GET(self) -> None:
         """One picture."""

@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import multiprocessing
+import zlib
 from collections import Counter
 from contextlib import suppress
 from queue import Queue
@@ -21,18 +22,30 @@ from PIL import Image
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 9))
 
 
-def one_picture() -> bytes:
-    """A JPEG of about 50 kB."""
-    noise = np.random.default_rng(0).integers(0, 90, (360, 640, 3), dtype=np.uint8)
+# What searches for characters lead to: mostly one or two megapixels.
+SIZES = ((800, 600), (1280, 720), (1000, 1500), (1920, 1080))
+
+
+def pictures() -> list[bytes]:
+    """One JPEG of each of `SIZES`: soft shapes under a light grain."""
+    random = np.random.default_rng(0)
+    return [_picture(random, width, height) for width, height in SIZES]
+
+
+def _picture(random: np.random.Generator, width: int, height: int) -> bytes:
+    coarse = random.integers(0, 256, (height // 32, width // 32, 3), dtype=np.uint8)
+    soft = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    grain = random.normal(0, 4, (height, width, 1))
+    pixels = np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(noise + 80).resize((480, 270)).save(buffer, "JPEG", quality=88)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=75)
     return buffer.getvalue()
 
 
 class _Site:
     def __init__(self, latency: float) -> None:
         self._latency = latency
-        self._picture = one_picture()
+        self._pictures = pictures()
         self._under_way: Counter[str] = Counter()
         self._most: Counter[str] = Counter()
         self._asked = 0
@@ -58,7 +71,8 @@ class _Site:
         await asyncio.sleep(self._latency)
         self._under_way[host] -= 1
         # The path behind the end of the picture makes every file's bytes its own.
-        return self._send(writer, self._picture + path.encode(), "image/jpeg")
+        picture = self._pictures[zlib.crc32(path.encode()) % len(self._pictures)]
+        return self._send(writer, picture + path.encode(), "image/jpeg")
 
     @staticmethod
     def _send(writer: asyncio.StreamWriter, body: bytes, kind: str) -> None:

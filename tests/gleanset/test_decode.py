@@ -409,3 +409,10 @@ def _decode_or_refuse(data: bytes) -> bool:
         return True
     assert reason in REASONS
     return False
+
+
+@pytest.mark.parametrize("size", [(128, 128), (128, 72), (31, 7), (1, 1), (90, 128)])
+def test_the_hash_has_the_bits_of_imagehash(size: tuple[int, int]) -> None:
+    flat = [Image.new("L", size, value) for value in (0, 77, 255)]
+    for grey in (*flat, *(pixels(seed, size).convert("L") for seed in range(20))):
+        assert look(grey)[0] == int(str(imagehash.phash(grey)), 16)
