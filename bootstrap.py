@@ -46,11 +46,26 @@ def main() -> int:
     if command == "demo":
         return run([BIN / "gleanset", "demo", *rest])
     if command == "test":
-        # One process more than cores: many tests wait for a server or a killed process.
-        spread = ["-n", (os.cpu_count() or 1) + 1, "--dist", "worksteal"]
-        return run([BIN / "python", "-m", "pytest", *spread, *rest])
+        return run_tests(rest)
     print(f"installed in {VENV}; now: source {BIN / 'activate'}")
     return 0
+
+
+def run_tests(chosen: list[str]) -> int:
+    """Run the chosen tests, or all of them: first the ordinary ones, then those marked slow."""
+    # One process more than cores: many tests wait for a server or a killed process.
+    pytest = [
+        BIN / "python",
+        "-m",
+        "pytest",
+        "-n",
+        (os.cpu_count() or 1) + 1,
+        "--dist",
+        "worksteal",
+    ]
+    if chosen:
+        return run([*pytest, *chosen])
+    return run([*pytest, "-m", "not slow"]) or run([*pytest, "-m", "slow"])
 
 
 def install_system_packages(wanted: dict[str, str]) -> int:
