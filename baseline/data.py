@@ -12,6 +12,7 @@ from baseline.arrays import Arrays
 from baseline.pixels import Pixels, ReadPixels, Source
 from baseline.presets import Settings
 from gleanset import Dataset
+from gleanset.db.balances import AS_IT_IS, Balances, Share
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
@@ -22,20 +23,28 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a run learns from: the classes in order, and (sample key, class) by split."""
+    """What a run learns from: the classes in order, and the samples of each split.
+
+    Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
+    classes in the loss where it gave some.
+    """
 
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
+    weights: tuple[float, ...] = ()
 
     def fingerprint(self) -> str:
         """A hash of which sample is of which class in which split: equal means equal data.
 
-        The box counts as well, because another margin gives other pixels to the same sample.
+        The box counts as well, because another margin gives other pixels to the same sample,
+        and so does the angle of a levelled one.
         """
-        digest = hashlib.sha256(repr(self.classes).encode())
+        told = repr(self.classes) + (repr(self.weights) if self.weights else "")
+        digest = hashlib.sha256(told.encode())
         for split in SPLITS:
             for sample in self.splits[split]:
-                box = ",".join(map(str, sample.box))
+                angle = (sample.angle,) if sample.angle else ()
+                box = ",".join(map(str, (*sample.box, *angle)))
                 digest.update(f"{split} {sample.key} {box} {sample.label}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -54,7 +63,24 @@ def find_examples(dataset: Dataset) -> Examples:
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
-    return Examples(classes, by_split)
+    shares = Balances(dataset.db).shares()
+    by_split["train"] = tuple(
+        sample
+        for sample in by_split["train"]
+        for _ in range(shares.get(sample.key, AS_IT_IS).copies)
+    )
+    return Examples(classes, by_split, _class_weights(by_split["train"], classes, shares))
+
+
+def _class_weights(
+    train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, Share]
+) -> tuple[float, ...]:
+    """The mean weight of each class; nothing where all weigh alike."""
+    weighed = {label: [1.0] for label in classes}
+    for sample in train:
+        weighed[str(sample.label)].append(shares.get(sample.key, AS_IT_IS).weight)
+    means = tuple(sum(values[1:]) / max(len(values) - 1, 1) for values in weighed.values())
+    return () if set(means) <= {1.0} else means
 
 
 def load_arrays(
@@ -97,4 +123,5 @@ def _sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Source]:
         image = dataset.images.get(sample.image)
         if image is not None:
             original = dataset.image_path(image.sha256, image.format)
-            yield Source(sample.key, str(dataset.crop_path(sample.key)), str(original), sample.box)
+            crop = dataset.crop_path(sample.key)
+            yield Source(sample.key, str(crop), str(original), sample.box, sample.angle)

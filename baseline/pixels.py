@@ -28,6 +28,7 @@ class Source:
     crop: str
     original: str
     box: Box
+    angle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class ReadPixels:
             return decode(_bytes(source.crop)).pixels
         except Unreadable:
             # Crops may be deleted at any time; the original is what counts.
-            return cut(decode(_bytes(source.original)).pixels, source.box)
+            return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
 
 
 def _bytes(path: str) -> bytes:

@@ -60,7 +60,12 @@ def _carry_out(
     started = time.monotonic()
     arrays = load_arrays(dataset, examples, settings, progress=progress)
     trained = train(
-        arrays["train"], arrays["val"], examples.classes, settings, on_epoch or (lambda _: None)
+        arrays["train"],
+        arrays["val"],
+        examples.classes,
+        settings,
+        on_epoch or (lambda _: None),
+        examples.weights,
     )
     read = {split: len(found) for split, found in arrays.items()}
     lost = sum(examples.counts().values()) - sum(read.values())

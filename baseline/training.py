@@ -72,15 +72,17 @@ def train(
     classes: Sequence[str],
     settings: Settings,
     on_epoch: Callable[[EpochReport], None],
+    weights: Sequence[float] = (),
 ) -> Trained:
     """Train a network on `train`, watch it on `val`, keep the best weights.
 
+    `weights` are those of the classes in the loss, in their order; none means all alike.
     `on_epoch` is called after every epoch. An empty `val` is allowed: then there is no early
     stopping and the last weights are kept. Raises InputUnusable where nothing can be learnt,
     UsageError where the settings make the loss infinite.
     """
     _check(train, classes)
-    run = _Run(train, val, len(classes), settings)
+    run = _Run(train, val, len(classes), settings, weights)
     for epoch in range(1, settings.epochs + 1):
         on_epoch(run.epoch(epoch))
         if run.patience_lost(epoch):
@@ -111,13 +113,16 @@ def _check(train: Arrays, classes: Sequence[str]) -> None:
 class _Run:
     """The moving parts of one training run."""
 
-    def __init__(self, train: Arrays, val: Arrays, classes: int, settings: Settings) -> None:
+    def __init__(
+        self, train: Arrays, val: Arrays, classes: int, settings: Settings,
+        weights: Sequence[float],
+    ) -> None:  # fmt: skip
         self.train, self.val, self.settings = train, val, settings
         self.compute = choose_compute(settings.precision)
         with reproducible(settings.seed):
             self.model = build_model(settings, classes).to(self.compute.device)
         self.random = torch.Generator().manual_seed(settings.seed)
-        self.weights = _class_weights(train, classes, settings).to(self.compute.device)
+        self.weights = _class_weights(train, classes, settings, weights).to(self.compute.device)
         self.batch = min(settings.batch, max(8, len(train) // STEPS_AN_EPOCH))
         self.optimiser = build_optimiser(self.model, settings)
         steps = settings.epochs * math.ceil(len(train) / self.batch)
@@ -229,8 +234,11 @@ class _Totals:
         return self.right / self.count
 
 
-def _class_weights(train: Arrays, classes: int, settings: Settings) -> torch.Tensor:
+def _class_weights(
+    train: Arrays, classes: int, settings: Settings, given: Sequence[float]
+) -> torch.Tensor:
+    weights = torch.tensor(given, dtype=torch.float32) if given else torch.ones(classes)
     if not settings.class_weights:
-        return torch.ones(classes)
+        return weights
     counts = np.bincount(train.y, minlength=classes)
     return torch.tensor(len(train) / (classes * counts), dtype=torch.float32)

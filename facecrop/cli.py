@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
+from facecrop.cli_compare import compare, setting_options, sheet
+from facecrop.cli_docker import docker
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
+commands.add_command(compare)
+commands.add_command(docker)
+commands.add_command(sheet)
+
+
+def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How faces are cut; what is not given comes from `dataset.toml`."""
+    options = (
+        click.option("--margin", type=click.FloatRange(0, 3),
+                     help="Room around a face, in face sizes."),
+        click.option("--square/--no-square", default=None, help="Cut squares."),
+        click.option("--pad/--clamp", default=None,
+                     help="At the borders of an image: pad the cut, or clamp it."),
+        click.option("--level/--no-level", default=None,
+                     help="Turn tilted faces upright, by their eyes."),
+        click.option("--min-size", type=click.IntRange(0, 10_000), metavar="PIXELS",
+                     help="Leave out faces whose shorter side is below this."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
 @job_options(simulate=True)
-@click.option("--detector", help="animeface, or whole for pictures without faces.")
+@click.option("--detector", metavar="NAME",
+              help="animeface, animeface-docker, ensemble, lbpcascade, onnx, or whole for "
+                   "pictures without faces.")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")
-@click.option("--margin", type=click.FloatRange(0, 3), help="Room around a face, in face sizes.")
+@setting_options
+@cut_options
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def run(
-    job: Job, detector: str | None, threshold: float | None, margin: float | None,
-    workers: int | None,
+    job: Job, detector: str | None, threshold: float | None, cascade: Path | None,
+    options: tuple[str, ...], workers: int | None, **cut: Any,
 ) -> Result:  # fmt: skip
-    """Search every image that was not searched with these settings yet.
+    """Search every image that was not searched with these settings yet, and cut the faces.
 
-    What is not given comes from dataset.toml ([crop] detector, threshold, margin).
+    What is not given comes from the table [crop] of dataset.toml. Another margin, square,
+    pad, level or min-size only cuts anew; crops that are missing are made again.
     """
-    from facecrop.detectors import DetectorSpec
-    from facecrop.job import find_faces, scan_settings
+    from facecrop.detectors.options import check_options, spec_of
+    from facecrop.job import Search, find_faces
+    from gleanset.images.cut import CutSettings
 
     with job.open() as dataset:
         crop = dataset.settings.crop
@@ -35,12 +67,56 @@ def run(
         # The dataset's threshold is that of its own detector: scores of two do not compare.
         own = crop.threshold if name == crop.detector else None
         least = own if threshold is None else threshold
-        spec = DetectorSpec.of(name, **({} if least is None else {"threshold": least}))
-        room = crop.margin if margin is None else margin
+        check_options(options)
+        spec = spec_of(name, options, cascade, **({} if least is None else {"threshold": least}))
+        given = {key: value for key, value in cut.items() if value is not None}
+        cutting = replace(CutSettings.of(crop), **given)
         if job.simulate:
-            settings = scan_settings(spec, room)
-            return {"would_search": dataset.images.count_unscanned(name, settings)}
-        return find_faces(dataset, spec, room, workers=workers or 0, progress=job.progress)
+            search = Search(dataset, spec, cutting)
+            return {"would_search": search.to_search(), "would_recut": search.to_cut()}
+        return find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
+
+
+@commands.command(epilog="Example: facecrop add 3f9a 120,80,64,64 -d my-dataset")
+@job_options()
+@click.argument("image")
+@click.argument("boxes", nargs=-1, required=True, metavar="X,Y,WIDTH,HEIGHT...")
+def add(job: Job, image: str, boxes: tuple[str, ...]) -> Result:
+    """Give faces that no detector found, as boxes in an image.
+
+    IMAGE is its SHA-256, the beginning of that, or the path of its file. The boxes are
+    pixels of the upright image. They stay whatever a detector finds later; labeler undo or
+    facecrop remove takes them away again.
+    """
+    from facecrop.by_hand import add_boxes, parse_box
+
+    with job.open() as dataset:
+        return add_boxes(dataset, image, [parse_box(box) for box in boxes])
+
+
+@commands.command(epilog="Example: facecrop remove 77c0… -d my-dataset")
+@job_options()
+@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+def remove(job: Job, samples: tuple[str, ...]) -> Result:
+    """Take away what facecrop add gave; labeler undo brings it back."""
+    from facecrop.by_hand import remove_samples
+
+    with job.open() as dataset:
+        return remove_samples(dataset, samples)
+
+
+@commands.command(epilog="Example: facecrop miss -d my-dataset | jq -r .file")
+@job_options()
+def miss(job: Job) -> Result | None:
+    """List the images in which nothing was found, one JSON object a line."""
+    from facecrop.by_hand import missed
+
+    found = 0
+    with job.open() as dataset:
+        for line in missed(dataset):
+            job.show(json.dumps(line))
+            found += 1
+    return {"missed": found} if job.as_json else None
 
 
 def main() -> NoReturn:

@@ -1,101 +1,205 @@
-"""Searching all images of a dataset for faces, in processes, and cutting them out."""
+"""Searching all images of a dataset for faces, in processes, and cutting them out.
+
+Searching and cutting are kept apart: what was searched with these settings is only cut
+anew when the settings of the cut have changed or crops are missing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from facecrop.detectors import DetectorSpec
+from facecrop.detectors.search import overlap
 from gleanset import Dataset
+from gleanset.db.faces import HAND, StoredFace
 from gleanset.errors import Unreadable
-from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
-from gleanset.images.cut import cut, encode, sample_key, with_margin
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import Array, CutSettings, sample_key
 from gleanset.images.decode import decode
-from gleanset.images.measure import look
-from gleanset.records import Box, Cut, Face, Rejection
-from gleanset.work.pool import Processes, run_over
+from gleanset.records import Cut, Face, Region, Rejection
+from gleanset.work.pool import Outcome, Processes, cores, run_batches
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
 GONE = "file is gone"
+# What may go well the next time; everything else lies in the bytes of the picture.
+PASSING = (GONE, "crashed", "too slow", "internal error")
+CLAIMED = 0.5
+"""A found face that shares this part (intersection over union) with a box by hand is that."""
+
+
+class Item(NamedTuple):
+    """One image: whether to search it, the faces it has, and its samples without a face."""
+
+    sha256: str
+    format: str
+    search: bool
+    stored: tuple[StoredFace, ...] = ()
+    regions: tuple[tuple[str, Region], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a worker gives back: samples found, new cuts of others, faces too small for one."""
+
+    cuts: list[Cut] = field(default_factory=list)
+    kept: list[Cut] = field(default_factory=list)
+    small: list[Face] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a worker needs: small and picklable. `margin` is relative to the face box."""
+    """What a worker needs: small and picklable."""
 
     detector: DetectorSpec
-    margin: float
+    cutter: Cutter
     originals: Store
-    crops: Store
 
-    def __call__(self, item: tuple[str, str]) -> list[Cut]:
-        """Find the faces of the image (hash, format), write their crops, and return them.
+    def __call__(self, item: Item) -> Found:
+        """Find the faces of an image where it is to be searched, and write all its crops.
 
         Raises `Unreadable` when the stored file is gone or cannot be decoded.
         """
-        sha256, kind = item
+        pixels = self._pixels(item)
+        found = self._found(item, pixels)
+        large = [face for face in found if not self.cutter.too_small(face)]
+        result = Found(
+            [self.cutter.cut(item.sha256, pixels, face) for face in large],
+            small=[face for face in found if face not in large],
+        )
+        done = {cut.key for cut in result.cuts}
+        for face in (stored.face for stored in item.stored if stored.kind != "found"):
+            if sample_key(item.sha256, face.box) not in done:
+                result.kept.append(self.cutter.cut(item.sha256, pixels, face))
+        self._restore(item, pixels, done | {cut.key for cut in result.kept})
+        return result
+
+    def _pixels(self, item: Item) -> Array:
         try:
-            data = self.originals.path(sha256, kind).read_bytes()
+            data = self.originals.path(item.sha256, item.format).read_bytes()
         except OSError as error:
             raise Unreadable(GONE, str(error)) from error
-        picture = decode(data)
-        faces = self.detector.build().detect(np.asarray(picture.pixels))
-        return [self._cut(sha256, picture.pixels, face) for face in faces]
+        # The array alone is kept: of a picture of 100 megapixels that is 300 MB.
+        return np.asarray(decode(data).pixels)
 
-    def _cut(self, sha256: str, pixels: Image.Image, face: Face) -> Cut:
-        box = with_margin(face.box, self.margin, *pixels.size)
-        key = sample_key(sha256, face.box)
-        part = cut(pixels, box)
-        path = self.crops.path(key, "JPEG")
-        if box == Box(0, 0, *pixels.size):
-            # The original is the crop; one of an earlier, smaller margin would be read for it.
-            path.unlink(missing_ok=True)
+    def _found(self, item: Item, pixels: Array) -> list[Face]:
+        if not item.search:
+            return [stored.face for stored in item.stored if stored.kind == "found"]
+        by_hand = [stored.face.box for stored in item.stored if stored.kind == HAND]
+        return [
+            face
+            for face in self.detector.build().detect(pixels)
+            if all(overlap(face.box, box) < CLAIMED for box in by_hand)
+        ]
+
+    def _restore(self, item: Item, pixels: Array, done: set[str]) -> None:
+        """Crops that are missing, of samples whose face nobody knows any more."""
+        for key, region in item.regions:
+            if key not in done and not self.cutter.crops.path(key, "JPEG").exists():
+                self.cutter.write(key, pixels, region)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One run over a dataset: what is to be done, and how it is recorded."""
+
+    dataset: Dataset
+    spec: DetectorSpec
+    cutting: CutSettings
+
+    def __post_init__(self) -> None:
+        self.dataset.scans.look_for_crops(self._crops)
+
+    @property
+    def settings(self) -> str:
+        """The detector's own; how its faces are cut does not belong to them."""
+        return self.spec.build().settings
+
+    def to_search(self) -> int:
+        """How many images would be searched."""
+        return self.dataset.images.count_unscanned(self.spec.name, self.settings)
+
+    def to_cut(self) -> int:
+        """How many images would only be cut anew."""
+        return self.dataset.scans.count_to_cut(self.spec.name, self.settings, str(self.cutting))
+
+    def items(self) -> Iterator[Item]:
+        """Everything that is to be done, in a fixed order, read as it is needed."""
+        scans, images = self.dataset.scans, self.dataset.images
+        for sha256, kind in images.unscanned(self.spec.name, self.settings):
+            yield self._item(sha256, kind, search=True)
+        for sha256, kind in scans.to_cut(self.spec.name, self.settings, str(self.cutting)):
+            yield self._item(sha256, kind, search=False)
+
+    def _item(self, sha256: str, kind: str, *, search: bool) -> Item:
+        stored = tuple(self.dataset.faces.of(sha256))
+        regions = tuple(self.dataset.scans.regions_without_face(sha256))
+        return Item(sha256, kind, search, stored, regions)
+
+    def _crops(self, start: str) -> set[str]:
+        folder = self.dataset.crop_path(start).parent
+        return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+
+    def record(self, item: Item, found: Found) -> None:
+        """Write the rows of one image."""
+        self.dataset.faces.record(
+            item.sha256, self.spec.name, self.settings, found.cuts,
+            cut=str(self.cutting), small=found.small, kept=found.kept,
+        )  # fmt: skip
+        self.dataset.rejections.clear(STAGE, item.sha256)
+
+    def reject(self, item: Item, reason: str, detail: str) -> None:
+        """Note why an image could not be used; its samples stay where that may pass."""
+        why = Rejection(STAGE, item.sha256, reason, detail)
+        if reason in PASSING or not item.search:
+            self.dataset.rejections.add(why)
         else:
-            write_atomic(path, encode(part), scratch=self.crops.scratch)
-        return Cut(face, key, box, *look(part))
+            cut = str(self.cutting)
+            self.dataset.faces.failed(item.sha256, self.spec.name, self.settings, why, cut)
 
 
 def find_faces(
-    dataset: Dataset, spec: DetectorSpec, margin: float, *, workers: int = 0,
+    dataset: Dataset, spec: DetectorSpec, cutting: CutSettings, *, workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """Search every image not yet searched with these settings; the counts of what was found."""
-    settings = scan_settings(spec, margin)
-    tally: Counter[str] = Counter(images=0, faces=0, without_face=0, rejected=0)
+    """Search every image not yet searched with these settings, and cut what is not cut so.
+
+    The counts of what was done and found.
+    """
+    tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
+    reasons: Counter[str] = Counter()
     with dataset.stage(STAGE) as scratch:
-        plan = Plan(spec, margin, dataset.originals(scratch), dataset.crops(scratch))
-        items = dataset.images.unscanned(spec.name, settings)
-        outcomes = run_over(plan, items, Processes(workers))
-        total = dataset.images.count_unscanned(spec.name, settings)
-        for outcome in (progress or Progress()).over(outcomes, "faces", total=total):
-            sha256, cuts = outcome.item[0], outcome.result
-            tally["images"] += 1
-            if cuts is None:
-                why = Rejection(STAGE, sha256, outcome.reason or "?", outcome.detail)
-                _reject(dataset, spec, settings, why)
-                tally["rejected"] += 1
-                continue
+        search = Search(dataset, spec, cutting)
+        total = search.to_search() + search.to_cut()
+        dataset.scans.begin_cutting(str(cutting))
+        plan = Plan(spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch))
+        batches = run_batches(plan, search.items(), Processes(min(workers or cores(), total) or 1))
+        for batch in (progress or Progress()).batches(batches, "faces", total=total):
             with dataset.db.write():
-                dataset.faces.record(sha256, spec.name, settings, cuts)
-                dataset.rejections.clear(STAGE, sha256)
-            tally["faces"] += len(cuts)
-            tally["without_face"] += not cuts
-    return dict(tally)
+                for outcome in batch:
+                    _record(search, outcome, tally, reasons)
+    return dict(tally) | ({"reasons": dict(reasons.most_common())} if reasons else {})
 
 
-def _reject(dataset: Dataset, spec: DetectorSpec, settings: str, why: Rejection) -> None:
-    if why.reason == GONE:
-        # It may be put back: its samples stay, and the next run tries again.
-        dataset.rejections.add(why)
-    else:
-        dataset.faces.failed(why.what, spec.name, settings, why)
-
-
-def scan_settings(spec: DetectorSpec, margin: float) -> str:
-    """Detector and cut settings in one canonical spelling: when it changes, look again."""
-    return f"{spec.build().settings} margin={margin:g}".strip()
+def _record(
+    search: Search, outcome: Outcome[Item, Found], tally: Counter[str], reasons: Counter[str]
+) -> None:
+    item, found = outcome.item, outcome.result
+    tally["images" if item.search else "recut"] += 1
+    if found is None:
+        search.reject(item, outcome.reason or "?", outcome.detail)
+        tally["rejected"] += 1
+        reasons[outcome.reason or "?"] += 1
+        return
+    search.record(item, found)
+    if item.search:
+        tally["faces"] += len(found.cuts) + len(found.small)
+        tally["without_face"] += not (found.cuts or found.small or found.kept)
+    if found.small:
+        tally["too_small"] += len(found.small)

@@ -10,8 +10,10 @@ from gleanset.db.connection import Connection
 from gleanset.db.faces import Faces
 from gleanset.db.images import Images
 from gleanset.db.journal import Journal
-from gleanset.db.runs import Runs, Videos
+from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
+from gleanset.db.scans import Scans
+from gleanset.db.videos import Videos
 from gleanset.db.visits import Fetches, Rejections
 from gleanset.errors import DatasetMissing, NotWritable
 from gleanset.files.atomic import disk_errors
@@ -37,6 +39,7 @@ class Dataset:
         self.db = Connection(root / CATALOGUE, create=create)
         self.images = Images(self.db)
         self.faces = Faces(self.db)
+        self.scans = Scans(self.db)
         self.samples = Samples(self.db)
         self.journal = Journal(self.db)
         self.rejections = Rejections(self.db)

@@ -6,7 +6,8 @@ Hashes of bytes are SHA-256 in lower-case hex. Times in a video are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -17,6 +18,13 @@ class Box(NamedTuple):
     y: int
     width: int
     height: int
+
+
+class Region(NamedTuple):
+    """What a sample shows of its image: `box` turned clockwise by `angle` degrees."""
+
+    box: Box
+    angle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +100,32 @@ class Landmark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One box a detector found. `score` is in 0..1, higher is surer."""
+    """One box a detector found. `score` is in 0..1, higher is surer.
+
+    `evidence` is what else the detector said, as JSON values. It helps to search and may
+    differ from run to run: equal faces may have different evidence.
+    """
 
     detector: str
     box: Box
     score: float
     landmarks: tuple[Landmark, ...] = ()
+    evidence: Mapping[str, object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A face with the region cut around it and what was measured of that region."""
+    """A face with the region cut around it and what was measured of that region.
+
+    `box` and `angle` are those of its sample.
+    """
 
     face: Face
     key: str
     box: Box
     phash: int
     sharpness: float
+    angle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +133,9 @@ class Sample:
     """What gets a label: a region of an image, or the whole of it.
 
     `status` is one of queue, labelled, rejected, retired. `group` and `moment` are the
-    same string for all members of a duplicate group or moment.
+    same string for all members of a duplicate group or moment. The region is `box` turned
+    clockwise by `angle` degrees about its centre; where it leaves the image, it is padded.
+    `fold` counts from 1, where the split was one into folds.
     """
 
     key: str
@@ -132,6 +151,13 @@ class Sample:
     split: str | None = None
     group: str | None = None
     moment: str | None = None
+    angle: float = 0.0
+    fold: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The shorter side of the cut, in pixels."""
+        return min(self.box.width, self.box.height)
 
 
 @dataclass(frozen=True, slots=True)

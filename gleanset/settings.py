@@ -20,18 +20,36 @@ USER_FILE = "settings.toml"
 
 
 class CropSettings(Table, frozen=True):
-    """How faces are found and cut. `margin` is relative to the face box."""
+    """How faces are found and cut.
+
+    `margin` is relative to the face box. `square` cuts, `pad` at the borders of a picture
+    instead of clamping, `level` tilted faces, and leave out faces under `min_size` pixels.
+    """
 
     detector: str = "animeface"
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
+    square: bool = False
+    pad: bool = False
+    level: bool = False
+    min_size: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
 class SplitSettings(Table, frozen=True):
-    """How samples are split: train:val:test and the seed."""
+    """How samples are split: train:val:test and the seed.
+
+    `counts` of each class take the place of `ratio`, such as "100:20:20" or "rest:20:20", and
+    `folds` that of both; `fold` is then test. `hold_out` ("source=pixiv", "video=episode-06.mkv")
+    is all of test. `most` ("pixiv=20%") is the largest share of a source in train.
+    """
 
     ratio: str = "8:1:1"
     seed: int = 0
+    counts: str | None = None
+    folds: int = 0
+    fold: int = 1
+    hold_out: list[str] = msgspec.field(default_factory=list)
+    most: list[str] = msgspec.field(default_factory=list)
 
 
 class NetSettings(Table, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -10,8 +9,13 @@ import click
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable
+from labeler.cli_balance import balance
+from labeler.cli_export import export
+from labeler.cli_import import import_
 
 commands = group("labeler", "Label, split and export a dataset.")
+for part in (balance, export, import_):
+    commands.add_command(part)
 
 
 @commands.command("accept-hints", epilog="Example: labeler accept-hints --simulate -d my-dataset")
@@ -89,26 +93,6 @@ def split(job: Job, ratio: str | None, seed: int | None) -> Result:
         if not job.simulate:
             apply_split(dataset, plan)
         return plan.result()
-
-
-@commands.command(epilog="Example: labeler export out --format imagefolder -d my-dataset")
-@job_options(simulate=True)
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--format", "kind", type=click.Choice(["imagefolder"]), default="imagefolder",
-              show_default=True, help="imagefolder: train|val|test/<class>/*.jpg")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def export(job: Job, out: Path, kind: str, workers: int | None) -> Result | None:
-    """Write the labelled samples as a tree that other tools read."""
-    from labeler.export import check_ours, export_imagefolder, plan_export
-
-    with job.open() as dataset:
-        if job.simulate:
-            check_ours(out)
-            items = plan_export(dataset)
-            for item in items:
-                job.show(item.path)
-            return {"would_export": len(items)} if job.as_json else None
-        return export_imagefolder(dataset, out, workers=workers or 0, progress=job.progress)
 
 
 def main() -> NoReturn:

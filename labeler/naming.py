@@ -67,22 +67,32 @@ def original_name(origins: Iterable[Origin]) -> str:
         if origin.video is not None and origin.time is not None:
             stem = PurePosixPath(origin.title or "video").stem
             return safe_name(f"{stem}-{origin.time:.3f}")
-        if origin.source == "folder" and origin.title:
+        if origin.source in ("folder", "archive") and origin.title:
             return safe_name(PurePosixPath(origin.title).stem)
-        return safe_name(f"{origin.source}-{origin.key.rsplit('/', 1)[-1]}")
+        return safe_name(f"{origin.source}-{_last_part(origin.key)}")
     return "image"
 
 
-def unique_names(wanted: Iterable[tuple[Sample, str, str]]) -> Iterator[str]:
+def _last_part(key: str) -> str:
+    """What of an id names the picture: of a URL the file, without what is asked of it."""
+    part = key.rsplit("/", 1)[-1]
+    if "://" in key:
+        part = re.split("[?#]", key)[0].rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", "", part, flags=re.IGNORECASE)
+
+
+def unique_names(
+    wanted: Iterable[tuple[Sample, str, str]], extensions: Iterable[str]
+) -> Iterator[str]:
     """One path `folder/name.jpg` for each (sample, folder, name), no two alike.
 
     Names that differ only in case are alike: some file systems cannot tell them apart. The
     later one gets the beginning of its sample's key.
     """
     taken: set[str] = set()
-    for sample, folder, name in wanted:
-        path = f"{folder}/{name}.jpg"
+    for (sample, folder, name), extension in zip(wanted, extensions, strict=True):
+        path = f"{folder}/{name}.{extension}"
         if path.casefold() in taken:
-            path = f"{folder}/{name}-{sample.key[:12]}.jpg"
+            path = f"{folder}/{name}-{sample.key[:12]}.{extension}"
         taken.add(path.casefold())
         yield path

@@ -11,9 +11,12 @@ import click
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
+from pipeline.cli_house import COMMANDS as HOUSE
 
 commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
-KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs")
+for command in HOUSE:
+    commands.add_command(command)
+KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs", "colours")
 
 
 @commands.command(epilog="Example: gleanset init -d my-dataset")

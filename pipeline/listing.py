@@ -17,6 +17,7 @@ from gleanset import Dataset
 from gleanset.db.paging import Where
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
+from pipeline.colours import COLOURS, named_colours
 
 Line = dict[str, Any]
 Test = Callable[[Line], bool]
@@ -53,7 +54,15 @@ def samples(dataset: Dataset) -> Iterator[Line]:
 
 def _sample(sample: Sample) -> Line:
     line = _renamed(_plain(sample), "key", "id")
-    return line | {"box": list(sample.box), "phash": f"{sample.phash:016x}"}
+    return line | {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
+
+
+def colours(dataset: Dataset) -> Iterator[Line]:
+    """What the detector said of hair, skin and eyes; it differs a little from run to run."""
+    for found in dataset.faces.each():
+        if found.face.evidence is not None:
+            named = named_colours(found.face.evidence)
+            yield {"image": found.image, "box": list(found.face.box), **named}
 
 
 def decisions(dataset: Dataset) -> Iterator[Line]:
@@ -82,7 +91,7 @@ def runs(dataset: Dataset) -> Iterator[Line]:
 
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images, "faces": faces, "samples": samples, "decisions": decisions,
-    "groups": groups, "rejections": rejections, "runs": runs,
+    "groups": groups, "rejections": rejections, "runs": runs, "colours": colours,
 }  # fmt: skip
 
 
@@ -94,8 +103,9 @@ def _names(record: type) -> list[str]:
 FIELDS: dict[str, list[str]] = {
     "images": [*_names(Image)[:-1], "origins.source_id",
                *(f"origins.{name}" for name in _names(Origin) if name != "key")],
-    "faces": ["image", *_names(Face)],
-    "samples": ["id", *_names(Sample)[1:]],
+    "faces": ["image", *_names(Face)[:-1]],
+    "samples": ["id", *_names(Sample)[1:], "size"],
+    "colours": ["image", "box", *COLOURS, *(f"{name}_rgb" for name in COLOURS)],
     "decisions": _names(Decision), "groups": ["group", "samples"],
     "rejections": _names(Rejection), "runs": _names(Run),
 }  # fmt: skip

@@ -36,13 +36,15 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def _commands(group: click.Group) -> Iterator[str]:
+def _commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
     # A width of its own, so that the page does not depend on the terminal it is made in.
-    with click.Context(group, info_name=group.name, **HELP, terminal_width=96) as above:
+    with click.Context(group, parent, info_name=group.name, **HELP, terminal_width=96) as above:
         for name, command in sorted(group.commands.items()):
             with click.Context(command, parent=above, info_name=name) as context:
-                text = command.get_help(context)
-            yield f"### {group.name} {name}\n\n```text\n{text}\n```\n"
+                text, path = command.get_help(context), context.command_path
+            yield f"### {path}\n\n```text\n{text}\n```\n"
+            if isinstance(command, click.Group):
+                yield from _commands(command, above)
 
 
 if __name__ == "__main__":

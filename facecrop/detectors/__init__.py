@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from facecrop.detectors.animeface import AnimeFace
+from facecrop.detectors.animeface_docker import AnimeFaceDocker
 from facecrop.detectors.base import Detector, Pixels
+from facecrop.detectors.ensemble import Ensemble
+from facecrop.detectors.lbpcascade import LbpCascade
+from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.whole import Whole
 from gleanset.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detector_named"]
 
-DETECTORS: tuple[type[Detector], ...] = (AnimeFace, Whole)
+DETECTORS: tuple[type[Detector], ...] = (
+    AnimeFace, AnimeFaceDocker, Ensemble, LbpCascade, OnnxModel, Whole,
+)  # fmt: skip
 
 Setting = str | float
 """A setting's value: as read from a command line, or as a number."""

@@ -6,7 +6,8 @@ turned by 45 degrees or more are not. It holds Python's lock while it searches, 
 processes make it faster and more threads do not.
 
 Left and right are those of the character: its left eye is usually on the picture's
-right. The colours that the library also reports differ from run to run and are left out.
+right. The colours that the library also reports differ from run to run: they are kept as
+evidence, to search by and not to rely on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from facecrop.detectors.animeface_library import LOWEST_LIKELIHOOD, Result, checked_search
+from facecrop.detectors.animeface_library import (
+    LOWEST_LIKELIHOOD,
+    Result,
+    Search,
+    checked_search,
+)
 from facecrop.detectors.base import Pixels
 from facecrop.detectors.pieces import cut, pieces, without_repeats
 from gleanset.errors import UsageError
@@ -38,7 +44,7 @@ class AnimeFace:
         is not there or does not work.
         """
         self.threshold = _likelihood(threshold)
-        self._search = checked_search()
+        self._search = self._checked_search()
 
     @property
     def settings(self) -> str:
@@ -57,13 +63,17 @@ class AnimeFace:
         faces = [face for place in places for face in self._search_piece(pixels, place)]
         return sorted(without_repeats(faces) if len(places) > 1 else faces, key=_reading_order)
 
+    def _checked_search(self) -> Search:
+        """What searches a piece; the same library may be reached in another way."""
+        return checked_search()
+
     def _search_piece(self, pixels: Pixels, place: Box) -> Iterator[Face]:
         part = cut(pixels, place, LONGEST_SIDE)
         height, width = part.shape[:2]
         zoom = _Zoom(place.x, place.y, place.width / width, place.height / height)
         for result in self._search(part):
             if result["likelihood"] >= self.threshold:
-                yield zoom.face(result, pixels.shape[1], pixels.shape[0])
+                yield zoom.face(self.name, result, pixels.shape[1], pixels.shape[0])
 
 
 def _likelihood(threshold: str | float) -> float:
@@ -75,6 +85,14 @@ def _likelihood(threshold: str | float) -> float:
     if not LOWEST_LIKELIHOOD <= value <= 1:
         raise UsageError(f"threshold {value:g} makes no difference to animeface", mend)
     return value
+
+
+def _colours(result: Result) -> dict[str, object]:
+    """Red, green and blue, 0..255, of hair, skin and both eyes."""
+    return {
+        "hair": list(result["hair_color"]), "skin": list(result["skin_color"]),
+        "left_eye": list(result["left_eye_color"]), "right_eye": list(result["right_eye_color"]),
+    }  # fmt: skip
 
 
 def _reading_order(face: Face) -> tuple[Box, float]:
@@ -90,7 +108,7 @@ class _Zoom:
     across: float
     down: float
 
-    def face(self, result: Result, width: int, height: int) -> Face:
+    def face(self, detector: str, result: Result, width: int, height: int) -> Face:
         """One of the library's results as a face in a picture of that size."""
         landmarks = (
             Landmark("left_eye", *self.centre(result["left_eye_box"])),
@@ -99,7 +117,8 @@ class _Zoom:
             Landmark("mouth", *self.centre(result["mouth_box"])),
         )
         box = self.box(result["face_box"], width, height)
-        return Face(AnimeFace.name, box, min(float(result["likelihood"]), 1.0), landmarks)
+        score = min(float(result["likelihood"]), 1.0)
+        return Face(detector, box, score, landmarks, _colours(result))
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         return self.left + x * self.across, self.top + y * self.down

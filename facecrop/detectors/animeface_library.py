@@ -18,6 +18,7 @@ from PIL import Image
 
 from facecrop.detectors.base import Pixels
 from facecrop.detectors.old_pillow import old_image
+from facecrop.detectors.search import overlap
 from gleanset.errors import MissingComponent
 from gleanset.records import Box
 
@@ -42,10 +43,11 @@ SELFTEST_OVERLAP = 0.7
 _MEND = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
+Colour: TypeAlias = tuple[int, int, int]
 
 
 class Result(TypedDict):
-    """What the library says about one face; x, y, width, height in pixels."""
+    """What the library says about one face; x, y, width, height in pixels, colours as RGB."""
 
     likelihood: float
     face_box: Rectangle
@@ -53,6 +55,10 @@ class Result(TypedDict):
     right_eye_box: Rectangle
     mouth_box: Rectangle
     nose_point: tuple[int, int]
+    hair_color: Colour
+    skin_color: Colour
+    left_eye_color: Colour
+    right_eye_color: Colour
 
 
 Search: TypeAlias = Callable[[Pixels], list[Result]]
@@ -66,19 +72,24 @@ def checked_search() -> Search:
     return search
 
 
-def self_test(search: Search, picture: Path, expected: Box) -> None:
-    """Raise `MissingComponent` unless `search` finds `expected`, and no other face."""
+def self_test(
+    search: Search, picture: Path, expected: Box, tested: str = "", mend: str = _MEND
+) -> None:
+    """Raise `MissingComponent` unless `search` finds `expected`, and no other face.
+
+    `tested` and `mend` are for its text, where not the package in this process is tested.
+    """
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
     try:
         boxes = [Box(*result["face_box"]) for result in search(pixels)]
     except (NotImplementedError, TypeError, KeyError) as error:
-        raise MissingComponent(_complaint(f"failed: {error!r}"), _MEND) from error
+        raise MissingComponent(_complaint(f"failed: {error!r}", tested), mend) from error
     if len(boxes) != 1:
-        raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1"), _MEND)
-    if _overlap(boxes[0], expected) < SELFTEST_OVERLAP:
+        raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1", tested), mend)
+    if overlap(boxes[0], expected) < SELFTEST_OVERLAP:
         said = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
-        raise MissingComponent(_complaint(said), _MEND)
+        raise MissingComponent(_complaint(said, tested), mend)
 
 
 def _load() -> Search:
@@ -101,17 +112,8 @@ def _load() -> Search:
     return search
 
 
-def _complaint(outcome: str) -> str:
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("animeface", "pillow")]
-    return (
-        f"the face detector of {' beside '.join(versions)} does not work here: "
-        f"on its test picture it {outcome}"
+def _complaint(outcome: str, tested: str) -> str:
+    where = tested or " beside ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("animeface", "pillow")
     )
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0..1."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(across, 0) * max(down, 0)
-    return shared / (one.width * one.height + other.width * other.height - shared)
+    return f"the face detector of {where} does not work here: on its test picture it {outcome}"

@@ -171,6 +171,23 @@ class Connection:
             self._sql.execute("PRAGMA analysis_limit=1000")
             self._sql.execute("PRAGMA optimize")
 
+    def attach(self, path: Path, name: str) -> None:
+        """Put another catalogue beside this one, to be read as `name.table`."""
+        with self._mended():
+            self._sql.execute(
+                f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",)
+            )
+
+    def detach(self, name: str) -> None:
+        """Take it away again."""
+        with self._mended():
+            self._sql.execute(f"DETACH DATABASE {name}")
+
+    def compact(self) -> None:
+        """Give free pages back to the disk; takes as long as copying the catalogue."""
+        with self._mended():
+            self._sql.execute("VACUUM")
+
     def close(self) -> None:
         """Close; the write-ahead log is folded back when nobody else has it open."""
         self._sql.close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import clean, dump, load, signed, unsigned
+from gleanset.errors import UsageError
 from gleanset.records import Image, Measured, Origin
 
 ORIGIN_COLUMNS = (
@@ -89,6 +93,48 @@ class Images:
         row = self._db.one("SELECT * FROM image WHERE sha256=?", (sha256,))
         return self._with_origins([row])[0] if row else None
 
+    def resolve(self, text: str) -> Image:
+        """The image that a person means: by hash, by its unique beginning, or by a file.
+
+        The file may be the stored one, the one it came from or any copy. `UsageError` when
+        there is no such image, or more than one.
+        """
+        found = self._meant(text)
+        if len(found) > 1:
+            raise UsageError(
+                f"several images are meant by {text!r}", f"say more, for instance {found[1]}"
+            )
+        image = self.get(found[0]) if found else None
+        if image is None:
+            raise UsageError(
+                f"there is no image {text!r} in this dataset",
+                "name it by its SHA-256 (see: gleanset list images), the beginning of that, "
+                "or the path of its file",
+            )
+        return image
+
+    def _meant(self, text: str) -> list[str]:
+        """The hashes of up to two images that `text` may mean."""
+        path = Path(text)
+        if (copy := _hash_of_file(path)) and self.row_id(copy):
+            return [copy]
+        for start in (text.lower(), path.stem):
+            if re.fullmatch("[0-9a-f]{4,64}", start) and (found := self._starting(start)):
+                return found
+        rows = self._db.rows(
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
+            "WHERE o.path=? LIMIT 2",
+            (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
+        )
+        return [row[0] for row in rows]
+
+    def _starting(self, start: str) -> list[str]:
+        rows = self._db.rows(
+            "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2",
+            (start, start + "g"),
+        )
+        return [row[0] for row in rows]
+
     def page(self, after: str = "", limit: int = 200) -> list[Image]:
         """The next `limit` images in the order of their hashes, after hash `after`."""
         rows = self._db.rows(
@@ -135,6 +181,17 @@ class Images:
         return self._db.number(
             f"SELECT count(*) FROM image i WHERE {_UNSCANNED}", (detector, settings)
         )
+
+
+def _hash_of_file(path: Path) -> str | None:
+    """The SHA-256 of a regular file; None where there is none that we may read."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
 
 
 def _origin_values(origin: Origin) -> tuple[object, ...]:

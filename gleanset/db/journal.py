@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gleanset.db.asides import Asides
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import now
 from gleanset.errors import UsageError
@@ -18,7 +19,10 @@ from gleanset.records import Decision
 
 
 class Choice(NamedTuple):
-    """What to do with one sample: `action` is label, reject or clear."""
+    """What to do with one sample: `action` is label, reject or clear.
+
+    Or add and remove, for a sample that a person gave by hand.
+    """
 
     sample: str
     action: str
@@ -34,8 +38,9 @@ class Undone(NamedTuple):
     changed_since: int
 
 
-_STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
-_ACTION = {status: action for action, status in _STATUS.items()}
+_ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
+_STATUS = {action: status for status, action in _ACTION.items()}
+_STATUS |= {"add": "queue", "remove": "retired"}
 
 
 class Journal:
@@ -43,7 +48,7 @@ class Journal:
 
     def __init__(self, db: Connection, who: str | None = None) -> None:
         self._db = db
-        self._who = who or _user()
+        self.who = who or _user()
 
     def step(self, name: str, choices: Sequence[Choice]) -> int:
         """Carry out one named step, whole or not at all; its number.
@@ -87,11 +92,12 @@ class Journal:
             self._append(
                 [
                     (new, _State(r["sample"], r["status"], r["label"]),
-                     _ACTION.get(r["before_status"], "clear"), r["before_label"], "undo")
+                     _undoing(r), r["before_label"], "undo")
                     for r in same
                 ]
             )  # fmt: skip
-        return Undone(row["name"], len(same), len(rows) - len(same))
+            back, changed = Asides(self._db).take_back(row["id"], new)
+        return Undone(row["name"], len(same) + back, len(rows) - len(same) + changed)
 
     def _undoable(self, step: int | None) -> Row:
         chosen = "id=?" if step is not None else "depth%2=0"
@@ -110,7 +116,7 @@ class Journal:
     def _new_step(self, name: str, undoes: int | None) -> int:
         return self._db.run(
             "INSERT INTO step(at, who, name, undoes) VALUES(?,?,?,?)",
-            (now(), self._who, name, undoes),
+            (now(), self.who, name, undoes),
         )
 
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
@@ -168,6 +174,15 @@ class _State(NamedTuple):
     id: int
     status: str
     label: int | None
+
+
+def _undoing(row: Row) -> str:
+    """The action that takes a stored decision back."""
+    if row["action"] == "add":
+        return "remove"
+    if row["action"] == "remove" and row["before_status"] == "queue":
+        return "add"
+    return _ACTION.get(row["before_status"], "clear")
 
 
 def _after(row: Row) -> tuple[str, int | None]:

@@ -85,7 +85,80 @@ CREATE TABLE run(
 CREATE TABLE tombstone(sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-first", FIRST),)
+# `video.state` is what a sampling that was stopped goes on from, or what the next one may ask.
+FRAMES = """
+ALTER TABLE video ADD COLUMN url TEXT;
+ALTER TABLE video ADD COLUMN state TEXT;
+ALTER TABLE video ADD COLUMN done INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX video_url ON video(url) WHERE url IS NOT NULL;
+"""
+
+# `scan.cut` is how the faces were cut, which was a part of `settings`; empty: cut again.
+# A face that is `gone` is not found any more and kept for the decision on its sample.
+FACES = """
+ALTER TABLE face ADD COLUMN evidence TEXT;
+ALTER TABLE face ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scan ADD COLUMN cut TEXT NOT NULL DEFAULT '';
+UPDATE scan SET cut=substr(settings, instr(settings, 'margin=')),
+    settings=rtrim(substr(settings, 1, instr(settings, 'margin=') - 1))
+    WHERE instr(settings, 'margin=');
+ALTER TABLE sample ADD COLUMN angle REAL NOT NULL DEFAULT 0;
+ALTER TABLE sample ADD COLUMN size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL;
+CREATE INDEX sample_sharpness ON sample(sharpness, image);
+CREATE INDEX sample_size ON sample(size, image);
+"""
+
+# `look` is what the search for duplicates compares, made of the region (x, y, w, h, angle).
+# `pair` keeps what was found of two samples for ever: 'open' until somebody has looked, then
+# 'same' or 'not'; a person's word stands above what the pixels say. `aside` and `verdict`
+# are the journal of what curation did, as `decision` is of labels.
+CURATION = """
+CREATE TABLE look(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    angle REAL NOT NULL, plain INTEGER NOT NULL, flipped INTEGER NOT NULL,
+    filled REAL NOT NULL, points BLOB NOT NULL,
+    shapes BLOB NOT NULL, searched INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX look_searched ON look(searched, sample);
+CREATE TABLE pair(
+    a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
+    kind TEXT NOT NULL, distance REAL, verdict TEXT NOT NULL, step INTEGER REFERENCES step(id),
+    PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
+CREATE INDEX pair_b ON pair(b);
+CREATE INDEX pair_verdict ON pair(verdict, a);
+CREATE TABLE aside(
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
+    sample INTEGER NOT NULL REFERENCES sample(id), kept INTEGER NOT NULL, grp TEXT,
+    before_kept INTEGER NOT NULL, before_grp TEXT, reason TEXT NOT NULL);
+CREATE INDEX aside_step ON aside(step);
+CREATE INDEX aside_sample ON aside(sample);
+CREATE TABLE verdict(
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
+    a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
+    verdict TEXT, before_verdict TEXT);
+CREATE INDEX verdict_step ON verdict(step);
+CREATE INDEX verdict_a ON verdict(a);
+CREATE INDEX verdict_b ON verdict(b);
+CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
+"""
+
+# How often a sample of train counts: 0 leaves it out, 2 and more are copies.
+BALANCE = """
+CREATE TABLE balance(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), copies INTEGER NOT NULL,
+    weight REAL NOT NULL);
+CREATE TABLE balance_plan(id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
+"""
+
+# Which part of a k-fold split a sample is in, from 1 on.
+SPLITS = """
+ALTER TABLE sample ADD COLUMN fold INTEGER;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
+    ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
+)  # fmt: skip
 
 
 def statements(sql: str) -> list[str]:

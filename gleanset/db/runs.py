@@ -1,11 +1,11 @@
-"""Training runs, taken up again under their own name after a kill, and sampled videos."""
+"""Training runs, taken up again under their own name after a kill."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import clean, dump, load, now
+from gleanset.db.values import dump, load, now
 from gleanset.records import Run
 
 
@@ -72,30 +72,6 @@ class Runs:
     def each(self) -> Iterator[Run]:
         """All runs, oldest first."""
         yield from (_run(row) for row in self._db.rows("SELECT * FROM run ORDER BY started, id"))
-
-
-class Videos:
-    """The `video` table: which videos were sampled, by content and settings."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
-    def frames(self, sha256: str, settings: str) -> int:
-        """How many frames that sampling gave; 0 when it was not done yet."""
-        return self._db.number(
-            "SELECT frames FROM video WHERE sha256=? AND settings=?", (sha256, settings)
-        )
-
-    def record(
-        self, sha256: str, name: str, settings: str, duration: float | None, frames: int
-    ) -> None:
-        """Note that a video was sampled to its end. `duration` in seconds."""
-        with self._db.write():
-            self._db.run(
-                "INSERT OR REPLACE INTO video(sha256,name,settings,duration,frames) "
-                "VALUES(?,?,?,?,?)",
-                (sha256, clean(name), settings, duration, frames),
-            )
 
 
 def _run(row: Row) -> Run:

@@ -12,7 +12,8 @@ from gleanset.records import Box, Sample
 
 _COLUMNS = (
     "s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
-    "s.phash, s.sharpness, s.status, c.name AS label_name, s.split, s.grp, s.moment, "
+    "s.phash, s.sharpness, s.angle, s.status, c.name AS label_name, s.split, s.grp, s.moment, "
+    "s.fold, "
     "CASE WHEN (SELECT count(DISTINCT hint) FROM origin WHERE image=s.image)=1 THEN "
     "(SELECT hint FROM origin WHERE image=s.image AND hint IS NOT NULL LIMIT 1) END AS hint"
 )
@@ -33,20 +34,6 @@ class Hinted(NamedTuple):
     hint: str | None
     hints: int
     siblings: int
-
-
-class Tie(NamedTuple):
-    """What could tie a labelled sample to others: its image, its hash, one of its origins."""
-
-    key: str
-    label: str
-    split: str | None
-    image: str
-    phash: int
-    video: str | None
-    scene: int | None
-    time: float | None
-    post: str | None
 
 
 class Samples:
@@ -141,45 +128,36 @@ class Samples:
             yield from (Hinted(*row) for row in rows)
             after = rows[-1]["key"]
 
-    def ties(self) -> Iterator[Tie]:
-        """Every labelled sample that is kept, once for each of its origins, by key."""
-        after = ""
-        while rows := self._db.rows(
-            "SELECT s.key, c.name, s.split, i.sha256, s.phash, o.video, o.scene, o.time, "
-            "iif(o.post IS NULL, NULL, o.source || ':' || o.post) FROM (SELECT * FROM sample "
-            "WHERE status='labelled' AND kept AND key>? ORDER BY key LIMIT 1000) s "
-            "JOIN class c ON c.id=s.label JOIN image i ON i.id=s.image "
-            "JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
-            (after,),
-        ):
-            for row in rows:
-                yield Tie(*row)._replace(phash=unsigned(row["phash"]))
-            after = rows[-1]["key"]
-
     def split_settings(self) -> str:
         """The settings of the split that is in force; empty when there is none."""
         row = self._db.one("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
-    def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
-        """Write (moment, split) for each sample key, in one transaction; all others lose theirs."""
+    def set_splits(
+        self, plan: Mapping[str, tuple[str, str | None]], settings: str,
+        folds: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """Write (moment, split) for each sample key, and its fold where it has one.
+
+        In one transaction; all other samples lose theirs.
+        """
+        rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
         with self._db.write():
             if settings != self.split_settings():
                 self._db.run("INSERT INTO split_plan(settings, at) VALUES(?,?)", (settings, now()))
-            self._db.run("CREATE TEMP TABLE IF NOT EXISTS plan(key TEXT PRIMARY KEY, m, s)")
-            self._db.run("DELETE FROM plan")
-            self._db.many(
-                "INSERT INTO plan VALUES(?,?,?)", [(key, *row) for key, row in plan.items()]
+            self._db.run("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s, f)")
+            self._db.run("DELETE FROM part")
+            self._db.many("INSERT INTO part VALUES(?,?,?,?)", rows)
+            self._db.run(
+                "UPDATE sample SET split=NULL, moment=NULL, fold=NULL WHERE (split IS NOT NULL OR "
+                "moment IS NOT NULL OR fold IS NOT NULL) AND key NOT IN (SELECT key FROM part)"
             )
             self._db.run(
-                "UPDATE sample SET split=NULL, moment=NULL WHERE (split IS NOT NULL OR moment IS "
-                "NOT NULL) AND key NOT IN (SELECT key FROM plan)"
+                "UPDATE sample SET moment=part.m, split=part.s, fold=part.f FROM part WHERE "
+                "part.key=sample.key AND (moment IS NOT part.m OR split IS NOT part.s OR "
+                "fold IS NOT part.f)"
             )
-            self._db.run(
-                "UPDATE sample SET moment=plan.m, split=plan.s FROM plan WHERE "
-                "plan.key=sample.key AND (moment IS NOT plan.m OR split IS NOT plan.s)"
-            )
-            self._db.run("DELETE FROM plan")
+            self._db.run("DELETE FROM part")
 
     def _class_id(self, label: str) -> int:
         return self._db.number("SELECT id FROM class WHERE name=?", (label,))
@@ -192,4 +170,5 @@ def _sample(row: Row) -> Sample:
         detector=row["detector"], score=row["score"], phash=unsigned(row["phash"]),
         sharpness=row["sharpness"], status=row["status"], label=row["label_name"],
         hint=row["hint"], split=row["split"], group=row["grp"], moment=row["moment"],
+        angle=row["angle"], fold=row["fold"],
     )  # fmt: skip

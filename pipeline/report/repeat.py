@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gleanset import Dataset
 from gleanset.db.provenance import Provenance, Search, Yielded
 from gleanset.errors import UsageError
+from harvest.video.options import spelled
 from pipeline.report.results import Metrics
 from pipeline.report.words import shortened
 
@@ -59,9 +60,10 @@ def _frames(videos: list[tuple[str, str]]) -> Iterator[Step]:
     for name, settings in videos:
         names[settings].append(shlex.quote(shortened(name, 80)))
     for settings, found in names.items():
-        every = f" --every {match[1]}s" if (match := re.search(r"every=([\d.]+)", settings)) else ""
         files = " ".join(found[:VIDEOS]) + (" …" if len(found) > VIDEOS else "")
-        yield Step("sample frames of videos", f"harvest frames {files}{every}")
+        yield Step(
+            "sample frames of videos", " ".join(["harvest frames", files, *spelled(settings)])
+        )
 
 
 def _crop(search: Search) -> Step:
@@ -74,7 +76,8 @@ def _crop(search: Search) -> Step:
 
 def _split(settings: str) -> Iterator[Step]:
     if settings:
-        options = re.sub(r"(\w+)=(\S+)", r"--\1 \2", settings)
+        words = [word.partition("=") for word in shlex.split(settings)]
+        options = " ".join(f"--{key} {shlex.quote(value)}" for key, sign, value in words if sign)
         yield Step("split, keeping every moment whole", f"labeler split {options}")
 
 

@@ -62,7 +62,7 @@ class Thumbnails:
             return None
         try:
             data = self._dataset.image_path(image.sha256, image.format).read_bytes()
-            return shrink(cut(decode(data).pixels, sample.box))
+            return shrink(cut(decode(data).pixels, sample.box, sample.angle))
         except (OSError, Unreadable):
             return None
 

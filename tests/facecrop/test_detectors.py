@@ -2,6 +2,9 @@
 
 import multiprocessing
 import pickle
+from collections.abc import Iterator
+from multiprocessing.pool import Pool
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,24 +12,56 @@ from PIL import Image
 
 from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
+from facecrop.detectors.options import WITH_CASCADE, check_options, spec_of
 from gleanset.errors import UsageError
 from gleanset.records import Face
 
 NAMES = [detector.name for detector in DETECTORS]
+CONTAINER = "animeface-docker"
+OF_CONTAINER = [pytest.mark.docker, pytest.mark.timeout(900)]
+WIDTH, HEIGHT = 630, 420
 
 
-@pytest.fixture(params=NAMES)
-def detector(request: pytest.FixtureRequest) -> Detector:
-    return detector_named(request.param)
+@pytest.fixture(
+    params=[pytest.param(name, marks=OF_CONTAINER if name == CONTAINER else []) for name in NAMES]
+)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each detector's name; that of the container only where there is one."""
+    if request.param == CONTAINER:
+        request.getfixturevalue("container_engine")
+    return str(request.param)
+
+
+@pytest.fixture
+def spec(
+    name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> DetectorSpec:
+    """The detector with the files that it needs; skips, saying so, where they are not."""
+    if name in WITH_CASCADE:
+        data: Path = request.getfixturevalue("shared_data")
+        return DetectorSpec.of(name, cascade=str(data / "lbpcascade_animeface.xml"))
+    if name == "onnx":
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+        models = pytest.importorskip("onnx_models", reason="needs the package onnx")
+        model = tmp_path_factory.getbasetemp() / "red.onnx"
+        if not model.exists():
+            models.red_model(model, layout="v8")
+        return DetectorSpec.of(name, model=str(model), threshold=0.1)
+    return DetectorSpec.of(name)
+
+
+@pytest.fixture
+def detector(spec: DetectorSpec) -> Detector:
+    return spec.build()
 
 
 @pytest.fixture(scope="module")
 def scene() -> Pixels:
     """One large face on the right and one small face on the left."""
-    canvas = Image.new("RGB", (900, 600), (120, 160, 190))
+    canvas = Image.new("RGB", (WIDTH, HEIGHT), (120, 160, 190))
     face = Image.open(SELFTEST_PICTURE).convert("RGB")
-    canvas.paste(face.resize((400, 400)), (480, 30))
-    canvas.paste(face.resize((240, 240)), (20, 300))
+    canvas.paste(face.resize((280, 280)), (330, 20))
+    canvas.paste(face.resize((190, 190)), (20, 210))
     return np.asarray(canvas)
 
 
@@ -47,11 +82,11 @@ def test_faces_are_well_formed(detector: Detector, scene: Pixels) -> None:
         assert all(type(number) is int for number in face.box)
         assert face.box.x >= 0
         assert face.box.y >= 0
-        assert 0 < face.box.width <= 900 - face.box.x
-        assert 0 < face.box.height <= 600 - face.box.y
+        assert 0 < face.box.width <= WIDTH - face.box.x
+        assert 0 < face.box.height <= HEIGHT - face.box.y
         assert type(face.score) is float
         assert 0 <= face.score <= 1
-        assert all(0 <= mark.x <= 900 and 0 <= mark.y <= 600 for mark in face.landmarks)
+        assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in face.landmarks)
 
 
 def test_faces_come_left_to_right(detector: Detector, scene: Pixels) -> None:
@@ -76,20 +111,35 @@ def test_views_of_other_memory_are_no_problem(detector: Detector, scene: Pixels)
     assert detector.detect(wide[:, :, :3]) == detector.detect(scene)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_settings_are_a_stable_line(name: str) -> None:
-    settings = detector_named(name).settings
+def test_settings_are_a_stable_line(spec: DetectorSpec) -> None:
+    settings = spec.build().settings
     assert "\n" not in settings
-    assert settings == detector_named(name).settings
+    assert settings == spec.build().settings
+    assert settings == " ".join(settings.split()), "words apart by one space"
 
 
-def test_specs_travel_to_another_process(scene: Pixels) -> None:
-    """Spawned, not forked: nothing but the pickled spec gets there."""
-    specs = [DetectorSpec.of(name) for name in NAMES]
-    assert all(len(pickle.dumps(spec)) < 300 for spec in specs)
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Pool]:
+    """Another process: spawned, not forked, so that nothing but the pickled spec gets there."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        there = pool.starmap(detect_elsewhere, [(spec, scene) for spec in specs])
-    assert there == [spec.build().detect(scene) for spec in specs]
+        yield pool
+
+
+def test_specs_travel_to_another_process(
+    spec: DetectorSpec, scene: Pixels, elsewhere: Pool
+) -> None:
+    if spec.name == CONTAINER:
+        pytest.skip("every process has its own container: see test_animeface_docker")
+    assert len(pickle.dumps(spec)) < 500
+    assert elsewhere.apply(detect_elsewhere, (spec, scene)) == spec.build().detect(scene)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((90, 90), np.uint8), np.zeros((90, 90, 3))])
+def test_what_is_no_picture_is_a_bug(detector: Detector, pixels: Pixels) -> None:
+    if detector.name == "whole":
+        pytest.skip("the whole image needs no pixels")
+    with pytest.raises(ValueError, match="not an RGB picture"):
+        detector.detect(pixels)
 
 
 def test_a_detector_is_built_once() -> None:
@@ -120,3 +170,31 @@ def test_thresholds_without_effect_are_refused(threshold: str | float) -> None:
 def test_thresholds_may_be_text() -> None:
     assert detector_named("animeface").settings == "threshold=0.5"
     assert detector_named("animeface", threshold="0.70").settings == "threshold=0.7"
+
+
+def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
+    options = ["lbpcascade.scale=1.05", "lbpcascade.neighbors=3", "animeface.threshold=0.6"]
+    spec = spec_of("lbpcascade:neighbors=2", options, tmp_path / "a.xml")
+    assert spec == DetectorSpec.of(
+        "lbpcascade", cascade=str(tmp_path / "a.xml"), neighbors="2", scale="1.05"
+    )
+    assert spec_of("animeface", options, tmp_path) == DetectorSpec.of("animeface", threshold="0.6")
+    assert spec_of("animeface", options, threshold=0.9) == DetectorSpec.of(
+        "animeface", threshold=0.9
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("neighbors=3", "cannot read the option"),
+        ("lbpcascade.neighbors", "cannot read the option"),
+        ("lbpcascade.neighbours=3", "did you mean 'neighbors'"),
+        ("lbpcascades.neighbors=3", "did you mean 'lbpcascade'"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(option: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_options([option])
+    with pytest.raises(UsageError, match="sets nothing"):
+        spec_of("lbpcascade:neighbors")

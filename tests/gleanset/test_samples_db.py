@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
+from gleanset.db.ties import Ties
 from gleanset.records import Image, Origin, Sample
 
 VALUES: dict[str, tuple[object, ...]] = {
@@ -172,7 +173,7 @@ def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
     assert asdict(sample) == {
         "key": found.key, "image": sha(7), "box": (30, 0, 10, 10), "detector": "test",
         "score": 0.75, "phash": (1 << 64) - 5, "sharpness": 3.5, "status": "queue",
-        "label": None, "hint": "cat", "split": None, "group": None, "moment": None,
+        "label": None, "hint": "cat", "split": None, "group": None, "moment": None, "angle": 0.0,
     }  # fmt: skip
     assert dataset.samples.get("none") is None
 
@@ -267,6 +268,7 @@ def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
     key = add_sample(dataset, 1, video, post)
     add_sample(dataset, 2)
     dataset.journal.step("x", [Choice(key, "label", "cat")])
-    assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in dataset.samples.ties()] == [
+    ties = list(Ties(dataset.db).each())
+    assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in ties] == [
         (key, "cat", None, None, None, "pixiv:9"), (key, "cat", "ff", 2, 1.5, None),
     ]  # fmt: skip

@@ -26,9 +26,11 @@ from gleanset.images.cut import cut, encode, sample_key, with_margin
 from gleanset.images.decode import decode
 from gleanset.images.measure import look, measure
 from gleanset.records import Cut
-from labeler.export import MARKER, export_imagefolder, plan_export
+from labeler.export import MARKER, Options, plan_export
+from labeler.export import export as write_export
 
 ROOT = Path(__file__).parents[2]
+CARD = ("README.md", "LICENSES.csv")
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -81,7 +83,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name not in CARD
     }
 
 
@@ -90,7 +92,7 @@ def paths(dataset: Dataset) -> list[str]:
 
 
 def export(dataset: Dataset, out: Path) -> dict[str, bytes]:
-    export_imagefolder(dataset, out, workers=1)
+    write_export(dataset, out, workers=1)
     return tree(out)
 
 
@@ -157,7 +159,7 @@ def test_long_names_fit_into_what_a_file_system_takes(
             empty, encoded(picture(seed)), letter * 300 + ".jpg", [Box(5, 5, 30, 30)],
             label=letter * 100, origin=Origin("folder", f"{seed}", title=letter * 300 + ".jpg"),
         )  # fmt: skip
-    result = export_imagefolder(empty, tmp_path / "out", workers=1)
+    result = write_export(empty, tmp_path / "out", workers=1)
     assert (result["exported"], result.get("failed")) == (2, None)
     assert len(tree(tmp_path / "out")) == 3
 
@@ -285,7 +287,7 @@ def test_a_lost_picture_is_named_and_the_others_are_exported(
     put(empty, encoded(picture(1)), "lost.jpg")
     lost = next(i for i in plan_export(empty) if "lost" in i.path)
     lost.original.unlink()
-    result = export_imagefolder(empty, tmp_path / "out", workers=1)
+    result = write_export(empty, tmp_path / "out", workers=1)
     assert result["exported"] == 1
     failed = result["failed"]
     assert isinstance(failed, dict)
@@ -299,7 +301,7 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
     shutil.rmtree(empty.root / "crops")
     (empty.root / "images").rename(tmp_path / "unplugged")
     with pytest.raises(InputUnusable, match="none of"):
-        export(empty, tmp_path / "out")
+        write_export(empty, tmp_path / "out", Options(grayscale=True), workers=1)
     assert tree(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
 

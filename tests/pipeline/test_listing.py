@@ -16,6 +16,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import Cut, Landmark, Measured
 from pipeline.cli import KINDS
+from pipeline.colours import colour_name
 from pipeline.listing import FIELDS, listing
 
 Build = Callable[[Dataset], None]
@@ -63,7 +64,9 @@ def add_faces(name: str, lefts: tuple[int, ...] = (10, 100)) -> Build:
         cuts = []
         for left in lefts:
             box = Box(left, 20, 30, 40)
-            face = Face("animeface", box, 0.5 + left / 1000, (Landmark("nose", 12.5, 30.0),))
+            marks = (Landmark("nose", 12.5, 30.0),)
+            seen = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
+            face = Face("animeface", box, 0.5 + left / 1000, marks, seen)
             cuts.append(Cut(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25))
         dataset.faces.record(sha(name), "animeface", "test", cuts)
 
@@ -147,6 +150,30 @@ def test_a_face_has_every_field(filled: Dataset) -> None:
     assert [line["box"][0] for line in found] == [10, 100]
 
 
+def test_what_a_detector_saw_of_hair_and_eyes_has_a_list_of_its_own(filled: Dataset) -> None:
+    """It differs from run to run, and the faces themselves do not."""
+    found = lines(filled, "colours", "hair=pink", f"image={sha('alpha')}")
+    assert found[0] == {
+        "image": sha("alpha"), "box": [10, 20, 30, 40], "hair": "pink", "left_eye": "black",
+        "hair_rgb": [231, 149, 173], "left_eye_rgb": [20, 25, 41], "skin": None,
+        "skin_rgb": None, "right_eye": None, "right_eye_rgb": None,
+    }  # fmt: skip
+    assert len(found) == 2
+    assert lines(filled, "colours", "hair=green") == []
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [((0, 0, 0), "black"), ((250, 250, 250), "white"), ((128, 130, 127), "grey"),
+     ((200, 30, 30), "red"), ((225, 20, 60), "red"), ((120, 70, 30), "brown"),
+     ((240, 150, 60), "orange"), ((240, 220, 100), "yellow"), ((60, 160, 80), "green"),
+     ((90, 200, 210), "cyan"), ((60, 90, 200), "blue"), ((120, 60, 190), "purple"),
+     ((240, 130, 190), "pink"), ((255, 170, 170), "pink")],
+)  # fmt: skip
+def test_colours_have_the_names_that_people_give_them(rgb: tuple[int, ...], name: str) -> None:
+    assert colour_name(*rgb) == name
+
+
 def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
     found = {line["id"]: line for line in lines(filled, "samples")}
     assert len(found) == 6
@@ -154,7 +181,7 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "id": key_of("alpha"), "image": sha("alpha"), "box": [5, 15, 40, 50],
         "detector": "animeface", "score": 0.51, "phash": "0000000000000007", "sharpness": 3.25,
         "status": "labelled", "label": "hana", "hint": "alpha", "split": "test", "group": None,
-        "moment": "moment-1",
+        "moment": "moment-1", "angle": 0.0, "size": 40,
     }  # fmt: skip
     assert found[key_of("beta")]["status"] == "rejected"
     assert found[key_of("gamma")]["status"] == "queue"

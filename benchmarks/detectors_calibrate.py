@@ -1,0 +1,245 @@
+"""The settings and weights of the detector ensemble, by cross-validation over sources.
+
+    python benchmarks/detectors_calibrate.py --faces DIR [--cascade FILE] [--photos DIR]
+        [--votes FILE]
+
+`DIR/faces.json` has the annotated pictures (docs/detectors.md tells the format); `--photos` is
+a folder of photographs without drawn faces, one source more. `--votes` keeps what the members
+found, so that another try takes seconds. A source is a show (what stands before the first
+`_` of a file's name). For each source in turn the settings are chosen and the weights fitted
+on the other sources only, and the source is scored with them: those are the figures
+printed first. Last come the settings and weights from all sources, for
+`facecrop/detectors/calibration.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from facecrop.compare_score import CRITERIA, Criterion, Tally, score
+from facecrop.compare_truth import read_truth
+from facecrop.detectors.calibration import Calibration
+from facecrop.detectors.ensemble import Ensemble
+from facecrop.detectors.search import Rect
+from facecrop.detectors.votes import Candidate, Vote, candidates, cascade_votes
+from gleanset.images.decode import decode
+from gleanset.records import Box, Face
+
+SIZES = (1.0, 0.7, 0.5, 0.35)
+CHOICES = [(1.0,), (1.0, 0.5), (0.7, 0.5), (1.0, 0.7, 0.5), (0.7, 0.5, 0.35), SIZES]
+PHOTOS = 80
+LEAST_WINDOWS = 2
+"""A single window of the cascade, and nothing else, is nothing to learn from."""
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its source, the true boxes, and the votes of all sizes and cascades."""
+
+    source: str
+    truth: list[Box]
+    votes: dict[str, list[Vote]]
+
+
+class Row(NamedTuple):
+    """One candidate of a picture; whether its centre lies in a true face."""
+
+    picture: Picture
+    candidate: Candidate
+    face: bool
+
+
+def pictures(faces: Path, photos: Path | None, cascade: str) -> list[Picture]:
+    """Search everything once, at every size and with both kinds of grey."""
+    searcher = Ensemble(cascade=cascade)
+    found = []
+    for entry in read_truth(faces):
+        found.append(Picture(entry.kind, entry.boxes, votes(searcher, entry.path)))
+        print(".", end="", flush=True)
+    for path in sampled(photos):
+        found.append(Picture("photo", [], votes(searcher, path)))
+        print(".", end="", flush=True)
+    print()
+    return found
+
+
+def sampled(photos: Path | None) -> list[Path]:
+    """Some photographs, the same in every run."""
+    files = sorted(photos.rglob("*.jpg")) if photos else []
+    return random.Random(0).sample(files, min(PHOTOS, len(files)))
+
+
+def votes(searcher: Ensemble, path: Path) -> dict[str, list[Vote]]:
+    """What each member finds in a picture of at most 1920 pixels, in its pixels."""
+    part = np.asarray(decode(path.read_bytes()).pixels)
+    found = {f"{size:g}": list(searcher.at(part, size)) for size in SIZES}
+    for equalize in (False, True):
+        windows = searcher.cascade.windows(part, 1.1, equalize=equalize)
+        found[f"cascade {equalize}"] = cascade_votes(windows)
+    return found
+
+
+def plan(sizes: tuple[float, ...], equalize: bool) -> Calibration:
+    """Settings that are to be fitted."""
+    return Calibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, equalize=equalize)
+
+
+def rows(all_pictures: Sequence[Picture], settings: Calibration) -> list[Row]:
+    """The candidates that these settings would give."""
+    found = []
+    for picture in all_pictures:
+        chosen = [vote for size in settings.sizes for vote in picture.votes[f"{size:g}"]]
+        chosen += picture.votes[f"cascade {settings.equalize}"]
+        found += [Row(picture, c, _is_face(c, picture.truth)) for c in candidates(chosen)]
+    return found
+
+
+def fitted(data: Sequence[Row], settings: Calibration) -> Calibration:
+    """Logistic regression with a penalty of half the sum of squared weights (Newton)."""
+    known = [row for row in data if _worth(row.candidate)]
+    values = np.array([(*settings.features(row.candidate), 1.0) for row in known])
+    truth = np.array([row.face for row in known], float)
+    penalty = np.diag([1.0] * (values.shape[1] - 1) + [1e-3])
+    weights: Numbers = np.zeros(values.shape[1])
+    for _ in range(30):
+        sure = 1 / (1 + np.exp(-values @ weights))
+        slope = values.T @ (sure - truth) + penalty @ weights
+        bend = (values.T * (sure * (1 - sure))) @ values + penalty
+        weights -= np.linalg.solve(bend, slope)
+    *sizes, cascade, bias = (round(float(weight), 2) for weight in weights)
+    return Calibration(1, settings.sizes, tuple(sizes), cascade, bias, equalize=settings.equalize)
+
+
+def judged(data: Sequence[Row], by: Calibration, criterion: Criterion) -> Counter[str]:
+    """True and false finds, and faces, of the pictures of these rows, at 0.5."""
+    total: Counter[str] = Counter()
+    faces: dict[int, list[Face]] = {}
+    for row in data:
+        chance = by.probability(row.candidate)
+        if chance >= 0.5:
+            box = Box(*(round(edge) for edge in row.candidate.rect))
+            faces.setdefault(id(row.picture), []).append(Face("ensemble", box, chance))
+    for picture in {id(row.picture): row.picture for row in data}.values():
+        tally: Tally = score(faces.get(id(picture), []), picture.truth, criterion)
+        total.update(found=tally.found, false=tally.false)
+    return total
+
+
+def held_out(all_pictures: Sequence[Picture], settings: Calibration) -> dict[str, Counter[str]]:
+    """For each source what the weights of the others do on it, by criterion and source."""
+    data = rows(all_pictures, settings)
+    result: dict[str, Counter[str]] = {}
+    for source in sorted({picture.source for picture in all_pictures}):
+        model = fitted([row for row in data if row.picture.source != source], settings)
+        mine = [row for row in data if row.picture.source == source]
+        for criterion in CRITERIA:
+            result[f"{criterion.name}/{source}"] = judged(mine, model, criterion)
+    return result
+
+
+def chosen(all_pictures: Sequence[Picture]) -> tuple[Calibration, float]:
+    """The settings with the best held-out F1 (mean of the three criteria)."""
+    plans = [plan(sizes, equalize) for sizes in CHOICES for equalize in (False, True)]
+    scored = [(mean_f1(all_pictures, held_out(all_pictures, one)), one) for one in plans]
+    value, best = max(scored, key=lambda pair: pair[0])
+    return best, value
+
+
+def mean_f1(all_pictures: Sequence[Picture], result: dict[str, Counter[str]]) -> float:
+    """F1 over all pictures, mean of the criteria."""
+    faces = sum(len(picture.truth) for picture in all_pictures)
+    values = []
+    for criterion in CRITERIA:
+        mine = [c for key, c in result.items() if key.startswith(f"{criterion.name}/")]
+        found, false = sum(c["found"] for c in mine), sum(c["false"] for c in mine)
+        values.append(2 * found / max(faces + found + false, 1))
+    return sum(values) / len(values)
+
+
+def nested(all_pictures: Sequence[Picture]) -> None:
+    """Settings and weights chosen without the source on which they are scored."""
+    total: dict[str, Counter[str]] = {}
+    for source in sorted({picture.source for picture in all_pictures}):
+        others = [picture for picture in all_pictures if picture.source != source]
+        mine = [picture for picture in all_pictures if picture.source == source]
+        settings, value = chosen(others)
+        model = fitted(rows(others, settings), settings)
+        faces = sum(len(picture.truth) for picture in mine)
+        line = [f"{source:<10} {faces:>3} faces; {settings.sizes} equalize={settings.equalize}"]
+        for criterion in CRITERIA:
+            result = judged(rows(mine, settings), model, criterion)
+            total[f"{criterion.name}/{source}"] = result
+            line.append(f"{criterion.name}: {result['found']} found {result['false']} false")
+        print("; ".join(line), f"(F1 of the others {value:.3f})")
+    print(f"all: mean F1 {mean_f1(all_pictures, total):.3f}")
+
+
+def main() -> None:
+    """Read or make the votes, print the honest figures, then the final weights."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--faces", type=Path, required=True)
+    options.add_argument("--photos", type=Path)
+    options.add_argument("--cascade", default="")
+    options.add_argument("--votes", type=Path)
+    given = options.parse_args()
+    if given.votes and given.votes.exists():
+        data = _loaded(given.votes)
+    else:
+        data = pictures(given.faces / "faces.json", given.photos, given.cascade)
+    if given.votes:
+        given.votes.write_text(json.dumps([_plain(picture) for picture in data]))
+    print("settings and weights chosen without the source on which they are scored:")
+    nested(data)
+    print("held-out mean F1 of every choice (weights alone left out):")
+    for sizes in CHOICES:
+        for equalize in (False, True):
+            result = held_out(data, plan(sizes, equalize))
+            anime = result.get("centre/ng", Counter())
+            print(f"  {mean_f1(data, result):.3f} {sizes} equalize={equalize}; "
+                  f"ng: {anime['found']} found {anime['false']} false")  # fmt: skip
+    best, _ = chosen(data)
+    print("from all sources:", fitted(rows(data, best), best))
+
+
+def _is_face(candidate: Candidate, truth: Sequence[Box]) -> bool:
+    x = candidate.rect.x + candidate.rect.width / 2
+    y = candidate.rect.y + candidate.rect.height / 2
+    return any(b.x <= x <= b.x + b.width and b.y <= y <= b.y + b.height for b in truth)
+
+
+def _worth(candidate: Candidate) -> bool:
+    return len({vote.member for vote in candidate.votes}) > 1 or (
+        candidate.votes[0].member != "lbpcascade" or candidate.votes[0].strength >= LEAST_WINDOWS
+    )
+
+
+def _plain(picture: Picture) -> dict[str, object]:
+    kept = {name: [vote[:3] for vote in found] for name, found in picture.votes.items()}
+    return {"source": picture.source, "truth": picture.truth, "votes": kept}
+
+
+def _loaded(path: Path) -> list[Picture]:
+    return [
+        Picture(
+            one["source"],
+            [Box(*box) for box in one["truth"]],
+            {n: [Vote(m, Rect(*r), s) for m, r, s in found] for n, found in one["votes"].items()},
+        )
+        for one in json.loads(path.read_text())
+    ]
+
+
+if __name__ == "__main__":
+    main()

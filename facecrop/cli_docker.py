@@ -1,0 +1,113 @@
+"""The `facecrop docker` commands: the container of the detector animeface-docker."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from gleanset.cli import HELP, Command, Job, Result, job_options
+from gleanset.errors import GleansetError, InputUnusable
+
+docker = click.Group(
+    "docker", help="Build and check the container of the detector animeface-docker.",
+    epilog="Example: facecrop docker build", context_settings=HELP,
+)  # fmt: skip
+docker.command_class = Command
+
+engine_option = click.option(
+    "--engine", type=click.Choice(["docker", "podman"]), default=None,
+    help="Default: $GLEANSET_CONTAINER_ENGINE, then the first that works here.",
+)  # fmt: skip
+
+
+@docker.command(epilog="Example: facecrop docker build --engine podman")
+@job_options(dataset=False)
+@click.option(
+    "--base", metavar="IMAGE",
+    help="An image with Python 3.11 to 3.13 and venv to build on. Default: python:3.12-slim.",
+)  # fmt: skip
+@engine_option
+def build(job: Job, base: str | None, engine: str | None) -> Result:
+    """Build the image, start it once and let it find a drawn face.
+
+    It is named gleanset-animeface-2009, or as $GLEANSET_CONTAINER_IMAGE says. The engine's
+    own output is shown on stderr.
+    """
+    from facecrop.detectors.animeface_docker import image_name
+    from facecrop.run_docker import choose
+
+    image, began = image_name(), time.monotonic()
+    chosen = choose(image, engine or "", to_build=True)
+    chosen.build(build_context(), image, base, job.say)
+    return _tried(chosen.program, image) | {"seconds": round(time.monotonic() - began, 1)}
+
+
+@docker.command(epilog="Example: facecrop docker status --json")
+@job_options(dataset=False)
+def status(job: Job) -> Result:
+    """Say of each engine whether it could run the detector, and what would mend it.
+
+    Nothing is started; facecrop docker check does that.
+    """
+    from facecrop.detectors.animeface_docker import image_name
+
+    image = image_name()
+    return {"image": image, "engines": {name: _state(name, image) for name in _names()}}
+
+
+@docker.command(epilog="Example: facecrop docker check")
+@job_options(dataset=False)
+@engine_option
+def check(job: Job, engine: str | None) -> Result:
+    """Start the container as the detector does and let it find a drawn face."""
+    from facecrop.detectors.animeface_docker import image_name
+
+    return _tried(engine or "", image_name())
+
+
+def _names() -> list[str]:
+    """The engines we know, and the one that the environment names."""
+    from facecrop.run_docker import ENGINE_SETTING, ENGINES
+
+    return list(dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])]))
+
+
+def _state(name: str, image: str) -> dict[str, str]:
+    from facecrop.run_docker import engines
+
+    try:
+        trouble: GleansetError | None = engines(name)[0].trouble(image)
+    except GleansetError as error:
+        trouble = error
+    return {"state": trouble.what, "mend": trouble.mend} if trouble else {"state": "ready"}
+
+
+def build_context() -> Path:
+    """The folder with the Dockerfile: inside `facecrop` in a wheel, in a checkout beside it.
+
+    Raises `InputUnusable` where it is missing.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "animeface-2009", here.parent / "docker" / "animeface-2009"):
+        if (folder / "Dockerfile").is_file():
+            return folder
+    raise InputUnusable(
+        "the folder docker/animeface-2009 is missing from this installation",
+        "pip install --force-reinstall gleanset",
+    )
+
+
+def _tried(engine: str, image: str) -> Result:
+    """Start the container and test it; what it said of itself."""
+    from facecrop.detectors.animeface_container import Container
+
+    made = Container(engine, image)
+    greeting = made.greeting
+    made.stop()
+    return {
+        "engine": made.engine, "image": image, "animeface": greeting.animeface,
+        "pillow": greeting.pillow,
+    }  # fmt: skip

@@ -1,0 +1,113 @@
+"""Several searches together: better than each alone, and a score that is a probability.
+
+animeface looks at the picture in several sizes. A face is found in most of them, and what it
+mistakes for one in few; large soft faces, as in films, only in the smaller ones. The
+cascade's windows are counted beside. Votes for one place are merged, and the score is the
+probability that a face is there, whoever found it: one threshold means the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from facecrop.detectors.animeface import LONGEST_SIDE, AnimeFace
+from facecrop.detectors.base import Pixels
+from facecrop.detectors.calibration import CALIBRATED, Calibration, member
+from facecrop.detectors.lbpcascade import Cascade
+from facecrop.detectors.search import Found, Rect, search
+from facecrop.detectors.values import number
+from facecrop.detectors.votes import Candidate, Vote, candidates, cascade_votes
+from facecrop.detectors.weights import LBPCASCADE, weights_file
+from gleanset.records import Face, Landmark
+
+LEAST_SIDE = 300
+"""Pixels. Smaller pictures are enlarged: searched at half size they would show nothing."""
+
+MOST_ENLARGED = 4
+
+
+class Ensemble:
+    """animeface at several sizes and lbpcascade. `threshold` is the lowest probability.
+
+    `cascade` is the cascade's file, as for `lbpcascade`.
+    """
+
+    name: ClassVar[str] = "ensemble"
+    calibration: ClassVar[Calibration] = CALIBRATED
+
+    def __init__(
+        self, threshold: str | float = 0.5, cascade: str | float = ""
+    ) -> None:  # fmt: skip
+        """Build the members. Raises what `AnimeFace` and `LbpCascade` raise."""
+        self.threshold = number("threshold", threshold, 0, 1)
+        self._animeface = AnimeFace()
+        file = weights_file(str(cascade), "", "--cascade ", LBPCASCADE)
+        self.cascade = Cascade(file)
+
+    @property
+    def settings(self) -> str:
+        """For example `calibration=1 cascade=9376d30ac38d threshold=0.5`."""
+        return (
+            f"calibration={self.calibration.version} cascade={self.cascade.sha256[:12]} "
+            f"threshold={self.threshold:g}"
+        )
+
+    def detect(self, pixels: Pixels) -> list[Face]:
+        """Find faces, with the landmarks of `animeface` where it found them.
+
+        Raises `ValueError` for anything but height x width x 3 bytes.
+        """
+        return search(self.name, pixels, self._find, LONGEST_SIDE)
+
+    def candidates(self, part: Pixels) -> list[Candidate]:
+        """Every place that a member voted for, however unlikely, in pixels of the part."""
+        votes = [vote for size in self.calibration.sizes for vote in self.at(part, size)]
+        scale, equalize = self.calibration.cascade_scale, self.calibration.equalize
+        windows = self.cascade.windows(part, scale, equalize=equalize)
+        return candidates([*votes, *cascade_votes(windows)])
+
+    def _find(self, part: Pixels) -> Iterator[Found]:
+        grown = _enlargement(part)
+        large = resized(part, grown)
+        back = part.shape[1] / large.shape[1], part.shape[0] / large.shape[0]
+        for candidate in self.candidates(large):
+            probability = self.calibration.probability(candidate)
+            if probability >= self.threshold:
+                marks = tuple(_mark(mark, *back) for mark in candidate.landmarks)
+                rect = _rect(candidate.rect, *back)
+                yield Found(rect, probability, marks, candidate.evidence)
+
+    def at(self, part: Pixels, size: float) -> Iterator[Vote]:
+        """The votes of animeface at one size of the part, in pixels of the part."""
+        small = resized(part, size)
+        across, down = part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]
+        for face in self._animeface.detect(small):
+            marks = tuple(_mark(mark, across, down) for mark in face.landmarks)
+            rect = _rect(Rect(*(float(edge) for edge in face.box)), across, down)
+            yield Vote(member(size), rect, face.score, marks, face.evidence)
+
+
+def resized(part: Pixels, factor: float) -> Pixels:
+    """The part made that many times as large."""
+    if factor == 1:
+        return part
+    size = max(round(part.shape[1] * factor), 1), max(round(part.shape[0] * factor), 1)
+    kind = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize(size, kind))
+
+
+def _enlargement(part: Pixels) -> float:
+    shorter = min(part.shape[0], part.shape[1])
+    return float(min(max(LEAST_SIDE / shorter, 1.0), MOST_ENLARGED))
+
+
+def _rect(rect: Rect, across: float, down: float) -> Rect:
+    return Rect(rect.x * across, rect.y * down, rect.width * across, rect.height * down)
+
+
+def _mark(mark: Landmark, across: float, down: float) -> Landmark:
+    return Landmark(mark.name, mark.x * across, mark.y * down)

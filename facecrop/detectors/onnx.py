@@ -1,0 +1,182 @@
+"""Any YOLO-style face model in ONNX form, such as the anime face models of deepghs.
+
+The picture is fitted into the network's input with grey bars (letterbox), the answer is
+decoded (see `onnx_boxes`), and boxes on each other are reduced to the surest.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from facecrop.detectors.base import Pixels
+from facecrop.detectors.onnx_boxes import Array, Layout, are_scores, decoded, layout_of, suppressed
+from facecrop.detectors.search import Found, Rect, search
+from facecrop.detectors.values import number, whole_number
+from facecrop.detectors.weights import weights_file
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.store import sha256_of
+from gleanset.records import Face
+
+LONGEST_SIDE = 1920
+USUAL_SIZE = 640
+"""Pixels. The side of the input where a model leaves it open."""
+
+BARS = 114
+"""The grey of the bars, as these networks were trained with."""
+
+_NO_FACE_MODEL = (
+    "give a detection model of the YOLO kind, for example face_detect_v1.4_s/model.onnx of "
+    "huggingface.co/deepghs/anime_face_detection"
+)
+
+
+class OnnxModel:
+    """Finds faces with a network. `model` is its file, or its address together with `sha256`.
+
+    `threshold` is the lowest score, `overlap` how much two boxes may share (intersection over
+    union), `size` the input's side where the model leaves it open, `face` the class that
+    is a face where there are several.
+    """
+
+    name: ClassVar[str] = "onnx"
+
+    def __init__(
+        self, model: str | float = "", sha256: str | float = "", threshold: str | float = 0.25,
+        overlap: str | float = 0.45, size: str | float = USUAL_SIZE, face: str | float = "",
+    ) -> None:  # fmt: skip
+        """Load the model and ask it once.
+
+        Raises `UsageError` for a bad setting and for what is no such model,
+        `MissingComponent` where it cannot be fetched or onnxruntime is not installed.
+        """
+        self.threshold = number("threshold", threshold, 0, 1)
+        self.overlap = number("overlap", overlap, 0, 1)
+        self._file = weights_file(str(model), str(sha256), "-o onnx.model=")
+        self._session = _session(self._file)
+        self._sha256 = sha256_of(self._file.read_bytes())
+        self._width, self._height, self._kind = self._input(whole_number("size", size, 32, 4096))
+        self._layout = self._checked_layout()
+        self._face = self._face_class(str(face))
+
+    @property
+    def settings(self) -> str:
+        """For example `face=0 model=0123456789ab overlap=0.45 size=640x640 threshold=0.25`."""
+        return (
+            f"face={self._face} model={self._sha256[:12]} overlap={self.overlap:g} "
+            f"size={self._width}x{self._height} threshold={self.threshold:g}"
+        )
+
+    def detect(self, pixels: Pixels) -> list[Face]:
+        """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
+        return search(self.name, pixels, self._find, LONGEST_SIDE)
+
+    def _find(self, part: Pixels) -> Iterator[Found]:
+        scale = min(self._width / part.shape[1], self._height / part.shape[0])
+        inner = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
+        left, top = (self._width - inner[0]) // 2, (self._height - inner[1]) // 2
+        across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
+        answer = self._ask(_letterboxed(part, inner, (self._width, self._height), (left, top)))
+        for rect, score in suppressed(
+            decoded(answer, self._layout, self._face, self.threshold), self.overlap
+        ):
+            place = Rect(
+                (rect.x - left) * across, (rect.y - top) * down,
+                rect.width * across, rect.height * down,
+            )  # fmt: skip
+            if all(math.isfinite(edge) for edge in place):
+                yield Found(place, min(max(score, 0.0), 1.0))
+
+    def _ask(self, picture: Pixels) -> Array:
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None]).astype(self._kind) / 255
+        name = self._session.get_inputs()[0].name
+        answer = self._session.run(None, {name: planes.astype(self._kind)})[0]
+        return np.asarray(answer, np.float32)
+
+    def _input(self, size: int) -> tuple[int, int, Any]:
+        """Width, height and number type that the network takes."""
+        inputs = self._session.get_inputs()
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] in (1, 2, 4):
+            raise self._refused(f"it takes {[(one.name, one.shape) for one in inputs]}")
+        height, width = (side if isinstance(side, int) else size for side in shape[2:])
+        if not 32 <= min(width, height) <= max(width, height) <= 8192:
+            raise self._refused(f"its input is {width} x {height}")
+        return width, height, np.float16 if "float16" in inputs[0].type else np.float32
+
+    def _checked_layout(self) -> Layout:
+        grey = np.full((self._height, self._width, 3), BARS, np.uint8)
+        try:
+            answer = self._ask(grey)
+        except Exception as error:  # onnxruntime has a dozen kinds, none of them public
+            raise self._refused(f"it fails on a grey picture: {error}") from error
+        layout = layout_of(answer.shape, self._width, self._height)
+        if layout is None:
+            shape = " x ".join(str(side) for side in answer.shape)
+            raise self._refused(f"its answer has the shape {shape or 'of one number'}")
+        if not are_scores(answer, layout):
+            raise self._refused("its scores are not between 0 and 1")
+        return layout
+
+    def _face_class(self, wanted: str) -> int:
+        count = self._layout.classes
+        if wanted:
+            return whole_number("face", wanted, 0, max(count - 1, 0) or 1000)
+        names = _class_names(self._session.get_modelmeta().custom_metadata_map)
+        faces = [index for index, name in names.items() if "face" in name.lower()]
+        if len(faces) == 1:
+            return faces[0]
+        if count <= 1 and len(names) <= 1:
+            return 0
+        known = ", ".join(f"{index} {name}" for index, name in sorted(names.items())[:10])
+        raise UsageError(
+            f"{self._file} tells {count or len(names)} kinds of things apart"
+            + (f": {known}" if known else ""),
+            "say which of them is the face, counting from 0: -o onnx.face=0",
+        )
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(f"{self._file} is no face model: {why}", _NO_FACE_MODEL)
+
+
+def _letterboxed(
+    part: Pixels, inner: tuple[int, int], outer: tuple[int, int], place: tuple[int, int]
+) -> Pixels:
+    image = Image.fromarray(np.ascontiguousarray(part)).resize(inner, Image.Resampling.BILINEAR)
+    canvas = Image.new("RGB", outer, (BARS, BARS, BARS))
+    canvas.paste(image, place)
+    return np.asarray(canvas)
+
+
+def _class_names(metadata: dict[str, str]) -> dict[int, str]:
+    """The classes' names that Ultralytics writes into its models, a Python dict as text."""
+    try:
+        names = ast.literal_eval(metadata.get("names", "{}"))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return {}
+    pairs = names.items() if isinstance(names, dict) else ()
+    return {key: str(name) for key, name in pairs if isinstance(key, int)}
+
+
+def _session(file: Path) -> Any:
+    try:
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise MissingComponent(
+            f"the detector onnx needs onnxruntime: {error}", "pip install 'gleanset[onnx]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    # Worker processes are as many as cores already.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a dozen kinds, none of them public
+        raise UsageError(f"{file} is no ONNX model: {error}", _NO_FACE_MODEL) from error

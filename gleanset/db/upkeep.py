@@ -1,0 +1,147 @@
+"""What keeping house needs of the catalogue: checks, take-downs, and what files belong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection
+from gleanset.db.values import clean
+from gleanset.records import Rejection
+
+
+class Stored(NamedTuple):
+    """An image that should be in the store. `state` is 'ok', or 'missing' after a check."""
+
+    sha256: str
+    format: str
+    state: str
+
+
+class Upkeep:
+    """Whole-catalogue operations. Obtained by `Upkeep(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with the catalogue itself; empty for a sound one."""
+        told = [str(row[0]) for row in self._db.rows("PRAGMA integrity_check(20)")]
+        loose = self._db.rows("PRAGMA foreign_key_check")
+        return [line for line in told if line != "ok"] + [
+            f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose[:20]
+        ]
+
+    def stored(self) -> Iterator[Stored]:
+        """Every image by hash, a page in memory at a time."""
+        after = ""
+        while rows := self._db.rows(
+            "SELECT sha256, format, state FROM image WHERE sha256>? ORDER BY sha256 LIMIT 1000",
+            (after,),
+        ):
+            yield from (Stored(*row) for row in rows)
+            after = rows[-1]["sha256"]
+
+    def local_paths(self, sha256: str) -> list[str]:
+        """The local files that an image was taken from."""
+        rows = self._db.rows(
+            "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
+            "image=(SELECT id FROM image WHERE sha256=?)",
+            (sha256,),
+        )
+        return [row[0] for row in rows]
+
+    def set_state(self, sha256: str, state: str) -> None:
+        """Mark an image as 'ok' or 'missing'; what is missing may be harvested again."""
+        with self._db.write():
+            self._db.run("UPDATE image SET state=? WHERE sha256=?", (state, sha256))
+            if state == "missing":
+                self._db.run(
+                    "DELETE FROM fetch WHERE image=(SELECT id FROM image WHERE sha256=?)", (sha256,)
+                )
+
+    def has_image(self, sha256: str, format_: str) -> bool:
+        """Whether a file of the store belongs to an image."""
+        return bool(
+            self._db.number("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
+        )
+
+    def has_sample(self, key: str) -> bool:
+        """Whether a file among the crops belongs to a sample."""
+        return bool(self._db.number("SELECT 1 FROM sample WHERE key=?", (key,)))
+
+    def found_at(self, url: str) -> list[str]:
+        """The hashes of images with an origin of that URL, page URL or 'source:id'."""
+        source, _, key = url.partition(":")
+        rows = self._db.rows(
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
+            "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3)",
+            (clean(url), source, clean(key)),
+        )
+        return [row[0] for row in rows]
+
+    def made_by(self, author: str) -> list[str]:
+        """The hashes of images with an origin of that author, as it is spelled there."""
+        rows = self._db.rows(
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=?",
+            (clean(author),),
+        )
+        return [row[0] for row in rows]
+
+    def sample_keys(self, sha256: str) -> list[str]:
+        """The samples of an image: their crops have to go with it."""
+        rows = self._db.rows(
+            "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?)", (sha256,)
+        )
+        return [row[0] for row in rows]
+
+    def forget(self, sha256: str, reason: str) -> None:
+        """Take an image and all that refers to it out of the catalogue, for good.
+
+        A tombstone and the place it was fetched from stay, so that it does not come back. Its
+        decisions go as well: the one case in which the journal loses lines.
+        """
+        with self._db.write():
+            number = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
+            self._db.run("INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason)))
+            self._db.run(
+                "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
+                (number,),
+            )
+            self._delete("image", [number])
+            for stage in ("facecrop", "export", "verify"):
+                self._db.run("DELETE FROM rejection WHERE stage=? AND what=?", (stage, sha256))
+
+    def _delete(self, table: str, numbers: Sequence[int]) -> None:
+        """Delete rows by `id`, first whatever refers to them, as the schema tells."""
+        if not numbers:
+            return
+        marks = ",".join("?" * len(numbers))
+        for other, column, kind in self._referring(table):
+            if kind == "SET NULL":
+                continue
+            chosen = f"{column} IN ({marks})"
+            if self._has_id(other):
+                rows = self._db.rows(f"SELECT id FROM {other} WHERE {chosen}", numbers)
+                self._delete(other, [row[0] for row in rows])
+            else:
+                self._db.run(f"DELETE FROM {other} WHERE {chosen}", numbers)
+        self._db.run(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
+
+    def _referring(self, table: str) -> list[tuple[str, str, str]]:
+        """(table, column, what happens on delete) of every reference to `table`."""
+        rows = self._db.rows(
+            'SELECT m.name, f."from", f.on_delete FROM sqlite_master m, '
+            "pragma_foreign_key_list(m.name) f WHERE m.type='table' AND f.\"table\"=?",
+            (table,),
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def _has_id(self, table: str) -> bool:
+        query = "SELECT 1 FROM pragma_table_info(?) WHERE name='id'"
+        return bool(self._db.number(query, (table,)))
+
+    def tombstones(self) -> Iterator[Rejection]:
+        """What was taken down, as (forgotten, hash, reason)."""
+        for row in self._db.rows("SELECT sha256, reason FROM tombstone ORDER BY sha256"):
+            yield Rejection("forgotten", row["sha256"], row["reason"])

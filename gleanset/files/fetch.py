@@ -1,0 +1,164 @@
+"""One file from its publisher, known by its SHA-256, into the user's cache folder.
+
+It is fetched once. A fetch that broke off goes on where it was; a file appears under its
+name only when its hash is right. Proxies and certificates are those of the environment:
+`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+import requests
+from filelock import FileLock
+
+from gleanset import __version__
+from gleanset.errors import MissingComponent
+from gleanset.files.atomic import disk_errors, sync_folder
+
+SECONDS = 30.0
+"""How long to wait for a connection and for each further piece."""
+
+MOST_BYTES = 2_000_000_000
+_CHUNK = 1 << 16
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file as its publisher offers it: its address, and the SHA-256 that it must have."""
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the address, made safe as the name of a file."""
+        last = unquote(urlsplit(self.url).path).rpartition("/")[2]
+        return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: everything in it may be deleted at any time."""
+    return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
+
+
+def fetched(file: Published, otherwise: str = "", folder: Path | None = None) -> Path:
+    """The file on this disk, fetched if it is not there yet.
+
+    `otherwise` is what a person without net can do. Raises `MissingComponent` where it cannot
+    be had or is not the file that it should be, `DiskFull`, `NotWritable`.
+    """
+    target = (folder or cache_folder()) / f"{file.sha256[:16]}-{file.name}"
+    if _is_whole(target, file.sha256):
+        return target
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Worker processes may ask for the same file at the same moment.
+        with FileLock(f"{target}.lock"):
+            if not _is_whole(target, file.sha256):
+                _fetch(file, target, otherwise)
+    return target
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    try:
+        return path.is_file() and _hash(path) == sha256
+    except OSError:
+        return False
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch(file: Published, target: Path, otherwise: str) -> None:
+    partial = target.with_name(f"{target.name}.partial")
+    log.info("fetching %s", file.url)
+    begun = partial.exists()
+    _go_on(file, partial, otherwise)
+    if begun and _hash(partial) != file.sha256:
+        # What lay there may have been the beginning of another file: once more, from nothing.
+        partial.unlink()
+        _go_on(file, partial, otherwise)
+    found = _hash(partial)
+    if found != file.sha256:
+        partial.unlink()
+        raise MissingComponent(
+            f"{file.url} is not the file it should be: its SHA-256 is {found}, "
+            f"expected {file.sha256}",
+            f"it was changed by its publisher or on the way{otherwise and '; ' + otherwise}",
+        )
+    partial.replace(target)
+    sync_folder(target.parent)
+
+
+def _go_on(file: Published, partial: Path, otherwise: str) -> None:
+    """Append what is missing, or write it anew where the server gives all of it."""
+    size = partial.stat().st_size if partial.exists() else 0
+    with _asking(file, otherwise), requests.Session() as session:
+        session.headers["User-Agent"] = f"gleanset/{__version__}"
+        session.headers["Accept-Encoding"] = "identity"
+        session.verify = os.environ.get("SSL_CERT_FILE") or True
+        headers = {"Range": f"bytes={size}-"} if size else {}
+        with session.get(file.url, headers=headers, stream=True, timeout=SECONDS) as answer:
+            if answer.status_code == 416:
+                # Nothing lies beyond what is there.
+                return
+            answer.raise_for_status()
+            more = answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+            with partial.open("ab" if size and more else "wb") as out:
+                _write(answer, out, file, otherwise)
+
+
+def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise: str) -> None:
+    for chunk in answer.iter_content(_CHUNK):
+        out.write(chunk)
+        if out.tell() > MOST_BYTES:
+            _fail(file, f"it is longer than {MOST_BYTES} bytes", otherwise)
+    out.flush()
+    os.fsync(out.fileno())
+
+
+@contextmanager
+def _asking(file: Published, otherwise: str) -> Iterator[None]:
+    """Say what a broken connection or a refusal means."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        _fail(file, f"the server answered {error}".partition(" for url")[0], otherwise, error)
+    except requests.exceptions.SSLError as error:
+        _fail(file, f"its certificate is not trusted: {_short(error)}", otherwise, error)
+    except requests.RequestException as error:
+        _fail(file, _short(error), otherwise, error)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            # A proxy or certificate setting of the environment that requests cannot use.
+            _fail(file, str(error), otherwise, error)
+        raise
+
+
+def _short(error: Exception) -> str:
+    """What went wrong without the connection as Python shows it."""
+    text = str(error.args[0]) if error.args else type(error).__name__
+    reason = re.sub(r"^.*?Caused by ", "", text)
+    reason = re.sub(r"<?\b\w+\(.*?\)>?: ", "", reason)
+    return re.sub(r"[\"']\)+$", "", reason).strip() or type(error).__name__
+
+
+def _fail(file: Published, why: str, otherwise: str, cause: Exception | None = None) -> NoReturn:
+    mend = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
+    raise MissingComponent(
+        f"{file.url} could not be fetched: {why}", f"{mend}; or {otherwise}" if otherwise else mend
+    ) from cause

@@ -1,0 +1,46 @@
+"""What a worker does with a new picture: measure it and put its bytes into the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.decode import MAX_BYTES
+from gleanset.images.measure import measure
+from gleanset.records import Measured
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBytes:
+    """Measure bytes and put them into the store. Small and picklable: it goes to workers."""
+
+    store: Store
+
+    def __call__(self, data: bytes) -> Measured:
+        """Raises `Unreadable` for anything that is not a whole picture we take."""
+        measured = measure(data)
+        self.store.put(measured.sha256, measured.format, data)
+        return measured
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFile:
+    """The same for a file on disk."""
+
+    keep: KeepBytes
+
+    def __call__(self, path: Path) -> Measured:
+        """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
+        try:
+            if path.is_dir():
+                raise Unreadable("cannot be read", "a folder that may not be listed")
+            if not path.is_file():
+                raise Unreadable("not a file", "a device, a pipe or a broken link")
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
+            data = path.read_bytes()
+        except OSError as error:
+            raise Unreadable("cannot be read", str(error.strerror)) from error
+        return self.keep(data)

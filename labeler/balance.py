@@ -1,0 +1,126 @@
+"""Balancing the classes of train, after the split: val and test stay as the world is.
+
+Copying before a split would put copies of one picture on both sides of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gleanset import Dataset
+from gleanset.db.balances import Balances, Share
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.records import Sample
+
+Method = Literal["down", "copies", "augment", "weights", "off"]
+METHODS: tuple[Method, ...] = ("down", "copies", "augment", "weights", "off")
+
+
+@dataclass
+class BalancePlan:
+    """What each class has in train, what it will count for, and how that comes about."""
+
+    settings: str
+    shares: dict[str, Share] = field(default_factory=dict)
+    table: dict[str, dict[str, float]] = field(default_factory=dict)
+    target: int = 0
+
+    def result(self) -> dict[str, object]:
+        """As a command returns it; `fill` are the searches that would bring what is short."""
+        short = {label: self.target - int(row["before"]) for label, row in self.table.items()}
+        fill = [
+            f"harvest keyword {_quoted(label)} --label {_quoted(label)} --limit {number}"
+            for label, number in short.items()
+            if number > 0
+        ]
+        return {"target": self.target, "classes": self.table} | ({"fill": fill} if fill else {})
+
+
+def plan_balance(
+    dataset: Dataset, method: Method, target: int | None = None, seed: int = 0
+) -> BalancePlan:
+    """How to bring every class of train to `target` samples.
+
+    By default that is the smallest class for `down`, the largest for copies, and the mean for
+    weights. `down` drops the last of each moment first; classes below the target are left as
+    they are. `copies` and `augment` repeat samples in turn and drop none. `weights` give each
+    class the same total without touching a sample. Raises `InputUnusable` without a split.
+    """
+    classes: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples.in_splits():
+        if sample.split == "train":
+            classes[str(sample.label)].append(sample)
+    if not classes:
+        raise InputUnusable(
+            "nothing is in train yet, so there is nothing to balance",
+            f"split first: labeler split -d {dataset.root}",
+        )
+    goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
+    plan = BalancePlan(f"method={method} target={goal} seed={seed}", target=goal)
+    for label, samples in sorted(classes.items()):
+        shares = _shares(method, samples, goal, seed)
+        plan.shares |= shares
+        counts = [shares.get(sample.key, Share(1, 1.0)) for sample in samples]
+        plan.table[label] = {
+            "before": len(samples), "pictures": sum(share.copies for share in counts),
+            "counts_for": round(sum(share.copies * share.weight for share in counts), 3),
+        }  # fmt: skip
+    return plan
+
+
+def apply_balance(dataset: Dataset, plan: BalancePlan) -> None:
+    """Put the plan in force, for exports and training."""
+    Balances(dataset.db).replace(plan.shares, plan.settings)
+
+
+def _usual_target(method: Method, sizes: Sequence[int]) -> int:
+    if method == "down":
+        return min(sizes)
+    return max(sizes) if method in ("copies", "augment") else round(sum(sizes) / len(sizes))
+
+
+def _shares(method: Method, samples: Sequence[Sample], target: int, seed: int) -> dict[str, Share]:
+    size = len(samples)
+    ordered = _one_of_each_moment_first(samples, seed)
+    if method == "down":
+        return {sample.key: Share(0, 1.0) for sample in ordered[target:]}
+    if method == "weights":
+        return {sample.key: Share(1, target / size) for sample in samples}
+    if method in ("copies", "augment") and target > size:
+        times, rest = divmod(target, size)
+        return {
+            sample.key: Share(times + (place < rest), 1.0)
+            for place, sample in enumerate(ordered)
+            if times + (place < rest) > 1
+        }
+    return {}
+
+
+def _one_of_each_moment_first(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """An order in which pictures of one moment come as late after each other as can be."""
+
+    def shuffled(sample: Sample) -> str:
+        return hashlib.sha256(f"{seed}:{sample.key}".encode()).hexdigest()
+
+    seen: Counter[str] = Counter()
+    ranked = []
+    for sample in sorted(samples, key=shuffled):
+        moment = sample.moment or sample.key
+        ranked.append((seen[moment], shuffled(sample), sample))
+        seen[moment] += 1
+    return [sample for _, _, sample in sorted(ranked, key=lambda row: row[:2])]
+
+
+def parse_target(value: int | None, method: Method) -> int | None:
+    """Raises `UsageError` where a target makes no sense."""
+    if value is not None and method == "off":
+        raise UsageError("balancing that is off has no target", "leave --target out")
+    return value
+
+
+def _quoted(label: str) -> str:
+    return "'" + label.replace("'", "'\\''") + "'"

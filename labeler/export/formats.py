@@ -1,0 +1,119 @@
+"""What each form of export adds to its pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from labeler.export.card import SPLITS, no_formula
+from labeler.export.options import Format
+from labeler.export.plan import Item
+from labeler.export.shards import write_shards
+
+Finish = Callable[[Path, Sequence[Item]], None]
+
+
+def nothing_more(folder: Path, items: Sequence[Item]) -> None:
+    """An ImageFolder is its tree, `train|val|test/<class>/…`."""
+
+
+def write_metadata(folder: Path, items: Sequence[Item]) -> None:
+    """Hugging Face: one `metadata.jsonl` a split, whose paths begin in its folder."""
+    for split, chosen in by_split(items):
+        lines = [
+            json.dumps(
+                {"file_name": item.path.removeprefix(f"{split}/"), **_told(item)},
+                ensure_ascii=False,
+            )
+            for item in chosen
+        ]
+        (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_table(folder: Path, items: Sequence[Item]) -> None:
+    """CSV: `samples.csv` beside the tree, one row a picture."""
+    out = io.StringIO()
+    columns = ("path", "split", *_told(items[0]))
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(columns)
+    for item in items:
+        told = (
+            value if isinstance(value, int | float) else no_formula(value)
+            for value in _told(item).values()
+        )  # fmt: skip
+        rows.writerow([item.path, item.sample.split, *told])
+    (folder / "samples.csv").write_text(out.getvalue(), encoding="utf-8")
+
+
+def write_coco(folder: Path, items: Sequence[Item]) -> None:
+    """COCO: `annotations/<split>.json`, boxes of faces in pixels of the whole pictures."""
+    labels = sorted({str(item.sample.label) for item in items})
+    number = {label: index for index, label in enumerate(labels, start=1)}
+    (folder / "annotations").mkdir()
+    for split, chosen in by_split(items):
+        pictures = sorted({item.path: item for item in chosen}.items())
+        place = {path: index for index, (path, _) in enumerate(pictures, start=1)}
+        told = {
+            "images": [
+                {"id": place[path], "file_name": path, "width": item.image.width,
+                 "height": item.image.height}
+                for path, item in pictures
+            ],
+            "annotations": [
+                {"id": index, "image_id": place[item.path],
+                 "category_id": number[str(item.sample.label)], "bbox": list(item.face),
+                 "area": item.face.width * item.face.height, "iscrowd": 0,
+                 "sample": item.sample.key}
+                for index, item in enumerate(chosen, start=1)
+            ],
+            "categories": [{"id": number[label], "name": label} for label in labels],
+        }  # fmt: skip
+        text = json.dumps(told, ensure_ascii=False)
+        (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
+
+
+def by_split(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
+    """The splits that have pictures, each with its items by path and sample."""
+    for split in SPLITS:
+        chosen = [item for item in items if item.sample.split == split]
+        if chosen:
+            yield split, sorted(chosen, key=lambda item: (item.path, item.sample.key))
+
+
+def _told(item: Item) -> dict[str, str | float]:
+    """What a row says of a picture, besides its place.
+
+    Nothing is null: readers take a column of nulls alone for one of another type.
+    """
+    origin, box = item.origin, item.sample.box
+    return {
+        "label": str(item.sample.label),
+        "sample": item.sample.key,
+        "image_sha256": item.image.sha256,
+        "x": box.x,
+        "y": box.y,
+        "width": box.width,
+        "height": box.height,
+        "moment": item.sample.moment or "",
+        "source": origin.source,
+        "page": origin.page_url or origin.url or "",
+        "author": origin.author or "",
+        "licence": origin.licence or "",
+        "weight": item.weight,
+    }
+
+
+def pack(folder: Path, items: Sequence[Item]) -> None:
+    """WebDataset: the pictures go into `<split>-000000.tar`, …, each with its class."""
+    labels = sorted({str(item.sample.label) for item in items})
+    for split, chosen in by_split(items):
+        write_shards(folder, split, chosen, labels, _told)
+
+
+FINISH: dict[Format, Finish] = {
+    "imagefolder": nothing_more, "huggingface": write_metadata, "csv": write_table,
+    "coco": write_coco, "webdataset": pack,
+}  # fmt: skip

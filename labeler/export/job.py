@@ -1,0 +1,112 @@
+"""Carrying out an export: plan, pictures, what the format adds, card, swap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.records import Rejection
+from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
+from labeler.export.card import dataset_card, licence_table
+from labeler.export.formats import FINISH
+from labeler.export.options import Options
+from labeler.export.pictures import Picture, Write, Written
+from labeler.export.plan import Item, missing_classes, plan_export
+from labeler.export.tree import check_ours, mark, marked, replacing
+
+STAGE = "export"
+
+
+def would_export(dataset: Dataset, target: Path, options: Options) -> list[str]:
+    """The paths that an export would write. Raises what it would raise."""
+    check_ours(target)
+    return [item.path for item in plan_export(dataset, options)]
+
+
+def export(
+    dataset: Dataset, target: Path, options: Options | None = None, *, workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:  # fmt: skip
+    """Write an export beside `target` and swap it in when it is whole; the counts.
+
+    A folder that holds anything but an earlier export is left alone, and so is an earlier
+    export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
+    """
+    options = options or Options()
+    target = target.absolute()
+    with dataset.stage(STAGE), replacing(target) as folder:
+        items = plan_export(dataset, options)
+        pictures = _pictures(items, options, marked(target), target)
+        done, failed = _write_all(Write(folder, options), pictures, workers, progress or Progress())
+        for path, why in failed.items():
+            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
+        written = [item for item in items if item.path in done]
+        shown = {item.path: _shown(item, options, done[item.path]) for item in written}
+        FINISH[options.format](folder, written)
+        if options.card:
+            (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
+            (folder / "README.md").write_text(
+                dataset_card(dataset, written, options), encoding="utf-8"
+            )
+        mark(folder, {"format": options.format, "pictures": shown})
+    result: dict[str, object] = {
+        "exported": len(written), "to": str(target),
+        "splits": dict(Counter(str(item.sample.split) for item in written)),
+    }  # fmt: skip
+    if short := missing_classes(written):
+        result["short"] = short
+    return result | ({"failed": failed} if failed else {})
+
+
+def _pictures(
+    items: Sequence[Item], options: Options, before: Mapping[str, Any], target: Path
+) -> list[Picture]:
+    """The files to write, each with the one of the last export that shows the same."""
+    earlier: dict[str, tuple[Path, str]] = {}
+    for name, told in before.get("pictures", {}).items():
+        # A marker may have been edited: only what lies in the tree is taken from it.
+        if ".." not in Path(name).parts and not Path(name).is_absolute():
+            earlier[str(told.get("shows"))] = (target / name, str(told.get("sha256")))
+    return [
+        Picture(
+            path,
+            item.original,
+            item.crop,
+            item.sample,
+            item.copy if item.changed else 0,
+            earlier.get(item.digest(options)),
+        )
+        for path, item in {item.path: item for item in items}.items()
+    ]
+
+
+def _write_all(
+    write: Write, pictures: Sequence[Picture], workers: int, progress: Progress
+) -> tuple[dict[str, Written], dict[str, str]]:
+    done: dict[str, Written] = {}
+    failed: dict[str, str] = {}
+    outcomes = run_over(write, pictures, Processes(workers))
+    for outcome in progress.over(outcomes, "export", total=len(pictures)):
+        if outcome.result is not None:
+            done[outcome.item.path] = outcome.result
+        else:
+            failed[outcome.item.path] = f"{outcome.reason}: {outcome.detail}"
+    if not done:
+        raise InputUnusable(
+            f"none of the {len(pictures)} pictures can be read; the first: {min(failed.values())}",
+            "put the images folder of the dataset back",
+        )
+    return done, failed
+
+
+def _shown(item: Item, options: Options, written: Written) -> dict[str, object]:
+    """What the marker keeps of a picture: to know it again when it was moved, or to link it."""
+    return {
+        "sample": item.sample.key, "label": item.sample.label, "shows": item.digest(options),
+        "sha256": written.sha256,
+    }  # fmt: skip

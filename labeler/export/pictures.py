@@ -1,0 +1,163 @@
+"""Writing the pictures of an export: copied where they can be, converted where asked."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from PIL import Image, ImageEnhance, ImageOps
+
+from gleanset.errors import Unreadable
+from gleanset.files.atomic import disk_errors
+from gleanset.files.store import sha256_of
+from gleanset.images.cut import cut, encode
+from gleanset.images.decode import decode
+from gleanset.records import Sample
+from labeler.export.options import Options
+
+CROPPED, SHADED = 0.08, 0.15
+"""How much an augmented copy loses of each side, and how far its brightness goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file of an export is known by."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One file to write, for a worker: small and picklable. `change` numbers an augmented copy.
+
+    `earlier` is a file of the export that this one replaces which shows the same, with the
+    hash that it should have: it is linked instead of being made again.
+    """
+
+    path: str
+    original: Path
+    crop: Path
+    sample: Sample
+    change: int = 0
+    earlier: tuple[Path, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Writes pictures below `folder`; picklable."""
+
+    folder: Path
+    options: Options
+
+    def __call__(self, item: Picture) -> Written:
+        """Raises `Unreadable` when neither the crop nor the original can be read."""
+        target = self.folder / item.path
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not (_taken_over(item.earlier, target) or self._as_it_is(item, target)):
+                target.write_bytes(self._converted(item))
+            data = target.read_bytes()
+        return Written(sha256_of(data), len(data))
+
+    def _as_it_is(self, item: Picture, target: Path) -> bool:
+        """Whether a file of the dataset could be taken: a crop, or an original that is kept."""
+        if self.options.format == "coco" or self.options.converts or item.change:
+            return False
+        if item.sample.detector != "whole":
+            return _linked(item.crop, target)
+        # Never linked: a picture edited in the export must not change its original.
+        return self.options.keep_metadata and _copied(item.original, target)
+
+    def _converted(self, item: Picture) -> bytes:
+        part = self._part(item)
+        if item.change:
+            part = augmented(part, f"{item.sample.key}:{item.change}")
+        if self.options.grayscale:
+            part = part.convert("L")
+        if self.options.size is not None:
+            part = _fitted(part, self.options)
+        return encode(part) if self.options.file == "jpeg" else _png(part)
+
+    def _part(self, item: Picture) -> Image.Image:
+        """Upright, and without the metadata of its original."""
+        sample = item.sample
+        if self.options.format == "coco":
+            return decode(_bytes(item.original)).pixels
+        if sample.detector != "whole" and item.crop.exists():
+            return decode(_bytes(item.crop)).pixels
+        return cut(decode(_bytes(item.original)).pixels, sample.box, sample.angle)
+
+
+def augmented(picture: Image.Image, seed: str) -> Image.Image:
+    """A copy that is perhaps mirrored, a little cropped and shaded; equal seeds, equal copies.
+
+    Hue and shape stay: hair colour and the proportions of a face are what tells classes apart.
+    """
+    random = Random(seed)  # noqa: S311 - not a secret
+    if random.random() < 0.5:
+        picture = ImageOps.mirror(picture)
+    width, height = picture.size
+    left, top = random.uniform(0, CROPPED * width), random.uniform(0, CROPPED * height)
+    box = (left, top, left + (1 - CROPPED) * width, top + (1 - CROPPED) * height)
+    picture = picture.resize(picture.size, Image.Resampling.BICUBIC, box=box)
+    return ImageEnhance.Brightness(picture).enhance(random.uniform(1 - SHADED, 1 + SHADED))
+
+
+def _fitted(picture: Image.Image, options: Options) -> Image.Image:
+    assert options.size is not None
+    method = Image.Resampling.LANCZOS
+    if options.fit == "crop":
+        return ImageOps.fit(picture, options.size, method)
+    if options.fit == "pad":
+        return ImageOps.pad(picture, options.size, method, color="white")
+    return picture.resize(options.size, method)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    clean = picture.copy()
+    clean.info = {}
+    clean.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _taken_over(earlier: tuple[Path, str] | None, target: Path) -> bool:
+    """Whether the file of the last export is still what it was, and could be linked."""
+    if earlier is None:
+        return False
+    path, sha256 = earlier
+    try:
+        return sha256_of(path.read_bytes()) == sha256 and _linked(path, target)
+    except OSError:
+        return False
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """A hard link where the disk allows it, else a copy; False where there is no source."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return _copied(source, target)
+    return True
+
+
+def _copied(source: Path, target: Path) -> bool:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable("file is gone", str(error)) from error

@@ -1,0 +1,191 @@
+"""Which pictures an export has, and what they are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from gleanset import Dataset
+from gleanset.db.balances import AS_IT_IS, Balances
+from gleanset.errors import InputUnusable
+from gleanset.files.store import EXTENSIONS
+from gleanset.images.cut import sample_key
+from gleanset.records import Box, Image, Origin, Sample
+from labeler.export.options import FILES, Options
+from labeler.naming import folder_names, original_name, safe_name, unique_names
+
+BALANCING = "_balancing"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sample of an export: its image, where its files lie, and its path in the tree.
+
+    `face` is the box of the face itself, without margin, in pixels of the original. In a
+    COCO export `path` is that of the whole original, which several samples may share.
+    `copy` counts the further copies that balancing asks for, from 1; `changed` ones are
+    augmented.
+    """
+
+    sample: Sample
+    image: Image
+    face: Box
+    original: Path
+    crop: Path
+    path: str
+    copy: int = 0
+    changed: bool = False
+    weight: float = 1.0
+
+    @property
+    def origin(self) -> Origin:
+        """The origin to name: one with a licence or an author where there is one."""
+        return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
+
+    def digest(self, options: Options) -> str:
+        """Equal for pictures with equal bytes."""
+        region = (*self.sample.box, self.sample.angle)
+        change = f" {self.copy}" if self.changed else ""
+        text = f"{self.image.sha256} {region} {options.pixels}{change}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
+    """Every labelled sample that has a split and may be passed on. Raises `InputUnusable`."""
+    options = options or Options()
+    chosen = list(dataset.samples.in_splits())
+    if not chosen:
+        raise InputUnusable(
+            "there is nothing to export: no labelled sample has a split yet",
+            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+        )
+    images = _images(dataset, chosen)
+    chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
+    if not chosen:
+        raise InputUnusable(
+            f"no picture has a licence like {' or '.join(options.licences)}",
+            "see which there are: gleanset list images, field origins",
+        )
+    faces = {
+        sample_key(sha256, stored.face.box): stored.face.box
+        for sha256 in images
+        for stored in dataset.faces.of(sha256)
+    }
+    paths = _paths(chosen, images, options)
+    items = [
+        Item(
+            sample, (image := images[sample.image]), faces.get(sample.key, sample.box),
+            dataset.image_path(image.sha256, image.format), dataset.crop_path(sample.key), path,
+        )
+        for sample, path in zip(chosen, paths, strict=True)
+    ]  # fmt: skip
+    # Boxes of one picture are not copied: whoever trains a detector balances otherwise.
+    return items if options.format == "coco" else list(_balanced(dataset, items))
+
+
+def _balanced(dataset: Dataset, items: Sequence[Item]) -> Iterator[Item]:
+    """As `labeler balance` has it: some left out, some with copies behind them."""
+    balances = Balances(dataset.db)
+    shares, changed = balances.shares(), balances.settings().startswith("method=augment")
+    for item in items:
+        share = shares.get(item.sample.key, AS_IT_IS)
+        item = replace(item, weight=share.weight)
+        if share.copies:
+            yield item
+        stem, dot, extension = item.path.rpartition(".")
+        for number in range(1, share.copies):
+            path = f"{stem}{BALANCING}{f'_{number}' if number > 1 else ''}{dot}{extension}"
+            yield replace(item, path=path, copy=number, changed=changed)
+
+
+def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
+    """Whether some origin has a licence like one of the patterns; without patterns, always."""
+    licences = [(origin.licence or "").lower() for origin in image.origins]
+    return not patterns or any(
+        fnmatchcase(licence, pattern.lower()) for licence in licences if licence
+        for pattern in patterns
+    )  # fmt: skip
+
+
+def missing_classes(items: Sequence[Item]) -> list[str]:
+    """Classes that lack a split: readers that number folders would count them differently."""
+    present = {(item.sample.split, item.sample.label) for item in items}
+    return sorted(
+        f"{label}: nothing in {split}"
+        for split in {split for split, _ in present}
+        for label in {label for _, label in present}
+        if (split, label) not in present
+    )
+
+
+def _images(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Image]:
+    found: dict[str, Image] = {}
+    for sample in samples:
+        if sample.image not in found:
+            image = dataset.images.get(sample.image)
+            assert image is not None, "a sample always has its image"
+            found[sample.image] = image
+    return found
+
+
+def _paths(samples: list[Sample], images: dict[str, Image], options: Options) -> list[str]:
+    if options.format == "coco":
+        return _paths_of_originals(samples, images, options)
+    folders = folder_names(str(sample.label) for sample in samples)
+    names = _counted(samples) if options.names == "prefix-count" else _named(samples, images)
+    wanted = [
+        (sample, f"{sample.split}/{folders[str(sample.label)]}", name)
+        for sample, name in zip(samples, names, strict=True)
+    ]
+    ends = [_extension(sample, images[sample.image], options) for sample in samples]
+    return list(unique_names(wanted, ends))
+
+
+def _paths_of_originals(
+    samples: list[Sample], images: dict[str, Image], options: Options
+) -> list[str]:
+    first = {sample.image: sample for sample in reversed(samples)}
+    wanted = [
+        (sample, f"images/{sample.split}", original_name(images[sha256].origins))
+        for sha256, sample in sorted(first.items())
+    ]
+    ends = [FILES[options.file]] * len(wanted)
+    path = dict(zip(sorted(first), unique_names(wanted, ends), strict=True))
+    return [path[sample.image] for sample in samples]
+
+
+def _extension(sample: Sample, image: Image, options: Options) -> str:
+    if options.keep_metadata and sample.detector == "whole":
+        return EXTENSIONS[image.format]
+    return FILES[options.file]
+
+
+def _counted(samples: list[Sample]) -> Iterator[str]:
+    """`cat_0001`, `cat_0002` … through all splits of a class."""
+    seen: Counter[str] = Counter()
+    width = max(4, len(str(len(samples))))
+    for sample in samples:
+        label = str(sample.label)
+        seen[label] += 1
+        yield f"{safe_name(label)}_{seen[label]:0{width}}"
+
+
+def _named(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
+    """The name a picture came with; `_1`, `_2` … from left to right for its faces."""
+    seen: Counter[str] = Counter()
+    place: dict[str, str] = {}
+    faces = [sample for sample in samples if sample.detector != "whole"]
+    for sample in sorted(faces, key=lambda s: (s.image, *_middle(s.box), s.key)):
+        seen[sample.image] += 1
+        place[sample.key] = f"_{seen[sample.image]}"
+    for sample in samples:
+        yield original_name(images[sample.image].origins) + place.get(sample.key, "")
+
+
+def _middle(box: Box) -> tuple[int, int]:
+    """Twice the middle of a box: its left side would depend on the margin."""
+    return 2 * box.x + box.width, 2 * box.y + box.height

@@ -1,0 +1,87 @@
+"""A tree that is either the old one or the new one, and never holds a person's files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gleanset.errors import InputUnusable
+from gleanset.files.atomic import disk_errors, sync_folder
+
+MARKER = ".gleanset-export.json"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place when the block ends well.
+
+    Raises `InputUnusable` where `target` holds anything but an earlier export of ours.
+    """
+    partial = target.with_name(f".{target.name}.gleanset-partial")
+    old = target.with_name(f".{target.name}.gleanset-old")
+    with disk_errors(target):
+        _recover(target, old)
+        check_ours(target)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            _swap(partial, target, old)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def mark(folder: Path, told: Mapping[str, Any]) -> None:
+    """Note what is ours and what each file shows, so that a later export may replace it."""
+    files = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    text = json.dumps({"files": files, **told}, ensure_ascii=False, sort_keys=True)
+    (folder / MARKER).write_text(text, encoding="utf-8")
+
+
+def marked(folder: Path) -> dict[str, Any]:
+    """What the marker of the export in `folder` says; nothing where there is none of ours."""
+    try:
+        told = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) and isinstance(told.get("files"), list) else {}
+
+
+def check_ours(target: Path) -> None:
+    """Refuse to replace what we did not write: `InputUnusable`."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputUnusable(f"{target} is a file", "name a new folder")
+    told = marked(target)
+    ours = {MARKER, *map(str, told["files"])} if told else set()
+    found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    present = {path.relative_to(target).as_posix() for path in found}
+    if foreign := sorted(present - ours):
+        raise InputUnusable(
+            f"{target} holds files that are not from an export, such as {foreign[0]}",
+            "export into a new folder, or move them away; moved pictures of an earlier export "
+            "are taken over by: labeler import",
+        )
+
+
+def _swap(partial: Path, target: Path, old: Path) -> None:
+    sync_folder(partial)
+    if target.exists():
+        target.replace(old)
+    partial.replace(target)
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(target: Path, old: Path) -> None:
+    """After a kill between the two renames the old export is put back."""
+    if old.exists() and not target.exists():
+        old.replace(target)
+    shutil.rmtree(old, ignore_errors=True)

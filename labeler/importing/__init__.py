@@ -1,0 +1,1 @@
+"""Taking labelled pictures in: class trees, other tools' files, our exports moved by hand."""

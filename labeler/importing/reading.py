@@ -1,0 +1,159 @@
+"""What other tools wrote: which picture has which label, and where in it.
+
+Names in such files are data of strangers: a picture is looked for only below the folder that
+the file lies in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gleanset.errors import InputUnusable
+from gleanset.images.decode import FORMATS
+from gleanset.records import Box
+
+SPLITS = ("train", "val", "valid", "validation", "test")
+NAMES = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "tif"))
+MOST_BYTES = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One picture with its labels: of a box in pixels, or of the whole picture (None)."""
+
+    path: Path
+    labels: tuple[tuple[Box | None, str], ...]
+
+
+def read_labelled(path: Path) -> tuple[str, list[Labelled]]:
+    """What kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
+
+    `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
+    `metadata.jsonl` in it or one level down, or else a tree whose folders are classes.
+    Raises `InputUnusable` for what is none of them.
+    """
+    if path.is_file():
+        return "coco", list(_coco(path))
+    if not path.is_dir():
+        raise InputUnusable(f"there is no file or folder {path}", "check its name")
+    metadata = sorted(path.glob("metadata.jsonl")) + sorted(path.glob("*/metadata.jsonl"))
+    if metadata:
+        return "metadata", [found for file in metadata for found in _metadata(file)]
+    coco = sorted(path.glob("*.json")) + sorted(path.glob("annotations/*.json"))
+    chosen = [file for file in coco if _is_coco(file)]
+    if chosen:
+        return "coco", [found for file in chosen for found in _coco(file)]
+    return "tree", list(_tree(path))
+
+
+def _tree(root: Path) -> Iterator[Labelled]:
+    """`<class>/…` or `train|val|test/<class>/…`: the first folder that is no split."""
+    found = 0
+    for path in sorted(root.rglob("*")):
+        folders = path.relative_to(root).parts[:-1]
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if hidden or path.suffix.lower() not in NAMES or not path.is_file():
+            continue
+        classes = folders[1:] if folders and folders[0].lower() in SPLITS else folders
+        if classes:
+            found += 1
+            yield Labelled(path, ((None, classes[0]),))
+    if not found:
+        raise InputUnusable(
+            f"{root} has no folders with pictures in them",
+            "put the pictures of each class into a folder of its name",
+        )
+
+
+def _metadata(file: Path) -> Iterator[Labelled]:
+    """Hugging Face: `file_name` with `label`, or with `objects` (`bbox`, `categories`)."""
+    for number, line in enumerate(_text(file).splitlines(), start=1):
+        if not line.strip():
+            continue
+        told = _object(line, f"{file}, line {number}")
+        name, label, boxes = told.get("file_name"), told.get("label"), told.get("objects")
+        if not isinstance(name, str):
+            raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+        labels: list[tuple[Box | None, str]] = []
+        if isinstance(boxes, dict):
+            pairs = zip(boxes.get("bbox", ()), boxes.get("categories", ()), strict=False)
+            labels = [(_box(box, str(file)), str(category)) for box, category in pairs]
+        elif label not in (None, ""):
+            labels = [(None, str(label))]
+        if labels:
+            yield Labelled(_below(file.parent, name), tuple(labels))
+
+
+def _is_coco(file: Path) -> bool:
+    try:
+        told = json.loads(_text(file))
+    except (ValueError, InputUnusable):
+        return False
+    return isinstance(told, dict) and {"images", "annotations", "categories"} <= set(told)
+
+
+def _coco(file: Path) -> Iterator[Labelled]:
+    """COCO: pictures lie beside the file, in `images`, or one folder up."""
+    told = _object(_text(file), str(file))
+    try:
+        names = {row["id"]: str(row["name"]) for row in told["categories"]}
+        labels: dict[Any, list[tuple[Box | None, str]]] = {row["id"]: [] for row in told["images"]}
+        for row in told["annotations"]:
+            place = _box(row["bbox"], str(file)) if row.get("bbox") else None
+            labels[row["image_id"]].append((place, names[row["category_id"]]))
+        pictures = [(row["id"], str(row["file_name"])) for row in told["images"]]
+    except (KeyError, TypeError) as error:
+        raise InputUnusable(
+            f"{file} is no COCO file: {type(error).__name__} {error}",
+            "it needs images, annotations and categories that refer to each other",
+        ) from error
+    roots = (file.parent, file.parent / "images", file.parent.parent,
+             file.parent.parent / "images")  # fmt: skip
+    for number, name in pictures:
+        if labels[number]:
+            places = [_below(root, name) for root in roots]
+            there = next((place for place in places if place.is_file()), places[0])
+            yield Labelled(there, tuple(labels[number]))
+
+
+def _box(value: Any, where: str) -> Box:
+    """`[x, y, width, height]`, rounded to whole pixels."""
+    try:
+        x, y, width, height = (round(float(number)) for number in value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputUnusable(
+            f"{where}: {value!r} is not a box", "write [x, y, width, height]"
+        ) from error
+    return Box(x, y, width, height)
+
+
+def _below(root: Path, name: str) -> Path:
+    path = root / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise InputUnusable(
+            f"{name!r} leads out of {root}", "name pictures by their path below that folder"
+        )
+    return path
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputUnusable(f"{where} is not JSON: {error}", "see docs/commands.md") from error
+    if not isinstance(told, dict):
+        raise InputUnusable(f"{where} is not a JSON object", "see docs/commands.md")
+    return told
+
+
+def _text(file: Path) -> str:
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise InputUnusable(f"{file} is larger than {MOST_BYTES} bytes", "split it")
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputUnusable(f"cannot read {file}: {error}", "check it") from error

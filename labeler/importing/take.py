@@ -1,0 +1,54 @@
+"""Taking one labelled picture in: its bytes, its boxes, their samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gleanset.db.faces import HAND
+from gleanset.errors import Unreadable
+from gleanset.images.crops import Cutter
+from gleanset.images.decode import decode
+from gleanset.images.keep import KeepFile
+from gleanset.records import Box, Cut, Face, Measured
+from labeler.importing.reading import Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker gives back: the picture, and a sample with its label for each box."""
+
+    measured: Measured
+    cuts: tuple[tuple[Cut, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Stores a picture and cuts its boxes; picklable."""
+
+    keep: KeepFile
+    cutter: Cutter
+
+    def __call__(self, item: Labelled) -> Taken:
+        """Raises `Unreadable` for what is no picture, or has a box outside of it."""
+        measured = self.keep(item.path)
+        whole = Box(0, 0, measured.width, measured.height)
+        path = self.keep.keep.store.path(measured.sha256, measured.format)
+        pixels = np.asarray(decode(path.read_bytes()).pixels)
+        cuts = []
+        for box, label in item.labels:
+            face = (
+                Face("whole", whole, 1.0) if box is None else Face(HAND, _inside(box, whole), 1.0)
+            )
+            cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
+        return Taken(measured, tuple(cuts))
+
+
+def _inside(box: Box, whole: Box) -> Box:
+    left, top = max(box.x, 0), max(box.y, 0)
+    right = min(box.x + box.width, whole.width)
+    bottom = min(box.y + box.height, whole.height)
+    if right <= left or bottom <= top:
+        raise Unreadable("box outside", f"{tuple(box)} in {whole.width} x {whole.height} pixels")
+    return Box(left, top, right - left, bottom - top)

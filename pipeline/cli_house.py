@@ -1,0 +1,97 @@
+"""`gleanset verify|forget|gc|merge`: keeping a dataset in order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from gleanset.cli import Command, Job, Result, job_options
+from gleanset.errors import UsageError
+
+_UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+@click.command(cls=Command, epilog="Example: gleanset verify -d my-dataset")
+@job_options(simulate=True)
+def verify(job: Job) -> Result:
+    """Check every file against its hash and every row against its file, and mend what can be.
+
+    A picture that is gone or damaged is taken again from the local file it came from, or else
+    marked as missing, so that its harvest fetches it again. With --simulate nothing is changed.
+    """
+    from pipeline.house.verify import verify as check
+
+    with job.open() as dataset:
+        return check(dataset, repair=not job.simulate, progress=job.progress)
+
+
+@click.command(cls=Command, epilog="Example: gleanset forget --author 'A. Painter' --reason asked")
+@job_options(simulate=True)
+@click.option("--image", "images", multiple=True, metavar="SHA256|FILE", help="This image.")
+@click.option("--origin", "origins", multiple=True, metavar="URL|SOURCE:ID",
+              help="Every image that was found there.")  # fmt: skip
+@click.option("--author", "authors", multiple=True, help="Every image by this author.")
+@click.option("--reason", default="asked to", show_default=True, help="Kept with the tombstone.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def forget(
+    job: Job, images: tuple[str, ...], origins: tuple[str, ...], authors: tuple[str, ...],
+    reason: str, yes: bool,
+) -> Result:  # fmt: skip
+    """Take pictures out of the dataset for good: files, faces, samples and decisions.
+
+    Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
+    Export again afterwards: earlier exports and trained models are not touched.
+    """
+    from pipeline.house.forget import plan_take_down, take_down
+
+    with job.open() as dataset:
+        plan = plan_take_down(dataset, images, origins, authors)
+        if job.simulate:
+            return {"would_forget": plan.result()}
+        question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
+        if not yes:
+            click.confirm(question, abort=True, err=True)
+        take_down(dataset, plan, reason)
+        return {"forgotten": plan.result()}
+
+
+@click.command(cls=Command, epilog="Example: gleanset gc --older 1d --simulate -d my-dataset")
+@job_options(simulate=True)
+@click.option("--older", default="1d", show_default=True, metavar="AGE",
+              help="Spare files that are younger, such as 12h, 1d or 2w.")  # fmt: skip
+def gc(job: Job, older: str) -> Result:
+    """Remove files that no row knows, what killed runs left, and copies of old catalogues."""
+    from pipeline.house.tidy import collect
+
+    age = parse_age(older)
+    with job.open() as dataset:
+        return collect(dataset, age, simulate=job.simulate)
+
+
+@click.command(cls=Command, epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
+@job_options(simulate=True)
+@click.argument("other", type=click.Path(path_type=Path, file_okay=False))
+def merge(job: Job, other: Path) -> Result:
+    """Take in another dataset: its pictures, faces, samples, and who decided what and when.
+
+    A sample that the two label differently goes back into the queue, with both opinions in
+    its decisions. Merging the same dataset again adds what is new in it. OTHER is not changed.
+    """
+    from gleanset import Dataset
+    from pipeline.house.merge import merge as take_in
+
+    with job.open() as dataset, Dataset.open(other) as theirs:
+        return take_in(dataset, theirs, simulate=job.simulate, progress=job.progress)
+
+
+def parse_age(text: str) -> float:
+    """'12h', '1d' or '2w' in seconds. Raises `UsageError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not an age", "write for instance 12h, 1d or 2w")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+COMMANDS = (verify, forget, gc, merge)

@@ -1,0 +1,1 @@
+"""Keeping a dataset in order: verify, forget, gc, merge."""

@@ -1,0 +1,67 @@
+"""`gleanset forget`: taking pictures out of a dataset for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gleanset import Dataset
+from gleanset.db.upkeep import Upkeep
+from gleanset.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class TakeDown:
+    """What is to go: hashes of images, and how many samples and decisions hang on them."""
+
+    images: tuple[str, ...]
+    samples: int
+
+    def result(self) -> dict[str, object]:
+        """As a command returns it."""
+        return {"images": len(self.images), "samples": self.samples}
+
+
+def plan_take_down(
+    dataset: Dataset, images: Sequence[str], origins: Sequence[str], authors: Sequence[str]
+) -> TakeDown:
+    """Every image that is named, by itself, by a place it was found at, or by its author.
+
+    Raises `UsageError` for a name that nothing answers to: a take-down must not fail
+    silently. One that was forgotten before may be named again.
+    """
+    upkeep = Upkeep(dataset.db)
+    chosen: dict[str, None] = {}
+    for text in images:
+        buried = dataset.images.buried(text.lower()) is not None
+        chosen[text.lower() if buried else dataset.images.resolve(text).sha256] = None
+    for text in origins:
+        chosen |= dict.fromkeys(_some(upkeep.found_at(text), f"was found at {text!r}"))
+    for text in authors:
+        chosen |= dict.fromkeys(_some(upkeep.made_by(text), f"is by {text!r}"))
+    if not chosen:
+        raise UsageError("nothing to forget", "name it: --image, --origin or --author")
+    return TakeDown(tuple(chosen), sum(len(upkeep.sample_keys(image)) for image in chosen))
+
+
+def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
+    """Remove the bytes and the rows; a tombstone of each keeps it from coming back.
+
+    The crops go first and the row last, so that a take-down that was stopped can be given
+    again. Exports and runs made earlier are not touched.
+    """
+    upkeep = Upkeep(dataset.db)
+    for sha256 in plan.images:
+        for key in upkeep.sample_keys(sha256):
+            dataset.crop_path(key).unlink(missing_ok=True)
+        for path in (dataset.root / "images" / sha256[:2]).glob(f"{sha256}.*"):
+            path.unlink(missing_ok=True)
+        upkeep.forget(sha256, reason)
+
+
+def _some(found: list[str], told: str) -> list[str]:
+    if not found:
+        raise UsageError(
+            f"no image of this dataset {told}", "see: gleanset list images, field origins"
+        )
+    return found

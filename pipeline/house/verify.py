@@ -1,0 +1,136 @@
+"""`gleanset verify`: every file against its hash, every row against its file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from gleanset import Dataset
+from gleanset.db.upkeep import Stored, Upkeep
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.decode import decode
+from gleanset.records import Rejection
+from gleanset.work.pool import Processes, Threads, cores, run_over
+from gleanset.work.progress import Progress
+from pipeline.house.strays import strays
+
+STAGE = "verify"
+DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """Checks the stored file of one image; runs in threads, which hashing does not block."""
+
+    store: Store
+
+    def __call__(self, item: Stored) -> bool:
+        """True for the right bytes. Raises `Unreadable` for others, or for none."""
+        found = file_hash(self.store.path(item.sha256, item.format))
+        if found is None:
+            raise Unreadable("file is gone")
+        if found != item.sha256:
+            raise Unreadable("damaged", f"its bytes have the hash {found}")
+        return True
+
+
+def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, object]:
+    """Check a dataset, and with `repair` mend what can be mended; the counts.
+
+    A file that is gone or damaged is taken again from the local file it came from, where
+    that still has the same bytes. Otherwise the image is marked as missing: detectors pass
+    it by, and what came from the net is fetched when its harvest is run again. Damaged
+    bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again.
+    """
+    upkeep = Upkeep(dataset.db)
+    with dataset.stage(STAGE) as scratch:
+        keeper = _Keeper(dataset, upkeep, dataset.originals(scratch), repair)
+        total = dataset.images.count()
+        outcomes = run_over(Hash(keeper.store), upkeep.stored(), Threads(2 * cores()))
+        for outcome in progress.over(outcomes, "verify", total=total):
+            keeper.take(outcome.item, outcome.reason, outcome.detail)
+        found: dict[str, object] = {"images": total, **keeper.tally}
+        found["damaged_crops"] = _check_crops(dataset, repair, progress)
+        found["strays"] = sum(1 for _ in strays(dataset, upkeep))
+        if damage := upkeep.damage():
+            found["catalogue"] = damage
+    return found
+
+
+@dataclass
+class _Keeper:
+    """Writes down, and mends, what was found of each image."""
+
+    dataset: Dataset
+    upkeep: Upkeep
+    store: Store
+    repair: bool
+
+    def __post_init__(self) -> None:
+        self.tally: Counter[str] = Counter(sound=0, gone=0, damaged=0, repaired=0)
+
+    def take(self, item: Stored, reason: str | None, detail: str) -> None:
+        if reason is None:
+            self.tally["sound"] += 1
+            if item.state == "missing":
+                self._sound_again(item)
+            return
+        self.tally["gone" if reason == "file is gone" else "damaged"] += 1
+        if self.repair and self._mended(item):
+            self.tally["repaired"] += 1
+            return
+        self.dataset.rejections.add(Rejection(STAGE, item.sha256, reason, detail))
+        if self.repair and item.state == "ok":
+            self.upkeep.set_state(item.sha256, "missing")
+
+    def _mended(self, item: Stored) -> bool:
+        path = self.store.path(item.sha256, item.format)
+        if path.exists():
+            # What is left of a picture may still be of use to somebody.
+            aside = self.dataset.root / DAMAGED / path.name
+            aside.parent.mkdir(exist_ok=True)
+            path.replace(aside)
+        for source in map(Path, self.upkeep.local_paths(item.sha256)):
+            if file_hash(source) == item.sha256:
+                self.store.put(item.sha256, item.format, source.read_bytes())
+                self._sound_again(item)
+                return True
+        return False
+
+    def _sound_again(self, item: Stored) -> None:
+        self.upkeep.set_state(item.sha256, "ok")
+        self.dataset.rejections.clear(STAGE, item.sha256)
+
+
+def _check_crops(dataset: Dataset, repair: bool, progress: Progress) -> int:
+    """How many crops are no pictures any more."""
+    damaged = 0
+    files = list((dataset.root / "crops").glob("*/*.jpg"))
+    outcomes = run_over(is_picture, files, Processes())
+    for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
+        if outcome.result is None:
+            damaged += 1
+            if repair:
+                outcome.item.unlink(missing_ok=True)
+    return damaged
+
+
+def is_picture(path: Path) -> bool:
+    """True for a whole picture. Raises `Unreadable`."""
+    try:
+        decode(path.read_bytes(), at_least=1, mode="L")
+    except OSError as error:
+        raise Unreadable("cannot be read", str(error)) from error
+    return True
+
+
+def file_hash(path: Path) -> str | None:
+    """The SHA-256 of a file, None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

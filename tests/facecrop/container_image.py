@@ -1,0 +1,76 @@
+"""Making the container image of animeface where no registry of images is in reach.
+
+The base is a Debian made by mmdebstrap, with the two Python packages laid beside it and pip
+told to look nowhere else. So the Dockerfile is built as it is, without the net.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from tools_for_tests import ROOT, run_cli
+
+from facecrop.detectors.animeface_docker import IMAGE_SETTING
+from facecrop.run_docker import ENGINE_SETTING, Engine, choose
+from gleanset.errors import MissingComponent
+
+BASE = "gleanset-test-base:bookworm-1"
+"""Kept in the engine between runs: it takes half a minute to make."""
+
+IMAGE = "gleanset-animeface-2009:test"
+CONTEXT = ROOT / "docker" / "animeface-2009"
+# What Debian bookworm has.
+PYTHON = "3.11"
+
+
+@functools.cache
+def build_image() -> Engine:
+    """An engine that works here, with the image in it. Skips the test where that cannot be."""
+    try:
+        engine = choose(BASE, to_build=True)
+    except MissingComponent as why:
+        pytest.skip(f"needs a container engine: {why.what}")
+    # Several processes of tests may want it at once.
+    with FileLock(Path(tempfile.gettempdir()) / f"gleanset-test-{engine.name}-{os.getuid()}.lock"):
+        if engine.trouble(BASE) is not None:
+            _import_base(engine)
+        try_out = [engine.program, "run", "--rm", "--network=none", BASE, "python3", "--version"]
+        _run(try_out, f"run a container with {engine.name}")
+        setting = {ENGINE_SETTING: engine.program, IMAGE_SETTING: IMAGE}
+        done = run_cli("facecrop.cli", "docker", "build", "--base", BASE, timeout=600, **setting)
+    assert done.code == 0, done.stderr
+    return engine
+
+
+def _import_base(engine: Engine) -> None:
+    if not shutil.which("mmdebstrap"):
+        pytest.skip("needs mmdebstrap, to make a base image where no registry is in reach")
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "files"
+        _run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+             "--only-binary=:all:", "--python-version", PYTHON, "--dest", str(files / "wheels"),
+             "--platform=manylinux_2_28_x86_64", "--platform=manylinux_2_17_x86_64",
+             "-r", str(CONTEXT / "requirements.txt")],
+            "download two packages",
+        )  # fmt: skip
+        base = Path(folder) / "base.tar"
+        packages = "--include=python3,python3-venv"
+        _run(["mmdebstrap", "--variant=minbase", packages, "bookworm", str(base)], "make a Debian")
+        _run(["tar", "-rf", str(base), "-C", str(files), "./wheels"], "add the packages")
+        changes = ["--change", "ENV PIP_NO_INDEX=1", "--change", "ENV PIP_FIND_LINKS=/wheels"]
+        _run([engine.program, "import", *changes, str(base), BASE], "import the base")
+
+
+def _run(command: list[str], to_do: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        pytest.skip(f"could not {to_do}: {done.stderr[-300:]}")

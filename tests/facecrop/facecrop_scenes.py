@@ -1,0 +1,61 @@
+"""Drawn scenes with faces, stored as harvesting does it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from facecrop.detectors.animeface_library import SELFTEST_FACE, SELFTEST_PICTURE
+from gleanset import Box, Dataset, Origin, Sample
+from gleanset.images.measure import measure
+
+SIZE = (420, 300)
+
+
+def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.Image:
+    """A plain canvas with the test face at these places, 50 pixels from the top."""
+    canvas = Image.new("RGB", size, (128, 150, 170))
+    with Image.open(SELFTEST_PICTURE) as face:
+        small = face.convert("RGB").resize((side, round(side * face.height / face.width)))
+    for left in lefts:
+        canvas.paste(small, (left, 50))
+    return canvas
+
+
+def face_at(left: int, side: int = 160) -> Box:
+    """Where the face is in the pasted picture."""
+    with Image.open(SELFTEST_PICTURE) as picture:
+        zoom = side / picture.width
+    x, y, width, height = (round(n * zoom) for n in SELFTEST_FACE)
+    return Box(left + x, 50 + y, width, height)
+
+
+def near(one: Box, other: Box) -> bool:
+    """Whether two boxes share more than 70 % of their area."""
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    shared = max(across, 0) * max(down, 0)
+    return shared > 0.7 * (one.width * one.height + other.width * other.height - shared)
+
+
+def put(dataset: Dataset, picture: Image.Image, *, orientation: int = 1) -> str:
+    """Store a picture as harvesting does; its hash."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", exif=exif)
+    measured = measure(buffer.getvalue())
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, buffer.getvalue())
+    dataset.images.add(measured, Origin("folder", measured.sha256))
+    return measured.sha256
+
+
+def samples(dataset: Dataset) -> list[Sample]:
+    return sorted(dataset.samples.by_key(), key=lambda sample: sample.box)
+
+
+def crop(dataset: Dataset, sample: Sample) -> np.ndarray:
+    with Image.open(dataset.crop_path(sample.key)) as image:
+        return np.asarray(image.convert("RGB")).astype(int)

@@ -1,0 +1,171 @@
+"""What a container may do to us: die, fall silent, or answer anything at all.
+
+The container is a real process that misbehaves, see fake_engine.py; no engine is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import fake_engine
+import numpy as np
+import pytest
+from facecrop_scenes import put, scene
+from tools_for_tests import ROOT, eventually, python
+
+from facecrop.detectors import DetectorSpec, animeface_container
+from facecrop.detectors.animeface_container import Container
+from facecrop.detectors.animeface_docker import AnimeFaceDocker
+from facecrop.job import find_faces
+from gleanset import Dataset
+from gleanset.errors import MissingComponent, Unreadable, UsageError
+from gleanset.images.cut import CutSettings
+
+PIXELS = np.zeros((300, 420, 3), np.uint8)
+FakeEngine = Callable[[str], Path]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> FakeEngine:
+    """`engine("dies")`: the path of an engine whose container does that."""
+
+    def make(mode: str) -> Path:
+        program = tmp_path / "engine" / "docker"
+        program.parent.mkdir()
+        (program.parent / "mode").write_text(mode)
+        code = Path(fake_engine.__file__).read_text()
+        program.write_text(f"#!{sys.executable}\n{code}")
+        program.chmod(0o755)
+        return program
+
+    return make
+
+
+def starts(program: Path) -> list[int]:
+    """The process ids of the containers it started."""
+    return [int(line) for line in (program.parent / "starts").read_text().split()]
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_container_that_dies_is_started_anew(engine: FakeEngine) -> None:
+    program = engine("dies once")
+    container = Container(str(program), "image")
+    assert [face["face_box"] for face in container.search(PIXELS)] == [(55, 66, 88, 88)]
+    assert len(starts(program)) == 2
+    container.stop()
+
+
+def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
+    program = engine("dies")
+    container = Container(str(program), "image")
+    with pytest.raises(Unreadable) as caught:
+        container.search(PIXELS)
+    assert caught.value.reason == "crashed"
+    assert "ended with code 3: [31mMemoryError: too much" in caught.value.detail
+    assert len(starts(program)) == 3, "and there is one for the next picture"
+    assert len(container.search(np.zeros((200, 200, 3), np.uint8))) == 1
+    container.stop()
+    assert all(gone(pid) for pid in starts(program))
+
+
+@pytest.mark.parametrize("mode", [*fake_engine.NONSENSE, "dangles", "floods"])
+def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
+    container = Container(str(engine(mode)), "image")
+    with pytest.raises(Unreadable, match="crashed") as caught:
+        container.search(PIXELS)
+    assert len(caught.value.detail) < 400
+    container.stop()
+
+
+def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animeface_container, "SEARCH_SECONDS", 1.0)
+    program = engine("sleeps")
+    container = Container(str(program), "image")
+    with pytest.raises(Unreadable) as caught:
+        container.search(PIXELS)
+    assert "did not answer in 1 seconds" in caught.value.detail
+    container.stop()
+    assert all(gone(pid) for pid in starts(program))
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ('greets "hello"', "is not one of ours"),
+        ('greets {"protocol": 2, "animeface": "2.0.3", "pillow": "9"}', "is of another Gleanset"),
+        ('greets {"protocol": 1, "animeface": "3", "pillow": "9"}', "is of another Gleanset"),
+        ('greets {"protocol": 1, "animeface": "2.0.3", "pillow": "9"}', "does not work"),
+        ("fails", "ended with code 1: no such runtime"),
+    ],
+)
+def test_a_wrong_image_is_told_with_its_mend(engine: FakeEngine, mode: str, what: str) -> None:
+    with pytest.raises(MissingComponent, match=what) as caught:
+        AnimeFaceDocker(engine=str(engine(mode)), image="image")
+    assert "facecrop docker build" in caught.value.mend
+    assert caught.value.exit_code == 6
+
+
+def test_an_image_that_sees_nothing_is_noticed(tmp_path: Path) -> None:
+    """Our own server beside a Pillow that the library cannot read, as in this process."""
+    program = tmp_path / "podman"
+    server = ROOT / "docker" / "animeface-2009" / "server.py"
+    program.write_text(f'#!/bin/sh\n[ "$1" = run ] || exit 0\nexec "{sys.executable}" "{server}"\n')
+    program.chmod(0o755)
+    with pytest.raises(MissingComponent, match="found 0 faces instead of 1") as caught:
+        AnimeFaceDocker(engine=str(program), image="blind")
+    assert "the image blind in podman" in caught.value.what
+    assert "facecrop docker build" in caught.value.mend
+
+
+@pytest.mark.parametrize("image", ["--privileged", "two words", "new\nline"])
+def test_odd_image_names_are_refused(image: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name"):
+        AnimeFaceDocker(image=image)
+
+
+def test_tiny_pictures_are_not_sent(engine: FakeEngine) -> None:
+    container = Container(str(engine("dies")), "image")
+    assert container.search(np.zeros((30, 900, 3), np.uint8)) == []
+    container.stop()
+
+
+def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: FakeEngine) -> None:
+    bad = put(dataset, scene(50))
+    put(dataset, scene(20, size=(200, 200)))
+    program = engine("dies")
+    spec = DetectorSpec.of("animeface-docker", engine=str(program), image="image")
+    tally = find_faces(dataset, spec, CutSettings(margin=0.3), workers=1)
+    assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
+    rejected = list(dataset.rejections.each())
+    assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
+    # The worker's containers end with it; ours, which tested the settings, with us.
+    assert eventually(lambda: sum(not gone(pid) for pid in starts(program)) <= 1, 10)
+
+
+def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
+    program = engine("dies once")
+    code = (
+        "import sys, time; from facecrop.detectors.animeface_container import Container\n"
+        "kept = Container(sys.argv[1], 'image'); print('ready', flush=True); time.sleep(60)"
+    )
+    with python(code, program) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert eventually(lambda: gone(starts(program)[0]), 10)
+
+
+def test_the_wire_is_lines_of_json(engine: FakeEngine) -> None:
+    line = animeface_container._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
+    asked = json.loads(line)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert (asked["id"], asked["width"], asked["height"]) == (7, 3, 2)

@@ -1,0 +1,185 @@
+"""Boxes that a person gives: a sample at once, safe from every detector, and undone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from facecrop_scenes import face_at, put, samples, scene
+from tools_for_tests import Ran, run_cli
+
+from facecrop.by_hand import add_boxes, missed, parse_box, remove_samples
+from facecrop.detectors import DetectorSpec
+from facecrop.job import find_faces
+from gleanset import Box, Dataset
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.images.cut import CutSettings
+from gleanset.records import Rejection
+from pipeline.listing import listing
+
+WHOLE = DetectorSpec.of("whole")
+ANIMEFACE = DetectorSpec.of("animeface")
+BOX = Box(20, 30, 60, 50)
+
+
+def search(dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5) -> dict[str, Any]:
+    return find_faces(dataset, spec, CutSettings(margin), workers=1)
+
+
+def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
+    return {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
+
+
+def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(
+    dataset: Dataset,
+) -> None:
+    image = put(dataset, scene())
+    search(dataset)
+    found = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])
+    first, second = found["samples"]  # type: ignore[misc]
+    assert found == {"added": 2, "image": image, "samples": [first, second]}
+    sample = dataset.samples.get(first)
+    assert sample is not None
+    assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
+    assert dataset.crop_path(first).is_file()
+    by_hand = [f.face for f in dataset.faces.each() if f.face.detector == "hand"]
+    assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], "clamped to the image"
+    assert [d.action for d in dataset.journal.each()] == ["add", "add"]
+    assert add_boxes(dataset, image, [BOX])["added"] == 0, "once is enough"
+
+
+def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
+    image = put(dataset, scene(10, 230))
+    over_a_face = face_at(12)._replace(width=80)
+    found = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
+    mine, other = found["samples"]  # type: ignore[misc]
+    result = search(dataset, ANIMEFACE)
+    assert result["faces"] == 1, "the box over the left face is that face"
+    assert dataset.faces.count() == 3
+    dataset.journal.step("Label", [Choice(mine, "label", "hana")])
+    search(dataset)
+    search(dataset, margin=0.1)
+    assert {key: states(dataset)[key] for key in (mine, other)} == {
+        mine: ("labelled", "hana"), other: ("queue", None),
+    }  # fmt: skip
+    sample = dataset.samples.get(other)
+    assert sample is not None
+    assert sample.box == Box(145, 215, 60, 60), "another margin is for it, too"
+
+
+def test_taken_away_again_by_remove_or_undo_and_brought_back(dataset: Dataset) -> None:
+    image = put(dataset, scene())
+    search(dataset, ANIMEFACE)
+    (key,) = add_boxes(dataset, image, [BOX])["samples"]  # type: ignore[misc]
+    assert list(missed(dataset)) == []
+    dataset.journal.undo()
+    assert states(dataset) == {key: ("retired", None)}
+    assert dataset.faces.count() == 0
+    assert [line["image"] for line in missed(dataset)] == [image]
+    dataset.journal.undo(dataset.db.number("SELECT max(id) FROM step"))
+    assert states(dataset) == {key: ("queue", None)}
+    dataset.journal.step("Label", [Choice(key, "label", "hana")])
+    assert remove_samples(dataset, [key])["removed"] == 1
+    assert states(dataset) == {key: ("retired", None)}
+    dataset.journal.undo()
+    assert states(dataset) == {key: ("labelled", "hana")}
+    remove_samples(dataset, [key])
+    search(dataset, ANIMEFACE, margin=0.2)
+    assert states(dataset) == {key: ("retired", None)}, "a detection does not bring it back"
+    assert add_boxes(dataset, image, [BOX])["added"] == 1
+    assert states(dataset) == {key: ("queue", None)}
+    assert next(listing(dataset, "faces", ()))["box"] == list(BOX)
+
+
+def test_what_a_detector_found_is_rejected_and_not_removed(dataset: Dataset) -> None:
+    put(dataset, scene())
+    search(dataset)
+    (sample,) = samples(dataset)
+    with pytest.raises(UsageError, match="found by whole") as caught:
+        remove_samples(dataset, [sample.key])
+    assert "labeler reject" in caught.value.mend
+    with pytest.raises(UsageError, match="no sample"):
+        remove_samples(dataset, ["nothing"])
+
+
+def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
+    dataset: Dataset,
+) -> None:
+    images = [put(dataset, scene(size=(100 + n, 80))) for n in range(4)]
+    never = put(dataset, scene(size=(90, 80)))
+    for image in images:
+        dataset.faces.record(image, "test", "", [])
+    dataset.faces.failed(images[1], "test", "", Rejection("facecrop", images[1], "truncated"))
+    add_boxes(dataset, images[2], [BOX])
+    found = list(missed(dataset))
+    assert [line["image"] for line in found] == sorted((images[0], images[3]))
+    assert never not in {line["image"] for line in found}
+    for line in found:
+        assert Path(str(line["file"])).is_file()
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "1,2,0,5", "a,b,c,d", "1,2,3,-4",
+                                  "1.5,2,3,4", "1,2,3,9999999999"])  # fmt: skip
+def test_what_is_no_box_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a box"):
+        parse_box(text)
+
+
+def test_a_box_outside_is_refused_and_nothing_is_added(dataset: Dataset) -> None:
+    image = put(dataset, scene(size=(100, 80)))
+    with pytest.raises(UsageError, match=r"outside the image\n.*100 x 80"):
+        add_boxes(dataset, image, [BOX, Box(100, 0, 5, 5)])
+    assert dataset.samples.count() == 0
+    dataset.image_path(image, "PNG").write_bytes(b"broken")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        add_boxes(dataset, image, [BOX])
+    assert dataset.samples.count() == 0
+
+
+def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path: Path) -> None:
+    image = put(dataset, scene(size=(100, 80)))
+    other = put(dataset, scene(size=(101, 80)))
+    stored = dataset.image_path(image, "PNG")
+    copy = tmp_path / "-a copy\n.png"
+    copy.write_bytes(stored.read_bytes())
+    for text in (image, image[:12], image[:12].upper(), str(stored), str(copy),
+                 os.path.relpath(stored)):  # fmt: skip
+        assert dataset.images.resolve(text).sha256 == image
+    known = str(tmp_path / "was" / "here.jpg")
+    with dataset.db.write():
+        dataset.db.run("UPDATE origin SET path=? WHERE key=?", (known, other))
+    assert dataset.images.resolve(known).sha256 == other
+    stored.unlink()
+    assert dataset.images.resolve(str(stored)).sha256 == image, "the file is gone, its name not"
+    for text in ("", "zz", "0" * 64, str(tmp_path), "no/such.png", "a\0b", image[:3]):
+        with pytest.raises(UsageError, match="there is no image"):
+            dataset.images.resolve(text)
+    with dataset.db.write():
+        dataset.db.run("UPDATE image SET sha256=? WHERE sha256=?", (image[:20] + "0" * 44, other))
+    with pytest.raises(UsageError, match="several images"):
+        dataset.images.resolve(image[:20])
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    with Dataset.create(root) as dataset:
+        image = put(dataset, scene())
+        dataset.faces.record(image, "animeface", "threshold=0.5", [], cut="margin=0.3")
+    where = ("-d", str(root))
+
+    def run(*words: str) -> Ran:
+        return run_cli("facecrop.cli", *words, *where)
+
+    (line,) = run("miss").stdout.splitlines()
+    assert json.loads(line)["image"] == image
+    assert run("miss", "--json").json == {"missed": 1}
+    added = run("add", image[:8], "20,30,60,50", "--json").json
+    assert run("miss").stdout == ""
+    assert run("remove", *added["samples"], "--json").json["removed"] == 1
+    wrong = run("add", image[:8], "20,30,60")
+    assert (wrong.code, "20,30,60" in wrong.stderr) == (2, True)
+    assert run("add", "nothing", "20,30,60,50").code == 2

@@ -1,0 +1,286 @@
+"""Comparing detectors on annotated pictures, and contact sheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from facecrop_scenes import face_at, put, scene
+from PIL import Image
+from tools_for_tests import Ran
+
+from facecrop.compare import Ask, Compared, compare_all, table
+from facecrop.compare_score import CRITERIA, Criterion, score
+from facecrop.compare_sheet import mistakes_sheet
+from facecrop.compare_truth import Annotated, read_truth
+from facecrop.detectors import DetectorSpec
+from facecrop.job import find_faces
+from facecrop.sheet import Choice, make_sheet
+from facecrop.sheet_tiles import PAPER, Tile, lay_out, save_sheet
+from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable, UsageError
+from gleanset.images.cut import CutSettings
+from gleanset.records import Box, Face
+from gleanset.work.progress import Progress
+
+Cli = Callable[..., Ran]
+HALF, THIRD, CENTRE = CRITERIA
+
+
+def face(*box: int, sure: float = 0.9) -> Face:
+    return Face("animeface", Box(*box), sure)
+
+
+@pytest.mark.parametrize(
+    ("box", "fitting"),
+    [
+        ((0, 0, 100, 100), {"0.5", "0.3", "centre"}),
+        ((0, 0, 100, 200), {"0.5", "0.3", "centre"}),
+        ((-25, -25, 150, 150), {"0.3", "centre"}),
+        ((-50, -50, 200, 200), {"centre"}),
+        ((60, 0, 100, 100), set()),
+        ((0, 60, 50, 100), set()),
+    ],
+)
+def test_criteria(box: tuple[int, int, int, int], fitting: set[str]) -> None:
+    truth = Box(0, 0, 100, 100)
+    found = {one.name for one in CRITERIA if one.fits(Box(*box), truth)}
+    assert found == fitting
+
+
+def test_every_face_is_found_once() -> None:
+    truth = [Box(0, 0, 100, 100), Box(200, 0, 100, 100), Box(400, 0, 100, 100)]
+    twice = [face(0, 0, 100, 100), face(5, 5, 100, 100, sure=0.5)]
+    tally = score([*twice, face(210, 0, 100, 100), face(800, 0, 50, 50)], truth, HALF)
+    assert (tally.found, tally.false, tally.missed) == (2, 2, [truth[2]])
+    assert [alarm.box.x for alarm in tally.false_alarms] == [800, 5]
+    assert (tally.recall, tally.precision, tally.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
+
+
+def test_the_best_box_of_two_faces_is_taken() -> None:
+    near = [Box(0, 0, 100, 100), Box(40, 0, 100, 100)]
+    tally = score([face(38, 0, 100, 100)], near, CENTRE)
+    assert tally.missed == [near[0]]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_nothing_to_find_and_nothing_found_is_perfect(criterion: Criterion) -> None:
+    assert score([], [], criterion).f1 == 1
+    assert score([face(0, 0, 9, 9)], [], criterion).f1 == 0
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two kinds of picture with drawn faces, one without, one that is broken; as JSON."""
+    folder = tmp_path_factory.mktemp("annotated")
+    scene(20).save(folder / "one_a.png")
+    scene(20, 220).save(folder / "two_b.png")
+    Image.new("RGB", (200, 200), (90, 120, 90)).save(folder / "two_none.png")
+    (folder / "two_broken.png").write_bytes((folder / "one_a.png").read_bytes()[:500])
+    entries = [
+        {"file": "one_a.png", "boxes": [face_at(20)], "source": "x"},
+        {"file": "two_b.png", "boxes": [face_at(20), face_at(220), [0, 0, 40, 40]]},
+        {"file": "two_none.png", "boxes": []},
+        {"file": "two_broken.png", "boxes": [[1, 1, 9, 9]]},
+    ]
+    (folder / "faces.json").write_text(json.dumps(entries))
+    return folder / "faces.json"
+
+
+def test_a_list_of_pictures_is_read(annotated: Path) -> None:
+    one, two, *_ = read_truth(annotated)
+    assert (one.path, one.kind, one.boxes) == (annotated.parent / "one_a.png", "one", [face_at(20)])
+    assert (two.kind, len(two.boxes)) == ("two", 3)
+    assert [entry.kind for entry in read_truth(annotated, by="source")][:2] == ["x", "other"]
+
+
+def test_coco_is_read(annotated: Path, tmp_path: Path) -> None:
+    coco = {
+        "images": [
+            {"id": 7, "file_name": "a/one_a.png", "width": 420, "height": 300},
+            {"id": 8, "file_name": "two_none.png"},
+        ],
+        "categories": [{"id": 1, "name": "Face"}, {"id": 2, "name": "hand"}],
+        "annotations": [
+            {"image_id": 7, "bbox": [1.4, 2, 30.6, 40], "category_id": 1},
+            {"image_id": 7, "bbox": [5, 5, 5, 5], "category_id": 2},
+            {"image_id": 7, "bbox": [0, 0, 99, 99], "category_id": 1, "iscrowd": 1},
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    with pytest.raises(InputUnusable, match="none of the 2 pictures") as error:
+        read_truth(tmp_path / "coco.json")
+    assert "--images" in error.value.mend
+    one, none = read_truth(tmp_path / "coco.json", annotated.parent)
+    assert (one.kind, one.boxes) == ("a", [Box(1, 2, 31, 40)])
+    assert (none.kind, none.boxes) == ("two", [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "[]", "3", '["a"]', '[{"file": "a"}]', '{"images": []}', "[" * 100_000,
+     '[{"file": "a", "boxes": [[1, 2, 3]]}]', '[{"file": "a", "boxes": [[1, 2, -3, 4]]}]',
+     '[{"file": "a", "boxes": [[1, 2, NaN, 4]]}]', '[{"file": "a", "boxes": [["x", 2, 3, 4]]}]'],
+)  # fmt: skip
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "truth.json").write_text(text)
+    with pytest.raises(InputUnusable) as error:
+        read_truth(tmp_path / "truth.json")
+    assert "docs/detectors.md" in error.value.mend
+
+
+def test_the_real_annotations_are_read(shared_data: Path) -> None:
+    pictures = read_truth(shared_data / "faces" / "faces.json")
+    assert len(pictures) == 76
+    assert {entry.kind for entry in pictures} == {"frozen", "neg", "ng", "simpsons", "southpark"}
+
+
+def test_detectors_side_by_side(annotated: Path, tmp_path: Path, run_cli: Cli) -> None:
+    sheet = tmp_path / "mistakes.png"
+    ran = run_cli("facecrop.cli", "compare", "--truth", annotated, "--sheet", sheet, "--json",
+                  "animeface", "whole")  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    detectors: dict[str, Any] = ran.json["detectors"]
+    animeface = detectors["animeface"]
+    assert (ran.json["pictures"], ran.json["faces"]) == (4, 5)
+    found = {kind: figures["0.5"]["found"] for kind, figures in animeface["kinds"].items()}
+    assert found == {"one": 1, "two": 2, "all": 3}
+    assert animeface["kinds"]["all"]["centre"]["recall"] == 0.75
+    assert animeface["kinds"]["all"]["faces"] == 4, "those of the broken picture do not count"
+    assert animeface["settings"] == "threshold=0.5"
+    assert animeface["pictures_per_second"] > 0
+    assert animeface["memory_mb"] > 20
+    [broken] = animeface["rejected"]
+    assert broken.endswith("two_broken.png")
+    assert detectors["whole"]["kinds"]["all"]["0.5"]["false"] == 3
+    assert ran.json["mistakes"] == 1 + (4 + 3)
+    with Image.open(sheet) as drawn:
+        assert drawn.size[0] > 1000
+
+
+def whole(truth: Sequence[Annotated]) -> Compared:
+    """The detector that finds no face, asked in this process."""
+    ask = Ask(DetectorSpec.of("whole"))
+    return Compared("whole", [(entry, ask(str(entry.path))) for entry in truth])
+
+
+def test_the_table_has_a_line_for_every_kind(annotated: Path) -> None:
+    truth = read_truth(annotated)
+    result = whole(truth[:3])
+    result.rejected["two_broken.png"] = "truncated"
+    lines = list(table([result]))
+    kinds = [line.split()[0] for line in lines]
+    assert kinds[0] == "whole"
+    assert [kind for kind in kinds if kind in {"one", "two", "all"}] == ["one", "two", "all"]
+    assert "1 images could not be searched" in lines[-1]
+
+
+def test_detectors_that_cannot_run_here_are_told(annotated: Path, tmp_path: Path) -> None:
+    truth = read_truth(annotated)[:1]
+    specs = {"lbpcascade": DetectorSpec.of("lbpcascade", cascade=str(tmp_path / "none.xml"))}
+    results, missing = compare_all(specs, truth, Progress(), skip=True)
+    assert results == []
+    assert "there is no file" in missing["lbpcascade"]
+    with pytest.raises(GleansetError):
+        compare_all(specs, truth, Progress(), skip=False)
+
+
+def test_mistakes_are_drawn(annotated: Path, tmp_path: Path) -> None:
+    truth = read_truth(annotated)
+    perfect = whole([truth[2]])
+    perfect.answers[0][1].faces.clear()
+    assert mistakes_sheet([perfect], tmp_path / "none.png") == 0
+    wrong = whole(truth[:3])
+    mistakes_sheet([wrong], tmp_path / "some.png")
+    with Image.open(tmp_path / "some.png") as some, Image.open(tmp_path / "none.png") as none:
+        assert some.height > none.height
+        colours = {tuple(pixel) for pixel in np.asarray(some.convert("RGB")).reshape(-1, 3)}
+    assert (220, 0, 0) in colours or any(r > 180 and g < 70 and b < 70 for r, g, b in colours)
+
+
+@pytest.fixture(scope="module")
+def with_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with three faces in two images."""
+    root = tmp_path_factory.mktemp("dataset")
+    with Dataset.create(root) as dataset:
+        put(dataset, scene(20, 220))
+        put(dataset, scene(120))
+        find_faces(dataset, DetectorSpec.of("animeface"), CutSettings(), workers=1)
+    return root
+
+
+def tiles_of(file: Path, size: int) -> int:
+    """How many tiles a sheet has that are not only paper, by its columns and rows."""
+    with Image.open(file) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    step, row = size + 6, size + 6 + 14
+    corners = [
+        pixels[y + 6 : y + 6 + size, x + 6 : x + 6 + size]
+        for y in range(0, pixels.shape[0] - size, row)
+        for x in range(0, pixels.shape[1] - size, step)
+    ]
+    return sum(bool((corner != PAPER).any()) for corner in corners)
+
+
+def test_a_sheet_of_a_dataset(with_faces: Path, tmp_path: Path, run_cli: Cli) -> None:
+    file = tmp_path / "new" / "sheet.png"
+    ran = run_cli("facecrop.cli", "sheet", file, "-d", with_faces, "--size", "64", "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.json == {"sheet": str(file), "samples": 3, "shown": 3, "unreadable": 0}
+    assert tiles_of(file, 64) == 3
+
+
+def test_sheets_of_some_samples(with_faces: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.png"
+
+    def shown(choice: Choice, limit: int = 9, order: str | None = None) -> object:
+        with Dataset.open(with_faces) as dataset:
+            made = make_sheet(
+                dataset, choice, file, limit=limit, size=48, columns=4, order=order, group=True
+            )
+        return made["samples"], made["shown"]
+
+    with Dataset.open(with_faces) as dataset:
+        scores = sorted(sample.score or 0 for sample in dataset.samples.each())
+    assert shown(Choice(min_score=scores[1])) == (2, 2)
+    assert shown(Choice(max_score=scores[0])) == (1, 1)
+    assert shown(Choice(status="queue"), limit=2, order="doubt") == (3, 2)
+    assert tiles_of(file, 48) >= 2
+    assert shown(Choice(detector="animeface")) == (3, 3)
+    for nothing in (Choice(detector="whole"), Choice(status="rejected")):
+        with pytest.raises(InputUnusable, match="no sample fits"):
+            shown(nothing)
+
+
+def test_a_sheet_shows_what_has_no_crop(with_faces: Path, tmp_path: Path) -> None:
+    """Crops may be deleted at any time: the sheet takes the original."""
+    with Dataset.open(with_faces) as dataset:
+        before = make_sheet(dataset, Choice(), tmp_path / "a.png", limit=9, size=48, columns=3)
+        for sample in dataset.samples.each():
+            dataset.crop_path(sample.key).unlink()
+        after = make_sheet(dataset, Choice(), tmp_path / "b.png", limit=9, size=48, columns=3)
+    assert before["shown"] == after["shown"] == 3
+    with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
+        difference = np.abs(np.asarray(a, int) - np.asarray(b, int))
+    assert difference.mean() < 2
+
+
+def test_sheets_that_cannot_be(tmp_path: Path) -> None:
+    tile = Tile("a", Image.new("RGB", (8, 8)))
+    with pytest.raises(UsageError, match="too large"):
+        lay_out([tile] * 10_000, 1000, 10)
+    with pytest.raises(UsageError, match="cannot tell the format"):
+        save_sheet(lay_out([tile], 32, 1), tmp_path / "sheet.exe")
+    with pytest.raises(InputUnusable, match="cannot write"):
+        save_sheet(lay_out([tile] * 2000, 32, 1), tmp_path / "sheet.webp")
+
+
+def test_headings_begin_a_row_and_captions_are_one_line() -> None:
+    tile = Tile("line\nbreak \N{CJK UNIFIED IDEOGRAPH-9854}", Image.new("RGB", (30, 10), "red"))
+    alone, three = lay_out([tile], 40, 2), lay_out([tile, Tile("b"), tile, tile], 40, 2)
+    assert alone.size == (52, 66)
+    assert three.size == (98, 6 + 60 + 20 + 60)

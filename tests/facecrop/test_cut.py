@@ -1,0 +1,170 @@
+"""Where a face is cut, at every border and angle, and what pixels that gives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gleanset.images.cut import CutSettings, cut, region, tilt, with_margin
+from gleanset.records import Box, Face, Landmark, Region
+
+SIZE = (200, 120)
+WHOLE = Box(0, 0, *SIZE)
+
+
+def gradient() -> np.ndarray:
+    """Every pixel tells where it is."""
+    x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
+    return np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
+
+
+def face(box: Box, angle: float = 0.0) -> Face:
+    """A face whose eyes are turned clockwise by `angle` degrees about its centre."""
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    across = math.cos(math.radians(angle)) * box.width / 4
+    down = math.sin(math.radians(angle)) * box.width / 4
+    eyes = Landmark("left_eye", x + across, y + down), Landmark("right_eye", x - across, y - down)
+    return Face("test", box, 1.0, eyes)
+
+
+def place(box: Box, settings: CutSettings, angle: float = 0.0) -> Region:
+    return region(face(box, angle), settings, *SIZE)
+
+
+settings = st.builds(
+    CutSettings, margin=st.floats(0, 3), square=st.booleans(), pad=st.booleans(),
+    level=st.booleans(), min_size=st.integers(0, 500),
+)  # fmt: skip
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    x, y = draw(st.integers(0, SIZE[0] - 1)), draw(st.integers(0, SIZE[1] - 1))
+    return Box(
+        x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y))
+    )  # fmt: skip
+
+
+@given(wanted=settings, box=boxes(), angle=st.floats(-90, 90))
+def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
+    wanted: CutSettings, box: Box, angle: float
+) -> None:
+    found, turned = place(box, wanted, angle)
+    part = cut(gradient(), found, turned)
+    assert part.size == (found.width, found.height)
+    assert not wanted.square or found.width == found.height
+    if not wanted.level:
+        assert turned == 0
+        assert found.x <= box.x
+        assert found.y <= box.y
+        assert found.x + found.width >= box.x + box.width
+        assert found.y + found.height >= box.y + box.height
+        x, y = box.x + box.width // 2, box.y + box.height // 2
+        assert part.getpixel((x - found.x, y - found.y))[:2] == (x, y)
+    if not (wanted.pad or wanted.square or wanted.level):
+        assert found == with_margin(box, 0 if box == WHOLE else wanted.margin, *SIZE)
+
+
+@given(wanted=settings)
+def test_settings_have_one_spelling_that_is_read_again(wanted: CutSettings) -> None:
+    rounded = CutSettings.parse(str(wanted))
+    assert str(rounded) == str(wanted)
+    assert rounded.margin == pytest.approx(wanted.margin, rel=1e-5)
+
+
+def test_the_plain_spelling_is_that_of_older_catalogues() -> None:
+    assert str(CutSettings(0.3)) == "margin=0.3"
+    full = CutSettings(0.5, square=True, pad=True, level=True, min_size=32)
+    assert str(full) == "margin=0.5 square pad level min_size=32"
+
+
+def test_squares_stay_in_the_picture_and_whole() -> None:
+    square = CutSettings(0.5, square=True)
+    assert place(Box(90, 50, 20, 10), square).box == Box(80, 35, 40, 40)
+    assert place(Box(0, 0, 20, 10), square).box == Box(0, 0, 40, 40), "moved in"
+    assert place(Box(180, 110, 20, 10), square).box == Box(160, 80, 40, 40)
+    assert place(Box(60, 20, 80, 80), square).box == Box(40, 0, 120, 120), "as large as fits"
+    assert place(Box(20, 20, 150, 80), square).box == Box(20, -15, 150, 150), "or as the face"
+
+
+def test_padding_repeats_the_border() -> None:
+    box = place(Box(0, 0, 40, 40), CutSettings(0.25, pad=True)).box
+    assert box == Box(-10, -10, 60, 60)
+    part = np.asarray(cut(gradient(), box))
+    assert np.array_equal(part[10:, 10:], gradient()[:50, :50])
+    assert np.array_equal(part[:10, 10:], np.repeat(gradient()[:1, :50], 10, axis=0))
+    assert np.array_equal(part[10:, :10], np.repeat(gradient()[:50, :1], 10, axis=1))
+    clamped = place(Box(0, 0, 40, 40), CutSettings(0.25)).box
+    assert clamped == Box(0, 0, 50, 50)
+
+
+def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
+    huge = Face("test", Box(10, 10, 9000, 9000), 1.0)
+    found = region(huge, CutSettings(3.0, pad=True), 10_000, 9_500)
+    assert found.box == Box(0, 0, 10_000, 9_500)
+
+
+def test_a_whole_picture_is_cut_without_margin() -> None:
+    assert place(WHOLE, CutSettings(0.3, pad=True)) == Region(WHOLE)
+    assert place(WHOLE, CutSettings(0.3, square=True)).box == Box(0, -40, 200, 200)
+
+
+@pytest.mark.parametrize(
+    ("angle", "expected"),
+    [(0, 0), (4, 0), (-4, 0), (12, 12), (-30, -30), (45, 45), (60, 0), (-100, 0)],
+)
+def test_a_tilt_is_believed_when_it_is_more_than_noise(angle: float, expected: float) -> None:
+    assert tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_face_without_eyes_is_not_levelled() -> None:
+    nose = (Landmark("nose", 5, 5), Landmark("left_eye", 7, 3))
+    assert tilt(Face("test", Box(0, 0, 10, 10), 1.0, nose)) == 0
+
+
+def picture_with(angle: float) -> tuple[Image.Image, Face]:
+    """A patch of four colours, turned clockwise about its centre, as a face."""
+    box = Box(90, 60, 80, 80)
+    patch = Image.new("RGB", (80, 80), "white")
+    for x, y, colour in ((8, 8, "red"), (44, 8, "green"), (8, 44, "blue"), (44, 44, "black")):
+        patch.paste(colour, (x, y, x + 28, y + 28))
+    canvas = Image.new("RGB", (260, 200), (128, 150, 170))
+    canvas.paste(patch, (box.x, box.y))
+    centre = (box.x + 40, box.y + 40)
+    turned = canvas.rotate(
+        -angle, Image.Resampling.BICUBIC, center=centre, fillcolor=(128, 150, 170)
+    )
+    return turned, face(box, angle)
+
+
+@pytest.mark.parametrize("angle", [-40, -15, 0, 8, 30])
+@pytest.mark.parametrize("margin", [0.0, 0.3, 1.0], ids=lambda m: f"margin {m}")
+def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
+    angle: float, margin: float
+) -> None:
+    """Also where the margin is clamped on one side, so that the face is not in the middle."""
+    wanted = CutSettings(margin, level=True)
+    upright, plain = picture_with(0)
+    expected = np.asarray(cut(upright, *region(plain, wanted, *upright.size))).astype(int)
+    tilted, found = picture_with(angle)
+    place = region(found, wanted, *tilted.size)
+    assert place.angle == angle
+    levelled = np.asarray(cut(tilted, *place)).astype(int)
+    assert levelled.shape == expected.shape
+    off = np.abs(levelled - expected).mean()
+    assert off < 6
+    if angle:
+        plainly = np.asarray(cut(tilted, *region(found, CutSettings(margin), *tilted.size)))
+        assert np.abs(plainly.astype(int) - expected).mean() > 3 * off
+
+
+def test_arrays_and_pictures_are_cut_alike() -> None:
+    for box, angle in ((Box(5, 5, 50, 30), 0.0), (Box(-5, 90, 50, 60), 0.0),
+                       (Box(5, 5, 50, 30), 20.0)):  # fmt: skip
+        one, other = cut(gradient(), box, angle), cut(Image.fromarray(gradient()), box, angle)
+        assert np.array_equal(np.asarray(one), np.asarray(other))

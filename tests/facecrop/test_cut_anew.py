@@ -1,0 +1,164 @@
+"""Cuts are derived: made again as they were, and made anew without a search."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from facecrop_scenes import crop, put, samples, scene
+from PIL import Image
+
+from facecrop.detectors import DetectorSpec
+from facecrop.job import Search, find_faces
+from gleanset import Dataset, Sample
+from gleanset.db.connection import Connection
+from gleanset.db.journal import Choice
+from gleanset.db.migrations import MIGRATIONS
+from gleanset.images.cut import CutSettings, tilt
+from pipeline.listing import listing
+
+SPEC = DetectorSpec.of("animeface")
+STRICT = DetectorSpec.of("animeface", threshold=1)
+PLAIN = CutSettings(0.3)
+
+
+def search(
+    dataset: Dataset, cutting: CutSettings = PLAIN, spec: DetectorSpec = SPEC
+) -> dict[str, Any]:
+    return find_faces(dataset, spec, cutting, workers=1)
+
+
+def crops(dataset: Dataset) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")}
+
+
+def todo(dataset: Dataset, cutting: CutSettings, spec: DetectorSpec = SPEC) -> tuple[int, int]:
+    found = Search(dataset, spec, cutting)
+    return found.to_search(), found.to_cut()
+
+
+def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Dataset) -> None:
+    """Those of retired and of decided samples too, which no detector finds any more."""
+    for lefts in ((10, 230), (60,), ()):
+        put(dataset, scene(*lefts))
+    search(dataset)
+    decided, *_ = samples(dataset)
+    dataset.journal.step("Label", [Choice(decided.key, "label", "hana")])
+    search(dataset, spec=STRICT)
+    assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
+    before, rows = crops(dataset), samples(dataset)
+    assert len(before) == 3
+    assert todo(dataset, PLAIN, STRICT) == (0, 0)
+    shutil.rmtree(dataset.root / "crops")
+    assert todo(dataset, PLAIN, STRICT) == (0, 2)
+    result = search(dataset, spec=STRICT)
+    assert (result["images"], result["recut"]) == (0, 2)
+    assert crops(dataset) == before
+    assert samples(dataset) == rows
+    dataset.crop_path(decided.key).unlink()
+    assert search(dataset, spec=STRICT)["recut"] == 1
+    assert crops(dataset) == before
+
+
+def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> None:
+    put(dataset, scene(10, 230))
+    put(dataset, scene())
+    search(dataset)
+    decided, other = samples(dataset)
+    dataset.journal.step("Label", [Choice(decided.key, "label", "hana")])
+    for cutting in (
+        CutSettings(0.1), CutSettings(0.3, square=True), CutSettings(0.3, pad=True),
+        CutSettings(0.3, level=True), CutSettings(0.3, min_size=30),
+    ):  # fmt: skip
+        assert todo(dataset, cutting) == (0, 1), "an image without a face has nothing to cut"
+    assert todo(dataset, PLAIN, STRICT) == (2, 0)
+    wide = CutSettings(2.0, square=True, pad=True)
+    result = search(dataset, wide)
+    assert (result["images"], result["recut"], result["faces"]) == (0, 1, 0)
+    after = samples(dataset)
+    assert {(s.key, s.label) for s in after} == {(decided.key, "hana"), (other.key, None)}
+    for sample in after:
+        assert sample.box.width == sample.box.height > 390
+        assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
+        assert min(sample.box) < 0
+    # What nobody finds any more is still cut like all others, because it was decided on.
+    search(dataset, wide, STRICT)
+    search(dataset, PLAIN, STRICT)
+    (kept,) = (s for s in samples(dataset) if s.status == "labelled")
+    assert kept.box == decided.box
+    assert dataset.faces.count() == 0
+    assert list(dataset.faces.each()) == []
+    assert [face.kind for face in dataset.faces.of(kept.image)] == ["gone"]
+    assert todo(dataset, PLAIN, STRICT) == (0, 0)
+    search(dataset)
+    assert {face.kind for face in dataset.faces.of(kept.image)} == {"found"}
+
+
+def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
+    grey = (128, 150, 170)
+    put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=grey))
+    search(dataset)
+    (plain,) = samples(dataset)
+    tilted = _tilt(dataset, plain)
+    search(dataset, CutSettings(0.3, level=True))
+    (level,) = samples(dataset)
+    assert (plain.angle, level.key) == (0, plain.key)
+    assert 12 < level.angle < 28
+    assert tilted > 12
+    assert abs(_tilt(dataset, level)) < tilted / 2
+    (line,) = listing(dataset, "samples", ("angle>12", "size>20", "sharpness>0"))
+    assert (line["angle"], line["size"]) == (level.angle, min(level.box[2:]))
+
+
+def _tilt(dataset: Dataset, sample: Sample) -> float:
+    """By how much the face on a crop is tilted."""
+    (found,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
+    return tilt(found)
+
+
+def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -> None:
+    image = put(dataset, scene(10, 230))
+    search(dataset)
+    result = search(dataset, CutSettings(0.3, min_size=150))
+    assert result["too_small"] == 2
+    assert dataset.faces.count() == 2
+    assert {s.status for s in samples(dataset)} == {"retired"}
+    assert search(dataset)["recut"] == 1
+    assert {s.status for s in samples(dataset)} == {"queue"}
+    assert len(dataset.faces.of(image)) == 2
+
+
+def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: Dataset) -> None:
+    """Whoever then goes back to the settings before must not keep a crop of the others."""
+    put(dataset, scene(10))
+    search(dataset)
+    before = crops(dataset)
+    # As a kill leaves it: begun, the crop overwritten, the row not written.
+    Search(dataset, SPEC, CutSettings(1.0))
+    dataset.scans.begin_cutting("margin=1")
+    for name in before:
+        dataset.crop_path(Path(name).stem).write_bytes(b"another cut")
+    assert todo(dataset, PLAIN) == (0, 1)
+    search(dataset)
+    assert crops(dataset) == before
+
+
+def test_an_older_catalogue_needs_no_new_search(tmp_path: Path) -> None:
+    old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=MIGRATIONS[:1])
+    with old.write():
+        for number, settings in enumerate(("threshold=0.5 margin=0.3", "margin=0.25")):
+            old.run("INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
+                    "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)", (f"{number:064x}",))  # fmt: skip
+            old.run("INSERT INTO scan VALUES(?,'x',?,'')", (number + 1, settings))
+            old.run("INSERT INTO face(image,detector,x,y,w,h,score) VALUES(?,'x',0,0,1,1,1)",
+                    (number + 1,))  # fmt: skip
+    old.close()
+    (tmp_path / "dataset.toml").touch()
+    with Dataset.open(tmp_path) as new:
+        new.scans.look_for_crops(lambda start: set())
+        assert new.images.count_unscanned("x", "threshold=0.5") == 1
+        assert new.scans.count_to_cut("x", "threshold=0.5", "margin=0.3") == 0
+        assert new.scans.count_to_cut("x", "threshold=0.5", "margin=0.4") == 1
+        assert new.scans.count_to_cut("x", "", "margin=0.25") == 0

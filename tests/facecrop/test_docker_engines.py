@@ -1,0 +1,200 @@
+"""Engines that are missing, not running, not permitted or without the image.
+
+The engines are shell scripts with the words of docker and podman: those of docker 28 and
+podman 4 as seen, those of other versions as they are known.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT, Ran, run_cli
+
+from facecrop import run_docker
+from facecrop.cli_docker import build_context
+from facecrop.docker_trouble import ImageNotBuilt
+from facecrop.run_docker import ENGINE_SETTING, choose, engines
+from gleanset.errors import MissingComponent
+
+NOT_RUNNING = {
+    "docker 20": "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. "
+    "Is the docker daemon running?",
+    "docker 29": "failed to connect to the docker API at unix:///var/run/docker.sock; check if "
+    "the path is correct and if the daemon is running: dial unix /var/run/docker.sock: "
+    "connect: no such file or directory",
+    "podman": "Cannot connect to Podman. Please verify your connection to the Linux system",
+}
+NOT_PERMITTED = {
+    "docker 20": "Got permission denied while trying to connect to the Docker daemon socket at "
+    "unix:///var/run/docker.sock: Get http://…: dial unix: connect: permission denied",
+    "docker 28": "permission denied while trying to connect to the Docker daemon socket at "
+    "unix:///var/run/docker.sock: dial unix /var/run/docker.sock: connect: permission denied",
+}
+NO_IMAGE = {
+    "docker 20": "Error: No such image: i",
+    "docker 28": "Error response from daemon: no such image: i: No such image: i:latest",
+    "podman": "Error: inspecting object: i: image not known",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all there is on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def engine(path: Path, name: str, says: str = "", code: int = 1) -> Path:
+    """An engine that says that to every question and ends with that code."""
+    return script(path, name, f"cat >&2 <<'END'\n{says}\nEND\nexit {code}")
+
+
+def script(path: Path, name: str, lines: str) -> Path:
+    program = path / name
+    program.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{lines}\n")
+    program.chmod(0o755)
+    return program
+
+
+def refused(image: str = "i", wanted: str = "") -> MissingComponent:
+    with pytest.raises(MissingComponent) as caught:
+        choose(image, wanted)
+    assert caught.value.exit_code == 6
+    assert caught.value.mend
+    return caught.value
+
+
+def facecrop(*args: str, **environment: str) -> Ran:
+    return run_cli("facecrop.cli", "docker", *args, **environment)
+
+
+def test_no_engine_at_all(path: Path) -> None:
+    error = refused()
+    assert error.what == "there is no docker and no podman on this machine"
+    assert "apt-get install podman" in error.mend
+
+
+def test_the_wanted_engine_is_not_there(path: Path) -> None:
+    engine(path, "docker", code=0)
+    assert refused(wanted="podman").what == "there is no podman on this machine"
+
+
+@pytest.mark.parametrize("version", NOT_RUNNING)
+def test_an_engine_that_is_not_running(path: Path, version: str) -> None:
+    name = version.split()[0]
+    engine(path, name, NOT_RUNNING[version])
+    error = refused()
+    assert error.what == f"{name} is installed but is not running"
+    assert "start" in error.mend
+
+
+@pytest.mark.parametrize("version", NOT_PERMITTED)
+def test_an_engine_that_we_may_not_use(path: Path, version: str) -> None:
+    engine(path, "docker", NOT_PERMITTED[version])
+    error = refused()
+    assert error.what.startswith("you are not permitted to use docker")
+    assert "usermod -aG docker" in error.mend
+
+
+@pytest.mark.parametrize("version", NO_IMAGE)
+def test_an_image_that_is_not_built(path: Path, version: str) -> None:
+    name = version.split()[0]
+    engine(path, name, NO_IMAGE[version])
+    error = refused()
+    assert isinstance(error, ImageNotBuilt)
+    assert error.what == f"{name} has no image i"
+    assert "facecrop docker build" in error.mend
+
+
+def test_an_engine_that_fails_in_its_own_way(path: Path) -> None:
+    engine(path, "docker", "something\n\x1b[31mthe disk is on fire\x07\n", code=125)
+    error = refused()
+    assert error.what == "docker does not work here: [31mthe disk is on fire"
+    assert "docker info" in error.mend
+
+
+def test_an_engine_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_docker, "ENGINE_SECONDS", 0.5)
+    script(path, "docker", "exec sleep 60")
+    assert refused().what == "docker has not answered in 0.5 seconds"
+
+
+def test_an_engine_that_is_no_program(path: Path) -> None:
+    program = path / "docker"
+    program.write_bytes(b"\x7fELF and nothing more")
+    program.chmod(0o755)
+    assert "docker cannot be started" in refused().what
+
+
+def test_podman_is_taken_where_docker_does_not_run(path: Path) -> None:
+    engine(path, "docker", NOT_RUNNING["docker 20"])
+    engine(path, "podman", code=0)
+    assert choose("i").name == "podman"
+
+
+def test_the_engine_with_the_image_is_taken(path: Path) -> None:
+    engine(path, "docker", NO_IMAGE["docker 28"])
+    engine(path, "podman", code=0)
+    assert choose("i").name == "podman"
+    assert choose("i", to_build=True).name == "docker"
+
+
+def test_a_missing_image_is_told_before_an_engine_that_is_off(path: Path) -> None:
+    engine(path, "docker", NOT_RUNNING["docker 20"])
+    engine(path, "podman", NO_IMAGE["podman"])
+    assert refused().what == "podman has no image i"
+
+
+def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine(path, "docker", code=0)
+    other = engine(path, "my-podman", code=0)
+    monkeypatch.setenv(ENGINE_SETTING, str(other))
+    assert [found.name for found in engines()] == ["my-podman"]
+    assert [found.name for found in engines("docker")] == ["docker"], "what is asked for wins"
+
+
+def test_commands_end_with_6_and_the_mend(path: Path) -> None:
+    done = facecrop("check", PATH=str(path))
+    assert (done.code, done.stdout) == (6, "")
+    assert "there is no docker and no podman" in done.stderr
+    assert "\n  -> install one" in done.stderr
+
+
+def test_status_tells_of_every_engine(path: Path) -> None:
+    engine(path, "docker", NO_IMAGE["docker 28"])
+    found = facecrop("status", "--json").json["engines"]
+    assert found["docker"]["mend"] == "build it with: facecrop docker build"
+    assert found["podman"]["state"] == "there is no podman on this machine"
+
+
+def test_a_failed_build_shows_its_end(path: Path) -> None:
+    fails = f"""case "$1" in
+      build) echo "args: $*"; echo "no such host" >&2; exit 1;;
+      *) echo "{NO_IMAGE["docker 28"]}" >&2; exit 1;;
+    esac"""
+    script(path, "docker", fails)
+    done = facecrop("build", "--base", "my base", "-q")
+    assert done.code == 6
+    assert "docker could not build the image gleanset-animeface-2009" in done.stderr
+    assert f"--build-arg=BASE=my base -- {ROOT}/docker/animeface-2009" in done.stderr
+    assert "no such host" in done.stderr
+    assert "--base IMAGE" in done.stderr
+    assert facecrop("build").stderr.count("no such host") == 2, "as it came, and in the error"
+
+
+def test_the_build_folder_is_in_the_checkout_and_in_the_wheel() -> None:
+    folder = build_context()
+    assert folder == ROOT / "docker" / "animeface-2009"
+    named = (folder / "Dockerfile").read_text().split()
+    assert all((folder / name).is_file() for name in ("requirements.txt", "server.py"))
+    assert {"requirements.txt", "server.py"} <= set(named)
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert hatch["targets"]["wheel"]["force-include"]["docker/animeface-2009"] == (
+        "facecrop/animeface-2009"
+    )
+    assert os.fspath("/docker") in hatch["targets"]["sdist"]["include"]

@@ -1,0 +1,88 @@
+"""Killed workers and killed runs: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from dying_detector import ALWAYS, ONCE, DyingSpec
+from facecrop_scenes import put, samples, scene
+from tools_for_tests import ROOT, command, run_cli
+
+from facecrop.job import find_faces
+from gleanset import Dataset
+from gleanset.images.cut import CutSettings
+from pipeline.listing import listing
+
+PICTURES = 16
+
+
+def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_path: Path) -> None:
+    """Killed with SIGKILL in its worker: tried once more, then a rejection that is counted."""
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    marks = [ONCE, None, None, ALWAYS, None]
+    images = []
+    for number, mark in enumerate(marks):
+        picture = scene(number, size=(200, 150))
+        picture.putpixel((0, 0), mark or (9, 9, 9))
+        images.append(put(dataset, picture))
+    spec: Any = DyingSpec(deaths)
+    result = find_faces(dataset, spec, CutSettings(0.3), workers=2)
+    assert result == {
+        "images": 5, "faces": 4, "without_face": 0, "recut": 0, "rejected": 1,
+        "reasons": {"crashed": 1},
+    }  # fmt: skip
+    assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
+    assert [(r.what, r.reason) for r in dataset.rejections.each()] == [(images[3], "crashed")]
+    again = find_faces(dataset, spec, CutSettings(0.3), workers=1)
+    assert (again["images"], again["rejected"]) == (1, 1), "it may have been the memory's fault"
+
+
+def test_kill_9_of_the_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    roots = tmp_path / "calm", tmp_path / "killed"
+    for root in roots:
+        with Dataset.create(root) as dataset:
+            for number in range(PICTURES):
+                lefts = (10 + number, 330)[: 1 + number % 2]
+                put(dataset, scene(*lefts, size=(640, 360), side=240))
+    assert run_cli("facecrop.cli", "run", "--workers", "1", "-d", roots[0]).code == 0
+    done = _kill_in_the_middle(roots[1])
+    left = run_cli("facecrop.cli", "run", "-s", "--json", "-d", roots[1]).json
+    # What was recorded after we looked counts as done.
+    assert PICTURES - done - 4 <= left["would_search"] <= PICTURES - done
+    result = run_cli("facecrop.cli", "run", "--workers", "2", "--json", "-d", roots[1]).json
+    assert (result["images"], result["rejected"]) == (left["would_search"], 0)
+    assert not list((roots[1] / "cache" / "scratch").iterdir())
+    with Dataset.open(roots[0]) as calm, Dataset.open(roots[1]) as killed:
+        for kind in ("faces", "samples", "rejections"):
+            assert list(listing(killed, kind, ())) == list(listing(calm, kind, ()))
+    assert _crops(roots[1]) == _crops(roots[0])
+
+
+def _kill_in_the_middle(root: Path) -> int:
+    """Start the command, kill it after some pictures; how many were recorded by then."""
+    process = subprocess.Popen(
+        command("facecrop.cli", "run", "--workers", "2", "-q", "-d", root),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        with Dataset.open(root) as dataset:
+            until = time.monotonic() + 60
+            while (done := dataset.faces.scanned()) < 3:
+                assert process.poll() is None, "it ended before it could be killed"
+                assert time.monotonic() < until
+                time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert done < PICTURES - 4, "it was killed too late to tell anything"
+    return done
+
+
+def _crops(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "crops").rglob("*.jpg")}

@@ -1,0 +1,133 @@
+"""The cascade of local binary patterns: what OpenCV finds, in pictures of every size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors.search import overlap
+from facecrop.detectors.weights import LBPCASCADE
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.fetch import cache_folder
+from gleanset.files.store import sha256_of
+from gleanset.records import Box, Face
+
+FACE = "ng_lijima_yun_77.jpg"
+
+
+@pytest.fixture(scope="module")
+def cascade(shared_data: Path) -> str:
+    return str(shared_data / "lbpcascade_animeface.xml")
+
+
+@pytest.fixture(scope="module")
+def illustration(shared_data: Path) -> Image.Image:
+    """A real picture with one face, 850 x 1317."""
+    with Image.open(shared_data / "faces" / FACE) as image:
+        return image.convert("RGB")
+
+
+TRUE = Box(390, 130, 135, 128)
+
+
+def ten_lines(cascade: str, pixels: Pixels) -> list[Box]:
+    """The script that everybody knows."""
+    classifier = cv2.CascadeClassifier(cascade)
+    grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    found = classifier.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
+    return sorted(Box(*map(int, box)) for box in found)
+
+
+def on_the_face(faces: list[Face], truth: Box) -> bool:
+    return any(overlap(face.box, truth) > 0.3 for face in faces)
+
+
+def test_the_pinned_hash_is_that_of_the_published_file(cascade: str) -> None:
+    assert sha256_of(Path(cascade).read_bytes()) == LBPCASCADE.sha256
+
+
+@pytest.mark.parametrize(
+    "name", ["ng_takimoto_hifumi_85.jpg", "ng_ahagon_umiko_11.jpg", "simpsons_1033648.jpg"]
+)
+def test_equalized_it_gives_what_the_well_known_script_gives(
+    cascade: str, shared_data: Path, name: str
+) -> None:
+    with Image.open(shared_data / "faces" / name) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    detector = detector_named("lbpcascade", cascade=cascade, equalize="yes", smallest=24)
+    assert [face.box for face in detector.detect(pixels)] == ten_lines(cascade, pixels)
+
+
+def test_it_finds_a_real_face(cascade: str, illustration: Image.Image) -> None:
+    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
+    assert on_the_face(faces, TRUE)
+    assert all(0.5 < face.score < 1 for face in faces), "more than five windows each"
+
+
+def test_fewer_neighbors_find_no_less(cascade: str, illustration: Image.Image) -> None:
+    pixels = np.asarray(illustration)
+    few = detector_named("lbpcascade", cascade=cascade, neighbors=1).detect(pixels)
+    many = detector_named("lbpcascade", cascade=cascade, neighbors=5).detect(pixels)
+    assert {face.box for face in many} <= {face.box for face in few}
+    sure = detector_named("lbpcascade", cascade=cascade, neighbors=1, threshold=0.5).detect(pixels)
+    assert sure == [face for face in few if face.score >= 0.5]
+
+
+def test_large_pictures_are_searched_smaller(cascade: str, illustration: Image.Image) -> None:
+    large = illustration.resize((3000, 4000), Image.Resampling.BICUBIC)
+    across, down = 3000 / illustration.width, 4000 / illustration.height
+    truth = Box(*(round(n * z) for n, z in zip(TRUE, (across, down) * 2, strict=True)))
+    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(large))
+    assert on_the_face(faces, truth)
+
+
+def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Image) -> None:
+    strip = Image.new("RGB", (7000, 1000), (200, 210, 220))
+    part = illustration.crop((150, 0, 750, 800))
+    strip.paste(part, (5000, 100))
+    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(strip))
+    assert on_the_face(faces, Box(TRUE.x - 150 + 5000, TRUE.y + 100, TRUE.width, TRUE.height))
+
+
+def test_settings_are_in_one_spelling(cascade: str) -> None:
+    written = detector_named("lbpcascade", cascade=cascade, scale="1.10", neighbors="5")
+    assert written.settings == detector_named("lbpcascade", cascade=cascade).settings
+    assert written.settings.startswith("cascade=9376d30ac38d equalize=no neighbors=5 scale=1.1 ")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"scale": 1.0}, {"scale": "quick"}, {"neighbors": 0}, {"neighbors": 2.5}, {"smallest": 10},
+     {"equalize": "perhaps"}, {"threshold": "nan"}],
+)  # fmt: skip
+def test_bad_settings_are_refused(cascade: str, setting: dict[str, str | float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(setting))):
+        detector_named("lbpcascade", cascade=cascade, **setting)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"<?xml version='1.0'?><a/>"])
+def test_what_is_no_cascade_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.xml").write_bytes(content)
+    with pytest.raises(UsageError, match="is not a cascade"):
+        detector_named("lbpcascade", cascade=str(tmp_path / "a.xml"))
+    with pytest.raises(UsageError, match="there is no file"):
+        detector_named("lbpcascade", cascade=str(tmp_path / "b.xml"))
+
+
+def test_without_a_file_it_comes_from_the_users_cache(
+    cascade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(MissingComponent, match="could not be fetched") as error:
+        detector_named("lbpcascade", threshold=0.01)
+    assert "--cascade FILE" in error.value.mend
+    cached = cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
+    cached.write_bytes(Path(cascade).read_bytes())
+    found = detector_named("lbpcascade", threshold=0.01)
+    assert found.settings == detector_named("lbpcascade", cascade=cascade, threshold=0.01).settings

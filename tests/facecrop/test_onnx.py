@@ -1,0 +1,223 @@
+"""YOLO-style networks of every layout: boxes are where they should be, in the picture's pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from onnx_models import other_model, red_model
+
+from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors.onnx_boxes import Layout, decoded, layout_of, suppressed
+from facecrop.detectors.search import Rect, overlap
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.records import Box
+
+LAYOUTS = ("v8", "v5", "end")
+
+
+def red_square(width: int, height: int, place: Box) -> Pixels:
+    pixels = np.full((height, width, 3), 230, np.uint8)
+    pixels[place.y : place.y + place.height, place.x : place.x + place.width] = (255, 0, 0)
+    return pixels
+
+
+def detect(model: Path, pixels: Pixels, **settings: str | float) -> list[Box]:
+    return [
+        face.box for face in detector_named("onnx", model=str(model), **settings).detect(pixels)
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("width", "height", "place"),
+    [
+        (320, 320, Box(128, 64, 128, 128)),
+        (640, 320, Box(400, 64, 160, 160)),
+        (480, 960, Box(60, 600, 300, 300)),
+        (3000, 4000, Box(900, 2400, 1200, 1200)),
+    ],
+)
+def test_boxes_are_where_the_thing_is(
+    tmp_path: Path, layout: str, width: int, height: int, place: Box
+) -> None:
+    model = red_model(tmp_path / "red.onnx", layout)
+    found = detect(model, red_square(width, height, place), threshold=0.9)
+    assert found, "one red square"
+    centre = place.x + place.width / 2, place.y + place.height / 2
+    nearest = min(
+        found,
+        key=lambda b: abs(b.x + b.width / 2 - centre[0]) + abs(b.y + b.height / 2 - centre[1]),
+    )
+    # A place of the coarsest grid is 32 of 320 input pixels wide.
+    slack = 0.11 * max(width, height)
+    assert abs(nearest.x + nearest.width / 2 - centre[0]) < slack
+    assert abs(nearest.y + nearest.height / 2 - centre[1]) < slack
+    for box in found:
+        inside = Rect(*place)
+        assert overlap(Rect(*box), inside) > 0, "nothing is found elsewhere"
+
+
+def test_the_box_is_exact(tmp_path: Path) -> None:
+    """One place of the middle grid is red: its box is four places wide about its centre."""
+    model = red_model(tmp_path / "red.onnx", "v8", brightness=1)
+    pixels = red_square(640, 320, Box(320, 160, 32, 32))
+    # The picture is halved and lies between bars of 80 input pixels.
+    boxes = detect(model, pixels, threshold=0.8, overlap=0.05)
+    assert Box(320 + 16 - 64, 160 + 16 - 64, 128, 128) in boxes
+
+
+def test_numbers_of_half_length(tmp_path: Path) -> None:
+    square = red_square(320, 320, Box(128, 64, 128, 128))
+    whole = detect(red_model(tmp_path / "whole.onnx"), square)
+    half = detect(red_model(tmp_path / "half.onnx", half=True), square)
+    assert half == whole
+
+
+def test_an_open_size_is_that_of_the_setting(tmp_path: Path) -> None:
+    model = red_model(tmp_path / "open.onnx", size=320, open_size=True)
+    square = red_square(320, 320, Box(128, 64, 128, 128))
+    assert detect(model, square, size=320) == detect(red_model(tmp_path / "fixed.onnx"), square)
+    with pytest.raises(UsageError, match="no face model"):
+        detector_named("onnx", model=str(model), size=640)
+
+
+def test_thresholds_are_obeyed(tmp_path: Path) -> None:
+    model = red_model(tmp_path / "red.onnx", brightness=1)
+    pixels = red_square(320, 320, Box(128, 64, 128, 128))
+    pixels[..., 1] = np.maximum(pixels[..., 1], 100)
+    assert detect(model, pixels, threshold=0.5)
+    assert not detect(model, pixels, threshold=0.7)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_class_named_face_counts(tmp_path: Path, layout: str) -> None:
+    names = {0: "tree", 1: "anime face"}
+    model = red_model(tmp_path / "two.onnx", layout, classes=2, names=names)
+    square = red_square(320, 320, Box(128, 64, 128, 128))
+    assert detect(model, square)
+    assert not detect(model, square, face=0)
+
+
+def test_several_classes_without_names_are_asked_about(tmp_path: Path) -> None:
+    model = red_model(tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"})
+    with pytest.raises(UsageError, match="3 kinds of things apart: 0 cat, 1 dog, 2 owl") as error:
+        detector_named("onnx", model=str(model))
+    assert "onnx.face=" in error.value.mend
+
+
+@pytest.mark.parametrize("shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]])
+def test_other_models_are_refused(tmp_path: Path, shape: list[int]) -> None:
+    model = other_model(tmp_path / "other.onnx", shape)
+    with pytest.raises(UsageError, match="no face model: its answer has the shape") as error:
+        detector_named("onnx", model=str(model))
+    assert "YOLO" in error.value.mend
+
+
+@pytest.mark.parametrize("value", [17.0, -3.0, float("nan")])
+def test_scores_that_are_none_are_refused(tmp_path: Path, value: float) -> None:
+    """The right shape by accident, such as the raw answer of a model cut short."""
+    model = other_model(tmp_path / "other.onnx", [1, 5, 84], value=value)
+    with pytest.raises(UsageError, match="scores are not between 0 and 1"):
+        detector_named("onnx", model=str(model))
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("<html>404</html>")
+    with pytest.raises(UsageError, match="is no ONNX model"):
+        detector_named("onnx", model=str(tmp_path / "model.onnx"))
+    with pytest.raises(UsageError, match="there is no file"):
+        detector_named("onnx", model=str(tmp_path / "none.onnx"))
+    with pytest.raises(UsageError, match="no model was given"):
+        detector_named("onnx")
+
+
+def test_the_settings_name_the_model(tmp_path: Path) -> None:
+    model = red_model(tmp_path / "red.onnx")
+    known = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    settings = detector_named("onnx", model=str(model), threshold="0.5").settings
+    assert settings == f"face=0 model={known} overlap=0.45 size=320x320 threshold=0.5"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A publisher of models on this machine."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_a_model_is_fetched_by_address_and_hash(tmp_path: Path, site: str) -> None:
+    model = red_model(tmp_path / "red.onnx")
+    known = hashlib.sha256(model.read_bytes()).hexdigest()
+    square = red_square(320, 320, Box(128, 64, 128, 128))
+    fetched = detector_named("onnx", model=f"{site}/red.onnx", sha256=known)
+    assert [face.box for face in fetched.detect(square)] == detect(model, square)
+    assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
+
+
+def test_an_address_needs_the_right_hash(tmp_path: Path, site: str) -> None:
+    red_model(tmp_path / "red.onnx")
+    with pytest.raises(UsageError, match="needs its SHA-256") as usage:
+        detector_named("onnx", model=f"{site}/red.onnx")
+    assert "onnx.sha256=" in usage.value.mend
+    with pytest.raises(MissingComponent, match="not the file it should be"):
+        detector_named("onnx", model=f"{site}/red.onnx", sha256="0" * 64)
+
+
+def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = red_model(tmp_path / "red.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingComponent, match="onnxruntime") as error:
+        detector_named("onnx", model=str(model), threshold=0.123)
+    assert error.value.mend == "pip install 'gleanset[onnx]'"
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [
+        ((1, 5, 8400), Layout("v8", 1)),
+        ((1, 84, 8400), Layout("v8", 80)),
+        ((1, 25200, 6), Layout("v5", 1)),
+        ((1, 300, 6), Layout("end", 0)),
+        ((1, 25200, 5), None),
+        ((1, 4, 8400), None),
+        ((8400, 5), None),
+    ],
+)
+def test_layouts_are_told_by_their_shape(shape: tuple[int, ...], layout: Layout | None) -> None:
+    assert layout_of(shape, 640, 640) == layout
+
+
+def test_confidence_of_version_5_is_a_product() -> None:
+    answer = np.array([[[50, 50, 20, 10, 0.8, 0.5]]], np.float32)
+    [(rect, score)] = decoded(answer, Layout("v5", 1), 0, 0.1)
+    assert rect == Rect(40, 45, 20, 10)
+    assert score == pytest.approx(0.4)
+
+
+def test_the_surest_of_boxes_on_each_other_stays() -> None:
+    one, same, far = Rect(0, 0, 10, 10), Rect(1, 0, 10, 10), Rect(30, 0, 10, 10)
+    assert suppressed([(one, 0.5), (same, 0.9), (far, 0.3)], 0.45) == [(same, 0.9), (far, 0.3)]

@@ -1,0 +1,186 @@
+"""One file from its publisher: whole or not at all, whatever the server does."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gleanset.errors import DiskFull, MissingComponent
+from gleanset.files.fetch import Published, cache_folder, fetched
+
+DATA = bytes(range(256)) * 4000
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+class Publisher(ThreadingHTTPServer):
+    """Serves `data`; `break_after` bytes of an answer it hangs up, once."""
+
+    daemon_threads = True
+    data = DATA
+    status = 200
+    break_after: int | None = None
+    ranges = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []
+
+    def url(self, name: str = "weights.xml") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is part of the test."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Publisher
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if self.server.status != 200:
+            self.send_error(self.server.status)
+            return
+        if start and self.server.ranges and start >= len(self.server.data):
+            self.send_error(416)
+            return
+        partly = bool(start and self.server.ranges)
+        body = self.server.data[start:] if partly else self.server.data
+        self.send_response(206 if partly else 200)
+        if partly:
+            total = len(self.server.data)
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        most, self.server.break_after = self.server.break_after, None
+        self.wfile.write(body[:most])
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Publisher() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def weights(publisher: Publisher, sha256: str = SHA256) -> Published:
+    return Published(publisher.url(), sha256)
+
+
+def test_a_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
+    path = fetched(weights(publisher), folder=tmp_path / "new" / "cache")
+    assert path.read_bytes() == DATA
+    assert path.name == f"{SHA256[:16]}-weights.xml"
+    assert fetched(weights(publisher), folder=tmp_path / "new" / "cache") == path
+    assert publisher.asked == [None]
+
+
+def test_it_lies_in_the_users_cache(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert fetched(weights(publisher)).is_relative_to(tmp_path)
+    assert cache_folder().is_relative_to(tmp_path)
+
+
+def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.break_after = 400_000
+    with pytest.raises(MissingComponent, match="could not be fetched"):
+        fetched(weights(publisher), folder=tmp_path)
+    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+    first, second = publisher.asked
+    assert first is None
+    # What was written in whole pieces is not asked for again.
+    assert second is not None
+    assert 300_000 < int(second.strip("bytes=-")) <= 400_000
+
+
+def test_a_server_without_ranges_gives_all_again(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.break_after, publisher.ranges = 400_000, False
+    with pytest.raises(MissingComponent):
+        fetched(weights(publisher), folder=tmp_path)
+    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("rest", [b"of another file", DATA + b"and more"])
+def test_a_wrong_beginning_is_thrown_away(
+    publisher: Publisher, tmp_path: Path, rest: bytes
+) -> None:
+    (tmp_path / f"{SHA256[:16]}-weights.xml.partial").write_bytes(rest)
+    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+
+
+def test_a_wrong_checksum_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
+    with pytest.raises(MissingComponent, match=f"SHA-256 is {SHA256}") as error:
+        fetched(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
+    assert "give a copy of it" in error.value.mend
+    assert error.value.exit_code == 6
+    assert [path.suffix for path in tmp_path.iterdir()] in ([], [".lock"])
+
+
+def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -> None:
+    path = fetched(weights(publisher), folder=tmp_path)
+    path.write_bytes(DATA[:-1])
+    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+
+
+def test_a_refusal_is_told(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.status = 404
+    with pytest.raises(MissingComponent, match="answered 404"):
+        fetched(weights(publisher), folder=tmp_path)
+
+
+def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
+    url = publisher.url()
+    publisher.shutdown()
+    publisher.server_close()
+    with pytest.raises(MissingComponent, match="refused") as error:
+        fetched(Published(url, SHA256), "give a copy of it", tmp_path)
+    assert "Connection refused" in error.value.what
+    assert "HTTPConnection" not in error.value.what, "no Python where a person reads"
+    assert "HTTPS_PROXY" in error.value.mend
+    assert "give a copy of it" in error.value.mend
+
+
+def test_a_wrong_certificate_setting_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(MissingComponent, match=r"none\.pem"):
+        fetched(Published("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
+
+
+def test_a_full_disk_is_told(publisher: Publisher, small_disk: Callable[[str], Path]) -> None:
+    with pytest.raises(DiskFull):
+        fetched(weights(publisher), folder=small_disk("size=300k"))
+
+
+def test_many_at_once_fetch_it_once(publisher: Publisher, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        paths = set(pool.map(lambda _: fetched(weights(publisher), folder=tmp_path), range(6)))
+    assert len(paths) == len(publisher.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")],
+)
+def test_names_are_made_safe(name: str, safe: str) -> None:
+    assert Published(f"https://example.org/x/{name}", SHA256).name == safe

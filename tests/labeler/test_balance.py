@@ -1,0 +1,122 @@
+"""Balancing touches train alone, repeats with a reason, and says what would fill a class."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_export import encoded, picture, put
+
+from baseline.data import find_examples
+from gleanset import Box, Dataset
+from gleanset.db.balances import Balances
+from gleanset.errors import InputUnusable, UsageError
+from labeler.balance import Method, apply_balance, parse_target, plan_balance
+from labeler.export import Options, export, plan_export
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+SIZES = {"many": 6, "few": 2}
+
+
+@pytest.fixture
+def split(empty: Dataset) -> Dataset:
+    """Six pictures of one class and two of another in train, one of each in test."""
+    number = 0
+    for label, size in SIZES.items():
+        for split in ["train"] * size + ["test"]:
+            put(empty, encoded(picture(number)), f"{label}{number}.jpg", [Box(9, 9, 40, 40)],
+                label=label, split=split)  # fmt: skip
+            number += 1
+    return empty
+
+
+def balanced(dataset: Dataset, method: Method, target: int | None = None) -> Counter[str]:
+    apply_balance(dataset, plan_balance(dataset, method, target))
+    return Counter(i.path.rsplit("/", 1)[0] for i in plan_export(dataset))
+
+
+def test_each_method_brings_train_to_the_target_and_leaves_test_alone(split: Dataset) -> None:
+    as_it_is = {"train/many": 6, "train/few": 2, "test/many": 1, "test/few": 1}
+    assert balanced(split, "down") == {**as_it_is, "train/many": 2}
+    assert balanced(split, "copies") == {**as_it_is, "train/few": 6}
+    assert balanced(split, "augment", 5) == {**as_it_is, "train/few": 5}
+    assert balanced(split, "weights") == as_it_is
+    assert balanced(split, "off") == as_it_is
+    assert not Balances(split.db).shares()
+
+
+def test_training_counts_as_the_export_does(split: Dataset) -> None:
+    balanced(split, "copies")
+    examples = find_examples(split)
+    assert Counter(s.label for s in examples.splits["train"]) == {"many": 6, "few": 6}
+    plain = examples.fingerprint()
+    balanced(split, "weights")
+    examples = find_examples(split)
+    assert dict(zip(examples.classes, examples.weights, strict=True)) == {
+        "few": 2.0, "many": pytest.approx(4 / 6),
+    }  # fmt: skip
+    assert len({plain, examples.fingerprint()}) == 2
+    balanced(split, "down")
+    assert Counter(s.label for s in find_examples(split).splits["train"]) == {"many": 2, "few": 2}
+
+
+def test_copies_have_their_suffix_and_augmented_ones_look_different(
+    split: Dataset, tmp_path: Path
+) -> None:
+    balanced(split, "copies", 5)
+    export(split, tmp_path / "copies", workers=1)
+    names = sorted(path.name for path in (tmp_path / "copies/train/few").iterdir())
+    assert names == [
+        "few7_1.jpg", "few7_1_balancing.jpg", "few8_1.jpg", "few8_1_balancing.jpg",
+    ] or len(names) == 5  # fmt: skip
+    assert sum("_balancing" in name for name in names) == 3
+    folder = tmp_path / "copies/train/few"
+    for path in folder.glob("*_balancing*"):
+        original = folder / f"{path.stem.split('_balancing')[0]}.jpg"
+        assert path.read_bytes() == original.read_bytes()
+    balanced(split, "augment", 5)
+    export(split, tmp_path / "augmented", workers=1)
+    seen = [path.read_bytes() for path in (tmp_path / "augmented/train/few").iterdir()]
+    assert len(set(seen)) == 5
+    sizes = set()
+    for path in (tmp_path / "augmented/train/few").iterdir():
+        with Image.open(path) as image:
+            sizes.add(image.size)
+    assert len(sizes) == 1
+    export(split, tmp_path / "again", Options(), workers=1)
+    assert seen == [path.read_bytes() for path in (tmp_path / "again/train/few").iterdir()]
+
+
+def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
+    keys = [s.key for s in split.samples.by_key() if s.label == "many" and s.split == "train"]
+    plan = {s.key: (s.key, s.split) for s in split.samples.by_key()}
+    plan |= dict.fromkeys(keys[:4], ("scene", "train"))
+    split.samples.set_splits(plan, "by hand")
+    balanced(split, "down", 3)
+    left = {i.sample.moment for i in plan_export(split)
+            if i.sample.label == "many" and i.sample.split == "train"}  # fmt: skip
+    assert len(left) == 3
+
+
+def test_the_command_says_what_is_short_and_what_fills_it(split: Dataset, labeler: Labeler) -> None:
+    words = ("balance", "--method", "weights", "--target", "10", "-d", split.root, "--json")
+    simulated = json.loads(labeler(*words, "--simulate").stdout)
+    assert simulated["fill"] == [
+        "harvest keyword 'few' --label 'few' --limit 8",
+        "harvest keyword 'many' --label 'many' --limit 4",
+    ]
+    assert not Balances(split.db).shares()
+    assert json.loads(labeler(*words).stdout) == simulated
+    assert Balances(split.db).shares()
+
+
+def test_without_a_split_there_is_nothing_to_balance(empty: Dataset) -> None:
+    with pytest.raises(InputUnusable, match="nothing is in train"):
+        plan_balance(empty, "down")
+    with pytest.raises(UsageError, match="no target"):
+        parse_target(3, "off")

@@ -1,0 +1,226 @@
+"""Every form of export is read back by the tool that it is for, equal to the catalogue."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_export import encoded, picture, put
+
+from gleanset import Box, Dataset, Origin
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.images.decode import decode
+from labeler.export import MARKER, Options, export
+from labeler.export.card import no_formula
+from labeler.export.options import parse_size
+
+SPLITS = ("train", "val", "test")
+LICENCES = ("CC-BY-4.0", "all rights reserved", None)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """Two classes in three splits, faces and whole pictures, several licences."""
+    with Dataset.create(tmp_path_factory.mktemp("formats") / "dataset") as made:
+        for number in range(9):
+            boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 2 else []
+            origin = Origin(
+                "flickr", f"f{number}", url=f"http://h/{number}.jpg", title=f"№ {number}.jpg",
+                author="=cmd|' /C calc'!A0", licence=LICENCES[number % 3],
+                page_url=f"http://h/p/{number}",
+            )  # fmt: skip
+            put(made, encoded(picture(number)), "", boxes, label=("花", "rei")[number // 3 % 2],
+                split=SPLITS[number % 3], origin=origin)  # fmt: skip
+        yield made
+
+
+def wanted(dataset: Dataset) -> Counter[tuple[str, str]]:
+    return Counter((str(s.split), str(s.label)) for s in dataset.samples.in_splits())
+
+
+def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, object]:
+    return export(dataset, out, Options(**options), workers=1)
+
+
+def test_torchvision_reads_the_tree(dataset: Dataset, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    run(dataset, tmp_path / "out", names="prefix-count")
+    found: Counter[tuple[str, str]] = Counter()
+    for split in SPLITS:
+        tree = datasets.ImageFolder(tmp_path / "out" / split)
+        found.update((split, tree.classes[label]) for _, label in tree)
+    assert found == wanted(dataset)
+    names = [path.name for path in (tmp_path / "out").rglob("*.jpg")]
+    assert {"rei_0001.jpg", "花_0001.jpg"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_hugging_face_reads_pictures_and_what_is_told_of_them(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    run(dataset, tmp_path / "out", format="huggingface")
+    read = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
+    )
+    names = {"train": "train", "validation": "val", "test": "test"}
+    found = Counter((names[split], row["label"]) for split in read for row in read[split])
+    assert found == wanted(dataset)
+    row = read["train"][0]
+    assert row["image"].size[0] > 0
+    assert row["author"].startswith("=cmd")
+    assert {r["sample"] for split in read for r in read[split]} == {
+        sample.key for sample in dataset.samples.in_splits()
+    }
+
+
+def test_pycocotools_reads_boxes_of_whole_pictures(dataset: Dataset, tmp_path: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    run(dataset, tmp_path / "out", format="coco")
+    found: Counter[tuple[str, str]] = Counter()
+    for split in SPLITS:
+        told = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
+        for note in told.loadAnns(told.getAnnIds()):
+            (category,) = told.loadCats([note["category_id"]])
+            (about,) = told.loadImgs([note["image_id"]])
+            found[split, category["name"]] += 1
+            x, y, width, height = note["bbox"]
+            assert (width, height) in {(30, 30), (120, 80)}, "the face itself, without margin"
+            with Image.open(tmp_path / "out" / about["file_name"]) as image:
+                assert image.size == (about["width"], about["height"]) == (120, 80)
+            assert x + width <= 120
+            assert y + height <= 80
+    assert found == wanted(dataset)
+
+
+# The reader leaves its files to the garbage collector.
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_webdataset_reads_the_shards(dataset: Dataset, tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    run(dataset, tmp_path / "out", format="webdataset")
+    classes = (tmp_path / "out" / "classes.txt").read_text(encoding="utf-8").split()
+    found: Counter[tuple[str, str]] = Counter()
+    for split in SPLITS:
+        shards = str(tmp_path / "out" / f"{split}-000000.tar")
+        for row in webdataset.WebDataset(shards, shardshuffle=False):
+            found[split, classes[int(row["cls"])]] += 1
+            assert decode(row["jpg"]).width
+            assert json.loads(row["json"])["label"] == classes[int(row["cls"])]
+    assert found == wanted(dataset)
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", format="csv")
+    for name in ("samples.csv", "LICENSES.csv"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert len(rows) == wanted(dataset).total()
+        for row in rows:
+            path = row.get("path") or row["file"]
+            assert (tmp_path / "out" / path).is_file()
+            assert row["author"].startswith("'=cmd")
+    assert no_formula(None) == ""
+
+
+def test_the_card_says_what_is_in_it(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| 花 | 3 | 2 | 3 |" in card or "| 花 |" in card
+    assert "all rights reserved" in card
+    assert "pictures have no known licence" in card
+    assert card.startswith("---\npretty_name:")
+
+
+def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    found = run(dataset, tmp_path / "out", licences=("cc-*",))
+    told = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
+    assert found["exported"] == sum(
+        "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.in_splits()
+    )
+    assert "all rights" not in told
+    with pytest.raises(InputUnusable, match="gpl"):
+        run(dataset, tmp_path / "none", licences=("gpl*",))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_pictures_come_in_the_size_and_colours_asked_for(
+    dataset: Dataset, tmp_path: Path, fit: str
+) -> None:
+    run(dataset, tmp_path / "out", size=(30, 20), fit=fit, grayscale=True, file="png")
+    pictures = list((tmp_path / "out").rglob("*.png"))
+    assert len(pictures) == wanted(dataset).total()
+    for path in pictures:
+        with Image.open(path) as image:
+            assert (image.size, image.mode, image.format) == ((30, 20), "L", "PNG")
+            if fit == "pad" and "_" in path.stem.removeprefix("flickr-"):
+                assert np.asarray(image)[0, 0] == 255 or image.size[0] == image.size[1]
+
+
+def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_is_not(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(dataset, out, grayscale=True)
+    first = {path.name: path for path in out.rglob("*.jpg")}
+    before = {name: (path.stat().st_ino, path.read_bytes()) for name, path in first.items()}
+    edited = sorted(first)[0]
+    data = bytearray(before[edited][1])
+    data[-5] ^= 255
+    first[edited].write_bytes(bytes(data))
+    run(dataset, out, grayscale=True)
+    for name, path in first.items():
+        assert path.read_bytes() == before[name][1]
+        assert (path.stat().st_ino == before[name][0]) == (name != edited)
+    run(dataset, out, size=(8, 8))
+    assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
+
+
+def test_crops_are_linked_and_originals_never(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out", keep_metadata=True)
+    crops = {path.stat().st_ino for path in (dataset.root / "crops").rglob("*.jpg")}
+    originals = {path.stat().st_ino for path in (dataset.root / "images").rglob("*.jpg")}
+    ours = {path.stat().st_ino for path in (tmp_path / "out").rglob("*.jpg")}
+    assert ours & crops
+    assert not ours & originals
+    kept = {path.read_bytes() for path in (dataset.root / "images").rglob("*.jpg")}
+    assert sum(path.read_bytes() in kept for path in (tmp_path / "out").rglob("*.jpg")) == 5
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="boxes refer"):
+        Options(format="coco", size=(3, 3))
+    with pytest.raises(UsageError, match="lose their metadata"):
+        Options(keep_metadata=True, grayscale=True)
+    assert parse_size("300") == (300, 300)
+    for wrong in ("0x3", "a", "3x", "99999"):
+        with pytest.raises(UsageError):
+            parse_size(wrong)
+
+
+def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(dataset, out)
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(b"secret")
+    told = json.loads((out / MARKER).read_text(encoding="utf-8"))
+    told["pictures"] = {"../secret.jpg": next(iter(told["pictures"].values()))}
+    (out / MARKER).write_text(json.dumps(told), encoding="utf-8")
+    run(dataset, out)
+    assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
+    assert secret.stat().st_nlink == 1
+    assert replace(Options(), card=False).card is False

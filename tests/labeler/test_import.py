@@ -1,0 +1,160 @@
+"""Labelled pictures come in from every form, and go round through our own exports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from test_export import encoded, mixed, picture, put
+
+from gleanset import Box, Dataset
+from gleanset.errors import InputUnusable, UsageError
+from labeler.export import Options, export, plan_export
+from labeler.importing.job import import_labelled
+
+
+def labels(dataset: Dataset) -> Counter[str]:
+    return Counter(str(s.label) for s in dataset.samples.by_key() if s.status == "labelled")
+
+
+def write(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture(seed)))
+
+
+def run(dataset: Dataset, path: Path) -> dict[str, object]:
+    return import_labelled(dataset, path, workers=1)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, splits: bool) -> None:
+    for number in range(6):
+        folder = f"{('train', 'val')[number % 2]}/" if splits else ""
+        write(
+            tmp_path / "tree" / f"{folder}{('cat', 'owl')[number % 3 == 0]}" / f"{number}.jpg",
+            number,
+        )
+    (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
+    (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
+    simulated = import_labelled(empty, tmp_path / "tree", simulate=True)
+    assert simulated == {"kind": "tree", "would_import": 7}
+    assert empty.images.count() == 0
+    found = run(empty, tmp_path / "tree")
+    assert (found["added"], found["rejected"]) == (6, 1)
+    assert labels(empty) == {"cat": 4, "owl": 2}
+    assert {d.provenance for d in empty.journal.each()} == {"import"}
+    again = run(empty, tmp_path / "tree")
+    assert (again["added"], again["duplicate"], again["disputed"]) == (0, 6, 0)
+    assert empty.journal.count() == 6
+    empty.journal.undo()
+    assert not labels(empty)
+
+
+def test_a_label_that_a_person_gave_is_kept(empty: Dataset, tmp_path: Path) -> None:
+    data = encoded(picture(1))
+    put(empty, data, "mine.jpg", label="hana")
+    (tmp_path / "tree" / "rei").mkdir(parents=True)
+    (tmp_path / "tree" / "rei" / "same.jpg").write_bytes(data)
+    assert run(empty, tmp_path / "tree")["disputed"] == 1
+    assert labels(empty) == {"hana": 1}
+
+
+def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> None:
+    write(tmp_path / "images" / "a.jpg", 1)
+    write(tmp_path / "images" / "b.jpg", 2)
+    boxes = [[10, 10, 30.4, 30], [60, 20, 30, 30], [500, 500, 5, 5]]
+    told = {
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 1, "bbox": boxes[0]},
+            {"id": 2, "image_id": 7, "category_id": 2, "bbox": boxes[1]},
+            {"id": 3, "image_id": 8, "category_id": 2, "bbox": boxes[2]},
+        ],
+        "categories": [{"id": 1, "name": "hana"}, {"id": 2, "name": "rei"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(told))
+    found = run(empty, tmp_path / "instances.json")
+    assert (found["kind"], found["added"], found["rejected"]) == ("coco", 1, 1)
+    assert labels(empty) == {"hana": 1, "rei": 1}
+    faces = {found.face.box for found in empty.faces.each()}
+    assert faces == {Box(10, 10, 30, 30), Box(60, 20, 30, 30)}
+    (why,) = empty.rejections.each()
+    assert why.reason == "box outside"
+
+
+def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    for kind in ("coco", "huggingface"):
+        export(empty, tmp_path / kind, Options(format=kind), workers=1)  # type: ignore[arg-type]
+        (tmp_path / kind / ".gleanset-export.json").unlink()
+        with Dataset.create(tmp_path / f"from-{kind}") as other:
+            found = run(other, tmp_path / kind)
+            assert found["rejected"] == 0
+            assert labels(other) == labels(empty) == {"hana": 8, "rei": 8}
+            assert len(list(other.faces.each())) == len(list(empty.faces.each()))
+
+
+def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    out = tmp_path / "out"
+    export(empty, out, workers=1)
+    assert run(empty, out)["relabelled"] == 0
+    first, second, third, *_ = sorted((out / "train" / "hana").iterdir())
+    keys = {Path(item.path).name: item.sample.key for item in plan_export(empty)}
+    moved = {first.name: "rei", second.name: "yui"}
+    shutil.move(first, out / "train" / "rei" / "renamed.jpg")
+    (out / "train" / "yui").mkdir()
+    shutil.move(second, out / "train" / "yui" / second.name)
+    third.unlink()
+    write(out / "test" / "rei" / "new.jpg", 99)
+    simulated = import_labelled(empty, out, simulate=True)
+    assert labels(empty) == {"hana": 8, "rei": 8}
+    found = run(empty, out)
+    assert {k: found[k] for k in ("relabelled", "gone", "new_files", "added")} == {
+        "relabelled": 2, "gone": 1, "new_files": 1, "added": 1,
+    }  # fmt: skip
+    assert simulated["relabelled"] == 2
+    for name, label in moved.items():
+        sample = empty.samples.get(keys[name])
+        assert sample is not None
+        assert sample.label == label
+    assert labels(empty) == {"hana": 6, "rei": 10, "yui": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("metadata.jsonl", '{"file_name": "../secret.jpg", "label": "a"}', "leads out of"),
+        ("metadata.jsonl", '{"file_name": "/etc/passwd", "label": "a"}', "leads out of"),
+        ("metadata.jsonl", "[1]", "not a JSON object"),
+        ("metadata.jsonl", "{" * 100_000, "not JSON"),
+        ("metadata.jsonl", '{"label": "a"}', "no file_name"),
+        ("coco.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', "no COCO"),
+        ("coco.json", '{"images": [], "annotations": [{"image_id": 1, "category_id": 1}], '
+         '"categories": []}', "no COCO"),
+        ("nothing.txt", "", "no folders with pictures"),
+    ],
+)  # fmt: skip
+def test_what_is_none_is_refused_whole(
+    empty: Dataset, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / name).write_text(text)
+    with pytest.raises(InputUnusable, match=message):
+        run(empty, folder)
+    assert empty.images.count() == 0
+
+
+def test_a_class_that_could_be_no_folder_is_refused_before_anything(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.jpg", 1)
+    line = json.dumps({"file_name": "a.jpg", "label": "../up"})
+    (tmp_path / "metadata.jsonl").write_text(line)
+    with pytest.raises(UsageError, match="not a class name"):
+        run(empty, tmp_path)
+    assert empty.images.count() == 0

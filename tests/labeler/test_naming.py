@@ -1,0 +1,29 @@
+"""The name a picture came with, or its source and its id there."""
+
+from __future__ import annotations
+
+import pytest
+
+from gleanset import Origin
+from labeler.naming import original_name
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        (Origin("folder", "/a/Group Photo.png", title="Group Photo.png"), "Group_Photo"),
+        (Origin("archive", "/a.zip:in/b c.jpeg", title="b c.jpeg"), "b_c"),
+        (Origin("urls", "http://x/a/y.JPG?size=l/m#top"), "urls-y"),
+        (Origin("urls", "http://x/a/?q=1"), "urls-a"),
+        (Origin("urls", "http://x"), "urls-x"),
+        (Origin("pixiv", "123_p0"), "pixiv-123_p0"),
+        (Origin("bing", "v1.5"), "bing-v1.5"),
+        (Origin("video", "v@2.5", video="v", time=2.5, title="E 1.mkv"), "E_1-2.500"),
+    ],
+)
+def test_pictures_are_named_after_where_they_come_from(origin: Origin, name: str) -> None:
+    assert original_name([origin]) == name
+
+
+def test_a_picture_from_nowhere_has_a_name() -> None:
+    assert original_name([]) == "image"

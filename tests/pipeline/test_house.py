@@ -1,0 +1,205 @@
+"""verify, forget, gc and merge, by the real commands on real files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from tools_for_tests import Ran, picture, run_cli
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.upkeep import Upkeep
+
+
+def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
+    """A dataset of drawn pictures, each its own sample; `options` are folders' hints."""
+    for seed in seeds:
+        path = tree / options.get("folder", "hana") / f"{seed}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(seed))
+    run_cli("harvest.cli", "folder", tree, "--hints-from-folders", "-q", "-d", root)
+    run_cli("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    return root
+
+
+def house(root: Path, *words: str | Path) -> Ran:
+    return run_cli("pipeline.cli", *words, "-d", root, "--json")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return made(tmp_path / "dataset", tmp_path / "tree", range(4))
+
+
+def stored(root: Path) -> list[Path]:
+    return sorted((root / "images").glob("*/*.jpg"))
+
+
+def test_a_sound_dataset_is_told_so(root: Path) -> None:
+    found = house(root, "verify").json
+    assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
+    assert found["strays"] == found["damaged_crops"] == 0
+    assert "catalogue" not in found
+
+
+def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
+    gone, damaged, *_ = stored(root)
+    gone.unlink()
+    damaged.write_bytes(b"\xff\xd8 no longer a picture")
+    seen = house(root, "verify", "--simulate").json
+    assert (seen["gone"], seen["damaged"], seen["repaired"]) == (1, 1, 0)
+    found = house(root, "verify").json
+    assert (found["gone"], found["damaged"], found["repaired"]) == (1, 1, 2)
+    assert (root / "damaged" / damaged.name).read_bytes().endswith(b"no longer a picture")
+    assert house(root, "verify").json["sound"] == 4
+
+
+def test_what_nobody_has_is_marked_and_comes_back_with_its_file(root: Path, tmp_path: Path) -> None:
+    gone = stored(root)[0]
+    data = gone.read_bytes()
+    gone.unlink()
+    (tmp_path / "tree").rename(tmp_path / "elsewhere")
+    assert house(root, "verify").json["repaired"] == 0
+    with Dataset.open(root) as dataset:
+        image = dataset.images.get(gone.stem)
+        assert image is not None
+        assert image.state == "missing"
+    gone.write_bytes(data)
+    house(root, "verify")
+    with Dataset.open(root) as dataset:
+        image = dataset.images.get(gone.stem)
+        assert image is not None
+        assert image.state == "ok"
+        assert not [r for r in dataset.rejections.each() if r.stage == "verify"]
+
+
+def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Path) -> None:
+    first = stored(root)[0]
+    sha256, data = first.stem, first.read_bytes()
+    with Dataset.open(root) as dataset:
+        keys = Upkeep(dataset.db).sample_keys(sha256)
+        dataset.journal.step("Label 1", [Choice(keys[0], "label", "hana")])
+    asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)
+    assert asked.code != 0, "without -y it asks, and nobody answered"
+    assert first.exists()
+    done = house(root, "forget", "--image", sha256[:8], "--reason", "its painter asked", "-y")
+    assert done.json["forgotten"] == {"images": 1, "samples": 1}
+    assert not first.exists()
+    with Dataset.open(root) as dataset:
+        assert dataset.images.count() == 3
+        assert dataset.journal.count() == 0
+        assert dataset.samples.get(keys[0]) is None
+        assert dataset.images.buried(sha256) == "its painter asked"
+    (tmp_path / "tree" / "again.jpg").write_bytes(data)
+    words = ("folder", tmp_path / "tree", "--hints-from-folders", "-d", root, "--json")
+    again = run_cli("harvest.cli", *words).json
+    assert again["reasons"] == {"forgotten": 1}
+    assert not first.exists()
+    assert house(root, "verify").json["sound"] == 3
+
+
+def test_forgetting_by_author_and_by_place(root: Path) -> None:
+    with Dataset.open(root) as dataset:
+        images = list(dataset.images.each())
+        with dataset.db.write():
+            dataset.db.run("UPDATE origin SET author='Ann' WHERE image IN (1, 2)")
+            dataset.db.run("UPDATE origin SET url='http://x/y.jpg' WHERE image=3")
+    assert (
+        house(root, "forget", "--author", "Ann", "--simulate").json["would_forget"]["images"] == 2
+    )
+    assert len(images) == len(stored(root)) == 4
+    house(root, "forget", "--author", "Ann", "--origin", "http://x/y.jpg", "-y")
+    assert len(stored(root)) == 1
+    nobody = house(root, "forget", "--author", "Nobody", "-y")
+    assert nobody.code == 2
+    assert "is by 'Nobody'" in nobody.stderr
+
+
+def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> None:
+    stray = root / "images" / "ab" / f"ab{'0' * 62}.jpg"
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"half a download")
+    assert house(root, "verify").json["strays"] == 1
+    assert house(root, "gc").json["removed"] == 0
+    old = time.time() - 100_000
+    os.utime(stray, (old, old))
+    assert house(root, "gc", "--simulate").json == {"would_remove": 1, "bytes": 15}
+    assert house(root, "gc").json == {"removed": 1, "bytes": 15}
+    assert not stray.exists()
+    assert len(stored(root)) == 4
+    assert house(root, "gc", "--older", "soon").code == 2
+
+
+def label(root: Path, who: str, **labels: str) -> None:
+    """Decide as a person called `who`; the keys are the beginnings of image hashes."""
+    with Dataset.open(root) as dataset:
+        dataset.journal.who = who
+        for sha256, name in labels.items():
+            (key,) = Upkeep(dataset.db).sample_keys(dataset.images.resolve(sha256).sha256)
+            dataset.journal.step(f"{who}: {name}", [Choice(key, "label", name)])
+
+
+def labels(root: Path) -> dict[str, str | None]:
+    with Dataset.open(root) as dataset:
+        return {sample.image: sample.label for sample in dataset.samples.each()}
+
+
+def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
+    root: Path, tmp_path: Path
+) -> None:
+    other = made(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
+    ours, both, theirs = (
+        {p.stem for p in stored(root)} - {p.stem for p in stored(other)},
+        sorted({p.stem for p in stored(root)} & {p.stem for p in stored(other)}),
+        {p.stem for p in stored(other)} - {p.stem for p in stored(root)},
+    )
+    assert (len(ours), len(both), len(theirs)) == (2, 2, 2)
+    agreed, disputed = both
+    mine, hers = next(iter(ours)), next(iter(theirs))
+    label(root, "me", **{mine: "hana", agreed: "hana", disputed: "hana"})
+    label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
+    before = (other / "catalog.sqlite").read_bytes()
+
+    assert house(root, "merge", other, "--simulate").json == {"would_add": 2}
+    found = house(root, "merge", other).json
+    assert (found["images"], found["decisions"], found["conflicts"]) == (2, 3, 1)
+    assert (other / "catalog.sqlite").read_bytes() == before
+    assert len(stored(root)) == 6
+    now = labels(root)
+    assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
+    with Dataset.open(root) as dataset:
+        said = list(dataset.journal.each())
+        assert {d.who for d in said if d.value == "yui"} == {"ana"}
+        (conflict,) = [d for d in said if d.action == "clear"]
+        assert conflict.provenance == "hana or yui"
+        assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
+
+    again = house(root, "merge", other).json
+    assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
+    label(root, "me", **{disputed: "hana"})
+    house(root, "merge", other)
+    assert labels(root)[disputed] == "hana"
+    assert house(root, "verify").json["sound"] == 6
+    assert (
+        run_cli("facecrop.cli", "run", "--detector", "whole", "-d", root, "--json").json["images"]
+        == 0
+    )
+
+
+def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_path: Path) -> None:
+    assert house(root, "merge", root).code == 2
+    other = made(tmp_path / "other", tmp_path / "tree2", range(5))
+    house(root, "forget", "--image", stored(root)[0].stem, "-y")
+    assert house(root, "merge", other).json["images"] == 1
+    assert len(stored(root)) == 4
+    found = house(other, "merge", root).json
+    assert found["forgotten_there"] == 1
+    damaged = stored(other)[0]
+    damaged.write_bytes(b"x")
+    third = tmp_path / "third"
+    run_cli("pipeline.cli", "init", "-d", third)
+    assert house(third, "merge", other).json["rejected"] == 1
+    assert len(stored(third)) == 4
