@@ -12,9 +12,10 @@ from gleanset.errors import InputUnusable
 from labeler.cli_balance import balance
 from labeler.cli_export import export
 from labeler.cli_import import import_
+from labeler.cli_split import split
 
 commands = group("labeler", "Label, split and export a dataset.")
-for part in (balance, export, import_):
+for part in (balance, export, import_, split):
     commands.add_command(part)
 
 
@@ -74,25 +75,6 @@ def undo(job: Job) -> Result:
         done = dataset.journal.undo()
         return {"undone": done.name, "restored": done.restored,
                 "changed_since": done.changed_since}  # fmt: skip
-
-
-@commands.command(epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
-@job_options(simulate=True)
-@click.option("--ratio", help="train:val:test. Default: dataset.toml, else 8:1:1.")
-@click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
-def split(job: Job, ratio: str | None, seed: int | None) -> Result:
-    """Assign labelled samples to train, val and test, keeping every moment whole.
-
-    Run again with the same ratio and seed, it places what is new and moves nothing else.
-    """
-    from labeler.split import apply_split, plan_split
-
-    with job.open() as dataset:
-        own = dataset.settings.split
-        plan = plan_split(dataset, ratio or own.ratio, own.seed if seed is None else seed)
-        if not job.simulate:
-            apply_split(dataset, plan)
-        return plan.result()
 
 
 def main() -> NoReturn:

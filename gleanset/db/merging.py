@@ -79,7 +79,8 @@ class Merging:
             " WHERE t.id=o.face AND f.image=i.id)"
         )
         own = {"image": "i.id", "face": face, "label": "NULL", "grp": "NULL", "moment": "NULL",
-               "split": "NULL", "status": "iif(o.status='retired','retired','queue')"}  # fmt: skip
+               "split": "NULL", "fold": "NULL",
+               "status": "iif(o.status='retired','retired','queue')"}  # fmt: skip
         added = self._copy("sample", new, _OUR_IMAGE, own)
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
         return added

@@ -105,5 +105,5 @@ class Provenance:
 
     def sampled_videos(self) -> list[tuple[str, str]]:
         """(name, settings) of every video that was sampled to its end."""
-        rows = self._db.rows("SELECT name, settings FROM video ORDER BY name, settings")
+        rows = self._db.rows("SELECT name, settings FROM video WHERE done ORDER BY name, settings")
         return [(row["name"], row["settings"]) for row in rows]

@@ -1,0 +1,153 @@
+"""Pairs of samples that may be duplicates, and what was found of them: remembered for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from gleanset.db.connection import Connection, Row
+from gleanset.errors import UsageError
+
+SAME, NOT = "same", "not"
+
+
+_ONE_FILM = (
+    "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
+    "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
+)
+
+
+class Settled(NamedTuple):
+    """What the pixels of two samples (rows, a < b) say; `changed` is the second look's."""
+
+    a: int
+    b: int
+    changed: float
+    same: bool
+
+
+class Member(NamedTuple):
+    """A sample as groups see it: what decides whether it is the best, and what it carries."""
+
+    id: int
+    key: str
+    width: int
+    height: int
+    filled: float
+    sharpness: float
+    bytes_per_pixel: float
+    format: str
+    status: str
+    label: str | None
+    kept: bool
+    group: str | None
+    licence: str | None
+    source: str | None
+
+
+class Pairs:
+    """The `pair` table. Obtained by `Pairs(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def propose(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Pairs that somebody should look at; known ones keep their verdict. Inside a write.
+
+        Two samples of one image are no duplicates, whatever they show.
+        """
+        self._db.many(
+            "INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE "
+            "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
+            [(min(pair), max(pair)) for pair in pairs],
+        )
+
+    def count_open(self) -> int:
+        """How many pairs wait for a second look."""
+        return self._db.number("SELECT count(*) FROM pair WHERE verdict='open'")
+
+    def open(self) -> Iterator[tuple[int, int, bool]]:
+        """Pairs that wait for a second look, and whether both are frames of one video."""
+        after = (0, 0)
+        while rows := self._db.rows(
+            f"SELECT a, b, {_ONE_FILM} FROM pair WHERE verdict='open' AND (a, b)>(?,?) "
+            "ORDER BY a, b LIMIT 500",
+            after,
+        ):
+            yield from ((row[0], row[1], bool(row[2])) for row in rows)
+            after = rows[-1][0], rows[-1][1]
+
+    def of_one_film(self, a: int, b: int) -> bool:
+        """Whether both samples (rows) are frames of one video."""
+        return bool(self._db.number(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Write down what second looks found."""
+        with self._db.write():
+            self._db.many(
+                "INSERT OR REPLACE INTO pair(a,b,kind,distance,verdict) VALUES(?,?,'pixels',?,?)",
+                [(s.a, s.b, s.changed, SAME if s.same else NOT) for s in settled],
+            )
+
+    def known(self) -> dict[tuple[int, int], bool]:
+        """All pairs that were looked at: whether they are the same. A person's word counts more.
+
+        Only those between samples that a detector still finds.
+        """
+        rows = self._db.rows(
+            "SELECT a, b, verdict FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
+            "WHERE verdict!='open' AND s.status!='retired' AND t.status!='retired' AND (verdict="
+            "'same' OR kind='person') ORDER BY kind DESC"
+        )
+        # 'pixels' comes before 'person' in falling order, so that the later one is the person's.
+        return {(row[0], row[1]): row[2] == SAME for row in rows}
+
+    def by_person(self) -> dict[tuple[int, int], bool]:
+        """What people said of pairs (rows, a < b): whether they are the same."""
+        rows = self._db.rows("SELECT a, b, verdict FROM pair WHERE kind='person'")
+        return {(row[0], row[1]): row[2] == SAME for row in rows}
+
+    def looked_at(self, a: int, b: int) -> bool | None:
+        """What is known of one pair: same, not the same, or None."""
+        row = self._db.one(
+            "SELECT verdict FROM pair WHERE a=? AND b=? AND verdict!='open' ORDER BY kind LIMIT 1",
+            (min(a, b), max(a, b)),
+        )
+        return None if row is None else bool(row[0] == SAME)
+
+    def members(self, ids: Iterable[int]) -> dict[int, Member]:
+        """These samples (rows) as groups see them."""
+        wanted, found = sorted(ids), dict[int, Member]()
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            rows = self._db.rows(
+                "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
+                "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.grp, "
+                "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
+                "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
+                "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
+                f"LEFT JOIN look l ON l.sample=s.id WHERE s.id IN ({','.join('?' * len(some))})",
+                some,
+            )
+            found |= {row["id"]: _member(row) for row in rows}
+        return found
+
+    def numbers(self, keys: Sequence[str]) -> list[int]:
+        """The rows of these samples. Raises `UsageError` for one that does not exist."""
+        numbers = []
+        for key in keys:
+            number = self._db.number("SELECT id FROM sample WHERE key=?", (key,))
+            if not number:
+                raise UsageError(f"there is no sample {key!r} in this dataset")
+            numbers.append(number)
+        return numbers
+
+    def grouped(self) -> set[int]:
+        """All samples that are in a group or set aside."""
+        rows = self._db.rows("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept")
+        return {row[0] for row in rows}
+
+
+def _member(row: Row) -> Member:
+    values: list[Any] = list(row)
+    return Member(*values)._replace(kept=bool(row["kept"]))
