@@ -17,11 +17,12 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
+from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.folder import printable
-from harvest.intake import Intake, KeepBytes, KeepFile
+from harvest.intake import Intake
 from harvest.unpack import Entry, kind_of, open_archive
 
 STAGE = "harvest-archive"

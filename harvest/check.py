@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gleanset.errors import Changed
 from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.keyword import Found
+from harvest.lanes import Found
 from harvest.sources import Query, Source
 
 RESULTS = 3

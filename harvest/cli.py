@@ -9,12 +9,13 @@ import click
 
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
+from harvest.cli_frames import frames
 from harvest.cli_options import FILES, Net, existing, label_option, net_options, workers_option
 from harvest.cli_search import check, keyword, login
 
 commands = group("harvest", "Get images into a dataset: folders, URL lists, searches, videos.")
-for search in (keyword, check, login):
-    commands.add_command(search)
+for command in (keyword, check, login, frames):
+    commands.add_command(command)
 
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
@@ -78,30 +79,6 @@ def urls(
             dataset, files, net.client(dataset), label=label, limit=limit, threads=workers,
             progress=job.progress,
         )  # fmt: skip
-
-
-@commands.command(epilog="Example: harvest frames episode*.mkv --every 5s -d my-dataset")
-@job_options(simulate=True)
-@click.argument("videos", nargs=-1, required=True, type=FILES, metavar="VIDEO...")
-@click.option("--every", default="5s", show_default=True, help="Time from frame to frame.")
-@label_option
-@workers_option
-def frames(
-    job: Job, videos: tuple[Path, ...], every: str, label: str | None, workers: int | None
-) -> Result | None:
-    """Sample frames from videos."""
-    from harvest.frames import harvest_frames, parse_seconds
-    from harvest.preview import preview_frames
-
-    seconds = parse_seconds(every)
-    if job.simulate:
-        with existing(job) as known:
-            result = preview_frames(known, job.show, videos, seconds)
-        return result if job.as_json else None
-    with job.create() as dataset:
-        return harvest_frames(
-            dataset, videos, seconds, label=label, workers=workers or 0, progress=job.progress
-        )
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")

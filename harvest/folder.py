@@ -10,11 +10,12 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import InputUnusable
+from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.intake import Intake, KeepBytes, KeepFile
+from harvest.intake import Intake
 
 STAGE = "harvest-folder"
 

@@ -1,125 +1,181 @@
-"""Frames of videos: sampled by ffmpeg, measured, kept with their place and scene."""
+"""Frames of videos: sampled while ffmpeg decodes, kept with their place and scene."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.records import Origin, Rejection
-from gleanset.work.pool import Processes, run_over
+from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from gleanset.records import Measured, Rejection
+from gleanset.work.pool import Outcome, Threads, cores, run_over
 from gleanset.work.progress import Progress
-from harvest.folder import printable
-from harvest.intake import Intake, KeepBytes, KeepFile
-from harvest.video.run_ffmpeg import Sampled, sample_every, scene_numbers
+from harvest.intake import Intake
+from harvest.video.episode import Step, facts_of
+from harvest.video.inputs import Input, Known, Unusable, Video, VideoFile
+from harvest.video.keeping import STAGE, Keeping
+from harvest.video.lane import Lane, Showing, advanced
+from harvest.video.run_ffmpeg import find_ffmpeg
+from harvest.video.sampling import Sampling
+from harvest.video.space import Length, check_space
 
-STAGE = "harvest-frames"
-_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0}
-
-
-def parse_seconds(text: str) -> float:
-    """'5s', '0.5', '500ms' or '1m' as seconds. Raises `UsageError`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|)", text.strip())
-    if not match or float(match.group(1)) <= 0:
-        raise UsageError(f"{text!r} is not a length of time", "write for instance 5s or 500ms")
-    return float(match.group(1)) * _UNITS[match.group(2)]
+# ffmpeg decodes one video on several cores.
+_CORES_EACH = 4
 
 
 def harvest_frames(
-    dataset: Dataset, videos: Iterable[Path], every: float, *, label: str | None = None,
-    workers: int = 0, progress: Progress | None = None,
+    dataset: Dataset, videos: Iterable[Input | Path], sampling: Sampling | None = None, *,
+    label: str | None = None, workers: int = 0, progress: Progress | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """Add a frame of every `every` seconds of each video; the counts of what happened.
+    """Add the frames that a sampling takes of each video; the counts of what happened.
 
-    A video is known by its content and is not sampled twice with the same settings. One
-    that is none becomes a rejection; `InputUnusable` when none of them could be used.
+    A video is known by its content and is not sampled twice with the same settings; one
+    that was stopped goes on where it was. Each bad one becomes a rejection; where none could be
+    used, `InputUnusable`, `MissingComponent`, or what its site raised. `workers` videos are
+    sampled at once. `left_out` counts the stretches without a frame of their own, by reason.
     """
-    paths = [_checked(video) for video in videos]
-    bar = progress or Progress()
-    unusable: list[str] = []
+    wanted = sampling or Sampling()
+    inputs = [VideoFile(checked(one)) if isinstance(one, Path) else one for one in videos]
+    find_ffmpeg()
     with dataset.stage(STAGE) as scratch:
+        lengths = list(_lengths(inputs))
+        check_space(dataset.root, wanted, lengths)
+        total = sum(one.seconds for one in lengths) or None
         intake = Intake(dataset, STAGE)
-        for number, path in enumerate(bar.over(paths, "videos", len(paths), " videos")):
-            try:
-                sampler = Sampler(dataset, intake, scratch / f"video-{number}", workers)
-                sampler.sample(path, every, label)
-            except Unreadable as error:
-                dataset.rejections.add(
-                    Rejection(STAGE, printable(path), error.reason, error.detail)
-                )
-                unusable.append(f"{path}: {error.reason}: {error.detail}")
-                intake.tally["rejected"] += 1
-                intake.reasons[error.reason] += 1
-    if unusable and len(unusable) == len(paths):
-        raise InputUnusable("\n  ".join(unusable), "name video files that ffmpeg can play")
-    return intake.result()
+        keeping = Keeping(dataset, intake, wanted, label)
+        with (progress or Progress()).video_time("frames", total) as advance:
+            run = _Run(dataset, wanted, keeping, intake, scratch, advance)
+            run.over(inputs, workers or max(cores() // _CORES_EACH, 1))
+        keeping.settle_openings()
+    run.raise_if_nothing()
+    result = intake.result()
+    if keeping.left_out:
+        result["left_out"] = dict(keeping.left_out.most_common())
+    return result
 
 
-class Sampler:
-    """Takes the frames of one video into the dataset. `folder` is for its own use."""
-
-    def __init__(self, dataset: Dataset, intake: Intake, folder: Path, workers: int) -> None:
-        self._dataset = dataset
-        self._intake = intake
-        self._folder = folder
-        self._workers = workers
-
-    def sample(self, path: Path, every: float, label: str | None) -> None:
-        """Raises `Unreadable` for what is not a video."""
-        sha256 = _hash(path)
-        settings = f"every={every:g}"
-        if known := self._dataset.videos.frames(sha256, settings):
-            self._intake.tally["known"] += known
-            return
-        self._folder.mkdir(parents=True)
-        sampled = sample_every(path, every, self._folder)
-        origins = _origins(sampled, path, sha256, label)
-        keep = KeepFile(KeepBytes(self._dataset.originals(self._folder.parent)))
-        new = [file for file, origin in origins.items() if not self._intake.knows(origin)]
-        for outcome in run_over(keep, new, Processes(self._workers)):
-            self._intake.take(origins[outcome.item], outcome)
-        if sampled.trouble:
-            reason = "damaged further on"
-            self._dataset.rejections.add(Rejection(STAGE, printable(path), reason, sampled.trouble))
-            self._intake.reasons[reason] += 1
-        self._dataset.videos.record(
-            sha256, path.name, settings, sampled.duration, len(sampled.files)
-        )
-        for file in sampled.files:
-            file.unlink()
-
-
-def _origins(sampled: Sampled, path: Path, sha256: str, label: str | None) -> dict[Path, Origin]:
-    scenes = scene_numbers(sampled.times, sampled.cuts)
-    return {
-        file: Origin(
-            source="video",
-            key=f"{sha256[:16]}@{time:.3f}",
-            path=printable(path),
-            video=sha256,
-            time=round(time, 6),
-            scene=scene,
-            title=printable(Path(path.name)),
-            hint=label,
-        )
-        for file, time, scene in zip(sampled.files, sampled.times, scenes, strict=False)
-    }
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unreadable("cannot be read", str(error.strerror)) from error
-
-
-def _checked(path: Path) -> Path:
+def checked(path: Path) -> Path:
+    """A file that is there, as an absolute path. Raises `InputUnusable`."""
     if path.is_dir():
         raise InputUnusable(f"{path} is a folder", f"name its videos: {path}/*")
     if not path.is_file():
         raise InputUnusable(f"there is no file {path}", "check its name")
     return path.absolute()
+
+
+class _Run:
+    """Lanes at work. Their steps run in threads; all else happens here."""
+
+    def __init__(
+        self, dataset: Dataset, sampling: Sampling, keeping: Keeping, intake: Intake,
+        scratch: Path, advance: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self._dataset, self._sampling, self._keeping = dataset, sampling, keeping
+        self._intake, self._scratch, self._advance = intake, scratch, advance
+        self._store = dataset.originals(scratch)
+        self._ready: deque[Lane] = deque()
+        self._bad: list[Unusable] = []
+        self._good = 0
+        self._met: Counter[str] = Counter()
+
+    def over(self, inputs: list[Input], at_once: int) -> None:
+        """Sample all of them, so many at once."""
+        waiting = deque(enumerate(inputs))
+        lanes: list[Lane] = []
+        try:
+            for _ in range(at_once):
+                self._next_lane(waiting, lanes)
+            steps = run_over(advanced, self._items(), Threads(at_once), lambda _: bool(self._ready))
+            for outcome in steps:
+                if not self._after(outcome):
+                    outcome.item.close()
+                    self._next_lane(waiting, lanes)
+        finally:
+            for lane in lanes:
+                lane.close()
+
+    def raise_if_nothing(self) -> None:
+        """Raise where not one video could be used."""
+        if self._good or not self._bad:
+            return
+        errors = [one.error for one in self._bad if one.error is not None]
+        if len(errors) == len(self._bad):
+            raise errors[0]
+        lines = "\n  ".join(f"{one.shown}: {one.reason}: {one.detail}" for one in self._bad)
+        if all(one.reason == "missing codec" for one in self._bad):
+            raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
+        raise InputUnusable(lines, "name video files that ffmpeg can play")
+
+    def _items(self) -> Iterator[Lane]:
+        while True:
+            yield self._ready.popleft()
+
+    def _next_lane(self, waiting: deque[tuple[int, Input]], lanes: list[Lane]) -> None:
+        """Set the next input that has something to sample to work."""
+        while waiting:
+            place, given = waiting.popleft()
+            lane = Lane(given, place, self._scratch / f"input-{place}")
+            lanes.append(lane)
+            if self._shows_next(lane):
+                return
+
+    def _shows_next(self, lane: Lane) -> bool:
+        """Set the next video of a lane to work; False where it has none left."""
+        while (found := lane.find()) is not None:
+            if isinstance(found, Unusable):
+                self._reject(found)
+            elif isinstance(found, Known) or self._is_known(found, lane):
+                if isinstance(found, Known):
+                    self._keeping.known(found.sha256, lane.place)
+                self._good += 1
+            else:
+                lane.showing = Showing(found, self._sampling, self._keep)
+                self._keeping.take_up(lane.showing)
+                self._ready.append(lane)
+                return True
+        return False
+
+    def _is_known(self, video: Video, lane: Lane) -> bool:
+        if self._keeping.known(video.sha256, lane.place):
+            return True
+        # The same video twice in one run: what the first gives will be there.
+        self._met[video.sha256] += 1
+        return self._met[video.sha256] > 1
+
+    def _keep(self, data: bytes, measured: Measured) -> None:
+        self._store.put(measured.sha256, measured.format, data)
+
+    def _after(self, outcome: Outcome[Lane, Step | None]) -> bool:
+        """Write what a step gave; whether the lane goes on."""
+        lane, step = outcome.item, outcome.result
+        assert lane.showing is not None
+        if outcome.reason is not None:
+            self._reject(Unusable(lane.showing.video.shown, outcome.reason, outcome.detail))
+        elif step is not None:
+            self._keeping.step(lane.showing, step)
+            self._advance(max(step.gone - lane.showing.gone, 0.0))
+            lane.showing.gone = max(step.gone, lane.showing.gone)
+            self._ready.append(lane)
+            return True
+        else:
+            self._keeping.end(lane.showing, lane.place)
+            self._good += 1
+        lane.showing.close()
+        return self._shows_next(lane)
+
+    def _reject(self, bad: Unusable) -> None:
+        self._bad.append(bad)
+        self._dataset.rejections.add(Rejection(STAGE, bad.shown, bad.reason, bad.detail))
+        self._intake.tally["rejected"] += 1
+        self._intake.reasons[bad.reason] += 1
+
+
+def _lengths(inputs: list[Input]) -> Iterator[Length]:
+    """How long the files at hand are; what is wrong with one is told in its turn."""
+    for one in inputs:
+        if isinstance(one, VideoFile):
+            with suppress(Unreadable, OSError):
+                facts = facts_of(one.path)
+                yield Length(facts.seconds or 0.0, *facts.upright)

@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.errors import Unreadable
-from gleanset.files.store import Store
-from gleanset.images.decode import MAX_BYTES
-from gleanset.images.measure import measure
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
@@ -36,40 +30,6 @@ class Seen(Enum):
     NEW = "new"
     AGAIN = "again"
     KNOWN = "known"
-
-
-@dataclass(frozen=True, slots=True)
-class KeepBytes:
-    """Measure bytes and put them into the store. Small and picklable: it goes to workers."""
-
-    store: Store
-
-    def __call__(self, data: bytes) -> Measured:
-        """Raises `Unreadable` for anything that is not a whole picture we take."""
-        measured = measure(data)
-        self.store.put(measured.sha256, measured.format, data)
-        return measured
-
-
-@dataclass(frozen=True, slots=True)
-class KeepFile:
-    """The same for a file on disk."""
-
-    keep: KeepBytes
-
-    def __call__(self, path: Path) -> Measured:
-        """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
-        try:
-            if path.is_dir():
-                raise Unreadable("cannot be read", "a folder that may not be listed")
-            if not path.is_file():
-                raise Unreadable("not a file", "a device, a pipe or a broken link")
-            if (size := path.stat().st_size) > MAX_BYTES:
-                raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
-            data = path.read_bytes()
-        except OSError as error:
-            raise Unreadable("cannot be read", str(error.strerror)) from error
-        return self.keep(data)
 
 
 class Intake:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
-from gleanset.records import Candidate
+from gleanset.images.keep import KeepBytes
+from gleanset.records import Candidate, Measured
+from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
 from harvest.accounts import Ledger
+from harvest.asking import closing_searches
 from harvest.http import Client
-from harvest.intake import Intake, KeepBytes
+from harvest.http.supply import Bell
+from harvest.http.turns import in_turns
+from harvest.lanes import Lane
 from harvest.selection import ALL, Selection
-from harvest.sharing import share_out
+from harvest.sharing import Shared
 from harvest.sources import Query, Source
-from harvest.urls import Download, Wanted, checked_list, fetch_wanted, read_lines
+from harvest.urls import Download, checked_list, read_lines, written
 
 STAGE = "harvest-keyword"
 LIMIT = 100
@@ -83,24 +88,6 @@ def queries(
     return made
 
 
-class Found:
-    """What a source finds for one query, and the error with which it refused."""
-
-    def __init__(self, source: Source, query: Query, client: Client) -> None:
-        self._source = source
-        self._query = query
-        self._client = client
-        self.error: GleansetError | None = None
-
-    def results(self) -> Generator[Candidate, None, None]:
-        """The candidates, in the source's order, until it ends or refuses."""
-        # What a download raises is no refusal: a full disk ends the run.
-        try:
-            yield from self._source.candidates(self._query, self._client)
-        except GleansetError as error:
-            self.error = error
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What all downloads of a run have in common."""
@@ -113,42 +100,6 @@ class Tools:
     progress: Progress | None
 
 
-class Lane:
-    """One source at work for one keyword; `images` are those of the keyword so far."""
-
-    def __init__(self, tools: Tools, source: Source, query: Query, images: set[str]) -> None:
-        self.source = source
-        self._tools = tools
-        self._images = images
-        self._keyword = query.text
-        self.found = Found(source, query, tools.client)
-        self.intake = Intake(tools.dataset, STAGE, images)
-        self._results = self.found.results()
-        chosen = tools.selection.among(self._results, self._left_out)
-        self._wanted = Wanted(chosen, self.intake, images, 0)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the source has nothing more for this keyword."""
-        return self._wanted.ended
-
-    def advance(self, share: int) -> None:
-        """Download until `share` more distinct images of the keyword are there."""
-        self._wanted.limit = len(self._images) + share
-        fetch_wanted(
-            self._wanted, self.intake, self._tools.download, threads=self._tools.threads,
-            progress=self._tools.progress, what=f"{self.source.name}: {self._keyword}",
-            total=share,
-        )  # fmt: skip
-
-    def close(self) -> None:
-        """End the search: a source may hold a browser open."""
-        self._results.close()
-
-    def _left_out(self) -> None:
-        self.intake.tally["filtered"] += 1
-
-
 class Run:
     """Searches one keyword after another, and keeps account of each."""
 
@@ -159,17 +110,33 @@ class Run:
         self.ledger = Ledger()
 
     def search(self, search: Search) -> None:
-        """Search and download. A refusal is kept; what was fetched before it stays."""
+        """Search and download, all sources at once.
+
+        A refusal is kept; what was fetched before it stays.
+        """
         images: set[str] = set()
-        with ExitStack() as open_lanes:
-            lanes = [
-                open_lanes.enter_context(closing(Lane(self._tools, source, query, images)))
-                for source, query in search.asked
-            ]
-            asked = [lane for lane in lanes if lane.source.name not in self._given_up]
-            share_out(self._limit, asked, lambda: len(images))
+        bell = Bell()
+        lanes = [self._lane(asked, images, bell) for asked in search.asked]
+        with closing_searches(lanes, self._tools.client):
+            self._fetch(search.keyword, lanes, images, bell)
         for lane in lanes:
             self._enter(search.keyword, lane)
+
+    def _lane(self, asked: tuple[Source, Query], images: set[str], bell: Bell) -> Lane:
+        tools = self._tools
+        return Lane(asked, tools.dataset, STAGE, tools.client, tools.selection, images, bell.ring)
+
+    def _fetch(self, keyword: str, lanes: Sequence[Lane], images: set[str], bell: Bell) -> None:
+        tools = self._tools
+        asked = [lane for lane in lanes if lane.source.name not in self._given_up]
+        supply = _Supply(Shared(self._limit, asked, images), asked)
+        threads = Threads(tools.threads, stop=tools.download.stop)
+        batches = in_turns(tools.download, supply, threads, tools.client, bell)
+        progress = tools.progress or Progress()
+        with closing(batches):
+            for batch in progress.batches(batches, keyword, self._limit, note=supply.counts):
+                with tools.dataset.db.write():
+                    supply.record(batch)
 
     def _enter(self, keyword: str, lane: Lane) -> None:
         name = lane.source.name
@@ -177,6 +144,34 @@ class Run:
         if isinstance(error, _FINAL):
             self._given_up[name] = error
         self.ledger.enter(keyword, name, lane.intake, error)
+
+
+class _Supply:
+    """What the lanes of a keyword want, and what became of it."""
+
+    def __init__(self, shared: Shared[Candidate], lanes: Sequence[Lane]) -> None:
+        self._shared = shared
+        self._lanes = {lane.source.name: lane for lane in lanes}
+
+    @property
+    def asking(self) -> bool:
+        return self._shared.asking
+
+    def take(self) -> Candidate | None:
+        return self._shared.take()
+
+    def settled(self, candidate: Candidate) -> None:
+        self._lanes[candidate.origin.source].settled()
+
+    def record(self, batch: Iterable[Outcome[Candidate, Measured]]) -> None:
+        for outcome in batch:
+            origin = outcome.item.origin
+            told = None if outcome.result else written(outcome.item)
+            self._lanes[origin.source].intake.take(origin, outcome, candidate=told)
+
+    def counts(self) -> str:
+        """How many images each source has brought."""
+        return ", ".join(f"{name} {len(lane.met)}" for name, lane in self._lanes.items())
 
 
 def harvest_searches(

@@ -9,14 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gleanset.errors import NeedsLogin
-from harvest.login_flickr import KEYS_PAGE, check_flickr
-from harvest.login_pixiv import PixivLogin, catch_in_browser
+from harvest.login_flickr import FLICKR, KEYS_PAGE, check_flickr
+from harvest.login_pixiv import PIXIV, PIXIV_AUTH, PixivLogin, catch_in_browser
 from harvest.secrets import keep_secret, secret
 from harvest.sources.base import Endpoint
-
-FLICKR = "https://api.flickr.com"
-PIXIV = "https://app-api.pixiv.net"
-PIXIV_AUTH = "https://oauth.secure.pixiv.net"
 
 
 class Ask(Protocol):
@@ -85,3 +81,6 @@ def _answer(given: str, what: str) -> str:
             "Run the same command again and paste it whole.",
         )
     return text
+
+
+__all__ = ["FLICKR", "PIXIV", "PIXIV_AUTH", "Ask", "login_flickr", "login_pixiv"]

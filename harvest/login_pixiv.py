@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harvest.login import Ask
     from harvest.sources.pixiv_app import Doors
 
+PIXIV = "https://app-api.pixiv.net"
+PIXIV_AUTH = "https://oauth.secure.pixiv.net"
 ATTEMPTS = 5
 _CODE = re.compile(r"[?&]code=([\w.~-]+)", re.ASCII)
 _STEPS = """\
@@ -52,6 +54,8 @@ class PixivLogin:
 
     def __init__(self, endpoint: Endpoint, auth_endpoint: Endpoint) -> None:
         self._doors = _doors(endpoint, auth_endpoint)
+        # An endpoint that the person wrote may well be on this machine.
+        self._own = (endpoint.base, auth_endpoint.base) != (PIXIV, PIXIV_AUTH)
         self._verifier = secrets.token_urlsafe(32)
         self.url = endpoint.url("/web/v1/login?") + urlencode(
             {
@@ -75,7 +79,8 @@ class PixivLogin:
         """The refresh token to keep, and its account. Raises `NeedsLogin` for a bad one."""
         from harvest.sources.pixiv_api import PixivApi
 
-        with Client() as client, closing(PixivApi(self._doors, client, token)) as api:
+        client = Client(allow_private=self._own)
+        with client, closing(PixivApi(self._doors, client, token)) as api:
             account = api.log_in()
             return api.token, account
 
@@ -102,7 +107,7 @@ class PixivLogin:
     def _exchanged(self, code: str) -> str | None:
         from harvest.sources.pixiv_api import exchange_code
 
-        with Client() as client, suppress(TokenRefused):
+        with Client(allow_private=self._own) as client, suppress(TokenRefused):
             return exchange_code(self._doors, client, code, self._verifier)
         return None
 

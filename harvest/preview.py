@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.records import Candidate, Origin
+from harvest.asking import Asked, closing_searches
 from harvest.folder import printable, walk
 from harvest.http import Client
-from harvest.keyword import Found, Search
+from harvest.http.supply import Bell
+from harvest.keyword import Search
+from harvest.lanes import Found
 from harvest.selection import Selection
-from harvest.sharing import share_out
+from harvest.sharing import Met, Shared
 from harvest.sources import Query, Source
 from harvest.unpack import open_archive
 from harvest.urls import checked_list, read_list
@@ -24,34 +25,38 @@ Result = dict[str, object]
 
 
 class Look:
-    """One source asked for one keyword; `met` are the addresses of the keyword so far."""
+    """One source asked for one keyword; `common` are the addresses of the keyword so far."""
 
     def __init__(
-        self, asked: tuple[Source, Query], client: Client, selection: Selection, met: set[str],
-        take: Callable[[Candidate], bool],
+        self, asked: tuple[Source, Query], client: Client, selection: Selection,
+        common: set[str], ring: Callable[[], None],
     ) -> None:  # fmt: skip
         source, query = asked
         self.name = source.name
-        self.ended = False
+        self.share = 0
+        self.met = Met(common)
         self.found = Found(source, query, client)
-        self._results = self.found.results()
-        self._chosen = selection.among(self._results)
-        self._met = met
-        self._take = take
+        search = self.found.results()
+        self._asked = Asked(search, selection.among(search), ring)
 
-    def advance(self, share: int) -> None:
-        """Pass on until `share` more addresses are there."""
-        enough = len(self._met) + share
-        while len(self._met) < enough and not self.ended:
-            candidate = next(self._chosen, None)
-            if candidate is None:
-                self.ended = True
-            elif candidate.url not in self._met and self._take(candidate):
-                self._met.add(candidate.url)
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self._asked.ended
+
+    @property
+    def busy(self) -> bool:
+        """Whether the site is being asked for more."""
+        return self._asked.busy
+
+    def take(self) -> Candidate | None:
+        """The next candidate that its share wants."""
+        missing = self.share - len(self.met)
+        return self._asked.poll(missing) if missing > 0 else None
 
     def close(self) -> None:
         """End the search."""
-        self._results.close()
+        self._asked.close()
 
 
 class Preview:
@@ -100,18 +105,26 @@ def preview_searches(
 def _look(
     preview: Preview, search: Search, client: Client, limit: int, selection: Selection
 ) -> None:
-    met: set[str] = set()
+    common: set[str] = set()
+    bell = Bell()
+    made = [Look(pair, client, selection, common, bell.ring) for pair in search.asked]
+    looks = {look.name: look for look in made}
+    with closing_searches(made, client):
+        for candidate in _as_they_come(Shared(limit, made, common), bell):
+            if candidate.url in common or preview.take(candidate.url, candidate.origin):
+                looks[candidate.origin.source].met.add(candidate.url)
+    preview.errors |= {name: error for name, look in looks.items() if (error := look.found.error)}
 
-    def take(candidate: Candidate) -> bool:
-        return preview.take(candidate.url, candidate.origin)
 
-    with ExitStack() as open_looks:
-        looks = [
-            open_looks.enter_context(closing(Look(pair, client, selection, met, take)))
-            for pair in search.asked
-        ]
-        share_out(limit, looks, lambda: len(met))
-    preview.errors |= {look.name: look.found.error for look in looks if look.found.error}
+def _as_they_come(shared: Shared[Candidate], bell: Bell) -> Iterator[Candidate]:
+    while True:
+        bell.silence()
+        if (candidate := shared.take()) is not None:
+            yield candidate
+        elif not shared.asking and not bell.rung:
+            return
+        else:
+            bell.wait(None)
 
 
 def preview_urls(
@@ -143,27 +156,3 @@ def preview_folders(
             line = f"{printable(archive)}:{entry.name}"
             preview.take(line, Origin("archive", line))
     return preview.result()
-
-
-def preview_frames(
-    dataset: Dataset | None, show: Show, videos: Iterable[Path], every: float
-) -> Result:
-    """Show the videos that were not sampled like this yet."""
-    todo = known = 0
-    for video in videos:
-        if not video.is_file():
-            raise InputUnusable(f"there is no file {video}", "check its name")
-        if dataset and dataset.videos.frames(_hash(video), f"every={every:g}"):
-            known += 1
-        else:
-            todo += 1
-            show(printable(video.absolute()))
-    return {"videos": todo, **({"known": known} if known else {})}
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", "chmod u+r it") from error

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 
 from gleanset import Dataset
 from gleanset.db.visits import Failed
+from gleanset.images.keep import KeepBytes
 from gleanset.records import Candidate
-from gleanset.work.pool import Threads, run_batches
+from gleanset.work.pool import Threads
 from gleanset.work.progress import Progress
 from harvest.archives import combined
 from harvest.http import Client
-from harvest.intake import Intake, KeepBytes
+from harvest.http.supply import Fed
+from harvest.http.turns import in_turns
+from harvest.intake import Intake
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
 from harvest.urls import Download, read_back, take_batches
@@ -48,7 +51,8 @@ def _retry_stage(
         intake = Intake(dataset, stage)
         download = Download(client, KeepBytes(dataset.originals(scratch)))
         workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
-        batches = run_batches(download, _candidates(dataset, stage, reason), workers)
+        failed = Fed(_candidates(dataset, stage, reason))
+        batches = in_turns(download, failed, workers, client)
         take_batches(batches, intake, progress or Progress(), f"retry {stage}")
     return intake.result()
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.images.keep import KeepBytes
 from gleanset.records import Candidate, Measured, Origin
-from gleanset.work.pool import Outcome, Threads, run_batches
+from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
 from harvest.http import Client
-from harvest.intake import Intake, KeepBytes, Seen
+from harvest.http.supply import Fed
+from harvest.http.turns import in_turns
+from harvest.intake import Intake, Seen
 
 STAGE = "harvest-urls"
 
@@ -23,16 +26,16 @@ class Download:
     """Download one candidate, measure and store it; runs in a thread."""
 
     def __init__(self, client: Client, keep: KeepBytes) -> None:
-        self._client = client
+        self.client = client
         self._keep = keep
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Raises `Unreadable` with what was wrong."""
-        return self._keep(self._client.download(candidate.url, referer=candidate.referer).data)
+        return self._keep(self.client.download(candidate.url, referer=candidate.referer).data)
 
     def stop(self) -> None:
         """Cut off all downloads under way."""
-        self._client.close()
+        self.client.close()
 
 
 class Wanted:
@@ -105,7 +108,7 @@ def fetch_wanted(
 ) -> None:  # fmt: skip
     """Download what is wanted and take it in."""
     workers = Threads(threads, stop=download.stop)
-    batches = run_batches(download, wanted, workers, may_start=wanted.may_start)
+    batches = in_turns(download, Fed(wanted, wanted.may_start), workers, download.client)
     take_batches(batches, intake, progress or Progress(), what, total)
 
 

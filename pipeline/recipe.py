@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from gleanset.config import Table, read_toml
 from gleanset.settings import CropSettings, SplitSettings
+from harvest.video.options import Wish
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+# What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
+Robots = Literal["robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all"]
 
 
 class FolderSource(Table, frozen=True):
@@ -27,6 +30,7 @@ class UrlsSource(Table, frozen=True):
     file: str
     label: str | None = None
     limit: Count | None = None
+    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
 
 
 class KeywordSource(Table, frozen=True):
@@ -37,13 +41,17 @@ class KeywordSource(Table, frozen=True):
     limit: Count = 100
     label: str | None = None
     options: dict[str, str] = msgspec.field(default_factory=dict)
+    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
 
 
-class FramesSource(Table, frozen=True):
-    """`[[frames]]`: videos to sample."""
+class FramesSource(Wish, frozen=True, kw_only=True):
+    """`[[frames]]`: files, folders, patterns and addresses of videos, and what to sample.
+
+    All options of `harvest frames` under their names there, `start` and `end` for `--from`
+    and `--to`.
+    """
 
     videos: list[str]
-    every: str = "5s"
     label: str | None = None
 
 

@@ -13,17 +13,21 @@ from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.images.cut import CutSettings
 from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
 from harvest.folder import harvest_folders
-from harvest.frames import harvest_frames, parse_seconds
+from harvest.frames import harvest_frames
 from harvest.http import Client, Limits
 from harvest.keyword import harvest_keywords, queries
 from harvest.sources import Query, source_named
 from harvest.urls import harvest_urls
-from labeler.export import export_imagefolder
+from harvest.video.inputs import find_inputs, is_address
+from harvest.video.remote import Address, all_inputs
+from labeler.export import export
 from labeler.hints import apply_hints, plan_hints
-from labeler.split import apply_split, parse_ratio, plan_split
+from labeler.split import apply_split, plan_split
+from labeler.splits.wish import Wish
 from pipeline.recipe import (
     ExportPart,
     FolderSource,
@@ -85,9 +89,10 @@ class Stages:
         for keyword in self.recipe.keyword:
             self._queries(keyword)
         for frames in self.recipe.frames:
-            parse_seconds(frames.every)
+            frames.sampling()
+            find_inputs(self._videos(frames), self.here / "none", lambda url: Address(url, Client))
         if self.recipe.split:
-            parse_ratio(self.recipe.split.ratio)
+            Wish.of(self.recipe.split)
         if self.recipe.train:
             need_torch()
             load_preset(self.recipe.train.preset, self.recipe.train.texts())
@@ -98,7 +103,9 @@ class Stages:
         recipe = self.recipe
         yield from (self.here / folder.path for folder in recipe.folder)
         yield from (self.here / urls.file for urls in recipe.urls)
-        yield from (self.here / video for part in recipe.frames for video in part.videos)
+
+    def _videos(self, part: FramesSource) -> list[str | Path]:
+        return [one if is_address(one) else self.here / one for one in part.videos]
 
     def _folder(self, part: FolderSource, dataset: Dataset) -> Result:
         return harvest_folders(
@@ -108,28 +115,28 @@ class Stages:
 
     def _urls(self, part: UrlsSource, dataset: Dataset) -> Result:
         return harvest_urls(
-            dataset, [self.here / part.file], self._client(dataset), label=part.label,
+            dataset, [self.here / part.file], self._client(dataset, part), label=part.label,
             limit=part.limit, progress=self.progress,
         )  # fmt: skip
 
     def _search(self, part: KeywordSource, dataset: Dataset) -> Result:
         return harvest_keywords(
-            dataset, source_named(part.source), self._queries(part), self._client(dataset),
+            dataset, source_named(part.source), self._queries(part), self._client(dataset, part),
             limit=part.limit, progress=self.progress,
         )  # fmt: skip
 
     def _frames(self, part: FramesSource, dataset: Dataset) -> Result:
-        return harvest_frames(
-            dataset, [self.here / video for video in part.videos], parse_seconds(part.every),
-            label=part.label, progress=self.progress,
-        )  # fmt: skip
+        sampling = part.sampling()
+        client = self._client(dataset, part)
+        inputs = all_inputs(self._videos(part), dataset, dataset.root, sampling.settings, client)
+        return harvest_frames(dataset, inputs, sampling, label=part.label, progress=self.progress)
 
     def _faces(self, dataset: Dataset) -> Result:
-        margin = self.recipe.crop.margin
-        return find_faces(dataset, self._detector(), margin, progress=self.progress)
+        cutting = CutSettings.of(self.recipe.crop)
+        return find_faces(dataset, self._detector(), cutting, progress=self.progress)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        return export_imagefolder(dataset, dataset.root / part.to, progress=self.progress)
+        return export(dataset, dataset.root / part.to, progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
         from baseline.session import train_run
@@ -148,9 +155,14 @@ class Stages:
         site = source_named(part.source)
         return queries(part.keywords, part.label, part.options | mine, site)
 
-    def _client(self, dataset: Dataset) -> Callable[[], Client]:
+    def _client(
+        self, dataset: Dataset, part: KeywordSource | UrlsSource | FramesSource
+    ) -> Callable[[], Client]:
         net = dataset.settings.net
-        return lambda: Client(Limits.of(net), allow_private=self.allow_private, contact=net.contact)
+        return lambda: Client(
+            Limits.of(net), allow_private=self.allow_private, contact=net.contact,
+            ignore_robots=frozenset(getattr(part, "ignore_robots", ())),
+        )  # fmt: skip
 
 
 def accept_hints(dataset: Dataset) -> Result:
@@ -162,7 +174,7 @@ def accept_hints(dataset: Dataset) -> Result:
 
 def split(part: SplitSettings, dataset: Dataset) -> Result:
     """The stage that assigns train, val and test."""
-    plan = plan_split(dataset, part.ratio, part.seed)
+    plan = plan_split(dataset, part)
     apply_split(dataset, plan)
     return plan.result()
 

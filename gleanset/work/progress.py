@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -25,13 +26,51 @@ class Progress:
 
     def batches(
         self, batches: Iterable[list[T]], what: str, total: int | None = None,
-        unit: str = " images",
+        unit: str = " images", note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:  # fmt: skip
-        """The same for items that come several at a time."""
+        """The same for items that come several at a time; `note` stands behind the bar."""
         # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
         with tqdm(
             total=total, desc=what, unit=unit, disable=True if self.quiet else None, leave=False
         ) as bar:
             for batch in batches:
                 yield batch
+                bar.set_postfix_str(note(), refresh=False)
                 bar.update(len(batch))
+
+    @contextmanager
+    def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
+        """A bar over `total` seconds of video; call what it gives with seconds gone by.
+
+        Such a call is thread-safe. Without a total the time is shown, and no bar.
+        """
+        form = "{desc}: {gone}" if total is None else _OF_VIDEO
+        with _VideoBar(
+            total=total, desc=what, disable=True if self.quiet else None, leave=False,
+            bar_format=form, dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+
+            def advance(seconds: float) -> None:
+                bar.update(seconds)
+
+            yield advance
+
+
+_OF_VIDEO = (
+    "{desc}: {percentage:3.0f}%|{bar}| {gone} of {whole} of video [{speed}, ETA {remaining}]"
+)
+
+
+class _VideoBar(tqdm):  # type: ignore[type-arg]
+    """tqdm that counts in hours, minutes and seconds."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar's format may name."""
+        told = dict(super().format_dict)
+        rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0.0)
+        return told | {
+            "gone": tqdm.format_interval(told["n"]),
+            "whole": tqdm.format_interval(told["total"] or 0),
+            "speed": f"{rate:.1f}x",
+        }

@@ -16,6 +16,7 @@ from gleanset.errors import Unreachable, Unreadable, UsageError
 from harvest.http.failures import PASSING, looks_like_html
 from harvest.http.fetch import Answer, Fetcher, Wish
 from harvest.http.limits import Limits
+from harvest.http.polite import Hosts
 from harvest.http.robots import Robots
 from harvest.http.urls import tidy
 
@@ -72,6 +73,11 @@ class Client:
     def close(self) -> None:
         """Stop what waits and what is under way (they raise `Closed`), drop connections."""
         self._fetcher.close()
+
+    @property
+    def hosts(self) -> Hosts:
+        """Whose turn it is on which host."""
+        return self._fetcher.hosts
 
     @property
     def closed(self) -> bool:

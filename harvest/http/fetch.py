@@ -16,7 +16,7 @@ from gleanset.errors import Unreadable
 from harvest.http.failures import WAIT, Transient, failure
 from harvest.http.guard import Call, spelled_private
 from harvest.http.limits import Limits
-from harvest.http.polite import Closed, Hosts, backoff, retry_after
+from harvest.http.polite import Closed, Hosts, attempts_made, backoff, retry_after
 from harvest.http.routes import Routes
 from harvest.http.urls import host_of, redirected, tidy
 from harvest.http.watch import Watch
@@ -82,7 +82,7 @@ class Fetcher:
         """
         start = tidy(url)
         with self._call(wish.limits.total) as call:
-            for attempt in count():
+            for attempt in count(attempts_made()):
                 answer: Answer | None = None
                 try:
                     answer = self._follow(start, wish, call)

@@ -20,6 +20,60 @@ class Closed(GleansetError):
     exit_code = 130
 
 
+class Waiting(Exception):
+    """A host wants to be left alone for a while; raised only where a thread is `leaving`.
+
+    `spent`: it said so to this download, whose attempt is over; `begun`: a request was made.
+    """
+
+    def __init__(self, host: str, *, spent: bool, begun: bool) -> None:
+        super().__init__(f"{host} wants a pause")
+        self.host = host
+        self.spent = spent
+        self.begun = begun
+
+
+@dataclass(slots=True)
+class _Leave:
+    """What `leaving` said; `begun` once this thread had a turn."""
+
+    attempts: int
+    last: bool
+    stays: bool
+    begun: bool = False
+
+
+# A pause as short as this is waited for on the spot.
+_MOMENT = 0.1
+_thread = threading.local()
+
+
+@contextmanager
+def leaving(attempts: int = 0, *, last: bool = False, stays: bool = False) -> Iterator[None]:
+    """Within it this thread raises `Waiting` rather than wait for a host.
+
+    `attempts` were made before, see `attempts_made`; on the `last` one it waits when the host
+    asks for it. With `stays` it waits as soon as a request was made: who leaves begins anew,
+    and behind a redirect on a slow host that would have no end.
+    """
+    _thread.leave = _Leave(attempts, last, stays)
+    try:
+        yield
+    finally:
+        _thread.leave = None
+
+
+def attempts_made() -> int:
+    """How often the download that this thread is at was tried before it was put back."""
+    leave = _leave()
+    return leave.attempts if leave else 0
+
+
+def _leave() -> _Leave | None:
+    leave: _Leave | None = getattr(_thread, "leave", None)
+    return leave
+
+
 @dataclass(slots=True)
 class _Host:
     delay: float
@@ -35,7 +89,7 @@ class Hosts:
     """
 
     def __init__(self, per_host: int, delay: float) -> None:
-        self._per_host = per_host
+        self.per_host = per_host
         self._delay = delay
         self._hosts: dict[str, _Host] = {}
         self._changed = threading.Condition()
@@ -43,7 +97,10 @@ class Hosts:
 
     @contextmanager
     def turn(self, host: str) -> Iterator[None]:
-        """Wait until this host may be asked, and keep the place until left."""
+        """Wait until this host may be asked, and keep the place until left.
+
+        Raises `Waiting` where the thread is `leaving` and the host wants a pause.
+        """
         self._enter(host)
         try:
             yield
@@ -52,11 +109,22 @@ class Hosts:
                 self._hosts[host].running -= 1
                 self._changed.notify_all()
 
+    def pause(self, host: str) -> float:
+        """Seconds until this host may be asked, as far as time goes; 0 or less: now."""
+        with self._changed:
+            return self._state(host).not_before - time.monotonic()
+
     def hold(self, host: str, seconds: float) -> None:
-        """Nobody starts on this host for so long: it asked for it."""
+        """Nobody starts on this host for so long: it asked for it.
+
+        Raises `Waiting` where the thread is `leaving`.
+        """
         with self._changed:
             state = self._state(host)
             state.not_before = max(state.not_before, time.monotonic() + seconds)
+        leave = _leave()
+        if leave and not leave.last and seconds > _MOMENT:
+            raise Waiting(host, spent=True, begun=True)
 
     def slow_down(self, host: str, delay: float) -> None:
         """Starts on this host are at least so many seconds apart, from now on."""
@@ -82,20 +150,26 @@ class Hosts:
             self._changed.notify_all()
 
     def _enter(self, host: str) -> None:
+        leave = _leave()
         with self._changed:
             state = self._state(host)
             while not self.closed and not self._free(state):
-                self._changed.wait(self._pause(state))
+                pause = self._pause(state)
+                if leave and pause and pause > _MOMENT and not (leave.stays and leave.begun):
+                    raise Waiting(host, spent=False, begun=leave.begun)
+                self._changed.wait(pause)
             if self.closed:
                 raise Closed("The download was stopped.")
             state.running += 1
+            if leave:
+                leave.begun = True
             state.not_before = max(state.not_before, time.monotonic() + state.delay)
 
     def _state(self, host: str) -> _Host:
         return self._hosts.setdefault(host, _Host(self._delay))
 
     def _free(self, state: _Host) -> bool:
-        return state.running < self._per_host and time.monotonic() >= state.not_before
+        return state.running < self.per_host and time.monotonic() >= state.not_before
 
     def _pause(self, state: _Host) -> float | None:
         # None: until somebody leaves. Otherwise until the host may be asked again.

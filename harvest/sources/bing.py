@@ -50,7 +50,7 @@ _FILTERS: dict[str, dict[str, str]] = {
         "modify-commercially": "license-L2_L3",
     },
     "layout": {word: f"aspect-{word}" for word in ("square", "wide", "tall")},
-    "age": {word: f"age-lt{minutes}" for word, minutes in _AGES},
+    "date": {word: f"age-lt{minutes}" for word, minutes in _AGES},
 }
 
 
@@ -71,7 +71,7 @@ class Bing(Source):
         Option("people", "only faces, or head and shoulders", "", _FILTERS["people"]),
         Option("licence", "what the licence must allow", "", _FILTERS["licence"]),
         Option("layout", "shape of the picture", "", _FILTERS["layout"]),
-        Option("age", "found by Bing within the last …", "", _FILTERS["age"]),
+        Option("date", "found by Bing within the last …", "", _FILTERS["date"]),
     )
 
     def settings(self, query: Query) -> dict[str, str]:

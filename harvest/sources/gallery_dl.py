@@ -16,24 +16,21 @@ from __future__ import annotations
 import logging
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, ClassVar
 
-from gleanset.errors import GleansetError, MissingComponent, RateLimited, UsageError
+from gleanset.errors import GleansetError, MissingComponent, UsageError
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.sources.base import Option, Query, Source
-from harvest.sources.gallery_dl_answers import candidate, refusal
+from harvest.sources.gallery_dl_answers import candidate, refusal, without_keys
+from harvest.sources.gallery_dl_manners import initialize
 
 log = logging.getLogger(__name__)
 
 # From an artist search to an artist to an album to its pictures on another site.
 DEPTH = 4
-# Pauses between requests are good manners and kept; whoever wants more is asked later.
-LONGEST_WAIT = 60.0
 
 _ADDRESS = re.compile(r"(?:(?P<kind>[\w-]+):)?https?://\S+")
 # Ways of gallery-dl into local files, log-ins and other programs instead of a site.
@@ -76,7 +73,7 @@ class GalleryDl(Source):
         settings = self.settings(query)
         library = _library()
         _configure(library, client.user_agent, honoured=settings["config"] == "yes")
-        walk = _Walk(library, settings["endpoint"])
+        walk = _Walk(library, settings["endpoint"], client)
         skipped = 0
         for extractor, url, told in _translated(library, query, walk.files_at(query.text)):
             found = candidate(extractor, url, told, query)
@@ -90,15 +87,22 @@ class GalleryDl(Source):
 class _Log(logging.LoggerAdapter[logging.Logger]):
     """What extractors take for their logger; they expect one method more."""
 
+    def log(self, level: int, msg: object, *args: object, **_: Any) -> None:
+        """Log it without the keys that may stand in an address."""
+        if self.isEnabledFor(level):
+            told = str(msg) % args if args else str(msg)
+            self.logger.log(level, "%s", without_keys(told))
+
     def traceback(self, error: BaseException) -> None:
-        self.debug("gallery-dl", exc_info=error)
+        self.debug("%s: %s", type(error).__name__, error)
 
 
 class _Walk:
     """Follows gallery-dl's messages through the queues that lead to further addresses."""
 
-    def __init__(self, library: Any, endpoint: str) -> None:
+    def __init__(self, library: Any, endpoint: str, client: Client) -> None:
         self._library = library
+        self._client = client
         self._endpoint = endpoint.rstrip("/")
         self._root = ""
         self._seen: set[str] = set()
@@ -154,13 +158,12 @@ class _Walk:
 
     def _started(self, extractor: Any) -> Any:
         extractor.log = _Log(log.getChild(extractor.category), {})
-        extractor.wait = _short_wait(extractor.wait, extractor.category, self._library)
         # Beside the settings, classes have defaults of their own for what we do not do.
         extractor.browser = extractor.geobypass = None
         self._root = self._root or extractor.root
         if self._endpoint and extractor.root == self._root:
             extractor.root = self._endpoint
-        extractor.initialize()
+        initialize(extractor, self._library, self._client)
         return extractor
 
     def _of_the_site(self, url: str) -> str:
@@ -186,6 +189,8 @@ def _configure(library: Any, user_agent: str, *, honoured: bool) -> None:
     config.clear()
     if honoured:
         config.load()
+        # At its finest it logs whole addresses, and some sites take the login in them.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     else:
         config.set(("cache",), "file", ":memory:")
     # Sites whose extractor needs a certain name keep it; all others hear ours.
@@ -196,24 +201,6 @@ def _configure(library: Any, user_agent: str, *, honoured: bool) -> None:
     if bundle and not any(os.environ.get(name) for name in _BUNDLES):
         # The one variable that `requests` does not know.
         config.set((), "verify", bundle)
-
-
-def _short_wait(wait: Callable[..., None], site: str, library: Any) -> Callable[..., None]:
-    def short_wait(
-        seconds: float | None = None, until: Any = None, adjust: float = 1.0, reason: str = ""
-    ) -> None:
-        if until and not seconds:
-            end = library.dt.to_ts(until) if isinstance(until, datetime) else float(until)
-            seconds = end - time.time()
-        if seconds and seconds > LONGEST_WAIT:
-            raise RateLimited(
-                f"{site} wants no more requests for {seconds:.0f} seconds.",
-                "Run the same command again then: it goes on where it stopped.", seconds,
-            )  # fmt: skip
-        if seconds and seconds > 0:
-            wait(seconds, None, adjust, reason)
-
-    return short_wait
 
 
 def _translated(

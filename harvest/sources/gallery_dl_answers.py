@@ -112,10 +112,13 @@ def _no_answer(asked: str, why: str) -> GleansetError:
     )
 
 
+def without_keys(text: str) -> str:
+    """A text without what stands behind the question mark of an address: that may be a key."""
+    return _QUESTION.sub("?…", text)
+
+
 def _plain(error: Exception) -> str:
-    # The part of an address behind the question mark may hold a key.
-    text = str(getattr(error, "message", "") or error)
-    return _QUESTION.sub("?…", text).rstrip(".")
+    return without_keys(str(getattr(error, "message", "") or error)).rstrip(".")
 
 
 def _ending(url: str, told: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ class Google(Source):
         """
         settings = self.settings(query)
         _check_private(settings["endpoint"], client)
-        with _browser(settings) as browser:
+        with _browser(settings, client) as browser:
             _open(browser, query, settings)
             view = self._first(browser, query, settings["window"] == "yes")
             seen: set[str] = set()
@@ -111,7 +111,7 @@ def _check_private(endpoint: str, client: Client) -> None:
         )
 
 
-def _browser(settings: Mapping[str, str]) -> Browser:
+def _browser(settings: Mapping[str, str], client: Client) -> Browser:
     """Raises `MissingComponent` without selenium, a browser, its driver or a display."""
     window = settings["window"] == "yes"
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -124,7 +124,8 @@ def _browser(settings: Mapping[str, str]) -> Browser:
         from harvest.sources.google_browser import Browser, Look
     except ImportError as error:
         raise _extra_missing(error) from error
-    return Browser(Look(settings["chrome"], settings["chromedriver"], settings["profile"], window))
+    look = Look(settings["chrome"], settings["chromedriver"], settings["profile"], window)
+    return Browser(look, client.wait)
 
 
 def _open(browser: Browser, query: Query, settings: Mapping[str, str]) -> None:

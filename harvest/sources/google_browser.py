@@ -23,6 +23,7 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable
+from harvest.http import Closed
 from harvest.sources.google_driver import KeptDriver, find_chrome, find_driver, new_folder
 from harvest.sources.google_parse import View
 from harvest.sources.google_proxy import proxy_switches
@@ -59,12 +60,14 @@ class Look:
 class Browser:
     """One window; a context manager that ends the browser whatever happens.
 
+    `wait` waits so many seconds and tells whether the search was stopped meanwhile.
     Raises `MissingComponent` where it cannot be started, `Unreachable` when a page cannot be
     had or the browser is gone.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, wait: Callable[[float], bool]) -> None:
         self._look = look
+        self._wait = wait
         self._options = _options(look)
         driver = find_driver(look.chromedriver, self._options)
         try:
@@ -142,7 +145,8 @@ class Browser:
                 return view
             if scroll:
                 self.scroll()
-            time.sleep(_POLL)
+            if self._wait(_POLL):
+                raise Closed("The search was stopped.")
 
     @property
     def _driver(self) -> Remote:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from importlib import import_module
-from typing import Any
+from threading import get_ident
+from typing import Any, TextIO, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from gleanset.errors import Changed, UsageError
@@ -163,12 +165,26 @@ def _span(span: str) -> list[str]:
     )
 
 
+class _Aside:
+    """A stream that this thread writes aside. The streams are those of the whole process, and
+    other threads print meanwhile."""
+
+    def __init__(self, stream: TextIO, aside: io.StringIO) -> None:
+        self._stream = stream
+        self._aside = aside
+        self._mine = get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._aside if get_ident() == self._mine else self._stream, name)
+
+
 @contextlib.contextmanager
 def _kept_quiet() -> Iterator[None]:
     """Swallow what the package prints; its way out of a trouble is not ours."""
     swallowed = io.StringIO()
+    out, err = (cast(TextIO, _Aside(stream, swallowed)) for stream in (sys.stdout, sys.stderr))
     try:
-        with contextlib.redirect_stdout(swallowed), contextlib.redirect_stderr(swallowed):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             yield
     except SystemExit as error:
         raise Changed(

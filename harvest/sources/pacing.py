@@ -1,4 +1,5 @@
-"""Manners for packages that bring their own `requests` session: pace, bounds, certificates.
+"""Manners for packages that bring their own `requests` session: pace, bounds, certificates,
+and the guard against private addresses.
 
 A source never sleeps: the session waits for its turn before each call. An answer other than
 200 leaves it as `Refused`, with the headers that such packages throw away.
@@ -6,20 +7,21 @@ A source never sleeps: the session waits for its turn before each call. An answe
 
 from __future__ import annotations
 
-import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
 
 from harvest.http import Client, Limits, Page
 from harvest.http.polite import Hosts, backoff
 from harvest.http.routes import trust
 from harvest.http.urls import host_of
+from harvest.sources.guarded import Guard, guarded_pools, read_body
 
-_CHUNK = 65_536
+_STEP = 0.2
 
 
 class Refused(Exception):
@@ -39,11 +41,12 @@ class Pace:
     def session(self, client: Client) -> requests.Session:
         """A session that keeps this pace and the client's limits, under the client's name.
 
+        It refuses private addresses as the client does (`Unreachable`).
         Raises `UsageError` when a certificate file that the environment names is unusable.
         """
         session = requests.Session()
         session.headers["User-Agent"] = client.user_agent
-        adapter = _PacedAdapter(self._hosts, client.limits)
+        adapter = _PacedAdapter(self._hosts, client)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
@@ -62,19 +65,22 @@ class Pace:
 
 
 class _PacedAdapter(HTTPAdapter):
-    def __init__(self, hosts: Hosts, limits: Limits) -> None:
+    def __init__(self, hosts: Hosts, client: Client) -> None:
         self._hosts = hosts
-        self._limits = limits
+        self._guard = Guard(client)
         # `requests` knows REQUESTS_CA_BUNDLE, but neither SSL_CERT_FILE nor the system's own.
         self._trusted = trust()
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options, ssl_context=self._trusted)
+        guarded_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         trusted = {"ssl_context": self._trusted, "proxy_ssl_context": self._trusted}
-        return super().proxy_manager_for(proxy, **options, **trusted)
+        manager = super().proxy_manager_for(proxy, **options, **trusted)
+        guarded_pools(manager)
+        return manager
 
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
@@ -87,28 +93,19 @@ class _PacedAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kw: Any) -> requests.Response:
         url = request.url or ""
-        with self._hosts.turn(host_of(url)):
+        with self._turn(host_of(url)), self._guard.call(url) as call:
             response = super().send(request, *args, **kw)
-            with response.raw:
-                data = self._body(response)
+            read_body(response, call, self._guard.max_bytes)
         if response.status_code != 200:
-            text = data.decode("utf-8", "replace")
+            text = response.raw.read().decode("utf-8", "replace")
             raise Refused(Page(response.status_code, text, url, response.headers))
-        # Read here, so that its time and size have bounds; the package reads it from memory.
-        response.raw = io.BytesIO(data)
         return response
 
-    def _body(self, response: requests.Response) -> bytes:
-        over = time.monotonic() + self._limits.total
-        data = bytearray()
-        try:
-            # read1 returns what has come; read would wait for a whole chunk of a slow drip.
-            while chunk := response.raw.read1(_CHUNK, decode_content=True):
-                data += chunk
-                if len(data) > self._limits.max_bytes or time.monotonic() > over:
-                    raise requests.ConnectionError("the answer is too long or too slow")
-        except (HTTPError, OSError) as error:
-            if isinstance(error, requests.RequestException):
-                raise
-            raise requests.ConnectionError(f"the answer was cut off: {error}") from error
-        return bytes(data)
+    @contextmanager
+    def _turn(self, host: str) -> Iterator[None]:
+        # In small steps, because nobody wakes us when the client is closed.
+        while (pause := self._hosts.pause(host)) > 0:
+            self._guard.check()
+            time.sleep(min(pause, _STEP))
+        with self._hosts.turn(host):
+            yield

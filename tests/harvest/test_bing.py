@@ -179,7 +179,7 @@ def test_a_browser_asks_in_the_market_with_defaults(site: FaultyServer, client: 
 
 def test_filters_are_sent_in_bings_words(site: FaultyServer, client: Client) -> None:
     chosen = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
-    ask(site, client, "no_results", **chosen, layout="square", age="week", safe="off")
+    ask(site, client, "no_results", **chosen, layout="square", date="week", safe="off")
     assert sent(site)["adlt"] == "off"
     assert sorted(sent(site)["qft"].split("+filterui:")[1:]) == [
         "age-lt10080",

@@ -82,7 +82,8 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(Limits(connect=2, read=2, total=3, backoff=0.01, max_bytes=900_000)) as client:
+    limits = Limits(connect=2, read=2, total=3, backoff=0.01, max_bytes=900_000)
+    with Client(limits, allow_private=True) as client:
         yield client
 
 
@@ -395,7 +396,7 @@ def test_broken_answers_are_tried_again(api: FlickrServer, client: Client, path:
 def test_endless_answers_have_an_end(api: FlickrServer, path: str) -> None:
     api.reply = always(api.behaviours[path])
     limits = Limits(read=0.3, total=0.5, max_bytes=300_000, retries=1, backoff=0.01)
-    with Client(limits) as client, pytest.raises(Unreachable):
+    with Client(limits, allow_private=True) as client, pytest.raises(Unreachable):
         ask(api, client)
     assert len(api.forms) == 2
 

@@ -394,3 +394,22 @@ def test_pictures_come_in_and_a_second_run_asks_for_none(
     assert [path.partition("?")[0] for path in site.asked] == ["/posts.json"]
     [origin] = next(dataset.images.each()).origins
     assert (origin.source, origin.hint, origin.rating) == ("gallery_dl", "owl", "s")
+
+
+def test_keys_in_addresses_are_not_logged(
+    site: FaultyServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    site.otherwise = lambda h: h.answer(body=b"[]")
+
+    def told(extractor: Any) -> Iterator[Any]:
+        extractor.log.warning("'403 Forbidden' for '%s'", "https://x.example/a?api_key=SECRET")
+        extractor.log.traceback(ValueError("https://x.example/b?login=me&key=SECRET"))
+        return iter(())
+
+    monkeypatch.setattr(Extractor, "items", told)
+    monkeypatch.setattr(type(import_module("gallery_dl.extractor").find(TAGS)), "items", told)
+    found(site)
+    assert "https://x.example/a?…" in caplog.text
+    assert "https://x.example/b?…" in caplog.text
+    assert "SECRET" not in caplog.text

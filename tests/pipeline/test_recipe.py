@@ -88,6 +88,8 @@ def drawing(kind: str, seed: int) -> Image.Image:
         (GOOD.replace("[crop]", '[crop]\nmargin = "wide"'), 9, "crop.margin"),
         (GOOD.replace("= true", '= "yes"'), 6, "folder.hints_from_folders"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 21, "keyword.limit"),
+        (GOOD + '[[frames]]\nvideos = ["a"]\nsceens = 2\n', 21, "'scenes'"),
+        (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 21, "ignore_robots"),
         (
             GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
             24, "'limit'",
@@ -121,6 +123,9 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
         (GOOD + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
         (GOOD + '[[frames]]\nvideos = ["no.mp4"]\n', 3, "no.mp4"),
         (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 2, "5s"),
+        (GOOD + '[[frames]]\nvideos = ["pictures"]\n', 3, "no video in"),
+        (GOOD + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
+        (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nfps = "1"\n', 2, "--scenes"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { siez = "large" }\n', 2, "size"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),

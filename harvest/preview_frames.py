@@ -1,0 +1,69 @@
+"""`harvest frames --simulate`: which videos would be sampled, and about what that gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gleanset import Dataset
+from gleanset.errors import Unreadable
+from harvest.video.episode import facts_of
+from harvest.video.inputs import Input, VideoFile, hash_of
+from harvest.video.sampling import Sampling
+from harvest.video.space import Length, bytes_of, frames_of, told
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class FramesPreview:
+    """Shows the videos still to be sampled, one a line; says on the side what is wrong."""
+
+    dataset: Dataset | None
+    sampling: Sampling
+    show: Say
+    say: Say
+    numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0, "frames": 0, "bytes": 0})
+
+    def over(self, inputs: Iterable[Input]) -> dict[str, object]:
+        """The numbers: `frames` and `bytes` are estimates, without those of addresses."""
+        for one in inputs:
+            if isinstance(one, VideoFile):
+                self._file(one)
+            else:
+                self._todo(one.shown)
+        about = f"about {self.numbers['frames']} frames, {told(self.numbers['bytes'])}"
+        self.say(f"{self.numbers['videos']} videos, {about} before near-duplicates are left out")
+        return dict(self.numbers)
+
+    def _file(self, one: VideoFile) -> None:
+        try:
+            if self._sampled(hash_of(one.path)):
+                self._count("known")
+                return
+            facts = facts_of(one.path)
+        except OSError as error:
+            self._wrong(one.shown, f"cannot be read: {error.strerror}")
+        except Unreadable as error:
+            self._wrong(one.shown, f"{error.reason}: {error.detail}")
+        else:
+            self._todo(one.shown)
+            length = Length(facts.seconds or 0.0, *facts.upright)
+            self._count("frames", frames_of(self.sampling, length.seconds))
+            self._count("bytes", bytes_of(self.sampling, length))
+
+    def _sampled(self, sha256: str) -> bool:
+        if self.dataset is None:
+            return False
+        return self.dataset.videos.done(sha256, self.sampling.settings) is not None
+
+    def _todo(self, shown: str) -> None:
+        self._count("videos")
+        self.show(shown)
+
+    def _wrong(self, shown: str, why: str) -> None:
+        self._count("rejected")
+        self.say(f"{shown}: {why}")
+
+    def _count(self, what: str, number: int = 1) -> None:
+        self.numbers[what] = self.numbers.get(what, 0) + number

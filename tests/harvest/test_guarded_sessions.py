@@ -1,0 +1,198 @@
+"""Sources that ask through a package's own session connect only where the client may."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import requests
+from faulty_server import FaultyServer, Handler, running
+from pixiv_site import PixivSite
+
+from gleanset.errors import GleansetError, RateLimited, Unreachable
+from harvest.http import Client, Closed, Limits
+from harvest.login import login_flickr
+from harvest.secrets import VARIABLES
+from harvest.sources import Query, Source, gallery_dl_manners
+from harvest.sources.flickr import Flickr
+from harvest.sources.gallery_dl import GalleryDl
+from harvest.sources.guarded import guard_session
+from harvest.sources.pacing import Pace
+from harvest.sources.pixiv import Pixiv
+
+QUICK = Limits(connect=2, read=2, total=3, retries=0)
+TEXTS = {"gallery_dl": "https://yande.re/post?tags=owl"}
+SOURCES = [
+    pytest.param(Flickr(pace=0), id="flickr"),
+    pytest.param(Pixiv(pause=0), id="pixiv"),
+    pytest.param(
+        GalleryDl(), id="gallery_dl",
+        marks=pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl"),
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES.values():
+        monkeypatch.setenv(variable, "some-key")
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that says `site.example` is this machine."""
+    real = socket.getaddrinfo
+
+    def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        return real("127.0.0.1" if host == "site.example" else host, port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lie)
+
+
+def ask(source: Source, endpoint: str, client: Client) -> None:
+    names = [option.name for option in source.options if option.name.endswith("endpoint")]
+    query = Query(TEXTS.get(source.name, "owl"), options=dict.fromkeys(names, endpoint))
+    list(source.candidates(query, client))
+
+
+def ask_quickly(source: Source, endpoint: str, *, allow_private: bool = False) -> None:
+    with Client(QUICK, allow_private=allow_private) as client:
+        ask(source, endpoint, client)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_name_that_leads_home_is_refused_unasked(site: FaultyServer, source: Source) -> None:
+    with pytest.raises(Unreachable, match=r"private address(.|\n)*--allow-private"):
+        ask_quickly(source, f"http://site.example:{site.server_address[1]}")
+    assert site.connections == 0
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_name_that_leads_home_is_asked_with_leave(source: Source) -> None:
+    site = PixivSite()
+    with running(site):
+        # It is only one of these sites, but all may ask it.
+        with suppress(GleansetError):
+            ask_quickly(source, f"http://site.example:{site.server_address[1]}", allow_private=True)
+        assert site.connections > 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "[::ffff:7f00:1]", "localhost"])
+def test_every_spelling_is_refused(site: FaultyServer, source: Source, host: str) -> None:
+    with pytest.raises(Unreachable, match="private address"):
+        ask_quickly(source, f"http://{host}:{site.server_address[1]}")
+    assert site.connections == 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_behind_a_proxy_what_is_spelled_is_refused(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    monkeypatch.setenv("http_proxy", site.url)
+    with pytest.raises(Unreachable, match="private address"):
+        ask_quickly(source, "http://10.1.2.3:81")
+    assert site.connections == 0
+
+
+@pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
+def test_a_redirect_into_the_private_is_refused(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The faulty server stands in for a proxy, which answers for a public name.
+    monkeypatch.setenv("http_proxy", site.url)
+    site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
+    with pytest.raises(Unreachable, match=r"169\.254.*private address"):
+        ask_quickly(GalleryDl(), "http://site.example")
+    assert len(site.asked) == 1
+
+
+def test_a_session_of_another_client_keeps_its_own_rule(site: FaultyServer) -> None:
+    with Client(QUICK, allow_private=True) as free, Client(QUICK) as strict:
+        site.otherwise = lambda h: h.answer(body=b"{}")
+        assert Pace(0).session(free).get(site.url).text == "{}"
+        with pytest.raises(Unreachable):
+            Pace(0).session(strict).get(site.url)
+        assert Pace(0).session(free).get(site.url).text == "{}"
+
+
+def test_an_endpoint_written_for_a_login_may_be_at_home() -> None:
+    class Echo(FaultyServer):
+        pass
+
+    answers: Mapping[str, str] = {"Flickr API key": "k" * 32, "Its secret": "s" * 16}
+    echo = Echo()
+    echo.RequestHandlerClass = _Posts
+    echo.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
+    with running(echo), pytest.raises(GleansetError, match="refused this key"):
+        login_flickr(
+            lambda question, *, hidden=False: next(
+                told for start, told in answers.items() if question.startswith(start)
+            ),
+            endpoint=echo.url,
+        )
+    assert echo.connections == 1
+
+
+def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
+    def drip(h: Handler) -> None:
+        h.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(100):
+            h.wfile.write(f"X-{number}: x\r\n".encode())
+            time.sleep(0.05)
+
+    site.otherwise = drip
+    began = time.monotonic()
+    with Client(Limits(read=2, total=0.4), allow_private=True) as client:
+        session = Pace(0).session(client)
+        with pytest.raises(OSError, match=r"cut off|slow|reset|aborted"):
+            session.get(site.url)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
+@pytest.mark.parametrize("path", ["/endless", "/gzip-bomb", "/drip-body"])
+def test_an_endless_page_for_gallery_dl_has_an_end(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(gallery_dl_manners, "LONGEST_WAIT", 0.1)
+    site.otherwise = site.behaviours[path]
+    limits = Limits(read=2, total=0.4, max_bytes=200_000)
+    with (
+        Client(limits, allow_private=True) as client,
+        pytest.raises((Unreachable, RateLimited)),
+    ):
+        ask(GalleryDl(), site.url, client)
+
+
+def test_cookies_of_an_answer_are_kept(site: FaultyServer) -> None:
+    site.otherwise = lambda h: h.answer(body=b"{}", Set_Cookie="told=yes")
+    with Client(QUICK, allow_private=True) as client, requests.Session() as session:
+        guard_session(session, client)
+        assert session.get(site.url).json() == {}
+        session.get(site.url)
+    assert site.headers[1]["cookie"] == "told=yes"
+
+
+def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:
+    site.otherwise = lambda h: h.answer(body=b"{}")
+    client = Client(QUICK, allow_private=True)
+    session = Pace(30).session(client)
+    session.get(site.url)
+    threading.Timer(0.3, client.close).start()
+    began = time.monotonic()
+    with pytest.raises(Closed):
+        session.get(site.url)
+    assert time.monotonic() - began < 3
+
+
+class _Posts(Handler):
+    do_POST = Handler.do_GET  # noqa: N815

@@ -1,0 +1,245 @@
+"""Several sources of one keyword at the same time: none waits for another, shares stay right."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer, Handler
+from small_bing import SmallBing, found, names
+from tools_for_tests import ROOT, command, eventually, run_cli
+
+from gleanset import Dataset
+from gleanset.errors import GleansetError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Limits
+from harvest.keyword import harvest_searches, searches
+from harvest.preview import Preview, preview_searches
+from harvest.selection import ALL
+from harvest.sharing import Met, Shared
+from harvest.sources import Query, Source
+
+QUICK = Limits(connect=2, read=2, total=5, retries=0)
+
+
+class Shelf(Source):
+    """Knows its pictures by heart; asks `before` each of them, and notes how many were given."""
+
+    example = "thing"
+    options = ()
+
+    def __init__(self, name: str, urls: list[str], before: Callable[[int], None]) -> None:
+        self.name = name  # type: ignore[misc]
+        self.urls = urls
+        self.before = before
+        self.given = 0
+        self.threads: set[int] = set()
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        try:
+            for number, url in enumerate(self.urls):
+                self.threads.add(threading.get_ident())
+                self.before(number)
+                self.given += 1
+                yield Candidate(url, Origin(self.name, url, url=url, query=query.text))
+        finally:
+            self.threads.add(threading.get_ident())
+
+
+@pytest.fixture
+def bing(site: FaultyServer) -> SmallBing:
+    made = SmallBing(site)
+    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    return made
+
+
+def shelf(
+    bing: SmallBing, name: str, numbers: range, before: Callable[[int], None] = lambda _: None
+) -> Shelf:
+    return Shelf(name, [f"{bing.site.url}/p/{n}.jpg?{name}" for n in numbers], before)
+
+
+def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
+    return harvest_searches(
+        dataset, searches([("thing", None)], sources, {}),
+        lambda: Client(QUICK, allow_private=True), limit=limit, threads=4,
+    )  # fmt: skip
+
+
+def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset) -> None:
+    # It answers only when the other one's pictures are there: in turn, that would never be.
+    def wait(_: int) -> None:
+        assert eventually(lambda: len(bing.fetched) >= 5, 10)
+
+    slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
+    result = harvest(dataset, slow, quick)
+    assert result["added"] == 10
+    assert result["sources"] == {
+        name: {"status": "ok", "added": 5, "duplicate": 0, "known": 0, "rejected": 0}
+        for name in ("slow", "quick")
+    }
+    assert all(name.startswith("2") for name in bing.fetched[:5])
+
+
+def test_what_a_slow_site_lacks_comes_from_the_other(bing: SmallBing, dataset: Dataset) -> None:
+    short = shelf(bing, "short", range(3), lambda _: time.sleep(0.1))
+    result = harvest(dataset, short, shelf(bing, "long", range(20, 60)), limit=20)
+    assert result["added"] == dataset.images.count() == 20
+
+
+def test_a_site_is_asked_for_no_more_than_is_wanted(bing: SmallBing, dataset: Dataset) -> None:
+    one, two = shelf(bing, "one", range(40)), shelf(bing, "two", range(40, 80))
+    harvest(dataset, one, two, limit=8)
+    assert (one.given, two.given) == (4, 4)
+
+
+def test_a_source_lives_in_one_thread_that_is_not_ours(bing: SmallBing, dataset: Dataset) -> None:
+    one = shelf(bing, "one", range(40))
+    harvest(dataset, one, limit=4)
+    assert len(one.threads) == 1
+    assert threading.get_ident() not in one.threads
+    assert not [t for t in threading.enumerate() if t.name == "gleanset-source"]
+
+
+def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Dataset) -> None:
+    def break_down(number: int) -> None:
+        if number == 3:
+            raise ZeroDivisionError
+
+    broken = shelf(bing, "broken", range(20), break_down)
+    with pytest.raises(ZeroDivisionError):
+        harvest(dataset, broken, shelf(bing, "good", range(20, 40)))
+    # What was under way is kept.
+    assert dataset.images.count() >= 3
+
+
+def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
+    shown: list[str] = []
+
+    def wait(_: int) -> None:
+        assert eventually(lambda: len(shown) >= 5, 10)
+
+    slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
+    with Client(QUICK) as client:
+        asked = searches([("thing", None)], [slow, quick], {})
+        told = preview_searches(Preview(None, shown.append), asked, client, 10, ALL)
+    assert told == {"candidates": 10}
+    assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
+    assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
+
+
+def test_printing_addresses_asks_for_no_page_too_many(bing: SmallBing, tmp_path: Path) -> None:
+    done = run_cli("harvest.cli", *bing.line(tmp_path / "d", "cat", "-g", "--limit", "3"))
+    assert done.json == {"candidates": 3}
+    assert bing.searched == ["cat:1"]
+
+
+class Simulated:
+    """A lane without a site: results come, and downloads end, when a die says so."""
+
+    def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
+        self.share = 0
+        self.met = Met(common)
+        self.visited = 0
+        self.pending: list[int] = []
+        self._numbers = numbers
+        self._die = die
+
+    @property
+    def ended(self) -> bool:
+        return self.visited == len(self._numbers) and not self.pending
+
+    @property
+    def busy(self) -> bool:
+        return self.visited < len(self._numbers) and len(self.met) + len(self.pending) < self.share
+
+    def take(self) -> int | None:
+        if not self.busy or self._die.random() < 0.5:
+            return None
+        self.pending.append(self._numbers[self.visited])
+        self.visited += 1
+        return self.pending[-1]
+
+    def settle(self) -> None:
+        self.met.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
+
+
+def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:
+    """How far each lane went, and how many were met in all."""
+    die, common = random.Random(seed), set[str]()
+    lanes = [Simulated(numbers, common, die) for numbers in lists]
+    shared = Shared[int](limit, lanes, common)
+    while True:
+        taken = shared.take()
+        pending = [lane for lane in lanes if lane.pending]
+        if taken is None and not pending and not shared.asking:
+            return [lane.visited for lane in lanes], len(common)
+        if pending and die.random() < 0.5:
+            die.choice(pending).settle()
+
+
+def test_where_a_run_ends_depends_on_nobodys_speed() -> None:
+    die = random.Random(7)
+    for _ in range(60):
+        lists = [
+            [die.randrange(60) for _ in range(die.randrange(40))] for _ in range(die.randint(1, 4))
+        ]
+        limit = die.randint(1, 50)
+        ends = {str(simulate(lists, limit, seed)) for seed in range(12)}
+        assert len(ends) == 1, (lists, limit, ends)
+        _, met = simulate(lists, limit, 0)
+        assert met == min(limit, len({number for numbers in lists for number in numbers}))
+
+
+def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) -> None:
+    bing.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    answer = bing.site.otherwise
+
+    def hang_on_page_two(h: Handler) -> None:
+        if "first=36" in h.path:
+            time.sleep(30)
+        answer(h)
+
+    bing.site.otherwise = hang_on_page_two
+    process = subprocess.Popen(
+        command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80")),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert eventually(lambda: len(bing.fetched) >= 35, 20)
+    # What came is recorded though the site is silent.
+    assert eventually(lambda: len(found(tmp_path)) == 35, 10)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert time.monotonic() - began < 8
+    assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
+
+
+def test_an_error_of_the_run_ends_the_searches(bing: SmallBing, dataset: Dataset) -> None:
+    held = threading.Event()
+
+    class Waits(Shelf):
+        def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+            # As a source that pauses between two requests.
+            held.set()
+            client.wait(60)
+            yield from ()
+
+    def break_down(_: int) -> None:
+        held.wait(5)
+        raise ZeroDivisionError
+
+    began = time.monotonic()
+    with pytest.raises((ZeroDivisionError, GleansetError)):
+        harvest(dataset, Waits("waits", [], lambda _: None), shelf(bing, "b", range(9), break_down))
+    assert time.monotonic() - began < 8

@@ -1,0 +1,207 @@
+"""A host that wants a pause holds up nobody else: who waits for it is put back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import pytest
+from faulty_server import Behaviour, FaultyServer, Handler
+
+from gleanset.errors import Unreachable
+from gleanset.records import Candidate, Origin
+from gleanset.work.pool import Outcome, Threads
+from harvest.http import Client, Limits
+from harvest.http.polite import Hosts, Waiting, attempts_made, leaving
+from harvest.http.supply import Fed
+from harvest.http.turns import MOST_HELD, in_turns
+
+ANYTHING = frozenset({"all"})
+# The same server under two names, which are two hosts.
+SLOW, QUICK = "127.0.0.1", "localhost"
+
+
+def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
+    port = site.server_address[1]
+    for path in paths:
+        host, _, rest = path.partition("/")
+        url = f"http://{host}:{port}/{rest}"
+        yield Candidate(url, Origin("test", url, url=url))
+
+
+def fetched(
+    site: FaultyServer, paths: Iterable[str], limits: Limits, threads: int = 2,
+    ignored: frozenset[str] = ANYTHING,
+) -> list[tuple[str, str | None]]:  # fmt: skip
+    """Path and reason in the order in which they came."""
+    with Client(limits, allow_private=True, ignore_robots=ignored) as client:
+        outcomes = [
+            outcome
+            for batch in in_turns(
+                lambda one: client.download(one.url).data, Fed(candidates(site, *paths)),
+                Threads(threads, stop=client.close), client,
+            )
+            for outcome in batch
+        ]  # fmt: skip
+    return [_told(outcome) for outcome in outcomes]
+
+
+def _told(outcome: Outcome[Candidate, bytes]) -> tuple[str, str | None]:
+    return outcome.item.url.partition("//")[2], outcome.reason
+
+
+def busy_at_first(times: int, **headers: str) -> Behaviour:
+    def behave(h: Handler) -> None:
+        if h.headers["Host"].startswith(SLOW) and h.count() <= times:
+            h.answer(429, b"", **headers)
+        else:
+            h.answer(200, b"picture", Content_Type="image/jpeg")
+
+    return behave
+
+
+def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(1, Retry_After="1")
+    slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
+    told = fetched(site, [*slow, *quick], Limits(per_host=6))
+    assert [reason for _, reason in told] == [None] * 15
+    # With both threads: all quick ones, while every slow one waits.
+    assert all(url.startswith(QUICK) for url, _ in told[:12])
+    assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
+
+
+def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
+    site.behaviours["/robots.txt"] = lambda h: h.answer(
+        body=b"User-agent: *\nCrawl-delay: 0.7\n" if h.headers["Host"].startswith(SLOW) else b""
+    )
+    site.otherwise = busy_at_first(0)
+    slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
+    told = fetched(site, [*slow, *quick], Limits(), ignored=frozenset())
+    assert [reason for _, reason in told] == [None] * 15
+    assert sum(url.startswith(SLOW) for url, _ in told[:12]) <= 2
+    times = [t for t, path in zip(site.times, site.asked, strict=True) if path.startswith("/s")]
+    assert all(after - before > 0.69 for before, after in pairwise(times))
+
+
+def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> None:
+    def behave(h: Handler) -> None:
+        time.sleep(0.1 if h.headers["Host"].startswith(SLOW) else 0)
+        h.answer(200, b"picture", Content_Type="image/jpeg")
+
+    site.otherwise = behave
+    paths = [*(f"{SLOW}/{n}" for n in range(20)), *(f"{QUICK}/{n}" for n in range(10))]
+    told = fetched(site, paths, Limits(per_host=2), threads=8)
+    assert len(told) == 30
+    order = [url.startswith(QUICK) for url, _ in told]
+    assert order.index(True) < 6
+    assert not any(order[20:])
+
+
+def test_a_redirect_on_a_slow_host_has_an_end(site: FaultyServer) -> None:
+    site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
+    site.otherwise = busy_at_first(0)
+    assert fetched(site, [f"{SLOW}/a"], Limits(delay=0.3)) == [
+        (f"{SLOW}:{site.server_address[1]}/a", None)
+    ]
+    assert site.hits["/a"] == 2
+    assert site.hits["/b"] == 1
+
+
+def test_who_always_asks_for_a_pause_is_rejected_in_the_end(site: FaultyServer) -> None:
+    site.otherwise = lambda h: h.answer(429, b"", Retry_After="3600")
+    told = fetched(site, [f"{SLOW}/x", f"{SLOW}/y"], Limits(max_wait=0.2, retries=2))
+    assert [reason for _, reason in told] == ["http 429"] * 2
+    assert (site.hits["/x"], site.hits["/y"]) == (3, 3)
+
+
+def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(1, Retry_After="1")
+    read: Counter[str] = Counter()
+
+    def listed() -> Iterator[str]:
+        for number in range(20 * MOST_HELD):
+            read["lines"] += 1
+            yield f"{SLOW}/{number}"
+
+    with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
+        batches = in_turns(
+            lambda one: client.download(one.url).data,
+            Fed(candidates(site, *[])),
+            Threads(2),
+            client,
+        )
+        assert list(batches) == []
+        port = site.server_address[1]
+        lines = (
+            Candidate(url, Origin("test", url))
+            for path in listed()
+            for url in [f"http://{SLOW}:{port}/{path.partition('/')[2]}"]
+        )
+        batches = in_turns(
+            lambda one: client.download(one.url).data, Fed(lines), Threads(2), client
+        )
+        assert next(batches)[0].result == b"picture"
+        assert read["lines"] <= MOST_HELD + 10
+        batches.close()
+
+
+def test_what_was_taken_is_downloaded_before_the_list_breaks(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(0)
+
+    def broken() -> Iterator[Candidate]:
+        yield from candidates(site, *(f"{QUICK}/{n}" for n in range(20)))
+        raise Unreachable("the list broke off")
+
+    done: list[bytes | None] = []
+
+    def gather(batches: Iterable[list[Outcome[Candidate, bytes]]]) -> None:
+        for batch in batches:
+            done.extend(outcome.result for outcome in batch)
+
+    with Client(Limits(per_host=2), allow_private=True, ignore_robots=ANYTHING) as client:
+        batches = in_turns(
+            lambda one: client.download(one.url).data, Fed(broken()), Threads(4), client
+        )
+        with pytest.raises(Unreachable, match="broke off"):
+            gather(batches)
+    assert done == [b"picture"] * 20
+
+
+def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(1, Retry_After="1")
+    taken: list[Candidate] = []
+
+    def listed() -> Iterator[Candidate]:
+        for one in candidates(site, *(f"{SLOW}/{n}" for n in range(50))):
+            taken.append(one)
+            yield one
+
+    # As with a limit of four: what waits is counted among them.
+    supply = Fed(listed(), lambda pending: len(done) + pending < 4)
+    done: list[str] = []
+    with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
+        for batch in in_turns(
+            lambda one: client.download(one.url).data, supply, Threads(4), client
+        ):
+            done += [outcome.item.url for outcome in batch]
+    assert len(taken) == len(done) == 4
+
+
+def test_a_thread_leaves_only_where_it_may() -> None:
+    hosts = Hosts(per_host=1, delay=0)
+    hosts.hold("h", 0.3)
+    began = time.monotonic()
+    with hosts.turn("h"):
+        assert time.monotonic() - began > 0.29
+    with leaving(2):
+        assert attempts_made() == 2
+        with pytest.raises(Waiting) as caught:
+            hosts.hold("h", 0.3)
+    assert (caught.value.spent, caught.value.begun, attempts_made()) == (True, True, 0)
+    with leaving(2), pytest.raises(Waiting) as caught, hosts.turn("h"):
+        pass
+    assert (caught.value.spent, caught.value.begun) == (False, False)
+    with leaving(3, last=True):
+        hosts.hold("h", 0.2)
