@@ -136,6 +136,7 @@ class Sample:
     same string for all members of a duplicate group or moment. The region is `box` turned
     clockwise by `angle` degrees about its centre; where it leaves the image, it is padded.
     `fold` counts from 1, where the split was one into folds.
+    One that is not `kept` was set aside: another one of its group is better.
     """
 
     key: str
@@ -153,6 +154,7 @@ class Sample:
     moment: str | None = None
     angle: float = 0.0
     fold: int | None = None
+    kept: bool = True
 
     @property
     def size(self) -> int:

@@ -9,13 +9,17 @@ import click
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable
+from labeler.cli_audit import audit
 from labeler.cli_balance import balance
+from labeler.cli_dedup import COMMANDS as DEDUP
 from labeler.cli_export import export
 from labeler.cli_import import import_
+from labeler.cli_quality import quality
+from labeler.cli_sheet import sheet
 from labeler.cli_split import split
 
 commands = group("labeler", "Label, split and export a dataset.")
-for part in (balance, export, import_, split):
+for part in (audit, balance, *DEDUP, export, import_, quality, sheet, split):
     commands.add_command(part)
 
 

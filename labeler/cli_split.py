@@ -12,14 +12,31 @@ from gleanset.errors import UsageError
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
 @click.option("--ratio", help="train:val:test. Default: dataset.toml, else 8:1:1.")
-@click.option("--counts", metavar="N:N:N", help="Of each class so many in train, val and test, "
-              "such as 100:20:20; what is more has no split. rest:20:20 leaves nothing out.")  # fmt: skip
-@click.option("--folds", type=int, metavar="K", help="K folds of equal size instead, for cross-validation.")  # fmt: skip
-@click.option("--fold", type=int, metavar="N", help="The fold that is test now, from 1 on; the next one is val.")  # fmt: skip
-@click.option("--hold-out", multiple=True, metavar="KIND=NAME",
-              help="source=pixiv or video=episode-06.mkv: test is all of that and nothing else.")  # fmt: skip
-@click.option("--most", multiple=True, metavar="SOURCE=N%",
-              help="Samples that only this source has are at most so much of train: pixiv=20%.")  # fmt: skip
+@click.option(
+    "--counts",
+    metavar="N:N:N",
+    help="Of each class so many in train, val and test, "
+    "such as 100:20:20; what is more has no split. rest:20:20 leaves nothing out.",
+)
+@click.option("--folds", type=int, metavar="K", help="K folds of equal size, to cross-validate.")
+@click.option(
+    "--fold",
+    type=int,
+    metavar="N",
+    help="The fold that is test now, from 1 on; the next one is val.",
+)
+@click.option(
+    "--hold-out",
+    multiple=True,
+    metavar="KIND=NAME",
+    help="source=pixiv or video=episode-06.mkv: test is all of that and nothing else.",
+)
+@click.option(
+    "--most",
+    multiple=True,
+    metavar="SOURCE=N%",
+    help="Samples that only this source has are at most so much of train: pixiv=20%.",
+)
 @click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
 def split(
     job: Job, ratio: str | None, counts: str | None, folds: int | None, fold: int | None,
@@ -42,12 +59,8 @@ def split(
         given = {"ratio": ratio, "counts": counts, "folds": folds, "fold": fold,
                  "hold_out": list(hold_out) or None, "most": list(most) or None,
                  "seed": seed}  # fmt: skip
-        if ratio is not None:
-            own = msgspec.structs.replace(own, counts=None, folds=0)
-        elif counts is not None:
-            own = msgspec.structs.replace(own, folds=0)
-        elif folds is not None:
-            own = msgspec.structs.replace(own, counts=None)
+        if ratio or counts or folds is not None:  # another way than that of dataset.toml
+            own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
         changed = {name: value for name, value in given.items() if value is not None}
         plan = plan_split(dataset, msgspec.structs.replace(own, **changed))
         if not job.simulate:

@@ -1,50 +1,68 @@
 """Moments: samples that must not straddle a split.
 
 Two samples are of one moment when they come from the same image, the same scene of a
-video or frames less than a second apart, the same post, or look alike. Ties are chained:
-it is better to keep too much together than to leak a test picture into training.
+video or frames less than a second apart, the same post, when they are duplicates, or when they
+look alike. A copy that was set aside still ties: what was found beside it belongs with the copy
+that is kept. Ties are chained: it is better to keep too much together than to leak a test
+picture into training.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.samples import Tie
+from gleanset.db.ties import Tie
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
-# Rows compared at a time: 0.1 GB for 20,000 samples.
-_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A sample as the splitter sees it."""
+    """A sample as the splitter sees it; `split`, `fold` and `moment` are those of the last split.
+
+    `label` is None for a copy that was set aside.
+    """
 
     key: str
-    label: str
+    label: str | None
     split: str | None
+    fold: int | None
+    moment: str | None
+    sources: frozenset[str]
+    videos: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Samples that stay together. `key` is the smallest key among them."""
+    """Samples that stay together. `key` is the smallest key among the labelled ones.
+
+    `copies` are those that take no part themselves.
+    """
 
     key: str
     members: tuple[Member, ...]
+    copies: tuple[Member, ...] = ()
 
 
 class Forest:
     """Disjoint sets with path halving (Tarjan and van Leeuwen, 1984)."""
 
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._parent)
+
+    def add(self) -> int:
+        """A new item in a set of its own: 0, 1, 2, ..."""
+        self._parent.append(len(self._parent))
+        return len(self._parent) - 1
 
     def root(self, item: int) -> int:
         """The smallest item of the set that `item` is in."""
@@ -60,53 +78,108 @@ class Forest:
         self._parent[max(a, b)] = min(a, b)
 
 
-def find_moments(ties: Iterable[Tie]) -> list[Moment]:
+class _Gathered:
+    """All samples, numbered in the order in which they come, and joined by where they are from."""
+
+    def __init__(self, ties: Iterable[Tie]) -> None:
+        self.forest = Forest()
+        self.members: list[Member] = []
+        self.rows: dict[int, int] = {}
+        hashes: list[int] = []
+        self._first: dict[Hashable, int] = {}
+        self._frames: dict[str, list[tuple[float, int]]] = {}
+        for of_one in _by_sample(ties):
+            self.rows[of_one[0].id] = number = self.forest.add()
+            self.members.append(_member(of_one))
+            hashes.append(of_one[0].phash)
+            self._join(number, of_one)
+        for frames in self._frames.values():
+            for (before, a), (after, b) in pairwise(sorted(frames)):
+                if after - before < NEIGHBOUR_SECONDS:
+                    self.forest.join(a, b)
+        self.hashes = np.array(hashes, dtype=np.uint64)
+
+    def _join(self, number: int, of_one: list[Tie]) -> None:
+        for evidence in _evidence(of_one):
+            self.forest.join(self._first.setdefault(evidence, number), number)
+        for tie in of_one:
+            if tie.video is not None and tie.scene is not None:
+                self._frames.setdefault(tie.video, []).append((tie.time or 0.0, number))
+
+
+def find_moments(
+    ties: Iterable[Tie], known: Mapping[tuple[int, int], bool] | None = None
+) -> list[Moment]:
     """The moments among all samples that `ties` speak of, ordered by key.
 
-    Comparing looks takes time that grows with the square of the number of samples.
+    `ties` come sample by sample. `known` are pairs (rows, a < b) of which it is known whether
+    they are the same; a False, which only a person gives, takes away the tie of two that look
+    alike.
     """
-    rows = list(ties)
-    members = {tie.key: Member(tie.key, tie.label, tie.split) for tie in rows}
-    number = {key: index for index, key in enumerate(sorted(members))}
-    hashes = np.zeros(len(number), dtype=np.uint64)
-    for tie in rows:
-        hashes[number[tie.key]] = tie.phash
-    forest = Forest(len(number))
-    for together in _provenance(rows):
-        for key in together[1:]:
-            forest.join(number[together[0]], number[key])
-    for a, b in look_alikes(hashes, LOOK_ALIKE):
-        forest.join(a, b)
-    found: dict[int, list[Member]] = defaultdict(list)
-    for key, index in number.items():
-        found[forest.root(index)].append(members[key])
-    return [Moment(group[0].key, tuple(group)) for group in found.values()]
+    gathered = _Gathered(ties)
+    forest, rows = gathered.forest, gathered.rows
+    apart: set[tuple[int, int]] = set()
+    for (one, other), same in (known or {}).items():
+        if one in rows and other in rows:
+            a, b = sorted((rows[one], rows[other]))
+            if same:
+                forest.join(a, b)
+            else:
+                apart.add((a, b))
+    for pair in look_alikes(gathered.hashes, LOOK_ALIKE):
+        if pair not in apart:
+            forest.join(*pair)
+    found: dict[int, list[Member]] = {}
+    for number, member in enumerate(gathered.members):
+        found.setdefault(forest.root(number), []).append(member)
+    moments = [_moment(group) for group in found.values() if any(m.label for m in group)]
+    return sorted(moments, key=lambda moment: moment.key)
 
 
-def _provenance(rows: list[Tie]) -> Iterator[list[str]]:
-    """Keys that belong together by where they come from."""
-    groups: dict[Hashable, list[str]] = defaultdict(list)
-    videos: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for tie in rows:
-        groups["image", tie.image].append(tie.key)
+def _moment(group: list[Member]) -> Moment:
+    members = tuple(sorted((m for m in group if m.label), key=lambda member: member.key))
+    return Moment(members[0].key, members, tuple(m for m in group if not m.label))
+
+
+def _by_sample(ties: Iterable[Tie]) -> Iterator[list[Tie]]:
+    """The ties of one sample at a time; those of a sample come together."""
+    of_one: list[Tie] = []
+    for tie in ties:
+        if of_one and of_one[0].id != tie.id:
+            yield of_one
+            of_one = []
+        of_one.append(tie)
+    if of_one:
+        yield of_one
+
+
+def _member(of_one: list[Tie]) -> Member:
+    tie = of_one[0]
+    return Member(
+        tie.key, tie.label, tie.split, tie.fold, tie.moment, frozenset(t.source for t in of_one),
+        frozenset(one.video for one in of_one if one.video),
+    )  # fmt: skip
+
+
+def _evidence(of_one: list[Tie]) -> Iterator[Hashable]:
+    """What a sample has in common with others of its moment."""
+    yield "image", of_one[0].image
+    if of_one[0].group is not None:
+        yield "group", of_one[0].group
+    for tie in of_one:
         if tie.post is not None:
-            groups["post", tie.post].append(tie.key)
+            yield "post", tie.post
         if tie.video is not None and tie.scene is not None:
-            groups["scene", tie.video, tie.scene].append(tie.key)
-            videos[tie.video].append((tie.time or 0.0, tie.key))
-    yield from groups.values()
-    for frames in videos.values():
-        frames.sort()
-        for (before, a), (after, b) in pairwise(frames):
-            if after - before < NEIGHBOUR_SECONDS:
-                yield [a, b]
+            yield "scene", tie.video, tie.scene
 
 
 def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, of hashes that differ in at most `distance` bits."""
-    for start in range(0, len(hashes), _BLOCK):
-        block = hashes[start : start + _BLOCK]
-        apart = np.bitwise_count(block[:, None] ^ hashes[None, start:])
-        for i, j in np.argwhere(apart <= distance):
-            if i < j:
-                yield int(start + i), int(start + j)
+    """Pairs (i, j), i < j, of hashes that differ in at most `distance` bits.
+
+    Exact for distinct hashes; equal ones are given as a star around the first of them.
+    """
+    # Loading the compiled search takes a while, and a small split needs it too.
+    from labeler.duplicates.search import near_pairs
+
+    for near in near_pairs(hashes, distance):
+        yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

@@ -2,148 +2,175 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from fractions import Fraction
-from math import gcd, lcm
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 from gleanset import Dataset
+from gleanset.db.pairs import Pairs
+from gleanset.db.ties import Ties
 from gleanset.errors import InputUnusable, UsageError
-from labeler.moments import Moment, find_moments
+from gleanset.settings import SplitSettings
+from labeler.moments import Member, Moment, find_moments
+from labeler.splits.bound import least_deviation
+from labeler.splits.kept import Kept, hold, keep
+from labeler.splits.most import InTrain, above_most
+from labeler.splits.place import Item, Table, place
+from labeler.splits.plan import Closeness, SplitPlan
+from labeler.splits.wish import SPARE, Wish
 
-SPLITS = ("train", "val", "test")
-# A moment tied together later goes where it costs least honesty: test stays test.
-_STRONGEST_FIRST = ("test", "val", "train")
-
-
-@dataclass
-class SplitPlan:
-    """Which moment goes where, and how close that comes to what was asked."""
-
-    settings: str
-    splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    table: dict[str, dict[str, int]] = field(default_factory=dict)
-    moments: int = 0
-    largest_moment: int = 0
-    tied: int = 0
-
-    def result(self) -> dict[str, object]:
-        """As a command returns it; `short` lists the splits that lack a class."""
-        totals: Counter[str] = Counter()
-        for row in self.table.values():
-            totals.update(row)
-        short = [
-            f"{label}: nothing in {split}"
-            for label, row in self.table.items()
-            for split in SPLITS
-            if totals[split] and not row[split]
-        ]
-        found: dict[str, object] = {
-            **{split: totals[split] for split in SPLITS}, "moments": self.moments,
-            "largest_moment": self.largest_moment, "moved_because_tied": self.tied,
-            "classes": self.table,
-        }  # fmt: skip
-        return found | ({"short": short} if short else {})
+__all__ = ["SplitPlan", "apply_split", "plan_moments", "plan_split"]
 
 
-def parse_ratio(text: str) -> dict[str, float]:
-    """'8:1:1' as fractions of train, val and test. Raises `UsageError`."""
-    parts = [float(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)]
-    if len(parts) != 3 or text.count(":") != 2 or parts[0] <= 0:
-        raise UsageError(
-            f"{text!r} is not a ratio of train, val and test", "write for instance 8:1:1"
-        )
-    return {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
+def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
+    """Assign every labelled sample; with unchanged settings none leaves val or test.
 
-
-def lowest_terms(ratio: str) -> str:
-    """The one spelling of a ratio: '80:10:10' and '0.8:0.1:0.1' are both '8:1:1'."""
-    parse_ratio(ratio)
-    parts = [Fraction(part) for part in ratio.split(":")]
-    whole = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
-    return ":".join(str(part // gcd(*whole)) for part in whole)
-
-
-def plan_split(dataset: Dataset, ratio: str, seed: int) -> SplitPlan:
-    """Assign every labelled sample; with an unchanged ratio and seed none is moved.
-
-    Each class comes as close to the ratio as whole moments allow: moments are placed from the
-    largest on, each where its classes are furthest below their share (greedy least squares).
-    Raises `InputUnusable` when nothing is labelled.
+    Raises `InputUnusable` when nothing is labelled, and `UsageError` for settings that make no
+    sense.
     """
-    moments = find_moments(dataset.samples.ties())
+    wish, ties = _named(Wish.of(settings), Ties(dataset.db)), Ties(dataset.db)
+    moments = find_moments(ties.each(), Pairs(dataset.db).known())
     if not moments:
         raise InputUnusable(
             "nothing is labelled yet, so there is nothing to split",
             f"label some samples first: labeler accept-hints -d {dataset.root}",
         )
-    have: dict[str, Counter[str]] = defaultdict(Counter)
-    want = _shares(moments, parse_ratio(ratio))
-    plan = SplitPlan(
-        settings=f"ratio={lowest_terms(ratio)} seed={seed}", moments=len(moments),
-        largest_moment=max(len(moment.members) for moment in moments),
-    )  # fmt: skip
-    again = plan.settings == dataset.samples.split_settings()
-    placed: dict[str, str] = {}
-    for moment in moments if again else []:
-        if (split := _earlier(moment, plan)) is not None:
-            _place(moment, split, placed, have)
-    for moment in sorted(moments, key=lambda m: (-len(m.members), _shuffled(seed, m.key))):
-        if moment.key not in placed:
-            _place(moment, _neediest(moment, want, have), placed, have)
-    for moment in moments:
-        for member in moment.members:
-            plan.splits[member.key] = (moment.key, placed[moment.key])
-    plan.table = {label: {split: have[label][split] for split in SPLITS} for label in sorted(have)}
+    plan = plan_moments(moments, wish, again=wish.places_as(dataset.samples.split_settings()))
+    plan.not_searched = ties.not_searched()
     return plan
 
 
 def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
     """Write the plan, whole or not at all."""
-    dataset.samples.set_splits(plan.splits, plan.settings)
+    dataset.samples.set_splits(plan.splits, plan.settings, plan.folds)
 
 
-def _shares(moments: list[Moment], ratio: dict[str, float]) -> dict[str, dict[str, float]]:
-    sizes = Counter(member.label for moment in moments for member in moment.members)
-    return {
-        label: {split: size * part for split, part in ratio.items()}
-        for label, size in sizes.items()
-    }
+def plan_moments(moments: Sequence[Moment], wish: Wish, *, again: bool = False) -> SplitPlan:
+    """The split of these moments; with `again` what their members have of the last one is kept.
+
+    Videos in the wish are named by their content. Raises `InputUnusable` when everything is
+    held out, `UsageError` when a most of sources would leave nothing of train.
+    """
+    held = {m.key: kept for m in moments if (kept := hold(m, wish)) is not None}
+    fixed = held | {m.key: keep(m, wish) if again else Kept() for m in moments if m.key not in held}
+    plan = SplitPlan(
+        settings=wish.settings, moments=len(moments),
+        largest_moment=max(len(moment.members) for moment in moments),
+        tied=sum(kept.tied for kept in fixed.values()),
+    )  # fmt: skip
+    plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
+    placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
+    _place_free(moments, wish, fixed, placed, plan)
+    for moment in moments:
+        _enter(plan, moment, placed[moment.key], wish)
+    _leave_out(plan, moments, wish, again)
+    plan.count(moments, wish)
+    if wish.hold_out and all(kept.held for kept in fixed.values()):
+        raise InputUnusable(
+            "everything is held out, so nothing is left to train on", "hold out less"
+        )
+    return plan
 
 
-def _earlier(moment: Moment, plan: SplitPlan) -> str | None:
-    """Where this moment was; when a new picture tied several together, the strongest."""
-    before = {member.split for member in moment.members if member.split is not None}
-    if len(before) > 1:
-        plan.tied += 1
-    return next((split for split in _STRONGEST_FIRST if split in before), None)
+def _place_free(
+    moments: Sequence[Moment], wish: Wish, fixed: dict[str, Kept], placed: dict[str, str],
+    plan: SplitPlan,
+) -> None:  # fmt: skip
+    """Place what has no part yet, and note how close each class came."""
+    there = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
+    totals: Counter[str] = Counter()
+    for _, sizes in there:
+        totals.update(sizes)
+    want = {label: wish.want(size) for label, size in sorted(totals.items())}
+    if not want:
+        return
+    table = Table(want)
+    items = []
+    for moment, sizes in there:
+        row = tuple(sorted(sizes.items()))
+        if moment.key in placed:
+            table.put(row, wish.parts.index(placed[moment.key]))
+        else:
+            items.append(Item(moment.key, row, _open(fixed[moment.key], row, want, wish)))
+    before = {label: list(row) for label, row in table.have.items()}
+    for key, part in place(items, table, wish.seed).items():
+        placed[key] = wish.parts[part]
+    for label, asked in want.items():
+        free = [n for item in items for name, n in item.sizes if name == label]
+        far = max(abs(w - h) for w, h in zip(asked, table.have[label], strict=True))
+        plan.closeness[label] = Closeness(
+            asked, tuple(table.have[label]), far, least_deviation(free, asked, before[label])
+        )
 
 
-def _neediest(
-    moment: Moment, want: dict[str, dict[str, float]], have: dict[str, Counter[str]]
-) -> str:
-    sizes = Counter(member.label for member in moment.members)
-
-    def missing(split: str) -> float:
-        return sum(n * (want[label][split] - have[label][split]) for label, n in sizes.items())
-
-    # Of equally needy ones test comes before val: a class without test cannot be judged.
-    order = ("train", "test", "val")
-    return max(
-        (split for split in order if any(want[label][split] for label in sizes)), key=missing
+def _open(
+    kept: Kept, sizes: Sequence[tuple[str, int]], want: dict[str, tuple[float, ...]], wish: Wish
+) -> tuple[int, ...]:
+    """The parts that a moment may go to: those that any of its classes has a share in."""
+    return tuple(
+        number
+        for number, part in enumerate(wish.parts)
+        if any(want[label][number] > 0 for label, _ in sizes)
+        and (not kept.only_train or wish.folds or part in ("train", SPARE))
     )
 
 
-def _place(
-    moment: Moment, split: str, placed: dict[str, str], have: dict[str, Counter[str]]
-) -> None:
-    placed[moment.key] = split
+def _sizes(moment: Moment, left: dict[str, str]) -> Counter[str]:
+    return Counter(str(m.label) for m in moment.members if m.key not in left)
+
+
+def _enter(plan: SplitPlan, moment: Moment, part: str, wish: Wish) -> None:
     for member in moment.members:
-        have[member.label][split] += 1
+        out = member.key in plan.left
+        if part == SPARE and not out:
+            plan.left[member.key] = "more than was asked for"
+        plan.splits[member.key] = (moment.key, None if out else wish.split_of(part))
+        if wish.folds and not out:
+            plan.folds[member.key] = int(part)
 
 
-def _shuffled(seed: int, key: str) -> str:
-    """An order that looks random, differs from seed to seed and never from run to run."""
-    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+def _leave_out(plan: SplitPlan, moments: Sequence[Moment], wish: Wish, again: bool) -> None:
+    """Keep the largest shares of sources in train."""
+    train = [
+        InTrain(m.key, str(m.label), moment.key, _only_source(m), again and m.split == "train")
+        for moment in moments
+        for m in moment.members
+        if plan.splits[m.key][1] == "train"
+    ]
+    too_many = above_most(train, wish.most, wish.seed)
+    if train and len(too_many) == len(train):
+        raise UsageError(
+            f"nothing would be left of train: it is all from {', '.join(wish.most)}",
+            "allow more of it, or get pictures from elsewhere",
+        )
+    for key, source in too_many.items():
+        plan.splits[key] = (plan.splits[key][0], None)
+        plan.left[key] = f"more than {source} may have of train"
+
+
+def _only_source(member: Member) -> str | None:
+    return next(iter(member.sources)) if len(member.sources) == 1 else None
+
+
+def _named(wish: Wish, ties: Ties) -> Wish:
+    """The wish with videos by content. Raises `UsageError` for a source or video not there."""
+    videos, sources = ties.videos(), ties.sources()
+    named = []
+    for kind, name in wish.hold_out:
+        if kind == "source":
+            _must_be_there(name, sources, "source")
+            named.append((kind, name))
+            continue
+        found = [sha for sha, title in videos.items() if name in (title, title.rpartition(".")[0])
+                 or (len(name) >= 8 and sha.startswith(name))]  # fmt: skip
+        _must_be_there(name if not found else None, sorted(videos.values()), "video")
+        named += [("video", sha) for sha in found]
+    for source in wish.most:
+        _must_be_there(source, sources, "source")
+    return replace(wish, hold_out=tuple(named))
+
+
+def _must_be_there(name: str | None, known: Sequence[str], what: str) -> None:
+    if name is not None and name not in known:
+        there = ", ".join(known[:20]) or "none"
+        raise UsageError(f"there is no {what} {name!r} in this dataset", f"there are: {there}")

@@ -10,16 +10,19 @@ import dataclasses
 import difflib
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.paging import Where
+from gleanset.db.quality import Qualities, Quality
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
+from labeler.quality.flags import flags_of
 from pipeline.colours import COLOURS, named_colours
 
 Line = dict[str, Any]
+MEASURES = [name for name in Quality._fields if name != "size"]
 Test = Callable[[Line], bool]
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, "=": operator.eq,
@@ -49,12 +52,16 @@ def _face(face: Face) -> Line:
 
 def samples(dataset: Dataset) -> Iterator[Line]:
     """All samples, those set aside included."""
-    yield from (_sample(sample) for sample in dataset.samples.by_key())
+    yield from _samples(dataset, dataset.samples.by_key())
 
 
-def _sample(sample: Sample) -> Line:
-    line = _renamed(_plain(sample), "key", "id")
-    return line | {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
+def _samples(dataset: Dataset, found: Iterable[Sample]) -> Iterator[Line]:
+    """Samples with their quality; what `labeler quality` did not measure yet is null."""
+    for sample, quality in Qualities(dataset.db).beside(found):
+        line = _renamed(_plain(sample), "key", "id")
+        line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
+        line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
+        yield line | {"flags": flags_of(quality) if quality else []}
 
 
 def colours(dataset: Dataset) -> Iterator[Line]:
@@ -104,7 +111,7 @@ FIELDS: dict[str, list[str]] = {
     "images": [*_names(Image)[:-1], "origins.source_id",
                *(f"origins.{name}" for name in _names(Origin) if name != "key")],
     "faces": ["image", *_names(Face)[:-1]],
-    "samples": ["id", *_names(Sample)[1:], "size"],
+    "samples": ["id", *_names(Sample)[1:], "size", *MEASURES, "flags"],
     "colours": ["image", "box", *COLOURS, *(f"{name}_rgb" for name in COLOURS)],
     "decisions": _names(Decision), "groups": ["group", "samples"],
     "rejections": _names(Rejection), "runs": _names(Run),
@@ -133,7 +140,7 @@ def _from_index(dataset: Dataset, conditions: tuple[str, ...]) -> Iterator[Line]
     if where == Where():
         return None
     found = sorted(dataset.samples.each(where), key=lambda sample: sample.key)
-    return (_sample(sample) for sample in found)
+    return _samples(dataset, found)
 
 
 def parse_condition(text: str) -> Test:

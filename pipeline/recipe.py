@@ -10,6 +10,8 @@ import msgspec
 from gleanset.config import Table, read_toml
 from gleanset.settings import CropSettings, SplitSettings
 from harvest.video.options import Wish
+from labeler.balance import Method
+from labeler.export.options import Fit, Format, Names, Options, parse_size
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 # What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
@@ -66,10 +68,32 @@ class TrainPart(Table, frozen=True):
         return {key: _text(value) for key, value in self.options.items()}
 
 
+class BalancePart(Table, frozen=True):
+    """`[balance]`: classes of train that count alike, as `labeler balance`."""
+
+    method: Method = "weights"
+    target: Count | None = None
+    seed: int = 0
+
+
 class ExportPart(Table, frozen=True):
-    """`[export]`: a tree for other tools, below the dataset folder."""
+    """`[export]`: for other tools, below the dataset folder; the options of `labeler export`."""
 
     to: str = "exports/imagefolder"
+    format: Format = "imagefolder"
+    names: Names = "origin"
+    size: str | None = None
+    fit: Fit = "stretch"
+    grayscale: bool = False
+    file: Literal["jpeg", "png"] = "jpeg"
+    licences: tuple[str, ...] = ()
+
+    def options(self) -> Options:
+        """As the exporter takes them. Raises `UsageError`."""
+        return Options(
+            self.format, self.names, parse_size(self.size), self.fit, self.grayscale, self.file,
+            licences=self.licences,
+        )  # fmt: skip
 
 
 class Recipe(Table, frozen=True):
@@ -81,8 +105,10 @@ class Recipe(Table, frozen=True):
     keyword: list[KeywordSource] = msgspec.field(default_factory=list)
     frames: list[FramesSource] = msgspec.field(default_factory=list)
     crop: CropSettings = CropSettings()
+    dedup: bool = False
     accept_hints: bool = True
     split: SplitSettings | None = None
+    balance: BalancePart | None = None
     export: ExportPart | None = None
     train: TrainPart | None = None
 

@@ -24,11 +24,14 @@ from harvest.sources import Query, source_named
 from harvest.urls import harvest_urls
 from harvest.video.inputs import find_inputs, is_address
 from harvest.video.remote import Address, all_inputs
+from labeler.balance import apply_balance, plan_balance
+from labeler.duplicates.session import DuplicateSession
 from labeler.export import export
 from labeler.hints import apply_hints, plan_hints
 from labeler.split import apply_split, plan_split
 from labeler.splits.wish import Wish
 from pipeline.recipe import (
+    BalancePart,
     ExportPart,
     FolderSource,
     FramesSource,
@@ -59,10 +62,14 @@ class Stages:
         yield from self._gathering()
         yield "faces", self._faces
         recipe = self.recipe
+        if recipe.dedup:
+            yield "dedup", self._dedup
         if recipe.accept_hints:
             yield "accept hints", accept_hints
         if recipe.split:
             yield "split", partial(split, recipe.split)
+        if recipe.balance:
+            yield "balance", partial(balance, recipe.balance)
         if recipe.export:
             yield "export", partial(self._export, recipe.export)
         if recipe.train:
@@ -91,8 +98,13 @@ class Stages:
         for frames in self.recipe.frames:
             frames.sampling()
             find_inputs(self._videos(frames), self.here / "none", lambda url: Address(url, Client))
+        self._check_what_follows()
+
+    def _check_what_follows(self) -> None:
         if self.recipe.split:
             Wish.of(self.recipe.split)
+        if self.recipe.export:
+            self.recipe.export.options()
         if self.recipe.train:
             need_torch()
             load_preset(self.recipe.train.preset, self.recipe.train.texts())
@@ -135,8 +147,16 @@ class Stages:
         cutting = CutSettings.of(self.recipe.crop)
         return find_faces(dataset, self._detector(), cutting, progress=self.progress)
 
+    def _dedup(self, dataset: Dataset) -> Result:
+        session = DuplicateSession(dataset, progress=self.progress)
+        session.look()
+        plan = session.plan()
+        session.apply(plan)
+        return plan.result()
+
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        return export(dataset, dataset.root / part.to, progress=self.progress)
+        target = dataset.root / part.to
+        return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
         from baseline.session import train_run
@@ -176,6 +196,13 @@ def split(part: SplitSettings, dataset: Dataset) -> Result:
     """The stage that assigns train, val and test."""
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
+    return plan.result()
+
+
+def balance(part: BalancePart, dataset: Dataset) -> Result:
+    """The stage that lets the classes of train count alike."""
+    plan = plan_balance(dataset, part.method, part.target, part.seed)
+    apply_balance(dataset, plan)
     return plan.result()
 
 

@@ -155,9 +155,29 @@ SPLITS = """
 ALTER TABLE sample ADD COLUMN fold INTEGER;
 """
 
+# What the pixels of a region say of a sample's quality, and how far it is from its class, which
+# was `label` then. The indices are what a window sorts by.
+QUALITY = """
+CREATE TABLE quality(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    angle REAL NOT NULL, blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL,
+    text REAL NOT NULL, photo REAL NOT NULL, traits BLOB NOT NULL, outlier REAL, label INTEGER);
+CREATE INDEX quality_blur ON quality(blur, sample);
+CREATE INDEX quality_text ON quality(text, sample);
+CREATE INDEX quality_photo ON quality(photo, sample);
+CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
+"""
+
+# What part of the larger picture two copies both show, 0..1.
+OVERLAP = """
+ALTER TABLE pair ADD COLUMN overlap REAL;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
     ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
+    ("0007-quality", QUALITY), ("0008-overlap", OVERLAP),
 )  # fmt: skip
 
 

@@ -18,11 +18,12 @@ _ONE_FILM = (
 
 
 class Settled(NamedTuple):
-    """What the pixels of two samples (rows, a < b) say; `changed` is the second look's."""
+    """What the pixels of two samples (rows, a < b) say, and how clearly."""
 
     a: int
     b: int
     changed: float
+    overlap: float
     same: bool
 
 
@@ -85,8 +86,9 @@ class Pairs:
         """Write down what second looks found."""
         with self._db.write():
             self._db.many(
-                "INSERT OR REPLACE INTO pair(a,b,kind,distance,verdict) VALUES(?,?,'pixels',?,?)",
-                [(s.a, s.b, s.changed, SAME if s.same else NOT) for s in settled],
+                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict) "
+                "VALUES(?,?,'pixels',?,?,?)",
+                [(s.a, s.b, s.changed, s.overlap, SAME if s.same else NOT) for s in settled],
             )
 
     def known(self) -> dict[tuple[int, int], bool]:
@@ -101,6 +103,17 @@ class Pairs:
         )
         # 'pixels' comes before 'person' in falling order, so that the later one is the person's.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
+
+    def closeness(self) -> dict[tuple[int, int], float]:
+        """How close pairs (rows, a < b) are that the pixels call the same, 0..1.
+
+        It is the part that both show, less up to a tenth for what was replaced in it.
+        """
+        rows = self._db.rows(
+            "SELECT a, b, ifnull(overlap, 1) - 0.0125 * min(distance, 8) FROM pair "
+            "WHERE kind='pixels' AND verdict='same'"
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
 
     def by_person(self) -> dict[tuple[int, int], bool]:
         """What people said of pairs (rows, a < b): whether they are the same."""

@@ -12,8 +12,8 @@ from gleanset.records import Box, Sample
 
 _COLUMNS = (
     "s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
-    "s.phash, s.sharpness, s.angle, s.status, c.name AS label_name, s.split, s.grp, s.moment, "
-    "s.fold, "
+    "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label_name, s.split, s.grp, "
+    "s.moment, s.fold, "
     "CASE WHEN (SELECT count(DISTINCT hint) FROM origin WHERE image=s.image)=1 THEN "
     "(SELECT hint FROM origin WHERE image=s.image AND hint IS NOT NULL LIMIT 1) END AS hint"
 )
@@ -88,8 +88,11 @@ class Samples:
             after = rows[-1]["key"]
 
     def in_splits(self) -> Iterator[Sample]:
-        """The labelled samples that have a split, by key: what is trained on and exported."""
-        return (s for s in self.by_key() if s.status == "labelled" and s.split)
+        """The labelled samples that have a split, by key: what is trained on and exported.
+
+        Duplicates that were set aside are not among them.
+        """
+        return (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
 
     def get(self, key: str) -> Sample | None:
         """One sample by its key."""
@@ -170,5 +173,5 @@ def _sample(row: Row) -> Sample:
         detector=row["detector"], score=row["score"], phash=unsigned(row["phash"]),
         sharpness=row["sharpness"], status=row["status"], label=row["label_name"],
         hint=row["hint"], split=row["split"], group=row["grp"], moment=row["moment"],
-        angle=row["angle"], fold=row["fold"],
+        angle=row["angle"], fold=row["fold"], kept=bool(row["kept"]),
     )  # fmt: skip

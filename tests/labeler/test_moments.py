@@ -13,22 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
+from tie_makers import tie
 
-from gleanset.db.samples import Tie
+from gleanset.db.ties import Tie
 from gleanset.images.measure import measure
-from labeler import moments
 from labeler.moments import LOOK_ALIKE, find_moments, look_alikes
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HASHES = st.integers(0, 2**64 - 1)
-
-
-def tie(
-    key: str, *, image: str = "", phash: int | None = None, video: str | None = None,
-    scene: int | None = None, time: float | None = None, post: str | None = None,
-) -> Tie:  # fmt: skip
-    look = hash64(key) if phash is None else phash
-    return Tie(key, "hana", None, image or f"image of {key}", look, video, scene, time, post)
 
 
 def together(*ties: Tie) -> list[str]:
@@ -143,21 +135,50 @@ def brute_force(hashes: list[int], distance: int) -> set[tuple[int, int]]:
 )
 @settings(max_examples=80, deadline=None)
 def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) -> None:
+    """Every pair of distinct hashes, and each repeated hash with its first place."""
+    first = {value: values.index(value) for value in values}
+    stars = {(first[value], place) for place, value in enumerate(values) if first[value] != place}
+    distinct = {
+        (a, b) for a, b in brute_force(values, distance)
+        if a in first.values() and b in first.values() and values[a] != values[b]
+    }  # fmt: skip
     found = list(look_alikes(np.array(values, dtype=np.uint64), distance))
     assert len(found) == len(set(found))
-    assert set(found) == brute_force(values, distance)
+    assert set(found) == stars | distinct
 
 
-def test_look_alikes_across_the_borders_of_blocks() -> None:
-    block = moments._BLOCK
-    random = np.random.default_rng(0)
-    hashes = random.integers(0, 2**64, 2 * block + 50, dtype=np.uint64)
-    pairs = {
-        (7, 9), (0, block), (block - 1, block + 1), (block + 5, 2 * block), (3, 2 * block + 1),
-    }  # fmt: skip
-    for i, j in pairs:
-        hashes[j] = hashes[i] ^ np.uint64(0b1011)
-    assert set(look_alikes(hashes, LOOK_ALIKE)) == pairs
+def test_a_copy_that_was_set_aside_ties_what_was_found_beside_it() -> None:
+    ties = (
+        tie("a", group="g"), tie("b", label=None, group="g", video="v", scene=3, time=9.0),
+        tie("c", video="v", scene=3, time=20.0), tie("d", video="v", scene=4, time=40.0),
+    )  # fmt: skip
+    assert together(*ties) == ["ac", "d"]
+    (first, _) = find_moments(ties)
+    assert [copy.key for copy in first.copies] == ["b"]
+
+
+def test_what_is_known_of_a_pair_counts() -> None:
+    """The same: tied, however they look. Not the same, says a person: looks tie no more."""
+    a, b, c = tie("a", phash=0), tie("b", phash=1), tie("c")
+    assert together(a, b, c) == ["ab", "c"]
+    pair = (min(a.id, b.id), max(a.id, b.id))
+    other = (min(a.id, c.id), max(a.id, c.id))
+    assert _known([a, b, c], {pair: False}) == ["a", "b", "c"]
+    assert _known([a, b, c], {other: True}) == ["abc"]
+    assert _known([a, b, c], {other: True, pair: False, (-1, -2): True}) == ["ac", "b"]
+    same_post = [a._replace(post="s:1"), b._replace(post="s:1"), c]
+    assert _known(same_post, {pair: False}) == ["ab", "c"]
+
+
+def _known(ties: list[Tie], known: dict[tuple[int, int], bool]) -> list[str]:
+    return ["".join(m.key for m in moment.members) for moment in find_moments(ties, known)]
+
+
+def test_many_samples_of_one_look_are_one_moment_quickly() -> None:
+    """A blob of equal hashes: a star, and no square of pairs."""
+    ties = [tie(f"{number:05}", phash=number % 2) for number in range(20_000)]
+    (moment,) = find_moments(ties)
+    assert len(moment.members) == 20_000
 
 
 def need(folder: str) -> Path:

@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 
 from gleanset import Dataset, Origin
+from gleanset.db.asides import Aside, Asides
 from gleanset.db.journal import Choice
+from gleanset.db.pairs import Pairs
 from gleanset.errors import InputUnusable, UsageError
-from labeler.split import SPLITS, SplitPlan, apply_split, lowest_terms, parse_ratio, plan_split
+from gleanset.settings import Settings, SplitSettings
+from labeler.split import SplitPlan, apply_split, plan_split
+from labeler.splits.wish import SPLITS, lowest_terms, parse_ratio
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
@@ -43,7 +47,14 @@ def filled(groups: list[Group]) -> Iterator[Dataset]:
 
 
 def do_split(dataset: Dataset, ratio: str = "8:1:1", seed: int = 0) -> SplitPlan:
-    plan = plan_split(dataset, ratio, seed)
+    plan = plan_split(dataset, SplitSettings(ratio, seed))
+    apply_split(dataset, plan)
+    return plan
+
+
+def do(dataset: Dataset, **wish: object) -> SplitPlan:
+    """Split by other settings than the defaults."""
+    plan = plan_split(dataset, SplitSettings(**wish))  # type: ignore[arg-type]
     apply_split(dataset, plan)
     return plan
 
@@ -77,7 +88,7 @@ def test_no_moment_straddles_and_each_class_is_near_its_ratio(
             sizes[group.label] += group.size
             largest[group.label] = max(largest[group.label], group.size)
         for name, size in sizes.items():
-            for split, part in parse_ratio(ratio).items():
+            for split, part in zip(SPLITS, parse_ratio(ratio), strict=True):
                 have = counted.get((name, split), 0)
                 assert plan.table[name][split] == have
                 # Whole moments cannot come closer than the largest of them allows.
@@ -154,12 +165,12 @@ def test_single_pictures_are_split_exactly(
 def test_bad_ratios_are_refused(empty: Dataset, ratio: str) -> None:
     add_groups(empty, singles(3))
     with pytest.raises(UsageError, match="8:1:1"):
-        plan_split(empty, ratio, 0)
+        plan_split(empty, SplitSettings(ratio))
 
 
 def test_nothing_labelled_names_the_mend(empty: Dataset) -> None:
     with pytest.raises(InputUnusable, match="labeler accept-hints"):
-        plan_split(empty, "8:1:1", 0)
+        plan_split(empty, SplitSettings())
 
 
 @pytest.mark.parametrize("number", range(1, 8))
@@ -208,26 +219,236 @@ def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) 
     assert plan.moments == 9
 
 
-def test_a_picture_that_ties_two_moments_brings_them_where_test_is(empty: Dataset) -> None:
+def tie_two(dataset: Dataset, one: str, other: str) -> str:
+    """A new labelled picture that was found in the posts of two samples; its key."""
+    post = {image.sha256: image.origins[0].post for image in dataset.images.each()}
+    samples = [dataset.samples.get(key) for key in (one, other)]
+    posts = [post[sample.image] for sample in samples if sample]
+    image = add_image(dataset, f"ties {one} {other}", Origin("site", f"x{one}", post=posts[0]),
+                      Origin("site", f"y{other}", post=posts[1]))  # fmt: skip
+    (key,) = add_faces(dataset, image)
+    label(dataset, key, "hana")
+    return key
+
+
+def place_of(dataset: Dataset) -> dict[str | None, str]:
+    """One sample of each split."""
+    return {sample.split: sample.key for sample in dataset.samples.by_key()}
+
+
+@pytest.mark.parametrize(("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")])
+def test_where_a_picture_ties_two_splits_the_weaker_side_is_left_out(
+    empty: Dataset, strong: str, weak: str
+) -> None:
     add_groups(empty, singles(20))
     do_split(empty)
-    place = {s.split: s for s in empty.samples.by_key()}
-    post = {image.sha256: image.origins[0].post for image in empty.images.each()}
-    in_test, in_train = place["test"], place["train"]
-    tying = add_image(
-        empty, "tying", Origin("site", "x", post=post[in_test.image]),
-        Origin("site", "y", post=post[in_train.image]),
-    )  # fmt: skip
-    (key,) = add_faces(empty, tying)
-    label(empty, key, "hana")
-    before = splits(empty)
+    place, before = place_of(empty), splits(empty)
+    key = tie_two(empty, place[strong], place[weak])
     plan = do_split(empty)
     after = splits(empty)
     assert plan.tied == 1
-    assert plan.result()["moved_because_tied"] == 1
-    assert after[key] == after[in_test.key] == after[in_train.key] == "test"
-    moved = {k for k in before if before[k] and before[k] != after[k]}
-    assert moved == {in_train.key}
+    assert plan.result()["moments_tied_since"] == 1
+    assert plan.result()["left_out"] == {f"tied to {strong}": 1}
+    assert plan.result()["tied"] == [f"{place[weak]}: tied to {strong}"]
+    assert after[key] == after[place[strong]] == strong
+    assert after[place[weak]] is None
+    assert {k for k in before if before[k] != after[k]} == {place[weak]}
+    assert do_split(empty).tied == 0
+    assert splits(empty) == after
+
+
+def test_what_was_left_out_comes_back_to_train_alone(empty: Dataset) -> None:
+    add_groups(empty, singles(20))
+    do_split(empty)
+    place = place_of(empty)
+    key = tie_two(empty, place["test"], place["train"])
+    do_split(empty)
+    empty.journal.step("Reject", [Choice(key, "reject")])
+    do_split(empty)
+    assert splits(empty)[place["train"]] == "train"
+    assert splits(empty)[place["test"]] == "test"
+
+
+def test_a_better_copy_takes_the_place_of_the_one_in_test(empty: Dataset) -> None:
+    add_groups(empty, singles(20))
+    do_split(empty)
+    old = place_of(empty)["test"]
+    new = add_faces(empty, add_image(empty, "sharper"))[0]
+    label(empty, new, "hana")
+    ids = Pairs(empty.db).numbers([old, new])
+    with empty.db.write():
+        step = empty.journal.step("Set aside", [])
+        Asides(empty.db).place(step, [Aside(ids[0], False, "g", "copy"),
+                                      Aside(ids[1], True, "g", "kept")])  # fmt: skip
+    do_split(empty)
+    assert splits(empty)[new] == "test"
+    assert splits(empty)[old] is None
+
+
+def test_counts_of_each_class(empty: Dataset) -> None:
+    add_groups(empty, [*singles(50), *singles(10, "rei")])
+    plan = do(empty, counts="20:5:5")
+    assert plan.table["hana"] == {"train": 20, "val": 5, "test": 5}
+    assert sum(plan.table["rei"].values()) == 10
+    assert plan.table["rei"]["train"] in (6, 7)
+    assert Counter(plan.left.values()) == {"more than was asked for": 20}
+    before = splits(empty)
+    assert do(empty, counts="20:5:5").splits == plan.splits
+    assert splits(empty) == before
+
+
+def test_the_rest_is_train_but_a_small_class_keeps_half(empty: Dataset) -> None:
+    add_groups(empty, [*singles(50), *singles(10, "rei")])
+    plan = do(empty, counts="rest:5:5")
+    assert plan.table["hana"] == {"train": 40, "val": 5, "test": 5}
+    assert plan.table["rei"]["train"] == 5
+    assert not plan.left
+
+
+def test_folds_are_whole_equal_and_take_turns_as_test(empty: Dataset) -> None:
+    add_groups(empty, [*singles(40), Group("scene", "hana", 5)])
+    tests: list[str] = []
+    for fold in range(1, 6):
+        plan = do(empty, folds=5, fold=fold)
+        assert Counter(plan.folds.values()) == dict.fromkeys(range(1, 6), 9)
+        assert plan.by_fold == {"hana": dict.fromkeys("12345", 9)}
+        assert plan.table["hana"] == {"train": 27, "val": 9, "test": 9}
+        tests += [key for key, split in splits(empty).items() if split == "test"]
+        read = {s.key: s.fold for s in empty.samples.by_key()}
+        assert read == plan.folds
+    assert len(tests) == len(set(tests)) == 45
+    do_split(empty)
+    assert {s.fold for s in empty.samples.by_key()} == {None}
+
+
+def test_folds_that_a_picture_ties_keep_the_larger_side(empty: Dataset) -> None:
+    add_groups(empty, [*singles(6), Group("scene", "hana", 3)])
+    do(empty, folds=3)
+    of = {s.key: s.fold for s in empty.samples.by_key()}
+    moments = Counter(s.moment for s in empty.samples.by_key())
+    large = next(s for s in empty.samples.by_key() if moments[s.moment] == 3)
+    small = next(key for key, fold in of.items() if fold != large.fold)
+    key = tie_two(empty, large.key, small)
+    plan = do(empty, folds=3)
+    assert plan.folds[key] == large.fold
+    assert plan.left == {small: f"tied to fold {large.fold}"}
+    assert do(empty, folds=3).left == plan.left
+
+
+@pytest.fixture
+def sources(empty: Dataset) -> Dataset:
+    """Thirty pictures of a film in two episodes, twenty of a site, one that both have."""
+    names = [("video", f"film{n}", n) for n in range(30)] + [
+        ("pixiv", f"art{n}", n) for n in range(20)
+    ]
+    for source, name, number in names:
+        video = {"video": f"{number % 2}" * 64, "scene": number, "time": 9.0 * number}
+        origin = Origin(source, name, **(video if source == "video" else {}))  # type: ignore[arg-type]
+        (key,) = add_faces(empty, add_image(empty, name, origin))
+        label(empty, key, "hana" if number % 3 else "rei")
+    both = add_image(empty, "both", Origin("pixiv", "b"),
+                     Origin("video", "b", video="1" * 64, scene=40, time=999.0))  # fmt: skip
+    label(empty, add_faces(empty, both)[0], "hana")
+    for episode in "01":
+        empty.videos.record(episode * 64, f"[Sub] episode {episode}.mkv", "", 1.0, 15)
+    return empty
+
+
+def from_source(dataset: Dataset) -> dict[str, set[str]]:
+    of = {image.sha256: {o.source for o in image.origins} for image in dataset.images.each()}
+    return {s.key: of[s.image] for s in dataset.samples.by_key()}
+
+
+def test_a_source_that_is_held_out_is_all_of_test(sources: Dataset) -> None:
+    plan = do(sources, hold_out=["source=pixiv"])
+    of = from_source(sources)
+    for key, split in splits(sources).items():
+        assert (split == "test") == ("pixiv" in of[key])
+    assert sum(row["test"] for row in plan.table.values()) == 21
+    assert sum(row["val"] for row in plan.table.values()) in (3, 4)
+
+
+def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) -> None:
+    of = from_source(sources)
+    other = next(s for s in sources.samples.by_key() if of[s.key] == {"pixiv"})
+    image = next(i for i in sources.images.each() if i.origins[0].video == "1" * 64)
+    inside = next(s for s in sources.samples.by_key() if s.image == image.sha256)
+    rows = Pairs(sources.db).numbers([other.key, inside.key])
+    with sources.db.write():
+        step = sources.journal.step("same", [])
+        Asides(sources.db).judge(step, rows[0], rows[1], "same")
+    for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
+        plan = do(sources, hold_out=[f"video={name}"])
+        assert plan.left == {other.key: "tied to what is held out"}
+        assert sum(row["test"] for row in plan.table.values()) == 16
+
+
+def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
+    whole = do(sources)
+    of = from_source(sources)
+    plan = do(sources, most=["pixiv=20%"])
+    now = splits(sources)
+    train = [key for key, split in now.items() if split == "train"]
+    art = [key for key in train if of[key] == {"pixiv"}]
+    assert len(art) == int(0.2 * len(train))
+    for split in ("val", "test"):
+        assert {k for k, s in now.items() if s == split} == {
+            k for k, (_, s) in whole.splits.items() if s == split
+        }
+    assert set(plan.left.values()) == {"more than pixiv may have of train"}
+    assert all(of[key] == {"pixiv"} for key in plan.left)
+    classes = {s.key: s.label for s in sources.samples.by_key()}
+    assert {classes[key] for key in art} == {"hana", "rei"}
+    assert do(sources, most=["pixiv=20%"]).splits == plan.splits
+    assert not do(sources).left
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"counts": "20:5"}, "100:20:20"), ({"counts": "0:5:5"}, "100:20:20"),
+        ({"counts": "a:b:c"}, "100:20:20"), ({"folds": 1}, "2 to 100"), ({"folds": -3}, "2 to 100"),
+        ({"folds": 3, "fold": 4}, "from 1 to 3"), ({"fold": 2}, "--folds 5"),
+        ({"folds": 3, "hold_out": ["source=bing"]}, "leave hold-out out"),
+        ({"folds": 3, "counts": "1:1:1"}, "leave counts out"),
+        ({"hold_out": ["pixiv"]}, "source=pixiv"),
+        ({"hold_out": ["source=nowhere"]}, "there are: site"),
+        ({"hold_out": ["video=nothing"]}, "there are: none"), ({"most": ["pixiv"]}, "pixiv=20%"),
+        ({"most": ["pixiv=100%"]}, "pixiv=20%"), ({"most": ["nowhere=5%"]}, "there are: site"),
+    ],
+)  # fmt: skip
+def test_wishes_that_make_no_sense_name_the_mend(
+    empty: Dataset, wish: dict[str, object], says: str
+) -> None:
+    add_groups(empty, singles(3))
+    with pytest.raises(UsageError, match=says):
+        do(empty, **wish)
+    assert set(splits(empty).values()) == {None}
+
+
+def test_holding_everything_out_is_refused(empty: Dataset) -> None:
+    add_groups(empty, singles(3))
+    with pytest.raises(InputUnusable, match="everything is held out"):
+        do(empty, hold_out=["source=site"])
+
+
+def test_the_plan_says_how_close_it_came_and_that_it_is_the_moments(empty: Dataset) -> None:
+    add_groups(empty, [Group("scene", "hana", 9), *singles(1), *singles(10, "rei")])
+    result = plan_split(empty, SplitSettings()).result()
+    assert result["closeness"] == {
+        "hana": {"asked": "8:1:1", "got": "9:0:1", "largest_deviation": 1.0, "moments_allow": 1.0},
+        "rei": {"asked": "8:1:1", "got": "8:1:1", "largest_deviation": 0.0, "moments_allow": 0.0},
+    }
+    assert result["not_searched_for_duplicates"] == 20
+
+
+def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
+    """As the report prints them: a command that gives the same split again."""
+    hold = ["video=[Sub] episode 1.mkv"]
+    first = do(sources, hold_out=hold, most=["pixiv=12.5%"], seed=4)
+    words = sources.samples.split_settings()
+    assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv' most=pixiv=12.5%")
+    assert do(sources, hold_out=hold, most=["pixiv=12.5%"], seed=4).splits == first.splits
 
 
 def test_members_of_a_moment_share_its_name(empty: Dataset) -> None:
@@ -251,6 +472,26 @@ def test_the_command_simulates_and_splits(empty: Dataset, labeler: Labeler) -> N
     assert json.loads(done.stdout)["train"] == 8
     assert Counter(splits(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert labeler("split", "--ratio", "8:1", "-d", empty.root).returncode == 2
+    assert labeler("split", "--ratio", "8:1:1", "--folds", "3", "-d", empty.root).returncode == 2
+    folds = labeler("split", "--folds", "5", "--fold", "2", "--json", "-d", empty.root)
+    assert json.loads(folds.stdout)["test"] == 2
+
+
+def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Labeler) -> None:
+    own = SplitSettings(counts="3:1:1")
+    with Dataset.create(tmp_path / "own", Settings(split=own)) as dataset:
+        add_groups(dataset, singles(10))
+        root = dataset.root
+    told = json.loads(labeler("split", "--json", "-d", root).stdout)
+    assert (told["train"], told["test"], told["left_out"]) == (3, 1, {"more than was asked for": 5})
+    told = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)
+    assert (told["train"], told["test"]) == (6, 2)
+
+
+def test_a_most_that_leaves_nothing_is_refused(empty: Dataset) -> None:
+    add_groups(empty, singles(10))
+    with pytest.raises(UsageError, match="nothing would be left of train"):
+        do(empty, most=["site=99%"])
 
 
 def test_one_ratio_in_two_spellings_is_one_split() -> None:

@@ -206,3 +206,21 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
         assert len({decision.step for decision in dataset.journal.each()}) == 1
         assert (dataset.settings.name, dataset.settings.split.ratio) == ("Shapes", "6:2:2")
     assert len(list((root / "runs").iterdir())) == 1
+
+
+def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    text = GOOD.partition("[train]")[0].replace(
+        "[export]", '[export]\nsize = "20x10"\nfile = "png"'
+    )
+    path = recipe(f'dedup = true\n{text}\n[balance]\nmethod = "copies"\ntarget = 30\n')
+    code, out, err = command("run", path, "--into", tmp_path / "made", "--json", "-q")
+    assert (code, err) == (0, "")
+    found = json.loads(out.splitlines()[-1])
+    assert found["dedup"]["conflicts"] == 0
+    assert {row["pictures"] for row in found["balance"]["classes"].values()} == {30}
+    pictures = list((tmp_path / "made/exports/tree").rglob("*.png"))
+    assert len(pictures) == found["export"]["exported"] > 60
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (20, 10)

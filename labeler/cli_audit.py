@@ -1,0 +1,83 @@
+"""`labeler audit`: leaks between splits, in any folder tree or in the dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gleanset import Dataset
+from gleanset.cli import Command, Job, Result, job_options
+from gleanset.settings import FILE
+
+if TYPE_CHECKING:
+    from labeler.audit import Audit
+
+_SHOWN = 50
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --sheet leaks.png")
+@job_options()
+@click.argument("tree", required=False, type=_FOLDER)
+@click.option("--against", type=_FOLDER, metavar="OTHER", help="Compare with this tree instead.")
+@click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this PNG.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
+def audit(
+    job: Job, tree: Path | None, against: Path | None, sheet: Path | None, workers: int | None
+) -> Result:
+    """Find pictures of one split that are in another one as well.
+
+    TREE has folders train, val or test on its first level (or images/train and so on); it may
+    be any tool's. Without TREE it is the dataset itself. With --against all pictures of TREE are
+    compared with all of OTHER. Nothing is changed.
+    """
+    from labeler.audit_sheet import check_sheet, write_sheet
+
+    if sheet is not None:
+        check_sheet(sheet)
+    found = _audit(job, tree, against, workers or 0)
+    result: dict[str, Any] = found.result()
+    if sheet is not None:
+        result |= {"sheet": str(sheet.absolute()), "on_sheet": write_sheet(sheet, found.leaks)}
+    return result if job.as_json else _readable(result)
+
+
+def _audit(job: Job, tree: Path | None, against: Path | None, workers: int) -> Audit:
+    from labeler.audit import find_leaks, straddling
+    from labeler.audit_pictures import Gallery, add_tree, of_dataset, of_tree
+
+    root = tree if tree is not None and (tree / FILE).is_file() else None
+    if tree is not None and root is None:
+        gallery = of_tree(tree) if against is None else Gallery()
+        if against is not None:
+            add_tree(gallery, tree, "first")
+            add_tree(gallery, against, "second")
+        return find_leaks(gallery, workers=workers, progress=job.progress)
+    with Dataset.open(root) if root else job.open() as dataset:
+        gallery = of_dataset(dataset, None if against is None else "dataset")
+        if against is not None:
+            add_tree(gallery, against, "second")
+        also = list(straddling(dataset, gallery.shots)) if against is None else []
+        return find_leaks(gallery, workers=workers, progress=job.progress, also=also)
+
+
+def _readable(result: dict[str, Any]) -> Result:
+    """For a person: a line for each pair, and not thousands of them."""
+    lines = [
+        f"{_told(pair['a'])}  =  {_told(pair['b'])}  ({pair['kind']}"
+        + (", other labels" if pair["labels"][0] != pair["labels"][1] else "") + ")"
+        for pair in result["pairs"]
+    ]  # fmt: skip
+    files = [f"{_told(row['file'])}: {row['reason']}" for row in result["not_read"]]
+    return result | {"pairs": _few(lines), "not_read": _few(files)}
+
+
+def _few(lines: list[str]) -> list[str]:
+    more = [f"and {len(lines) - _SHOWN} more: see --json"] if len(lines) > _SHOWN else []
+    return lines[:_SHOWN] + more
+
+
+def _told(name: str) -> str:
+    return name if name.isprintable() else repr(name)

@@ -1,0 +1,166 @@
+"""Which samples may be duplicates: pairs that are worth a second look.
+
+Two pictures are candidates when their whole hashes are near, plain or mirrored, or when at
+least two of their points agree in hash, turn and scale. Everything is bounded: a sample brings
+its nearest few candidates, so thousands of equal pictures form a chain of stars and no square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gleanset.db.looks import Look
+from labeler.duplicates.search import Near, distinct, near_between, near_pairs
+
+WHOLE_DISTANCE = 8
+POINT_DISTANCE = 4
+AGREEING = 2
+NEAREST = 8
+MOST_BY_POINTS = 30
+# So many pictures that share one point say nothing by it (a logo, a corner of a frame).
+_COMMON = 100
+# A sample with this many all but equal ones before it is found through them.
+_ALL_BUT_EQUAL = 4
+# Turns and scales are compared in cells of an eighth of a turn and 0.6 of a doubling.
+_TURN_CELL = 32
+_SCALE_CELL = 10
+
+Rows = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Samples (rows, n) with their hashes; `owner` says whose each of the m points is (0..n-1)."""
+
+    samples: Rows
+    plain: npt.NDArray[np.uint64]
+    flipped: npt.NDArray[np.uint64]
+    points: npt.NDArray[np.uint64]
+    owner: Rows
+    shapes: npt.NDArray[np.uint8]
+
+
+def batch_of(looks: Sequence[Look]) -> Batch:
+    """Stored hashes as arrays."""
+    counts = [len(look.points) // 8 for look in looks]
+    points = np.frombuffer(b"".join(look.points for look in looks), dtype="<u8").astype(np.uint64)
+    shapes = np.frombuffer(b"".join(look.shapes for look in looks), np.uint8).reshape(-1, 3)
+    return Batch(
+        np.array([look.sample for look in looks], dtype=np.int64),
+        np.array([look.plain for look in looks], dtype=np.uint64),
+        np.array([look.flipped for look in looks], dtype=np.uint64),
+        points, np.repeat(np.arange(len(looks), dtype=np.int64), counts), shapes,
+    )  # fmt: skip
+
+
+def candidates_within(new: Batch) -> set[tuple[int, int]]:
+    """Pairs of samples of one batch."""
+    once = distinct(new.plain)
+    straight = _joined(near_pairs(new.plain, WHOLE_DISTANCE))
+    turned = _joined(near_between(new.flipped[once.first], once.hashes, WHOLE_DISTANCE))
+    a, b = once.first[turned.a], once.first[turned.b]
+    turned = Near(np.minimum(a, b), np.maximum(a, b), turned.distance)
+    apart = turned.a != turned.b
+    whole = _nearest(_joined([straight, Near(*(part[apart] for part in turned))]), by_later=True)
+    dense = np.bincount(whole.b[whole.distance <= _ALL_BUT_EQUAL], minlength=len(new.samples))
+    few = _telling(new, dense < NEAREST)
+    pairs = _agreeing(few, few, same=True)
+    return _keys(new, new, whole.a, whole.b) | _keys(new, new, *pairs)
+
+
+def candidates_between(new: Batch, old: Batch) -> set[tuple[int, int]]:
+    """Pairs of a sample of `new` and one of `old`."""
+    found = [near_between(h, old.plain, WHOLE_DISTANCE) for h in (new.plain, new.flipped)]
+    whole = _nearest(_joined(near for some in found for near in some), by_later=False)
+    pairs = _agreeing(_telling(new), _telling(old), same=False)
+    return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)
+
+
+def _keys(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
+    pairs = zip(left.samples[a].tolist(), right.samples[b].tolist(), strict=True)
+    return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+
+
+def _joined(parts: Iterable[Near]) -> Near:
+    """Several answers as one; trimmed on the way, so that memory stays bounded."""
+    kept = [np.zeros(0, dtype=np.int64)] * 3
+    for part in parts:
+        kept = [np.concatenate(pair) for pair in zip(kept, part, strict=True)]
+        if len(kept[0]) > 4_000_000:
+            kept = list(_nearest(Near(*kept), by_later=True))
+    return Near(*kept)
+
+
+def _nearest(near: Near, *, by_later: bool) -> Near:
+    """For each sample (the later of a pair, or the new one) its nearest few."""
+    mine, other = (near.b, near.a) if by_later else (near.a, near.b)
+    order = np.lexsort((other, near.distance, mine))
+    chosen = order[_rank_in_run(mine[order]) < NEAREST]
+    return Near(near.a[chosen], near.b[chosen], near.distance[chosen])
+
+
+def _rank_in_run(values: npt.NDArray[Any]) -> Rows:
+    """The place of each value within its run of equal values: 0, 1, 2, ..."""
+    begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
+    return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))
+
+
+def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
+    """The points of some samples; of a hash that too many share only the first ones."""
+    order = np.argsort(batch.points, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = _rank_in_run(batch.points[order])
+    keep = rank < _COMMON
+    if which is not None:
+        keep &= which[batch.owner]
+    return batch._replace(points=batch.points[keep], owner=batch.owner[keep],
+                          shapes=batch.shapes[keep])  # fmt: skip
+
+
+def _agreeing(left: Batch, right: Batch, *, same: bool) -> tuple[Rows, Rows]:
+    """Positions of pairs of samples of which enough points agree."""
+    found: list[Rows] = []
+    for near in near_between(left.points, right.points, POINT_DISTANCE):
+        a, b = left.owner[near.a], right.owner[near.b]
+        real = a < b if same else np.ones(len(a), dtype=np.bool_)
+        cells = _cells(left.shapes[near.a[real]], right.shapes[near.b[real]])
+        found.append(np.column_stack([a[real] * len(right.samples) + b[real], cells]))
+    rows = np.concatenate(found) if found else np.zeros((0, 5), dtype=np.int64)
+    votes: dict[int, int] = {}
+    for cell in range(1, 5):
+        keys, counts = np.unique(rows[:, 0] * 32768 + rows[:, cell], return_counts=True)
+        enough = counts >= AGREEING
+        pairs, most = (keys[enough] // 32768).tolist(), counts[enough].tolist()
+        for pair, number in zip(pairs, most, strict=True):
+            votes[pair] = max(number, votes.get(pair, 0))
+    return _most_voted(votes, len(right.samples))
+
+
+def _most_voted(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
+    pairs = np.array(list(votes), dtype=np.int64)
+    number = np.array(list(votes.values()), dtype=np.int64)
+    order = np.lexsort((pairs, -number, pairs // max(1, columns)))
+    pairs = pairs[order]
+    pairs = pairs[_rank_in_run(pairs // max(1, columns)) < MOST_BY_POINTS]
+    return pairs // max(1, columns), pairs % max(1, columns)
+
+
+def _cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
+    """For n pairs of points the n x 4 cells (two overlapping grids each way) of their motion.
+
+    Shapes are (scale, angle, mirrored); points agree when they fall into one cell.
+    """
+    left, right = a.astype(np.int64), b.astype(np.int64)
+    mirrored = left[:, 2] ^ right[:, 2]
+    # In a mirror an angle becomes half a turn less itself.
+    turn = np.where(mirrored == 1, 128 - left[:, 1], left[:, 1]) - right[:, 1]
+    scale = left[:, 0] - right[:, 0] + 256
+    cells = [
+        (mirrored * 8 + (turn + shift) % 256 // _TURN_CELL) * 128 + (scale + grow) // _SCALE_CELL
+        for shift in (0, _TURN_CELL // 2)
+        for grow in (0, _SCALE_CELL // 2)
+    ]
+    return np.column_stack(cells) if len(a) else np.zeros((0, 4), dtype=np.int64)

@@ -1,0 +1,120 @@
+"""The compiled inner loop of the search for near hashes.
+
+Compiling takes some seconds once; the result is kept beside this file, or in the user's own
+cache where that folder cannot be written, and later starts load it in a few milliseconds.
+Where no folder can be written it is compiled again by each process that searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
+
+
+def compiled(function: Function) -> Function:
+    """`function` as machine code, kept on disk where that is possible."""
+    try:
+        return cast("Function", njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # numba found no folder that it can write to
+        return cast("Function", njit(nogil=True)(function))
+
+
+@compiled
+def bits(value: np.uint64) -> np.int64:
+    """The number of set bits (Hacker's Delight, 2nd edition, figure 5-2)."""
+    value = value - ((value >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    low = np.uint64(0x3333333333333333)
+    value = (value & low) + ((value >> np.uint64(2)) & low)
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def found_before(apart: np.uint64, band: int, limits: Numbers) -> bool:
+    """Whether an earlier band has shown this pair already, so that each comes once."""
+    for earlier in range(band):
+        part = (apart >> np.uint64(16 * earlier)) & np.uint64(0xFFFF)
+        if bits(part) <= limits[earlier]:
+            return True
+    return False
+
+
+@compiled
+def compare(  # noqa: C901 (one loop: numba compiles it as a whole)
+    left: Hashes, left_starts: Numbers, right: Hashes, right_starts: Numbers, masks: Numbers,
+    same: bool, distance: int, band: int, limits: Numbers, place: Numbers, out: Numbers,
+) -> int:  # fmt: skip
+    """Compare the buckets of `left` with those of `right` whose keys differ by one of `masks`.
+
+    `left` and `right` are sorted by their key, bucket `k` is `[starts[k], starts[k + 1])`. With
+    `same` both are one list and each pair is compared once. Writes rows (position in left,
+    position in right, distance) into `out`; when a row of comparisons might not fit it stops.
+    `place` = (key, mask, left position) says where to begin and, after, where to go on; its
+    key is the number of keys when all is done. Returns how many rows were written.
+    """
+    keys = len(left_starts) - 1
+    rows = 0
+    for key in range(place[0], keys):
+        begin, end = left_starts[key], left_starts[key + 1]
+        if begin == end:
+            continue
+        for number in range(place[1] if key == place[0] else 0, len(masks)):
+            other = key ^ masks[number]
+            if same and other < key:
+                continue
+            first, last = right_starts[other], right_starts[other + 1]
+            if first == last:
+                continue
+            resumed = key == place[0] and number == place[1]
+            for x in range(max(begin, place[2]) if resumed else begin, end):
+                y0 = x + 1 if same and other == key else first
+                if rows + last - y0 > len(out):
+                    place[0], place[1], place[2] = key, number, x
+                    return rows
+                for y in range(y0, last):
+                    apart = left[x] ^ right[y]
+                    count = bits(apart)
+                    if count <= distance and not found_before(apart, band, limits):
+                        out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
+                        rows += 1
+    place[0] = keys
+    return rows
+
+
+@compiled
+def probe(
+    left: Hashes, orders: Numbers, starts: Numbers, right: Hashes, masks: Numbers,
+    ends: Numbers, distance: int, limits: Numbers, place: Numbers, out: Numbers,
+) -> int:  # fmt: skip
+    """Look each hash of `right` up in an index over `left`; for a short left and a long right.
+
+    `orders` (bands x n) are the positions of `left` by the key of each band, `starts` (bands x
+    65537) where the keys begin. The masks of band `k` are `masks[ends[k]:ends[k + 1]]`. Writes
+    rows as `compare` does, begins at `place[0]` in `right` and says there where to go on.
+    """
+    rows = 0
+    for y in range(place[0], len(right)):
+        if rows + len(left) > len(out):
+            place[0] = y
+            return rows
+        for band in range(len(ends) - 1):
+            key = np.int64((right[y] >> np.uint64(16 * band)) & np.uint64(0xFFFF))
+            for number in range(ends[band], ends[band + 1]):
+                other = key ^ masks[number]
+                for at in range(starts[band, other], starts[band, other + 1]):
+                    x = orders[band, at]
+                    apart = left[x] ^ right[y]
+                    count = bits(apart)
+                    if count <= distance and not found_before(apart, band, limits):
+                        out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
+                        rows += 1
+    place[0] = len(right)
+    return rows

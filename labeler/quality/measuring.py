@@ -1,0 +1,30 @@
+"""What worker processes do for the quality flags: one look at a sample gives all measures."""
+
+from __future__ import annotations
+
+import cv2
+from PIL import Image
+
+from gleanset.db.looks import Seen
+from gleanset.db.quality import Measures
+from labeler.duplicates.looking import Place, pixels_of
+from labeler.quality import lettering
+from labeler.quality.descriptor import descriptor
+from labeler.quality.drawn import photo_likeness
+from labeler.quality.edges import edge_blur, extremes
+
+VERSION = 1
+"""Counted up with any change of a measure: then all samples are measured again."""
+
+
+def measure_place(item: tuple[Seen, Place]) -> Measures:
+    """All measures of a sample. Raises `Unreadable`."""
+    cv2.setNumThreads(1)
+    return measures(pixels_of(item[1], lettering.SIDE, "RGB"))
+
+
+def measures(pixels: Image.Image) -> Measures:
+    """All measures of RGB pixels."""
+    darkest, lightest = extremes(pixels)
+    return Measures(edge_blur(pixels), darkest, lightest, lettering.text_share(pixels),
+                    photo_likeness(pixels), descriptor(pixels))  # fmt: skip

@@ -1,0 +1,82 @@
+"""Which samples of a class look least like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from labeler.quality.descriptor import vectors
+
+NEIGHBOURS = 5
+FEWEST = 5
+"""Samples under which a class has no usual look."""
+
+MOST_OWN, MOST_OTHERS = 1000, 3000
+"""So many are compared with; they are taken evenly, so that memory and time stay bounded."""
+
+FAR = 1.5
+"""Where no other class is near, an outlier is that much further off than is usual."""
+
+BLOCK = 2000
+Rows = npt.NDArray[np.uint8]
+"""A table of descriptors, see `descriptor.table`."""
+
+
+def outlier_scores(classes: Mapping[str, Rows]) -> dict[str, npt.NDArray[np.float64]]:
+    """For each class a value for each of its rows; over 1 is nearer to others than to its own.
+
+    The mean distance to the five nearest of the class (Ramaswamy, Rastogi and Shim, "Efficient
+    algorithms for mining outliers from large data sets", 2000), over that to the five nearest
+    of all other classes, or over one and a half times what is usual in the class where that is
+    less. Classes of fewer than five have none and are left out.
+    """
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for name, rows in sorted(classes.items()):
+        if len(rows) < FEWEST:
+            continue
+        inside = nearest(rows, _some(rows, MOST_OWN), itself=True)
+        reach = np.full(len(rows), FAR * float(np.median(inside)))
+        others = _others(classes, name)
+        if len(others):
+            reach = np.minimum(reach, nearest(rows, others, itself=False))
+        found[name] = inside / np.maximum(reach, 1e-6)
+    return found
+
+
+def _others(classes: Mapping[str, Rows], name: str) -> Rows:
+    """Rows of the other classes, of each a like number."""
+    share = max(NEIGHBOURS, MOST_OTHERS // max(len(classes) - 1, 1))
+    parts = [_some(rows, share) for other, rows in sorted(classes.items()) if other != name]
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.uint8)
+
+
+def _some(rows: Rows, most: int) -> Rows:
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+
+
+def nearest(rows: Rows, among: Rows, *, itself: bool) -> npt.NDArray[np.float64]:
+    """The mean distance of each row to its nearest ones.
+
+    With `itself` a row is not compared with itself, that is with one like it to the last byte.
+    """
+    number = min(NEIGHBOURS, len(among) - 1 if itself else len(among))
+    means: list[npt.NDArray[np.float64]] = []
+    targets = vectors(among).T
+    for start in range(0, len(rows), BLOCK):
+        squares = np.maximum(2 - 2 * (vectors(rows[start : start + BLOCK]) @ targets), 0)
+        if itself:
+            squares[squares < 1e-6] = np.inf
+        few = np.partition(squares, number - 1, axis=1)[:, :number].astype(np.float64)
+        means.append(_mean_root(few))
+    return np.concatenate(means)
+
+
+def _mean_root(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of the roots that are numbers; 0 where a row has only copies of itself."""
+    there = np.isfinite(squares)
+    total = np.sqrt(np.where(there, squares, 0)).sum(axis=1)
+    return np.asarray(total / np.maximum(there.sum(axis=1), 1))

@@ -1,0 +1,106 @@
+"""A session over the quality of a dataset's samples: measure what is new, compare, count.
+
+It knows nothing of a window or a command: both drive it. It decides nothing, and may be killed
+at any time: what was measured is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gleanset import Dataset
+from gleanset.db.looks import Looks, Seen
+from gleanset.db.quality import Measures, Qualities
+from gleanset.records import Rejection
+from gleanset.work.pool import Outcome, Processes, run_batches
+from gleanset.work.progress import Progress
+from labeler.duplicates.looking import Place, place_of
+from labeler.quality.descriptor import table
+from labeler.quality.flags import FLAGS
+from labeler.quality.measuring import VERSION, measure_place
+from labeler.quality.outliers import outlier_scores
+
+STAGE = "quality"
+Batch = list[Outcome[tuple[Seen, Place], Measures]]
+
+
+@dataclass
+class Found:
+    """What a run did, and how many samples have each flag now."""
+
+    measured: int = 0
+    failed: int = 0
+    samples: int = 0
+    flags: dict[str, int] = field(default_factory=dict)
+
+
+class QualitySession:
+    """Measures samples with `workers` processes, 0 for all cores; `simulate` keeps nothing."""
+
+    def __init__(
+        self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None,
+        simulate: bool = False,
+    ) -> None:  # fmt: skip
+        self._dataset = dataset
+        self._qualities = Qualities(dataset.db, rehearse=simulate)
+        self._looks = Looks(dataset.db)
+        self._processes = Processes(workers)
+        self._progress = progress or Progress()
+        self._simulate = simulate
+
+    def run(self) -> Found:
+        """Measure what has no measures of its present region, and all outliers anew.
+
+        Raises `DatasetBusy` when another program is at it.
+        """
+        with self._dataset.stage(STAGE):
+            found = self._measure()
+            self._find_outliers()
+        found.samples, found.flags = self._qualities.count(FLAGS)
+        return found
+
+    def _measure(self) -> Found:
+        found = Found()
+        total = self._qualities.count_missing(VERSION)
+        if total:
+            batches = run_batches(measure_place, self._due(), self._processes)
+            for batch in self._progress.batches(batches, "measuring", total, " samples"):
+                self._keep(batch, found)
+        return found
+
+    def _due(self) -> Iterator[tuple[Seen, Place]]:
+        originals = self._dataset.originals(self._dataset.cache)
+        for page in self._qualities.missing(VERSION):
+            for seen in self._looks.seen(page).values():
+                yield seen, place_of(seen, originals)
+
+    def _keep(self, batch: Batch, found: Found) -> None:
+        fine = [(o.item[0], o.result) for o in batch if o.result is not None]
+        with self._dataset.db.write():
+            self._qualities.put(fine, VERSION)
+            if not self._simulate:
+                self._note(batch)
+        found.measured += len(fine)
+        found.failed += len(batch) - len(fine)
+
+    def _note(self, batch: Batch) -> None:
+        for outcome in batch:
+            key = outcome.item[0].key
+            if outcome.reason is None:
+                self._dataset.rejections.clear(STAGE, key)
+            else:
+                self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
+
+    def _find_outliers(self) -> None:
+        rows: dict[str, list[int]] = {}
+        traits: dict[str, list[bytes]] = {}
+        for row, label, trait in self._qualities.traits(VERSION):
+            rows.setdefault(label, []).append(row)
+            traits.setdefault(label, []).append(trait)
+        scores = outlier_scores({label: table(stored) for label, stored in traits.items()})
+        self._qualities.set_outliers({
+            row: round(float(score), 4)
+            for label, found in scores.items()
+            for row, score in zip(rows[label], found, strict=True)
+        })  # fmt: skip

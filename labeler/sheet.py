@@ -1,0 +1,150 @@
+"""A sheet of class portraits: each class in a row, with its name, its count and its faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from gleanset import Dataset
+from gleanset.db.paging import Where
+from gleanset.db.quality import Qualities, Quality
+from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.images.decode import MAX_PIXELS
+from gleanset.images.sheet_file import fitted, save_sheet
+from gleanset.records import Region, Sample
+from labeler.duplicates.looking import Place, pixels_of
+from labeler.quality.flags import flags_of
+from labeler.sheet_font import font_for
+
+PAPER, INK, SOFT = (250, 250, 248), (35, 35, 35), (110, 110, 110)
+GAP, NAMES = 8, 2
+"""Pixels between portraits; the name's column is so many portraits wide."""
+
+LAST = 10.0
+"""The place among its class of a sample that was not compared with it."""
+
+
+@dataclass
+class Sheet:
+    """What was drawn; `without_font` are letters that no font on this machine has."""
+
+    sheet: str
+    classes: dict[str, int] = field(default_factory=dict)
+    portraits: int = 0
+    unreadable: int = 0
+    without_font: str = ""
+
+
+def make_sheet(
+    dataset: Dataset, file: Path, *, names: Sequence[str] = (), each: int = 5, size: int = 128
+) -> Sheet:
+    """Write the sheet of these classes (of all, by name). The same data gives the same picture.
+
+    `each` portraits of `size` pixels are shown: the sharpest and most typical as `labeler
+    quality` measured them, one of a moment while there are others. Raises `InputUnusable`
+    without classes, `UsageError` for a class that is not there or a sheet too large.
+    """
+    counts = _counts(dataset, names)
+    sheet = Sheet(str(file.absolute()), counts)
+    width, height = GAP + (NAMES + each) * (size + GAP), GAP + len(counts) * (size + GAP)
+    if width * height > MAX_PIXELS:
+        raise UsageError(
+            f"a sheet of {width} x {height} pixels is too large",
+            "show some classes with --class, fewer with --each, or smaller ones with --size",
+        )
+    paper = Image.new("RGB", (width, height), PAPER)
+    lacking: set[str] = set()
+    for row, name in enumerate(counts):
+        top = GAP + row * (size + GAP)
+        lacking |= set(_title(paper, top, size, name, counts[name]))
+        for column, picture in enumerate(_portraits(dataset, name, each, size, sheet)):
+            left = GAP + (NAMES + column) * (size + GAP)
+            at = left + (size - picture.width) // 2, top + (size - picture.height) // 2
+            paper.paste(picture, at)
+    sheet.without_font = "".join(sorted(lacking))
+    save_sheet(paper, file)
+    return sheet
+
+
+def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
+    found = {str(label): number for (status, label), number in
+             dataset.samples.counts("status", "label").items() if status == "labelled"}  # fmt: skip
+    if not found:
+        raise InputUnusable(
+            "nothing has a label yet, so there are no classes",
+            f"accept the hints or label by hand: labeler accept-hints -d {dataset.root}",
+        )
+    if unknown := [name for name in names if name not in found]:
+        raise UsageError(
+            f"there is no class {unknown[0]!r} with samples", f"there are: {', '.join(found)}"
+        )
+    return {name: found[name] for name in (dict.fromkeys(names) if names else sorted(found))}
+
+
+def _portraits(
+    dataset: Dataset, name: str, each: int, size: int, sheet: Sheet
+) -> Iterator[Image.Image]:
+    """As many portraits as there are, up to `each`; what cannot be read is passed over."""
+    shown = 0
+    for sample in portrait_order(dataset, name):
+        if shown == each:
+            return
+        try:
+            picture = fitted(_pixels(dataset, sample, size), size)
+        except Unreadable:
+            sheet.unreadable += 1
+            continue
+        shown += 1
+        sheet.portraits += 1
+        yield picture
+
+
+def portrait_order(dataset: Dataset, name: str) -> list[Sample]:
+    """The samples of a class, those that show it best first."""
+    samples = dataset.samples.each(Where(label=name, status="labelled"))
+    ranked = sorted(Qualities(dataset.db).beside(samples), key=_rank)
+    seen: set[str] = set()
+    first: list[Sample] = []
+    later: list[Sample] = []
+    for sample, _ in ranked:
+        ties = {tie for tie in (sample.image, sample.moment, sample.group) if tie}
+        (later if ties & seen else first).append(sample)
+        seen |= ties
+    return first + later
+
+
+def _rank(pair: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
+    """Those without a flag first, then near to their class and sharp, each about 0..1."""
+    sample, quality = pair
+    if quality is None:
+        return True, -sample.sharpness, sample.key
+    typical = LAST if quality.outlier is None else quality.outlier
+    return bool(flags_of(quality)), typical + quality.blur, sample.key
+
+
+def _pixels(dataset: Dataset, sample: Sample, size: int) -> Image.Image:
+    image = dataset.images.get(sample.image)
+    if image is None:
+        raise Unreadable("file is gone", sample.image)
+    path = dataset.image_path(sample.image, image.format)
+    place = Place(path, image.width, image.height, Region(sample.box, sample.angle))
+    return pixels_of(place, size, "RGB")
+
+
+def _title(paper: Image.Image, top: int, size: int, name: str, count: int) -> str:
+    """Draw the name and the count of a class; the letters that could not be drawn."""
+    draw, width = ImageDraw.Draw(paper), NAMES * (size + GAP) - GAP
+    shown = "".join(letter if letter.isprintable() else " " for letter in name)
+    font, lacking = font_for(shown, max(size // 6, 9))
+    if draw.textlength(shown, font) > width:
+        while shown and draw.textlength(f"{shown}…", font) > width:
+            shown = shown[:-1]
+        shown += "…"
+    middle = top + size // 2
+    draw.text((GAP, middle - size // 24), shown, INK, font, anchor="ls")
+    small, _ = font_for("", max(size // 9, 8))
+    draw.text((GAP, middle + size // 8), f"{count} samples", SOFT, small, anchor="ls")
+    return lacking

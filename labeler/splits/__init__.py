@@ -1,0 +1,1 @@
+"""Splitting moments into parts: what is wished for, where each goes, how close that comes."""

@@ -1,0 +1,111 @@
+"""Drawn pictures, copies of them of every kind, and a dataset of whole pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from gleanset import Dataset, Origin
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import Box, Cut, Face
+
+WIDTH, HEIGHT = 320, 260
+
+
+def drawing(seed: int) -> Image.Image:
+    """Shapes of all sizes, different for every seed."""
+    random = np.random.default_rng(seed)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), tuple(int(c) for c in random.integers(90, 256, 3)))
+    pen = ImageDraw.Draw(picture)
+    for number in range(60):
+        left, top = int(random.integers(-20, WIDTH)), int(random.integers(-20, HEIGHT))
+        width, height = (int(n) for n in random.integers(6, 90 if number < 12 else 30, 2))
+        colour = tuple(int(c) for c in random.integers(0, 256, 3))
+        shape = (pen.ellipse, pen.rectangle)[number % 2]
+        shape((left, top, left + width, top + height), fill=colour, outline="black")
+    return picture
+
+
+def face(mouth: str, eyes: str = "open") -> Image.Image:
+    """One head; only the expression differs."""
+    picture = drawing(77)
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((90, 30, 230, 240), fill=(255, 224, 200), outline="black", width=2)
+    pen.pieslice((85, 20, 235, 160), 180, 360, fill=(150, 90, 40), outline="black")
+    for x in (125, 195):
+        if eyes == "open":
+            pen.ellipse((x - 16, 95, x + 16, 135), fill="white", outline="black", width=3)
+            pen.ellipse((x - 8, 103, x + 8, 131), fill=(40, 60, 160), outline="black")
+        else:
+            pen.arc((x - 16, 105, x + 16, 135), 200, 340, fill="black", width=4)
+    if mouth == "smile":
+        pen.arc((130, 165, 190, 205), 20, 160, fill="black", width=4)
+    else:
+        pen.ellipse((140, 170, 180, 215), fill=(150, 30, 40), outline="black", width=3)
+    return picture
+
+
+def _crop(part: float) -> Callable[[Image.Image], Image.Image]:
+    def cropped(p: Image.Image) -> Image.Image:
+        x, y = round(p.width * part), round(p.height * part)
+        return p.crop((x, y, p.width - x, p.height - y))
+
+    return cropped
+
+
+def _marked(p: Image.Image) -> Image.Image:
+    layer = Image.new("RGBA", p.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(layer)
+    pen.text(
+        (p.width * 0.3, p.height * 0.8), "example.com", fill=(255, 255, 255, 200), font_size=22
+    )
+    return Image.alpha_composite(p.convert("RGBA"), layer).convert("RGB")
+
+
+def _screenshot(p: Image.Image) -> Image.Image:
+    screen = Image.new("RGB", (p.width + 60, p.height + 110), (245, 245, 245))
+    pen = ImageDraw.Draw(screen)
+    pen.rectangle((0, 0, screen.width, 40), fill=(60, 90, 150))
+    pen.text((10, 8), "gallery - page 3 of 12", fill="white", font_size=18)
+    pen.text((10, screen.height - 30), "Like   Share   12 comments", fill="black", font_size=16)
+    screen.paste(p, (30, 60))
+    return screen
+
+
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "small": lambda p: p.resize((p.width // 2, p.height // 2)),
+    "squeezed": lambda p: p.resize((p.width, round(p.height * 0.8))),
+    "crop 5 %": _crop(0.05),
+    "crop 15 %": _crop(0.15),
+    "watermark": _marked,
+    "mirror": ImageOps.mirror,
+    "letterbox": lambda p: ImageOps.expand(p, (0, 60), "black"),
+    "screenshot": _screenshot,
+    "grey": lambda p: p.convert("L").convert("RGB"),
+    "vivid": lambda p: ImageEnhance.Color(p).enhance(1.8),
+}
+
+
+def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> bytes:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(buffer, "JPEG", quality=quality, exif=exif)
+    return buffer.getvalue()
+
+
+def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:
+    """A whole picture as a sample; its key."""
+    measured = measure(data)
+    with dataset.stage("harvest-folder") as scratch:
+        dataset.originals(scratch).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, Origin("folder", name, **origin))  # type: ignore[arg-type]
+    box = Box(0, 0, measured.width, measured.height)
+    key = sample_key(measured.sha256, box)
+    cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+    dataset.faces.record(measured.sha256, "whole", "", [cut])
+    return key

@@ -1,0 +1,202 @@
+"""Leaks in folder trees of any tool and in the dataset itself, as pairs of pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+from test_export import encoded, put
+from test_moments import drawing, need
+
+from gleanset import Dataset, Origin
+from gleanset.errors import InputUnusable, UsageError
+from labeler.audit import Audit, find_leaks, straddling
+from labeler.audit_pictures import Gallery, add_tree, of_dataset, of_tree
+from labeler.audit_sheet import write_sheet
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+COPIES = {
+    "small": lambda image: image.resize((120, 100)),
+    "mirrored": ImageOps.mirror,
+    "cropped": lambda image: image.crop((14, 12, 226, 188)),
+    "letterbox": lambda image: ImageOps.expand(image, (0, 40)),
+    "watermark": lambda image: _written(image, "SAMPLE"),
+}
+
+
+def _written(image: Image.Image, text: str) -> Image.Image:
+    written = image.copy()
+    ImageDraw.Draw(written).text((150, 180), text, fill="white")
+    return written
+
+
+def save(image: Image.Image, path: Path, **options: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(image, **options))
+
+
+def audited(tree: Path) -> Audit:
+    return find_leaks(of_tree(tree), workers=1)
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures in train, four others and a copy of each kind in test, bad files in val."""
+    root = tmp_path_factory.mktemp("leaky")
+    for seed in range(12):
+        save(drawing(seed), root / f"train2017/cat/{seed}.jpg")
+    for seed in range(12, 16):
+        save(drawing(seed), root / f"test/cat/{seed}.jpg")
+    for seed, (kind, change) in enumerate(COPIES.items()):
+        save(change(drawing(seed)), root / f"test/dog/{kind}.jpg", quality=70)
+    shutil.copy(root / "train2017/cat/9.jpg", root / "test/cat/same.jpg")
+    (root / "Validation").mkdir()
+    (root / "Validation/-rf\n.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    (root / "Validation/empty.jpg").write_bytes(b"")
+    os.mkfifo(root / "Validation/pipe.jpg")
+    (root / "Validation/loop.jpg").symlink_to("loop.jpg")
+    (root / "Validation/up").symlink_to(root)
+    (root / "test/labels.csv").write_text("x")
+    save(drawing(0), root / "outside/0.jpg")
+    save(drawing(0), root / "test/.hidden/0.jpg")
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(leaky: Path) -> Audit:
+    return audited(leaky)
+
+
+def pairs(audit: Audit) -> dict[str, tuple[str, str]]:
+    return {leak.b.name: (leak.a.name, leak.kind) for leak in audit.leaks}
+
+
+def test_every_kind_of_copy_is_found_and_no_other(found: Audit) -> None:
+    expected = {"test/cat/same.jpg": ("train2017/cat/9.jpg", "same file")}
+    for seed, kind in enumerate(COPIES):
+        how = "mirrored copy" if kind == "mirrored" else "copy"
+        expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", how)
+    assert pairs(found) == expected
+
+
+def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> None:
+    told = json.loads(json.dumps(found.result()))
+    assert told["pictures"] == {"test": 10, "train": 12, "val": 2}
+    assert (told["leaks"], told["alike"], told["leaking"]) == (6, 0, {"test in train": 6})
+    assert told["unreadable"] == 2
+    assert {row["file"] for row in told["not_read"]} == {"Validation/-rf\n.png",
+                                                         "Validation/empty.jpg"}  # fmt: skip
+    # The pipe, the loop, the table and the picture outside; hidden folders are not entered.
+    assert told["other_files"] == 4
+    assert told["pairs"][0] == {
+        "kind": "same file", "a": "train2017/cat/9.jpg", "b": "test/cat/same.jpg",
+        "splits": ["train", "test"], "labels": ["cat", "cat"],
+    }  # fmt: skip
+
+
+def test_the_sheet_shows_every_pair_and_spares_the_files_of_others(
+    found: Audit, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "leaks.png"
+    assert write_sheet(sheet, found.leaks) == 6
+    with Image.open(sheet) as image:
+        assert image.size[1] > 3 * 200
+        red, green, blue = image.convert("RGB").getpixel((110, 110))  # type: ignore[misc]
+    assert (red, green, blue) != (255, 255, 255)
+    assert write_sheet(sheet, found.leaks[:1]) == 1
+    own = tmp_path / "mine.png"
+    drawing(1).save(own)
+    before = own.read_bytes()
+    with pytest.raises(UsageError, match="another file"):
+        write_sheet(own, found.leaks)
+    assert own.read_bytes() == before
+    with pytest.raises(UsageError, match=r"\.png"):
+        write_sheet(tmp_path / "leaks.pdf", found.leaks)
+
+
+def test_the_command_prints_pairs(leaky: Path, labeler: Labeler, tmp_path: Path) -> None:
+    done = labeler("audit", leaky, "--sheet", tmp_path / "sheet.png", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "train2017/cat/9.jpg  =  test/cat/same.jpg  (same file)" in done.stdout
+    assert "test/dog/mirrored.jpg  (mirrored copy, other labels)" in done.stdout
+    assert "'Validation/-rf\\n.png': " in done.stdout
+    assert (tmp_path / "sheet.png").is_file()
+    assert labeler("audit", leaky / "train2017").returncode == 3
+    assert labeler("audit", leaky, "--sheet", tmp_path / "no.gif").returncode == 2
+
+
+def test_splits_on_the_second_level_and_two_trees(tmp_path: Path) -> None:
+    for split, seed in (("train", 1), ("valid", 2), ("valid", 1)):
+        save(drawing(seed), tmp_path / f"images/{split}/{seed}.jpg")
+    assert of_tree(tmp_path).sizes() == {"train": 1, "val": 2}
+    gallery = Gallery()
+    add_tree(gallery, tmp_path / "images/train", "first")
+    add_tree(gallery, tmp_path / "images/valid", "second")
+    (leak,) = find_leaks(gallery, workers=1).leaks
+    assert (leak.a.name, leak.b.name, leak.kind) == ("first/1.jpg", "second/1.jpg", "same file")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "train"])
+def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> None:
+    save(drawing(1), tmp_path / "train/train/1.jpg")  # a class may be called so
+    with pytest.raises(InputUnusable, match=r"--against|check its name"):
+        of_tree(tmp_path / name)
+
+
+def test_a_blob_of_equal_pictures_gives_a_pair_for_each_and_no_square(tmp_path: Path) -> None:
+    for number in range(30):
+        save(drawing(3), tmp_path / f"train/{number}.jpg")
+        save(drawing(3), tmp_path / f"test/{number}.jpg")
+        save(drawing(3), tmp_path / f"val/{number}.jpg", quality=50)
+    leaks = audited(tmp_path).leaks
+    kinds = Counter((leak.a.split, leak.b.split, leak.kind) for leak in leaks)
+    assert kinds == {
+        ("train", "test", "same file"): 30, ("train", "val", "copy"): 30, ("val", "test", "copy"): 30
+    }  # fmt: skip
+    assert {leak.b.name for leak in leaks if leak.kind == "copy" and leak.a.split == "train"} == {
+        f"val/{number}.jpg" for number in range(30)
+    }
+
+
+def test_the_dataset_itself(empty: Dataset) -> None:
+    """Copies by their pixels, and moments that straddle by what the catalogue knows."""
+    frame = {"video": "f" * 64, "scene": 1}
+    put(empty, encoded(drawing(1)), "a", split="train")
+    put(empty, encoded(COPIES["small"](drawing(1))), "b", split="test")
+    put(
+        empty, encoded(drawing(2)), "c", split="train", origin=Origin("video", "c", time=1, **frame)
+    )  # type: ignore[arg-type]
+    put(empty, encoded(drawing(3)), "d", split="test", origin=Origin("video", "d", time=2, **frame))  # type: ignore[arg-type]
+    put(empty, encoded(drawing(4)), "e", split="test")
+    gallery = of_dataset(empty)
+    audit = find_leaks(gallery, workers=1, also=straddling(empty, gallery.shots))
+    assert [leak.kind for leak in audit.leaks] == ["copy", "moment"]
+    assert audit.result()["leaking"] == {"test in train": 2}
+
+
+def test_a_dataset_without_a_split_names_the_mend(empty: Dataset) -> None:
+    with pytest.raises(InputUnusable, match="labeler split"):
+        of_dataset(empty)
+
+
+def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Labeler) -> None:
+    """Real pictures with their real copies: labelled, searched, split by us, and audited."""
+    folder = need("neardup")
+    told = json.loads((folder / "neardup.json").read_text())["groups"]
+    wanted = [g for g in told if g["expect"] == "duplicate"]
+    for group in wanted[:10]:
+        for file in group["files"]:
+            data = (folder / file).read_bytes()
+            put(empty, data, file, label=group["id"][:1], origin=Origin("folder", file))
+    done = labeler("split", "--ratio", "1:1:1", "-d", empty.root, "--json")
+    assert done.returncode == 0, done.stderr
+    assert min(json.loads(done.stdout)[split] for split in ("train", "val", "test")) > 2
+    told = json.loads(labeler("audit", "-d", empty.root, "--json", "--workers", "1").stdout)
+    assert told["leaks"] == 0, told["pairs"]

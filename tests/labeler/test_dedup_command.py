@@ -1,0 +1,96 @@
+"""Duplicates by command: set aside, explained, judged, searched, taken back."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from test_export import put
+
+from gleanset import Dataset
+from labeler.export import plan_export
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def scene(seed: int) -> Image.Image:
+    """A picture with enough in it to be known again."""
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (480, 320), tuple(random.integers(0, 256, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(60):
+        x, y, w, h = random.integers(0, 480), random.integers(0, 320), *random.integers(10, 90, 2)
+        draw.ellipse((x, y, x + w, y + h), fill=tuple(random.integers(0, 256, 3)))
+    return image
+
+
+def saved(image: Image.Image, quality: int = 92) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def copies(empty: Dataset) -> dict[str, str]:
+    """A picture labelled as `a`, a small copy without a label, and another picture."""
+    (small,) = put(empty, saved(scene(1).resize((240, 160)), 60), "small.jpg", label="a")
+    (large,) = put(empty, saved(scene(1)), "large.jpg", label="a")
+    (other,) = put(empty, saved(scene(2)), "other.jpg", label="b")
+    return {"small": small, "large": large, "other": other}
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_best_is_kept_and_undo_brings_the_others_back(
+    empty: Dataset, copies: dict[str, str], labeler: Labeler
+) -> None:
+    where = ("-d", empty.root, "--json")
+    assert told(labeler("dedup", "--simulate", *where))["set_aside"] == 1
+    assert len(plan_export(empty)) == 3
+    found = told(labeler("dedup", *where))
+    assert (found["groups"], found["set_aside"], found["conflicts"]) == (1, 1, 0)
+    assert told(labeler("dedup", *where))["changed"] == 0
+    group = told(labeler("groups", "-d", empty.root))
+    assert group["kept"] == copies["large"]
+    assert group["others"] == [copies["small"]]
+    assert "larger" in str(group["reason"]) or "pixels" in str(group["reason"])
+    assert {item.sample.key for item in plan_export(empty)} == {copies["large"], copies["other"]}
+    assert told(labeler("undo", *where))
+    assert len(plan_export(empty)) == 3
+
+
+def test_copies_with_different_labels_wait_for_a_person(
+    empty: Dataset, copies: dict[str, str], labeler: Labeler
+) -> None:
+    where = ("-d", empty.root, "--json")
+    told(labeler("label", "b", copies["small"], *where))
+    found = told(labeler("dedup", *where))
+    assert (found["set_aside"], found["conflicts"]) == (0, 1)
+    group = told(labeler("groups", "--conflicts", "-d", empty.root))
+    assert sorted(map(str, group["decisions"])) == ["a", "b"]  # type: ignore[call-overload]
+    told(labeler("same", copies["small"], copies["large"], "--no", *where))
+    assert told(labeler("dedup", *where))["groups"] == 0
+
+
+def test_searching_by_picture(
+    empty: Dataset, copies: dict[str, str], labeler: Labeler, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.jpg").write_bytes(saved(scene(1).crop((20, 15, 470, 310)), 70))
+    (tmp_path / "new.jpg").write_bytes(saved(scene(9)))
+    where = ("-d", empty.root, "--json")
+    found = told(labeler("find", tmp_path / "asked.jpg", *where))
+    assert set(found["samples"]) == {copies["small"], copies["large"]}  # type: ignore[call-overload]
+    assert told(labeler("find", tmp_path / "new.jpg", *where))["found"] == 0
+    (tmp_path / "no.jpg").write_text("no picture")
+    assert labeler("find", tmp_path / "no.jpg", *where).returncode == 3

@@ -1,0 +1,204 @@
+"""Copies are found, look-alikes are not, the best is kept, and everything can be undone."""
+
+from __future__ import annotations
+
+import pytest
+from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
+from labeler_makers import label
+
+from gleanset import Dataset
+from gleanset.db.asides import Asides
+from gleanset.db.looks import Looks
+from gleanset.db.pairs import Pairs
+from gleanset.errors import UsageError
+from labeler.duplicates.plan import DuplicatePlan
+from labeler.duplicates.second_look import compare, view_of
+from labeler.duplicates.session import DuplicateSession
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_passes_the_second_look(kind: str) -> None:
+    original = drawing(1)
+    verdict = compare(view_of(original), view_of(COPIES[kind](original)))
+    assert verdict.same, verdict
+    assert verdict.mirrored == (kind == "mirror")
+
+
+@pytest.mark.parametrize("other", [face("open"), face("smile", "closed"), drawing(2)])
+def test_another_expression_does_not(other: object) -> None:
+    verdict = compare(view_of(face("smile")), view_of(other))  # type: ignore[arg-type]
+    assert not verdict.same, verdict
+
+
+def test_a_detail_is_no_copy() -> None:
+    whole = drawing(3)
+    detail = whole.crop((80, 60, 210, 170))
+    assert compare(view_of(whole), view_of(detail)).why == "one is a detail of the other"
+
+
+def test_frames_of_one_film_have_to_be_equal() -> None:
+    before, after = drawing(4), drawing(4)
+    after.paste(before.crop((100, 100, 130, 130)), (104, 102))
+    views = view_of(before), view_of(after)
+    assert not compare(*views, one_film=True).same
+    assert compare(views[0], view_of(before), one_film=True).same
+
+
+def looked(dataset: Dataset) -> DuplicatePlan:
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    return session.plan()
+
+
+def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
+    return {frozenset((group.kept, *group.others)) for group in plan.groups}
+
+
+def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
+    expected = []
+    for seed in (11, 12):
+        original = drawing(seed)
+        keys = [add_picture(dataset, f"{seed}", encoded(original, 95))]
+        for kind, copy in COPIES.items():
+            keys.append(add_picture(dataset, f"{seed} {kind}", encoded(copy(original), 70)))
+        turned = encoded(original.rotate(90, expand=True), 95, orientation=6)
+        keys.append(add_picture(dataset, f"{seed} turned", turned))
+        expected.append(frozenset(keys))
+    faces = [face("smile"), face("open"), face("smile", "closed")]
+    for number, other in enumerate([drawing(13), drawing(14), *faces]):
+        add_picture(dataset, f"other {number}", encoded(other))
+    assert groups(looked(dataset)) == set(expected)
+
+
+def in_use(dataset: Dataset) -> list[str]:
+    """The labelled samples that are not set aside."""
+    labelled = [s.key for s in dataset.samples.by_key() if s.status == "labelled"]
+    pairs = Pairs(dataset.db)
+    members = pairs.members(pairs.numbers(labelled)).values()
+    return sorted(member.key for member in members if member.kept)
+
+
+def pair(dataset: Dataset, seed: int = 21) -> tuple[str, str]:
+    """A picture and a small copy of it."""
+    good = add_picture(dataset, f"{seed} good", encoded(drawing(seed), 95))
+    small = COPIES["small"](drawing(seed))
+    return good, add_picture(dataset, f"{seed} poor", encoded(small, 60))
+
+
+def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    label(dataset, poor, "hana")
+    plan = looked(dataset)
+    assert [(group.kept, group.others) for group in plan.groups] == [(good, (poor,))]
+    assert "larger (320 x 260, the next 160 x 130)" in plan.groups[0].reason
+    step = DuplicateSession(dataset).apply(plan)
+    kept, other = dataset.samples.get(good), dataset.samples.get(poor)
+    assert kept is not None
+    assert other is not None
+    assert (kept.label, kept.group) == ("hana", other.group)
+    assert kept.group is not None
+    assert in_use(dataset) == [good]
+    assert Asides(dataset.db).reasons(poor) == [f"a copy of {good}"]
+    assert dataset.journal.undo(step).restored == 3
+    assert in_use(dataset) == [poor]
+    undo = max(decision.step for decision in dataset.journal.each())
+    dataset.journal.undo(undo)  # a redo
+    assert in_use(dataset) == [good]
+    assert DuplicateSession(dataset).apply(DuplicateSession(dataset).plan()) is None
+
+
+def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
+    original = drawing(31)
+    good = add_picture(dataset, "original", encoded(original, 95))
+    for kind in ("screenshot", "small", "crop 5 %", "watermark"):
+        add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
+    assert [group.kept for group in looked(dataset).groups] == [good]
+
+
+def test_different_labels_wait_for_a_person(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    label(dataset, good, "hana")
+    label(dataset, poor, "yuki")
+    plan = looked(dataset)
+    assert [(g.conflict, g.decisions) for g in plan.groups] == [(True, ("hana", "yuki"))]
+    DuplicateSession(dataset).apply(plan)
+    assert len(in_use(dataset)) == 2
+    label(dataset, poor, "hana")
+    settled = DuplicateSession(dataset).plan()
+    assert settled.conflicts == []
+    DuplicateSession(dataset).apply(settled)
+    assert in_use(dataset) == [good]
+
+
+def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    other = add_picture(dataset, "other", encoded(drawing(99)))
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    session.apply(session.plan())
+    session.judge(good, poor, same=False)
+    apart = session.plan()
+    assert apart.groups == []
+    assert {place.kept for place in apart.places} == {True}
+    session.judge(other, good, same=True)
+    session.look()
+    assert groups(session.plan()) == {frozenset((good, other))}
+    dataset.journal.undo()
+    dataset.journal.undo()
+    assert groups(session.plan()) == {frozenset((good, poor))}
+    with pytest.raises(UsageError, match="no sample"):
+        session.judge(good, "nobody", same=True)
+    with pytest.raises(UsageError, match="twice"):
+        session.judge(good, good, same=True)
+
+
+def test_what_is_new_is_compared_with_what_is_old(dataset: Dataset) -> None:
+    good = add_picture(dataset, "good", encoded(drawing(21), 95))
+    add_picture(dataset, "other", encoded(drawing(22)))
+    session = DuplicateSession(dataset, workers=1)
+    assert session.look().described == 2
+    crop = add_picture(dataset, "crop", encoded(COPIES["crop 15 %"](drawing(21))))
+    again = session.look()
+    assert (again.described, again.same) == (1, 1)
+    assert groups(session.plan()) == {frozenset((good, crop))}
+    assert session.look() == (0, 0, 0, 0)
+
+
+def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
+    _, poor = pair(dataset)
+    plan = looked(dataset)
+    label(dataset, poor, "hana")
+    with pytest.raises(UsageError, match="make a new plan"):
+        DuplicateSession(dataset).apply(plan)
+    assert Pairs(dataset.db).grouped() == set()
+
+
+def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    lost = add_picture(dataset, "lost", encoded(drawing(50)))
+    sample = dataset.samples.get(lost)
+    assert sample is not None
+    dataset.image_path(sample.image, "JPEG").unlink()
+    session = DuplicateSession(dataset, workers=1)
+    assert session.look() == (2, 1, 1, 1)
+    assert [r.what for r in dataset.rejections.each()] == [lost]
+    assert groups(session.plan()) == {frozenset((good, poor))}
+
+
+def test_find_by_picture(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    add_picture(dataset, "other", encoded(drawing(22)))
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    found = session.find(COPIES["screenshot"](drawing(21)))
+    assert {one.sample for one in found} == {good, poor}
+    assert session.find(drawing(1234)) == []
+
+
+def test_samples_of_one_image_are_no_pair(dataset: Dataset) -> None:
+    pairs, (good, poor) = Pairs(dataset.db), pair(dataset)
+    a, b = pairs.numbers([good, poor])
+    with dataset.db.write():
+        pairs.propose([(a, a), (b, a)])
+    assert [row[:2] for row in pairs.open()] == [(min(a, b), max(a, b))]
+    assert Looks(dataset.db).count_missing(1) == 2

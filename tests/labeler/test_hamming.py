@@ -1,0 +1,102 @@
+"""The search for near hashes is exact, each pair comes once, and blobs cost nothing."""
+
+from __future__ import annotations
+
+import resource
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labeler.duplicates.search import Near, distinct, near_between, near_pairs
+
+HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
+Pairs = dict[tuple[int, int], int]
+
+
+def array(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    return np.array(values, dtype=np.uint64)
+
+
+def told(parts: list[Near]) -> Pairs:
+    rows = [row for part in parts for row in zip(*(x.tolist() for x in part), strict=True)]
+    found = {(a, b): apart for a, b, apart in rows}
+    assert len(found) == len(rows), "a pair came twice"
+    return found
+
+
+def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
+    return {
+        (i, j): (a ^ b).bit_count()
+        for i, a in enumerate(left) for j, b in enumerate(right)
+        if (a ^ b).bit_count() <= distance
+    }  # fmt: skip
+
+
+@given(st.lists(HASH, max_size=30, unique=True), st.integers(0, 64))
+@settings(max_examples=60)
+def test_pairs_are_those_of_brute_force(values: list[int], distance: int) -> None:
+    expected = by_brute_force(values, values, distance)
+    assert told(list(near_pairs(array(values), distance))) == {
+        pair: apart for pair, apart in expected.items() if pair[0] < pair[1]
+    }
+
+
+@given(st.lists(HASH, max_size=20), st.lists(HASH, max_size=20), st.integers(0, 64))
+@settings(max_examples=60)
+def test_pairs_between_two_lists(new: list[int], old: list[int], distance: int) -> None:
+    assert told(list(near_between(array(new), array(old), distance))) == by_brute_force(
+        new, old, distance
+    )
+
+
+def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    """Hashes of which a third are near another one, as in a harvest."""
+    random = np.random.default_rng(7)
+    base = random.integers(0, 2**64, size * 2 // 3, dtype=np.uint64)
+    near = base[random.integers(0, len(base) // 5, size - len(base))]
+    for _ in range(7):
+        flips = np.uint64(1) << random.integers(0, 64, len(near), dtype=np.uint64)
+        near = near ^ np.where(random.random(len(near)) < 0.6, flips, np.uint64(0))
+    return np.concatenate([base, near])
+
+
+@pytest.mark.parametrize("distance", [0, 1, 3, 6, 8, 11])
+def test_the_index_finds_what_comparing_each_with_each_finds(distance: int) -> None:
+    hashes = np.unique(clustered(6000))
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
+    rows = np.argwhere(np.triu(apart <= distance, 1))
+    expected = {(int(a), int(b)): int(apart[a, b]) for a, b in rows}
+    assert told(list(near_pairs(hashes, distance))) == expected
+    crossed = {(a, b - 3000): d for (a, b), d in expected.items() if a < 3000 <= b}
+    assert told(list(near_between(hashes[:3000], hashes[3000:], distance))) == crossed
+
+
+def test_equal_hashes_make_a_star() -> None:
+    star = told(list(near_pairs(array([5, 9 << 40, 5, 5, 5 ^ 1]), 2)))
+    assert star == {(0, 2): 0, (0, 3): 0, (0, 4): 1}
+    assert distinct(array([7, 7, 3])).first.tolist() == [2, 0]
+
+
+def test_a_blob_costs_no_more_than_its_size() -> None:
+    blob = np.concatenate([np.full(200_000, 0xABCDEF, np.uint64), clustered(2000)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pairs = sum(len(part.a) for part in near_pairs(blob, 8))
+    assert 200_000 <= pairs < 210_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_more_pairs_than_fit_at_a_time_come_in_parts() -> None:
+    hashes = np.arange(3000, dtype=np.uint64)  # all within 12 bits: 4.5 million pairs
+    parts = list(near_pairs(hashes, 12))
+    assert len(parts) > 2
+    assert sum(len(part.a) for part in parts) == 3000 * 2999 // 2
+    assert sum(len(part.a) for part in near_between(hashes, hashes, 12)) == 3000 * 3000
+
+
+def test_nothing_to_compare() -> None:
+    none = np.zeros(0, dtype=np.uint64)
+    assert told(list(near_pairs(none, 8))) == {}
+    assert told(list(near_between(none, array([1]), 8))) == {}
+    assert told(list(near_between(array([1]), none, 8))) == {}

@@ -1,0 +1,99 @@
+"""Ties without a catalogue, and what a person would call one moment: all of it by brute force."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from random import Random
+
+from labeler_makers import hash64
+
+from gleanset.db.ties import Tie
+from labeler.splits.plan import SplitPlan
+
+CLASSES = ("hana", "rei", "sora")
+
+
+def tie(
+    key: str, *, label: str | None = "hana", image: str = "", phash: int | None = None,
+    video: str | None = None, scene: int | None = None, time: float | None = None,
+    post: str | None = None, group: str | None = None, source: str = "site",
+) -> Tie:  # fmt: skip
+    """A sample that nothing ties to any other, unless told."""
+    look = hash64(key) if phash is None else phash
+    place = hash64(image or f"image of {key}")
+    return Tie(hash64(key), key, label, None, None, None, place, look, group, source, video, scene,
+               time, post)  # fmt: skip
+
+
+def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Tie]:
+    """Some samples with all kinds of ties, also to those of another prefix."""
+    found = []
+    for number in range(random.randint(1, most)):
+        key = f"{prefix}{number:03}"
+        copy = random.random() < 0.1
+        evidence = {
+            "label": None if copy else random.choice(CLASSES),
+            "group": f"g{random.randrange(4)}" if copy or random.random() < 0.1 else None,
+            "post": f"p{random.randrange(30)}" if random.random() < 0.3 else None,
+            "image": f"i{random.randrange(60)}" if random.random() < 0.3 else "",
+            "phash": random.choice([0, 0xFF, 0b1010]) << 8 * random.randrange(5)
+                     if random.random() < 0.1 else None,
+            "source": random.choice(("bing", "pixiv", "video")),
+        }  # fmt: skip
+        if random.random() < 0.3:
+            evidence |= {"video": random.choice("vw"), "scene": random.randrange(8),
+                         "time": random.randrange(200) / 4}  # fmt: skip
+        origins = [tie(key, **evidence)]  # type: ignore[arg-type]
+        if random.random() < 0.1:
+            origins.append(origins[0]._replace(post=f"p{random.randrange(30)}", source="bing"))
+        found += origins
+    return found
+
+
+def tied(a: Tie, b: Tie) -> bool:
+    """Whether two ties alone make their samples one moment."""
+    return (
+        a.image == b.image
+        or (a.group is not None and a.group == b.group)
+        or (a.post is not None and a.post == b.post)
+        or (a.phash ^ b.phash).bit_count() <= 6
+        or (a.video is not None and a.video == b.video
+            and (a.scene == b.scene or abs((a.time or 0) - (b.time or 0)) < 1))
+    )  # fmt: skip
+
+
+def components(ties: Iterable[Tie]) -> list[set[str]]:
+    """The labelled samples that hang together, found pair by pair."""
+    rows = list(ties)
+    of: dict[str, set[str]] = {row.key: {row.key} for row in rows}
+    for number, a in enumerate(rows):
+        for b in rows[:number]:
+            if of[a.key] is not of[b.key] and tied(a, b):
+                of[a.key] |= of[b.key]
+                for key in of[b.key]:
+                    of[key] = of[a.key]
+    labelled = {row.key for row in rows if row.label}
+    found = {id(group): group & labelled for group in of.values()}
+    return [group for group in found.values() if group]
+
+
+def applied(ties: Iterable[Tie], plan: SplitPlan) -> list[Tie]:
+    """The ties as they are read again after the plan was written."""
+    return [
+        row._replace(
+            moment=plan.splits.get(row.key, (None, None))[0],
+            split=plan.splits.get(row.key, (None, None))[1], fold=plan.folds.get(row.key),
+        )
+        for row in ties
+    ]  # fmt: skip
+
+
+def counts(ties: Iterable[Tie]) -> dict[str, list[int]]:
+    """For each class the sizes of its part in every moment."""
+    label = {row.key: row.label for row in ties}
+    found: dict[str, list[int]] = defaultdict(list)
+    for group in components(ties):
+        for name in {label[key] for key in group}:
+            found[str(name)].append(sum(label[key] == name for key in group))
+    return found
