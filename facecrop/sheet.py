@@ -10,12 +10,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from facecrop.sheet_tiles import Tile, lay_out, save_sheet
+from facecrop.sheet_tiles import Tile, lay_out
 from gleanset import Dataset
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
+from gleanset.images.sheet_file import save_sheet
 from gleanset.records import Sample
 
 ORDERS: dict[str, Callable[[Sample], tuple[float | str, ...]]] = {

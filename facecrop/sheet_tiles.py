@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.atomic import disk_errors
+from gleanset.errors import UsageError
 from gleanset.images.decode import MAX_PIXELS
+from gleanset.images.sheet_file import fitted
 
 GAP = 6
 LINE = 14
 """Pixels: between tiles, and for a line of the caption."""
 
 PAPER, INK, HEADING = (250, 250, 248), (40, 40, 40), (0, 60, 120)
-KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +48,10 @@ def lay_out(tiles: Iterable[Tile], size: int, columns: int) -> Image.Image:
         if tile.picture is None:
             draw.text((x, y), _plain(tile.caption, width), HEADING, font)
             continue
-        small = _fitted(tile.picture, size)
+        small = fitted(tile.picture, size)
         sheet.paste(small, (x + (size - small.width) // 2, y + (size - small.height) // 2))
         draw.text((x, y + size + 1), _plain(tile.caption, size), INK, font)
     return sheet
-
-
-def save_sheet(sheet: Image.Image, file: Path) -> None:
-    """Write it, in the form that the name's ending tells. Raises `UsageError`, `NotWritable`."""
-    kind = KINDS[checked_ending(file)]
-    with disk_errors(file):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(f".partial-{file.name}")
-            sheet.save(partial, kind)
-            partial.replace(file)
-        except (ValueError, OverflowError) as error:
-            raise InputUnusable(f"cannot write {file}: {error}", "write a .png instead") from error
-
-
-def checked_ending(file: Path) -> str:
-    """The ending of a sheet's name. Raises `UsageError` for one that is no picture's."""
-    ending = file.suffix.lower()
-    if ending not in KINDS:
-        raise UsageError(f"cannot tell the format of {file}", f"end it in {', '.join(KINDS)}")
-    return ending
 
 
 def _placed(tiles: list[Tile], size: int, columns: int) -> tuple[list[tuple[Tile, int, int]], int]:
@@ -91,13 +68,6 @@ def _placed(tiles: list[Tile], size: int, columns: int) -> tuple[list[tuple[Tile
         else:
             column += 1
     return placed, y + (row if column else 0)
-
-
-def _fitted(picture: Image.Image, size: int) -> Image.Image:
-    scale = size / max(picture.size)
-    wanted = [max(round(side * scale), 1) for side in picture.size]
-    kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
-    return picture.resize((wanted[0], wanted[1]), kind)
 
 
 def _plain(text: str, width: int) -> str:

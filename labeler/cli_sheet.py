@@ -36,4 +36,5 @@ def sheet(job: Job, out: Path, names: tuple[str, ...], each: int, size: int) -> 
         if made.without_font:
             job.say(f"no font here has {made.without_font}; for Chinese, Japanese and Korean "
                     "install Noto Sans CJK (Debian: apt install fonts-noto-cjk)")  # fmt: skip
-        return dataclasses.asdict(made)
+        told = dataclasses.asdict(made)
+        return {name: value for name, value in told.items() if value != ""}

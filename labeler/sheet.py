@@ -59,8 +59,13 @@ def make_sheet(
     lacking: set[str] = set()
     for row, name in enumerate(counts):
         top = GAP + row * (size + GAP)
-        lacking |= set(_title(paper, top, size, name, counts[name]))
-        for column, picture in enumerate(_portraits(dataset, name, each, size, sheet)):
+        order = portrait_order(dataset, name, size)
+        counts[name] = len(order)
+        lacking |= set(_title(paper, top, size, name, len(order)))
+        for column, picture in enumerate(_portraits(dataset, order, size, sheet)):
+            if column == each:
+                break
+            sheet.portraits += 1
             left = GAP + (NAMES + column) * (size + GAP)
             at = left + (size - picture.width) // 2, top + (size - picture.height) // 2
             paper.paste(picture, at)
@@ -85,27 +90,22 @@ def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
 
 
 def _portraits(
-    dataset: Dataset, name: str, each: int, size: int, sheet: Sheet
+    dataset: Dataset, samples: Sequence[Sample], size: int, sheet: Sheet
 ) -> Iterator[Image.Image]:
-    """As many portraits as there are, up to `each`; what cannot be read is passed over."""
-    shown = 0
-    for sample in portrait_order(dataset, name):
-        if shown == each:
-            return
+    """The portraits of these samples; what cannot be read is passed over."""
+    for sample in samples:
         try:
-            picture = fitted(_pixels(dataset, sample, size), size)
+            yield fitted(_pixels(dataset, sample, size), size)
         except Unreadable:
             sheet.unreadable += 1
-            continue
-        shown += 1
-        sheet.portraits += 1
-        yield picture
 
 
-def portrait_order(dataset: Dataset, name: str) -> list[Sample]:
-    """The samples of a class, those that show it best first."""
-    samples = dataset.samples.each(Where(label=name, status="labelled"))
-    ranked = sorted(Qualities(dataset.db).beside(samples), key=_rank)
+def portrait_order(dataset: Dataset, name: str, size: int = 0) -> list[Sample]:
+    """The samples of a class that are kept, those that show it best at `size` pixels first."""
+    labelled = dataset.samples.each(Where(label=name, status="labelled"))
+    samples = (sample for sample in labelled if sample.kept)
+    measured = Qualities(dataset.db).beside(samples)
+    ranked = sorted(measured, key=lambda pair: _rank(pair[0], pair[1], size))
     seen: set[str] = set()
     first: list[Sample] = []
     later: list[Sample] = []
@@ -116,13 +116,13 @@ def portrait_order(dataset: Dataset, name: str) -> list[Sample]:
     return first + later
 
 
-def _rank(pair: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
-    """Those without a flag first, then near to their class and sharp, each about 0..1."""
-    sample, quality = pair
+def _rank(sample: Sample, quality: Quality | None, size: int) -> tuple[bool, float, str]:
+    """Those without a flag and not too small first, then near to their class and sharp."""
     if quality is None:
         return True, -sample.sharpness, sample.key
     typical = LAST if quality.outlier is None else quality.outlier
-    return bool(flags_of(quality)), typical + quality.blur, sample.key
+    lesser = bool(flags_of(quality)) or quality.size < size
+    return lesser, typical + quality.blur, sample.key
 
 
 def _pixels(dataset: Dataset, sample: Sample, size: int) -> Image.Image:

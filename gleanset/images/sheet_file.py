@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable, NotWritable, UsageError
 from gleanset.files.atomic import write_atomic
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -22,7 +22,12 @@ def save_sheet(sheet: Image.Image, file: Path) -> None:
     except (ValueError, OverflowError, OSError) as error:
         # WebP and JPEG have a largest side.
         raise InputUnusable(f"cannot write {file}: {error}", "write a .png instead") from error
-    write_atomic(file, buffer.getvalue())
+    try:
+        write_atomic(file, buffer.getvalue())
+    except OSError as error:
+        raise NotWritable(
+            f"cannot write {file}: {error.strerror}", "choose another place"
+        ) from error
 
 
 def checked_ending(file: Path) -> str:

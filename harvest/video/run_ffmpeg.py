@@ -1,43 +1,34 @@
-"""ffmpeg as a program: found, started safely on a hostile path, ended with us."""
+"""ffmpeg as a program: found, started safely on a hostile path, read, ended with us."""
 
 from __future__ import annotations
 
-import re
+import fcntl
+import os
+import selectors
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import ffmpeg
 import imageio_ffmpeg
 
-from gleanset.errors import DiskFull, MissingComponent, Unreadable
+from gleanset.errors import DiskFull, MissingComponent
 
 # Text, image and playlist demuxers are not video, and could read other files for us.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,m4v,"
     "h264,hevc,av1,ivf,obu,mxf,nut,dv,vob,wtv,gif,apng"
 )
-PATTERN = "%08d.jpg"
-# ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
-_INPUT, _OUTPUT = "file:INPUT", "file:OUTPUT"
-# Whole lines of the filters: a video's own title may say anything.
-_SHOWN = re.compile(r"\[Parsed_showinfo_\d+ @ \w+\] n: *\d+ .*?pts_time:(-?[\d.]+(?:e[-+]\d+)?)")
-_CUT = re.compile(r"\[(?:Parsed_)?scdet_?\d* @ \w+\] .*?lavfi\.scd\.time: *(-?[\d.]+)")
-_DURATION = re.compile(r"  Duration: (\d+):(\d+):([\d.]+)")
-
-
-@dataclass
-class Sampled:
-    """Frames written to a folder in order, their times, and the scene cuts; in seconds."""
-
-    files: list[Path] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    cuts: list[float] = field(default_factory=list)
-    duration: float | None = None
-    trouble: str = ""
+# The log, beside the outputs that are asked for.
+LOG = "log"
+_CHUNK = 1 << 20
+# A read of fewer bytes than these came too early; the pipes hold what comes in so many seconds.
+_LITTLE, _NAP = 1 << 16, 0.01
+# What Linux lets everyone ask for; more at a time is fewer changes between the two.
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031
 
 
 def find_ffmpeg() -> str:
@@ -53,80 +44,79 @@ def find_ffmpeg() -> str:
     )
 
 
-def sample_every(video: Path, seconds: float, folder: Path) -> Sampled:
-    """Write one frame of every `seconds` to `folder`, the first at the very start.
+class Running:
+    """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
 
-    Decodes once, finding scene cuts (ffmpeg's `scdet`) on the way. Raises `Unreadable` where
-    there is no frame to be had; a file damaged further on gives what came before.
+    The words `OUT:name` of the command become pipes. Ends with this process even when that
+    is killed (where util-linux is there), and with the `with` block in any case.
     """
-    # A millionth of a step more: 0.3 / 0.1 is a little less than 3.
-    bins = "floor({}/" + f"{seconds}+0.000001)"
-    binned = f"gt({bins.format('t')},{bins.format('prev_selected_t')})"
-    graph = (
-        ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", copyts=None)
-        .video.filter("scdet")
-        .filter("select", f"isnan(prev_selected_t)+{binned}")
-        .filter("showinfo", checksum=0)
-        .output(_OUTPUT, fps_mode="passthrough", **{"q:v": 2, "map_metadata": -1})
-        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
-    )
-    found = Sampled()
-    places = {_INPUT: f"file:{video}", _OUTPUT: str(folder / PATTERN)}
-    command = [places.get(word, word) for word in ffmpeg.compile(graph, cmd=find_ffmpeg())]
-    code, last = _run(command, found)
-    found.files = sorted(folder.glob("*.jpg"))
-    _raise_for_us(last, folder)
-    if not found.files:
-        raise Unreadable("not a video", _explained(last))
-    if code != 0:
-        found.trouble = _explained(last)
-    return found
+
+    def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
+        self._selector = selectors.DefaultSelector()
+        ends = {name: os.pipe() for name in names}
+        places = {f"OUT:{name}": f"pipe:{write}" for name, (_, write) in ends.items()}
+        guard = shutil.which("setpriv")
+        words = [guard, "--pdeathsig", "KILL"] if guard else []
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                [*words, *(places.get(word, word) for word in command)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                pass_fds=[write for _, write in ends.values()],
+            )  # fmt: skip
+        finally:
+            for _, write in ends.values():
+                os.close(write)
+        self._files = {name: read for name, (read, _) in ends.items()}
+        for name, read in self._files.items():
+            with suppress(OSError):
+                fcntl.fcntl(read, _SET_PIPE_SIZE, _PIPE_BYTES)
+            self._selector.register(read, selectors.EVENT_READ, name)
+        assert self._process.stderr is not None
+        self._selector.register(self._process.stderr, selectors.EVENT_READ, LOG)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        for read in self._files.values():
+            os.close(read)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def read(self) -> Iterator[tuple[str, bytes]]:
+        """(output, bytes) as they come, until all outputs are closed."""
+        while self._selector.get_map():
+            most = 0
+            for key, _ in self._selector.select():
+                if data := os.read(key.fd, _CHUNK):
+                    most = max(most, len(data))
+                    yield key.data, data
+                else:
+                    self._selector.unregister(key.fileobj)
+            if most < _LITTLE:
+                # Waking up for every line would cost more than reading them.
+                time.sleep(_NAP)
+
+    def code(self) -> int:
+        """How it ended; waits."""
+        return self._process.wait()
 
 
-def _raise_for_us(lines: list[str], folder: Path) -> None:
+def raise_for_us(lines: Sequence[str], place: Path) -> None:
     """Raise what is not the video's fault but has to be mended here."""
     if any("No space left on device" in line for line in lines):
-        raise DiskFull(f"no space left for {folder}", "free some space and run the command again")
-    if any("Unrecognized option" in line for line in lines):
+        raise DiskFull(f"no space left for {place}", "free some space and run the command again")
+    words = ("Unrecognized option", "Option not found", "No such filter")
+    if any(word in line for line in lines for word in words):
         raise MissingComponent(
             f"{find_ffmpeg()} is too old", "install ffmpeg 5.1 or newer, and put it first in PATH"
         )
 
 
-def _run(command: list[str], found: Sampled) -> tuple[int, list[str]]:
-    """Run it, collecting what it says; ends with this process even when that is killed."""
-    if guard := shutil.which("setpriv"):
-        command = [guard, "--pdeathsig", "KILL", *command]
-    last: list[str] = []
-    with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, errors="replace",
-    ) as process:  # fmt: skip
-        try:
-            for line in process.stderr or ():
-                if not _understood(line, found):
-                    last = [*last[-19:], line.strip()]
-        except BaseException:
-            process.kill()
-            raise
-    return process.returncode, last
-
-
-def _understood(line: str, found: Sampled) -> bool:
-    """Take a time, a cut or the duration out of one line of ffmpeg's log."""
-    if shown := _SHOWN.match(line):
-        found.times.append(float(shown.group(1)))
-    elif cut := _CUT.match(line):
-        found.cuts.append(float(cut.group(1)))
-    elif length := _DURATION.match(line):
-        hours, minutes, seconds = length.groups()
-        found.duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    else:
-        return "showinfo" in line
-    return True
-
-
-def _explained(lines: list[str]) -> str:
+def explained(lines: Sequence[str]) -> str:
     """The one line of ffmpeg's that says what is wrong."""
     if any("whitelist" in line for line in lines):
         return "its content is no video container"
@@ -136,10 +126,3 @@ def _explained(lines: list[str]) -> str:
             if word in line:
                 return line.split("] ")[-1][:200]
     return lines[-1][:200] if lines else "ffmpeg gave no frame"
-
-
-def scene_numbers(times: list[float], cuts: list[float]) -> Iterator[int]:
-    """The scene, from 0, in which each time lies."""
-    ordered = sorted(cuts)
-    for time in times:
-        yield sum(cut <= time for cut in ordered)

@@ -42,11 +42,11 @@ def shrunk(pixels: Image.Image, side: int) -> Image.Image:
 def edge_blur(pixels: Image.Image) -> float:
     """How wide the sharpest edges are, 0..1; 1 also where there is no edge at all.
 
-    What remains of an edge's slope when it is seen through a Gaussian of twice the width: 0.5
-    for a perfect step, less for a thin line, sqrt((s^2 + 1) / (s^2 + 4)) for an edge blurred by
-    s pixels. After Zhuo and Sim, "Defocus map estimation from a single image" (2011), who take
-    this ratio for the blur of each edge; edge width as the measure of a picture is that of
-    Marziliano et al., "A no-reference perceptual blur metric" (2002).
+    What remains of an edge's slope when it is seen through a Gaussian of twice the width: under
+    0.6 for a step, far less for a thin line, about sqrt((s^2 + 1) / (s^2 + 4)) for an edge
+    blurred by s pixels. After Zhuo and Sim, "Defocus map estimation from a single image"
+    (2011), who take this ratio for the blur of each edge; edge width as the measure of a
+    picture is that of Marziliano et al., "A no-reference perceptual blur metric" (2002).
     """
     grey = np.asarray(shrunk(pixels, SIDE).convert("L"), dtype=np.float32)
     across, down = _slopes(grey, NARROW)

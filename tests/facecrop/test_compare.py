@@ -20,10 +20,11 @@ from facecrop.compare_truth import Annotated, read_truth
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from facecrop.sheet import Choice, make_sheet
-from facecrop.sheet_tiles import PAPER, Tile, lay_out, save_sheet
+from facecrop.sheet_tiles import PAPER, Tile, lay_out
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.images.cut import CutSettings
+from gleanset.images.sheet_file import save_sheet
 from gleanset.records import Box, Face
 from gleanset.work.progress import Progress
 

@@ -174,6 +174,7 @@ def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
         "key": found.key, "image": sha(7), "box": (30, 0, 10, 10), "detector": "test",
         "score": 0.75, "phash": (1 << 64) - 5, "sharpness": 3.5, "status": "queue",
         "label": None, "hint": "cat", "split": None, "group": None, "moment": None, "angle": 0.0,
+        "fold": None, "kept": True,
     }  # fmt: skip
     assert dataset.samples.get("none") is None
 

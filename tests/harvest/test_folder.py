@@ -13,8 +13,8 @@ from tools_for_tests import command, picture, pixels, python, run_cli
 
 from gleanset import Dataset, Image
 from gleanset.errors import InputUnusable
+from gleanset.images.keep import KeepBytes, KeepFile
 from harvest.folder import harvest_folders
-from harvest.intake import KeepBytes, KeepFile
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 

@@ -15,10 +15,12 @@ from tools_for_tests import ROOT, command, eventually, picture, run_cli
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
-from harvest.frames import harvest_frames, parse_seconds
-from harvest.video.run_ffmpeg import scene_numbers
+from harvest.frames import harvest_frames
+from harvest.video.sampling import Sampling
+from harvest.video.times import parse_seconds
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+ALL = ("--no-skip-similar", "--keep-bad")
 NONE = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 # Frame N has brightness 30 + 3 N: a frame tells its own number.
 COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
@@ -40,7 +42,8 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def harvest(
     dataset: Dataset, *videos: Path, every: float = 1, label: str | None = None
 ) -> dict[str, object]:
-    return harvest_frames(dataset, videos, every, label=label, workers=1)
+    plain = Sampling(mode="every", every=every, skip_similar=None, drop_bad=False)
+    return harvest_frames(dataset, videos, plain, label=label, workers=1)
 
 
 def origins(dataset: Dataset) -> list[Origin]:
@@ -92,7 +95,7 @@ def test_times_are_the_files_own(dataset: Dataset, tmp_path: Path) -> None:
     found = times(dataset)
     assert found[0] == pytest.approx(real[0], abs=0.001)
     assert all(min(abs(time - one) for one in real) < 0.001 for time in found)
-    assert len(found) == 4
+    assert len(found) == 3, "seconds are counted from the beginning of the video"
 
 
 def test_frames_of_uneven_length_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
@@ -130,11 +133,6 @@ def test_a_hard_cut_begins_a_scene(dataset: Dataset, tmp_path: Path) -> None:
     assert set(scenes.values()) == {0, 1, 2}
 
 
-def test_scene_numbers_count_the_cuts_before() -> None:
-    assert list(scene_numbers([0, 1, 2, 3.5, 9], [3, 1])) == [0, 1, 1, 2, 2]
-    assert list(scene_numbers([], [1])) == []
-
-
 def test_a_clip_shorter_than_the_interval_gives_a_frame(dataset: Dataset, tmp_path: Path) -> None:
     assert harvest(dataset, clip(tmp_path / "s.mp4", seconds=0.5), every=60)["added"] == 1
     single = clip(tmp_path / "one.mp4", "testsrc=r=5:d=0.2")
@@ -155,7 +153,18 @@ def test_a_known_video_adds_nothing_whatever_its_name(dataset: Dataset, counting
 
 def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
     video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=20:d=12")
-    line = ("frames", video, "--every", "0.1", "-d", tmp_path / "d", "--json", "--workers", "1")
+    line = (
+        "frames",
+        video,
+        "--every",
+        "0.1",
+        *ALL,
+        "-d",
+        tmp_path / "d",
+        "--json",
+        "--workers",
+        "1",
+    )
     process = subprocess.Popen(
         command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -176,7 +185,7 @@ def test_ffmpeg_ends_with_us(tmp_path: Path) -> None:
         pytest.skip("needs setpriv")
     video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=30:d=40")
     process = subprocess.Popen(
-        command("harvest.cli", "frames", video, "--every", "0.05", "-d", tmp_path / "d"),
+        command("harvest.cli", "frames", video, "--every", "0.05", *ALL, "-d", tmp_path / "d"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
@@ -271,7 +280,7 @@ def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     for name in ODD:
         # A few bytes more at the end make it another file.
         (tmp_path / os.fsdecode(name)).write_bytes(counting.read_bytes() + b"\0" * ODD.index(name))
-    line = ("frames", "--every", "3s", "-d", "d", "--json", "--")
+    line = ("frames", "--every", "3s", *ALL, "-d", "d", "--json", "--")
     done = run_cli("harvest.cli", *line, *ODD, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     # The same frames from other files are the same images, found in other places.

@@ -158,7 +158,8 @@ def test_a_blob_of_equal_pictures_gives_a_pair_for_each_and_no_square(tmp_path: 
     leaks = audited(tmp_path).leaks
     kinds = Counter((leak.a.split, leak.b.split, leak.kind) for leak in leaks)
     assert kinds == {
-        ("train", "test", "same file"): 30, ("train", "val", "copy"): 30, ("val", "test", "copy"): 30
+        ("train", "test", "same file"): 30, ("train", "val", "copy"): 30,
+        ("val", "test", "copy"): 30,
     }  # fmt: skip
     assert {leak.b.name for leak in leaks if leak.kind == "copy" and leak.a.split == "train"} == {
         f"val/{number}.jpg" for number in range(30)

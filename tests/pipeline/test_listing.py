@@ -181,7 +181,9 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "id": key_of("alpha"), "image": sha("alpha"), "box": [5, 15, 40, 50],
         "detector": "animeface", "score": 0.51, "phash": "0000000000000007", "sharpness": 3.25,
         "status": "labelled", "label": "hana", "hint": "alpha", "split": "test", "group": None,
-        "moment": "moment-1", "angle": 0.0, "size": 40,
+        "moment": "moment-1", "angle": 0.0, "size": 40, "fold": None, "kept": True,
+        "blur": None, "darkest": None, "lightest": None, "text": None, "photo": None,
+        "aspect": None, "ai": None, "outlier": None, "flags": [],
     }  # fmt: skip
     assert found[key_of("beta")]["status"] == "rejected"
     assert found[key_of("gamma")]["status"] == "queue"

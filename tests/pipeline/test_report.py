@@ -21,6 +21,7 @@ from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import Box, Cut, Face, Origin, Rejection
+from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split
 from pipeline.report import write_report
 from pipeline.report.charts import Line, curves, nice_step
@@ -67,7 +68,7 @@ def fill(dataset: Dataset, classes: list[str], each: int = 10) -> list[tuple[str
             )
             made.append((add(dataset, picture(number * 1000 + index), origin), name))
     dataset.journal.step("Label", [Choice(key, "label", name) for key, name in made])
-    apply_split(dataset, plan_split(dataset, "8:1:1", 0))
+    apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     return made
 
 
@@ -258,7 +259,7 @@ def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
             for side in (150, 160, 170)]  # fmt: skip
     keys.append(add(dataset, picture(2), Origin("bing", "2", query="owl", hint="owl")))
     dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
-    apply_split(dataset, plan_split(dataset, "8:1:1", 0))
+    apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     page = report(dataset)
     (group,) = page.xpath("//ul[@class='cards groups']/li")
     assert len(group.xpath(".//img")) == 3
@@ -276,7 +277,7 @@ def test_no_mistakes(dataset: Dataset) -> None:
 def test_forty_classes_scroll_in_their_own_box(dataset: Dataset) -> None:
     names = [f"class {number:02}" for number in range(40)]
     fill(dataset, names, each=3)
-    apply_split(dataset, plan_split(dataset, "1:1:1", 0))
+    apply_split(dataset, plan_split(dataset, SplitSettings("1:1:1")))
     finish(dataset, metrics(dataset, names, wrong=25))
     page = report(dataset)
     assert len(page.xpath("//div[@class='scroll']/table[@class='matrix']/tbody/tr")) == 40
@@ -296,7 +297,7 @@ def test_run_that_was_not_judged(dataset: Dataset) -> None:
 def test_dataset_that_changed_since_the_run(trained: Dataset) -> None:
     key = add(trained, picture(77), Origin("bing", "new", query="owl", hint="owl"))
     trained.journal.step("Label", [Choice(key, "label", "owl")])
-    apply_split(trained, plan_split(trained, "8:1:1", 0))
+    apply_split(trained, plan_split(trained, SplitSettings("8:1:1")))
     assert "The dataset has changed since this run" in words(report(trained), "training")
 
 

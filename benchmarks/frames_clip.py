@@ -1,0 +1,85 @@
+"""Makes clips whose every cut, flash, picture and opening is known.
+
+    python benchmarks/frames_clip.py film OUT.mp4        # 10 minutes 1080p (four minutes' work)
+    python benchmarks/frames_clip.py short OUT.mp4       # 45 seconds of 320x180, for tests
+    python benchmarks/frames_clip.py episodes A.mp4 B.mp4  # two that share an opening of 60 s
+    python benchmarks/frames_clip.py vfr OUT.mkv         # uneven frames that show their numbers
+
+Also `--seed N` and `--height H`. Beside each film its truth is written as OUT.json: shots with
+picture and frames, cuts with time and kind, flashes, openings. The same seed gives the same
+film. `frames_odd.py` has the other clips for tests: rotated, anamorphic, interlaced, stickers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from frames_film import Film, Script, write
+from frames_odd import uneven
+from frames_render import render
+
+FILM = Script()
+SHORT = Script(
+    seconds=45, fps=12, pictures=13, hard=19, gradual=2, flashes=4, blurred=2, opening=6,
+    opening_shots=4, letterboxed=3, black=1, openings=(0.1, 0.7),
+)  # fmt: skip
+EPISODE = Script(
+    seconds=90, fps=8, pictures=23, hard=24, gradual=1, flashes=2, blurred=1, opening=60,
+    opening_shots=15, letterboxed=0, black=1, openings=(0.5,),
+)  # fmt: skip
+
+
+def film(path: Path, seed: int = 0, height: int = 1080) -> Film:
+    """The 10-minute film with 130 pictures, 190 hard and 10 gradual cuts."""
+    return make(replace(FILM, seed=seed), path, height)
+
+
+def short(path: Path, seed: int = 0, height: int = 180) -> Film:
+    """45 seconds with a little of everything."""
+    return make(replace(SHORT, seed=seed), path, height)
+
+
+def episodes(first: Path, second: Path, seed: int = 0, height: int = 108) -> tuple[Film, Film]:
+    """Two that share their opening of 60 seconds, in other places, and nothing else."""
+    script = replace(EPISODE, seed=seed)
+    own = script.pictures - script.opening_shots
+    other = replace(script, first_picture=own, openings=(0.15,))
+    # The opening of both must be the same shots: it is written from the seed alone.
+    return make(script, first, height), make(other, second, height, "27")
+
+
+def make(script: Script, path: Path, height: int, crf: str = "21") -> Film:
+    """Render a script and write its truth beside it."""
+    made = write(script)
+    encoder = ["-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p"]
+    render(made, height, path, encoder)
+    path.with_suffix(".json").write_text(json.dumps(made.truth()), encoding="utf-8")
+    return made
+
+
+def main() -> None:
+    """Make what the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("kind", choices=["film", "short", "episodes", "vfr"])
+    parser.add_argument("out", type=Path, nargs="+")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--height", type=int)
+    given = parser.parse_args()
+    height = given.height or (
+        1080 if given.kind == "film" else 180 if given.kind == "short" else 108
+    )
+    if given.kind == "vfr":
+        uneven(given.out[0])
+    elif given.kind == "episodes":
+        episodes(given.out[0], given.out[1], given.seed, height)
+    else:
+        {"film": film, "short": short}[given.kind](given.out[0], given.seed, height)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Small clips that are odd in one way each, for tests of `harvest frames`.
+
+Frames carry their number as a strip of black and white blocks on top (`number_of` reads it
+from a sampled picture of any size), over a picture that changes every second.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+from frames_pictures import Pictures, Pixels
+from frames_render import ENCODE, even, feed
+from PIL import Image
+
+BITS = 12
+STRIP = 0.1  # of the height
+# Two seconds of 24 frames a second, three of 10, two of 48, then a hole of four seconds.
+UNEVEN = (
+    "settb=1/1000,setpts='if(lt(N,48),N/24,if(lt(N,78),2+(N-48)/10,"
+    "if(lt(N,174),5+(N-78)/48,11+(N-174)/12)))/TB'"
+)
+UNEVEN_FRAMES = 174 + 24
+PICTURES = Pictures(16, 5)
+
+
+def numbered(
+    path: Path, frames: int, *options: str, fps: float = 24, height: int = 180, a_picture: int = 24
+) -> Path:
+    """A clip whose frames tell their number; `options` are ffmpeg's for the output."""
+    width = even(height * 16 / 9)
+    line = [
+        "ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24",
+        "-s", f"{width}x{height}", "-r", str(fps), "-i", "-", *ENCODE, *options, f"file:{path}",
+    ]  # fmt: skip
+    feed(line, (_frame(n, width, height, a_picture) for n in range(frames)))
+    return path
+
+
+def _frame(number: int, width: int, height: int, a_picture: int) -> Pixels:
+    canvas = PICTURES.canvas(number // a_picture % 16, height)
+    made = canvas[:height, :width].copy()
+    made[: round(height * STRIP)] = _strip(number, width)[None, :, None]
+    return made
+
+
+def _strip(number: int, width: int) -> Pixels:
+    """White, black, then the bits, highest first, then black, white."""
+    bits = [1, 0, *(number >> n & 1 for n in reversed(range(BITS))), 0, 1]
+    places = np.arange(width) * len(bits) // width
+    made: Pixels = np.array(bits, np.uint8)[places] * 255
+    return made
+
+
+def number_of(picture: Path) -> int:
+    """The number that a sampled frame shows. Raises ValueError when its strip is damaged."""
+    with Image.open(picture) as opened:
+        grey = np.asarray(opened.convert("L"), dtype=np.float32)
+    rows, columns = grey.shape
+    strip = grey[round(rows * STRIP * 0.3) : max(1, round(rows * STRIP * 0.7))].mean(axis=0)
+    count = BITS + 4
+    middles = [round((n + 0.5) * columns / count) for n in range(count)]
+    levels = [float(strip[max(0, m - 1) : m + 2].mean()) for m in middles]
+    bits = [int(level > 128) for level in levels]
+    if bits[:2] != [1, 0] or bits[-2:] != [0, 1] or any(60 < level < 195 for level in levels):
+        raise ValueError(f"{picture}: no number to read: {[round(level) for level in levels]}")
+    return int("".join(map(str, bits[2:-2])), 2)
+
+
+def probe_times(path: Path) -> list[float]:
+    """Presentation times of all frames in order, from ffprobe, in seconds."""
+    line = [
+        "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries",
+        "frame=best_effort_timestamp_time", "-of", "csv=p=0", f"file:{path}",
+    ]  # fmt: skip
+    told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    return [float(one.strip(",")) for one in told.split()]
+
+
+def uneven(path: Path) -> Path:
+    """A Matroska file of variable frame rate, of nine seconds with a hole in it."""
+    odd = ["-vf", UNEVEN, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
+    return numbered(path, UNEVEN_FRAMES, *odd)
+
+
+def turned(path: Path, degrees: int = 90) -> Path:
+    """An MP4 whose container says that players must turn it."""
+    plain = numbered(path.with_suffix(".plain.mp4"), 24)
+    line = ["ffmpeg", "-v", "error", "-y", "-i", str(plain), "-c", "copy"]
+    subprocess.run(
+        [*line, "-metadata:s:v", f"rotate={degrees}", f"file:{path}"],
+        check=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return path
+
+
+def anamorphic(path: Path) -> Path:
+    """A DVD's 720x576 with pixels of 64:45, to be shown as 1024x576."""
+    return numbered(path, 24, "-vf", "scale=720:576,setsar=64/45", height=576)
+
+
+def interlaced(path: Path) -> Path:
+    """25 frames a second of two fields each, top first and flagged so; a bar moves quickly."""
+    source = (
+        "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
+    )
+    line = [
+        "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source,
+        "-vf", "interlace=scan=tff:lowpass=0",
+        "-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme", "-top", "1", f"file:{path}",
+    ]  # fmt: skip
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def combing(picture: Path) -> float:
+    """How much rows differ from their neighbours and agree with the next but one; 0 is clean."""
+    with Image.open(picture) as opened:
+        grey = np.asarray(opened.convert("L"), dtype=np.float32)
+    near = np.abs(grey[1:-1] - grey[:-2]).mean()
+    far = np.abs(grey[2:] - grey[:-2]).mean()
+    return float(max(0.0, near - far))
+
+
+def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
+    """An animated GIF, WebP or PNG by its suffix: `count` pictures of `stays` seconds each."""
+    shown = [cv2.cvtColor(PICTURES.canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
+    first, *others = [Image.fromarray(one) for one in shown]
+    kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")
+    options = {"lossless": True} if kind == "WEBP" else {}
+    first.save(
+        path, kind, save_all=True, append_images=others, duration=round(stays * 1000), loop=0,
+        **options,
+    )  # fmt: skip
+    return path

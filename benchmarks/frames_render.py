@@ -1,0 +1,174 @@
+"""Draws a generated film frame by frame into ffmpeg, which encodes it with x264.
+
+Besides the pictures: camera moves, a mouth and a ball that move, film grain in a third of
+the shots, letterbox bars, focus pulls, dissolves, fades and flashes, as its script says.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from math import pi, sin
+from pathlib import Path
+
+import cv2
+import numpy as np
+from frames_film import Film, Shot
+from frames_pictures import MARGIN, Pictures, Pixels
+
+WIDE = 2.39  # the letterboxed parts are as wide as a cinema's screen
+GRAIN = 2.5  # standard deviation in steps of 255
+ENCODE = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p"]
+
+
+def render(film: Film, height: int, path: Path, options: list[str] | None = None) -> None:
+    """Write the film as a video of 16:9. Raises CalledProcessError when ffmpeg fails."""
+    width = even(height * 16 / 9)
+    line = [
+        "ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
+        "-s", f"{width}x{height}", "-r", str(film.script.fps), "-i", "-",
+        *(options if options is not None else ENCODE), f"file:{path}",
+    ]  # fmt: skip
+    feed(line, Camera(film, height).planes())
+
+
+def feed(line: list[str], frames: Iterable[Pixels]) -> None:
+    """Run a command that reads raw frames. Raises CalledProcessError when it fails."""
+    encoder = subprocess.Popen(line, stdin=subprocess.PIPE)
+    assert encoder.stdin is not None
+    with encoder.stdin:
+        for frame in frames:
+            encoder.stdin.write(np.ascontiguousarray(frame).data)
+    if encoder.wait():
+        raise subprocess.CalledProcessError(encoder.returncode, line)
+
+
+def even(number: float) -> int:
+    """The even number nearby: chroma has half the size."""
+    return round(number / 2) * 2
+
+
+class Camera:
+    """Shows a film at one height."""
+
+    def __init__(self, film: Film, height: int) -> None:
+        self.film = film
+        self.height, self.width = height, even(height * 16 / 9)
+        self.pictures = Pictures(film.script.pictures + film.script.first_picture, film.script.seed)
+        noise = np.random.default_rng(3).normal(0, GRAIN, (5, height, self.width))
+        self.noise = noise.astype(np.int8)
+
+    def planes(self) -> Iterator[Pixels]:
+        """Every frame as I420; one that stands still is drawn once."""
+        last: tuple[object, ...] = ()
+        flat = self.black()
+        for number, shot in self._walk():
+            still = self._stands(shot, number)
+            if not still or last != (shot.start,):
+                flat = cv2.cvtColor(self.frame(number, shot), cv2.COLOR_BGR2YUV_I420)
+            last = (shot.start,) if still else ()
+            yield self._grained(flat, number) if shot.grain else flat
+
+    def frame(self, number: int, shot: Shot) -> Pixels:
+        """Frame `number` in BGR, without grain."""
+        kind = self.film.flashes.get(number)
+        if kind in ("white", "black"):
+            return self.black() + np.uint8(255 if kind == "white" else 0)
+        made = self._shown(shot, number)
+        if kind == "negative":
+            return 255 - made
+        if kind == "other":
+            return cv2.flip(cv2.applyColorMap(made, cv2.COLORMAP_JET), -1)
+        return self._blended(made, shot, number)
+
+    def black(self) -> Pixels:
+        """A black frame in BGR."""
+        return np.zeros((self.height, self.width, 3), np.uint8)
+
+    def _walk(self) -> Iterator[tuple[int, Shot]]:
+        for shot in self.film.shots:
+            for number in range(shot.start, shot.end):
+                yield number, shot
+
+    def _next(self, shot: Shot) -> Shot | None:
+        return next((other for other in self.film.shots if other.start == shot.end), None)
+
+    def _zone(self, shot: Shot, number: int) -> int:
+        """-1 in the transition into the shot, 1 in the one out of it, 0 between."""
+        half = self.film.gradual // 2
+        if shot.into != "hard" and number < shot.start + half:
+            return -1
+        following = self._next(shot)
+        leaves = following is not None and following.into != "hard"
+        return 1 if leaves and number >= shot.end - half else 0
+
+    def _stands(self, shot: Shot, number: int) -> bool:
+        quiet = number not in self.film.flashes and number >= shot.start + shot.blurred
+        return shot.move == "still" and quiet and not self._zone(shot, number)
+
+    def _blended(self, made: Pixels, shot: Shot, number: int) -> Pixels:
+        zone = self._zone(shot, number)
+        if not zone:
+            return made
+        half = self.film.gradual // 2
+        into = shot if zone < 0 else self._next(shot)
+        assert into is not None
+        # From 0 to 1 over the transition; 0.5 on the cut.
+        share = (number - into.start + half + 0.5) / (2 * half)
+        if into.into == "fade":
+            return cv2.convertScaleAbs(made, alpha=abs(2 * share - 1))
+        before = self.film.shots[self.film.shots.index(into) - 1]
+        other = self._shown(before if zone < 0 else into, number)
+        own = share if zone < 0 else 1 - share
+        return cv2.addWeighted(made, own, other, 1 - own, 0)
+
+    def _shown(self, shot: Shot, number: int) -> Pixels:
+        if shot.picture is None:
+            return self.black()
+        age = number - shot.start
+        made = self._view(shot, age)
+        if shot.move == "talk":
+            self._ball(made, age)
+        if 0 <= age < shot.blurred:
+            # Out of focus by up to 3 % of the height, less and less.
+            made = cv2.GaussianBlur(made, (0, 0), self.height * 0.03 * (1.2 - age / shot.blurred))
+        if shot.letterbox:
+            bar = round((self.height - self.width / WIDE) / 2)
+            made[:bar] = made[-bar:] = 0
+        return made
+
+    def _view(self, shot: Shot, age: int) -> Pixels:
+        assert shot.picture is not None
+        canvas = self.pictures.canvas(shot.picture, self.height)
+        rows, columns = canvas.shape[:2]
+        x, y = (columns - self.width) / 2, (rows - self.height) / 2
+        share = min(1.0, max(0.0, age / shot.frames))
+        if shot.move not in ("pan", "zoom", "whip"):
+            return canvas[round(y) :, round(x) :][: self.height, : self.width].copy()
+        size = 1.0
+        if shot.move == "pan":
+            x *= 2 * share
+        elif shot.move == "whip":
+            # A whole pan in a third of a second.
+            x *= 2 * min(1.0, age / (self.film.script.fps / 3))
+        else:
+            size = 1 / (MARGIN + (1 - MARGIN) * share)
+            x, y = (columns - self.width / size) / 2, (rows - self.height / size) / 2
+        crop = np.array([[size, 0, -x * size], [0, size, -y * size]], np.float32)
+        return cv2.warpAffine(canvas, crop, (self.width, self.height), borderMode=1)
+
+    def _ball(self, made: Pixels, age: int) -> None:
+        """Something small that moves and is no cut."""
+        t = age / self.film.script.fps
+        place = (
+            round(self.width * (0.5 + 0.4 * sin(pi * t / 2))),
+            round(self.height * (0.8 - 0.1 * abs(sin(2 * pi * t)))),
+        )
+        cv2.circle(made, place, self.height // 22, (40, 40, 220), -1, cv2.LINE_AA)
+
+    def _grained(self, flat: Pixels, number: int) -> Pixels:
+        made = flat.copy()
+        sheet = np.roll(self.noise[number % 5], number * 37, axis=1)
+        luma = made[: self.height].astype(np.int16) + sheet
+        made[: self.height] = np.clip(luma, 16, 235).astype(np.uint8)
+        return made

@@ -1,0 +1,182 @@
+"""How much a naive random split of frames flatters a model, beside ours, with the same trainer.
+
+    python benchmarks/leaky_split.py [--seeds 3] [--epochs 15] [--data ../shared/data/characters]
+
+Each picture of a tree of classes becomes a shot of a film: one to six frames, moved, zoomed,
+shaded and encoded anew, as frames of one scene are. A quarter of the shots is kept from both
+splits: what a model gets right there is what it is worth. The rest is split 7:1:2 once frame by
+frame at random, as most scripts do, and once by `labeler split`; the trainers are the preset
+`simple` and the nearest neighbour by HOG (Dalal and Triggs, 2005). The last column is how much
+better the model looks on its own test than it is. Needs gleanset[train]; some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from statistics import mean
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from baseline.data import find_examples, load_arrays
+from baseline.evaluation import evaluate
+from baseline.presets import load_preset
+from baseline.session import run_folder, train_run
+from baseline.storage import load_model
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.images.cut import sample_key
+from gleanset.images.decode import decode
+from gleanset.images.measure import measure
+from gleanset.records import Cut
+from gleanset.settings import SplitSettings
+from labeler.split import apply_split, plan_split
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parent.parent / "shared" / "data" / "characters"
+RATIO = "7:1:2"
+UNSEEN = 0.25
+SIDE = 128
+
+
+def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
+    """A shot: the same picture while the camera moves a little."""
+    for _ in range(random.randint(1, 6)):
+        left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
+        width, height = picture.size
+        seen = picture.crop((int(left * width), int(top * height), int((1 - right) * width),
+                             int((1 - bottom) * height)))  # fmt: skip
+        seen = ImageEnhance.Brightness(seen).enhance(random.uniform(0.9, 1.1))
+        buffer = io.BytesIO()
+        seen.save(buffer, "JPEG", quality=random.randint(60, 92))
+        yield buffer.getvalue()
+
+
+def shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[bytes]]]:
+    """(kept from both splits, class, number, frames); copies of one picture share their side."""
+    copies: dict[str, Any] = {}
+    if (told := data / "sources.json").is_file():
+        copies = {row["file"]: row["source_dup_group"] for row in json.loads(told.read_text())}
+    unseen: dict[Any, bool] = {}
+    for number, path in enumerate(sorted(data.glob("*/*.jpg"))):
+        name = path.relative_to(data).as_posix()
+        group = name if copies.get(name) is None else copies[name]
+        kept = unseen.setdefault(group, random.random() < UNSEEN)
+        picture = Image.open(path).convert("RGB")
+        yield kept, path.parent.name, number, list(frames(picture, random))
+
+
+def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None:
+    """Take frames in as a harvest of a film would, and label them."""
+    for number, data in enumerate(pictures):
+        measured, time = measure(data), shot * 10.0 + number
+        dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+        origin = Origin("video", f"film@{time}", video="film", scene=shot, time=time)
+        dataset.images.add(measured, origin)
+        box = Box(0, 0, measured.width, measured.height)
+        key = sample_key(measured.sha256, box)
+        cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+        dataset.faces.record(measured.sha256, "whole", "", [cut])
+        dataset.journal.step("Label", [Choice(key, "label", label)])
+
+
+def split_naively(dataset: Dataset, seed: int) -> None:
+    """Frame by frame, class by class."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for sample in dataset.samples.by_key():
+        classes[str(sample.label)].append(sample.key)
+    plan: dict[str, tuple[str, str | None]] = {}
+    for keys in classes.values():
+        Random(seed).shuffle(keys)
+        for place, key in enumerate(keys):
+            part = place / len(keys)
+            plan[key] = (key, "train" if part < 0.7 else "val" if part < 0.8 else "test")
+    dataset.samples.set_splits(plan, f"naive {seed}")
+
+
+def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
+    """Accuracy of the preset `simple` on its own test and on what nobody has seen."""
+    settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
+    result: Any = train_run(dataset, settings)
+    model, _, classes = load_model(run_folder(dataset, result["run"]))
+    arrays = load_arrays(unseen, find_examples(unseen), settings, splits=["test"])["test"]
+    return result["test"]["accuracy"], evaluate(model, arrays, classes).accuracy
+
+
+def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """HOG of every sample of a split, at unit length, and the classes."""
+    hog = cv2.HOGDescriptor((SIDE, SIDE), (32, 32), (16, 16), (16, 16), 9)
+    rows, labels = [], []
+    for sample in dataset.samples.in_splits():
+        if sample.split == split:
+            data = dataset.image_path(sample.image, "JPEG").read_bytes()
+            grey = cv2.resize(np.asarray(decode(data).pixels.convert("L")), (SIDE, SIDE))
+            row = np.asarray(hog.compute(grey)).ravel()
+            rows.append(row / (np.linalg.norm(row) + 1e-9))
+            labels.append(str(sample.label))
+    return np.array(rows), labels
+
+
+def nearest(dataset: Dataset, unseen: Dataset) -> tuple[float, float]:
+    """The same for the nearest neighbour in train."""
+    known, labels = features(dataset, "train")
+    found = []
+    for asked, truth in (features(dataset, "test"), features(unseen, "test")):
+        guesses = (asked @ known.T).argmax(axis=1)
+        found.append(mean(labels[g] == t for g, t in zip(guesses, truth, strict=True)))
+    return found[0], found[1]
+
+
+def one_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[float, float]]:
+    """(trainer, split) to (accuracy on its test, on the unseen)."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Dataset.create(Path(folder) / "seen") as seen,
+        Dataset.create(Path(folder) / "unseen") as unseen,
+    ):
+        for kept, label, number, pictures in shots(data, Random(seed)):
+            fill(unseen if kept else seen, label, number, pictures)
+        everything = {s.key: (s.key, "test") for s in unseen.samples.by_key()}
+        unseen.samples.set_splits(everything, "all of it")  # type: ignore[arg-type]
+        found = {}
+        for name in ("naive", "ours"):
+            if name == "naive":
+                split_naively(seen, seed)
+            else:
+                apply_split(seen, plan_split(seen, SplitSettings(RATIO, seed)))
+            found["nearest neighbour", name] = nearest(seen, unseen)
+            if epochs:
+                found["simple", name] = simple(seen, unseen, epochs, seed)
+        return found
+
+
+def main() -> None:
+    """Run all seeds and print the means."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=15, help="0: the nearest neighbour alone")
+    parser.add_argument("--data", type=Path, default=DATA)
+    options = parser.parse_args()
+    rounds = []
+    for seed in range(options.seeds):
+        rounds.append(one_seed(options.data, seed, options.epochs))
+        print(f"seed {seed}: {rounds[-1]}", file=sys.stderr, flush=True)
+    print("| trainer | split | accuracy on its test | on unseen shots | inflated by |")
+    print("|---|---|---|---|---|")
+    for trainer, name in rounds[0]:
+        own, real = (mean(found[trainer, name][n] for found in rounds) for n in (0, 1))
+        print(f"| {trainer} | {name} | {own:.3f} | {real:.3f} | {100 * (own - real):+.1f} points |")
+
+
+if __name__ == "__main__":
+    main()

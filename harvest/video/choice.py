@@ -1,0 +1,202 @@
+"""Which of the frames looked at are kept: the sharpest of a moment, and nothing twice.
+
+What decides is a plain state, so that a run that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harvest.video.picture import RawPicture
+from harvest.video.sampling import Sampling
+
+# Bits within which two frames were taken of the same moment of a film.
+_SAME = 4
+# The part of a stretch that must have been shown before for it to be shown again.
+_SHARE = 0.6
+# Grey levels from frame to frame at which a moving picture counts for half as sharp.
+_MOVING = 8.0
+# How many times sharper a frame must be to stand for the one at the exact time.
+_SHARPER = 1.3
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame looked at: its time, scene, number, and whether it lies within a fade.
+
+    `motion` is how far it differs from the nearer of its neighbours, in grey levels.
+    """
+
+    time: float
+    scene: int
+    number: int | None
+    picture: RawPicture
+    fades: bool = False
+    motion: float = 0.0
+
+    @property
+    def phash(self) -> int:
+        """64 bits."""
+        return self.picture.measured[0]
+
+    @property
+    def sharpness(self) -> float:
+        """Variance of the Laplacian; less where the camera or all in the picture is moving."""
+        return self.picture.measured[1] / (1.0 + (self.motion / _MOVING) ** 2)
+
+    def fault(self) -> str | None:
+        """Why it is not worth keeping."""
+        if self.fades:
+            return "fade"
+        quality = self.picture.quality
+        return None if quality == "good" else quality
+
+
+@dataclass
+class State:
+    """What was decided so far. `left_out` counts stretches by what was wrong with them."""
+
+    kept: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    count: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "kept": self.kept, "seen": self.seen, "count": self.count,
+            "left_out": dict(self.left_out),
+        }  # fmt: skip
+
+    @staticmethod
+    def from_json(told: dict[str, Any]) -> State:
+        """The state behind such values."""
+        return State(told["kept"], told["seen"], told["count"], Counter(told["left_out"]))
+
+
+class Chooser:
+    """Takes looks in order of time; gives those that are kept when their stretch is over."""
+
+    def __init__(self, sampling: Sampling, state: State) -> None:
+        self._sampling = sampling
+        self.state = state
+        self._stretch: tuple[int, int] | None = None
+        self._held: list[Look] = []
+        self._hashes: list[int] = []
+        self._faults: Counter[str] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        limit = self._sampling.limit
+        return limit is not None and self.state.count >= limit
+
+    def begins(self, stretch: tuple[int, int]) -> bool:
+        """Whether a look in that stretch is the first one of it."""
+        return stretch != self._stretch
+
+    def offer(self, look: Look, stretch: tuple[int, int]) -> None:
+        """Take a look that lies in a stretch. Another stretch must have been closed."""
+        self._stretch = stretch
+        if self._sampling.plain and self._sampling.mode in ("every", "keyframes", "around"):
+            self._held = self._held or [look]
+            return
+        if not look.fades:
+            # In a fade the scene before shows through, which was kept.
+            self._hashes.append(look.phash)
+        self._hold(look)
+
+    def close(self) -> Iterator[Look]:
+        """What is kept of the stretch that is on."""
+        chosen = [] if self._stretch is None else self._chosen()
+        for look in sorted(chosen, key=lambda one: one.time):
+            if not self.full:
+                self._note(look)
+                yield look
+        if self._sampling.mode in ("useful", "scenes"):
+            self.state.seen += self._hashes
+        self._stretch, self._held, self._hashes = None, [], []
+        self._faults = Counter()
+
+    def _hold(self, look: Look) -> None:
+        """Keep no more pictures in memory than may be chosen."""
+        if self._sampling.drop_bad and (fault := self._cheap_fault(look)):
+            self._faults[fault] += 1
+            return
+        if self._sampling.mode not in ("useful", "scenes"):
+            self._hold_one(look)
+            return
+        near = [one for one in self._held if _bits(one.phash, look.phash) <= self._near()]
+        if near:
+            weakest = min(near, key=lambda one: one.sharpness)
+        elif len(self._held) < self._number():
+            self._held.append(look)
+            return
+        else:
+            weakest = min(self._held, key=lambda one: one.sharpness)
+        if look.sharpness > weakest.sharpness:
+            self._held[self._held.index(weakest)] = look
+
+    def _cheap_fault(self, look: Look) -> str | None:
+        """What is wrong with it; edges are measured only where it could be chosen."""
+        sharpest = max((one.sharpness for one in self._held), default=-1.0)
+        if self._number() == 1 and look.sharpness <= sharpest:
+            return None
+        return look.fault()
+
+    def _hold_one(self, look: Look) -> None:
+        if not self._held or look.sharpness > self._held[0].sharpness * _SHARPER:
+            self._held = [look]
+
+    def _number(self) -> int:
+        return self._sampling.per_scene if self._sampling.mode == "scenes" else 1
+
+    def _near(self) -> int:
+        skip = self._sampling.skip_similar
+        return 0 if skip is None else skip
+
+    def _chosen(self) -> list[Look]:
+        if not self._held:
+            if self._faults:
+                self.state.left_out[self._faults.most_common(1)[0][0]] += 1
+            return []
+        if self._sampling.skip_similar is None:
+            return self._held
+        if self._sampling.mode in ("useful", "scenes") and self._shown_before():
+            self.state.left_out["similar"] += 1
+            return []
+        fresh = [one for one in self._held if not _any_near(self.state.kept, one.phash,
+                 self._sampling.skip_similar)]  # fmt: skip
+        if not fresh:
+            self.state.left_out["similar"] += 1
+        return fresh
+
+    def _shown_before(self) -> bool:
+        """Whether a stretch shows what was kept, or what was seen beside it."""
+        within = self._sampling.skip_similar or 0
+        kept = self.state.kept
+        if self._number() == 1 and any(_any_near(kept, one, within) for one in self._hashes):
+            return True
+        same = sum(_any_near(self.state.seen, one, min(_SAME, within)) for one in self._hashes)
+        return bool(same) and same > _SHARE * len(self._hashes)
+
+    def _note(self, look: Look) -> None:
+        self.state.count += 1
+        if self._sampling.skip_similar is not None:
+            self.state.kept.append(look.phash)
+
+
+def _bits(one: int, other: int) -> int:
+    return (one ^ other).bit_count()
+
+
+def _any_near(hashes: list[int], one: int, within: int) -> bool:
+    if not hashes:
+        return False
+    apart = np.bitwise_count(np.array(hashes, dtype=np.uint64) ^ np.uint64(one))
+    return bool((apart <= within).any())

@@ -1,0 +1,166 @@
+"""A video as it is decoded: blocks of tiny frames with their times, and the pictures among them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gleanset.errors import Unreadable
+from harvest.video.graph import TICKS, Plan, command, outputs
+from harvest.video.numbering import Numbering
+from harvest.video.run_ffmpeg import LOG, Running, explained, raise_for_us
+
+# Frames handed on together: enough for numpy, few enough for little memory.
+_BLOCK = 24
+_LINES_KEPT = 20
+
+Thumbs = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some frames in a row. Shapes: `times` (n,), `thumbs` (n, ...).
+
+    `numbers` are their places in the video. `pictures` are the raw bytes of those looked at,
+    by their place in this block.
+    """
+
+    times: NDArray[np.float64]
+    thumbs: Thumbs
+    numbers: NDArray[np.int64]
+    pictures: dict[int, bytes]
+
+
+class Decoding:
+    """One run of ffmpeg over a stretch of a video. `trouble` tells how it ended badly."""
+
+    def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
+        self._plan = plan
+        self._video = video
+        self._numbering = numbering
+        self._buffers = {name: bytearray() for name in (*outputs(plan), LOG)}
+        self._times: deque[float] = deque()
+        self._pictures: deque[bytes] = deque()
+        self._ticks = {"times": 1 / TICKS, "packets": 0.0}
+        self._thumbs: deque[bytes] = deque()
+        self._before = math.nan
+        self._log: list[str] = []
+        self._frames = 0
+        self._last = -math.inf
+        self._ended = False
+        self.trouble = ""
+
+    def blocks(self) -> Generator[Block, None, None]:
+        """Everything, in order. Raises `Unreadable` where there is not one frame."""
+        with Running(command(self._video, self._plan), outputs(self._plan)) as running:
+            for name, data in running.read():
+                self._buffers[name] += data
+                self._take(name)
+                if len(self._thumbs) >= _BLOCK and (ready := self._ready()) >= _BLOCK:
+                    yield from self._block(ready)
+            code = running.code()
+        self._ended = True
+        if ready := self._ready():
+            yield from self._block(ready)
+        self._judge(code)
+
+    def _judge(self, code: int) -> None:
+        raise_for_us(self._log, self._video)
+        if not self._frames and self._plan.since is None:
+            raise Unreadable(*_why(self._log))
+        whole = self._plan.facts.seconds
+        short = whole is not None and self._last - self._plan.facts.start < whole * 0.95 - 2
+        if code != 0 or (self._log and short):
+            self.trouble = explained(self._log)
+
+    def _take(self, name: str) -> None:
+        buffer = self._buffers[name]
+        if name in ("thumbs", "pictures"):
+            wide, high = self._plan.thumb
+            size = wide * high * 3 if name == "thumbs" else self._plan.picture_bytes
+            into = self._thumbs if name == "thumbs" else self._pictures
+            whole = len(buffer) // size * size
+            for at in range(0, whole, size):
+                into.append(bytes(memoryview(buffer)[at : at + size]))
+            del buffer[:whole]
+            return
+        *lines, rest = bytes(buffer).split(b"\n")
+        self._buffers[name] = bytearray(rest)
+        for line in lines:
+            self._line(name, line)
+
+    def _line(self, name: str, line: bytes) -> None:
+        if name == LOG:
+            text = line.decode(errors="replace").strip()
+            self._log = [*self._log[-_LINES_KEPT:], text] if text else self._log
+        elif line.startswith(b"#tb 0: "):
+            above, below = line[7:].split(b"/")
+            self._ticks[name] = int(above) / int(below)
+        elif line and not line.startswith(b"#"):
+            self._stamp(name, line.split(b",")[2].strip())
+
+    def _stamp(self, name: str, stamp: bytes) -> None:
+        if stamp.lstrip(b"-").isdigit():
+            time = int(stamp) * self._ticks[name]
+            if name == "times":
+                self._times.append(round(time, 9))
+            else:
+                self._numbering.packet(time)
+        elif name == "times":
+            self._times.append(math.nan)
+
+    def _ready(self) -> int:
+        """How many frames are here with all that belongs to them."""
+        count = min(len(self._times), len(self._thumbs))
+        times = list(itertools.islice(self._times, count))
+        if not self._ended and count and not self._numbering.sure(times[-1]):
+            count = sum(map(self._numbering.sure, times))
+        due = np.flatnonzero(self._due(np.array(times[:count])))
+        missing = len(due) > len(self._pictures)
+        return int(due[len(self._pictures)]) if missing else count
+
+    def _due(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return self._plan.schedule.due(times, self._before) if len(times) else times.astype(bool)
+
+    def _block(self, count: int) -> Iterator[Block]:
+        times = np.array([self._times.popleft() for _ in range(count)])
+        due = np.flatnonzero(self._due(times))
+        pictures = {int(at): self._pictures.popleft() for at in due}
+        tiny = b"".join(self._thumbs.popleft() for _ in range(count))
+        if not self._frames:
+            self._numbering.start_at(float(times[0]))
+        self._frames += count
+        self._before = float(times[-1])
+        wide, high = self._plan.thumb
+        shape = (count, high, wide, 3) if self._plan.coloured else (count, 3, high, wide)
+        thumbs = np.frombuffer(tiny, dtype=np.uint8).reshape(shape)
+        yield from self._rising(Block(times, thumbs, self._numbering.of(times), pictures))
+
+    def _rising(self, block: Block) -> Iterator[Block]:
+        """Without frames whose time is broken: none, or not after the one before."""
+        latest = np.fmax.accumulate(np.concatenate([[self._last], block.times]))
+        good = np.flatnonzero(block.times > latest[:-1])
+        self._last = float(latest[-1])
+        pictures = {
+            place: block.pictures[int(at)]
+            for place, at in enumerate(good)
+            if int(at) in block.pictures
+        }
+        if len(good):
+            yield Block(block.times[good], block.thumbs[good], block.numbers[good], pictures)
+
+
+def _why(lines: list[str]) -> tuple[str, str]:
+    """The reason and detail of a video that gave nothing."""
+    lacks = ("Decoder", "no decoder", "codec not currently supported", "Unknown decoder")
+    for line in lines:
+        if any(word in line for word in lacks) and "decoding" not in line:
+            return "missing codec", line.split("] ")[-1][:200]
+    return "not a video", explained(lines)

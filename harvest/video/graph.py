@@ -1,0 +1,150 @@
+"""The one ffmpeg command that samples a video, built with ffmpeg-python.
+
+Decoded once, the frames go two ways: all of them tiny, with their times, for finding cuts
+and fades; and those that are looked at in the size that is wanted. Where frames are skipped by
+the decoder, the packets tell how many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from harvest.video.probe_ffmpeg import Facts
+from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg
+from harvest.video.sampling import Sampling
+from harvest.video.schedule import Schedule, schedule
+from harvest.video.space import frame_size
+
+# ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
+_INPUT = "file:INPUT"
+# Times come in nanoseconds: ffmpeg 5 and 9 agree on no other way to keep a file's own.
+TICKS = 1_000_000_000
+THUMB = (64, 36)
+SMALL = (256, 144)
+# Seconds from tiny frame to tiny frame where few are enough.
+_THIN = 0.1
+# Seconds decoded before the place where a stopped run goes on.
+LEAD = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one stretch of a video is decoded. Times are the file's own, in seconds.
+
+    `size` is that of the frames, `crop` the part they are of (x, y, width, height), `thumb`
+    that of the tiny ones; `skip` what the decoder leaves out. Where `thin`, not all frames
+    that are decoded come as tiny ones, but enough to tell scenes.
+    """
+
+    facts: Facts
+    schedule: Schedule
+    size: tuple[int, int]
+    crop: tuple[int, int, int, int] | None
+    skip: str | None
+    lossless: bool
+    coloured: bool
+    thin: bool = False
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def counted_by_packets(self) -> bool:
+        """Whether frames are numbered by packets, because not all of them come."""
+        return self.skip is not None or self.thin
+
+    @property
+    def thumb(self) -> tuple[int, int]:
+        """Width and height of the tiny frames."""
+        return SMALL if self.coloured else THUMB
+
+    @property
+    def picture_bytes(self) -> int:
+        """Bytes of one picture that is handed over."""
+        wide, high = self.size
+        chroma = ((wide + 1) // 2) * ((high + 1) // 2)
+        return wide * high * 3 if self.lossless else wide * high + 2 * chroma
+
+
+def make_plan(
+    sampling: Sampling, facts: Facts, crop: tuple[int, int, int, int] | None = None
+) -> Plan:
+    """The plan for a whole video."""
+    wide, high = crop[2:] if crop else facts.upright
+    size = frame_size(sampling, wide, high)
+    due = schedule(sampling, facts.start, size[0] * size[1])
+    skip = "nokey" if sampling.mode == "keyframes" else None
+    if sampling.mode in ("useful", "scenes") and facts.skips_safely:
+        skip = "noref"
+    coloured = sampling.detector != "ffmpeg"
+    thin = sampling.mode == "every" and facts.skips_safely and not coloured
+    return Plan(facts, due, size, crop, skip, sampling.format == "png", coloured, thin)
+
+
+def outputs(plan: Plan) -> list[str]:
+    """The names of what the command writes."""
+    return ["thumbs", "times", "pictures", *(["packets"] if plan.counted_by_packets else [])]
+
+
+def command(video: Path, plan: Plan) -> list[str]:
+    """The words of the command; outputs are `OUT:name`."""
+    source = ffmpeg.input(_INPUT, **_reading(plan))
+    stream = source[str(plan.facts.stream)]
+    shown = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
+    ways = shown.filter_multi_output("split", 2)
+    tiny = _tiny(ways[0], plan).filter_multi_output("split", 2)
+    passing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
+    made = [
+        ffmpeg.output(tiny[0], "OUT:thumbs", format="rawvideo", **passing),
+        ffmpeg.output(tiny[1], "OUT:times", format="framecrc", flush_packets=1, **passing),
+        ffmpeg.output(_wanted(ways[1], plan), "OUT:pictures", format="rawvideo", **passing),
+    ]
+    if plan.counted_by_packets:
+        copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
+        made.append(ffmpeg.output(stream, "OUT:packets", **copied))
+    graph = ffmpeg.merge_outputs(*made).global_args(
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"
+    )
+    words: list[str] = ffmpeg.compile(graph, cmd=find_ffmpeg())
+    return [f"file:{video}" if word == _INPUT else word for word in words]
+
+
+def _reading(plan: Plan) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "format_whitelist": CONTAINERS, "protocol_whitelist": "file", "copyts": None,
+    }  # fmt: skip
+    if plan.skip:
+        told["skip_frame"] = plan.skip
+    if plan.since is not None:
+        # Counted from the file's first time stamp; then from the key frame before.
+        seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
+        told |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
+    return told
+
+
+def _tiny(stream: Any, plan: Plan) -> Any:
+    wide, high = plan.thumb
+    if plan.coloured:
+        return stream.filter("scale", wide, high, flags="bilinear").filter("format", "bgr24")
+    if plan.thin:
+        # Who knows the frames due before it knows which one of these is due.
+        few = replace(plan.schedule, step=_THIN, within=0.0).expression()
+        stream = stream.filter("select", f"{plan.schedule.expression()}+{few}")
+    # Single pixels instead of means: eight times cheaper, and as good for telling cuts.
+    return stream.filter("scale", wide, high, flags="neighbor").filter("format", "yuv444p")
+
+
+def _wanted(stream: Any, plan: Plan) -> Any:
+    chosen = stream.filter("select", plan.schedule.expression())
+    if plan.crop:
+        x, y, wide, high = plan.crop
+        chosen = chosen.filter("crop", wide, high, x, y)
+    wide, high = plan.size
+    told = {"out_range": "pc" if plan.lossless else "tv"}
+    if plan.lossless and plan.facts.bt709:
+        told["in_color_matrix"] = "bt709"
+    scaled = chosen.filter("scale", wide, high, **told)
+    return scaled.filter("format", "rgb24" if plan.lossless else "yuv420p")

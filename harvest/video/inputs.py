@@ -1,0 +1,183 @@
+"""What `harvest frames` is given, as videos: files, folders, globs, addresses of the web.
+
+Nothing is opened before its turn. Each input gives the videos in it, or says what is
+wrong with one: a bad file never ends a run.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gleanset.errors import GleansetError, InputUnusable
+from gleanset.records import Origin
+from harvest.folder import printable, walk
+from harvest.video.kinds import is_video
+
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video at hand. `path` is where its bytes lie now, `sha256` names them.
+
+    `origin` is what all its frames have in common: where the video was found, its title,
+    its address and author. Its key, time, frame and scene are for each frame to fill in.
+    """
+
+    path: Path
+    sha256: str
+    origin: Origin
+
+    @property
+    def shown(self) -> str:
+        """What a person knows it by: a path or an address."""
+        return self.origin.url or self.origin.path or str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A video of the web that needs no download: its bytes were sampled before."""
+
+    shown: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An input that gives no video. `error` where a site or a login is to blame."""
+
+    shown: str
+    reason: str
+    detail: str
+    error: GleansetError | None = None
+
+
+Found = Video | Known | Unusable
+
+
+class Input(Protocol):
+    """One thing to look for videos in."""
+
+    @property
+    def shown(self) -> str:
+        """What a person knows it by."""
+
+    def videos(self, folder: Path) -> Iterator[Found]:
+        """Its videos, one after another. What has to be downloaded lies in `folder`.
+
+        A download is removed when the next video is asked for.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """A file on disk."""
+
+    path: Path
+
+    @property
+    def shown(self) -> str:
+        """Its path, printable."""
+        return printable(self.path)
+
+    def videos(self, folder: Path) -> Iterator[Found]:
+        """The file itself, known by its content."""
+        try:
+            sha256 = hash_of(self.path)
+        except OSError as error:
+            yield Unusable(self.shown, "cannot be read", error.strerror or str(error))
+            return
+        title = printable(Path(self.path.name))
+        origin = Origin("video", "", path=self.shown, video=sha256, title=title)
+        yield Video(self.path, sha256, origin)
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file, lower-case hex; memory stays flat. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_address(given: str | Path) -> bool:
+    """Whether that is meant as an address of the web; pathlib folds `//` into one."""
+    return isinstance(given, str) and bool(_ADDRESS.match(given))
+
+
+def find_inputs(
+    given: Iterable[str | Path], own: Path, address: Callable[[str], Input]
+) -> list[Input]:
+    """Every input once, in the order given; those of a folder or pattern in reading order.
+
+    `own` is the dataset, whose files are not found again; `address` makes the input of a
+    URL. Raises `InputUnusable` for a path that is not there and where no video is found.
+    """
+    found: dict[str | Path, Input] = {}
+    for one in given:
+        if is_address(one):
+            found.setdefault(str(one), address(str(one)))
+        else:
+            for path in _files(Path(one), own):
+                found.setdefault(path.resolve(), VideoFile(path))
+    return list(found.values())
+
+
+def _files(path: Path, own: Path) -> Iterator[Path]:
+    for one in [path] if _is_there(path) else _matching(path):
+        if one.is_dir():
+            yield from _videos_below(one, own)
+        elif one.is_file():
+            yield _plain(one)
+        else:
+            raise InputUnusable(f"{printable(one)} is not a file", "name a file or a folder")
+
+
+def _plain(path: Path) -> Path:
+    # The same file must have the same path in every run, and be readable to a person.
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
+
+
+def _matching(path: Path) -> list[Path]:
+    """What a pattern stands for that the shell left alone, as in quotes or on Windows."""
+    text = os.fspath(path)
+    if not _WILD.search(text):
+        raise InputUnusable(f"there is no file {printable(path)}", "check its name")
+    # A home is the shell's to spell out as well.
+    names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
+    found = [Path(name) for name in names]
+    if not found:
+        raise InputUnusable(f"nothing matches {printable(path)}", "check the pattern")
+    # Whoever writes videos/* means the videos in it.
+    meant = [one for one in found if one.is_dir() or is_video(one)]
+    return sorted(meant or found, key=_reading_order)
+
+
+def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
+    found = walk(_plain(folder), hints=False, label=None, leave_out=own)
+    # A folder that may not be listed comes along, to be told of in its turn.
+    videos = [one.path for one in found if one.path.is_dir() or is_video(one.path)]
+    if not videos:
+        raise InputUnusable(
+            f"there is no video in {printable(folder)}", "name the folder that holds them"
+        )
+    return iter(sorted(videos, key=_reading_order))
+
+
+def _reading_order(path: Path) -> list[tuple[int, int, str]]:
+    """Episode 2 before episode 10."""
+    parts = re.split(r"(\d+)", os.fspath(path).casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

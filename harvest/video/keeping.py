@@ -1,0 +1,144 @@
+"""Writes what lanes give into the catalogue: frames with their origin, and how far a video is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from gleanset import Dataset
+from gleanset.db.videos import VideoName
+from gleanset.records import Measured, Origin, Rejection
+from gleanset.work.pool import Outcome
+from harvest.intake import Intake
+from harvest.video.episode import Picked, Step
+from harvest.video.inputs import Video
+from harvest.video.lane import Showing
+from harvest.video.openings import find_repeats
+from harvest.video.place import Print
+from harvest.video.sampling import Sampling
+
+
+class Keeping:
+    """The parent's side of a run: the only one that writes rows."""
+
+    def __init__(
+        self, dataset: Dataset, intake: Intake, sampling: Sampling, label: str | None
+    ) -> None:
+        self._dataset, self._intake = dataset, intake
+        self._sampling, self._label = sampling, label
+        self.left_out: Counter[str] = Counter()
+        self._shown: list[tuple[int, Showing | None, list[Print]]] = []
+
+    def known(self, sha256: str, place: int) -> bool:
+        """Whether a video was sampled like this to its end; counts its frames."""
+        frames = self._dataset.videos.done(sha256, self._sampling.settings)
+        if frames is None:
+            return False
+        self._intake.tally["known"] += frames
+        state = self._dataset.videos.state(sha256, self._sampling.settings) or {}
+        # What is in the dataset already was shown first.
+        self._shown.append((place - _DONE, None, _prints(state.get("prints", []))))
+        return True
+
+    def take_up(self, showing: Showing) -> None:
+        """Give a video back what a run before knew of it."""
+        state = self._dataset.videos.state(showing.video.sha256, self._sampling.settings)
+        if state is not None:
+            showing.waiting = [_picked(one) for one in state.pop("waiting", [])]
+            showing.frames = state.pop("frames", 0)
+            showing.state = state
+
+    def step(self, showing: Showing, step: Step) -> None:
+        """Store one step in one transaction."""
+        with self._dataset.db.write():
+            if self._sampling.skip_openings:
+                showing.waiting += step.picked
+            else:
+                self._store(showing, step.picked)
+            if step.state is not None:
+                waiting = [asdict(one) for one in showing.waiting]
+                told = step.state | {"waiting": waiting, "frames": showing.frames}
+                self._dataset.videos.checkpoint(
+                    _name(showing.video), self._sampling.settings, showing.seconds,
+                    showing.frames, told,
+                )  # fmt: skip
+
+    def end(self, showing: Showing, place: int) -> None:
+        """A video was sampled to its end."""
+        assert showing.episode is not None
+        self.left_out.update(showing.episode.chosen.left_out)
+        if showing.episode.trouble:
+            reason = "damaged further on"
+            what = showing.video.shown
+            self._dataset.rejections.add(
+                Rejection(STAGE, what, reason, showing.episode.trouble)
+            )  # fmt: skip
+            self._intake.reasons[reason] += 1
+        if self._sampling.skip_openings:
+            self._shown.append((place, showing, showing.episode.prints))
+        else:
+            self._record(showing, [])
+
+    def settle_openings(self) -> None:
+        """Leave out what lies in a stretch that an earlier video, or part of one, showed."""
+        ordered = sorted(self._shown, key=lambda one: one[0])
+        repeats = find_repeats([prints for _, _, prints in ordered])
+        for (_, showing, prints), stretches in zip(ordered, repeats, strict=True):
+            if showing is None:
+                continue
+            fresh = []
+            for one in showing.waiting:
+                if any(part.start < one.time < part.end for part in stretches):
+                    self.left_out["opening"] += 1
+                    self._drop(one.measured)
+                else:
+                    fresh.append(one)
+            with self._dataset.db.write():
+                self._store(showing, fresh)
+                self._record(showing, prints)
+
+    def _record(self, showing: Showing, prints: list[Print]) -> None:
+        video = showing.video
+        self._dataset.videos.record(
+            video.sha256, _name(video).name, self._sampling.settings, showing.seconds,
+            showing.frames, video.origin.url, {"prints": prints} if prints else None,
+        )  # fmt: skip
+
+    def _store(self, showing: Showing, picked: tuple[Picked, ...] | list[Picked]) -> None:
+        for one in picked:
+            showing.frames += 1
+            origin = self._origin(showing.video, one)
+            stamp = f"{one.measured.sha256[:16]}"
+            if not self._intake.knows(origin, stamp):
+                self._intake.take(origin, Outcome(origin.key, one.measured), stamp)
+
+    def _drop(self, measured: Measured) -> None:
+        if self._dataset.images.get(measured.sha256) is None:
+            path: Path = self._dataset.image_path(measured.sha256, measured.format)
+            path.unlink(missing_ok=True)
+
+    def _origin(self, video: Video, one: Picked) -> Origin:
+        return replace(
+            video.origin, source="video", key=f"{video.sha256[:16]}@{one.time:.3f}",
+            video=video.sha256, time=round(one.time, 6), scene=one.scene, frame=one.number,
+            hint=self._label,
+        )  # fmt: skip
+
+
+STAGE = "harvest-frames"
+# Places of videos that were done before: in front of all others.
+_DONE = 1 << 40
+
+
+def _name(video: Video) -> VideoName:
+    return VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
+
+
+def _prints(told: list[Any]) -> list[Print]:
+    return [(time, code) for time, code in told]
+
+
+def _picked(told: dict[str, Any]) -> Picked:
+    return Picked(Measured(**told["measured"]), told["time"], told["scene"], told["number"])

@@ -1,0 +1,83 @@
+"""One input on its way through the run: its videos one after another, each step by step.
+
+A lane is only ever at work in one thread. It touches no catalogue: what it needs to know
+is handed to it, what it gives are values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gleanset.errors import Unreadable
+from harvest.video.episode import Episode, Keep, Picked, Step, facts_of
+from harvest.video.inputs import Found, Input, Video
+from harvest.video.sampling import Sampling
+
+State = dict[str, Any]
+
+
+@dataclass
+class Showing:
+    """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
+
+    Frames wait where it is not yet known whether they lie in an opening.
+    """
+
+    video: Video
+    sampling: Sampling
+    keep: Keep
+    state: State | None = None
+    waiting: list[Picked] = field(default_factory=list)
+    frames: int = 0
+    seconds: float | None = None
+    gone: float = 0.0
+    episode: Episode | None = None
+    _steps: Iterator[Step] | None = None
+
+    def advance(self) -> Step | None:
+        """The next step; None at the end. Raises `Unreadable` and `GleansetError`s."""
+        if self._steps is None:
+            self._steps = self._begin()
+        return next(self._steps, None)
+
+    def _begin(self) -> Generator[Step, None, None]:
+        facts = facts_of(self.video.path)
+        self.seconds = facts.seconds
+        self.episode = Episode(self.video.path, facts, self.sampling, self.keep, self.state)
+        yield from self.episode.steps()
+
+    def close(self) -> None:
+        """End ffmpeg."""
+        if isinstance(self._steps, Generator):
+            self._steps.close()
+
+
+class Lane:
+    """The videos of one input. `place` is its number among the inputs."""
+
+    def __init__(self, given: Input, place: int, folder: Path) -> None:
+        self.place = place
+        self.shown = given.shown
+        self.showing: Showing | None = None
+        self._found = given.videos(folder)
+
+    def find(self) -> Found | None:
+        """The next video of the input; None after the last."""
+        return next(self._found, None)
+
+    def close(self) -> None:
+        """End what is at work; a download is removed."""
+        if self.showing is not None:
+            self.showing.close()
+        if isinstance(self._found, Generator):
+            self._found.close()
+
+
+def advanced(lane: Lane) -> Step | None:
+    """For `run_over`: one step of the video that a lane shows."""
+    if lane.showing is None:
+        raise Unreadable("internal error", "nothing to sample")
+    return lane.showing.advance()

@@ -1,0 +1,159 @@
+"""What a person asks of `harvest frames`, as words, and the sampling that they mean.
+
+The command line and recipes have the same words, so they are read in one place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gleanset.config import Table
+from gleanset.errors import UsageError
+from harvest.video.sampling import SIMILAR, Mode, Sampling
+from harvest.video.times import parse_rate, parse_seconds, parse_size, parse_time
+
+# What a person may call a format.
+FORMATS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png"}
+# Seconds from frame to frame around a time.
+STEP_AROUND = 0.5
+# The modes and the options that ask for them.
+_MODES = {"every": "--every", "fps": "--fps", "keyframes": "--keyframes", "scenes": "--scenes"}
+
+
+class Wish(Table, frozen=True, kw_only=True):
+    """The options as they were written; None where nothing was."""
+
+    every: str | None = None
+    fps: str | None = None
+    keyframes: bool = False
+    scenes: int | None = None
+    around: tuple[str, ...] = ()
+    within: str | None = None
+    scene_detector: str | None = None
+    scene_threshold: float | None = None
+    start: str | None = None
+    end: str | None = None
+    limit: int | None = None
+    size: str | None = None
+    stretch: bool = False
+    upscale: bool = False
+    format: str | None = None
+    quality: int | None = None
+    crop_bars: bool = False
+    skip_similar: bool | int = True
+    keep_bad: bool = False
+    skip_openings: bool = False
+
+    def sampling(self) -> Sampling:
+        """What is meant. Raises `UsageError` where that makes no sense."""
+        self._check()
+        width, height = (None, None) if self.size is None else parse_size(self.size)
+        given: dict[str, Any] = {
+            "every": self._every(), "per_scene": self.scenes, "detector": self.scene_detector,
+            "threshold": self.scene_threshold, "width": width, "height": height,
+            "limit": self.limit,
+            "format": self.format and FORMATS.get(self.format, self.format),
+            "quality": self.quality, "reach": self.within and parse_seconds(self.within),
+            "start": self.start and parse_time(self.start),
+            "end": self.end and parse_time(self.end),
+        }  # fmt: skip
+        return Sampling(
+            mode=self._mode(), around=tuple(parse_time(time) for time in self.around),
+            keep_aspect=not self.stretch, upscale=self.upscale, crop_bars=self.crop_bars,
+            skip_similar=self._similar(), drop_bad=not self.keep_bad,
+            skip_openings=self.skip_openings,
+            **{name: value for name, value in given.items() if value is not None},
+        )  # fmt: skip
+
+    def _similar(self) -> int | None:
+        if isinstance(self.skip_similar, bool):
+            return SIMILAR if self.skip_similar else None
+        return self.skip_similar
+
+    def _mode(self) -> Mode:
+        if self.around:
+            return "around"
+        if self.scenes is not None:
+            return "scenes"
+        if self.keyframes:
+            return "keyframes"
+        return "useful" if self.every is None and self.fps is None else "every"
+
+    def _every(self) -> float | None:
+        if self.fps is not None:
+            return parse_rate(self.fps)
+        if self.every is not None:
+            return parse_seconds(self.every)
+        return STEP_AROUND if self.around else None
+
+    def _check(self) -> None:
+        asked = [option for name, option in _MODES.items() if getattr(self, name)]
+        if self.around:
+            # Around a time, they say how far from frame to frame.
+            asked = [option for option in asked if option not in ("--every", "--fps")]
+            asked.append("--around")
+        if self.every is not None and self.fps is not None and self.around:
+            asked = ["--every", "--fps"]
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
+        self._check_company()
+
+    def _check_company(self) -> None:
+        """Refuse options that would be ignored."""
+        for option, alone, company in (
+            ("--within", self.within is not None and not self.around, "--around TIME"),
+            ("--scene-threshold", self.scene_threshold is not None and self.keyframes, "--scenes"),
+            ("--quality", self.quality is not None and self.format == "png", "--format jpeg"),
+            ("--stretch", self.stretch and self.size is None, "--size WxH"),
+            ("--upscale", self.upscale and self.size is None, "--size WxH"),
+        ):
+            if alone:
+                raise UsageError(f"{option} has no say here", f"use it with {company}")
+
+
+def spelled(settings: str) -> list[str]:
+    """The options that ask for a sampling, from `Sampling.settings` as the catalogue has it.
+
+    Datasets of before had nothing but `every=5`.
+    """
+    told = dict(one.partition("=")[::2] for one in settings.split())
+    mode = told.pop("mode", "every")
+    words: list[str] = []
+    if mode == "around":
+        for time in told.pop("around", "").split(","):
+            words += ["--around", f"{time}s"]
+    if mode == "scenes":
+        words += ["--scenes", told.pop("per_scene", "1")]
+    if mode == "keyframes":
+        words.append("--keyframes")
+    if mode in ("every", "around"):
+        words += ["--every", f"{told.pop('every', str(_DEFAULT.every))}s"]
+    return words + _size(told) + [word for one in told.items() for word in _spelled(*one)]
+
+
+_DEFAULT = Sampling()
+# Settings and how they are asked for: with their value, or by an option of their own.
+_VALUED = {
+    "detector": "--scene-detector", "threshold": "--scene-threshold", "limit": "--limit",
+    "format": "--format", "quality": "--quality",
+}  # fmt: skip
+_TIMES = {"start": "--from", "end": "--to", "reach": "--within"}
+_FLAGS = {
+    "keep_aspect": "--stretch", "upscale": "--upscale", "crop_bars": "--crop-bars",
+    "drop_bad": "--keep-bad", "skip_openings": "--skip-openings",
+}  # fmt: skip
+
+
+def _size(told: dict[str, str]) -> list[str]:
+    width, height = told.pop("width", ""), told.pop("height", "")
+    return ["--size", f"{width}x{height}"] if width or height else []
+
+
+def _spelled(name: str, value: str) -> list[str]:
+    if name == "skip_similar":
+        return ["--no-skip-similar"] if value == "off" else ["--skip-similar", value]
+    if name in _TIMES:
+        return [_TIMES[name], f"{value}s"]
+    if name in _VALUED:
+        return [_VALUED[name], value]
+    return [_FLAGS[name]] if name in _FLAGS else []

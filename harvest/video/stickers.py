@@ -1,0 +1,117 @@
+"""Pictures that move (GIF, WebP, APNG), decoded by Pillow in the same shape as videos.
+
+ffmpeg reads no animated WebP and forgets transparency; Pillow composes every frame as a
+browser shows it, here on white.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gleanset.errors import Unreadable
+from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
+from harvest.video.decoding import Block
+from harvest.video.graph import Plan
+from harvest.video.kinds import moves
+from harvest.video.numbering import Numbering
+from harvest.video.probe_ffmpeg import Facts
+
+_FORMATS = ("GIF", "WEBP", "PNG")
+_MAGICS = (b"GIF8", b"\x89PNG", b"RIFF")
+# Seconds of a frame that says nothing of its length, as in browsers and in ffmpeg.
+_UNTOLD = 0.1
+# All frames of a file together; bounds the time that a bomb can take.
+_MOST_PIXELS = 40 * MAX_PIXELS
+
+
+def is_sticker(video: Path) -> bool:
+    """Whether a file is a picture by its first bytes. Raises `OSError`."""
+    with video.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(_MAGICS) and not (head[:4] == b"RIFF" and head[8:] != b"WEBP")
+
+
+def probe_sticker(video: Path) -> Facts:
+    """The facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
+    with video.open("rb") as file:
+        if not moves(file):
+            raise Unreadable("not a video", "a picture that does not move: harvest folder takes it")
+    with _opened(video) as image:
+        wide, high = image.size
+        frames = int(getattr(image, "n_frames", 1))
+        if wide * high > MAX_PIXELS or frames > MAX_FRAMES or wide * high * frames > _MOST_PIXELS:
+            raise Unreadable("too large", f"{frames} frames of {wide} x {high} pixels")
+        kind = str(image.format).lower()
+    return Facts("picture", kind, 0, wide, high)
+
+
+class Sticker:
+    """The frames of a picture that moves; see `Decoding`."""
+
+    def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
+        self._video = video
+        self._plan = plan
+        self.trouble = ""
+
+    def blocks(self) -> Generator[Block, None, None]:
+        """Everything, in order. Raises `Unreadable` where there is not one frame."""
+        time, before = 0.0, math.nan
+        with _opened(self._video) as image:
+            for number in range(int(getattr(image, "n_frames", 1))):
+                try:
+                    frame, seconds = _frame(image, number)
+                except _BROKEN as error:
+                    if number == 0:
+                        raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
+                    self.trouble = f"{type(error).__name__}: {error}"
+                    return
+                yield self._block(frame, round(time, 9), before, number)
+                time, before = time + seconds, time
+
+    def _block(self, frame: Image.Image, time: float, before: float, number: int) -> Block:
+        times = np.array([time])
+        pictures = {}
+        if self._plan.schedule.due(times, before)[0]:
+            wanted = frame.crop(_box(self._plan.crop)) if self._plan.crop else frame
+            if wanted.size != self._plan.size:
+                wanted = wanted.resize(self._plan.size, Image.Resampling.LANCZOS)
+            pictures[0] = wanted.tobytes()
+        tiny = frame.resize(self._plan.thumb, Image.Resampling.BOX)
+        if self._plan.coloured:
+            thumb = np.asarray(tiny)[None, :, :, ::-1]
+        else:
+            thumb = np.asarray(tiny.convert("YCbCr")).transpose(2, 0, 1)[None]
+        return Block(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
+
+
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, RuntimeError,
+           OverflowError, TypeError, MemoryError)  # fmt: skip
+
+
+def _box(crop: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x, y, wide, high = crop
+    return x, y, x + wide, y + high
+
+
+def _opened(video: Path) -> Any:
+    try:
+        return Image.open(video, formats=_FORMATS)
+    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable("not a video", f"its picture is broken: {error}") from error
+
+
+def _frame(image: Any, number: int) -> tuple[Image.Image, float]:
+    """One frame, RGB on white and upright, and how long it is shown."""
+    image.seek(number)
+    image.load()
+    shown = ImageOps.exif_transpose(image).convert("RGBA")
+    white = Image.new("RGBA", shown.size, "white")
+    length = image.info.get("duration") or 0
+    seconds = float(length) / 1000 if length > 0 else _UNTOLD
+    return Image.alpha_composite(white, shown).convert("RGB"), seconds

@@ -1,0 +1,209 @@
+"""`harvest frames` as a person types it: folders, addresses, refusals, the way back."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools_for_tests import Ran
+
+from gleanset import Dataset, Origin
+from harvest.cli import main
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+Frames = Callable[..., Ran]
+ALL = ("--no-skip-similar", "--keep-bad", "--json")
+
+
+def clip(path: Path, source: str = "testsrc2=s=96x64:r=10:d=3") -> Path:
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-q:v",
+            "2", f"file:{path}"]  # fmt: skip
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes and a folder below, beside what is no video."""
+    folder = tmp_path_factory.mktemp("episodes")
+    (folder / "extra").mkdir()
+    clip(folder / "1.mkv")
+    clip(folder / "2.mp4", "mandelbrot=s=96x64:r=10,trim=duration=2")
+    clip(folder / "extra" / "3.webm.avi", "testsrc=s=96x64:r=10:d=1")
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+@pytest.fixture
+def frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Frames:
+    """`harvest frames` as its console script runs it, on the dataset `d`."""
+
+    def run(*args: str | Path) -> Ran:
+        words = ["harvest", "frames", "-d", tmp_path / "d", *args]
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Ran(int(str(end.value.code)), *capfd.readouterr())
+
+    return run
+
+
+def origins(root: Path) -> list[Origin]:
+    with Dataset.open(root) as dataset:
+        found = [origin for image in dataset.images.each() for origin in image.origins]
+    return sorted(found, key=lambda one: (one.title or "", one.time or 0.0))
+
+
+def test_a_folder_is_sampled_with_all_below_it(
+    frames: Frames, tmp_path: Path, episodes: Path
+) -> None:
+    done = frames(episodes, "--every", "1s", *ALL)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.json["added"] == 6
+    titles = [origin.title for origin in origins(tmp_path / "d")]
+    assert titles == ["1.mkv"] * 3 + ["2.mp4"] * 2 + ["3.webm.avi"]
+
+
+def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: Path) -> None:
+    shutil.copytree(episodes, tmp_path / "in")
+    (tmp_path / "in" / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
+    done = frames(tmp_path / "in", "--every", "1s", *ALL)
+    assert done.code == 0
+    assert (done.json["added"], done.json["rejected"]) == (6, 1)
+    alone = frames(tmp_path / "in" / "broken.mkv", "--json")
+    assert alone.code == 3
+    assert "broken.mkv: " in alone.stderr
+    assert "Traceback" not in alone.stderr
+
+
+def test_a_simulation_names_the_videos_and_makes_nothing(
+    frames: Frames, tmp_path: Path, episodes: Path
+) -> None:
+    done = frames(episodes, "--every", "1s", "-s", "--json")
+    assert done.code == 0, done.stderr
+    *shown, _ = done.stdout.splitlines()
+    assert shown == [str(episodes / name) for name in ("1.mkv", "2.mp4", "extra/3.webm.avi")]
+    assert done.json["videos"] == 3
+    assert done.json["frames"] == pytest.approx(6, abs=3)
+    assert 0 < done.json["bytes"] < 1_000_000
+    assert not (tmp_path / "d").exists()
+    assert frames(episodes / "1.mkv", "--every", "1s", "-q").code == 0
+    again = frames(episodes, "--every", "1s", "-s", "--json")
+    assert (again.json["videos"], again.json["known"]) == (2, 1)
+
+
+WRONG: list[tuple[tuple[str, ...], str]] = [
+    (("--every", "5s", "--keyframes"), "do not go together"),
+    (("--every", "often"), "5s"),
+    (("--size", "big"), "960x540"),
+    (("--from", "2:00", "--to", "1:00"), "--to"),
+    (("--at", "abcd", "--every", "5s"), "--at"),
+    (("--scene-detector", "magic"), "adaptive"),
+]
+
+
+@pytest.mark.parametrize(("args", "said"), WRONG)
+def test_what_makes_no_sense_is_told(
+    frames: Frames, tmp_path: Path, episodes: Path, args: tuple[str, ...], said: str
+) -> None:
+    done = frames(episodes, *args)
+    assert done.code == 2, done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_nothing_is_not_a_video(frames: Frames, tmp_path: Path) -> None:
+    done = frames()
+    assert done.code == 2
+    assert "harvest frames ~/episodes" in done.stderr
+    gone = frames("gone.mkv")
+    assert gone.code == 3
+    assert "gone.mkv" in gone.stderr
+
+
+def test_from_a_frame_back_to_its_moment(frames: Frames, tmp_path: Path, episodes: Path) -> None:
+    assert frames(episodes / "1.mkv", "--every", "1s", *ALL).code == 0
+    with Dataset.open(tmp_path / "d") as dataset:
+        [image] = [one for one in dataset.images.each() if one.origins[0].time == 1.0]
+    done = frames("--at", image.sha256[:10])
+    assert done.code == 0, done.stderr
+    assert str(episodes / "1.mkv") in done.stdout
+    assert "1.000" in done.stdout
+    told = frames("--at", image.sha256[:10], "--json")
+    [moment] = told.json["moments"]
+    assert moment["command"] == done.stdout.strip()
+    assert (moment["time"], moment["title"]) == (1.0, "1.mkv")
+    assert frames("--at", "ffff" * 16).code == 2
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    asked: list[str]
+
+    def send_head(self) -> Any:
+        self.asked.append(self.path)
+        if self.path == "/forbidden.mp4":
+            self.send_error(403)
+            return None
+        return super().send_head()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def served(episodes: Path) -> Iterator[tuple[str, list[str]]]:
+    """The address of the episodes on loopback, and what is asked for."""
+    pytest.importorskip("yt_dlp", reason="needs the extra [video]")
+    asked: list[str] = []
+    handler = type("Asked", (Quiet,), {"asked": asked})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=episodes))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_video_of_the_web(frames: Frames, tmp_path: Path, served: tuple[str, list[str]]) -> None:
+    base, asked = served
+    url = f"{base}/1.mkv"
+    line = (url, "--every", "1s", "--allow-private", *ALL)
+    done = frames(*line)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.json["added"] == 3
+    found = origins(tmp_path / "d")
+    whence = {(one.url, one.page_url, one.path, one.title) for one in found}
+    assert whence == {(url, url, None, "1")}
+    assert [one.time for one in found] == [0.0, 1.0, 2.0]
+    asked.clear()
+    again = frames(*line)
+    assert (again.json["added"], again.json["known"], asked) == (0, 3, [])
+    assert not [path for path in (tmp_path / "d" / "cache").rglob("*") if path.suffix == ".mkv"]
+
+
+def test_refusals_of_the_web_have_their_codes(
+    frames: Frames, tmp_path: Path, served: tuple[str, list[str]], episodes: Path
+) -> None:
+    base, asked = served
+    private = frames(f"{base}/1.mkv")
+    assert private.code == 3
+    assert "--allow-private" in private.stderr
+    assert asked == []
+    refused = frames(f"{base}/forbidden.mp4", "--allow-private")
+    assert refused.code == 4
+    assert "403" in refused.stderr
+    both = frames(f"{base}/forbidden.mp4", episodes / "2.mp4", "--allow-private", *ALL)
+    assert both.code == 0
+    assert both.json["rejected"] == 1
+    assert both.json["added"] > 0

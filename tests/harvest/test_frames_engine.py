@@ -1,0 +1,226 @@
+"""The parts of sampling that need no video: cuts, schedules, numbers, what is chosen."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tools_for_tests
+from PIL import Image, ImageDraw, ImageFilter
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, UsageError
+from harvest.frames import harvest_frames
+from harvest.video.choice import Chooser, Look, State
+from harvest.video.cuts import Cut, CutFinder, Resumed
+from harvest.video.judge import quality_of
+from harvest.video.numbering import Numbering
+from harvest.video.picture import RawPicture
+from harvest.video.sampling import Sampling
+from harvest.video.schedule import Schedule
+
+RATE = 24
+
+
+def thumb(seed: int) -> np.ndarray:
+    small = tools_for_tests.pixels(seed, (64, 36)).convert("YCbCr")
+    return np.asarray(small).transpose(2, 0, 1)
+
+
+def film(*shots: tuple[int, int]) -> np.ndarray:
+    """(picture, frames) in a row; picture -1 is black."""
+    black = np.full((3, 36, 64), 128, dtype=np.uint8)
+    black[0] = 16
+    return np.stack([black if n < 0 else thumb(n) for n, count in shots for _ in range(count)])
+
+
+def dissolve(one: int, other: int, frames: int) -> np.ndarray:
+    a, b = (film((seed, 1))[0].astype(float) for seed in (one, other))
+    parts = [(n + 1) / (frames + 1) for n in range(frames)]
+    return np.stack([(a + (b - a) * part).astype(np.uint8) for part in parts])
+
+
+def cuts(thumbs: np.ndarray, block: int = 24, resumed: Resumed | None = None) -> list[Cut]:
+    times = np.arange(len(thumbs)) / RATE
+    found = CutFinder(None, resumed)
+    told: list[Cut] = []
+    for at in range(0, len(thumbs), block):
+        told += found.feed(times[at : at + block], thumbs[at : at + block])
+    return [*told, *found.finish()]
+
+
+def test_a_hard_cut_is_found_where_it_is() -> None:
+    [cut] = cuts(film((1, 40), (2, 40)))
+    assert cut == Cut(40 / RATE, 40 / RATE, 40 / RATE)
+
+
+@pytest.mark.parametrize("flash", [(9, 1), (-1, 1), (9, 4)])
+def test_a_flash_is_no_cut(flash: tuple[int, int]) -> None:
+    assert cuts(film((1, 40), flash, (1, 40))) == []
+
+
+def test_a_flash_at_a_cut_does_not_hide_it() -> None:
+    found = cuts(film((1, 40), (9, 1), (2, 40)))
+    assert [round(cut.time * RATE) for cut in found] in ([40], [41])
+
+
+@pytest.mark.parametrize("frames", [8, 16, 30])
+def test_a_dissolve_is_one_cut_in_its_middle(frames: int) -> None:
+    thumbs = np.concatenate([film((1, 50)), dissolve(1, 2, frames), film((2, 50))])
+    [cut] = cuts(thumbs)
+    assert cut.time * RATE == pytest.approx(50 + frames / 2, abs=frames / 2)
+    assert cut.begin < cut.time < cut.end
+
+
+def test_out_of_darkness_is_a_cut_only_after_a_scene() -> None:
+    black = film((-1, 20))
+    fade = dissolve(-1, 1, 20)
+    begins = cuts(np.concatenate([black, fade, film((1, 50))]))
+    assert [cut for cut in begins if cut.counts] == []
+    assert begins, "but frames in it are known to be in a fade"
+    other = cuts(np.concatenate([film((2, 50)), black, fade, film((1, 50))]))
+    assert [cut.time * RATE for cut in other if cut.counts] == [50]
+    slow = np.concatenate([film((2, 50)), dissolve(2, -1, 20), black, fade, film((1, 50))])
+    assert len([cut for cut in cuts(slow) if cut.counts]) == 1
+
+
+def test_cuts_do_not_depend_on_how_frames_come_nor_on_a_stop() -> None:
+    thumbs = np.concatenate(
+        [
+            film((1, 30), (2, 9), (3, 1), (2, 30)),
+            dissolve(2, 4, 16),
+            film((4, 60), (5, 70), (-1, 9)),
+        ]
+    )
+    whole = cuts(thumbs)
+    assert len([cut for cut in whole if cut.counts]) >= 3
+    for block in (1, 7, 1000):
+        assert cuts(thumbs, block) == whole
+    done = whole[0].time
+    later = cuts(thumbs, resumed=Resumed(done, done))
+    assert later == [cut for cut in whole if cut.time > done]
+
+
+@pytest.mark.parametrize("schedule", [Schedule(1.4, 0.1), Schedule(0.0, 0.05, 2.0, 0.2)])
+def test_what_is_due_does_not_depend_on_blocks(schedule: Schedule) -> None:
+    times = 1.4 + np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 300))
+    whole = schedule.due(times, math.nan)
+    assert whole[0]
+    assert 0 < whole.sum() < 300
+    halves = [schedule.due(times[:150], math.nan), schedule.due(times[150:], float(times[149]))]
+    assert np.array_equal(np.concatenate(halves), whole)
+
+
+def test_packets_tell_the_numbers_of_frames_that_were_not_decoded() -> None:
+    numbering = Numbering(by_packets=True)
+    for time in (-0.08, 0.0, 0.16, 0.08, 0.04, 0.12, 0.2):
+        numbering.packet(time)
+    numbering.start_at(0.0)
+    assert numbering.of(np.array([0.0, 0.08, 0.2])).tolist() == [0, 2, 5]
+    assert not numbering.sure(0.2)
+    resumed = Numbering(by_packets=True, since=0.08, first=2)
+    for time in (0.0, 0.04, 0.08, 0.16, 0.12):
+        resumed.packet(time)
+    assert resumed.of(np.array([0.04, 0.08, 0.16])).tolist() == [-1, 2, 4]
+
+
+def drawing() -> Image.Image:
+    """Flat art: one colour, a few outlines."""
+    image = Image.new("L", (960, 540), 200)
+    ImageDraw.Draw(image).ellipse([300, 100, 600, 400], fill=180, outline=20, width=4)
+    return image
+
+
+def test_flat_drawn_art_is_good_and_blurred_is_not() -> None:
+    assert quality_of(drawing()) == "good"
+    assert quality_of(drawing().filter(ImageFilter.GaussianBlur(9))) == "blurred"
+    assert quality_of(Image.new("L", (960, 540), 8)) == "black"
+    assert quality_of(Image.new("L", (960, 540), 160)) == "one colour"
+    assert quality_of(Image.new("L", (3, 2), 8)) == "black"
+
+
+def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> Look:
+    image = tools_for_tests.pixels(seed, (320, 180))
+    grain = np.random.default_rng(1).integers(-12, 12, (180, 320, 1))
+    rough = Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
+    shown = rough.filter(ImageFilter.GaussianBlur(blur))
+    return Look(time, seed, round(time * 24), RawPicture(shown.tobytes(), (320, 180), True), fades)
+
+
+def chosen(sampling: Sampling, looks: list[Look], state: State) -> Iterator[float]:
+    chooser = Chooser(sampling, state)
+    for one in looks:
+        if chooser.begins((one.scene, 0)):
+            yield from (kept.time for kept in chooser.close())
+        chooser.offer(one, (one.scene, 0))
+    yield from (kept.time for kept in chooser.close())
+
+
+def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
+    sampling = Sampling()
+    looks = [
+        look(1, 0, blur=1.5), look(1, 0.5), look(1, 1, blur=1), look(2, 2, fades=True), look(2, 3),
+        look(1, 4), look(1, 4.5, blur=1.5),
+    ]  # fmt: skip
+    state = State()
+    assert list(chosen(sampling, looks, state)) == [0.5, 3]
+    assert state.left_out == {"similar": 1}
+    again = State.from_json(state.as_json())
+    assert again == state
+    assert list(chosen(sampling, looks, again)) == [], "what it knows stays known"
+
+
+def test_without_skipping_all_scenes_give_a_frame_up_to_the_limit() -> None:
+    looks = [look(1, 0), look(2, 1), look(1, 2), look(2, 3)]
+    assert list(chosen(Sampling(skip_similar=None), looks, State())) == [0, 1, 2, 3]
+    limited = Sampling(skip_similar=None, limit=3)
+    assert list(chosen(limited, looks, State())) == [0, 1, 2]
+
+
+def test_settings_are_one_text_that_tells_all() -> None:
+    assert Sampling().settings == "mode=useful"
+    other = Sampling(mode="every", every=2, skip_similar=None, width=960, keep_aspect=True)
+    assert other.settings == "mode=every every=2 width=960 skip_similar=off"
+    for wrong in ({"every": 0}, {"end": 1, "start": 2}, {"quality": 0}, {"around": (1.0,)},
+                  {"keep_aspect": False}, {"skip_similar": 99}, {"every": math.nan}):  # fmt: skip
+        with pytest.raises(UsageError):
+            Sampling(**wrong)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {}), ("PNG", {})])
+def test_pictures_that_move(
+    dataset: Dataset, tmp_path: Path, kind: str, options: dict[str, object]
+) -> None:
+    frames = [tools_for_tests.pixels(n, (96, 64)) for n in range(4)]
+    path = tmp_path / "sticker.bin"
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250, **options)
+    plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
+    assert harvest_frames(dataset, [path], plain)["added"] == 4
+    times = sorted(image.origins[0].time or 0.0 for image in dataset.images.each())
+    assert times == pytest.approx([0, 0.25, 0.5, 0.75])
+
+
+def test_a_picture_that_does_not_move_is_no_video(
+    dataset: Dataset, tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    path = tmp_path / "still.png"
+    path.write_bytes(picture(1, kind="PNG"))
+    with pytest.raises(InputUnusable, match="does not move"):
+        harvest_frames(dataset, [path])
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_bars_are_cut_off_when_asked(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "bars.mp4"
+    barred = "testsrc2=s=320x180:d=2:r=10,crop=320:136,pad=320:180:0:22"
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", barred, "-c:v", "mpeg4", path], check=True
+    )
+    harvest_frames(dataset, [path], Sampling(crop_bars=True, limit=1))
+    [image] = dataset.images.each()
+    assert (image.width, image.height) == (320, 136)

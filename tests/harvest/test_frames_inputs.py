@@ -1,0 +1,186 @@
+"""What `harvest frames` is given: files, folders, patterns, and what is no video."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tools_for_tests import picture, pixels
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from harvest.video.inputs import Input, Unusable, Video, VideoFile, find_inputs
+from harvest.video.kinds import is_video
+
+MKV = b"\x1aE\xdf\xa3" + bytes(60)
+MP4 = b"\0\0\0\x20ftypisom" + bytes(60)
+
+
+def address(url: str) -> Input:
+    raise AssertionError(f"{url} is no address")
+
+
+def found(*given: str | Path, own: Path = Path("/nowhere")) -> list[Path]:
+    inputs = find_inputs(given, own, address)
+    assert all(isinstance(one, VideoFile) for one in inputs)
+    return [one.path for one in inputs if isinstance(one, VideoFile)]
+
+
+def names(*given: str | Path, own: Path = Path("/nowhere")) -> list[str]:
+    return [path.name for path in found(*given, own=own)]
+
+
+def test_a_file_is_itself_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "an episode.mkv"
+    path.write_bytes(MKV)
+    [one] = find_inputs([path], tmp_path / "d", address)
+    [video] = one.videos(tmp_path)
+    assert isinstance(video, Video)
+    assert video.sha256 == hashlib.sha256(MKV).hexdigest()
+    assert (video.path, video.shown) == (path, str(path))
+    assert (video.origin.title, video.origin.path) == ("an episode.mkv", str(path))
+    assert video.origin.video == video.sha256
+
+
+def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
+    for name in ("notes.txt", "-y", "new\nline", "episode[1].mkv"):
+        (tmp_path / name).write_bytes(b"x")
+        assert found(tmp_path / name) == [tmp_path / name]
+
+
+def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> None:
+    for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/no_extension"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(MKV)
+    for name, content in {
+        "1.srt": b"1\n00:00", "cover.jpg": picture(), "sound.mka": MKV, "2.mkv.part": MKV,
+        ".hidden.mkv": MKV, "readme.md": b"x", "empty": b"",
+    }.items():  # fmt: skip
+        (tmp_path / "in" / name).write_bytes(content)
+    assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "no_extension"]
+
+
+def test_each_file_is_taken_once_in_the_order_given(tmp_path: Path) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        (tmp_path / name).write_bytes(MKV)
+    (tmp_path / "link.mkv").symlink_to(tmp_path / "a.mkv")
+    given = (tmp_path / "b.mkv", tmp_path, tmp_path / "." / "a.mkv", tmp_path / "link.mkv")
+    assert names(*given) == ["b.mkv", "a.mkv"]
+
+
+def test_a_path_with_dots_is_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mkv").write_bytes(MKV)
+    monkeypatch.chdir(tmp_path / "in")
+    for given in ("../in/a.mkv", "../in", ".", "a.mkv"):
+        assert found(given) == [tmp_path / "in" / "a.mkv"]
+
+
+def test_the_dataset_is_not_searched_for_videos(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        (dataset.root / "copy.mkv").write_bytes(MKV)
+        (tmp_path / "a.mkv").write_bytes(MKV)
+        assert names(tmp_path, own=dataset.root) == ["a.mkv"]
+
+
+def test_patterns_that_the_shell_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ep10.mkv", "ep2.mkv", "ep2.srt", "deep/ep3.mkv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(MKV if name.endswith("mkv") else b"1\n")
+    assert names("ep*") == ["ep2.mkv", "ep10.mkv"]
+    assert names("**/*.mkv") == ["ep3.mkv", "ep2.mkv", "ep10.mkv"]
+    assert names("ep?.mkv") == ["ep2.mkv"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert names("~/ep2.*") == ["ep2.mkv"]
+    # Nothing else matches: then it is meant, and will be told to be no video.
+    assert names("*.srt") == ["ep2.srt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("gone.mkv", "there is no file"), ("gone*.mkv", "nothing matches"), ("empty", "no video in"),
+     ("x" * 300, "there is no file"), ("pipe", "is not a file")],
+)  # fmt: skip
+def test_what_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no video")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputUnusable, match=said) as caught:
+        found(given)
+    assert caught.value.mend
+
+
+def test_a_file_that_goes_away_before_its_turn_is_unusable(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(MKV)
+    [one] = find_inputs([path], tmp_path, address)
+    path.unlink()
+    [gone] = one.videos(tmp_path)
+    assert isinstance(gone, Unusable)
+    assert (gone.shown, gone.reason) == (str(path), "cannot be read")
+    assert gone.detail
+
+
+def test_addresses_are_for_the_web(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def web(url: str) -> Input:
+        asked.append(url)
+        return VideoFile(tmp_path)
+
+    given = ["https://a.example/v?x=1", "HTTP://b.example/v", "https://a.example/v?x=1"]
+    assert len(find_inputs(given, tmp_path, web)) == 2
+    assert asked[:2] == given[:2]
+    with pytest.raises(InputUnusable):
+        find_inputs(["ftp://a.example/v.mkv"], tmp_path, web)
+
+
+def animated(path: Path, kind: str, frames: int) -> Path:
+    first, *others = [pixels(n) for n in range(frames)]
+    first.save(path, kind, save_all=frames > 1, append_images=others, duration=100)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_pictures_count_when_they_move(tmp_path: Path, kind: str) -> None:
+    assert is_video(animated(tmp_path / "sticker", kind, 3))
+    assert not is_video(animated(tmp_path / "still", kind, 1))
+    # The same cut off in the middle of its head is none, and no error.
+    (tmp_path / "cut").write_bytes((tmp_path / "still").read_bytes()[:20])
+    assert not is_video(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG", "TIFF", "BMP"])
+def test_other_pictures_do_not(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "picture", kind)
+    assert not is_video(tmp_path / "picture")
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize(
+    "muxer", ["matroska", "mp4", "mov", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf"]
+)
+def test_containers_are_told_by_content(tmp_path: Path, muxer: str) -> None:
+    codec = {"ivf": "libvpx", "ogg": "libtheora", "flv": "flv", "mxf": "mpeg2video"}
+    path = tmp_path / "episode"
+    line = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.4", "-c:v",
+            codec.get(muxer, "mpeg4"), "-f", muxer, str(path)]  # fmt: skip
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    assert is_video(path)
+
+
+def test_a_broken_file_with_the_name_of_a_video_is_tried(tmp_path: Path) -> None:
+    for name, tried in {"a.mkv": True, "a.ts": False, "a.mts": False, "a.txt": False}.items():
+        (tmp_path / name).write_text("export const a = 1;\n")
+        assert is_video(tmp_path / name) is tried, name

@@ -1,0 +1,198 @@
+"""What a person asks for, and the sampling that is meant; the disk it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from gleanset.errors import DiskFull, UsageError
+from harvest.cli_frames import frames
+from harvest.video.options import Wish, spelled
+from harvest.video.sampling import SIMILAR, Sampling
+from harvest.video.space import Length, bytes_of, check_space, frame_size, frames_of, told
+from harvest.video.times import parse_rate, parse_size, parse_time
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("12:34", 754), ("1:02:03.5", 3723.5), ("0:00", 0), ("90", 90), ("90s", 90), ("1.5m", 90),
+     ("500ms", 0.5), ("0", 0), ("1h", 3600), (" 1:05 ", 65)],
+)  # fmt: skip
+def test_times(text: str, seconds: float) -> None:
+    assert parse_time(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1:60", "x", "1e3", "nan", "inf", "1:-2"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [("1/5", 5), ("2", 0.5), ("23.976", 1 / 23.976), ("1 / 10", 10), ("24000/1001", 1001 / 24000)],
+)
+def test_rates(text: str, every: float) -> None:
+    assert parse_rate(text) == pytest.approx(every)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0/5", "1/0", "-1", "5s", "1/", "a", "1e400", "1.5/2"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("960x540", (960, 540)), ("960x", (960, None)), ("x540", (None, 540)), ("96 X 54", (96, 54))],
+)
+def test_sizes(text: str, size: tuple[int | None, int | None]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "960", "960x540x3", "-1x5", "axb"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+MEANT: list[tuple[dict[str, Any], Sampling]] = [
+    ({}, Sampling()),
+    ({"every": "5s"}, Sampling("every", every=5.0)),
+    ({"fps": "1/5"}, Sampling("every", every=5.0)),
+    ({"keyframes": True}, Sampling("keyframes")),
+    ({"scenes": 3}, Sampling("scenes", per_scene=3)),
+    ({"around": ("1:00", "2:00")}, Sampling("around", around=(60.0, 120.0), every=0.5)),
+    ({"around": ("5",), "every": "100ms", "within": "1s"},
+     Sampling("around", around=(5.0,), every=0.1, reach=1.0)),
+    ({"around": ("5",), "every": "5s"}, Sampling("around", around=(5.0,), every=5.0)),
+    ({"start": "1:00", "end": "2:00", "limit": 7}, Sampling(start=60.0, end=120.0, limit=7)),
+    ({"size": "960x540"}, Sampling(width=960, height=540)),
+    ({"size": "x540", "upscale": True}, Sampling(height=540, upscale=True)),
+    ({"size": "96x54", "stretch": True}, Sampling(width=96, height=54, keep_aspect=False)),
+    ({"format": "jpg", "quality": 80}, Sampling(format="jpeg", quality=80)),
+    ({"format": "png"}, Sampling(format="png")),
+    ({"skip_similar": True}, Sampling()),
+    ({"skip_similar": 0}, Sampling(skip_similar=0)),
+    ({"crop_bars": True, "skip_openings": True}, Sampling(crop_bars=True, skip_openings=True)),
+    ({"skip_similar": False, "keep_bad": True}, Sampling(skip_similar=None, drop_bad=False)),
+    ({"scene_detector": "adaptive", "scene_threshold": 2.5},
+     Sampling(detector="adaptive", threshold=2.5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wish", "sampling"), MEANT)
+def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling) -> None:
+    assert Wish(**wish).sampling() == sampling
+
+
+WRONG: list[dict[str, Any]] = [
+    {"every": "5s", "fps": "1"}, {"keyframes": True, "scenes": 1}, {"every": "1s", "scenes": 1},
+    {"around": ("5",), "keyframes": True}, {"around": ("5",), "every": "1s", "fps": "1"},
+    {"within": "1s"}, {"format": "png", "quality": 90}, {"stretch": True}, {"upscale": True},
+    {"size": "960x", "stretch": True}, {"size": "0x5"}, {"start": "2:00", "end": "1:00"},
+    {"keyframes": True, "scene_threshold": 2.0}, {"format": "webp"}, {"every": "0s"}, {"end": "0"},
+    {"scene_detector": "magic"}, {"every": ""}, {"size": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wish", WRONG)
+def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Wish(**wish).sampling()
+    assert caught.value.mend
+
+
+def understood(*args: str) -> dict[str, Any]:
+    context = frames.make_context("frames", list(args))
+    return context.params
+
+
+@pytest.mark.parametrize(
+    ("args", "scenes", "videos"),
+    [(["--scenes", "a.mkv"], 1, ("a.mkv",)), (["--scenes", "3", "a.mkv"], 3, ("a.mkv",)),
+     (["a.mkv", "--scenes"], 1, ("a.mkv",)), (["--scenes=2", "a.mkv"], 2, ("a.mkv",)),
+     (["--scenes", "--", "3"], 1, ("3",)), (["--", "--scenes"], None, ("--scenes",)),
+     (["--scenes", "--keyframes", "a.mkv"], 1, ("a.mkv",))],
+)  # fmt: skip
+def test_a_number_after_scenes_is_its_number_and_a_file_is_a_file(
+    args: list[str], scenes: int | None, videos: tuple[str, ...]
+) -> None:
+    params = understood(*args)
+    assert (params["scenes"], params["videos"]) == (scenes, videos)
+
+
+def test_skip_similar_stands_alone_or_with_its_threshold() -> None:
+    assert understood("a")["skip_similar"] is None
+    assert understood("--skip-similar", "a")["skip_similar"] == SIMILAR
+    assert understood("--skip-similar", "3", "a")["skip_similar"] == 3
+    assert CliRunner().invoke(frames, ["--skip-similar", "99", "a"]).exit_code == 2
+    assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
+
+
+def test_how_many_frames_to_expect() -> None:
+    assert frames_of(Sampling("every", every=5.0), 600) == pytest.approx(120, abs=1)
+    assert frames_of(Sampling("every", every=5.0), 1) == 1
+    assert frames_of(Sampling("every", every=1.0, start=60.0, end=90.0), 600) in (30, 31)
+    assert frames_of(Sampling("every", every=1.0, limit=10), 600) == 10
+    assert frames_of(Sampling("around", around=(5.0, 9.0), every=1.0, reach=2.0), 600) in (8, 9)
+    assert (
+        frames_of(Sampling("scenes", per_scene=4), 600)
+        == 4 * frames_of(Sampling("scenes"), 600) - 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampling", "size"),
+    [(Sampling(), (1920, 1080)), (Sampling(width=960, height=540), (960, 540)),
+     (Sampling(width=960, height=960), (960, 540)), (Sampling(height=270), (480, 270)),
+     (Sampling(width=3840), (1920, 1080)), (Sampling(width=3840, upscale=True), (3840, 2160)),
+     (Sampling(width=100, height=100, keep_aspect=False), (100, 100))],
+)  # fmt: skip
+def test_how_large_they_will_be(sampling: Sampling, size: tuple[int, int]) -> None:
+    assert frame_size(sampling, 1920, 1080) == size
+
+
+def test_how_much_disk_they_will_take() -> None:
+    hour = Length(3600.0, 1920, 1080)
+    jpeg = bytes_of(Sampling("every", every=5.0), hour)
+    # 720 frames of some 480 kB.
+    assert 200e6 < jpeg < 600e6
+    assert bytes_of(Sampling("every", every=5.0, quality=75), hour) < jpeg
+    assert bytes_of(Sampling("every", every=5.0, format="png"), hour) > 3 * jpeg
+    assert bytes_of(Sampling("every", every=5.0, width=960), hour) == pytest.approx(
+        jpeg / 4, rel=0.01
+    )
+    assert [told(n) for n in (1_500_000_000, 2_000_000, 900)] == ["1.5 GB", "2.0 MB", "1 kB"]
+
+
+def test_a_disk_that_is_clearly_too_small_is_told_before(
+    small_disk: Callable[[str], Path],
+) -> None:
+    disk = small_disk("size=80m")
+    fits = [Length(60.0, 640, 360)]
+    assert check_space(disk / "not" / "there" / "yet", Sampling(), fits) > 0
+    with pytest.raises(DiskFull) as caught:
+        check_space(disk, Sampling("every", every=0.1), [Length(3600.0, 1920, 1080)] * 2)
+    assert "GB" in caught.value.what
+    assert "--size" in caught.value.mend
+
+
+@pytest.mark.parametrize("sampling", [sampling for _, sampling in MEANT])
+def test_what_the_catalogue_remembers_can_be_asked_for_again(sampling: Sampling) -> None:
+    words = spelled(sampling.settings)
+    params = understood(*words, "video")
+    wish = {name: params[name] for name in Wish.__struct_fields__}
+    if params["no_skip_similar"]:
+        wish["skip_similar"] = False
+    elif wish["skip_similar"] is None:
+        wish["skip_similar"] = True
+    assert Wish(**wish).sampling() == sampling
+
+
+def test_datasets_of_before_are_understood() -> None:
+    assert spelled("every=2.5") == ["--every", "2.5s"]

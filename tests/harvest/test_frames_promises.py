@@ -1,0 +1,305 @@
+"""What `harvest frames` promises, judged from outside on generated clips whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tools_for_tests import ROOT, command, eventually, run_cli
+
+from gleanset import Dataset, Origin
+from harvest.cli import main
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import frames_clip
+import frames_odd
+from frames_film import Film
+from frames_judge import Judge, Kept, hashes, near_duplicates
+from frames_tools import Work, reporting, work_done
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+ALL = ("--no-skip-similar", "--keep-bad")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One origin of one image of a dataset, with its file."""
+
+    path: Path
+    sha256: str
+    size: tuple[int, int]
+    origin: Origin
+
+    @property
+    def time(self) -> float:
+        assert self.origin.time is not None
+        return self.origin.time
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a command said and what lies in its dataset, in order of video and time."""
+
+    said: dict[str, Any]
+    frames: list[Frame]
+
+
+Sample = Callable[..., Sampled]
+
+
+def listed(folder: Path) -> list[Frame]:
+    with Dataset.open(folder) as dataset:
+        found = [
+            Frame(
+                dataset.image_path(image.sha256, image.format), image.sha256,
+                (image.width, image.height), origin,
+            )
+            for image in dataset.images.each()
+            for origin in image.origins
+        ]  # fmt: skip
+    return sorted(found, key=lambda frame: (frame.origin.title or "", frame.time))
+
+
+@pytest.fixture
+def sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Sample:
+    """`sample(video, ..., options)`: run the command on a new dataset, in this process."""
+    runs: list[int] = []
+
+    def run(*arguments: str | Path, folder: Path | None = None) -> Sampled:
+        runs.append(1)
+        into = folder or tmp_path / f"dataset{len(runs)}"
+        line = ["harvest", "frames", *map(str, arguments), "-d", str(into), "--json"]
+        monkeypatch.setattr(sys, "argv", line)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        assert ended.value.code == 0, told.err
+        return Sampled(json.loads(told.out.splitlines()[-1]), listed(into))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def film(clips: Path) -> tuple[Path, Film]:
+    path = clips / "short.mp4"
+    return path, frames_clip.short(path)
+
+
+@pytest.fixture(scope="module")
+def steady(clips: Path) -> Path:
+    return frames_odd.numbered(clips / "steady.mp4", 240)
+
+
+@pytest.fixture(scope="module")
+def uneven(clips: Path) -> Path:
+    return frames_odd.uneven(clips / "uneven.mkv")
+
+
+def kept(frames: list[Frame]) -> list[Kept]:
+    return [Kept(frame.path, frame.time) for frame in frames]
+
+
+def test_every_picture_of_a_film_once(sample: Sample, film: tuple[Path, Film]) -> None:
+    video, truth = film
+    found = Judge(truth).judge(kept(sample(video).frames))
+    assert found["missed"] == []
+    assert found["near %"] <= 10
+    assert found["second opening"] == 0
+    assert found["useless"] == {}
+    right, of = map(int, found["times that agree"].split("/"))
+    assert right == of > 0
+
+
+def test_the_frame_shown_is_the_frame_of_the_time(
+    sample: Sample, steady: Path, uneven: Path
+) -> None:
+    for video in (steady, uneven):
+        times = frames_odd.probe_times(video)
+        frames = sample(video, "--every", "0.45s", *ALL).frames
+        assert len(frames) > 12
+        for frame in frames:
+            number = frames_odd.number_of(frame.path)
+            assert abs(frame.time - times[number]) <= half_a_frame(times, number)
+            assert frame.origin.frame == number
+            assert len(frame.origin.video or "") == 64
+
+
+def half_a_frame(times: list[float], number: int) -> float:
+    near = np.diff(times[max(0, number - 1) : number + 2])
+    return float(near.min()) / 2
+
+
+@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",), ("--fps", "2")])
+def test_other_samplings_have_true_times_too(
+    sample: Sample, uneven: Path, options: tuple[str, ...]
+) -> None:
+    times = frames_odd.probe_times(uneven)
+    frames = sample(uneven, *options, *ALL).frames
+    assert frames
+    for frame in frames:
+        number = frames_odd.number_of(frame.path)
+        assert abs(frame.time - times[number]) <= half_a_frame(times, number)
+
+
+def test_from_to_limit_and_around(sample: Sample, steady: Path) -> None:
+    part = sample(steady, "--from", "2s", "--to", "5s", "--every", "1s", *ALL).frames
+    assert [round(frame.time) for frame in part] in ([2, 3, 4], [2, 3, 4, 5])
+    assert all(2 - 0.03 <= frame.time <= 5 + 0.03 for frame in part)
+    assert len(sample(steady, "--every", "1s", "--limit", "4", *ALL).frames) == 4
+    around = sample(steady, "--around", "4s", *ALL).frames
+    assert around
+    assert min(abs(frame.time - 4) for frame in around) <= 0.5 / 24
+    by_rate = sample(steady, "--fps", "1/2", *ALL).frames
+    by_time = sample(steady, "--every", "2s", *ALL).frames
+    assert [frame.sha256 for frame in by_rate] == [frame.sha256 for frame in by_time]
+
+
+def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
+    video, truth = film
+    frames = sample(video, "--every", "0.25s", *ALL).frames
+    cuts = truth.truth()["cuts"]
+    found = true = both = 0
+    for before, after in pairwise(frames):
+        within = [cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02]
+        hard = any(cut["kind"] == "hard" for cut in within)
+        gradual = any(cut["kind"] != "hard" and abs(cut["time"] - after.time) < 1 for cut in cuts)
+        told = before.origin.scene != after.origin.scene
+        if gradual and not hard:
+            continue  # anywhere in it is right
+        found, true, both = found + told, true + hard, both + (told and hard)
+        flashes = [n for n in truth.flashes if before.time <= n / truth.script.fps <= after.time]
+        assert hard or not (flashes and told), f"the flash at {before.time} was taken for a cut"
+    assert both / true >= 0.9
+    assert both / found >= 0.9
+
+
+def test_two_episodes_share_an_opening_that_is_sampled_once(sample: Sample, clips: Path) -> None:
+    first, second = clips / "a.mp4", clips / "b.mp4"
+    films = dict(zip(("a.mp4", "b.mp4"), frames_clip.episodes(first, second), strict=True))
+    frames = sample(first, second, "--skip-openings").frames
+    within: dict[str, int] = {}
+    for name, film in films.items():
+        [(start, end)] = film.openings()
+        own = [frame for frame in frames if frame.origin.title == name]
+        within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
+        story = Judge(film).judge(kept(own))
+        shown = {shot.picture for shot in film.shots if shot.part == "story"} - {None}
+        assert not shown & set(story["missed"])
+    assert sorted(within.values())[0] == 0
+    assert max(within.values()) >= films["a.mp4"].script.opening_shots
+
+
+def test_a_clip_shorter_than_the_interval_gives_a_frame(sample: Sample, clips: Path) -> None:
+    video = frames_odd.numbered(clips / "brief.mp4", 12)
+    assert len(sample(video, "--every", "60s").frames) == 1
+    assert len(sample(video).frames) >= 1
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_stickers_are_sampled(sample: Sample, clips: Path, suffix: str) -> None:
+    sticker = frames_odd.sticker(clips / f"sticker.{suffix}")
+    frames = sample(sticker, "--every", "0.7s").frames
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.7, 1.4, 2.1], abs=0.06)
+    assert near_duplicates(hashes([frame.path for frame in frames])) == 0
+    assert {frame.size for frame in frames} == {(254, 144)}
+
+
+def test_shapes(sample: Sample, clips: Path, steady: Path) -> None:
+    turned = sample(frames_odd.turned(clips / "turned.mp4"), "--every", "5s").frames
+    assert {frame.size for frame in turned} == {(180, 320)}
+    squared = sample(frames_odd.anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
+    assert {frame.size for frame in squared} == {(1024, 576)}
+    assert frames_odd.number_of(squared[0].path) == 0
+    [inside] = sample(clips / "dvd.mp4", "--size", "400x400", "--every", "5s").frames
+    assert inside.size[0] == 400
+    assert abs(inside.size[1] - 225) <= 1
+    [larger] = sample(steady, "--size", "1920x1080", "--format", "png", "--every", "20s").frames
+    assert larger.size == (320, 180)
+    assert larger.path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_fields_are_woven_into_frames(sample: Sample, clips: Path) -> None:
+    frames = sample(frames_odd.interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL).frames
+    assert len(frames) >= 3
+    assert max(frames_odd.combing(frame.path) for frame in frames) < 0.5
+
+
+def test_a_renamed_video_is_the_same_video(sample: Sample, tmp_path: Path, steady: Path) -> None:
+    into = tmp_path / "dataset"
+    first = sample(steady, "--every", "2s", folder=into)
+    copy = Path(shutil.copy(steady, tmp_path / "other name.mp4"))
+    again = sample(copy, "--every", "2s", folder=into)
+    assert again.said["added"] == 0
+    assert len(again.frames) == len(first.frames) > 2
+
+
+def test_the_way_back_to_the_moment(sample: Sample, steady: Path, tmp_path: Path) -> None:
+    into = tmp_path / "dataset"
+    frame = sample(steady, "--every", "4s", *ALL, folder=into).frames[1]
+    done = run_cli("harvest.cli", "frames", "--at", frame.sha256, "-d", into)
+    assert done.code == 0, done.stderr
+    assert re.search(r"mpv|ffplay", done.stdout)
+    assert str(steady) in done.stdout
+    starts = [float(number) for number in re.findall(r"\d+\.\d+", done.stdout.replace(".mp4", ""))]
+    assert any(abs(start - frame.time) < 0.05 for start in starts), done.stdout
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> tuple[Path, Callable[[], Work]]:
+    """A folder for PATH whose ffmpeg writes reports, and the number of frames it decoded."""
+    folder = tmp_path / "reported"
+    folder.mkdir()
+    return reporting(folder), lambda: work_done(folder)
+
+
+def test_a_killed_episode_goes_on_where_it_was(
+    sample: Sample,
+    tmp_path: Path,
+    clips: Path,
+    counted: tuple[Path, Callable[[], Work]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, done = counted
+    frames = 1500
+    video = frames_odd.numbered(clips / "long.mp4", frames, "-g", "48")
+    line = (video, "--every", "0.5s", *ALL, "--workers", "1")
+    calm = sample(*line).frames
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{folder}:{os.environ['PATH']}",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        command("harvest.cli", "frames", *line, "-d", tmp_path / "killed"),
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    stored = tmp_path / "killed" / "images"
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.6, 40)
+    assert process.poll() is None, "it was over before it could be killed"
+    process.kill()
+    process.wait()
+    for log in folder.glob("*.log"):
+        log.unlink()
+    monkeypatch.setenv("PATH", environment["PATH"])
+    again = sample(*line, folder=tmp_path / "killed")
+    assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in again.frames] == [
+        (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in calm
+    ]
+    assert 0 < done().packets < frames * 0.7

@@ -1,0 +1,242 @@
+"""Videos of the web: a real yt-dlp against a real server on loopback."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited, Unreachable
+from harvest.http import Client
+from harvest.http.guard import is_private
+from harvest.video.inputs import Found, Known, Unusable, Video
+from harvest.video.remote import Address
+
+pytest.importorskip("yt_dlp", reason="needs the extra [video]")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg"),
+    # Where a stream breaks off, yt-dlp leaves its own file open.
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+]
+
+
+class Pages(ThreadingHTTPServer):
+    """Serves a folder; `/status/403` answers so. Remembers what was asked, and by whom."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+        self.agents: set[str] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}/{path}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever read enough of a page hangs up: no news."""
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    server: Pages
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, directory=str(args[2].folder), **options)
+
+    def send_head(self) -> Any:
+        self.server.asked.append(self.path)
+        self.server.agents.add(self.headers.get("User-Agent", ""))
+        if self.path.startswith("/status/"):
+            self.send_error(int(self.path.rsplit("/", 1)[-1]))
+            return None
+        return super().send_head()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing on stderr."""
+
+
+def encode(path: Path, *options: str) -> Path:
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=s=96x64:r=10:d=3",
+            "-c:v", "libx264", "-g", "10", *options, str(path)]  # fmt: skip
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip, a page with two, and streams of several kinds."""
+    folder = tmp_path_factory.mktemp("site")
+    clip = encode(folder / "episode.mp4")
+    (folder / "other.mp4").write_bytes(clip.read_bytes() + b"\0")
+    page = '<title>Two</title><video src="/episode.mp4"></video><video src="/other.mp4"></video>'
+    (folder / "two.html").write_text(f"<html>{page}</html>")
+    (folder / "text.html").write_text("<html><title>Words</title>nothing moves here</html>")
+    stream = encode(folder / "stream.m3u8", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0")
+    told = stream.read_text()
+    (folder / "live.m3u8").write_text(told.replace("#EXT-X-ENDLIST", ""))
+    (folder / "local.m3u8").write_text(
+        told.replace("stream1.ts", (folder / "episode.mp4").as_uri())
+    )
+    locked = '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="stream0.ts"\n#EXTINF'
+    (folder / "locked.m3u8").write_text(told.replace("#EXTINF", locked, 1))
+    return folder
+
+
+@pytest.fixture
+def pages(folder: Path) -> Iterator[Pages]:
+    server = Pages(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    gc.collect()
+
+
+def asked(
+    url: str,
+    scratch: Path,
+    *,
+    private: bool = True,
+    known: Callable[[str], str | None] | None = None,
+) -> Iterator[Found]:
+    def client() -> Client:
+        return Client(allow_private=private, contact="me@example.org")
+
+    address = Address(url, client, known) if known else Address(url, client)
+    return address.videos(scratch)
+
+
+def only(url: str, scratch: Path, *, private: bool = True) -> Found:
+    [found] = list(asked(url, scratch, private=private))
+    return found
+
+
+def test_a_video_is_fetched_shown_and_removed(
+    pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    scratch = tmp_path / "scratch"
+    url = pages.url("episode.mp4")
+    for video in asked(url, scratch):
+        assert isinstance(video, Video)
+        assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
+        assert scratch in video.path.parents
+        assert (video.shown, video.origin.path) == (url, None)
+        assert (video.origin.page_url, video.origin.title) == (url, "episode")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert capfd.readouterr() == ("", "")
+    assert {agent.partition("/")[0] for agent in pages.agents} == {"gleanset"}
+    assert all("me@example.org" in agent for agent in pages.agents)
+
+
+def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
+    videos = list(asked(pages.url("two.html"), tmp_path))
+    assert {video.shown for video in videos} == {pages.url("episode.mp4"), pages.url("other.mp4")}
+    assert len({video.sha256 for video in videos if isinstance(video, Video)}) == 2
+
+
+def test_a_stream_of_pieces_is_put_together(pages: Pages, tmp_path: Path) -> None:
+    for video in asked(pages.url("stream.m3u8"), tmp_path):
+        assert isinstance(video, Video)
+        pieces = sorted(pages.folder.glob("stream*.ts"))
+        assert video.path.stat().st_size == sum(piece.stat().st_size for piece in pieces)
+
+
+def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
+    url = pages.url("episode.mp4")
+    assert list(asked(url, tmp_path, known=lambda _: "ab" * 32)) == [Known(url, "ab" * 32)]
+    assert pages.asked == []
+
+
+def test_private_addresses_are_refused(pages: Pages, tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "localhost", "127.1"):
+        found = only(pages.url("episode.mp4", host), tmp_path, private=False)
+        assert isinstance(found, Unusable)
+        assert found.reason == "private address"
+    assert pages.asked == []
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused(pages: Pages, tmp_path: Path) -> None:
+    host = socket.gethostname()
+    try:
+        private = is_private(socket.gethostbyname(host))
+    except OSError:
+        private = False
+    if not private:
+        pytest.skip("this machine's own name leads nowhere private")
+    found = only(pages.url("episode.mp4", host), tmp_path, private=False)
+    assert isinstance(found, Unusable)
+    assert found.reason == "private address"
+    assert pages.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [(404, "http 404", None), (403, "blocked", Blocked), (429, "ratelimited", RateLimited)],
+)
+def test_refusals_are_told_apart(
+    pages: Pages, tmp_path: Path, status: int, reason: str, error: type[Exception] | None
+) -> None:
+    found = only(pages.url(f"status/{status}"), tmp_path)
+    assert isinstance(found, Unusable)
+    assert (found.reason, type(found.error)) == (reason, error or type(None))
+    assert str(status) in found.detail or "no more requests" in found.detail
+
+
+NO_VIDEO = {
+    "text.html": "no video there", "live.m3u8": "not downloaded", "local.m3u8": "not downloaded",
+    "locked.m3u8": "not downloaded",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_VIDEO)
+def test_what_is_no_video_for_us(
+    pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    url = pages.url(name)
+    found = only(url, tmp_path)
+    assert isinstance(found, Unusable)
+    assert (found.shown, found.reason) == (url, NO_VIDEO[name])
+    assert url in found.detail
+    assert "\n" not in found.detail
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    found = only(f"http://127.0.0.1:{port}/v.mp4", tmp_path)
+    assert isinstance(found, Unusable)
+    assert isinstance(found.error, Unreachable)
+
+
+def test_a_video_that_does_not_fit_is_not_begun(
+    pages: Pages, small_disk: Callable[[str], Path]
+) -> None:
+    # Less is free than must stay so.
+    with pytest.raises(DiskFull):
+        list(asked(pages.url("episode.mp4"), small_disk("size=10m")))
+
+
+def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "yt_dlp"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)
+    with pytest.raises(MissingComponent, match="yt-dlp") as caught:
+        only("https://example.org/v", tmp_path)
+    assert caught.value.mend == "pip install 'gleanset[video]'"

@@ -1,0 +1,256 @@
+"""Quality flags: what each measure tells apart, and that a dataset keeps and lists them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from test_export import encoded, picture, put
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.db.quality import Qualities, Quality
+from gleanset.errors import UsageError
+from gleanset.images.measure import look
+from gleanset.records import Cut
+from labeler.quality.descriptor import descriptor, table
+from labeler.quality.drawn import photo_likeness
+from labeler.quality.edges import edge_blur, extremes
+from labeler.quality.flags import FLAGS, flags_of
+from labeler.quality.lettering import text_share
+from labeler.quality.measuring import VERSION, measures
+from labeler.quality.outliers import outlier_scores
+from labeler.quality.session import QualitySession
+from pipeline.listing import listing
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+LIMITS = {flag.name: flag.threshold for flag in FLAGS}
+
+
+def face(seed: int = 0, size: int = 160) -> Image.Image:
+    """A flat drawn face: few edges, and those sharp."""
+    random = np.random.default_rng(seed)
+    skin, hair, eyes = (tuple(int(v) for v in random.integers(60, 250, 3)) for _ in range(3))
+    big = Image.new("RGB", (size * 3, size * 3), "#f2efe8")
+    draw, s = ImageDraw.Draw(big), size * 3
+    draw.ellipse((s * 0.1, s * 0.05, s * 0.9, s * 0.9), hair)
+    draw.ellipse((s * 0.2, s * 0.25, s * 0.8, s * 0.95), skin, "black", s // 80)
+    for x in (0.36, 0.64):
+        draw.ellipse((s * (x - 0.07), s * 0.5, s * (x + 0.07), s * 0.66), eyes, "black", s // 60)
+    draw.arc((s * 0.42, s * 0.7, s * 0.58, s * 0.82), 10, 170, "black", s // 90)
+    return big.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def tiles(seed: int) -> Image.Image:
+    """A picture full of edges."""
+    small = np.random.default_rng(seed).integers(0, 256, (20, 20), dtype=np.uint8)
+    return Image.fromarray(small).resize((160, 160), Image.Resampling.NEAREST)
+
+
+def soft(image: Image.Image, radius: float = 2) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
+    for seed in range(5):
+        sharp = face(seed)
+        assert edge_blur(sharp) < LIMITS["blurred"] - 0.1
+        assert edge_blur(soft(sharp, 3)) >= LIMITS["blurred"]
+        pale = Image.blend(sharp, Image.new("RGB", sharp.size, "white"), 0.9)
+        assert edge_blur(pale) < LIMITS["blurred"] - 0.1
+        # Where edges are counted, it is the other way round.
+        assert look(pale)[1] < look(soft(tiles(seed)))[1]
+        assert edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
+
+
+def test_a_sharp_face_before_a_soft_background_is_sharp() -> None:
+    scene = soft(picture(3, (400, 300)), 6)
+    scene.paste(face(1), (120, 70))
+    assert edge_blur(scene) < LIMITS["blurred"]
+    assert edge_blur(Image.new("RGB", (90, 90), "grey")) == 1.0
+
+
+def test_blur_of_a_step_is_as_the_formula_says() -> None:
+    step = np.zeros((80, 80), np.uint8)
+    step[:, 40:] = 200
+    for radius in (1.0, 2.0, 3.0):
+        # A difference of neighbours adds a third of a square pixel to both.
+        expected = np.sqrt((radius**2 + 4 / 3) / (radius**2 + 13 / 3))
+        blurred = Image.fromarray(step).filter(ImageFilter.GaussianBlur(radius))
+        assert edge_blur(blurred) == pytest.approx(expected, abs=0.02)
+
+
+def shown(paths: Iterable[Path], every: int) -> list[Image.Image]:
+    return [Image.open(path).convert("RGB") for path in sorted(paths)[::every]]
+
+
+def test_real_faces_and_photos_and_their_blurred_copies(shared_data: Path) -> None:
+    for pattern, every in (("characters/*/*.jpg", 12), ("photos/*/*.jpg", 12)):
+        sharp = shown(shared_data.glob(pattern), every)
+        for image in sharp:
+            image.thumbnail((512, 512))
+        assert sum(edge_blur(image) >= LIMITS["blurred"] for image in sharp) <= 1
+        missed = sum(edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp)
+        assert missed <= 1, pattern
+
+
+def test_photos_and_drawings_of_sources_that_nothing_was_fitted_to(shared_data: Path) -> None:
+    drawn = shown(shared_data.glob("characters/[al]*/*.jpg"), 4)
+    drawn += shown(shared_data.glob("faces/simpsons*"), 1)
+    photos = shown((shared_data / "photos").glob("[cd][ao][tg]/*.jpg"), 4)
+    told = [photo_likeness(image) >= LIMITS["photo"] for image in drawn]
+    assert np.mean(told) <= 0.05
+    assert np.mean([photo_likeness(image) >= LIMITS["photo"] for image in photos]) >= 0.7
+
+
+def caption(image: Image.Image, words: str, size: int) -> Image.Image:
+    written, font = image.copy(), ImageFont.load_default(size)
+    at = (image.width / 2, image.height - 8)
+    ImageDraw.Draw(written).text(
+        at, words, "white", font, "md", stroke_width=2, stroke_fill="black"
+    )
+    return written
+
+
+def test_captions_count_as_text_and_faces_do_not() -> None:
+    for seed in range(4):
+        plain = soft(picture(seed, (480, 320)), 3)
+        assert text_share(plain) == 0
+        assert text_share(face(seed, 300)) == 0
+        assert text_share(caption(plain, "ONE DOES NOT SIMPLY", 40)) >= LIMITS["text"]
+    page = Image.new("RGB", (480, 320), "white")
+    ImageDraw.Draw(page).text(
+        (10, 10), "lines of plain words\n" * 12, "black", ImageFont.load_default(20)
+    )
+    assert text_share(page) > 0.2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (2, 2), (5, 3), (9, 4000)])
+def test_any_size_has_measures(size: tuple[int, int]) -> None:
+    for colour in ("black", "white", "#a07050"):
+        found = measures(Image.new("RGB", size, colour))
+        assert all(np.isfinite(value) for value in found[:-1])
+        assert len(found.traits) == len(descriptor(face()))
+
+
+def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
+    night = Image.new("RGB", (100, 100), (12, 12, 20))
+    night.putpixel((5, 5), (255, 255, 255))
+    assert extremes(night)[1] <= LIMITS["black"]
+    assert extremes(Image.new("RGB", (9, 9), (240, 250, 240)))[0] >= LIMITS["white"]
+    assert extremes(face())[0] < LIMITS["white"]
+    assert extremes(face())[1] > LIMITS["black"]
+
+
+def test_a_stranger_is_an_outlier_with_other_classes_and_without() -> None:
+    warm, cold = (
+        table([descriptor(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.75))
+               for seed in range(12)]) for colour in ("orange", "blue")
+    )  # fmt: skip
+    mixed = np.vstack([warm, cold[:1]])
+    for classes in ({"warm": mixed, "cold": cold[1:]}, {"warm": mixed}):
+        scores = outlier_scores(classes)["warm"]
+        assert scores[-1] >= LIMITS["outlier"] > scores[:-1].max()
+    assert outlier_scores({"small": warm[:4]}) == {}
+    assert outlier_scores({"copies": np.repeat(warm[:1], 9, axis=0)})["copies"].max() == 0
+
+
+def filled(dataset: Dataset) -> dict[str, str]:
+    """Nine faces of one class and one picture for each flag; their keys."""
+    keys = {f"face{n}": put(dataset, encoded(face(1, 150 + n)), f"{n}")[0] for n in range(9)}
+    odd = {
+        "blurred": soft(face(2), 4), "black": Image.new("RGB", (90, 90), (9, 9, 9)),
+        "white": Image.new("RGB", (90, 90), "white"), "tiny": face(3, 40),
+        "odd_shape": face(4).resize((320, 100)),
+        "text": caption(soft(picture(5, (400, 300)), 3), "ONE DOES NOT SIMPLY", 32),
+    }  # fmt: skip
+    for name, image in odd.items():
+        (keys[name],) = put(dataset, encoded(image), name, label="odd")
+    origin = Origin("site", "1", ai=True)
+    (keys["ai"],) = put(dataset, encoded(face(6)), "ai", label="odd", origin=origin)
+    stranger = soft(picture(8, (150, 150)), 1)
+    (keys["outlier"],) = put(dataset, encoded(stranger), "stranger")
+    return keys
+
+
+def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
+    found = Qualities(dataset.db).of(list(keys))
+    return {key: flags_of(quality) for key, quality in found.items()}
+
+
+def test_a_dataset_is_measured_listed_and_measured_no_more(
+    empty: Dataset, labeler: Labeler
+) -> None:
+    keys = filled(empty)
+    words = ("quality", "-d", empty.root, "--workers", "1", "--json")
+    simulated = json.loads(labeler(*words, "--simulate").stdout)
+    assert not Qualities(empty.db).of(list(keys.values()))
+    assert [line["flags"] for line in listing(empty, "samples", ())] == [[]] * len(keys)
+    told = json.loads(labeler(*words).stdout)
+    assert told == simulated
+    assert (told["measured"], told["failed"], told["samples"]) == (len(keys), 0, len(keys))
+    assert set(told["flags"]) == set(LIMITS)
+    for name in set(LIMITS) - {"photo"}:
+        listed = [line["id"] for line in listing(empty, "samples", (f"flags={name}",))]
+        assert keys[name] in listed, name
+        assert len(listed) == told["flags"][name]
+        assert not {key for n, key in keys.items() if n.startswith("face")} & set(listed), name
+    soft_ones = listing(empty, "samples", (f"blur>={LIMITS['blurred']}", "label=odd"))
+    assert keys["blurred"] in [line["id"] for line in soft_ones]
+    with pytest.raises(UsageError, match="did you mean blur"):
+        list(listing(empty, "samples", ("blurr>1",)))
+    assert json.loads(labeler(*words).stdout) == told | {"measured": 0}
+
+
+def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
+    keys = filled(empty)
+    assert QualitySession(empty, workers=1).run().measured == len(keys)
+    (sample,) = (s for s in empty.samples.by_key() if s.key == keys["outlier"])
+    outlier = flags(empty, [sample.key])[sample.key]
+    empty.journal.step("Move", [Choice(sample.key, "label", "odd")])
+    assert "outlier" in outlier
+    assert "outlier" not in flags(empty, [sample.key])[sample.key]
+    part = Cut(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
+    empty.faces.record(sample.image, "whole", "anew", [part])
+    assert not flags(empty, [sample.key])
+    put(empty, encoded(face(11)), "new")
+    assert Qualities(empty.db).count_missing(VERSION) == 2
+    assert QualitySession(empty, workers=1).run().measured == 2
+    (again,) = Qualities(empty.db).of([sample.key]).values()
+    assert (again.size, again.aspect) == (30, 2.0)
+
+
+def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None:
+    good, bad = (put(empty, encoded(face(n)), str(n))[0] for n in (1, 2))
+    sample = empty.samples.get(bad)
+    assert sample is not None
+    path = empty.image_path(sample.image, "JPEG")
+    data = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(data[:300])
+    found = QualitySession(empty, workers=1).run()
+    assert (found.measured, found.failed) == (1, 1)
+    assert set(Qualities(empty.db).of([good, bad])) == {good}
+    (rejection,) = empty.rejections.each()
+    assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
+    path.write_bytes(data)
+    assert QualitySession(empty, workers=1).run().measured == 1
+    assert not list(empty.rejections.each())
+
+
+def test_what_is_not_known_has_no_flag() -> None:
+    unknown = Quality(0.4, 0, 255, 0, 0, 100, 1.0, None, None)
+    assert flags_of(unknown) == []
+    assert flags_of(unknown._replace(ai=False)) == []
+    assert flags_of(unknown._replace(ai=True, size=63, outlier=9.0)) == ["tiny", "ai", "outlier"]
+
+
+def test_an_empty_dataset_says_what_to_do(empty: Dataset, labeler: Labeler) -> None:
+    done = labeler("quality", "-d", empty.root)
+    assert done.returncode == 3
+    assert "facecrop run" in done.stderr
