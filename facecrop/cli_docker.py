@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import HELP, Command, Job, Result, job_options
+from gleanset.cli import HELP, Group, Job, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
 
-docker = click.Group(
+docker = Group(
     "docker", help="Build and check the container of the detector animeface-docker.",
     epilog="Example: facecrop docker build", context_settings=HELP,
 )  # fmt: skip
-docker.command_class = Command
 
 engine_option = click.option(
     "--engine", type=click.Choice(["docker", "podman"]), default=None,

@@ -68,10 +68,19 @@ class Command(click.Command):
         return list(HELP["help_option_names"])
 
 
+class Group(click.Group):
+    """Commands under one name, all of which know `-h`."""
+
+    command_class = Command
+
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """As those of its commands."""
+        return list(HELP["help_option_names"])
+
+
 def group(name: str, text: str) -> click.Group:
     """A console command with subcommands."""
-    made = click.Group(name=name, help=text, context_settings=HELP)
-    made.command_class = Command
+    made = Group(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
 
 

@@ -27,7 +27,7 @@ def verify(job: Job) -> Result:
         return check(dataset, repair=not job.simulate, progress=job.progress)
 
 
-@click.command(cls=Command, epilog="Example: gleanset forget --author 'A. Painter' --reason asked")
+@click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
 @click.option("--image", "images", multiple=True, metavar="SHA256|FILE", help="This image.")
 @click.option("--origin", "origins", multiple=True, metavar="URL|SOURCE:ID",
