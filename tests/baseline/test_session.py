@@ -182,6 +182,7 @@ if __name__ == "__main__":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_up_under_its_own_name(small: Dataset, tmp_path: Path) -> None:
     log = tmp_path / "epochs.log"
     settings = replace(QUICK, epochs=4, patience=4)

@@ -76,7 +76,9 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     assert all(gone(pid) for pid in starts(program))
 
 
-@pytest.mark.parametrize("mode", [*fake_engine.NONSENSE, "dangles", "floods"])
+@pytest.mark.parametrize(
+    "mode", [*fake_engine.NONSENSE, "dangles", pytest.param("floods", marks=pytest.mark.slow)]
+)
 def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
     container = Container(str(engine(mode)), "image")
     with pytest.raises(Unreadable, match="crashed") as caught:

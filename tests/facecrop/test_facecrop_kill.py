@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dying_detector import ALWAYS, ONCE, DyingSpec
 from facecrop_scenes import put, samples, scene
 from tools_for_tests import ROOT, command, run_cli
@@ -43,6 +44,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
     assert (again["images"], again["rejected"]) == (1, 1), "it may have been the memory's fault"
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     roots = tmp_path / "calm", tmp_path / "killed"
     for root in roots:

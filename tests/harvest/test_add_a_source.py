@@ -77,6 +77,7 @@ def contract(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list[Block]) -> None:
     [source] = [block for block in blocks if block.kind == "python"]
     [registry] = [block for block in blocks if block.kind == "diff"]

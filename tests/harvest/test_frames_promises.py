@@ -271,6 +271,7 @@ def counted(tmp_path: Path) -> tuple[Path, Callable[[], Work]]:
     return reporting(folder), lambda: work_done(folder)
 
 
+@pytest.mark.slow
 def test_a_killed_episode_goes_on_where_it_was(
     sample: Sample,
     tmp_path: Path,

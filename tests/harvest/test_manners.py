@@ -17,7 +17,7 @@ import pytest
 from faulty_server import FaultyServer, Handler, running
 from pixiv_site import BAD_TOKEN, PixivSite, account
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually, picture, run_cli
+from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
@@ -309,7 +309,9 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
     done = run_cli("harvest.cli", "folder", tree, archive, *own)
     assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]
     assert run_cli("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
-    assert run_cli("harvest.cli", "frames", archive, *own).stdout == f"{archive}\n"
+    clip = tmp_path / "moving.gif"
+    pixels(3).save(clip, save_all=True, append_images=[pixels(4)], duration=500)
+    assert str(clip) in run_cli("harvest.cli", "frames", clip, *own).stdout
     assert not (tmp_path / "d").exists()
     done = run_cli("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2

@@ -121,6 +121,7 @@ def test_the_sheet_shows_every_pair_and_spares_the_files_of_others(
         write_sheet(tmp_path / "leaks.pdf", found.leaks)
 
 
+@pytest.mark.slow
 def test_the_command_prints_pairs(leaky: Path, labeler: Labeler, tmp_path: Path) -> None:
     done = labeler("audit", leaky, "--sheet", tmp_path / "sheet.png", "--workers", "1")
     assert done.returncode == 0, done.stderr
@@ -187,6 +188,7 @@ def test_a_dataset_without_a_split_names_the_mend(empty: Dataset) -> None:
         of_dataset(empty)
 
 
+@pytest.mark.slow
 def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Labeler) -> None:
     """Real pictures with their real copies: labelled, searched, split by us, and audited."""
     folder = need("neardup")

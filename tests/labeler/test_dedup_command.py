@@ -52,6 +52,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_the_best_is_kept_and_undo_brings_the_others_back(
     empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
@@ -70,6 +71,7 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
     assert len(plan_export(empty)) == 3
 
 
+@pytest.mark.slow
 def test_copies_with_different_labels_wait_for_a_person(
     empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
@@ -83,6 +85,7 @@ def test_copies_with_different_labels_wait_for_a_person(
     assert told(labeler("dedup", *where))["groups"] == 0
 
 
+@pytest.mark.slow
 def test_searching_by_picture(
     empty: Dataset, copies: dict[str, str], labeler: Labeler, tmp_path: Path
 ) -> None:

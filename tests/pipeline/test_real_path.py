@@ -55,6 +55,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_shared
+@pytest.mark.slow
 def test_real_pictures_become_a_judged_model(dataset: Path) -> None:
     split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
     assert min(split["train"], split["val"], split["test"]) >= 8
@@ -67,6 +68,7 @@ def test_real_pictures_become_a_judged_model(dataset: Path) -> None:
 
 
 @needs_shared
+@pytest.mark.slow
 def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
     folder = pytest.importorskip("torchvision.datasets", reason="needs the train extra").ImageFolder
     split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
