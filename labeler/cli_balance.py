@@ -14,8 +14,10 @@ from labeler.balance import METHODS, Method
               help="down: leave some out. copies: repeat some (exported as NAME_balancing_1). "
               "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
               "that count each class alike. off: as they are.")  # fmt: skip
-@click.option("--target", type=click.IntRange(1), metavar="N",
-              help="Samples a class. Default: the smallest (down), the largest (copies).")  # fmt: skip
+@click.option(
+    "--target", type=click.IntRange(1), metavar="N",
+    help="Samples a class. Default: as the smallest (down) or the largest class (copies) has.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones are chosen.")
 def balance(job: Job, method: Method, target: int | None, seed: int) -> Result:
     """Bring the classes of train to one size, for exports and training.
