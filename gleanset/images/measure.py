@@ -11,8 +11,10 @@ from gleanset.records import Measured
 
 WORKING_SIZE = 512
 HASHED_SIZE = 128
-# A JPEG decoder halves sizes: a little less than the working size often spares it the double.
-DECODED_SIZE = WORKING_SIZE * 7 // 8
+# For whole images as they come in: half the work of a harvest is decoding and measuring them.
+OVERVIEW_SIZE = 256
+# A JPEG decoder halves sizes: a little less than the size wanted often spares it the double.
+DECODED_SIZE = OVERVIEW_SIZE * 7 // 8
 
 _DCT_SIZE = 32
 # The first 8 rows of the DCT-II of 32 values (Ahmed, Natarajan, Rao, "Discrete cosine
@@ -21,9 +23,9 @@ _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange
 
 
 def measure(data: bytes) -> Measured:
-    """Decode untrusted bytes once and measure them. Raises `Unreadable`."""
+    """Decode untrusted bytes once and measure them, at `OVERVIEW_SIZE`. Raises `Unreadable`."""
     picture = decode(data, at_least=DECODED_SIZE, mode="L")
-    phash, sharp = look(picture.pixels)
+    phash, sharp = look(picture.pixels, OVERVIEW_SIZE)
     return Measured(
         sha256=sha256_of(data), format=picture.format, bytes=len(data), width=picture.width,
         height=picture.height, frames=picture.frames, orientation=picture.orientation,
@@ -31,16 +33,16 @@ def measure(data: bytes) -> Measured:
     )  # fmt: skip
 
 
-def look(pixels: Image.Image) -> tuple[int, float]:
+def look(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
     """The perceptual hash and the sharpness of a picture, RGB or grey.
 
     The hash is the 64-bit DCT hash (pHash) with the bits of `imagehash.phash`, unsigned. The
     sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
     brightfield microscopy", 2000); 0 is a flat field. Both are taken of the grey picture with
-    at most 512 pixels on its longer side, so that pictures of different size can be compared.
+    at most `size` pixels on its longer side, so that pictures of different size can be compared.
     """
     grey = pixels.convert("L")
-    grey.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    grey.thumbnail((size, size), Image.Resampling.BOX)
     sharp = _laplacian_variance(grey)
     # The hash looks at 32 x 32 pixels: shrinking cheaply on the way halves its time.
     grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
