@@ -10,26 +10,18 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-from scenedetect import (
-    AdaptiveDetector,
-    ContentDetector,
-    FrameTimecode,
-    HashDetector,
-    HistogramDetector,
-    ThresholdDetector,
-)
 
 from harvest.video.cuts import HARD, SHORTEST, Cut, CutFinder, Resumed
 from harvest.video.sampling import Sampling
 from harvest.video.window import Floats, Thumbs, apart
 
 # PySceneDetect's own classes, and what each calls its threshold.
-_LIBRARY: dict[str, tuple[Any, str]] = {
-    "content": (ContentDetector, "threshold"),
-    "adaptive": (AdaptiveDetector, "adaptive_threshold"),
-    "hash": (HashDetector, "threshold"),
-    "histogram": (HistogramDetector, "threshold"),
-    "threshold": (ThresholdDetector, "threshold"),
+_LIBRARY = {
+    "content": ("ContentDetector", "threshold"),
+    "adaptive": ("AdaptiveDetector", "adaptive_threshold"),
+    "hash": ("HashDetector", "threshold"),
+    "histogram": ("HistogramDetector", "threshold"),
+    "threshold": ("ThresholdDetector", "threshold"),
 }
 # Its detectors count frames; any rate will do, as times are ours.
 _RATE = 25.0
@@ -96,9 +88,14 @@ class Library:
     def __init__(
         self, name: str, threshold: float | None, fps: float, resumed: Resumed | None
     ) -> None:
+        # Only here: it takes longer to load than all the rest of a harvest.
+        import scenedetect
+
         kind, word = _LIBRARY[name]
         own = {} if threshold is None else {word: threshold}
-        self._detector = kind(min_scene_len=max(round(SHORTEST * fps), 1), **own)
+        least = max(round(SHORTEST * fps), 1)
+        self._code = scenedetect.FrameTimecode
+        self._detector: Any = getattr(scenedetect, kind)(min_scene_len=least, **own)
         self._fps = fps
         self._times: list[float] = []
         self._since = resumed.settled if resumed else -math.inf
@@ -108,14 +105,14 @@ class Library:
         """Take some frames; the cuts that are sure now, in order."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             self._times.append(time)
-            code = FrameTimecode(len(self._times) - 1, self._fps)
+            code = self._code(len(self._times) - 1, self._fps)
             yield from self._cuts(self._detector.process_frame(code, np.ascontiguousarray(thumb)))
         self.settled = max(self.settled, self._times[-1] - _LATE)
 
     def finish(self) -> Iterator[Cut]:
         """The cuts that it tells of at the end."""
         if self._times:
-            code = FrameTimecode(len(self._times) - 1, self._fps)
+            code = self._code(len(self._times) - 1, self._fps)
             yield from self._cuts(self._detector.post_process(code))
 
     def motion(self, time: float) -> float:
