@@ -7,7 +7,6 @@ front to back, so the parent reads and the workers decode; a zip goes the same w
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
+from gleanset.files.store import sha256_of_file
 from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
@@ -114,8 +114,7 @@ def _checked(archive: Path) -> Path:
 
 def _known(path: Path) -> Archive:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of_file(path)
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     stem = PurePosixPath(printable(Path(path.name)))

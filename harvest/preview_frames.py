@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
+from gleanset.files.store import sha256_of_file
 from harvest.video.episode import facts_of
-from harvest.video.inputs import Input, VideoFile, hash_of
+from harvest.video.inputs import Input, VideoFile
 from harvest.video.sampling import Sampling
 from harvest.video.space import Length, bytes_of, frames_of, told
 
@@ -38,7 +39,7 @@ class FramesPreview:
 
     def _file(self, one: VideoFile) -> None:
         try:
-            if self._sampled(hash_of(one.path)):
+            if self._sampled(sha256_of_file(one.path)):
                 self._count("known")
                 return
             facts = facts_of(one.path)

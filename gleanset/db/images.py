@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import clean, dump, load, signed, unsigned
 from gleanset.errors import UsageError
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Measured, Origin
 
 ORIGIN_COLUMNS = (
@@ -186,10 +186,7 @@ class Images:
 def _hash_of_file(path: Path) -> str | None:
     """The SHA-256 of a regular file; None where there is none that we may read."""
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path) if path.is_file() else None
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
 

@@ -7,7 +7,6 @@ name only when its hash is right. Proxies and certificates are those of the envi
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -25,6 +24,7 @@ from filelock import FileLock
 from gleanset import __version__
 from gleanset.errors import MissingComponent
 from gleanset.files.atomic import disk_errors, sync_folder
+from gleanset.files.store import sha256_of_file
 
 SECONDS = 30.0
 """How long to wait for a connection and for each further piece."""
@@ -73,14 +73,9 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
 
 def _is_whole(path: Path, sha256: str) -> bool:
     try:
-        return path.is_file() and _hash(path) == sha256
+        return path.is_file() and sha256_of_file(path) == sha256
     except OSError:
         return False
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(file: Published, target: Path, otherwise: str) -> None:
@@ -88,11 +83,11 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
     log.info("fetching %s", file.url)
     begun = partial.exists()
     _go_on(file, partial, otherwise)
-    if begun and _hash(partial) != file.sha256:
+    if begun and sha256_of_file(partial) != file.sha256:
         # What lay there may have been the beginning of another file: once more, from nothing.
         partial.unlink()
         _go_on(file, partial, otherwise)
-    found = _hash(partial)
+    found = sha256_of_file(partial)
     if found != file.sha256:
         partial.unlink()
         raise MissingComponent(

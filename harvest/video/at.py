@@ -12,10 +12,11 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Origin
 from gleanset.work.progress import Progress
 from harvest.folder import printable
-from harvest.video.inputs import VideoFile, find_inputs, hash_of
+from harvest.video.inputs import VideoFile, find_inputs
 from harvest.video.kinds import is_video
 from harvest.video.probe_ffmpeg import probe
 
@@ -156,7 +157,7 @@ class _Search:
     def _hash(self, path: Path) -> str:
         if path not in self._hashes:
             try:
-                self._hashes[path] = hash_of(path)
+                self._hashes[path] = sha256_of_file(path)
             except (OSError, ValueError):
                 self._hashes[path] = ""
         return self._hashes[path]

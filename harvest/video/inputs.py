@@ -7,7 +7,6 @@ wrong with one: a bad file never ends a run.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gleanset.errors import GleansetError, InputUnusable
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
 from harvest.folder import printable, walk
 from harvest.video.kinds import is_video
@@ -91,19 +91,13 @@ class VideoFile:
     def videos(self, folder: Path) -> Iterator[Found]:
         """The file itself, known by its content."""
         try:
-            sha256 = hash_of(self.path)
+            sha256 = sha256_of_file(self.path)
         except OSError as error:
             yield Unusable(self.shown, "cannot be read", error.strerror or str(error))
             return
         title = printable(Path(self.path.name))
         origin = Origin("video", "", path=self.shown, video=sha256, title=title)
         yield Video(self.path, sha256, origin)
-
-
-def hash_of(path: Path) -> str:
-    """The SHA-256 of a file, lower-case hex; memory stays flat. Raises `OSError`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_address(given: str | Path) -> bool:

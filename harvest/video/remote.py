@@ -20,11 +20,12 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, GleansetError, MissingComponent, Unreadable
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.guard import spelled_private
 from harvest.http.urls import host_of, tidy
-from harvest.video.inputs import Found, Input, Known, Unusable, Video, find_inputs, hash_of
+from harvest.video.inputs import Found, Input, Known, Unusable, Video, find_inputs
 from harvest.video.remote_errors import explained
 from harvest.video.remote_guard import guarded
 
@@ -126,7 +127,7 @@ def _videos(page: str, singles: list[dict[str, Any]]) -> Iterator[Video]:
 
 
 def _video(path: Path, address: str, page: str, told: dict[str, Any]) -> Video:
-    sha256 = hash_of(path)
+    sha256 = sha256_of_file(path)
     origin = Origin(
         "video", "", url=address, page_url=page, video=sha256,
         title=_text(told.get("title")) or page, author=_text(told.get("uploader")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.store import sha256_of_file
 from labeler.export.tree import marked
 from labeler.importing.reading import NAMES, SPLITS, Labelled
 
@@ -81,8 +81,7 @@ def _compare(
 
 
 def _elsewhere(path: Path, by_hash: dict[str, list[str]], seen: set[str]) -> str | None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of_file(path)
     return next((name for name in by_hash.get(digest, ()) if name not in seen), None)
 
 

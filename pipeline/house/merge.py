@@ -11,7 +11,7 @@ from gleanset.db.connection import Row
 from gleanset.db.merging import Merging, Opinion, beside
 from gleanset.db.values import dump
 from gleanset.errors import UsageError
-from gleanset.files.store import sha256_of
+from gleanset.files.store import Store, sha256_of
 from gleanset.records import Rejection
 from gleanset.work.progress import Progress
 
@@ -33,8 +33,8 @@ def merge(
     with beside(ours.db, theirs.root / CATALOGUE) as both:
         if simulate:
             return {"would_add": sum(1 for _ in both.new_images())}
-        with ours.stage(STAGE):
-            found = _take_files(ours, theirs, both, progress)
+        with ours.stage(STAGE) as scratch:
+            found = _take_files(ours, theirs, both, ours.originals(scratch), progress)
             with ours.db.write():
                 found["origins"] = both.add_places()
                 found["samples"] = both.add_samples()
@@ -44,10 +44,9 @@ def merge(
 
 
 def _take_files(
-    ours: Dataset, theirs: Dataset, both: Merging, progress: Progress
+    ours: Dataset, theirs: Dataset, both: Merging, store: Store, progress: Progress
 ) -> dict[str, object]:
     found = {"images": 0, "rejected": 0}
-    store = ours.originals(ours.cache / "scratch" / STAGE)
     for sha256, kind in progress.over(list(both.new_images()), "merge"):
         data = b""
         with suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.db.upkeep import Stored, Upkeep
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store
+from gleanset.files.store import Store, sha256_of_file
 from gleanset.images.decode import decode
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, cores, run_over
@@ -130,7 +129,6 @@ def is_picture(path: Path) -> bool:
 def file_hash(path: Path) -> str | None:
     """The SHA-256 of a file, None where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError:
         return None

@@ -13,10 +13,10 @@ from tools_for_tests import picture, run_cli
 
 from gleanset import Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.store import sha256_of_file
 from gleanset.images.measure import measure
 from gleanset.records import Measured
 from harvest.video.at import Moment, moments_of, quoted
-from harvest.video.inputs import hash_of
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 BASH = shutil.which("bash")
@@ -47,7 +47,7 @@ def keep(dataset: Dataset, *origins: Origin, seed: int = 0) -> Measured:
 
 
 def frame(video: Path, time: float, **others: object) -> Origin:
-    sha256 = hash_of(video)
+    sha256 = sha256_of_file(video)
     told = {"path": str(video), "title": video.name, **others}
     return Origin("video", f"{sha256[:16]}@{time:.3f}", video=sha256, time=time, **told)  # type: ignore[arg-type]
 
@@ -87,7 +87,7 @@ def test_mpv_is_told_the_files_own_time(
     [moment] = moments_of(dataset, image.sha256)
     # Never rounded up: the player would have passed the frame.
     assert moment.command == f"mpv --rebase-start-time=no --start=1.234 --pause -- {episode}"
-    assert (moment.video, moment.time, moment.scene) == (hash_of(episode), 1.2345678, 3)
+    assert (moment.video, moment.time, moment.scene) == (sha256_of_file(episode), 1.2345678, 3)
     players_gone = tmp_path / "none"
     monkeypatch.setenv("PATH", str(players_gone))
     assert moments_of(dataset, image.sha256) == [moment], "mpv is named where there is no player"
