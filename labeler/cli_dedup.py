@@ -16,11 +16,12 @@ from gleanset.cli import Command, Job, Result, job_options
 def dedup(job: Job, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.
 
-    Copies are found also when they are cropped, framed, mirrored, marked or compressed anew;
-    other expressions of one face are none. Labels move to the one that is kept; copies with
-    different labels wait for you (labeler groups --conflicts). Nothing is deleted, and
-    labeler undo takes it back. With --simulate what was found is remembered, but nobody is set
-    aside.
+    Copies are found also when they are cropped, framed, mirrored, marked or compressed anew.
+    Drawn faces of which only a small mouth or the gaze differs may be taken for copies: look
+    at labeler groups before you apply it to such pictures. Labels move to the one that is
+    kept; copies with different labels wait for you (labeler groups --conflicts). Nothing is
+    deleted, and labeler undo takes it back. With --simulate what was found is remembered, but
+    nobody is set aside.
     """
     from labeler.duplicates.session import DuplicateSession
 

@@ -25,8 +25,8 @@ BALANCING = "_balancing"
 class Item:
     """One sample of an export: its image, where its files lie, and its path in the tree.
 
-    `face` is the box of the face itself, without margin, in pixels of the original. In a
-    COCO export `path` is that of the whole original, which several samples may share.
+    In a COCO export `face` is the box of the face itself, without margin, in pixels of the
+    original, and `path` is that of the whole original, which several samples may share.
     `copy` counts the further copies that balancing asks for, from 1; `changed` ones are
     augmented.
     """
@@ -70,9 +70,11 @@ def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
             f"no picture has a licence like {' or '.join(options.licences)}",
             "see which there are: gleanset list images, field origins",
         )
+    # Only boxes within whole pictures are those of the faces themselves.
+    boxed = images if options.format == "coco" else ()
     faces = {
         sample_key(sha256, stored.face.box): stored.face.box
-        for sha256 in images
+        for sha256 in boxed
         for stored in dataset.faces.of(sha256)
     }
     paths = _paths(chosen, images, options)
