@@ -9,6 +9,7 @@ It makes .venv (or the folder in $GLEANSET_VENV), installs the project with what
 needs, and system packages where it may (root on Debian or Ubuntu). A second run is quick.
 """
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -20,9 +21,25 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("GLEANSET_VENV", ROOT / ".venv")).absolute()
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "gleanset-installed"
-# Program -> Debian package. Without the browser only the source Google is not there.
+# Program, library or file -> Debian package.
 NEEDED = {"ffmpeg": "ffmpeg"}
-BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+# Without the browser only the source Google is not there, without the rest only the window.
+WANTED = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-shape.so.0": "libxcb-shape0",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",
+}
+# What only the tests of the real window use.
+SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
 EXTRAS = {"demo": ".[train]", "test": ".[all]", "install": ".[all]"}
 USAGE = 2
 MISSING = 6
@@ -39,8 +56,9 @@ def main() -> int:
         return MISSING
     if code := install_system_packages(NEEDED):
         return code
-    if command != "demo" and install_system_packages(BROWSER):
-        print("going on without them: they are for harvest keyword --source google")
+    wanted = {"demo": {}, "install": WANTED, "test": WANTED | SCREEN}[command]
+    if install_system_packages(wanted):
+        print("going on without them: they are for --source google and for the window")
     if code := install_project(command):
         return code
     if command == "demo":
@@ -70,7 +88,7 @@ def run_tests(chosen: list[str]) -> int:
 
 def install_system_packages(wanted: dict[str, str]) -> int:
     """Install what is missing as root on Debian, else print the one line that does."""
-    missing = sorted({package for program, package in wanted.items() if not shutil.which(program)})
+    missing = sorted({package for name, package in wanted.items() if not is_there(name)})
     if not missing:
         return 0
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
@@ -79,6 +97,17 @@ def install_system_packages(wanted: dict[str, str]) -> int:
         return 0
     print("please install what is missing and run this again:\n  sudo", " ".join(install))
     return MISSING
+
+
+def is_there(name: str) -> bool:
+    """Whether a program, a shared library or a file is on this machine."""
+    if ".so." not in name:
+        return bool(shutil.which(name)) or Path(name).is_file()
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def install_project(command: str) -> int:

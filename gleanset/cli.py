@@ -24,7 +24,7 @@ import click
 
 from gleanset import __version__
 from gleanset.dataset import Dataset
-from gleanset.errors import GleansetError
+from gleanset.errors import GleansetError, Leaking
 from gleanset.settings import FILE
 from gleanset.work.progress import Progress
 
@@ -101,6 +101,9 @@ def job_options(
             except BrokenPipeError as error:
                 # Not our stdout, see `_out`; click would end the program without a word.
                 raise RuntimeError("a pipe to another process broke") from error
+            except Leaking as error:
+                _print_result(error.result, as_json, quiet)
+                raise
             if result is not None:
                 _print_result(result, as_json, quiet)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,8 @@ from gleanset.settings import FILE, Settings, read_settings, write_settings
 from gleanset.work.stage import stage
 
 CATALOGUE = "catalog.sqlite"
+LONGEST = 504
+"""So many bytes of a path SQLite opens: 512 with the ending of its log."""
 
 
 class Dataset:
@@ -36,7 +39,7 @@ class Dataset:
         self.root = root
         self.cache = root / "cache"
         self.settings: Settings = read_settings(root)
-        self.db = Connection(root / CATALOGUE, create=create)
+        self.db = _connected(root / CATALOGUE, create)
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -75,6 +78,11 @@ class Dataset:
             write_settings(root, settings or Settings())
         return cls(root, create=True)
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written to this dataset: reading works all the same."""
+        return self.db.read_only
+
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Hold a stage such as 'harvest-folder'; gives its scratch folder."""
         return stage(self.cache, name)
@@ -111,3 +119,16 @@ class Dataset:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.close()
+
+
+def _connected(path: Path, create: bool) -> Connection:
+    try:
+        return Connection(path, create=create)
+    except NotWritable as error:
+        # SQLite says no more than that it cannot open the file.
+        if (length := len(os.fsencode(path.absolute()))) <= LONGEST:
+            raise
+        raise NotWritable(
+            f"the path of {path} has {length} bytes, and SQLite opens at most {LONGEST}",
+            "move the dataset to a folder with a shorter path",
+        ) from error

@@ -7,6 +7,8 @@ leaves a command is a bug of ours and is shown as a traceback.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GleansetError(Exception):
     """An error that the user can mend. `what` happened, and the `mend` for it."""
@@ -46,6 +48,17 @@ class DatasetBusy(InputUnusable):
 
 class CatalogueCorrupt(InputUnusable):
     """`catalog.sqlite` is damaged or is not a catalogue."""
+
+
+class Leaking(InputUnusable):
+    """Splits that share pictures, where a person asked to be told so by the exit code.
+
+    `result` is printed before it, as that of a command that did its work.
+    """
+
+    def __init__(self, what: str, mend: str, result: dict[str, Any]) -> None:
+        super().__init__(what, mend)
+        self.result = result
 
 
 class NotWritable(InputUnusable):

@@ -65,9 +65,13 @@ class NetSettings(Table, frozen=True):
 
 
 class Settings(Table, frozen=True):
-    """All of `dataset.toml`. `keys` are the labeler's: class name to key."""
+    """All of `dataset.toml`. `keys` are the labeler's: class name to key.
+
+    `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
+    """
 
     name: str | None = None
+    target: Annotated[int, msgspec.Meta(ge=0)] = 0
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.db.migrations import MIGRATIONS, statements
+from gleanset.db.read_only import is_read_only, mode_for_reading
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -41,8 +42,10 @@ class Connection:
         self._migrations = migrations
         self._may_be_empty = create
         self._depth = 0
-        with self._mended():
-            mode = "rwc" if create else "rw"
+        self._mended = _Mended(path)
+        self.read_only = not create and is_read_only(path)
+        with self._mended:
+            mode = mode_for_reading(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -71,6 +74,7 @@ class Connection:
             )
         if not self._pending(done):
             return
+        self._refuse_if_read_only()
         self._sql.execute("PRAGMA journal_mode=WAL")
         with self.write():
             # Another process may have been quicker while we waited for the lock.
@@ -117,7 +121,8 @@ class Connection:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One immediate transaction; inside another one it simply joins it."""
-        with self._mended():
+        self._refuse_if_read_only()
+        with self._mended:
             if self._depth == 0:
                 self._sql.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -136,27 +141,27 @@ class Connection:
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; the id of an inserted row."""
-        with self._mended():
+        with self._mended:
             return self._sql.execute(sql, values).lastrowid or 0
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; how many rows it changed."""
-        with self._mended():
+        with self._mended:
             return self._sql.execute(sql, values).rowcount
 
     def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
         """Execute one statement for many rows inside `write()`."""
-        with self._mended():
+        with self._mended:
             self._sql.executemany(sql, values)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query whose answer is small."""
-        with self._mended():
+        with self._mended:
             return self._sql.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
-        with self._mended():
+        with self._mended:
             row: Row | None = self._sql.execute(sql, values).fetchone()
             return row
 
@@ -167,39 +172,50 @@ class Connection:
 
     def optimise(self) -> None:
         """Let SQLite gather statistics where they are out of date; quick, by samples."""
-        with self._mended():
+        with self._mended:
             self._sql.execute("PRAGMA analysis_limit=1000")
             self._sql.execute("PRAGMA optimize")
 
     def attach(self, path: Path, name: str) -> None:
         """Put another catalogue beside this one, to be read as `name.table`."""
-        with self._mended():
+        with self._mended:
             self._sql.execute(
                 f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",)
             )
 
     def detach(self, name: str) -> None:
         """Take it away again."""
-        with self._mended():
+        with self._mended:
             self._sql.execute(f"DETACH DATABASE {name}")
 
     def compact(self) -> None:
         """Give free pages back to the disk; takes as long as copying the catalogue."""
-        with self._mended():
+        with self._mended:
             self._sql.execute("VACUUM")
 
     def close(self) -> None:
         """Close; the write-ahead log is folded back when nobody else has it open."""
         self._sql.close()
 
-    @contextmanager
-    def _mended(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            known = translated(error, self.path)
-            if known is None:
-                raise
+    def _refuse_if_read_only(self) -> None:
+        if self.read_only:
+            raise NotWritable(
+                f"{self.path.parent} can only be read, and this would write to it",
+                "copy the dataset to a place of your own, or give yourself write access",
+            )
+
+
+class _Mended:
+    """Turns SQLite's errors into ours. No generator: it stands around every statement."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error) and (known := translated(error, self._path)):
             raise known from error
 
 

@@ -63,12 +63,6 @@ class Images:
         """The internal number of an image; 0 where there is none."""
         return self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
 
-    def has_origin(self, source: str, key: str) -> bool:
-        """Whether an image from that place is in the dataset."""
-        return bool(
-            self._db.number("SELECT 1 FROM origin WHERE source=? AND key=?", (source, clean(key)))
-        )
-
     def buried(self, sha256: str) -> str | None:
         """Why this image must not come back, or None."""
         row = self._db.one("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))

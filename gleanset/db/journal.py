@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.asides import Asides
+from gleanset.db.changes import Changes
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import now
 from gleanset.errors import UsageError
@@ -96,8 +97,9 @@ class Journal:
                     for r in same
                 ]
             )  # fmt: skip
-            back, changed = Asides(self._db).take_back(row["id"], new)
-        return Undone(row["name"], len(same) + back, len(rows) - len(same) + changed)
+            aside, changed = Asides(self._db).take_back(row["id"], new)
+            since = Changes(self._db).take_back(row["id"], new)
+        return Undone(row["name"], len(same) + aside, len(rows) - len(same) + changed + since)
 
     def _undoable(self, step: int | None) -> Row:
         chosen = "id=?" if step is not None else "depth%2=0"
@@ -143,14 +145,24 @@ class Journal:
         )
 
     def class_id(self, name: str) -> int:
-        """The number of a class, which is made when it is new. Call inside a write."""
+        """The number of a class, which is made when it is new. Call inside a write.
+
+        One that was merged stands for the class it was merged into; a hidden one shows again.
+        """
         name = class_name(name)
         self._db.run("INSERT OR IGNORE INTO class(name) VALUES(?)", (name,))
-        return self._db.number("SELECT id FROM class WHERE name=?", (name,))
+        self._db.run("UPDATE class SET merged_into=NULL WHERE name=? AND merged_into=id", (name,))
+        return self._db.number(
+            "WITH RECURSIVE chain(id, into_) AS (SELECT id, merged_into FROM class WHERE name=? "
+            "UNION SELECT c.id, c.merged_into FROM chain JOIN class c ON c.id=chain.into_) "
+            "SELECT id FROM chain WHERE into_ IS NULL OR into_=id",
+            (name,),
+        )
 
     def classes(self) -> list[str]:
-        """The names of all classes, in alphabetical order."""
-        return [row[0] for row in self._db.rows("SELECT name FROM class ORDER BY name")]
+        """The names of all classes that are in use, in alphabetical order."""
+        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
+        return [row[0] for row in rows]
 
     def count(self) -> int:
         """How many decisions were made."""
@@ -178,7 +190,7 @@ class _State(NamedTuple):
 
 def _undoing(row: Row) -> str:
     """The action that takes a stored decision back."""
-    if row["action"] == "add":
+    if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":
         return "add"
@@ -190,15 +202,19 @@ def _after(row: Row) -> tuple[str, int | None]:
     return _STATUS[row["action"]], row["value"]
 
 
+# What no folder may have in its name somewhere, and what turns the direction of a line round.
+_FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+
+
 def class_name(name: str) -> str:
-    """A class name in its one spelling: Unicode NFC, single spaces, no control characters.
+    """A class name in its one spelling: Unicode NFC, single spaces, something to be seen.
 
     Raises `UsageError` for names that could not become a folder in an export.
     """
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not tidy or len(tidy) > 100:
+    if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
-    wrong = [c for c in tidy if c in '/\\:*?"<>|' or unicodedata.category(c) in ("Cc", "Cs")]
+    wrong = [c for c in tidy if c in _FORBIDDEN or unicodedata.category(c) in ("Cc", "Cs")]
     if wrong or tidy.startswith("."):
         raise UsageError(
             f"{name!r} is not a class name: it could not be a folder on every system",

@@ -96,6 +96,12 @@ class Looks:
                      signed(look.flipped), look.filled, look.points, look.shapes),
                 )  # fmt: skip
 
+    def forget(self, sample: int) -> None:
+        """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
+        with self._db.write():
+            self._db.run("DELETE FROM look WHERE sample=?", (sample,))
+            self._db.run("DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict='open'", (sample,))
+
     def pages(self, *, searched: bool, size: int) -> Iterator[list[Look]]:
         """The hashes of samples that were or were not searched for yet, `size` at a time.
 

@@ -102,7 +102,11 @@ class Merging:
         )
 
     def steps(self, schema: str) -> Iterator[tuple[Row, list[Row]]]:
-        """Every step of `main` or `other`, oldest first, with its decisions."""
+        """Every step of `main` or `other`, oldest first, with its decisions on what both have.
+
+        A step is then the same in both, whatever was forgotten in either since.
+        """
+        beside = {"main": "other", "other": "main"}[schema]
         for step in self._db.rows(f"SELECT * FROM {schema}.step ORDER BY id"):
             yield (
                 step,
@@ -112,7 +116,8 @@ class Merging:
                     f"JOIN {schema}.sample s ON s.id=d.sample "
                     f"LEFT JOIN {schema}.class c ON c.id=d.value "
                     f"LEFT JOIN {schema}.class b ON b.id=d.before_label "
-                    "WHERE d.step=? ORDER BY d.id",
+                    f"WHERE d.step=? AND s.key IN (SELECT key FROM {beside}.sample) "
+                    "ORDER BY d.id",
                     (step["id"],),
                 ),
             )

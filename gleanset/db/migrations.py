@@ -110,8 +110,8 @@ CREATE INDEX sample_size ON sample(size, image);
 
 # `look` is what the search for duplicates compares, made of the region (x, y, w, h, angle).
 # `pair` keeps what was found of two samples for ever: 'open' until somebody has looked, then
-# 'same' or 'not'; a person's word stands above what the pixels say. `aside` and `verdict`
-# are the journal of what curation did, as `decision` is of labels.
+# 'same', 'not' or 'doubtful'; a person's word stands above what the pixels say. `aside` and
+# `verdict` are the journal of what curation did, as `decision` is of labels.
 CURATION = """
 CREATE TABLE look(
     sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL,
@@ -174,10 +174,68 @@ OVERLAP = """
 ALTER TABLE pair ADD COLUMN overlap REAL;
 """
 
+# What the newest presort says of the samples. `place` puts look-alikes side by side.
+PRESORT = """
+CREATE TABLE presort(id INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT, facts TEXT NOT NULL);
+CREATE TABLE standing(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL,
+    cluster INTEGER, outlier REAL, ask INTEGER);
+CREATE INDEX standing_place ON standing(place, sample);
+CREATE TABLE proposal(
+    sample INTEGER NOT NULL REFERENCES sample(id), rank INTEGER NOT NULL,
+    label INTEGER NOT NULL REFERENCES class(id), confidence REAL NOT NULL,
+    PRIMARY KEY(sample, rank)) WITHOUT ROWID;
+CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
+"""
+
+# What sorting knows of samples besides labels (`mark` is 'other' or 'later', `refused` the classes
+# that a person said it is not), and `change`, the journal of that and of classes' names: a class
+# that was merged into itself is hidden. `checked` are blind second looks at what was filed with a
+# page, `effort` the gestures and seconds that people spent.
+SORTING = """
+CREATE TABLE mark(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), mark TEXT, refused TEXT);
+CREATE INDEX mark_mark ON mark(mark, sample) WHERE mark IS NOT NULL;
+CREATE TABLE change(
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id), what TEXT NOT NULL,
+    item INTEGER NOT NULL, before, after);
+CREATE INDEX change_step ON change(step);
+CREATE INDEX change_name ON change(before) WHERE what='name';
+CREATE TABLE checked(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), label INTEGER NOT NULL REFERENCES class(id),
+    held INTEGER NOT NULL, at TEXT NOT NULL);
+CREATE TABLE effort(
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, gestures INTEGER NOT NULL, seconds REAL NOT NULL);
+"""
+
+# Labels that are likely wrong, as the newest search said: `given` was the label then and `seen` the
+# last decision, so that a doubt counts only until somebody has looked. `peek` are the times that
+# a run was judged on a split; `data` tells which samples were in it.
+DOUBTS = """
+CREATE TABLE doubt(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    given INTEGER NOT NULL REFERENCES class(id), suggested INTEGER NOT NULL REFERENCES class(id),
+    confidence REAL NOT NULL, margin REAL NOT NULL, run TEXT NOT NULL, seen INTEGER NOT NULL);
+CREATE INDEX doubt_margin ON doubt(margin, sample);
+CREATE TABLE peek(
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, split TEXT NOT NULL, data TEXT NOT NULL,
+    why TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX peek_split ON peek(split, data);
+"""
+
+# Pictures that pixels called the same before there was a close look are looked at once more.
+# What a person said stays.
+LOOK_AGAIN = """
+UPDATE pair SET verdict='open' WHERE kind='pixels' AND verdict='same' AND NOT EXISTS(
+    SELECT 1 FROM pair q WHERE q.a=pair.a AND q.b=pair.b AND q.kind='person');
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
     ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
     ("0007-quality", QUALITY), ("0008-overlap", OVERLAP),
+    ("0009-presort", PRESORT), ("0010-sorting", SORTING), ("0011-doubts", DOUBTS),
+    ("0012-look-again", LOOK_AGAIN),
 )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.errors import UsageError
 
-SAME, NOT = "same", "not"
+SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
+BY_PERSON = "chosen by a person"
+"""Why a copy is kept that a person has chosen: no rule overrules it."""
 
 
 _ONE_FILM = (
@@ -18,13 +20,16 @@ _ONE_FILM = (
 
 
 class Settled(NamedTuple):
-    """What the pixels of two samples (rows, a < b) say, and how clearly."""
+    """What the pixels of two samples (rows, a < b) say, and how clearly.
+
+    `verdict` is SAME, NOT or DOUBTFUL: that a person has to say.
+    """
 
     a: int
     b: int
     changed: float
     overlap: float
-    same: bool
+    verdict: str
 
 
 class Member(NamedTuple):
@@ -88,7 +93,7 @@ class Pairs:
             self._db.many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict) "
                 "VALUES(?,?,'pixels',?,?,?)",
-                [(s.a, s.b, s.changed, s.overlap, SAME if s.same else NOT) for s in settled],
+                [(s.a, s.b, s.changed, s.overlap, s.verdict) for s in settled],
             )
 
     def known(self) -> dict[tuple[int, int], bool]:
@@ -103,6 +108,25 @@ class Pairs:
         )
         # 'pixels' comes before 'person' in falling order, so that the later one is the person's.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
+
+    def doubtful(self) -> list[tuple[int, int]]:
+        """Pairs (rows, a < b) that the pixels leave in doubt, and of which nobody has judged."""
+        rows = self._db.rows(
+            "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
+            "WHERE verdict='doubtful' AND s.status!='retired' AND t.status!='retired' AND NOT "
+            "EXISTS(SELECT 1 FROM pair q WHERE q.a=p.a AND q.b=p.b AND q.kind='person') "
+            "ORDER BY a, b"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def tied(self) -> dict[tuple[int, int], bool]:
+        """As `known`, and whatever may be a copy, too, for that must not leak.
+
+        These are doubtful pairs, and those that were the same and are looked at once more.
+        """
+        again = self._db.rows("SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL")
+        maybe = [*self.doubtful(), *((row[0], row[1]) for row in again)]
+        return dict.fromkeys(maybe, True) | self.known()
 
     def closeness(self) -> dict[tuple[int, int], float]:
         """How close pairs (rows, a < b) are that the pixels call the same, 0..1.
@@ -144,6 +168,15 @@ class Pairs:
             )
             found |= {row["id"]: _member(row) for row in rows}
         return found
+
+    def chosen(self) -> set[int]:
+        """The copies that a person chose to keep, and that are kept still."""
+        rows = self._db.rows(
+            "SELECT sample FROM aside a WHERE kept AND reason=? AND id=(SELECT max(id) FROM aside "
+            "WHERE sample=a.sample)",
+            (f"kept: {BY_PERSON}",),
+        )
+        return {row[0] for row in rows}
 
     def numbers(self, keys: Sequence[str]) -> list[int]:
         """The rows of these samples. Raises `UsageError` for one that does not exist."""

@@ -88,9 +88,8 @@ class Qualities:
         """How many samples have no measures of their present region."""
         return self._db.number(f"SELECT count(*) {_MISSING}", (version,))
 
-    def missing(self, version: int) -> Iterator[list[int]]:
+    def missing(self, version: int, after: int = 0) -> Iterator[list[int]]:
         """Pages of the samples (rows) without measures; `put` may be called meanwhile."""
-        after = 0
         while rows := self._db.rows(
             f"SELECT s.id {_MISSING} AND s.id>? ORDER BY s.id LIMIT 500", (version, after)
         ):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.paging import EVERYTHING, Position, Where, page_query
 from gleanset.db.values import now, unsigned
+from gleanset.errors import UsageError
 from gleanset.records import Box, Sample
 
 _COLUMNS = (
@@ -94,15 +95,28 @@ class Samples:
         """
         return (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
 
+    def named(self, name: str) -> str:
+        """The key that begins so. Raises `UsageError` where none does, or more than one."""
+        rows = self._db.rows(
+            "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
+        )
+        keys = [str(row["key"]) for row in rows]
+        if len(keys) == 1 or name in keys:
+            return keys[0]
+        if not keys:
+            raise UsageError(f"there is no sample {name!r} in this dataset",
+                             "see: gleanset list samples")  # fmt: skip
+        raise UsageError(f"several samples begin with {name!r}", "give more of its id")
+
     def get(self, key: str) -> Sample | None:
         """One sample by its key."""
         row = self._db.one(f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.key=?", (key,))
         return _sample(row) if row else None
 
     def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
-        """How many samples have each combination of 'status', 'label', 'split' or 'detector'."""
+        """How many samples have each combination of some of the traits below."""
         allowed = {"status": "s.status", "label": "c.name", "split": "s.split",
-                   "detector": "s.detector"}  # fmt: skip
+                   "detector": "s.detector", "kept": "iif(s.kept,'kept','set aside')"}  # fmt: skip
         columns = ",".join(allowed[trait] for trait in traits)
         rows = self._db.rows(
             f"SELECT {columns}, count(*) FROM sample s LEFT JOIN class c ON c.id=s.label "

@@ -108,9 +108,10 @@ class Upkeep:
                 "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
                 (number,),
             )
+            for what in (sha256, *self.sample_keys(sha256)):
+                # Hashes of content: no stage means anything else by them.
+                self._db.run("DELETE FROM rejection WHERE what=?", (what,))
             self._delete("image", [number])
-            for stage in ("facecrop", "export", "verify"):
-                self._db.run("DELETE FROM rejection WHERE stage=? AND what=?", (stage, sha256))
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
         """Delete rows by `id`, first whatever refers to them, as the schema tells."""

@@ -75,14 +75,6 @@ class Rejections:
         with self._db.write():
             self._db.run("DELETE FROM rejection WHERE stage=? AND what=?", (stage, clean(what)))
 
-    def has(self, stage: str, what: str) -> bool:
-        """Whether that item was rejected by that stage."""
-        return bool(
-            self._db.number(
-                "SELECT 1 FROM rejection WHERE stage=? AND what=?", (stage, clean(what))
-            )
-        )
-
     def each(self) -> Iterator[Rejection]:
         """All rejections by stage and item, a page in memory at a time."""
         after = ("", "")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gleanset.errors import DiskFull, NotWritable
 
 PARTIAL = ".partial-"
+# AT_FDCWD and RENAME_EXCHANGE of Linux.
+_FROM_HERE, _EXCHANGE = -100, 2
 
 
 def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> None:
@@ -21,19 +24,32 @@ def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> Non
     target). Raises `DiskFull` or `NotWritable`.
     """
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = (scratch or path.parent) / f"{PARTIAL}{secrets.token_hex(8)}"
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        folder = path.parent
+        partial = (scratch or folder) / f"{PARTIAL}{secrets.token_hex(8)}"
         try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            _in_folder(partial.parent, lambda: _write_synced(partial, data))
+            _in_folder(folder, lambda: partial.replace(path))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        sync_folder(folder)
+
+
+def _in_folder(folder: Path, act: Callable[[], object]) -> None:
+    """Do it, and make the folder only where that fails for want of one: it seldom does."""
+    try:
+        act()
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        act()
+
+
+def _write_synced(partial: Path, data: bytes) -> None:
+    with partial.open("xb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -45,6 +61,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Let two paths of one file system change places at once; False where that cannot be done.
+
+    By `renameat2` with `RENAME_EXCHANGE` (Linux 3.15, glibc 2.28; man 2 rename).
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    done = rename(_FROM_HERE, os.fsencode(one), _FROM_HERE, os.fsencode(other), _EXCHANGE)
+    return bool(done == 0)
 
 
 @contextmanager
@@ -62,8 +91,15 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"cannot write to {path}",
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        # A source that is missing is no trouble of this place; one that nothing can be made in is.
+        no_place = error.errno == errno.ENOENT and _beside(path, error.filename)
+        other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+        if no_place or error.errno in other:
             raise NotWritable(
                 f"cannot make {path}: {error.strerror}", "choose another place or name for it"
             ) from error
         raise
+
+
+def _beside(path: Path, named: object) -> bool:
+    return isinstance(named, str | bytes) and Path(os.fsdecode(named)).parent == path.parent

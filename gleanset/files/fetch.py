@@ -59,7 +59,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
     `otherwise` is what a person without net can do. Raises `MissingComponent` where it cannot
     be had or is not the file that it should be, `DiskFull`, `NotWritable`.
     """
-    target = (folder or cache_folder()) / f"{file.sha256[:16]}-{file.name}"
+    target = _place(file, folder)
     if _is_whole(target, file.sha256):
         return target
     with disk_errors(target):
@@ -69,6 +69,15 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
             if not _is_whole(target, file.sha256):
                 _fetch(file, target, otherwise)
     return target
+
+
+def is_fetched(file: Published, folder: Path | None = None) -> bool:
+    """Whether `fetched` would give it without asking anybody."""
+    return _is_whole(_place(file, folder), file.sha256)
+
+
+def _place(file: Published, folder: Path | None) -> Path:
+    return (folder or cache_folder()) / f"{file.sha256[:16]}-{file.name}"
 
 
 def _is_whole(path: Path, sha256: str) -> bool:

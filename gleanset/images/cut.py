@@ -27,6 +27,10 @@ LEAST_TILT, MOST_TILT = 5.0, 45.0
 4 degrees, and no detector of ours finds faces that lie on their side: then it is the eyes
 that are wrong."""
 
+BY_HAND = "hand"
+"""The detector of a face that a person drew (`gleanset.db.faces.HAND`): its eyes are where the
+person wants them."""
+
 Array: TypeAlias = npt.NDArray[np.uint8]
 """A picture: height x width x 3, or height x width where it is grey."""
 
@@ -83,7 +87,7 @@ def region(face: Face, settings: CutSettings, width: int, height: int) -> Region
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         inside = _clamped(box, width, height)
         box = _square_within(box, face.box, width, height) if settings.square else inside
-    angle = tilt(face) if settings.level else 0.0
+    angle = tilt(face) if settings.level or face.detector == BY_HAND else 0.0
     return Region(_turned(box, face.box, angle) if angle else box, angle)
 
 
@@ -95,7 +99,15 @@ def tilt(face: Face) -> float:
         return 0.0
     # The left eye is the character's: it is on the right in the picture.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
-    return round(angle, 1) if LEAST_TILT <= abs(angle) <= MOST_TILT else 0.0
+    sure = face.detector == BY_HAND
+    return round(angle, 1) if sure or LEAST_TILT <= abs(angle) <= MOST_TILT else 0.0
+
+
+def within(box: Box, width: int, height: int) -> Box | None:
+    """The part of a box that lies in a picture of that size; None where nothing of it does."""
+    left, top = max(box.x, 0), max(box.y, 0)
+    right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
+    return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
 def with_margin(box: Box, margin: float, width: int, height: int) -> Box:

@@ -2,7 +2,8 @@
 
 The format is told by content, never by name, and must be one of `FORMATS`. Size is
 checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
-the stored bytes. Animated files give their first frame and say how many they have.
+the stored bytes. Animated files give their first frame and say how many they have. Colours of
+an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.colour`).
 Transparency is laid on white, 16-bit is scaled, CMYK and palettes are converted.
 """
 
@@ -120,6 +121,8 @@ def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> Picture:
     image.load()
     # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
     orientation = _orientation(image)
+    if mode == "RGB" and "icc_profile" in image.info:
+        image = _in_srgb(image)
     pixels = image if image.mode == mode == "L" else _rgb(image).convert(mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
@@ -135,6 +138,13 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # any damage in EXIF means "not turned"
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    # Loaded only for pictures with a profile: most harvests see none in colour.
+    from gleanset.images.colour import as_srgb
+
+    return as_srgb(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -57,7 +57,9 @@ def _phash(grey: Image.Image) -> int:
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
     # Rounded, so that a flat picture's hash does not come from the last bits of its zeros.
     lowest = np.round(_DCT @ np.asarray(small, dtype=np.float64) @ _DCT.T, 6)
-    above = lowest > np.median(lowest)
+    # The median of 64 values; `np.median` takes twenty times as long over so few.
+    middle = np.sort(lowest, axis=None)[31:33]
+    above = lowest > (middle[0] + middle[1]) / 2
     return int.from_bytes(np.packbits(above).tobytes(), "big")
 
 

@@ -9,20 +9,19 @@ failure. Started with `spawn`, because a fork after OpenCV or Qt ran can deadloc
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from gleanset.errors import GleansetError, Unreadable
+from gleanset.work.spawning import spawned
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,19 +52,8 @@ class Processes:
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
         """A pool of spawned processes that end when this one does."""
-        pool = ProcessPool(
-            max_workers=self.number or cores(),
-            context=multiprocessing.get_context("spawn"),
-            initializer=_in_worker,
-        )
-        try:
-            yield lambda item: pool.schedule(function, args=(item,), timeout=self.seconds_per_item)
-            pool.close()
-        except BaseException:
-            pool.stop()
-            raise
-        finally:
-            pool.join()
+        with spawned(self.number or cores(), self.seconds_per_item) as pool:
+            yield lambda item: pool.schedule(function, item)
 
 
 @dataclass(frozen=True)
@@ -107,8 +95,9 @@ def run_over(
     `may_start` is asked with the number in flight: when it says no, nothing new starts
     until something finishes, and the run ends when nothing is in flight. An `Unreadable`
     or any other exception of one item becomes its failure; a `GleansetError` (no disk
-    space, a missing component) ends the run. When `items` or `may_start` raises (a site
-    blocks us on page two), what is in flight is finished and yielded first.
+    space, a missing component, workers that cannot begin) ends the run. When `items` or
+    `may_start` raises (a site blocks us on page two), what is in flight is finished and
+    yielded first.
     """
     for batch in run_batches(function, items, workers, may_start):
         yield from batch
@@ -144,8 +133,8 @@ def run_batches(
             batch: list[Outcome[Item, Result]] = []
             for future in _all_ready(ready):
                 item, attempt = in_flight.pop(future)
-                if _worker_lost(future) and attempt < ATTEMPTS:
-                    start(item, attempt + 1)
+                if again := _next_attempt(future, attempt):
+                    start(item, again)
                 else:
                     batch.append(_outcome(item, future))
             yield batch
@@ -181,8 +170,12 @@ class _Feed(Generic[Item]):
         return ()
 
 
-def _worker_lost(future: Future[Any]) -> bool:
-    return isinstance(future.exception(), ProcessExpired)
+def _next_attempt(future: Future[Any], attempt: int) -> int:
+    """Which attempt is to follow this one, 0 for none."""
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return attempt  # all workers were lost before one took it up
+    return attempt + 1 if isinstance(error, ProcessExpired) and attempt < ATTEMPTS else 0
 
 
 def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
@@ -199,21 +192,3 @@ def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
         return Outcome(item, None, "too slow", "it took longer than an item may")
     log.error("unexpected error on %r", item, exc_info=error)
     return Outcome(item, None, "internal error", f"{type(error).__name__}: {error}")
-
-
-def _in_worker() -> None:
-    """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
-
-    Python's own errors travel back as values; what libtiff says of a broken file does not
-    belong between progress bars.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

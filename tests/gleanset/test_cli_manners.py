@@ -48,7 +48,7 @@ def _command(module: str, name: str) -> click.Command:
 
 
 # They look at pictures or engines, not at a dataset.
-WITHOUT_DATASET = ("compare", "docker")
+WITHOUT_DATASET = ("compare", "docker", "recipes")
 
 
 @pytest.fixture
@@ -269,6 +269,7 @@ def _started(images: Path) -> Callable[[], bool]:
     return lambda: any(images.rglob("*.jpg"))
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -297,6 +298,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("turn", range(2))
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path, turn: int) -> None:
     folder = tmp_path / "many"
     folder.mkdir()

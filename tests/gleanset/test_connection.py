@@ -305,3 +305,13 @@ def test_a_copy_of_the_folder_is_a_dataset_too(tmp_path: Path) -> None:
 def test_migrations_are_named_once_and_in_order() -> None:
     names = [name for name, _ in MIGRATIONS]
     assert names == sorted(set(names))
+
+
+def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
+    """A folder may have it; SQLite says only that it cannot open the file."""
+    folder = tmp_path.joinpath(*["x" * 100] * 5)
+    folder.mkdir(parents=True)
+    with pytest.raises(NotWritable, match="SQLite opens at most 504") as caught:
+        Dataset.create(folder)
+    assert "shorter path" in caught.value.mend
+    assert "chmod" not in str(caught.value)

@@ -136,6 +136,7 @@ def test_a_step_without_choices_is_a_step(dataset: Dataset, keys: list[str]) -> 
         ("日" * 60, "日" * 60),
         ("Mr. Cat's (1st)", "Mr. Cat's (1st)"),
         ("x" * 100, "x" * 100),
+        ("\u05d3\u05d5\u05d2\u200f", "\u05d3\u05d5\u05d2\u200f"),
     ],
 )
 def test_class_names_have_one_spelling(given: str, kept: str) -> None:
@@ -146,7 +147,8 @@ def test_class_names_have_one_spelling(given: str, kept: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "   ", "x" * 101, ".", "..", ".hidden", "a/b", "a\\b", "a:b", "a*", "a?",
-     'a"', "<a>", "a|b", "a\0b", "a\x1bb", "a\udc80b"],
+     'a"', "<a>", "a|b", "a\0b", "a\x1bb", "a\udc80b", "\u200b",
+     "a\u202eb"],
 )  # fmt: skip
 def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):

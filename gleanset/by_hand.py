@@ -1,0 +1,127 @@
+"""What a person mends: boxes that no detector found, and the images to look at for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gleanset import Dataset
+from gleanset.db.faces import HAND
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import Array, CutSettings, sample_key, within
+from gleanset.images.decode import decode
+from gleanset.records import Box, Cut, Face, Image
+
+STAGE = "facecrop-by-hand"
+PROVENANCE = "box by hand"
+
+
+def parse_box(text: str) -> Box:
+    """`x,y,width,height` in pixels of the upright image. Raises `UsageError`."""
+    match = re.fullmatch(r"(-?\d{1,9}),(-?\d{1,9}),(\d{1,9}),(\d{1,9})", text.replace(" ", ""))
+    box = Box(*map(int, match.groups())) if match else None
+    if box is None or not (box.width and box.height):
+        raise UsageError(
+            f"{text!r} is not a box", "write x,y,width,height in pixels, for instance 120,80,64,64"
+        )
+    return box
+
+
+def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, object]:
+    """Make these boxes faces of the image that `text` names, each with a sample, in one step.
+
+    They are cut as the image's other faces are, stay whatever a detector finds later, and
+    can be undone. Raises `UsageError` for an image or box that is none, and `InputUnusable`
+    where the image cannot be read.
+    """
+    image = dataset.images.resolve(text)
+    found = {sample_key(image.sha256, box): box for box in (inside(b, image) for b in boxes)}
+    wanted = [box for key, box in found.items() if not _in_use(dataset, key)]
+    added = 0
+    with dataset.stage(STAGE) as scratch:
+        if wanted:
+            faces = [Face(HAND, box, 1.0) for box in wanted]
+            added = _add(dataset, image, cuts_of(dataset, image, faces, scratch))
+    return {"added": added, "image": image.sha256, "samples": list(found)}
+
+
+def _in_use(dataset: Dataset, key: str) -> bool:
+    sample = dataset.samples.get(key)
+    return sample is not None and sample.status != "retired"
+
+
+def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path) -> list[Cut]:
+    """Cut faces as the image's other faces are cut. Raises `InputUnusable` for a lost file."""
+    as_others = dataset.scans.cut_of(image.sha256)
+    own = CutSettings.of(dataset.settings.crop)
+    cutter = Cutter(CutSettings.parse(as_others) if as_others else own, dataset.crops(scratch))
+    pixels = _pixels(dataset, image)
+    return [cutter.cut(image.sha256, pixels, face) for face in faces]
+
+
+def _add(dataset: Dataset, image: Image, cuts: list[Cut]) -> int:
+    with dataset.db.write():
+        new = [cut.key for cut in cuts if dataset.faces.add_by_hand(image.sha256, cut)]
+        choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
+        if choices:
+            dataset.journal.step(f"Add {len(new)} by hand", choices)
+    return len(new)
+
+
+def inside(box: Box, image: Image) -> Box:
+    """The part of a box that lies in the image. Raises `UsageError` where nothing of it does."""
+    part = within(box, image.width, image.height)
+    if part is None:
+        raise UsageError(
+            f"the box {','.join(map(str, box))} lies outside the image",
+            f"it has {image.width} x {image.height} pixels",
+        )
+    return part
+
+
+def _pixels(dataset: Dataset, image: Image) -> Array:
+    path = dataset.image_path(image.sha256, image.format)
+    try:
+        return np.asarray(decode(path.read_bytes()).pixels)
+    except (OSError, Unreadable) as error:
+        raise InputUnusable(
+            f"{path} cannot be read: {error}", "put the images folder of the dataset back"
+        ) from error
+
+
+def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
+    """Take boxes given by hand away again, in one step that can be undone.
+
+    Raises `UsageError` for a sample that a detector found: that is rejected instead.
+    """
+    with dataset.db.write():
+        keys = [dataset.samples.named(key) for key in keys]
+        for key in keys:
+            _check_by_hand(dataset, key)
+        choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
+        step = dataset.journal.step(f"Remove {len(choices)} by hand", choices)
+    return {"step": step, "removed": len(choices)}
+
+
+def _check_by_hand(dataset: Dataset, key: str) -> None:
+    sample = dataset.samples.get(key)
+    if sample is not None and sample.detector != HAND:
+        raise UsageError(
+            f"the sample {key} was found by {sample.detector}, not given by hand",
+            f"set it aside with: labeler reject {key}",
+        )
+
+
+def missed(dataset: Dataset) -> Iterator[dict[str, object]]:
+    """The images that were searched and have no face, a JSON object for each."""
+    for sha256, kind in dataset.scans.missed():
+        image = dataset.images.get(sha256)
+        if image is not None:
+            file = dataset.image_path(sha256, kind)
+            yield {"image": sha256, "file": str(file), "width": image.width,
+                   "height": image.height}  # fmt: skip

@@ -1,0 +1,102 @@
+"""What a step changed besides labels: marks of samples, refused proposals, names of classes.
+
+Every row belongs to a step of the journal and is taken back with that step, as `decision` and
+`aside` are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection
+
+# What may change: its table, its column, and the column that tells the item.
+_PLACES = {
+    "mark": ("mark", "mark", "sample"),
+    "refused": ("mark", "refused", "sample"),
+    "name": ("class", "name", "id"),
+    "merged": ("class", "merged_into", "id"),
+}
+
+
+class Change(NamedTuple):
+    """`what` (mark, refused, name, merged) of an item (a row) becomes `after`."""
+
+    what: str
+    item: int
+    after: str | int | None
+
+
+class Changes:
+    """The `change` and `mark` tables. Obtained by `Changes(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def make(self, step: int, changes: Iterable[Change]) -> None:
+        """Carry changes out as a part of a step. Call inside a write."""
+        kinds: dict[str, list[tuple[int, int, str | int | None]]] = {}
+        for change in changes:
+            kinds.setdefault(change.what, []).append((step, change.item, change.after))
+        for what, rows in kinds.items():
+            table, column, key = _PLACES[what]
+            if table == "mark":
+                self._db.many("INSERT OR IGNORE INTO mark(sample) VALUES(?)",
+                              [(item,) for _, item, _ in rows])  # fmt: skip
+            self._db.many(
+                f"INSERT INTO change(step, what, item, before, after) "
+                f"SELECT ?1, '{what}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
+                rows,
+            )
+            self._db.many(
+                f"UPDATE {table} SET {column}=?2 WHERE {key}=?1",
+                [(item, after) for _, item, after in rows],
+            )
+
+    def take_back(self, step: int, undoing: int) -> int:
+        """Undo what `step` did, as a part of step `undoing`; how much could not go back.
+
+        Call inside a write. What another step changed since is left alone, and so are a name
+        that was given to another class, and a class that samples have.
+        """
+        rows = self._db.rows(
+            "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
+        )
+        back = [row for row in rows if self._may_go_back(*row)]
+        self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
+        return len(rows) - len(back)
+
+    def _may_go_back(
+        self, what: str, item: int, before: str | int | None, after: str | int | None
+    ) -> bool:
+        table, column, key = _PLACES[what]
+        row = self._db.one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
+        if row is None or row[0] != after:
+            return False
+        if what == "merged" and before == item:
+            # A class is hidden again only while nobody has it.
+            return not self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
+        taken = "SELECT 1 FROM class WHERE name=? AND id<>?"
+        return what != "name" or not self._db.number(taken, (before, item))
+
+    def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
+        """The classes (rows) that a person refused for these samples."""
+        found: dict[int, frozenset[int]] = {}
+        for start in range(0, len(samples), 500):
+            some = samples[start : start + 500]
+            for row in self._db.rows(
+                "SELECT sample, refused FROM mark WHERE refused<>'' AND sample IN "
+                f"({','.join('?' * len(some))})",
+                some,
+            ):
+                found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
+        return found
+
+    def once_called(self, name: str) -> int | None:
+        """The class (row) that had this name before it was renamed; None where none had."""
+        row = self._db.one(
+            "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
+            (name,),
+        )
+        return None if row is None else int(row[0])

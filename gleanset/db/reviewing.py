@@ -1,0 +1,175 @@
+"""What a person looks at a second time: walls of samples, the doubtful ones first.
+
+Read only. Each wall is one query over indices that are there for it: those of proposals, doubts
+and labels; a text is searched for in the origins of each sample that the other traits leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection
+from gleanset.db.quality import Flag
+
+REVIEWED = "review"
+"""The provenance of a decision that was made while looking a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which samples: every trait that is not None must hold.
+
+    `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
+    authors, tags and paths, without regard to the case of ASCII letters.
+    """
+
+    label: str | None = None
+    source: str | None = None
+    video: str | None = None
+    licence: str | None = None
+    min_score: float | None = None
+    min_size: int | None = None
+    text: str | None = None
+
+
+ANYTHING = Wanted()
+
+
+class Found(NamedTuple):
+    """A sample (row), its class or flag, how doubtful it is, and what else it may be."""
+
+    id: int
+    label: str | None
+    value: float | None = None
+    other: str | None = None
+
+
+class Traits(NamedTuple):
+    """What can be chosen from: sources, videos (hash and name), licences."""
+
+    sources: tuple[str, ...]
+    videos: tuple[tuple[str, str], ...]
+    licences: tuple[str, ...]
+
+
+_IN_USE = "s.kept AND s.status<>'retired'"
+_LABELLED = "s.kept AND s.status='labelled'"
+_SINCE = (
+    # The last decision alone: one that was undone does not count.
+    f"ifnull((SELECT d.provenance='{REVIEWED}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
+    "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
+    "LIMIT 1), 0)"
+)
+_LAST = "(SELECT provenance FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
+_WALLS = {
+    "outliers": (
+        "SELECT s.id, c.name, ifnull(q.outlier, t.outlier) AS v, NULL FROM sample s JOIN class c "
+        "ON c.id=s.label LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
+        f"LEFT JOIN standing t ON t.sample=s.id WHERE {_LABELLED}",
+        "c.name, v IS NULL, v DESC, s.image, s.id",
+    ),
+    "model": (
+        "SELECT s.id, c.name, p.confidence AS v, w.name FROM proposal p JOIN sample s ON "
+        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label "
+        f"WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
+        "v DESC, s.id",
+    ),
+    "doubts": (
+        "SELECT s.id, c.name, d.margin AS v, w.name FROM doubt d JOIN sample s ON s.id=d.sample "
+        "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested "
+        f"WHERE d.given=s.label AND {_LABELLED} AND NOT EXISTS("
+        "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)",
+        "v DESC, s.id",
+    ),
+    "page": (
+        "SELECT s.id, c.name, (SELECT confidence FROM proposal WHERE sample=s.id AND "
+        "label=s.label) AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
+        f"WHERE {_LABELLED} AND {_LAST}='with page'",
+        "c.name, v, s.image, s.id",
+    ),
+    "all": (
+        "SELECT s.id, c.name, s.score AS v, NULL FROM sample s LEFT JOIN class c ON c.id=s.label "
+        f"WHERE {_IN_USE}",
+        "s.image, s.id",
+    ),
+}  # fmt: skip
+WALLS = (*_WALLS, "flags")
+
+
+class Reviews:
+    """Obtained by `Reviews(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def wall(self, name: str, wanted: Wanted = ANYTHING) -> list[Found]:
+        """The samples of a wall of `WALLS` but `flags`, in the order to look at them."""
+        sql, order = _WALLS[name]
+        tests, values = _tests(wanted)
+        rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
+        return [Found(*row) for row in rows]
+
+    def flagged(self, flags: Sequence[Flag], wanted: Wanted = ANYTHING) -> list[Found]:
+        """The samples with a flag, each under the first that it has, the clearest first."""
+        cases = " ".join(
+            f"WHEN {flag.measure}{'>=' if flag.at_least else '<='}{flag.threshold} THEN {place}"
+            for place, flag in enumerate(flags)
+        )
+        tests, values = _tests(wanted)
+        rows = self._db.rows(
+            f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
+            "q.blur, q.darkest, q.lightest, q.text, q.photo, s.size, "
+            "max(s.w, s.h) * 1.0 / max(1, min(s.w, s.h)) AS aspect, "
+            "(SELECT max(ai) FROM origin WHERE image=s.image) AS ai, "
+            "iif(q.label=s.label, q.outlier, NULL) AS outlier FROM quality q JOIN sample s ON "
+            "s.id=q.sample LEFT JOIN class c ON c.id=s.label "
+            f"WHERE s.status<>'rejected' AND {_IN_USE}{tests}) WHERE flag IS NOT NULL "
+            "ORDER BY flag, id",
+            values,
+        )
+        return [Found(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
+
+    def traits(self) -> Traits:
+        """What sources, videos and licences there are."""
+        sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
+        videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
+        licences = self._db.rows(
+            "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
+        )
+        return Traits(tuple(row[0] for row in sources), tuple((row[0], row[1]) for row in videos),
+                      tuple(row[0] for row in licences))  # fmt: skip
+
+
+def _tests(wanted: Wanted) -> tuple[str, list[object]]:
+    """SQL that begins with AND, and its values."""
+    tests, values = [], list[object]()
+    of_sample = {"c.name=?": wanted.label, "s.score>=?": wanted.min_score,
+                 "s.size>=?": wanted.min_size}  # fmt: skip
+    of_origin = {"source=?": wanted.source, "video=?": wanted.video, "licence=?": wanted.licence}
+    for test, value in of_sample.items():
+        if value is not None:
+            tests.append(test)
+            values.append(value)
+    given = {f"+{test}": value for test, value in of_origin.items() if value is not None}
+    if wanted.text:
+        given[_TEXT] = f"%{_escaped(wanted.text)}%"
+    if given:
+        # The + keeps SQLite on the index by image: it is asked for one image at a time.
+        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(given)})")
+        values += given.values()
+    return "".join(f" AND {test}" for test in tests), values
+
+
+_COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
+_TEXT = "(" + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS) + (
+    ") LIKE ? ESCAPE '\\'"
+)  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    """A text in which LIKE finds no wildcards."""
+    for letter in ("\\", "%", "_"):
+        text = text.replace(letter, f"\\{letter}")
+    return text

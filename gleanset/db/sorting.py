@@ -1,0 +1,250 @@
+"""What a labeler's window reads: tiles by the hundred, counts of classes, steps, other writers."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection, Row
+from gleanset.db.looks import Seen
+from gleanset.db.paging import EVERYTHING, Where, page_query
+from gleanset.db.values import now
+from gleanset.records import Box, Region
+
+
+class Tile(NamedTuple):
+    """One sample as a grid shows it. `status` is queue, labelled, rejected or retired.
+
+    `mark` is 'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
+    """
+
+    seen: Seen
+    status: str
+    label: str | None = None
+    mark: str | None = None
+    score: float | None = None
+    title: str | None = None
+
+    @property
+    def id(self) -> int:
+        """The row of the sample."""
+        return self.seen.id
+
+    @property
+    def key(self) -> str:
+        """The name of the sample."""
+        return self.seen.key
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A class with its row, and how many samples have it."""
+
+    id: int
+    name: str
+    count: int
+
+
+class Counts(NamedTuple):
+    """How many samples are where. `total` is the sum of all parts."""
+
+    classes: tuple[ClassRow, ...]
+    waiting: int
+    later: int
+    other: int
+    rejected: int
+
+    @property
+    def labelled(self) -> int:
+        """Samples with a class."""
+        return sum(row.count for row in self.classes)
+
+    @property
+    def total(self) -> int:
+        """All samples that are in use."""
+        return self.labelled + self.waiting + self.later + self.other + self.rejected
+
+
+class StepRow(NamedTuple):
+    """A step of the journal."""
+
+    id: int
+    name: str
+    undoes: int | None
+
+
+# Each place of the rail: the status of its samples, and what holds of their mark.
+PLACES = {
+    "queue": ("queue", "m.mark IS NOT 'later'"),
+    "later": ("queue", "m.mark='later'"),
+    "other": ("rejected", "m.mark='other'"),
+    "rejected": ("rejected", "m.mark IS NOT 'other'"),
+}
+_KEPT = "s.kept AND s.status<>'retired'"
+
+
+class Tiles:
+    """Read only but for `effort` and `checked`. Obtained by `Tiles(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def ids(self, where: Where = EVERYTHING, place: str | None = None) -> array[int]:
+        """The samples (rows) of a place of `PLACES` or of a filter, in the order of their images.
+
+        Those set aside as duplicates, and retired ones, are left out.
+        """
+        test = "1"
+        if place is not None:
+            status, test = PLACES[place]
+            where = _with_status(where, status)
+        class_id = None
+        if where.label is not None:
+            class_id = self._db.number("SELECT id FROM class WHERE name=?", (where.label,))
+        sql, values = page_query(where, class_id, None)
+        # The order of the inner query is the order of the answer: SQLite joins it row by row.
+        rows = self._db.rows(
+            f"SELECT p.id FROM ({sql}) p CROSS JOIN sample s ON s.id=p.id "
+            f"LEFT JOIN mark m ON m.sample=p.id WHERE {_KEPT} AND {test}",
+            values,
+        )
+        return array("q", (row[0] for row in rows))
+
+    def of(self, ids: Sequence[int]) -> dict[int, Tile]:
+        """The tiles of some samples, by row; nothing of those that are gone."""
+        found: dict[int, Tile] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows = self._db.rows(f"{_TILE} WHERE s.id IN ({marks})", list(some))
+            found |= {row["id"]: _tile(row) for row in rows}
+        return found
+
+    def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
+        """The rows of samples, by their names; nothing of those that are not there."""
+        found = {}
+        for key in keys:
+            if row := self._db.one("SELECT id FROM sample WHERE key=?", (key,)):
+                found[key] = int(row[0])
+        return found
+
+    def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
+        """The marks of samples, by row."""
+        found: dict[int, str | None] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            rows = self._db.rows(
+                "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key "
+                f"IN ({','.join('?' * len(some))})",
+                some,
+            )
+            found |= {row[0]: row[1] for row in rows}
+        return found
+
+    def keys_of(self, ids: Sequence[int]) -> list[str]:
+        """The names of samples (rows), in this order."""
+        found: dict[int, str] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows = self._db.rows(f"SELECT id, key FROM sample WHERE id IN ({marks})", list(some))
+            found |= {row[0]: row[1] for row in rows}
+        return [found[number] for number in ids if number in found]
+
+    def labelled(self, label: str) -> list[int]:
+        """All samples (rows) of a class, those set aside included."""
+        rows = self._db.rows(
+            "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=?", (label,)
+        )
+        return [row[0] for row in rows]
+
+    def undoing(self, step: int) -> int:
+        """The step that undid this one; 0 where none did."""
+        return self._db.number("SELECT id FROM step WHERE undoes=?", (step,))
+
+    def counts(self) -> Counts:
+        """How many samples are in every class and place."""
+        of_class = {
+            row[0]: row[1]
+            for row in self._db.rows(
+                f"SELECT s.label, count(*) FROM sample s WHERE {_KEPT} AND s.status='labelled' "
+                "GROUP BY s.label"
+            )
+        }
+        classes = self._db.rows("SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id")
+        rest = {
+            (row[0], row[1]): row[2]
+            for row in self._db.rows(
+                f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN mark m ON "
+                f"m.sample=s.id WHERE {_KEPT} AND s.status<>'labelled' GROUP BY 1, 2"
+            )
+        }
+        named = tuple(ClassRow(row[0], row[1], of_class.get(row[0], 0)) for row in classes)
+        queue = sum(n for (status, _), n in rest.items() if status == "queue")
+        rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
+        later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
+        return Counts(named, queue - later, later, other, rejected - other)
+
+    def steps(self, after: int = 0) -> list[StepRow]:
+        """The steps of the journal after one of them, oldest first."""
+        return [StepRow(*row) for row in
+                self._db.rows("SELECT id, name, undoes FROM step WHERE id>? ORDER BY id",
+                              (after,))]  # fmt: skip
+
+    def samples_of(self, step: int, most: int = 1000) -> list[int]:
+        """The samples (rows) that a step decided on, at most so many."""
+        rows = self._db.rows("SELECT sample FROM decision WHERE step=? LIMIT ?", (step, most))
+        return [row[0] for row in rows]
+
+    def version(self) -> int:
+        """Grows whenever another connection has written."""
+        return self._db.number("PRAGMA data_version")
+
+    def signature(self) -> tuple[int, ...]:
+        """Another one after every change that a window shows; measuring changes nothing."""
+        newest = (self._db.number(f"SELECT max(id) FROM {table}") for table in ("step", "presort"))
+        counts = self._db.rows(
+            "SELECT status, count(*) FROM sample GROUP BY status ORDER BY status"
+        )
+        return (*newest, *(row[1] for row in counts))
+
+    def spend(self, spell: int | None, gestures: int, seconds: float) -> int:
+        """Write down the gestures and seconds of one spell of work so far; its number."""
+        with self._db.write():
+            if spell is None:
+                return self._db.run(
+                    "INSERT INTO effort(at, gestures, seconds) VALUES(?,?,?)",
+                    (now(), gestures, seconds),
+                )
+            self._db.run(
+                "UPDATE effort SET gestures=?, seconds=? WHERE id=?", (gestures, seconds, spell)
+            )
+        return spell
+
+    def spent(self) -> tuple[int, float]:
+        """All gestures and seconds that were ever spent."""
+        row = self._db.one("SELECT ifnull(sum(gestures), 0), ifnull(sum(seconds), 0) FROM effort")
+        return (int(row[0]), float(row[1])) if row else (0, 0.0)
+
+
+def _with_status(where: Where, status: str) -> Where:
+    return Where(where.label, status, where.split, where.source, where.video, where.licence,
+                 where.hint, where.min_score)  # fmt: skip
+
+
+_TILE = (
+    "SELECT s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle, "
+    "s.status, c.name AS label, m.mark, s.score, "
+    "(SELECT title FROM origin WHERE image=s.image LIMIT 1) AS title "
+    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
+    "LEFT JOIN mark m ON m.sample=s.id"
+)
+
+
+def _tile(row: Row) -> Tile:
+    box = Box(row["x"], row["y"], row["w"], row["h"])
+    seen = Seen(row["id"], row["key"], row["sha256"], row["format"], row["width"], row["height"],
+                Region(box, row["angle"]))  # fmt: skip
+    return Tile(seen, row["status"], row["label"], row["mark"], row["score"], row["title"])

@@ -1,0 +1,29 @@
+"""Filling a template: everything from outside is escaped, in text and in attributes."""
+
+from __future__ import annotations
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from gleanset.page import words
+
+
+def templates(package: str) -> Environment:
+    """The templates that lie in `package`, and beside them the shared ones of this package.
+
+    Their filters are those of `gleanset.page.words`; `count` is a function.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.page", ".")]),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        number=words.number, percent=words.percent, figure=words.figure, shortened=words.shortened,
+        duration=words.duration,
+    )  # fmt: skip
+    environment.globals.update(count=words.count)
+    return environment
+
+
+def as_bytes(page: str) -> bytes:
+    """The page as UTF-8; what that cannot hold, as in names of files, is spelled out."""
+    return page.encode("utf-8", "backslashreplace")

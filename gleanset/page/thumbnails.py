@@ -1,0 +1,77 @@
+"""Small pictures inside the page: JPEG data URIs, so that the report needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from gleanset import Dataset
+from gleanset.errors import Unreadable
+from gleanset.images.cut import cut
+from gleanset.images.decode import decode
+from gleanset.records import Image as ImageRecord
+from gleanset.records import Sample
+
+SIDE = 112
+QUALITY = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture of at most `SIDE` pixels a side, as the `src` of an `<img>`."""
+
+    src: str
+    width: int
+    height: int
+
+
+class Thumbnails:
+    """Makes the thumbnails of one dataset. None stands for a picture that cannot be shown."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._made: dict[str, Thumbnail | None] = {}
+
+    def of_sample(self, sample: Sample) -> Thumbnail | None:
+        """The cut of a sample; where there is no crop, it is cut from the original."""
+        if sample.key not in self._made:
+            self._made[sample.key] = self._crop(sample) or self._cut(sample)
+        return self._made[sample.key]
+
+    def of_image(self, image: ImageRecord) -> Thumbnail | None:
+        """A whole picture."""
+        path = self._dataset.image_path(image.sha256, image.format)
+        try:
+            return shrink(decode(path.read_bytes(), at_least=SIDE).pixels)
+        except (OSError, Unreadable):
+            return None
+
+    def _crop(self, sample: Sample) -> Thumbnail | None:
+        try:
+            data = self._dataset.crop_path(sample.key).read_bytes()
+            return shrink(decode(data, at_least=SIDE).pixels)
+        except (OSError, Unreadable):
+            return None
+
+    def _cut(self, sample: Sample) -> Thumbnail | None:
+        image = self._dataset.images.get(sample.image)
+        if image is None:
+            return None
+        try:
+            data = self._dataset.image_path(image.sha256, image.format).read_bytes()
+            return shrink(cut(decode(data).pixels, sample.box, sample.angle))
+        except (OSError, Unreadable):
+            return None
+
+
+def shrink(pixels: Image.Image) -> Thumbnail:
+    """RGB pixels of any size as a thumbnail; small ones are not blown up."""
+    small = pixels.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Thumbnail(f"data:image/jpeg;base64,{data}", *small.size)

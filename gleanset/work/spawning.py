@@ -1,0 +1,208 @@
+"""How the worker processes of a pool begin and end, without a word on the terminal.
+
+Ctrl-C reaches every process of a terminal, also one that is only just starting and has not
+come to ignore it; and a pool may end while one is starting. Either would show a traceback.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
+
+from pebble import ProcessPool
+
+from gleanset.errors import GleansetError
+
+POOLS = 5
+"""How often a run begins workers before nothing more is hoped of them."""
+
+SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class Worker(SpawnProcess):
+    """A spawned process that is deaf to Ctrl-C from its first instruction on."""
+
+    def start(self) -> None:
+        """As every process is started, in a thread that blocks what the new one inherits."""
+        with _interrupts_blocked():
+            super().start()
+
+
+class Spawning(SpawnContext):
+    """Starts workers, and keeps their locks until the last of them has ended.
+
+    A lock has a name that goes with it, and a worker that begins looks for that name.
+    """
+
+    Process = Worker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locks: list[Any] = []
+
+    def RLock(self) -> Any:  # noqa: N802 - the name that it has in every context
+        """A lock for several processes."""
+        self.locks.append(lock := super().RLock())
+        return lock
+
+
+class Pool:
+    """Worker processes; begun again when all were lost with nothing in hand.
+
+    Where that happens time after time, `GleansetError`.
+    """
+
+    def __init__(self, number: int, seconds_per_item: float) -> None:
+        self._number = number
+        self._seconds = seconds_per_item
+        self._begun = 0
+        self._workers: _Workers | None = None
+
+    def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
+        """Have an item done by the next worker that is free; `BrokenProcessPool` if all die."""
+        while True:
+            if self._workers is None:
+                self._workers = _Workers(self._number)
+                self._workers.begin()
+                self._begun += 1
+            try:
+                return self._workers.schedule(function, item, self._seconds)
+            except RuntimeError as error:
+                self.stop()
+                if self._begun == POOLS:
+                    raise _workers_die() from error
+
+    def close(self) -> None:
+        """Wait until all is done, and let the workers go."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def stop(self) -> None:
+        """End the workers, whatever they do."""
+        if self._workers is not None:
+            self._workers.stop()
+        self._workers = None
+
+
+class _Workers:
+    """A pool of pebble's, which gives up on itself when its workers die with nothing in hand.
+
+    What was given to it by then may never be answered: `_keep` sees to that.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._context = Spawning()
+        self._pool = ProcessPool(number, context=self._context, initializer=_in_worker)
+        self._unanswered: set[Future[Any]] = set()
+        self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
+        self._joining = threading.Lock()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def begin(self) -> None:
+        """Only the main thread gets interrupts, and one must not leave a pool half begun."""
+        self._keeper.start()
+        self._begun.wait()
+
+    def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
+        """Raises `RuntimeError` where the pool is no more."""
+        future: Future[Any] = self._pool.schedule(function, args=(item,), timeout=seconds)
+        self._unanswered.add(future)
+        future.add_done_callback(self._unanswered.discard)
+        if self._lost.is_set():
+            self._answer()
+        return future
+
+    def close(self) -> None:
+        with self._joining:
+            self._pool.close()
+            self._pool.join()
+
+    def stop(self) -> None:
+        if sys.is_finalizing():
+            # Its threads stand still by now: who waits for one of them waits for ever.
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            return
+        if self._keeper.ident is not None:
+            self._begun.wait()
+        self._over.set()
+        self._pool.stop()
+        with self._joining:
+            self._pool.join()
+        self._context.locks.clear()
+
+    def _keep(self) -> None:
+        try:
+            _ = self._pool.active  # asked whether it is active, a pool begins
+        except (RuntimeError, OSError):
+            self._pool.stop()
+        self._begun.set()
+        while self._pool.active:
+            self._over.wait(SECONDS_BETWEEN_LOOKS)
+        if not self._over.is_set():
+            with self._joining:  # pebble answers what it can, until its own threads have ended
+                self._pool.join()
+            self._lost.set()
+            self._answer()
+
+    def _answer(self) -> None:
+        for future in list(self._unanswered):
+            with suppress(InvalidStateError):
+                future.set_exception(BrokenProcessPool("all workers were lost"))
+
+
+@contextmanager
+def spawned(number: int, seconds_per_item: float) -> Iterator[Pool]:
+    """A pool of worker processes, none of which is left when the block ends, however it does."""
+    pool = Pool(number, seconds_per_item)
+    try:
+        yield pool
+        pool.close()
+    finally:
+        pool.stop()
+
+
+def _workers_die() -> GleansetError:
+    return GleansetError(
+        "the worker processes end as soon as they begin, most often for want of memory",
+        "close other programs and run the command again, with --workers 1 where it has that",
+    )
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_worker() -> None:
+    """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
+
+    Python's own errors travel back as values; what libtiff says of a broken file does not
+    belong between progress bars.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,109 @@
+"""Pictures with ICC profiles: made sRGB where they are something else, and never lost."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageCms
+
+from gleanset.images.decode import decode
+from gleanset.images.measure import measure
+
+# Primaries adapted to D50, as the profiles of the colour spaces have them: columns R, G, B.
+ADOBE = np.array(
+    [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
+)
+SRGB = np.array(
+    [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+)
+GAMMA = 563 / 256
+COLOUR = (180, 110, 70)
+
+
+def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> bytes:
+    """An ICC 2.1 profile of three primaries and one gamma (ICC.1:1998-09, 6.3.1.2)."""
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + bytes(79)}
+    tags[b"wtpt"] = _xyz(np.array([0.9642, 1.0, 0.8249]))
+    for index, letter in enumerate(b"rgb"):
+        tags[bytes([letter]) + b"XYZ"] = _xyz(matrix[:, index])
+        tags[bytes([letter]) + b"TRC"] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, 563)
+    table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    head = struct.pack(">I4sI4s4s4s12x4s", start + len(body), b"lcms", 0x02100000, b"mntr",
+                       b"RGB ", b"XYZ ", b"acsp")  # fmt: skip
+    return head.ljust(128, b"\0") + table + body
+
+
+def _xyz(values: npt.NDArray[np.float64]) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in values))
+
+
+def expected(colour: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """What that Adobe RGB colour is in sRGB, by the formulas of both."""
+    linear = np.linalg.inv(SRGB) @ ADOBE @ (np.array(colour) / 255) ** GAMMA
+    linear = np.clip(linear, 0, 1)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(curved * 255)
+
+
+def saved(picture: Image.Image, kind: str, icc: bytes | None) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, icc_profile=icc, **({"quality": 100} if kind == "JPEG" else {}))
+    return file.getvalue()
+
+
+def first(data: bytes) -> tuple[int, ...]:
+    pixel = decode(data).pixels.getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_wide_gamut_becomes_srgb(kind: str) -> None:
+    plain = Image.new("RGB", (16, 16), COLOUR)
+    told = first(saved(plain, kind, profile()))
+    assert np.abs(np.array(told) - expected(COLOUR)).max() <= 3
+    # The same numbers without a profile are another colour: so the test can fail.
+    assert np.abs(np.array(first(saved(plain, kind, None))) - expected(COLOUR)).max() > 10
+
+
+def test_transparency_and_palettes_stay() -> None:
+    clear = Image.new("RGBA", (16, 16), (*COLOUR, 0))
+    clear.paste((*COLOUR, 255), (0, 0, 8, 16))
+    for picture in (clear, clear.quantize(4)):
+        pixels = decode(saved(picture, "PNG", profile())).pixels
+        assert np.abs(np.array(pixels.getpixel((0, 0))) - expected(COLOUR)).max() <= 3
+        assert pixels.getpixel((15, 15)) == (255, 255, 255)
+
+
+def test_what_is_srgb_or_says_nothing_true_stays_as_it_is() -> None:
+    plain = Image.new("RGB", (16, 16), COLOUR)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = profile().replace(b"RGB XYZ ", b"GRAYXYZ ")
+    for icc in (srgb, b"x" * 300, profile()[:150], profile()[:-40], bytes(900_000), grey):
+        assert first(saved(plain, "PNG", icc)) == COLOUR
+
+
+def test_damaged_profiles_never_cost_the_picture() -> None:
+    rng, whole = random.Random(0), profile()
+    plain = Image.new("RGB", (16, 16), COLOUR)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        assert decode(saved(plain, "TIFF", bytes(damaged))).pixels.size == (16, 16)
+
+
+def test_measurements_and_what_is_saved_know_no_profile() -> None:
+    plain = Image.new("RGB", (16, 16), COLOUR)
+    with_, without = (saved(plain, "JPEG", icc) for icc in (profile(), None))
+    assert measure(with_).phash == measure(without).phash
+    assert measure(with_).sharpness == measure(without).sharpness
+    assert "icc_profile" not in decode(with_).pixels.info

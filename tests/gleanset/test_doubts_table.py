@@ -1,0 +1,98 @@
+"""Doubts end when somebody looks; looks at a split are counted; who gave a label is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gleanset import Dataset
+from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.givers import provenances
+from gleanset.db.journal import Choice
+from gleanset.db.peeks import Peeks
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import Box, Cut, Face, Origin
+
+
+@pytest.fixture
+def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
+    """Four samples, all labelled 'cat' from their hints."""
+    made = []
+    for number in range(4):
+        data = measure(picture(number))
+        dataset.images.add(data, Origin("folder", str(number)))
+        box = Box(0, 0, data.width, data.height)
+        made.append(sample_key(data.sha256, box))
+        cut = Cut(Face("whole", box, 1.0), made[-1], box, data.phash, data.sharpness)
+        dataset.faces.record(data.sha256, "whole", "", [cut])
+    dataset.journal.step("Accept", [Choice(key, "label", "cat", "hint") for key in made])
+    dataset.journal.step("Other", [Choice(made[3], "label", "owl")])
+    return sorted(made[:3])
+
+
+def doubt(key: str, margin: float = 0.5) -> Doubt:
+    return Doubt(key, "cat", "owl", 0.9, margin, "run")
+
+
+def test_the_clearest_comes_first_and_a_new_search_replaces(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    doubts = Doubts(dataset.db)
+    assert doubts.replace([doubt(keys[0], 0.2), doubt(keys[1], 0.7), doubt("gone")]) == 2
+    assert [one.sample for one in doubts.each()] == [keys[1], keys[0]]
+    assert doubts.of([keys[0], keys[2]]) == {keys[0]: doubt(keys[0], 0.2)}
+    assert doubts.replace([doubt(keys[2])]) == 1
+    assert [one.sample for one in doubts.each()] == [keys[2]]
+
+
+def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    doubts = Doubts(dataset.db)
+    doubts.replace([doubt(key) for key in keys])
+    dataset.journal.step("Right", [Choice(keys[0], "label", "cat")])
+    dataset.journal.step("Wrong", [Choice(keys[1], "label", "owl")])
+    assert doubts.count() == 1
+    assert [one.sample for one in doubts.each()] == [keys[2]]
+    dataset.journal.undo()
+    assert doubts.count() == 1
+
+
+def test_more_doubts_than_a_page(dataset: Dataset, keys: list[str]) -> None:
+    doubts = Doubts(dataset.db)
+    doubts.replace([doubt(key, 0.5) for key in keys])
+    assert len({one.sample for one in doubts.each()}) == 3
+
+
+def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> None:
+    peeks = Peeks(dataset.db)
+    assert peeks.add("a", "test", ["x", "y"], "train") == (0, 0, ())
+    assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
+    assert peeks.add("b", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
+    assert peeks.add("b", "test", ["x"], "evaluate") == (0, 3, ())
+    assert peeks.before("val", ["x", "y"]) == (0, 0, ())
+    assert peeks.of_run("a", "test") == (3, 1, ("a", "b"))
+    assert peeks.of_run("c", "test") is None
+
+
+def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset) -> None:
+    peeks = Peeks(dataset.db)
+    peeks.add("a", "test", ["x"], "train")
+    first = peeks.add("b", "test", ["x"], "train")
+    peeks.add("c", "test", ["x"], "evaluate")
+    assert peeks.add("b", "test", ["x"], "train") == first == (1, 0, ("a",))
+    assert peeks.before("test", ["x"]).times == 3
+
+
+def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> None:
+    assert {provenances(dataset.db)[key] for key in keys} == {"hint"}
+    dataset.journal.step("By hand", [Choice(keys[0], "label", "owl")])
+    assert provenances(dataset.db)[keys[0]] == "person"
+    dataset.journal.undo()
+    assert provenances(dataset.db)[keys[0]] == "hint"
+    dataset.journal.step("Reject", [Choice(keys[0], "reject")])
+    assert keys[0] not in provenances(dataset.db)
+    dataset.journal.undo()
+    assert provenances(dataset.db)[keys[0]] == "hint"

@@ -1,0 +1,108 @@
+"""A dataset on a medium that cannot be written to: it is read, and a write says why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools_for_tests import Ran, picture, run_cli
+
+# Mounts the dataset on itself, read-only, for one command alone.
+_MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    for seed in range(4):
+        (folder / "tree/hana").mkdir(parents=True, exist_ok=True)
+        (folder / f"tree/hana/{seed}.jpg").write_bytes(picture(seed))
+    root = folder / "dataset"
+    for module, *words in (
+        ("harvest.cli", "folder", str(folder / "tree"), "--hints-from-folders"),
+        ("facecrop.cli", "run", "--detector", "whole", "--workers", "1"),
+        ("labeler.cli", "accept-hints"),
+        ("labeler.cli", "split", "--ratio", "2:1:1"),
+    ):
+        done = run_cli(module, *words, "-q", "-d", root)
+        assert done.code == 0, done.stderr
+    return root
+
+
+class Medium:
+    """Runs commands for which `root` cannot be written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, module: str, *words: str | Path) -> Ran:
+        prefix = () if os.geteuid() else ("unshare", "-m", "sh", "-c", _MOUNTED, str(self.root))
+        return run_cli(module, *words, "-d", self.root, prefix=prefix)
+
+
+@pytest.fixture
+def medium(made: Path, tmp_path: Path) -> Iterator[Medium]:
+    root = tmp_path / "medium"
+    shutil.copytree(made, root)
+    if os.geteuid() == 0:
+        tried = shutil.which("unshare") and subprocess.run(
+            ["unshare", "-m", "sh", "-c", _MOUNTED, str(root), "true"], capture_output=True
+        )
+        if not tried or tried.returncode:
+            pytest.skip("root may write everywhere, and nothing can be mounted read-only here")
+        yield Medium(root)
+        return
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    (root / "catalog.sqlite").chmod(0o444)
+    for folder in folders:
+        folder.chmod(0o555)
+    yield Medium(root)
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_it_can_be_looked_at_and_exported(medium: Medium, tmp_path: Path) -> None:
+    listed = medium.run("pipeline.cli", "list", "samples")
+    assert listed.code == 0, listed.stderr
+    assert {json.loads(line)["label"] for line in listed.stdout.splitlines()} == {"hana"}
+    assert medium.run("pipeline.cli", "status", "--json").json["images"] == 4
+    told = medium.run("labeler.cli", "export", tmp_path / "out", "--workers", "1", "--json")
+    assert told.code == 0, told.stderr
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == told.json["exported"] == 4
+
+
+def test_a_write_says_what_is_wrong(medium: Medium) -> None:
+    told = medium.run("labeler.cli", "reject", "0" * 32)
+    assert told.code in (2, 3)
+    told = medium.run("labeler.cli", "split", "--seed", "1")
+    assert (told.code, "Traceback" in told.stderr) == (3, False)
+    assert "can only be read" in told.stderr
+    assert "copy the dataset" in told.stderr
+    before = sorted(path.name for path in medium.root.iterdir())
+    assert not [name for name in before if name.endswith(("-wal", "-shm"))]
+
+
+def test_a_log_that_the_writer_left_is_read_where_its_index_is_there(
+    made: Path, tmp_path: Path
+) -> None:
+    """The folder of somebody who is writing at the moment: what is committed is seen."""
+    from gleanset import Dataset
+    from gleanset.db.read_only import mode_for_reading
+
+    root = tmp_path / "busy"
+    shutil.copytree(made, root)
+    assert mode_for_reading(root / "catalog.sqlite") == "ro&immutable=1"
+    with Dataset.open(root) as dataset, dataset.db.write():
+        dataset.db.run("INSERT INTO tombstone VALUES('a', 'b')")
+    with Dataset.open(root) as dataset:
+        with dataset.db.write():
+            dataset.db.run("INSERT INTO tombstone VALUES('c', 'd')")
+        assert mode_for_reading(root / "catalog.sqlite") == "ro"

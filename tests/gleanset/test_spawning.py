@@ -1,0 +1,94 @@
+"""How workers begin and end: silently, whatever moment a run is broken off at."""
+
+from __future__ import annotations
+
+import multiprocessing.spawn
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pool_jobs
+import pytest
+
+from gleanset.errors import GleansetError
+from gleanset.work.pool import Processes, run_over
+
+INTERRUPTED = 130
+SCRIPT = """
+import sys; sys.path.insert(0, {here!r})
+import pool_jobs
+from gleanset.work.pool import Processes, run_over
+if __name__ == "__main__":
+    print("begun", flush=True)
+    try:
+        list(run_over(pool_jobs.nap, range(200), Processes(4)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def without_workers(folder: Path, wanted: str) -> str:
+    """A Python that does as every other, but for workers, which do as is `wanted`."""
+    file = folder / "python"
+    file.write_text(
+        f'#!/bin/sh\ncase "$*" in *spawn_main*) {wanted};; esac\nexec {sys.executable} "$@"\n'
+    )
+    file.chmod(0o755)
+    return str(file)
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_workers_that_die_at_once_are_an_error_with_its_mend(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = without_workers(tmp_path, "exit 1")
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
+    start = time.monotonic()
+    with pytest.raises(GleansetError, match="end as soon as they begin") as caught:
+        list(run_over(pool_jobs.double, range(count), Processes(2)))
+    assert "--workers 1" in caught.value.mend
+    assert time.monotonic() - start < 20
+
+
+def test_workers_that_could_not_begin_once_are_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first takes the stone away that all others would stumble over.
+    stone = tmp_path / "stone"
+    stone.touch()
+    python = without_workers(tmp_path, f"rm {stone} 2>/dev/null && exit 1")
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
+    found = list(run_over(pool_jobs.double, range(9), Processes(1)))
+    assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
+    assert not stone.exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_while_workers_begin_says_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(5):
+        assert [o.result for o in run_over(pool_jobs.double, [4], Processes(6))] == [8]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a thing of POSIX")
+@pytest.mark.slow
+def test_an_interrupt_of_the_terminal_is_silent_at_every_moment(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
+    for delay in (0.0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3):
+        process = subprocess.Popen(
+            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert (process.returncode, said) == (INTERRUPTED, ""), delay
