@@ -31,11 +31,12 @@ def folder(
     """Add the pictures in some folders (and those below) and in zip or tar archives."""
     from harvest.archives import checked_archives, combined, harvest_archives
     from harvest.folder import harvest_folders
-    from harvest.preview import Preview, preview_folders
 
     archives = checked_archives(path for path in folders if path.is_file())
     trees = [path for path in folders if not path.is_file()]
     if job.simulate:
+        from harvest.preview import Preview, preview_folders
+
         with existing(job) as known:
             result = preview_folders(
                 Preview(known, job.show), job.root, trees, archives, hints=hints_from_folders,
@@ -67,10 +68,11 @@ def urls(
     workers: int | None, net: Net,
 ) -> Result | None:  # fmt: skip
     """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
-    from harvest.preview import Preview, preview_urls
     from harvest.urls import harvest_urls
 
     if job.simulate:
+        from harvest.preview import Preview, preview_urls
+
         with existing(job) as known:
             result = preview_urls(Preview(known, job.show), files, label, limit)
         return result if job.as_json else None

@@ -58,7 +58,7 @@ _WHICH: tuple[Callable[[Any], Any], ...] = (
     click.option("--from", "start", metavar="TIME", help="Leave out what comes before."),
     click.option("--to", "end", metavar="TIME", help="Leave out what comes after."),
     click.option("--limit", type=click.IntRange(1), metavar="N",
-                 help="At most N frames of each video."),
+                 help="At most N distinct images in all, shared by the videos."),
     click.option("--skip-openings", is_flag=True,
                  help="Sample openings, endings and other stretches that recur only once."),
 )  # fmt: skip
@@ -150,10 +150,15 @@ def _inputs(
     job: Job, dataset: Dataset | None, videos: Sequence[str], sampling: Sampling,
     allow_private: bool,
 ) -> list[Input]:  # fmt: skip
-    from harvest.video.remote import all_inputs
+    from harvest.video.inputs import find_inputs, is_address
 
     if not videos:
         raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
+    if not any(map(is_address, videos)):
+        return find_inputs(videos, job.root)
+    # Only here: what the web needs takes as long to load as all the rest.
+    from harvest.video.remote import all_inputs
+
     client = Net(allow_private, 0.0, frozenset()).client(dataset)
     return all_inputs(videos, dataset, job.root, sampling.settings, client)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset.cli import Job, Result
+from gleanset.cli_options import key_values
+from gleanset.db.journal import class_name
 from gleanset.errors import DatasetMissing, UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +25,15 @@ FILES = click.Path(path_type=Path)
 ROBOTS = ("robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all")
 LONGEST_SLEEP = 3600.0
 
+
+def _class(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else class_name(value)
+
+
 label_option = click.option(
-    "--label", metavar="CLASS", help="The class these images hint at (a hint is not a label)."
-)
+    "--label", metavar="CLASS", callback=_class,
+    help="The class these images hint at (a hint is not a label).",
+)  # fmt: skip
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes or threads."
 )
@@ -98,13 +106,8 @@ def source_options(given: Sequence[str], asked: Sequence[str]) -> dict[str, dict
     Raises `UsageError` for a source that is unknown or not among those asked.
     """
     found: dict[str, dict[str, str]] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        site, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise UsageError(
-                f"-o {text}: not SOURCE.KEY=VALUE", "write for instance bing.size=large"
-            )
+    for name, value in key_values(given, "bing.size=large").items():
+        site, _, key = name.partition(".")
         _check_asked(site, key, asked)
         found.setdefault(site, {})[key] = value
     return found

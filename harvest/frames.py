@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreadable
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Measured, Rejection
 from gleanset.work.pool import Outcome, Threads, cores, run_over
 from gleanset.work.progress import Progress
 from harvest.intake import Intake
+from harvest.video.downloads import tidy
 from harvest.video.episode import Step, facts_of
 from harvest.video.inputs import Input, Known, Unusable, Video, VideoFile
 from harvest.video.keeping import STAGE, Keeping
 from harvest.video.lane import Lane, Showing, advanced
+from harvest.video.quota import Quota
 from harvest.video.run_ffmpeg import find_ffmpeg
 from harvest.video.sampling import Sampling
 from harvest.video.space import Length, check_space
@@ -40,15 +43,17 @@ def harvest_frames(
     inputs = [VideoFile(checked(one)) if isinstance(one, Path) else one for one in videos]
     find_ffmpeg()
     with dataset.stage(STAGE) as scratch:
-        lengths = list(_lengths(inputs))
-        check_space(dataset.root, wanted, lengths)
-        total = sum(one.seconds for one in lengths) or None
-        intake = Intake(dataset, STAGE)
-        keeping = Keeping(dataset, intake, wanted, label)
+        lengths = dict(_lengths(inputs))
+        _check_space(dataset, wanted, lengths)
+        total = sum(one.seconds for one in lengths.values()) or None
+        quota = Quota(wanted.limit)
+        intake = Intake(dataset, STAGE, None if wanted.limit is None else quota.images)
+        keeping = Keeping(dataset, intake, wanted, label, quota)
         with (progress or Progress()).video_time("frames", total) as advance:
             run = _Run(dataset, wanted, keeping, intake, scratch, advance)
             run.over(inputs, workers or max(cores() // _CORES_EACH, 1))
-        keeping.settle_openings()
+        keeping.settle()
+        tidy(dataset)
     run.raise_if_nothing()
     result = intake.result()
     if keeping.left_out:
@@ -79,10 +84,18 @@ class _Run:
         self._bad: list[Unusable] = []
         self._good = 0
         self._met: Counter[str] = Counter()
+        self._cut: list[tuple[int, Input]] = []
 
     def over(self, inputs: list[Input], at_once: int) -> None:
-        """Sample all of them, so many at once."""
-        waiting = deque(enumerate(inputs))
+        """Sample all of them, so many at once; with a limit in turn, and those with more again."""
+        todo = list(enumerate(inputs))
+        while todo:
+            self._cut = []
+            self._met.clear()
+            self._round(deque(todo), at_once if self._keeping.quota.left is None else 1)
+            todo = [] if self._keeping.quota.left == 0 else self._cut
+
+    def _round(self, waiting: deque[tuple[int, Input]], at_once: int) -> None:
         lanes: list[Lane] = []
         try:
             for _ in range(at_once):
@@ -114,9 +127,10 @@ class _Run:
 
     def _next_lane(self, waiting: deque[tuple[int, Input]], lanes: list[Lane]) -> None:
         """Set the next input that has something to sample to work."""
-        while waiting:
+        while waiting and self._keeping.quota.left != 0:
+            share = self._keeping.quota.share(len(waiting))
             place, given = waiting.popleft()
-            lane = Lane(given, place, self._scratch / f"input-{place}")
+            lane = Lane(given, place, self._scratch / f"input-{place}", share)
             lanes.append(lane)
             if self._shows_next(lane):
                 return
@@ -133,8 +147,18 @@ class _Run:
             else:
                 lane.showing = Showing(found, self._sampling, self._keep)
                 self._keeping.take_up(lane.showing)
+                lane.showing.most = lane.share.rest
+                if lane.showing.most == 0:
+                    return self._is_cut(lane)
                 self._ready.append(lane)
                 return True
+        return False
+
+    def _is_cut(self, lane: Lane) -> bool:
+        """Its share is used up, and there is more: it comes again when others leave some."""
+        assert lane.showing is not None
+        self._keeping.cut(lane.showing)
+        self._cut.append((lane.place, lane.given))
         return False
 
     def _is_known(self, video: Video, lane: Lane) -> bool:
@@ -160,8 +184,10 @@ class _Run:
             self._ready.append(lane)
             return True
         else:
-            self._keeping.end(lane.showing, lane.place)
             self._good += 1
+            if lane.showing.is_cut:
+                return self._is_cut(lane)
+            self._keeping.end(lane.showing, lane.place)
         lane.showing.close()
         return self._shows_next(lane)
 
@@ -172,10 +198,28 @@ class _Run:
         self._intake.reasons[bad.reason] += 1
 
 
-def _lengths(inputs: list[Input]) -> Iterator[Length]:
+def _lengths(inputs: list[Input]) -> Iterator[tuple[VideoFile, Length]]:
     """How long the files at hand are; what is wrong with one is told in its turn."""
     for one in inputs:
         if isinstance(one, VideoFile):
             with suppress(Unreadable, OSError):
                 facts = facts_of(one.path)
-                yield Length(facts.seconds or 0.0, *facts.upright)
+                yield one, Length(facts.seconds or 0.0, *facts.upright)
+
+
+def _check_space(dataset: Dataset, sampling: Sampling, lengths: Mapping[VideoFile, Length]) -> None:
+    """`DiskFull` where the frames of the videos that are still to be sampled do not fit."""
+    try:
+        check_space(dataset.root, sampling, lengths.values())
+    except DiskFull:
+        # Only now: to tell a video that was sampled before, all of it has to be read.
+        fresh = [length for one, length in lengths.items() if not _is_done(dataset, sampling, one)]
+        check_space(dataset.root, sampling, fresh)
+
+
+def _is_done(dataset: Dataset, sampling: Sampling, one: VideoFile) -> bool:
+    try:
+        sha256 = sha256_of_file(one.path)
+    except OSError:
+        return False
+    return dataset.videos.done(sha256, sampling.settings) is not None

@@ -11,7 +11,7 @@ from gleanset.files.store import sha256_of_file
 from harvest.video.episode import facts_of
 from harvest.video.inputs import Input, VideoFile
 from harvest.video.sampling import Sampling
-from harvest.video.space import Length, bytes_of, frames_of, told
+from harvest.video.space import Length, bytes_of_all, frames_of, told
 
 Say = Callable[[str], None]
 
@@ -25,6 +25,7 @@ class FramesPreview:
     show: Say
     say: Say
     numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0, "frames": 0, "bytes": 0})
+    _lengths: list[Length] = field(default_factory=list)
 
     def over(self, inputs: Iterable[Input]) -> dict[str, object]:
         """The numbers: `frames` and `bytes` are estimates, without those of addresses."""
@@ -33,6 +34,9 @@ class FramesPreview:
                 self._file(one)
             else:
                 self._todo(one.shown)
+        frames = sum(frames_of(self.sampling, one.seconds) for one in self._lengths)
+        self._count("frames", min(frames, self.sampling.limit or frames))
+        self._count("bytes", bytes_of_all(self.sampling, self._lengths))
         about = f"about {self.numbers['frames']} frames, {told(self.numbers['bytes'])}"
         self.say(f"{self.numbers['videos']} videos, {about} before near-duplicates are left out")
         return dict(self.numbers)
@@ -49,9 +53,7 @@ class FramesPreview:
             self._wrong(one.shown, f"{error.reason}: {error.detail}")
         else:
             self._todo(one.shown)
-            length = Length(facts.seconds or 0.0, *facts.upright)
-            self._count("frames", frames_of(self.sampling, length.seconds))
-            self._count("bytes", bytes_of(self.sampling, length))
+            self._lengths.append(Length(facts.seconds or 0.0, *facts.upright))
 
     def _sampled(self, sha256: str) -> bool:
         if self.dataset is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from harvest.http.routes import Routes
 from harvest.http.urls import host_of, redirected, tidy
 from harvest.http.watch import Watch
 
-_CHUNK = 65_536
+_CHUNK = 262_144
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -91,7 +92,7 @@ class Fetcher:
                     trouble = error
                 if trouble is None or attempt >= wish.limits.retries:
                     return _given(answer, trouble)
-                self._wait(trouble, attempt, wish.limits)
+                self._wait(trouble, attempt, wish)
         raise AssertionError("count() has no end")
 
     @contextmanager
@@ -103,13 +104,16 @@ class Fetcher:
         finally:
             self._watch.drop(call)
 
-    def _wait(self, trouble: Transient, attempt: int, limits: Limits) -> None:
-        asked = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait
-        wait = min(asked, limits.max_wait)
+    def _wait(self, trouble: Transient, attempt: int, wish: Wish) -> None:
+        asked = backoff(attempt, wish.limits.backoff) if trouble.wait is None else trouble.wait
+        wait = min(asked, wish.limits.max_wait)
         if trouble.hold:
             # The next turn on this host comes only then, for us and for all the others.
             self.hosts.hold(trouble.host, wait)
+        elif wish.manners is not None:
+            self.hosts.rest(trouble.host, wait)
         else:
+            # A robots.txt: all who want something of that host wait for this one answer.
             self.hosts.sleep(wait)
 
     def _follow(self, url: str, wish: Wish, call: Call) -> Answer:
@@ -170,17 +174,17 @@ class Fetcher:
     def _body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Call) -> bytes:
         most = wish.limits.max_bytes
         announced = "" if wish.clipped else response.headers.get("Content-Length", "")
-        data = bytearray()
+        data, size = io.BytesIO(), 0
         # read1 returns what has come; read would wait for a whole chunk of a slow drip.
-        while not _too_large(announced, data, most):
+        while not _too_large(announced, size, most):
             chunk = response.read1(_CHUNK, decode_content=True)
             # A socket that was shut down looks like an honest end.
             self._raise_if_over(call, url, wish, None)
             if not chunk:
-                return bytes(data)
-            data += chunk
+                return data.getvalue()
+            size += data.write(chunk)
         if wish.clipped:
-            return bytes(data)
+            return data.getvalue()
         raise Unreadable("too large", f"{url}: more than {most} bytes")
 
     def _raise_if_over(self, call: Call, url: str, wish: Wish, cause: Exception | None) -> None:
@@ -190,8 +194,8 @@ class Fetcher:
             raise Unreadable("too slow", f"{url}: more than {wish.limits.total:g} s") from cause
 
 
-def _too_large(announced: str, data: bytearray, most: int) -> bool:
-    return len(data) > most or (announced.isdecimal() and int(announced) > most)
+def _too_large(announced: str, size: int, most: int) -> bool:
+    return size > most or (announced.isdecimal() and int(announced) > most)
 
 
 def _passing(answer: Answer, wish: Wish) -> Transient | None:

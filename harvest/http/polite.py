@@ -24,13 +24,15 @@ class Waiting(Exception):
     """A host wants to be left alone for a while; raised only where a thread is `leaving`.
 
     `spent`: it said so to this download, whose attempt is over; `begun`: a request was made.
+    `rest`: seconds that this download alone has to wait, whatever the host allows to others.
     """
 
-    def __init__(self, host: str, *, spent: bool, begun: bool) -> None:
+    def __init__(self, host: str, *, spent: bool, begun: bool, rest: float = 0.0) -> None:
         super().__init__(f"{host} wants a pause")
         self.host = host
         self.spent = spent
         self.begun = begun
+        self.rest = rest
 
 
 @dataclass(slots=True)
@@ -76,7 +78,10 @@ def _leave() -> _Leave | None:
 
 @dataclass(slots=True)
 class _Host:
+    """`freed` is told when one place becomes free: the others of the host need not wake."""
+
     delay: float
+    freed: threading.Condition
     running: int = 0
     not_before: float = 0.0
 
@@ -92,7 +97,8 @@ class Hosts:
         self.per_host = per_host
         self._delay = delay
         self._hosts: dict[str, _Host] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self.closed = False
 
     @contextmanager
@@ -106,8 +112,9 @@ class Hosts:
             yield
         finally:
             with self._changed:
-                self._hosts[host].running -= 1
-                self._changed.notify_all()
+                state = self._hosts[host]
+                state.running -= 1
+                state.freed.notify()
 
     def pause(self, host: str) -> float:
         """Seconds until this host may be asked, as far as time goes; 0 or less: now."""
@@ -133,6 +140,16 @@ class Hosts:
             state.delay = max(state.delay, delay)
             state.not_before = max(state.not_before, time.monotonic() + delay)
 
+    def rest(self, host: str, seconds: float) -> None:
+        """Wait before the next attempt of one download; the others of its host go on.
+
+        Raises `Waiting` where the thread is `leaving`, `Closed` after `close`.
+        """
+        leave = _leave()
+        if leave and not leave.last and seconds > _MOMENT:
+            raise Waiting(host, spent=True, begun=True, rest=seconds)
+        self.sleep(seconds)
+
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until `close`: whether it is closed."""
         with self._changed:
@@ -148,25 +165,39 @@ class Hosts:
         with self._changed:
             self.closed = True
             self._changed.notify_all()
+            for state in self._hosts.values():
+                state.freed.notify_all()
 
     def _enter(self, host: str) -> None:
         leave = _leave()
         with self._changed:
             state = self._state(host)
-            while not self.closed and not self._free(state):
-                pause = self._pause(state)
-                if leave and pause and pause > _MOMENT and not (leave.stays and leave.begun):
-                    raise Waiting(host, spent=False, begun=leave.begun)
-                self._changed.wait(pause)
-            if self.closed:
-                raise Closed("The download was stopped.")
-            state.running += 1
+            try:
+                self._wait_for(host, state, leave)
+                state.running += 1
+                state.not_before = max(state.not_before, time.monotonic() + state.delay)
+            finally:
+                # Who was told of a place and left, or found a second one, tells the next.
+                if state.running < self.per_host:
+                    state.freed.notify()
             if leave:
                 leave.begun = True
-            state.not_before = max(state.not_before, time.monotonic() + state.delay)
+
+    def _wait_for(self, host: str, state: _Host, leave: _Leave | None) -> None:
+        while not self.closed and not self._free(state):
+            pause = self._pause(state)
+            if leave and pause and pause > _MOMENT and not (leave.stays and leave.begun):
+                raise Waiting(host, spent=False, begun=leave.begun)
+            state.freed.wait(pause)
+        if self.closed:
+            raise Closed("The download was stopped.")
 
     def _state(self, host: str) -> _Host:
-        return self._hosts.setdefault(host, _Host(self._delay))
+        state = self._hosts.get(host)
+        if state is None:
+            freed = threading.Condition(self._lock)
+            state = self._hosts[host] = _Host(self._delay, freed)
+        return state
 
     def _free(self, state: _Host) -> bool:
         return state.running < self.per_host and time.monotonic() >= state.not_before

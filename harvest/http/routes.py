@@ -51,9 +51,10 @@ class Routes:
     def proxy_for(self, url: str) -> str | None:
         """The proxy to ask for this address, None for straight."""
         parts = urlsplit(url)
-        if self._bypassed(parts.hostname or "", parts.port):
+        proxy = self._proxy_of(parts.scheme)
+        if proxy is None or self._bypassed(parts.hostname or "", parts.port):
             return None
-        return self._proxy_of(parts.scheme)
+        return proxy
 
     def manager_for(self, url: str) -> PoolManager:
         """The pools to ask for this address."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gleanset.errors import Unreadable
+from harvest.video.damage_ffmpeg import Damage, complains, find_damage
 from harvest.video.graph import TICKS, Plan, command, outputs
 from harvest.video.numbering import Numbering
 from harvest.video.run_ffmpeg import LOG, Running, explained, raise_for_us
@@ -20,6 +21,10 @@ from harvest.video.run_ffmpeg import LOG, Running, explained, raise_for_us
 # Frames handed on together: enough for numpy, few enough for little memory.
 _BLOCK = 24
 _LINES_KEPT = 20
+# Seconds of video that are judged at a time: less than what is remembered of it.
+_PIECE = 1.0
+# Frames after a seek until no complaint is due to it; far less than its lead.
+_SETTLED = 40
 
 Thumbs = NDArray[np.uint8]
 
@@ -37,9 +42,22 @@ class Block:
     numbers: NDArray[np.int64]
     pictures: dict[int, bytes]
 
+    def pieces(self) -> Iterator[Block]:
+        """The same in parts of about a second, however many came at a time."""
+        begin, count = 0, len(self.times)
+        while begin < count:
+            end = max(int(np.searchsorted(self.times, self.times[begin] + _PIECE)), begin + 1)
+            inside = slice(begin, end)
+            pictures = {at - begin: one for at, one in self.pictures.items() if begin <= at < end}
+            yield Block(self.times[inside], self.thumbs[inside], self.numbers[inside], pictures)
+            begin = end
+
 
 class Decoding:
-    """One run of ffmpeg over a stretch of a video. `trouble` tells how it ended badly."""
+    """One run of ffmpeg over a stretch of a video.
+
+    `trouble` tells how it ended badly, `damage` what lies behind it, as far as it got.
+    """
 
     def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
         self._plan = plan
@@ -55,6 +73,8 @@ class Decoding:
         self._frames = 0
         self._last = -math.inf
         self._ended = False
+        self._complaint = ""
+        self.damage: list[Damage] = []
         self.trouble = ""
 
     def blocks(self) -> Generator[Block, None, None]:
@@ -63,7 +83,8 @@ class Decoding:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._take(name)
-                if len(self._thumbs) >= _BLOCK and (ready := self._ready()) >= _BLOCK:
+                enough = name == "thumbs" and len(self._thumbs) >= _BLOCK
+                if enough and (ready := self._ready()) >= _BLOCK:
                     yield from self._block(ready)
             code = running.code()
         self._ended = True
@@ -79,6 +100,15 @@ class Decoding:
         short = whole is not None and self._last - self._plan.facts.start < whole * 0.95 - 2
         if code != 0 or (self._log and short):
             self.trouble = explained(self._log)
+
+    def _look_for_damage(self, line: str) -> None:
+        """At the first complaint: nothing after it was handed on."""
+        if self._plan.since is not None and self._frames + len(self._times) < _SETTLED:
+            # Of frames that refer to some before the place that was sought.
+            return
+        if not self._complaint and complains(line, self._plan.facts):
+            self._complaint = line
+            self.damage = find_damage(self._video, self._plan.facts, self._plan.skip)
 
     def _take(self, name: str) -> None:
         buffer = self._buffers[name]
@@ -98,13 +128,17 @@ class Decoding:
 
     def _line(self, name: str, line: bytes) -> None:
         if name == LOG:
-            text = line.decode(errors="replace").strip()
-            self._log = [*self._log[-_LINES_KEPT:], text] if text else self._log
+            self._said(line.decode(errors="replace").strip())
         elif line.startswith(b"#tb 0: "):
             above, below = line[7:].split(b"/")
             self._ticks[name] = int(above) / int(below)
         elif line and not line.startswith(b"#"):
             self._stamp(name, line.split(b",")[2].strip())
+
+    def _said(self, text: str) -> None:
+        self._look_for_damage(text)
+        if text and "[warning]" not in text:
+            self._log = [*self._log[-_LINES_KEPT:], text]
 
     def _stamp(self, name: str, stamp: bytes) -> None:
         if stamp.lstrip(b"-").isdigit():

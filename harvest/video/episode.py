@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gleanset.errors import Unreadable
 from gleanset.records import Measured
 from harvest.video.bars_ffmpeg import find_bars
 from harvest.video.choice import Chooser, Look, State
+from harvest.video.damage_ffmpeg import Damage
 from harvest.video.decoding import Decoding
 from harvest.video.graph import Plan, make_plan
 from harvest.video.part import Part, stretches
@@ -57,9 +59,16 @@ class Step:
 def facts_of(video: Path) -> Facts:
     """What a file says of itself. Raises `Unreadable`, also where it cannot be read."""
     try:
-        return probe_sticker(video) if is_sticker(video) else probe(video)
+        told = video.stat()
+        return _facts(video, told.st_size, told.st_mtime_ns)
     except OSError as error:
         raise Unreadable("cannot be read", str(error.strerror)) from error
+
+
+@lru_cache(maxsize=4096)
+def _facts(video: Path, _size: int, _changed: int) -> Facts:
+    """Asked for the prediction of space, and again in its turn: starting ffmpeg takes a while."""
+    return probe_sticker(video) if is_sticker(video) else probe(video)
 
 
 class Episode:
@@ -77,6 +86,17 @@ class Episode:
         self._checkpoint = self._place.done if told else 0.0
         self._picked: list[Picked] = []
         self.trouble = ""
+        self.damage: list[Damage] = []
+
+    @property
+    def start(self) -> float:
+        """The time stamp of its beginning, in seconds."""
+        return self._facts.start
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit ended it, and not the video."""
+        return self._chooser.full
 
     @property
     def prints(self) -> list[Print]:
@@ -99,15 +119,16 @@ class Episode:
         decoding = source(self._video, part.plan, part.numbering)
         with closing(decoding.blocks()) as blocks:
             for block in blocks:
-                for look in part.take(block):
-                    yield from self._offer(part, look)
+                part.damage = decoding.damage
+                yield from self._offered(part, part.take(block))
                 if part.over or self._chooser.full:
                     break
-        for look in part.finish():
-            yield from self._offer(part, look)
+        part.damage = decoding.damage
+        yield from self._offered(part, part.finish())
         self._picked += self._stored(self._chooser.close())
         yield self._step(self._place.done)
         self.trouble = self.trouble or decoding.trouble
+        self.damage = self.damage or decoding.damage
 
     def _fresh(self, plan: Plan) -> Place:
         """The place at the beginning of a part of a video: scenes are named by their time."""
@@ -117,14 +138,22 @@ class Episode:
         number = math.ceil(since * (self._facts.fps or 0.0) - 1e-6)
         return Place(plan.since, round(since * 1000), number=number, prints=self._place.prints)
 
+    def _offered(self, part: Part, looks: Iterable[Look]) -> Iterator[Step]:
+        for look in looks:
+            if self.full:
+                return
+            yield from self._offer(part, look)
+
     def _offer(self, part: Part, look: Look) -> Iterator[Step]:
         stretch = part.stretch(look)
         if self._chooser.begins(stretch):
             self._picked += self._stored(self._chooser.close())
             part.settle(look)
-            if look.time - self._checkpoint >= _CHECKPOINT:
+            if look.time - self._checkpoint >= _CHECKPOINT or self.full:
                 self._checkpoint = look.time
                 yield self._step(look.time, self._place.as_json(self.chosen))
+            if self.full:
+                return
         self._chooser.offer(look, stretch)
 
     def _step(self, time: float, state: dict[str, Any] | None = None) -> Step:

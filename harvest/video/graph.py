@@ -36,7 +36,8 @@ class Plan:
     """How one stretch of a video is decoded. Times are the file's own, in seconds.
 
     `size` is that of the frames, `crop` the part they are of (x, y, width, height), `thumb`
-    that of the tiny ones; `skip` what the decoder leaves out. Where `thin`, not all frames
+    that of the tiny ones; `skip` what the decoder leaves out; `rgb` whether pictures come as RGB
+    or as planar YCbCr 4:2:0. Where `thin`, not all frames
     that are decoded come as tiny ones, but enough to tell scenes.
     """
 
@@ -45,7 +46,7 @@ class Plan:
     size: tuple[int, int]
     crop: tuple[int, int, int, int] | None
     skip: str | None
-    lossless: bool
+    rgb: bool
     coloured: bool
     thin: bool = False
     since: float | None = None
@@ -66,7 +67,7 @@ class Plan:
         """Bytes of one picture that is handed over."""
         wide, high = self.size
         chroma = ((wide + 1) // 2) * ((high + 1) // 2)
-        return wide * high * 3 if self.lossless else wide * high + 2 * chroma
+        return wide * high * 3 if self.rgb else wide * high + 2 * chroma
 
 
 def make_plan(
@@ -81,7 +82,9 @@ def make_plan(
         skip = "noref"
     coloured = sampling.detector != "ffmpeg"
     thin = sampling.mode == "every" and facts.skips_safely and not coloured
-    return Plan(facts, due, size, crop, skip, sampling.format == "png", coloured, thin)
+    # What Pillow decodes comes as RGB, whatever is made of it.
+    rgb = sampling.format == "png" or facts.container == "picture"
+    return Plan(facts, due, size, crop, skip, rgb, coloured, thin)
 
 
 def outputs(plan: Plan) -> list[str]:
@@ -94,6 +97,10 @@ def command(video: Path, plan: Plan) -> list[str]:
     source = ffmpeg.input(_INPUT, **_reading(plan))
     stream = source[str(plan.facts.stream)]
     shown = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
+    if plan.thin:
+        # Who knows the frames due before it knows which one of these is due.
+        few = replace(plan.schedule, step=_THIN, within=0.0).expression()
+        shown = shown.filter("select", f"{plan.schedule.expression()}+{few}")
     ways = shown.filter_multi_output("split", 2)
     tiny = _tiny(ways[0], plan).filter_multi_output("split", 2)
     passing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
@@ -106,7 +113,7 @@ def command(video: Path, plan: Plan) -> list[str]:
         copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
         made.append(ffmpeg.output(stream, "OUT:packets", **copied))
     graph = ffmpeg.merge_outputs(*made).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"
     )
     words: list[str] = ffmpeg.compile(graph, cmd=find_ffmpeg())
     return [f"file:{video}" if word == _INPUT else word for word in words]
@@ -118,6 +125,9 @@ def _reading(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
     if plan.skip:
         told["skip_frame"] = plan.skip
+    if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
+        # Key frames alone keep no second thread busy: handing packets round costs a third more.
+        told["thread_type"] = "slice"
     if plan.since is not None:
         # Counted from the file's first time stamp; then from the key frame before.
         seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
@@ -129,10 +139,6 @@ def _tiny(stream: Any, plan: Plan) -> Any:
     wide, high = plan.thumb
     if plan.coloured:
         return stream.filter("scale", wide, high, flags="bilinear").filter("format", "bgr24")
-    if plan.thin:
-        # Who knows the frames due before it knows which one of these is due.
-        few = replace(plan.schedule, step=_THIN, within=0.0).expression()
-        stream = stream.filter("select", f"{plan.schedule.expression()}+{few}")
     # Single pixels instead of means: eight times cheaper, and as good for telling cuts.
     return stream.filter("scale", wide, high, flags="neighbor").filter("format", "yuv444p")
 
@@ -143,8 +149,8 @@ def _wanted(stream: Any, plan: Plan) -> Any:
         x, y, wide, high = plan.crop
         chosen = chosen.filter("crop", wide, high, x, y)
     wide, high = plan.size
-    told = {"out_range": "pc" if plan.lossless else "tv"}
-    if plan.lossless and plan.facts.bt709:
+    told = {"out_range": "pc" if plan.rgb else "tv"}
+    if plan.rgb and plan.facts.bt709:
         told["in_color_matrix"] = "bt709"
     scaled = chosen.filter("scale", wide, high, **told)
-    return scaled.filter("format", "rgb24" if plan.lossless else "yuv420p")
+    return scaled.filter("format", "rgb24" if plan.rgb else "yuv420p")

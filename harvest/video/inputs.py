@@ -106,16 +106,17 @@ def is_address(given: str | Path) -> bool:
 
 
 def find_inputs(
-    given: Iterable[str | Path], own: Path, address: Callable[[str], Input]
+    given: Iterable[str | Path], own: Path, address: Callable[[str], Input] | None = None
 ) -> list[Input]:
     """Every input once, in the order given; those of a folder or pattern in reading order.
 
     `own` is the dataset, whose files are not found again; `address` makes the input of a
-    URL. Raises `InputUnusable` for a path that is not there and where no video is found.
+    URL, where there may be some. Raises `InputUnusable` for a path that is not there and
+    where no video is found.
     """
     found: dict[str | Path, Input] = {}
     for one in given:
-        if is_address(one):
+        if address is not None and is_address(one):
             found.setdefault(str(one), address(str(one)))
         else:
             for path in _files(Path(one), own):

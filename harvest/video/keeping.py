@@ -12,11 +12,12 @@ from gleanset.db.videos import VideoName
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from harvest.intake import Intake
-from harvest.video.episode import Picked, Step
+from harvest.video.episode import Episode, Picked, Step
 from harvest.video.inputs import Video
 from harvest.video.lane import Showing
-from harvest.video.openings import find_repeats
+from harvest.video.openings import Repeat, find_repeats
 from harvest.video.place import Print
+from harvest.video.quota import Quota, in_turns
 from harvest.video.sampling import Sampling
 
 
@@ -24,10 +25,15 @@ class Keeping:
     """The parent's side of a run: the only one that writes rows."""
 
     def __init__(
-        self, dataset: Dataset, intake: Intake, sampling: Sampling, label: str | None
-    ) -> None:
+        self, dataset: Dataset, intake: Intake, sampling: Sampling, label: str | None,
+        quota: Quota,
+    ) -> None:  # fmt: skip
         self._dataset, self._intake = dataset, intake
         self._sampling, self._label = sampling, label
+        # Where openings are skipped, all is sampled, and the limit is for what is left then.
+        self._all = quota
+        self.quota = Quota(None) if sampling.skip_openings else quota
+        self._cut: dict[str, Showing] = {}
         self.left_out: Counter[str] = Counter()
         self._shown: list[tuple[int, Showing | None, list[Print]]] = []
 
@@ -37,6 +43,7 @@ class Keeping:
         if frames is None:
             return False
         self._intake.tally["known"] += frames
+        self._all.before[sha256] = frames
         state = self._dataset.videos.state(sha256, self._sampling.settings) or {}
         # What is in the dataset already was shown first.
         self._shown.append((place - _DONE, None, _prints(state.get("prints", []))))
@@ -49,6 +56,9 @@ class Keeping:
             showing.waiting = [_picked(one) for one in state.pop("waiting", [])]
             showing.frames = state.pop("frames", 0)
             showing.state = state
+        self._all.before.setdefault(showing.video.sha256, showing.frames)
+        if (cut := self._cut.pop(showing.video.sha256, None)) is not None:
+            showing.gone = cut.gone
 
     def step(self, showing: Showing, step: Step) -> None:
         """Store one step in one transaction."""
@@ -69,35 +79,70 @@ class Keeping:
         """A video was sampled to its end."""
         assert showing.episode is not None
         self.left_out.update(showing.episode.chosen.left_out)
-        if showing.episode.trouble:
-            reason = "damaged further on"
-            what = showing.video.shown
-            self._dataset.rejections.add(
-                Rejection(STAGE, what, reason, showing.episode.trouble)
-            )  # fmt: skip
-            self._intake.reasons[reason] += 1
+        self._tell_of_damage(showing, showing.episode)
         if self._sampling.skip_openings:
             self._shown.append((place, showing, showing.episode.prints))
         else:
             self._record(showing, [])
 
-    def settle_openings(self) -> None:
+    def cut(self, showing: Showing) -> None:
+        """A video has more to give than its share of the limit."""
+        self._cut[showing.video.sha256] = showing
+
+    def settle(self) -> None:
+        """At the end of a run: nothing of what was asked for is left to be done."""
+        for showing in self._cut.values():
+            if showing.episode is not None:
+                self.left_out.update(showing.episode.chosen.left_out)
+                self._tell_of_damage(showing, showing.episode)
+            self._record(showing, [])
+        self._settle_openings()
+
+    def _settle_openings(self) -> None:
         """Leave out what lies in a stretch that an earlier video, or part of one, showed."""
         ordered = sorted(self._shown, key=lambda one: one[0])
         repeats = find_repeats([prints for _, _, prints in ordered])
-        for (_, showing, prints), stretches in zip(ordered, repeats, strict=True):
-            if showing is None:
-                continue
-            fresh = []
-            for one in showing.waiting:
-                if any(part.start < one.time < part.end for part in stretches):
-                    self.left_out["opening"] += 1
-                    self._drop(one.measured)
-                else:
-                    fresh.append(one)
-            with self._dataset.db.write():
-                self._store(showing, fresh)
-                self._record(showing, prints)
+        fresh = [
+            [] if showing is None else [one for one in showing.waiting if self._is_new(one, parts)]
+            for (_, showing, _), parts in zip(ordered, repeats, strict=True)
+        ]
+        chosen = self._within_limit(fresh)
+        for (_, showing, prints), picked in zip(ordered, chosen, strict=True):
+            if showing is not None:
+                with self._dataset.db.write():
+                    self._store(showing, picked)
+                    self._record(showing, prints)
+
+    def _is_new(self, one: Picked, repeats: list[Repeat]) -> bool:
+        if any(part.start < one.time < part.end for part in repeats):
+            self.left_out["opening"] += 1
+            self._drop(one.measured)
+            return False
+        return True
+
+    def _within_limit(self, fresh: list[list[Picked]]) -> list[list[Picked]]:
+        left = self._all.left
+        if left is None:
+            return fresh
+        chosen: list[list[Picked]] = [[] for _ in fresh]
+        images: set[str] = set()
+        for number, one in in_turns(fresh):
+            if one.measured.sha256 in images or len(images) < left:
+                images.add(one.measured.sha256)
+                chosen[number].append(one)
+            else:
+                self._drop(one.measured)
+        return chosen
+
+    def _tell_of_damage(self, showing: Showing, episode: Episode) -> None:
+        trouble = episode.trouble
+        parts = [one.told(episode.start) for one in episode.damage if not (trouble and one.open)]
+        if not (trouble or parts):
+            return
+        reason = "damaged further on" if trouble else "damaged in between"
+        detail = "; ".join([trouble, *parts] if trouble else parts)
+        self._dataset.rejections.add(Rejection(STAGE, showing.video.shown, reason, detail))
+        self._intake.reasons[reason] += 1
 
     def _record(self, showing: Showing, prints: list[Print]) -> None:
         video = showing.video

@@ -7,13 +7,14 @@ is handed to it, what it gives are values.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gleanset.errors import Unreadable
 from harvest.video.episode import Episode, Keep, Picked, Step, facts_of
 from harvest.video.inputs import Found, Input, Video
+from harvest.video.quota import Share
 from harvest.video.sampling import Sampling
 
 State = dict[str, Any]
@@ -23,13 +24,15 @@ State = dict[str, Any]
 class Showing:
     """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
 
-    Frames wait where it is not yet known whether they lie in an opening.
+    Frames wait where it is not yet known whether they lie in an opening. `most` is how many
+    more it may give, None where all are wanted.
     """
 
     video: Video
     sampling: Sampling
     keep: Keep
     state: State | None = None
+    most: int | None = None
     waiting: list[Picked] = field(default_factory=list)
     frames: int = 0
     seconds: float | None = None
@@ -46,8 +49,16 @@ class Showing:
     def _begin(self) -> Generator[Step, None, None]:
         facts = facts_of(self.video.path)
         self.seconds = facts.seconds
-        self.episode = Episode(self.video.path, facts, self.sampling, self.keep, self.state)
+        given = self.state["chosen"]["count"] if self.state else 0
+        limit = None if self.most is None else given + self.most
+        wanted = replace(self.sampling, limit=limit)
+        self.episode = Episode(self.video.path, facts, wanted, self.keep, self.state)
         yield from self.episode.steps()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it gave as many as it may before its end."""
+        return self.most is not None and self.episode is not None and self.episode.full
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -58,9 +69,10 @@ class Showing:
 class Lane:
     """The videos of one input. `place` is its number among the inputs."""
 
-    def __init__(self, given: Input, place: int, folder: Path) -> None:
+    def __init__(self, given: Input, place: int, folder: Path, share: Share) -> None:
         self.place = place
-        self.shown = given.shown
+        self.given = given
+        self.share = share
         self.showing: Showing | None = None
         self._found = given.videos(folder)
 

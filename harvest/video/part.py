@@ -13,6 +13,7 @@ from PIL import Image
 
 from harvest.video.choice import Look
 from harvest.video.cuts import Cut, Resumed
+from harvest.video.damage_ffmpeg import Damage, lies_in
 from harvest.video.decoding import Block
 from harvest.video.graph import Plan
 from harvest.video.numbering import Numbering
@@ -59,6 +60,7 @@ class Part:
         self.plan = replace(plan, since=place.done) if self._begun else plan
         self.place = place
         self.over = False
+        self.damage: list[Damage] = []
         self._sampling = sampling
         self._until = math.inf if plan.until is None else plan.until
         resumed = Resumed(place.scene_start, place.done) if self._begun else None
@@ -75,6 +77,11 @@ class Part:
 
     def take(self, block: Block) -> Iterator[Look]:
         """The looks that are sure with this block."""
+        for piece in block.pieces():
+            if not self.over:
+                yield from self._taken(piece)
+
+    def _taken(self, block: Block) -> Iterator[Look]:
         inside = int(np.searchsorted(block.times, self._until, side="right"))
         self.over = inside < len(block.times)
         if inside:
@@ -120,12 +127,15 @@ class Part:
         for at, data in block.pictures.items():
             time = float(block.times[at])
             if at < inside and time >= self.place.done:
-                raw = RawPicture(data, plan.size, plan.lossless, plan.facts.bt709)
+                raw = RawPicture(data, plan.size, plan.rgb, plan.facts.bt709)
                 self._waiting.append(_Waiting(time, int(block.numbers[at]), raw))
 
     def _sure(self, until: float) -> Iterator[Look]:
         while self._waiting and self._waiting[0].time <= until:
             one = self._waiting.popleft()
+            # Not before: of what lies a moment further on, ffmpeg has complained by now.
+            if lies_in(self.damage, one.time):
+                continue
             while self._cuts and self._cuts[0].time <= one.time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,15 +18,20 @@ from gleanset.records import Measured
 from harvest.video.judge import Quality, quality_of
 from harvest.video.sampling import Sampling
 
-Whole = TypeVar("Whole", np.uint8, np.int16)
+Plane: TypeAlias = NDArray[np.uint8]
 
-# From video YCbCr (ITU-R BT.601-7 and BT.709-6, 16..235) to that of JPEG (JFIF: BT.601, 0..255):
-# brightness by 255/219, colours by 255/224; of BT.709 also by the product of both matrices.
-_BLACK, _GREY = 16.0, 128.0
-_Y_SCALE, _C_SCALE = 255 / 219, 255 / 224
-_FROM_709 = np.array(
-    [[1.0, 0.10158, 0.19608], [0.0, 0.98985, -0.11065], [0.0, -0.07245, 0.98340]], dtype=np.float32
+# The grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) as those of a picture: 0..255.
+_BLACK, _Y_SCALE = 16.0, 255 / 219
+_STRETCHED = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
+# From YCbCr of BT.709 to that of BT.601, by which OpenCV goes: the product of both matrices,
+# where brightness is reckoned in steps of 1/219 and colours in steps of 1/224.
+_STEPS = 219 / 224
+_BRIGHTER, _BLUE, _RED = (
+    (0.10158 * _STEPS, 0.19608 * _STEPS),
+    (0.98985, -0.11065),
+    (-0.07245, 0.98340),
 )
+_GREY = 128.0
 
 
 @dataclass(frozen=True)
@@ -59,63 +65,77 @@ class RawPicture:
         return quality_of(self.grey)
 
     def whole(self) -> Image.Image:
-        """The picture in its colours: RGB, or YCbCr of JPEG."""
-        if self.rgb:
-            return Image.frombytes("RGB", self.size, self.data)
-        return Image.merge("YCbCr", [Image.fromarray(plane) for plane in self._planes()])
+        """The picture in its colours. Only where it came as RGB."""
+        return Image.frombytes("RGB", self.size, self.data)
 
-    def _planes(self) -> list[NDArray[np.uint8]]:
+    def bgr(self) -> Plane:
+        """The same of one that came as YCbCr: (height, width, 3), as OpenCV has it."""
         wide, high = self.size
-        small = ((high + 1) // 2, (wide + 1) // 2)
-        flat = np.frombuffer(self.data, dtype=np.uint8)
-        area, part = wide * high, small[0] * small[1]
-        bright = flat[:area].reshape(high, wide)
-        blue, red = (flat[area + n * part :][:part].reshape(small) for n in (0, 1))
+        planes = self._planes()
         if self.bt709:
-            return _converted(bright, blue, red)
-        colours = [_large(_colour(one), high, wide) for one in (blue, red)]
-        return [np.asarray(self.grey), *colours]
+            planes = _of_601(*planes)
+        even = (high + 1) // 2 * 2, (wide + 1) // 2 * 2
+        packed = np.empty((even[0] * 3 // 2, even[1]), dtype=np.uint8)
+        bright, small = packed[: even[0]], packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2)
+        bright[:high, :wide] = planes[0]
+        bright[high:], bright[:, wide:] = bright[high - 1], bright[:, wide - 1 : wide]
+        small[0], small[1] = planes[1:]
+        shown = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)[:high, :wide]
+        return np.asarray(shown, dtype=np.uint8)
+
+    def _planes(self) -> tuple[Plane, Plane, Plane]:
+        wide, high = self.size
+        shape = ((high + 1) // 2, (wide + 1) // 2)
+        flat = np.frombuffer(self.data, dtype=np.uint8)
+        area, part = wide * high, shape[0] * shape[1]
+        blue, red = (flat[area + n * part :][:part].reshape(shape) for n in (0, 1))
+        return flat[:area].reshape(high, wide), blue, red
 
 
-_STRETCHED = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
-_BRIGHT = np.array([round((n - _BLACK) * _Y_SCALE) for n in range(256)], dtype=np.int16)
-_COLOURS = np.array(
-    [min(max(round((n - _GREY) * _C_SCALE + _GREY), 0), 255) for n in range(256)], dtype=np.uint8
-)
-
-
-def _colour(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return _COLOURS[plane]
-
-
-def _large(plane: NDArray[Whole], high: int, wide: int) -> NDArray[Whole]:
-    """Twice as large; JPEG makes it the same small plane again."""
-    return plane.repeat(2, axis=0).repeat(2, axis=1)[:high, :wide]
-
-
-def _converted(
-    bright: NDArray[np.uint8], blue: NDArray[np.uint8], red: NDArray[np.uint8]
-) -> list[NDArray[np.uint8]]:
-    """BT.709 planes as those of JPEG; the colours are reckoned at their own, small size."""
+def _of_601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
+    """Planes of BT.709 as those of BT.601; the colours keep their own, small size."""
     high, wide = bright.shape
-    cb, cr = ((one.astype(np.float32) - _GREY) * np.float32(_C_SCALE) for one in (blue, red))
-    added, cb_out, cr_out = (np.rint(row[1] * cb + row[2] * cr) for row in _FROM_709)
-    light = _BRIGHT[bright]
-    light += _large(added.astype(np.int16), high, wide)
-    colours = [np.clip(one + _GREY, 0, 255).astype(np.uint8) for one in (cb_out, cr_out)]
-    np.clip(light, 0, 255, out=light)
-    return [light.astype(np.uint8), *(_large(one, high, wide) for one in colours)]
+    a, b = _BRIGHTER
+    more, less = (_large(_mixed(blue, n * a, red, n * b), high, wide) for n in (1, -1))
+    new_blue, new_red = (_mixed(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
+    # Of more and less, one is 0: both together keep within 0..255 as their difference would.
+    added = cv2.subtract(cv2.add(bright, more), less)
+    return np.asarray(added, dtype=np.uint8), new_blue, new_red
+
+
+def _mixed(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
+    """`a` times how blue and `b` times how red, from that grey on; rounded, within 0..255."""
+    return np.asarray(cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8)
+
+
+def _large(plane: Plane, high: int, wide: int) -> Plane:
+    twice = plane.shape[1] * 2, plane.shape[0] * 2
+    shown = cv2.resize(plane, twice, interpolation=cv2.INTER_NEAREST)[:high, :wide]
+    return np.asarray(shown, dtype=np.uint8)
+
+
+def _jpeg(picture: RawPicture, quality: int) -> bytes:
+    if picture.rgb:
+        file = io.BytesIO()
+        picture.whole().save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        return file.getvalue()
+    # Pillow takes no planes: it would have to be given a picture three times as large.
+    made, data = cv2.imencode(".jpg", picture.bgr(), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert made
+    return bytes(data)
+
+
+def _png(picture: RawPicture) -> bytes:
+    file = io.BytesIO()
+    picture.whole().save(file, "PNG", compress_level=4)
+    return file.getvalue()
 
 
 def encoded(picture: RawPicture, sampling: Sampling) -> tuple[bytes, Measured]:
     """The bytes of a picture in the wanted format, and what is to be known of them."""
-    file = io.BytesIO()
-    if sampling.format == "png":
-        picture.whole().save(file, "PNG", compress_level=4)
-    else:
-        picture.whole().save(file, "JPEG", quality=sampling.quality, subsampling="4:2:0")
-    data = file.getvalue()
+    png = sampling.format == "png"
+    data = _png(picture) if png else _jpeg(picture, sampling.quality)
     phash, sharpness = picture.measured
-    kind = "PNG" if sampling.format == "png" else "JPEG"
+    kind = "PNG" if png else "JPEG"
     wide, high = picture.size
     return data, Measured(sha256_of(data), kind, len(data), wide, high, 1, 1, phash, sharpness)

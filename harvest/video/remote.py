@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, GleansetError, MissingComponent, Unreadable
-from gleanset.files.store import sha256_of_file
+from gleanset.errors import DiskFull, GleansetError, MissingComponent, Unreachable, Unreadable
+from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.guard import spelled_private
 from harvest.http.urls import host_of, tidy
+from harvest.video.downloads import downloads
 from harvest.video.inputs import Found, Input, Known, Unusable, Video, find_inputs
 from harvest.video.remote_errors import explained
 from harvest.video.remote_guard import guarded
@@ -45,11 +46,13 @@ class Address:
     """A page or file of the web, and every video of a playlist there.
 
     `known` tells the SHA-256 of a video whose address was sampled before as is wanted now.
+    `keep` is where downloads lie, so that one that was stopped goes on in the next run.
     """
 
     shown: str
     open_client: Callable[[], Client]
     known: Looked = lambda address: None
+    keep: Path | None = None
 
     def videos(self, folder: Path) -> Iterator[Found]:
         """Raises `MissingComponent` without yt-dlp, and `DiskFull`."""
@@ -64,7 +67,7 @@ class Address:
                 if (sha256 := self.known(page)) is not None:
                     yield Known(page, sha256)
                 else:
-                    yield from _downloaded(library, client, page, folder)
+                    yield from _downloaded(library, client, page, self.keep or folder)
 
     def _pages(self, library: Any, client: Client, folder: Path) -> list[str]:
         """The addresses of the single videos. Raises what `explained` gives."""
@@ -90,7 +93,8 @@ def all_inputs(
     def known(address: str) -> str | None:
         return dataset.videos.sampled_at(address, settings) if dataset else None
 
-    return find_inputs(given, own, lambda url: Address(url, open_client, known))
+    keep = downloads(dataset) if dataset else None
+    return find_inputs(given, own, lambda url: Address(url, open_client, known, keep))
 
 
 def _singles(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -103,17 +107,18 @@ def _singles(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _downloaded(library: Any, client: Client, page: str, folder: Path) -> Iterator[Found]:
-    own = folder / "download"
+    own = folder / sha256_of(page.encode())[:16]
     try:
-        try:
-            told = _asked(library, client, _checked(page, client), own, download=True)
-            found = list(_videos(page, list(_singles(told))))
-        except (Unreadable, GleansetError) as error:
-            yield _unusable(page, error)
-        else:
-            yield from found
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
+        told = _asked(library, client, _checked(page, client), own, download=True)
+        found = list(_videos(page, list(_singles(told))))
+    except (Unreadable, GleansetError) as error:
+        if not isinstance(error, Unreachable):
+            shutil.rmtree(own, ignore_errors=True)
+        yield _unusable(page, error)
+        return
+    # Where it is stopped here, what was downloaded stays for the next run.
+    yield from found
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def _videos(page: str, singles: list[dict[str, Any]]) -> Iterator[Video]:
@@ -165,7 +170,7 @@ def _asked(
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
     place = os.fspath(folder)
     return {
-        "format": _CHOICE, "format_sort": _ORDER, "outtmpl": "%(autonumber)s.%(ext)s",
+        "format": _CHOICE, "format_sort": _ORDER, "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "paths": {"home": place, "temp": place},
         "logger": _Log(), "quiet": True, "noprogress": True, "no_warnings": True,
         "cachedir": False, "allow_unplayable_formats": False, "fixup": "never",

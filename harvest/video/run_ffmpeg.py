@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import selectors
 import shutil
 import subprocess
@@ -24,8 +25,10 @@ CONTAINERS = (
 # The log, beside the outputs that are asked for.
 LOG = "log"
 _CHUNK = 1 << 20
-# A read of fewer bytes than these came too early; the pipes hold what comes in so many seconds.
-_LITTLE, _NAP = 1 << 16, 0.01
+# A read of fewer bytes than these came too early; the pipes hold what comes in so many seconds,
+# unless it is large: what is in `LARGE` is not kept waiting.
+_LITTLE, _NAP = 1 << 16, 0.03
+LARGE = "pictures"
 # What Linux lets everyone ask for; more at a time is fewer changes between the two.
 _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031
@@ -44,22 +47,26 @@ def find_ffmpeg() -> str:
     )
 
 
+def with_us(command: Sequence[str]) -> list[str]:
+    """The command, to end when this process does, even when that is killed (with util-linux)."""
+    guard = shutil.which("setpriv")
+    return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
+
+
 class Running:
     """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
 
-    The words `OUT:name` of the command become pipes. Ends with this process even when that
-    is killed (where util-linux is there), and with the `with` block in any case.
+    The words `OUT:name` of the command become pipes. Ends with this process as `with_us` has it,
+    and with the `with` block in any case.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
         self._selector = selectors.DefaultSelector()
         ends = {name: os.pipe() for name in names}
         places = {f"OUT:{name}": f"pipe:{write}" for name, (_, write) in ends.items()}
-        guard = shutil.which("setpriv")
-        words = [guard, "--pdeathsig", "KILL"] if guard else []
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                [*words, *(places.get(word, word) for word in command)],
+                with_us([places.get(word, word) for word in command]),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 pass_fds=[write for _, write in ends.values()],
             )  # fmt: skip
@@ -72,6 +79,7 @@ class Running:
                 fcntl.fcntl(read, _SET_PIPE_SIZE, _PIPE_BYTES)
             self._selector.register(read, selectors.EVENT_READ, name)
         assert self._process.stderr is not None
+        os.set_blocking(self._process.stderr.fileno(), False)
         self._selector.register(self._process.stderr, selectors.EVENT_READ, LOG)
 
     def __enter__(self) -> Running:
@@ -87,18 +95,43 @@ class Running:
             self._process.stderr.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """(output, bytes) as they come, until all outputs are closed."""
+        """(output, bytes) as they come, until all outputs are closed.
+
+        What the log says of a frame comes before the frame.
+        """
         while self._selector.get_map():
-            most = 0
-            for key, _ in self._selector.select():
-                if data := os.read(key.fd, _CHUNK):
-                    most = max(most, len(data))
+            ready = [key for key, _ in self._selector.select() if key.data != LOG]
+            found = [(key, os.read(key.fd, _CHUNK)) for key in ready]
+            # Only now: what it says of these, it has said before it gave them.
+            if (said := self._said()) is not None:
+                yield LOG, said
+            for key, data in found:
+                if data:
                     yield key.data, data
                 else:
                     self._selector.unregister(key.fileobj)
-            if most < _LITTLE:
+            if max((len(data) for _, data in found), default=0) < _LITTLE:
                 # Waking up for every line would cost more than reading them.
-                time.sleep(_NAP)
+                self._nap()
+
+    def _nap(self) -> None:
+        large = self._files.get(LARGE)
+        if large is not None and large in self._selector.get_map():
+            select.select([large], [], [], _NAP)
+        else:
+            time.sleep(_NAP)
+
+    def _said(self) -> bytes | None:
+        """What is new in the log; None where nothing is."""
+        file = self._process.stderr
+        assert file is not None
+        try:
+            data = os.read(file.fileno(), _CHUNK)
+        except BlockingIOError:
+            return None
+        if not data and file.fileno() in self._selector.get_map():
+            self._selector.unregister(file)
+        return data or None
 
     def code(self) -> int:
         """How it ended; waits."""

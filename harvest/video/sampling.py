@@ -28,7 +28,7 @@ class Sampling:
       `every` seconds within `reach` seconds of each of the times `around`.
     - `detector`, `threshold`: who finds the cuts, and its threshold (None: its own).
     - `start`, `end`, `around`: seconds from the beginning of the video as a player shows them.
-    - `limit`: at most so many frames of each video.
+    - `limit`: at most so many distinct images, of all videos of a run together.
     - `width`, `height`: the size of frames in pixels; one alone gives the other.
       Both are a box to fit into unless `keep_aspect` is False; nothing grows unless `upscale`.
     - `quality`: of a JPEG, 1 to 100. PNG is lossless.

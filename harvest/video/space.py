@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +63,16 @@ def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
+def bytes_of_all(sampling: Sampling, videos: Sequence[Length]) -> int:
+    """The same of several, of whose frames no more are kept than the limit."""
+    needed = sum(bytes_of(sampling, video) for video in videos)
+    frames = sum(frames_of(sampling, video.seconds) for video in videos)
+    return needed if not sampling.limit else needed * min(sampling.limit, frames) // max(frames, 1)
+
+
 def check_space(folder: Path, sampling: Sampling, videos: Iterable[Length]) -> int:
     """The bytes that the frames will take. `DiskFull` where there are clearly not so many."""
-    needed = sum(bytes_of(sampling, video) for video in videos)
+    needed = bytes_of_all(sampling, list(videos))
     free = shutil.disk_usage(_there(folder)).free
     if needed // _SURE > free:
         raise DiskFull(

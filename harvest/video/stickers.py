@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
+from harvest.video.damage_ffmpeg import Damage
 from harvest.video.decoding import Block
 from harvest.video.graph import Plan
 from harvest.video.kinds import moves
@@ -57,6 +58,7 @@ class Sticker:
     def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
         self._video = video
         self._plan = plan
+        self.damage: list[Damage] = []
         self.trouble = ""
 
     def blocks(self) -> Generator[Block, None, None]:

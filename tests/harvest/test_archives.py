@@ -215,6 +215,7 @@ def test_a_bomb_ends_when_it_is_noticed(dataset: Dataset, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("skipped", [False, True])
+@pytest.mark.slow
 def test_a_compressed_tar_bomb_ends_when_it_is_noticed(tmp_path: Path, skipped: bool) -> None:
     path = tmp_path / "a.tar.gz"
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
@@ -394,6 +395,7 @@ def rows(dataset: Dataset) -> Iterator[tuple[str, tuple[object, ...]]]:
         yield image.sha256, image.origins
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(dataset: Dataset, tmp_path: Path) -> None:
     members = pictures(300)
     members |= {f"bad/{number}": b"no picture" for number in range(20)}

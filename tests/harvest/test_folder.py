@@ -215,6 +215,7 @@ def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder:
     assert dataset.images.count() == 0
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> None:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to give up the right to read everything")

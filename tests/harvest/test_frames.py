@@ -151,6 +151,7 @@ def test_a_known_video_adds_nothing_whatever_its_name(dataset: Dataset, counting
     assert found["known"] == 6
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
     video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=20:d=12")
     line = (
@@ -276,6 +277,7 @@ ODD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     for name in ODD:
         # A few bytes more at the end make it another file.
@@ -323,6 +325,7 @@ SHARED = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_shared_clips_give_frames_with_rising_times(tmp_path: Path, shared_data: Path) -> None:
     for name in SHARED:
         video = shared_data / "videos" / name

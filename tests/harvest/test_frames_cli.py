@@ -160,13 +160,20 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nothing on stderr."""
 
 
+class Site(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """yt-dlp hangs up on a file when it knows what it is: a traceback here is no news."""
+
+
 @pytest.fixture
 def served(episodes: Path) -> Iterator[tuple[str, list[str]]]:
     """The address of the episodes on loopback, and what is asked for."""
     pytest.importorskip("yt_dlp", reason="needs the extra [video]")
     asked: list[str] = []
     handler = type("Asked", (Quiet,), {"asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=episodes))
+    server = Site(("127.0.0.1", 0), functools.partial(handler, directory=episodes))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", asked

@@ -192,6 +192,7 @@ def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Pa
     assert both / found >= 0.9
 
 
+@pytest.mark.slow
 def test_two_episodes_share_an_opening_that_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
     films = dict(zip(("a.mp4", "b.mp4"), frames_clip.episodes(first, second), strict=True))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +39,8 @@ class Pages(ThreadingHTTPServer):
         self.folder = folder
         self.asked: list[str] = []
         self.agents: set[str] = set()
+        self.slow: set[str] = set()
+        self.ranges: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
@@ -59,7 +62,29 @@ class _Handler(SimpleHTTPRequestHandler):
         if self.path.startswith("/status/"):
             self.send_error(int(self.path.rsplit("/", 1)[-1]))
             return None
+        if "Range" in self.headers:
+            return self._rest(self.headers["Range"])
         return super().send_head()
+
+    def _rest(self, wanted: str) -> Any:
+        """A part of a file, as every real server gives it."""
+        self.server.ranges.append(wanted)
+        file = Path(self.translate_path(self.path)).open("rb")  # noqa: SIM115
+        size = Path(file.name).stat().st_size
+        begin = int(wanted.removeprefix("bytes=").partition("-")[0])
+        file.seek(begin)
+        self.send_response(206)
+        self.send_header("Content-Type", self.guess_type(self.path))
+        self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
+        self.send_header("Content-Length", str(size - begin))
+        self.end_headers()
+        return file
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        while data := source.read(1 << 14):
+            outputfile.write(data)
+            if self.path in self.server.slow:
+                time.sleep(0.05)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing on stderr."""
@@ -240,3 +265,38 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(MissingComponent, match="yt-dlp") as caught:
         only("https://example.org/v", tmp_path)
     assert caught.value.mend == "pip install 'gleanset[video]'"
+
+
+@pytest.mark.slow
+def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder: Path) -> None:
+    film = folder / "film.mp4"
+    if not film.exists():
+        encode(film, "-b:v", "2M", "-vf", "noise=alls=90:allf=t", "-s", "640x360")
+    keep = tmp_path / "d" / "cache" / "downloads"
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from harvest.http import Client\n"
+        "from harvest.video.remote import Address\n"
+        "url, keep = sys.argv[1], Path(sys.argv[2])\n"
+        "address = Address(url, lambda: Client(allow_private=True), keep=keep)\n"
+        "list(address.videos(keep))\n"
+    )
+    pages.slow.add("/film.mp4")
+    line = [sys.executable, "-c", program, pages.url("film.mp4"), str(keep)]
+    with subprocess.Popen(line) as first:
+        deadline = time.monotonic() + 60
+        while not (parts := [one for one in keep.rglob("*.part") if one.stat().st_size]):
+            assert time.monotonic() < deadline, "nothing was downloaded"
+            time.sleep(0.02)
+        first.kill()
+    [part] = parts
+    had = part.stat().st_size
+    pages.slow.clear()
+    pages.ranges.clear()
+    address = Address(pages.url("film.mp4"), lambda: Client(allow_private=True), keep=keep)
+    [video] = [(one, one.path.read_bytes()) for one in address.videos(tmp_path)
+               if isinstance(one, Video)]  # fmt: skip
+    assert video[1] == film.read_bytes()
+    assert f"bytes={had}-" in pages.ranges
+    assert not list(keep.iterdir())

@@ -121,6 +121,7 @@ def test_an_empty_answer_is_an_empty_list(site: FaultyServer) -> None:
     assert found(site) == []
 
 
+@pytest.mark.slow
 def test_queues_lead_on_through_the_endpoint(site: FaultyServer) -> None:
     artists = [{"name": "strix"}, {"name": "bubo"}, {"name": "strix"}]
     site.behaviours["/artists.json"] = lambda h: h.answer(body=json.dumps(artists).encode())
@@ -193,6 +194,7 @@ def test_trouble_on_the_second_page_keeps_the_first(site: FaultyServer) -> None:
             next(candidates)
 
 
+@pytest.mark.slow
 def test_a_site_in_trouble_is_asked_again_and_then_told(site: FaultyServer) -> None:
     site.behaviours["/posts.json"] = status(500)
     with pytest.raises(Unreachable, match="500"):
@@ -200,6 +202,7 @@ def test_a_site_in_trouble_is_asked_again_and_then_told(site: FaultyServer) -> N
     assert len(site.asked) == 3
 
 
+@pytest.mark.slow
 def test_a_site_that_is_down_is_told(site: FaultyServer) -> None:
     with pytest.raises(Unreachable):
         found(site, endpoint="http://127.0.0.1:9")

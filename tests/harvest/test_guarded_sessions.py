@@ -160,6 +160,7 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
 
 @pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
 @pytest.mark.parametrize("path", ["/endless", "/gzip-bomb", "/drip-body"])
+@pytest.mark.slow
 def test_an_endless_page_for_gallery_dl_has_an_end(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

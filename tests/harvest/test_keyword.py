@@ -70,6 +70,7 @@ def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None
     assert len(bing.fetched) == before + 5
 
 
+@pytest.mark.slow
 def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: Path) -> None:
     bing.results["cat"] = [
         name for n in range(60) for name in (f"{n}a.jpg", *([f"{n}b.jpg", f"x{n}"] * (n % 3 == 0)))

@@ -254,6 +254,7 @@ def redirect(location: str) -> Callable[[Handler], None]:
     return lambda h: h.answer(302, Location=location)
 
 
+@pytest.mark.slow
 def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/api/web/v1/login"] = redirect("/callback?state=x&code=good_1-a")
     site.behaviours["/callback"] = redirect("pixiv://account/login?code=good_1-a&via=login")

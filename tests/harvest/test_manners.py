@@ -298,6 +298,7 @@ def test_simulating_a_refusal_is_no_zero(bing: SmallBing, tmp_path: Path) -> Non
     assert "captcha" in done.stderr
 
 
+@pytest.mark.slow
 def test_files_are_simulated_too(tmp_path: Path) -> None:
     tree, archive, urls = tmp_path / "tree", tmp_path / "a.zip", tmp_path / "l.txt"
     tree.mkdir()
@@ -380,6 +381,7 @@ def test_what_is_filtered_is_counted_and_not_fetched(flaky: SmallBing, dataset: 
 # The net
 
 
+@pytest.mark.slow
 def test_sleep_is_kept_between_requests(bing: SmallBing, tmp_path: Path) -> None:
     assert bing.harvest(tmp_path, "cat", "--limit", "4", "--sleep", "0.3").json["added"] == 4
     times = bing.site.times

@@ -72,6 +72,7 @@ def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> Non
     assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
 
 
+@pytest.mark.slow
 def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     site.behaviours["/robots.txt"] = lambda h: h.answer(
         body=b"User-agent: *\nCrawl-delay: 0.7\n" if h.headers["Host"].startswith(SLOW) else b""
@@ -83,6 +84,33 @@ def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     assert sum(url.startswith(SLOW) for url, _ in told[:12]) <= 2
     times = [t for t, path in zip(site.times, site.asked, strict=True) if path.startswith("/s")]
     assert all(after - before > 0.69 for before, after in pairwise(times))
+
+
+def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> None:
+    def behave(h: Handler) -> None:
+        if h.path.startswith("/broken") and h.count() <= 2:
+            h.reset()
+        else:
+            h.answer(200, b"picture", Content_Type="image/jpeg")
+
+    site.otherwise = behave
+    broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
+    started = time.monotonic()
+    told = fetched(site, [*broken, *sound], Limits(backoff=0.4), threads=1)
+    took = time.monotonic() - started
+    assert [reason for _, reason in told] == [None] * 14
+    # One thread, one host: all sound ones come while the broken ones rest, and those rest together.
+    assert all("broken" in url for url, _ in told[12:])
+    assert [site.hits[f"/broken{n}"] for n in range(2)] == [3, 3]
+    # 0.4 and 0.8 s with up to half as jitter.
+    assert 1.2 <= took < 2.2
+
+
+def test_what_stays_broken_is_given_up_after_its_tries(site: FaultyServer) -> None:
+    site.otherwise = lambda h: h.reset()
+    told = fetched(site, [f"{SLOW}/{n}" for n in range(5)], Limits(backoff=0.15, retries=2), 2)
+    assert [reason for _, reason in told] == ["connection failed"] * 5
+    assert {site.hits[f"/{n}"] for n in range(5)} == {3}
 
 
 def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> None:

@@ -1,0 +1,210 @@
+"""`harvest frames` over several videos: limits, lanes, kills, damage, and the disk they need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tools_for_tests import ROOT, command, eventually, run_cli
+
+from gleanset import Dataset
+from gleanset.errors import DiskFull
+from gleanset.files.store import sha256_of_file
+from harvest.frames import harvest_frames
+from harvest.video.sampling import Sampling
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+Frame = tuple[str, float, int | None, int | None, str]
+
+
+def encode(path: Path, source: str, *options: str) -> Path:
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, str(path)]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """12, 2 and 6 seconds long."""
+    folder = tmp_path_factory.mktemp("videos")
+    return [
+        encode(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
+        for n, seconds in enumerate((12, 2, 6))
+    ]
+
+
+def every(seconds: float, **more: object) -> Sampling:
+    return Sampling("every", every=seconds, skip_similar=None, drop_bad=False, **more)  # type: ignore[arg-type]
+
+
+def listed(dataset: Dataset) -> list[Frame]:
+    return sorted(
+        (one.title or "", one.time or 0.0, one.scene, one.frame, image.sha256)
+        for image in dataset.images.each()
+        for one in image.origins
+    )
+
+
+def of_each(dataset: Dataset) -> list[int]:
+    counts = Counter(title for title, *_ in listed(dataset))
+    return [counts[f"{n}.mp4"] for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "parts"), [(2, [1, 1, 0]), (6, [2, 2, 2]), (12, [4, 2, 6]), (14, [6, 2, 6]),
+                         (99, [12, 2, 6])],
+)  # fmt: skip
+def test_a_limit_is_for_the_run_and_what_one_cannot_fill_passes_on(
+    dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
+) -> None:
+    wanted = every(1, limit=limit)
+    assert harvest_frames(dataset, videos, wanted)["added"] == sum(parts)
+    assert of_each(dataset) == parts
+    again = harvest_frames(dataset, videos, wanted)
+    assert (again["added"], again["known"]) == (0, sum(parts))
+
+
+def test_what_comes_later_gives_back_what_it_cannot_fill(
+    dataset: Dataset, videos: list[Path]
+) -> None:
+    result = harvest_frames(dataset, videos[:2], every(1, limit=10))
+    assert (result["added"], result["known"], of_each(dataset)) == (10, 0, [8, 2, 0])
+    # The same frames as if nothing had been cut.
+    cut = [frame for frame in listed(dataset) if frame[0] == "0.mp4"]
+    assert [(frame[1], frame[3]) for frame in cut] == [(n, 10 * n) for n in range(8)]
+
+
+def test_the_limit_holds_where_openings_are_skipped(dataset: Dataset, videos: list[Path]) -> None:
+    wanted = every(1, limit=7, skip_openings=True)
+    assert harvest_frames(dataset, videos, wanted)["added"] == 7
+    assert of_each(dataset) == [3, 2, 2]
+    assert len(list((dataset.root / "images").rglob("*.jpg"))) == 7
+
+
+def test_lanes_side_by_side_give_the_same(tmp_path: Path, videos: list[Path]) -> None:
+    found = []
+    for workers in (1, 3):
+        with Dataset.create(tmp_path / str(workers)) as dataset:
+            harvest_frames(dataset, videos, Sampling(every=1.0), workers=workers)
+            found.append(listed(dataset))
+    assert found[0] == found[1]
+    assert {title for title, *_ in found[0]} == {"0.mp4", "1.mp4", "2.mp4"}
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 seconds that are shown twice in a film of 80."""
+    parts = "".join(
+        f"{source},trim=duration={seconds},setpts=PTS-STARTPTS,format=yuv420p[{name}];"
+        for name, source, seconds in (
+            ("a", "cellauto=s=320x180:r=24:rule=110:seed=3", 20),
+            ("b", "testsrc2=s=320x180:r=24", 20),
+            ("c", "cellauto=s=320x180:r=24:rule=110:seed=3", 20),
+            ("d", "testsrc=s=320x180:r=24,negate", 20),
+        )
+    )
+    graph = f"{parts}[a][b][c][d]concat=n=4"
+    return encode(tmp_path_factory.mktemp("twice") / "film.mp4", graph, "-preset", "ultrafast")
+
+
+@pytest.mark.slow
+def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> None:
+    line = ["frames", twice, "--every", "0.25s", "--no-skip-similar", "--keep-bad",
+            "--skip-openings", "--workers", "1", "--json"]  # fmt: skip
+    calm = run_cli("harvest.cli", *line, "-d", tmp_path / "calm")
+    assert 60 <= calm.json["left_out"]["opening"] <= 84
+    process = subprocess.Popen(
+        command("harvest.cli", *line, "-d", tmp_path / "killed"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    stored = tmp_path / "killed" / "images"
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 100, 60)
+    assert process.poll() is None, "it was over before it could be killed"
+    process.kill()
+    process.wait()
+    done = run_cli("harvest.cli", *line, "-d", tmp_path / "killed")
+    assert done.code == 0, done.stderr
+    found = []
+    for name in ("calm", "killed"):
+        with Dataset.open(tmp_path / name) as dataset:
+            found.append(listed(dataset))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("garbled", [False, True])
+def test_damage_inside_is_told_and_its_frames_left_out(
+    dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
+) -> None:
+    options = ("-g", "24", "-preset", "ultrafast")
+    path = encode(tmp_path / f"film.{kind}", "testsrc2=s=320x180:r=24:d=20", *options)
+    whole = path.read_bytes()
+    middle, size = len(whole) // 2, len(whole) // 60
+    noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
+    path.write_bytes(whole[:middle] + noise + whole[middle + size :])
+    result = harvest_frames(dataset, [path], every(0.5))
+    assert result["reasons"] == {"damaged in between": 1}
+    [rejection] = dataset.rejections.each()
+    begin, end = (float(word) for word in rejection.detail.split() if word[0].isdecimal())
+    assert 8 < begin < 10.6 < end < 15
+    start = listed(dataset)[0][1]
+    times = [time - start for _, time, *_ in listed(dataset)]
+    assert not [time for time in times if begin + 0.1 < time < end - 0.1]
+    # What came before and after is there, as it was.
+    assert len([t for t in times if t < begin - 0.5]) >= 2 * (begin - 1)
+    assert len([t for t in times if t > end]) >= 2 * (19 - end)
+
+
+@pytest.mark.parametrize("format_", ["jpeg", "png"])
+@pytest.mark.parametrize("source", ["gif", "bt601", "bt709", "odd"])
+def test_colours_are_those_of_the_picture(
+    dataset: Dataset, tmp_path: Path, format_: str, source: str
+) -> None:
+    colours = ((200, 60, 40), (40, 180, 80), (60, 60, 200), (220, 220, 90))
+    size = {"bt709": (1280, 720), "odd": (127, 71)}.get(source, (128, 72))
+    shown = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    for n, colour in enumerate(colours):
+        shown[:, n * size[0] // 4 :] = colour
+    Image.fromarray(shown).save(still := tmp_path / "still.png")
+    if source == "gif":
+        other = Image.fromarray(255 - shown)
+        Image.fromarray(shown).save(
+            path := tmp_path / "v.gif", save_all=True, append_images=[other]
+        )
+    else:
+        matrix = "bt709" if source == "bt709" else "smpte170m"
+        # An odd size has no halved colours in H.264; FFV1 takes any.
+        path = tmp_path / "v.mkv"
+        line = ["ffmpeg", "-v", "error", "-loop", "1", "-i", str(still), "-t", "1", "-r", "5",
+                "-vf", f"scale=out_color_matrix={matrix},format=yuv444p", "-colorspace", matrix,
+                "-c:v", "ffv1", str(path)]  # fmt: skip
+        subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    harvest_frames(dataset, [path], every(5, format=format_, limit=1))
+    [image] = dataset.images.each()
+    with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
+        assert opened.size == size
+        for n, colour in enumerate(colours):
+            pixel = opened.convert("RGB").getpixel((n * size[0] // 4 + size[0] // 8, size[1] // 2))
+            assert pixel == pytest.approx(colour, abs=4)
+
+
+def test_what_was_sampled_needs_no_disk(
+    small_disk: Callable[[str], Path], videos: list[Path], tmp_path: Path
+) -> None:
+    root = small_disk("size=3m")
+    long = encode(tmp_path / "long.mp4", "color=s=640x360:r=5:d=200")
+    with Dataset.create(root / "d") as dataset:
+        wanted = every(1)
+        with pytest.raises(DiskFull):
+            harvest_frames(dataset, [long], every(0.2))
+        harvest_frames(dataset, [videos[1]], wanted)
+        dataset.videos.record(sha256_of_file(long), long.name, wanted.settings, 200.0, 1)
+        assert harvest_frames(dataset, [long, videos[1]], wanted)["added"] == 0
