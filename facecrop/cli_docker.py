@@ -54,7 +54,7 @@ def status(job: Job) -> Result:
     from facecrop.detectors.animeface_docker import image_name
 
     image = image_name()
-    return {"image": image, "engines": {name: _state(name, image) for name in _names()}}
+    return {"image": image, "engines": states()}
 
 
 @docker.command(epilog="Example: facecrop docker check")
@@ -65,6 +65,13 @@ def check(job: Job, engine: str | None) -> Result:
     from facecrop.detectors.animeface_docker import image_name
 
     return _tried(engine or "", image_name())
+
+
+def states() -> dict[str, dict[str, str]]:
+    """Each engine's `state`, and the `mend` where it is not "ready"."""
+    from facecrop.detectors.animeface_docker import image_name
+
+    return {name: _state(name, image_name()) for name in _names()}
 
 
 def _names() -> list[str]:

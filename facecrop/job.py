@@ -174,6 +174,7 @@ def find_faces(
     """
     tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
     reasons: Counter[str] = Counter()
+    retired = _retired(dataset)
     with dataset.stage(STAGE) as scratch:
         search = Search(dataset, spec, cutting)
         total = search.to_search() + search.to_cut()
@@ -184,7 +185,14 @@ def find_faces(
             with dataset.db.write():
                 for outcome in batch:
                     _record(search, outcome, tally, reasons)
+    if (gone := _retired(dataset) - retired) > 0:
+        tally["retired"] = gone
     return dict(tally) | ({"reasons": dict(reasons.most_common())} if reasons else {})
+
+
+def _retired(dataset: Dataset) -> int:
+    """Samples that waited and whose face another search does not find."""
+    return dataset.samples.counts("status").get(("retired",), 0)
 
 
 def _record(

@@ -86,11 +86,19 @@ def _ordered(
     samples: Iterable[Sample], order: str | None, limit: int, *, group: bool
 ) -> list[Sample]:
     """The first `limit` of them, whatever their number, with few in memory."""
-    keys = [ORDERS["class"]] if group else []
-    keys += [ORDERS[order]] if order else []
-    if not keys:
+    own = ORDERS[order] if order else None
+    if not group and own is None:
         return list(itertools.islice(samples, limit))
-    return heapq.nsmallest(limit, samples, key=lambda sample: [key(sample) for key in keys])
+
+    def key(sample: Sample) -> tuple[object, ...]:
+        heading = (sample.label is None, _heading(sample)) if group else ()
+        return (*heading, *(own(sample) if own else ()))
+
+    return heapq.nsmallest(limit, samples, key=key)
+
+
+def _heading(sample: Sample) -> str:
+    return sample.label or (f"{sample.hint} (a hint)" if sample.hint else "without a class")
 
 
 def _tiles(dataset: Dataset, samples: Iterable[Sample], *, group: bool) -> tuple[list[Tile], int]:
@@ -98,7 +106,7 @@ def _tiles(dataset: Dataset, samples: Iterable[Sample], *, group: bool) -> tuple
     heading: str | None = None
     unreadable = 0
     for sample in samples:
-        name = sample.label or (f"{sample.hint} (a hint)" if sample.hint else "without a class")
+        name = _heading(sample)
         if group and name != heading:
             heading = name
             tiles.append(Tile(name))

@@ -139,6 +139,7 @@ def test_tiny_pictures_are_not_sent(engine: FakeEngine) -> None:
     container.stop()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: FakeEngine) -> None:
     bad = put(dataset, scene(50))
     put(dataset, scene(20, size=(200, 200)))

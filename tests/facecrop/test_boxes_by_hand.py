@@ -11,10 +11,10 @@ import pytest
 from facecrop_scenes import face_at, put, samples, scene
 from tools_for_tests import Ran, run_cli
 
-from facecrop.by_hand import add_boxes, missed, parse_box, remove_samples
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Box, Dataset
+from gleanset.by_hand import add_boxes, missed, parse_box, remove_samples
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.cut import CutSettings
@@ -164,6 +164,7 @@ def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path:
         dataset.images.resolve(image[:20])
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:

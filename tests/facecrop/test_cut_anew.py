@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from facecrop_scenes import crop, put, samples, scene
 from PIL import Image
 
@@ -39,6 +40,7 @@ def todo(dataset: Dataset, cutting: CutSettings, spec: DetectorSpec = SPEC) -> t
     return found.to_search(), found.to_cut()
 
 
+@pytest.mark.slow
 def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Dataset) -> None:
     """Those of retired and of decided samples too, which no detector finds any more."""
     for lefts in ((10, 230), (60,), ()):
@@ -62,6 +64,7 @@ def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Da
     assert crops(dataset) == before
 
 
+@pytest.mark.slow
 def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> None:
     put(dataset, scene(10, 230))
     put(dataset, scene())

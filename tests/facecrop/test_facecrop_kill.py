@@ -22,6 +22,7 @@ from pipeline.listing import listing
 PICTURES = 16
 
 
+@pytest.mark.slow
 def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_path: Path) -> None:
     """Killed with SIGKILL in its worker: tried once more, then a rejection that is counted."""
     deaths = tmp_path / "deaths"
