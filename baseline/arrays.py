@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+Pixels = npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
     """The pictures of one split.
 
-    `x` is uint8, N x C x H x W, C 1 (grayscale) or 3 (RGB); `y` is int64, N, the index of
-    the class; `keys` are the N sample keys.
+    `x` is uint8, N x C x H x W, C 1 (grayscale) or 3 (RGB), and may be a file mapped into memory;
+    `y` is int64, N, the index of the class; `keys` are the N sample keys.
     """
 
-    x: npt.NDArray[np.uint8]
+    x: Pixels
     y: npt.NDArray[np.int64]
     keys: tuple[str, ...]
 
@@ -31,6 +33,16 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def pick(self, index: npt.NDArray[np.int64]) -> Pixels:
+        """A copy of the pictures at `index`, N x C x H x W, channels last in memory."""
+        return picked(self.x, index)
+
+
+def picked(x: Pixels, index: npt.NDArray[np.int64]) -> Pixels:
+    """A copy of the pictures of `x` at `index`, channels last in memory as networks want them."""
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)[index])
+    return last.transpose(0, 3, 1, 2)
+
 
 def batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     """Cut the indices `order` into parts of nearly equal length, none longer than `size`.
@@ -40,7 +52,7 @@ def batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
     yield from torch.tensor_split(order, max(1, -(-len(order) // size)))
 
 
-def to_float(x: npt.NDArray[np.uint8], index: torch.Tensor, device: torch.device) -> torch.Tensor:
+def to_float(x: Pixels, index: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The pictures at `index` as float32 in 0..1, channels last, on `device`."""
-    picked = torch.from_numpy(x[index.numpy()]).to(device)
-    return picked.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+    here = torch.from_numpy(picked(x, index.numpy())).to(device)
+    return here.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)

@@ -1,50 +1,176 @@
-"""Small changes to a batch of pictures that leave its labels true.
+"""Small changes to pictures that leave their labels true.
 
-Mirroring, shifts, a slight zoom, brightness and noise. Never hue, and never the shape: hair
-colour and the proportions of a face are what tells characters apart.
+`characters`: mirrored, shifted, zoomed a little, darkened, blurred, saved as a poor JPEG. Never
+hue and never shape: hair colour and the proportions of a face are what tells characters apart.
+`photos`: also turned, sheared, stretched, zoomed strongly, recoloured and partly erased.
+
+Every picture is changed by numbers drawn for it alone, so a change can be repeated: a batch
+draws them from its own generator, a cached view from the seed, the sample's key and its number.
 """
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-SHIFT = 0.08
-"""Farthest shift, as a share of the picture's side."""
-ZOOM = 0.12
-"""Strongest zoom in or out, as a share of the picture's side."""
-BRIGHTNESS = 0.15
-"""Strongest change of brightness, as a share of the pixel's value."""
-NOISE = 0.02
-"""Standard deviation of the pixel noise, for pixels in 0..1."""
+import cv2
+import numpy as np
+import numpy.typing as npt
 
+Kind = Literal["none", "characters", "photos"]
+Pixels = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.float64]
 
-def augment(pictures: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Changed copies of `pictures` (float N x C x H x W in 0..1), drawn from `random`."""
-    grid = functional.affine_grid(
-        _maps(len(pictures), random), list(pictures.shape), align_corners=False
-    ).to(pictures.device)
-    moved = functional.grid_sample(
-        pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    gain = 1 + BRIGHTNESS * _uniform(len(pictures), random).view(-1, 1, 1, 1)
-    noise = NOISE * torch.randn(pictures.shape, generator=random)
-    lit = moved * gain.to(moved.device) + noise.to(moved.device)
-    return lit.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
+DRAWS = 24
+"""Numbers in 0..1 that are drawn for a picture. Each change has its own, used or not."""
+(_MIRROR, _ZOOM, _SHIFT_X, _SHIFT_Y, _TURN, _SHEAR, _STRETCH, _DARK, _BLUR, _BLUR_BY, _JPEG,
+ _JPEG_BY, _HUE, _SATURATION, _CONTRAST, _ERASE, _ERASE_X, _ERASE_Y, _ERASE_W, _ERASE_H,
+ _ERASE_BY) = range(21)  # fmt: skip
 
 
-def _maps(count: int, random: torch.Generator) -> torch.Tensor:
-    """Affine maps, `count` x 2 x 3: one zoom for both axes, a shift for each, half mirrored."""
-    zoom = 1 + ZOOM * _uniform(count, random)
-    mirror = torch.randint(0, 2, (count,), generator=random) * 2 - 1
-    maps = torch.zeros(count, 2, 3)
-    maps[:, 0, 0] = zoom * mirror
-    maps[:, 1, 1] = zoom
-    # The grid runs from -1 to 1, so a shift of the whole side is 2.
-    maps[:, :, 2] = 2 * SHIFT * torch.stack((_uniform(count, random), _uniform(count, random)), 1)
-    return maps
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far changes go: lengths as shares of the side, angles in degrees, factors around 1."""
+
+    zoom: float = 0.12
+    shift: float = 0.08
+    turn: float = 0.0
+    shear: float = 0.0
+    stretch: float = 0.0
+    dark: float = 0.25  # darker only: a brighter picture would clip, and so change its hues
+    blur: float = 0.2  # how many are blurred; by up to BLUR of the side
+    jpeg: float = 0.3  # how many are saved as a JPEG, of quality 30 to 90
+    hue: float = 0.0  # as a share of the colour circle
+    saturation: float = 0.0
+    contrast: float = 0.0
+    erase: float = 0.0  # how many lose a rectangle
 
 
-def _uniform(count: int, random: torch.Generator) -> torch.Tensor:
-    """`count` numbers between -1 and 1."""
-    return torch.rand(count, generator=random) * 2 - 1
+LIMITS: dict[Kind, Limits] = {
+    "characters": Limits(),
+    "photos": Limits(
+        zoom=0.25, turn=15, shear=10, stretch=0.15, hue=0.03, saturation=0.35, contrast=0.3,
+        erase=0.25,
+    ),
+}  # fmt: skip
+BLUR = 0.01
+"""The strongest blur's standard deviation, as a share of the side."""
+
+
+def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
+    """Changed copies of `x` (uint8 N x C x H x W, channels last in memory), drawn from `random`.
+
+    As they are for the kind 'none'.
+    """
+    if kind == "none":
+        return x
+    return changed(x, random.random((len(x), DRAWS)), LIMITS[kind])
+
+
+def augmented_views(x: Pixels, keys: Sequence[str], views: int, kind: Kind, seed: int) -> Pixels:
+    """`views` changed copies of each picture of `x` (N x C x H x W): uint8 N x views x C x H x W.
+
+    View v of a sample depends on `seed`, its key, v and `kind` alone, so it can be cached.
+    """
+    drawn = np.stack([view_numbers(key, view, seed) for key in keys for view in range(views)])
+    limits = Limits(0, 0, dark=0, blur=0, jpeg=0) if kind == "none" else LIMITS[kind]
+    made = changed(np.repeat(x, views, axis=0), drawn, limits, mirror=kind != "none")
+    return made.reshape(len(x), views, *x.shape[1:])
+
+
+def view_numbers(key: str, view: int, seed: int) -> Numbers:
+    """The numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
+    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(DRAWS)
+
+
+def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -> Pixels:
+    """Copies of `x` (N x C x H x W), each changed by its row of `drawn` (N x DRAWS)."""
+    out = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
+    maps = _maps(drawn, x.shape[3], x.shape[2], limits, mirror)
+    for i, picture in enumerate(x.transpose(0, 2, 3, 1)):
+        moved = cv2.warpAffine(
+            np.ascontiguousarray(picture), maps[i], x.shape[:1:-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        made = _recorded(_coloured(_pixels(moved), drawn[i], limits), drawn[i], limits)
+        out[i] = made.reshape(out[i].shape)
+    return out.transpose(0, 3, 1, 2)
+
+
+def _maps(drawn: Numbers, width: int, height: int, limits: Limits, mirror: bool) -> Numbers:
+    """Affine maps from a changed picture's pixels to the original's, N x 2 x 3."""
+    either = drawn * 2 - 1
+    zoom = 1 + limits.zoom * either[:, _ZOOM]
+    stretch = 1 + limits.stretch * either[:, _STRETCH]
+    turn = np.deg2rad(limits.turn * either[:, _TURN])
+    shear = np.tan(np.deg2rad(limits.shear * either[:, _SHEAR]))
+    side = np.where(mirror & (drawn[:, _MIRROR] < 0.5), -1.0, 1.0)
+    cos, sin = np.cos(turn), np.sin(turn)
+    turned = np.array([[cos, -sin], [sin, cos]])
+    ones, none = np.ones_like(zoom), np.zeros_like(zoom)
+    bent = np.array([[side * zoom * stretch, shear * zoom], [none, zoom / stretch * ones]])
+    matrix = np.einsum("ijn,jkn->nik", turned, bent)
+    size = np.array([width, height], dtype=np.float64)
+    shift = limits.shift * size * either[:, [_SHIFT_X, _SHIFT_Y]]
+    middle = (size - 1) / 2
+    offset = middle + shift - matrix @ middle
+    return np.concatenate((matrix, offset[:, :, None]), axis=2)
+
+
+def _coloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Darker, and where the limits allow it with other contrast, saturation and hue."""
+    contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
+    table = ((np.arange(256) - 127.5) * contrast + 127.5) * (1 - limits.dark * drawn[_DARK])
+    picture = _pixels(cv2.LUT(picture, table.clip(0, 255).round().astype(np.uint8)))
+    if picture.ndim == 3 and (limits.hue or limits.saturation):
+        return _recoloured(picture, drawn, limits)
+    return picture
+
+
+def _recoloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Another hue and saturation, by a turn and a stretch of the chroma plane (YCrCb)."""
+    angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
+    scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    middle = np.array([0, 128, 128])
+    matrix = np.column_stack((turn, middle - turn @ middle))
+    chroma = cv2.transform(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb), matrix)
+    return _pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
+
+
+def _recorded(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """What poor copies suffer: some are blurred, some are JPEGs, some lose a part."""
+    if drawn[_BLUR] < limits.blur:
+        sigma = max(0.3, BLUR * picture.shape[0] * drawn[_BLUR_BY])
+        picture = _pixels(cv2.GaussianBlur(picture, (0, 0), sigma))
+    if drawn[_JPEG] < limits.jpeg:
+        picture = _as_jpeg(picture, round(30 + 60 * drawn[_JPEG_BY]))
+    if drawn[_ERASE] < limits.erase:
+        _erase(picture, drawn)
+    return picture
+
+
+def _as_jpeg(picture: Pixels, quality: int) -> Pixels:
+    """The picture as it looks after being saved as a JPEG."""
+    # OpenCV takes the channels for blue, green, red: in any other order it would spare other hues.
+    swapped = picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    found = _pixels(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    return found if picture.ndim == 2 else found[:, :, ::-1]
+
+
+def _erase(picture: Pixels, drawn: Numbers) -> None:
+    """Paint a rectangle of 15 to 40 % of each side in one grey (Zhong et al., 2020)."""
+    height, width = picture.shape[:2]
+    wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))
+    high = int(height * (0.15 + 0.25 * drawn[_ERASE_H]))
+    left, top = int((width - wide) * drawn[_ERASE_X]), int((height - high) * drawn[_ERASE_Y])
+    picture[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
+
+
+def _pixels(made: object) -> Pixels:
+    assert isinstance(made, np.ndarray)
+    return made

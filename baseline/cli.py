@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
-from tqdm import tqdm
 
+from baseline.cli_compare import compare, report
+from baseline.cli_evaluate import doubts, evaluate
+from baseline.cli_export import export
+from baseline.cli_gallery import gallery
+from baseline.cli_learning import augment, sweep
+from baseline.cli_predict import predict
+from baseline.cli_presort import presort
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import MissingComponent, UsageError
-
-if TYPE_CHECKING:
-    from baseline.training import EpochReport
+from gleanset.cli_options import key_values
+from gleanset.errors import MissingComponent
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
+commands.add_command(export)
+commands.add_command(gallery)
+commands.add_command(predict)
+commands.add_command(presort)
+commands.add_command(evaluate)
+commands.add_command(compare)
+commands.add_command(report)
+commands.add_command(doubts)
+commands.add_command(augment)
+commands.add_command(sweep)
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
@@ -27,73 +41,15 @@ commands = group("baseline", "Train a baseline model on a dataset and judge it."
 def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
     """Train on train, watch val, and judge once on test.
 
-    A run that is stopped begins anew the next time: epochs are not kept.
+    A run that was stopped goes on where it was last saved.
     """
     need_torch()
-    from baseline.presets import load_preset
     from baseline.session import train_run
+    from baseline.settings import load_preset
 
-    settings = load_preset(preset, parse_options(options))
+    settings = load_preset(preset, key_values(options, "epochs=10"))
     with job.open() as dataset:
-        bar = tqdm(total=settings.epochs, desc="train", unit=" epochs", leave=False,
-                   disable=True if job.progress.quiet else None)  # fmt: skip
-
-        def show(epoch: EpochReport) -> None:
-            bar.set_postfix_str(epoch_line(epoch))
-            bar.update()
-
-        with bar:
-            return train_run(dataset, settings, again=again, on_epoch=show, progress=job.progress)
-
-
-def epoch_line(epoch: EpochReport) -> str:
-    """An epoch in a few words."""
-    val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
-    return (
-        f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
-        f"{epoch.images_per_second:.0f} images/s"
-    )
-
-
-@commands.command(epilog="Example: baseline evaluate --split test -d my-dataset --json")
-@job_options()
-@click.argument("run", required=False)
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test",
-              show_default=True, help="The samples to judge it on.")  # fmt: skip
-def evaluate(job: Job, run: str | None, split: str) -> Result:
-    """Judge a run (the newest by default) on the samples as they are now."""
-    need_torch()
-    from baseline.session import evaluate_run
-
-    with job.open() as dataset:
-        run_id, found = evaluate_run(dataset, run, split, job.progress)
-        return {"run": run_id, split: found.to_json()} if job.as_json else _table(run_id, found)
-
-
-def _table(run_id: str, found: object) -> Result:
-    from baseline.evaluation import Evaluation
-
-    assert isinstance(found, Evaluation)
-    return {
-        "run": run_id, "count": found.count, "accuracy": found.accuracy,
-        "log_loss": found.log_loss, "macro_f1": found.macro_f1,
-        "classes": {
-            c.name: f"precision {c.precision:.3f}, recall {c.recall:.3f}, F1 {c.f1:.3f}, "
-                    f"{c.support} pictures"
-            for c in found.classes
-        },
-    }  # fmt: skip
-
-
-def parse_options(options: tuple[str, ...]) -> dict[str, str]:
-    """`epochs=10` as {'epochs': '10'}. Raises `UsageError`."""
-    found: dict[str, str] = {}
-    for text in options:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"-o {text}: not KEY=VALUE", "write for instance epochs=10")
-        found[key.strip()] = value.strip()
-    return found
+        return train_run(dataset, settings, again=again, progress=job.progress, hear=job.say)
 
 
 def need_torch() -> None:

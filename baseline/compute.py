@@ -6,31 +6,51 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from baseline.presets import Precision
+from baseline.settings import Precision
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A device and whether training on it runs in bfloat16."""
+    """A device, and the number format that training on it runs in."""
 
     device: torch.device
-    bf16: bool
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def bf16(self) -> bool:
+        """Whether products are computed in bfloat16."""
+        return self.dtype == torch.bfloat16
+
+    @property
+    def name(self) -> str:
+        """The precision in a word: fp32, bf16 or fp16."""
+        return {torch.float32: "fp32", torch.bfloat16: "bf16"}.get(self.dtype, "fp16")
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context in which convolutions and products run in the chosen precision."""
-        if not self.bf16:
+        if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Keeps the small gradients of fp16 from vanishing; does nothing in other formats."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_compute(precision: Precision = "auto") -> Compute:
-    """CUDA where there is one, else the CPU; bf16 by wish, or where the machine gains by it."""
+    """CUDA where there is one, else the CPU; bf16 by wish, or where the machine gains by it.
+
+    A GPU too old for bf16 gets fp16, whose gradients need scaling.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if precision == "auto":
-        return Compute(device, has_fast_bf16(device))
-    return Compute(device, precision == "bf16")
+    if precision == "fp32":
+        return Compute(device)
+    if precision == "bf16" or has_fast_bf16(device):
+        return Compute(device, torch.bfloat16)
+    return Compute(device, torch.float16 if device.type == "cuda" else torch.float32)
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -43,15 +63,19 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seed what torch draws itself (first weights, dropout); put its random state back after.
+    """Seed what torch and numpy draw themselves; put their random states back after.
 
-    All that the network needs is deterministic on the CPU. cuDNN is told to be, too, but on
+    All that the networks need is deterministic on the CPU. cuDNN is told to be, too, but on
     CUDA the last digits may still differ.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    before = np.random.get_state()
     with (
         torch.random.fork_rng(devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         torch.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from baseline.arrays import Arrays
+from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, ReadPixels, Source
-from baseline.presets import Settings
+from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.db.balances import AS_IT_IS, Balances, Share
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
-from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
 SPLITS = ("train", "val", "test")
@@ -89,36 +89,35 @@ def load_arrays(
 ) -> dict[str, Arrays]:  # fmt: skip
     """The pixels of some splits, each in the order of its sample keys.
 
-    Samples whose pictures cannot be read are left out. Raises `InputUnusable` when that is
+    They are decoded once and mapped into memory from the dataset's cache. Samples whose pictures
+    cannot be read are left out. Raises `InputUnusable` when that is
     all of a split.
     """
-    samples = [sample for split in splits for sample in examples.splits[split]]
+    chosen = {split: list(sources(dataset, examples.splits[split])) for split in splits}
     read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
-    outcomes = run_over(read, list(_sources(dataset, samples)), Processes())
-    bar = (progress or Progress()).over(outcomes, "load", total=len(samples))
-    pixels = {o.item.key: o.result for o in bar if o.result is not None}
-    return {split: _stacked(examples, split, pixels, settings) for split in splits}
+    found = decode_all(dataset.cache / "pixels", chosen, read, progress)
+    return {
+        split: _labelled(examples, split, [chosen[split][row].key for row in found[split].rows],
+                         found[split].x)
+        for split in splits
+    }  # fmt: skip
 
 
-def _stacked(
-    examples: Examples, split: str, pixels: Mapping[str, Pixels], settings: Settings
-) -> Arrays:
+def _labelled(examples: Examples, split: str, keys: Sequence[str], x: Pixels) -> Arrays:
     samples = examples.splits[split]
-    kept = [sample for sample in samples if sample.key in pixels]
-    if samples and not kept:
+    if samples and not keys:
         raise InputUnusable(
             f"none of the {len(samples)} pictures of {split} can be read",
             "put the images folder of the dataset back",
         )
     index = {name: number for number, name in enumerate(examples.classes)}
-    x = np.zeros((len(kept), settings.channels, settings.size, settings.size), np.uint8)
-    for row, sample in enumerate(kept):
-        x[row] = pixels[sample.key]
-    y = np.array([index[str(sample.label)] for sample in kept], dtype=np.int64)
-    return Arrays(x, y, tuple(sample.key for sample in kept))
+    labels = {sample.key: str(sample.label) for sample in samples}
+    y = np.array([index[labels[key]] for key in keys], dtype=np.int64)
+    return Arrays(x, y, tuple(keys))
 
 
-def _sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Source]:
+def sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Source]:
+    """Where the pixels of these samples are; nothing for one whose image is unknown."""
     for sample in samples:
         image = dataset.images.get(sample.image)
         if image is not None:

@@ -16,8 +16,17 @@ from gleanset.errors import Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.records import Box
+from gleanset.work.pool import Processes, cores
+
+EACH = 100
+"""Pictures that one process reads in about the time that another takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
+
+
+def processes_for(pictures: int) -> Processes:
+    """As many as so many pictures keep busy: a few are read sooner by one."""
+    return Processes(max(1, min(cores(), pictures // EACH)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,7 @@ class ReadPixels:
     def __call__(self, source: Source) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
         image = self._picture(source).convert(self.mode)
-        small = image.resize((self.size, self.size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        values = np.asarray(small, dtype=np.uint8)
+        values = np.asarray(resized(image, self.size), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
     def _picture(self, source: Source) -> Image.Image:
@@ -51,6 +59,11 @@ class ReadPixels:
         except Unreadable:
             # Crops may be deleted at any time; the original is what counts.
             return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
+
+
+def resized(image: Image.Image, size: int) -> Image.Image:
+    """The picture as size x size pixels, its proportions given up: everything a model sees."""
+    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _bytes(path: str) -> bytes:

@@ -1,48 +1,66 @@
-"""One training run over a dataset: `runs/<id>/` with weights, settings, metrics and a log."""
+"""One training run over a dataset: `runs/<id>/` with weights, settings, figures, log and report."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from baseline.data import Examples, find_examples, load_arrays
-from baseline.evaluation import Evaluation, evaluate
-from baseline.presets import Settings
-from baseline.storage import load_model, save_model
-from baseline.training import EpochReport, Trained, train
+from baseline.curves import draw_curves
+from baseline.data import SPLITS, find_examples
+from baseline.evaluation.again import ROOM, TRAINED_ON
+from baseline.evaluation.judge import Judged, judge_run, looked
+from baseline.evaluation.layers import layers_of, save_layers
+from baseline.evaluation.network import outputs_of, outputs_of_features
+from baseline.evaluation.outputs import Outputs
+from baseline.loop.checkpoint import forget_checkpoint
+from baseline.loop.reports import Fitted
+from baseline.methods.fit import fit
+from baseline.methods.gallery import save_gallery
+from baseline.methods.material import Material
+from baseline.networks import FeatureNet, GalleryHead, Net
+from baseline.report import write_report
+from baseline.settings import Settings, Transfer, Triplet
+from baseline.storage import save_model
+from baseline.validation import with_val
+from baseline.watch import RunWatch
 from gleanset import Dataset
-from gleanset.errors import GleansetError, InputUnusable
+from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Run
 from gleanset.work.progress import Progress
 
-ROOM = "baseline"
 METRICS = "metrics.json"
-TRAINED_ON = "trained_on.json"
-OnEpoch = Callable[[EpochReport], None]
+CHECKPOINT = "checkpoint"
+Hear = Callable[[str], None]
 
 
 def train_run(
-    dataset: Dataset, settings: Settings, *, again: bool = False, on_epoch: OnEpoch | None = None,
-    progress: Progress | None = None,
+    dataset: Dataset, settings: Settings, *, again: bool = False,
+    progress: Progress | None = None, hear: Hear = lambda line: None,
 ) -> dict[str, object]:  # fmt: skip
     """Train, judge on val, and once on test; the result of the run.
 
-    A run that was stopped is begun anew under its own name. A finished run of the same data
-    and settings, which would give the same figures, is given back unless `again`.
+    A run that was stopped is taken up under its own name, where it was last saved. A finished
+    run of the same data and settings, which would give the same figures, is given back unless
+    `again`. `hear` gets what a person should know at once.
     """
     with dataset.stage(ROOM) as scratch:
         examples = find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
+            hear(f"known already, nothing was trained: run {done.id} (--again trains anew)")
             return {"run": done.id, **done.result}
+        examples, told = with_val(examples, settings.seed)
         run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
+        place = run_folder(dataset, run.id) / CHECKPOINT
+        material = Material(dataset, examples, settings, progress or Progress(), place)
         try:
-            result = _carry_out(dataset, run, examples, settings, scratch, on_epoch, progress)
+            result = _carry_out(material, run, scratch, told, hear)
         except GleansetError as error:
             dataset.runs.end(run.id, "failed", {"error": error.what})
             raise
@@ -50,109 +68,92 @@ def train_run(
             dataset.runs.end(run.id, "interrupted", {})
             raise
         dataset.runs.end(run.id, "done", result)
+        forget_checkpoint(place)
+        write_report(dataset, run.id, scratch=scratch)
     return {"run": run.id, **result}
 
 
 def _carry_out(
-    dataset: Dataset, run: Run, examples: Examples, settings: Settings, scratch: Path,
-    on_epoch: OnEpoch | None, progress: Progress | None,
-) -> dict[str, object]:  # fmt: skip
+    material: Material, run: Run, scratch: Path, told: str | None, hear: Hear
+) -> dict[str, object]:
     started = time.monotonic()
-    arrays = load_arrays(dataset, examples, settings, progress=progress)
-    trained = train(
-        arrays["train"],
-        arrays["val"],
-        examples.classes,
-        settings,
-        on_epoch or (lambda _: None),
-        examples.weights,
+    settings, folder = material.settings, run_folder(material.dataset, run.id)
+    with RunWatch(folder, material.progress, hear) as watch:
+        if told is not None:
+            watch.say(told)
+        fitted = fit(material, settings, watch)
+        if fitted.history:
+            draw_curves(folder, fitted.history, fitted.best_epoch, watch.test, scratch=scratch)
+    _keep(material, fitted.net, folder, scratch)
+    outputs = {split: _outputs(material, fitted.net, split) for split in SPLITS}
+    judged = judge_run(
+        material.dataset, run.id, folder, material.examples, outputs, scratch=scratch
     )
-    read = {split: len(found) for split, found in arrays.items()}
-    lost = sum(examples.counts().values()) - sum(read.values())
-    judged = {
-        split: evaluate(trained.model, arrays[split], examples.classes) if len(arrays[split])
-        else None
-        for split in ("val", "test")
-    }  # fmt: skip
-    folder = run_folder(dataset, run.id)
-    learnt = json.dumps(arrays["train"].keys)
-    write_atomic(folder / TRAINED_ON, learnt.encode(), scratch=scratch)
-    save_model(folder, trained.model, settings, examples.classes, scratch=scratch)
+    if judged.looks is not None and (words := looked(judged.looks)):
+        hear(words)
+    read = {split: len(found) for split, found in outputs.items()}
+    lost = sum(material.examples.counts().values()) - sum(read.values())
     metrics = {
-        "classes": list(examples.classes), "settings": settings.to_json(),
-        "data": {**read, "unreadable": lost, "fingerprint": examples.fingerprint()},
-        "epochs": [asdict(epoch) for epoch in trained.history],
-        "best_epoch": trained.best_epoch, "seconds": round(time.monotonic() - started, 3),
-        "device": trained.device, "precision": trained.precision,
-        **{split: found and found.to_json() for split, found in judged.items()},
+        "classes": list(material.classes), "settings": settings.to_json(),
+        "data": {**read, "unreadable": lost, "fingerprint": material.examples.fingerprint(),
+                 "told": told},
+        "epochs": [asdict(epoch) for epoch in fitted.history],
+        "best_epoch": fitted.best_epoch, "seconds": round(time.monotonic() - started, 3),
+        "device": fitted.device, "precision": fitted.precision, "training": fitted.facts,
+        "val": None, "test": None, **judged.metrics,
     }  # fmt: skip
     text = json.dumps(metrics, ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
-    return _summary(trained, examples, read, judged) | ({"unreadable": lost} if lost else {})
+    return _summary(material, fitted, read, judged) | ({"unreadable": lost} if lost else {})
+
+
+def _keep(material: Material, net: Net, folder: Path, scratch: Path) -> None:
+    """The network, what it has learnt from, and what it is made of."""
+    learnt = json.dumps(sorted({sample.key for sample in material.examples.splits["train"]}))
+    write_atomic(folder / TRAINED_ON, learnt.encode(), scratch=scratch)
+    save_layers(
+        folder, layers_of(net, material.settings.channels, material.settings.size), scratch=scratch
+    )
+    save_model(folder, net, material.settings, material.classes, scratch=scratch)
+    if isinstance(net.head, GalleryHead):
+        save_gallery(folder, net, scratch=scratch)
+
+
+def _outputs(material: Material, net: Net, split: str) -> Outputs:
+    """What the network says of a split; of train by the features it has learnt from."""
+    frozen = isinstance(material.settings, Transfer) or (
+        isinstance(material.settings, Triplet) and material.settings.learn == "projection"
+    )
+    if split == "train" and frozen and isinstance(net, FeatureNet):
+        seen = material.features(split, net.backbone)
+        return outputs_of_features(
+            net, seen.plain, material.classes_of(split, seen.keys), seen.keys
+        )
+    return outputs_of(net, material.arrays(split))
 
 
 def _summary(
-    trained: Trained, examples: Examples, read: dict[str, int],
-    judged: dict[str, Evaluation | None],
-) -> dict[str, object]:  # fmt: skip
+    material: Material, fitted: Fitted[Net], read: Mapping[str, int], judged: Judged
+) -> dict[str, object]:
     """What a run gave, without anything that differs from one machine's mood to another's."""
     return {
-        "classes": len(examples.classes), "data": read,
-        "epochs": len(trained.history), "best_epoch": trained.best_epoch,
-        **{split: figures(found) for split, found in judged.items()},
+        "classes": len(material.classes), "data": dict(read),
+        "epochs": len(fitted.history), "best_epoch": fitted.best_epoch,
+        **{split: _figures(judged.metrics.get(split)) for split in ("val", "test")},
     }  # fmt: skip
 
 
-def figures(found: Evaluation | None) -> dict[str, object] | None:
-    """The few figures of an evaluation that fit on a line."""
+def _figures(found: Any) -> dict[str, object] | None:
+    """The few figures of a split that fit on a line; the accuracy's 95 % interval among them."""
     if found is None:
         return None
-    commonest = max(score.support for score in found.classes) / found.count
-    return {"count": found.count, "accuracy": found.accuracy, "log_loss": found.log_loss,
-            "macro_f1": found.macro_f1, "commonest_class": commonest}  # fmt: skip
-
-
-def evaluate_run(
-    dataset: Dataset, run_id: str | None, split: str, progress: Progress | None = None
-) -> tuple[str, Evaluation]:
-    """Judge a finished run on a split as it is now; (run id, evaluation).
-
-    Raises `InputUnusable` when there is no such run, no picture in the split, when the classes
-    are not those the run was trained on, or when it has learnt from some of these pictures.
-    """
-    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
-    if run is None or run.status != "done":
-        raise InputUnusable(
-            f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
-            f"train one: baseline train -d {dataset.root}",
-        )
-    model, settings, classes = load_model(run_folder(dataset, run.id))
-    examples = find_examples(dataset)
-    if examples.classes != classes:
-        changed = ", ".join(sorted(set(examples.classes) ^ set(classes)))
-        raise InputUnusable(
-            f"the classes have changed since run {run.id} was trained: {changed}",
-            f"train again: baseline train -d {dataset.root}",
-        )
-    _check_unseen(dataset, run.id, examples, split)
-    arrays = load_arrays(dataset, examples, settings, splits=[split], progress=progress)[split]
-    if not len(arrays):
-        raise InputUnusable(f"there is no picture in {split}", "give it a share: labeler split")
-    return run.id, evaluate(model, arrays, classes)
-
-
-def _check_unseen(dataset: Dataset, run_id: str, examples: Examples, split: str) -> None:
-    """A split made anew may hold pictures that an older run has learnt from."""
-    learnt = run_folder(dataset, run_id) / TRAINED_ON
-    if split == "train" or not learnt.is_file():
-        return
-    keys = {sample.key for sample in examples.splits[split]}
-    if seen := keys & set(json.loads(learnt.read_text())):
-        raise InputUnusable(
-            f"run {run_id} has learnt from {len(seen)} of the {len(keys)} pictures that are in "
-            f"{split} now: its figures there would mean nothing",
-            f"train again on this split: baseline train -d {dataset.root}",
-        )
+    commonest = max(score["support"] for score in found["classes"]) / found["count"]
+    low, high = found["intervals"].get("accuracy", (None, None))
+    return {
+        "count": found["count"], "accuracy": found["accuracy"],
+        "at_least": low, "at_most": high, "log_loss": found["log_loss"],
+        "macro_f1": found["macro_f1"], "commonest_class": commonest,
+    }  # fmt: skip
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:

@@ -8,50 +8,72 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
 
-from baseline.model import SmallNet, build_model
-from baseline.presets import Settings, settings_from
+from baseline.networks import Net, build_net
+from baseline.settings import Settings, settings_from
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
 WEIGHTS = "weights.safetensors"
 SETTINGS = "settings.json"
-FORMAT = 1
-"""Of `settings.json`; a newer one is refused rather than misread."""
+GALLERY = "head.vectors"
+FORMAT = 3
+"""Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""
 
 _MEND = "Train again: baseline train"
 
 
 def save_model(
-    folder: Path, model: SmallNet, settings: Settings, classes: Sequence[str], *,
-    scratch: Path | None = None,
+    folder: Path, model: Net, settings: Settings, classes: Sequence[str], *,
+    scratch: Path | None = None, before_switch: Callable[[str], None] = lambda digest: None,
 ) -> None:  # fmt: skip
     """Write the model into `folder`, which is made; each file is whole or not there at all.
 
-    Unfinished files lie in `scratch`, a folder on the same disk. Raises NotWritable or
-    DiskFull where the disk refuses.
+    Unfinished files lie in `scratch`, a folder on the same disk. Where another model is there
+    already, its weights stay until the settings name the new ones; `before_switch` is called with
+    the SHA-256 of the new weights just before that. Raises NotWritable or DiskFull where the disk
+    refuses.
     """
     state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(state)
+    digest = hashlib.sha256(weights).hexdigest()
     described = {
         "format": FORMAT,
         "classes": list(classes),
         "settings": settings.to_json(),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "weights": _name_beside(folder, digest),
+        "weights_sha256": digest,
     }
-    write_atomic(folder / WEIGHTS, weights, scratch=scratch)
+    path = folder / str(described["weights"])
+    write_atomic(path, weights, scratch=scratch)
+    before_switch(digest)
     # Last, because a folder counts as a model once it has its settings.
     text = json.dumps(described, indent=2, ensure_ascii=False)
     write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
+    for old in folder.glob("weights*.safetensors"):
+        if old != path:
+            old.unlink(missing_ok=True)
 
 
-def load_model(folder: Path) -> tuple[SmallNet, Settings, tuple[str, ...]]:
+def _name_beside(folder: Path, digest: str) -> str:
+    """A name for weights that leaves alone those of another model in the same folder."""
+    try:
+        described = json.loads((folder / SETTINGS).read_bytes())
+        there = (described.get("weights", WEIGHTS), described["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return WEIGHTS
+    if there[1] == digest:
+        return str(there[0])
+    return WEIGHTS if there[0] != WEIGHTS else f"weights-{digest[:16]}.safetensors"
+
+
+def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
     """The model of `folder` on the CPU, ready to predict, its settings and its classes.
 
     Raises InputUnusable that says which file is missing or damaged.
@@ -61,20 +83,31 @@ def load_model(folder: Path) -> tuple[SmallNet, Settings, tuple[str, ...]]:
         settings = settings_from(described["settings"])
         classes = tuple(str(name) for name in described["classes"])
         digest = described["weights_sha256"]
+        path = folder / Path(described.get("weights", WEIGHTS)).name
     except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise _damaged(folder / SETTINGS, error) from error
-    weights = _read(folder / WEIGHTS)
+    weights = _read(path)
     if hashlib.sha256(weights).hexdigest() != digest:
-        raise _damaged(folder / WEIGHTS, f"its bytes are not those that {SETTINGS} describes")
-    return _filled(folder, build_model(settings, len(classes)), weights), settings, classes
+        raise _damaged(path, f"its bytes are not those that {SETTINGS} describes")
+    return _filled(path, settings, len(classes), weights), settings, classes
 
 
-def _filled(folder: Path, model: SmallNet, weights: bytes) -> SmallNet:
+def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Net:
     try:
-        model.load_state_dict(safetensors.torch.load(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise _damaged(folder / WEIGHTS, error) from error
-    return model.eval()
+        state = safetensors.torch.load(weights)
+        # A gallery has as many known pictures as were stored with it.
+        known = state[GALLERY].shape[1] if GALLERY in state else 1
+        net = build_net(settings, classes, known)
+        net.load_state_dict(state)
+    except (SafetensorError, IndexError) as error:
+        raise _damaged(path, error) from error
+    except RuntimeError as error:
+        # The bytes are those that were saved: it is the network that differs.
+        raise InputUnusable(
+            f"{path} does not fit the network that {SETTINGS} describes: {SETTINGS} was changed, "
+            "or this version of timm builds another backbone by that name.", _MEND
+        ) from error  # fmt: skip
+    return net.eval()
 
 
 def _described(folder: Path) -> dict[str, Any]:
@@ -87,6 +120,8 @@ def _described(folder: Path) -> dict[str, Any]:
         raise _damaged(path, "it does not describe a model")
     if described["format"] > FORMAT:
         raise InputUnusable(f"{path} was written by a newer Gleanset.", "pip install -U gleanset")
+    if described["format"] < FORMAT:
+        raise InputUnusable(f"{path} was written by an older Gleanset.", _MEND)
     return described
 
 

@@ -5,11 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from drawn_patterns import CLASSES, none, patterns
 
-from baseline.evaluation import evaluate, evaluate_logits, predict_logits
-from baseline.model import build_model
-from baseline.presets import load_preset
+from baseline.arrays import Arrays
+from baseline.evaluation.figures import evaluate_logits
+from baseline.evaluation.network import evaluate, outputs_of, predict_logits
+from baseline.networks import GalleryHead, Net, build_net
+from baseline.settings import load_preset
 from gleanset.errors import InputUnusable
 
 # Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
@@ -93,7 +96,7 @@ def test_agrees_with_sklearn() -> None:
 
 def test_model_on_pictures_and_json() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    model = build_model(settings, 3)
+    model = build_net(settings, 3)
     model.train()
     pictures = patterns((4, 4, 4), 1)
     result = evaluate(model, pictures, CLASSES)
@@ -104,6 +107,43 @@ def test_model_on_pictures_and_json() -> None:
 
 
 def test_nothing_to_evaluate_on() -> None:
-    model = build_model(load_preset("simple", {"blocks": "4", "dense": "8"}), 3)
+    model = build_net(load_preset("simple", {"blocks": "4", "dense": "8"}), 3)
     with pytest.raises(InputUnusable, match="no picture to evaluate"):
         evaluate(model, none(), CLASSES)
+
+
+def test_embeddings_come_with_the_scores_that_they_give() -> None:
+    net = build_net(load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"}), 3)
+    pictures = patterns((3, 3, 3), 1)
+    told = outputs_of(net, pictures)
+    assert told.embeddings is not None
+    assert told.embeddings.shape == (9, 8)
+    assert np.allclose(told.logits, predict_logits(net, pictures), atol=1e-6)
+    assert (told.keys, told.y.tolist()) == (pictures.keys, pictures.y.tolist())
+    assert len(outputs_of(net, none())) == 0
+
+
+def test_a_known_picture_is_not_compared_with_itself() -> None:
+    """In a gallery of known pictures every one of them would be right."""
+
+    class Flat(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            # a: two pictures; b: one, repeated.
+            vectors = torch.tensor([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]])
+            self.head = GalleryHead(vectors)
+
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :2]
+
+    x = np.zeros((3, 1, 1, 2), np.uint8)
+    x[0, 0, 0, 0] = x[1, 0, 0, 1] = x[2, 0, 0, 0] = 255
+    net = Flat()
+    pictures = Arrays(x, np.array([0, 0, 1]), ("one", "two", "new"))
+    assert outputs_of(net, pictures).logits.argmax(1).tolist() == [0, 0, 0]
+    net.head.known = (("one", "two"), ("three",))
+    told = outputs_of(net, pictures).logits
+    assert told[0].tolist() == pytest.approx([0, 12])
+    assert told[1].tolist() == pytest.approx([0, 16])
+    assert told[2].tolist() == pytest.approx([20, 12])

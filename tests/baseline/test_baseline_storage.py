@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from drawn_patterns import CLASSES, patterns
 
-from baseline.evaluation import predict_logits
-from baseline.model import SmallNet, build_model
-from baseline.presets import Settings, load_preset
-from baseline.storage import SETTINGS, WEIGHTS, load_model, save_model
+from baseline.evaluation.network import predict_logits
+from baseline.networks import SmallNet, build_net
+from baseline.settings import Settings, load_preset
+from baseline.storage import FORMAT, SETTINGS, WEIGHTS, load_model, save_model
 from baseline.training import train
 from gleanset.errors import InputUnusable, NotWritable
 
@@ -24,25 +24,26 @@ def settings() -> Settings:
 
 @pytest.fixture
 def saved(tmp_path: Path, settings: Settings) -> Path:
-    save_model(tmp_path / "run", build_model(settings, 3), settings, CLASSES)
+    save_model(tmp_path / "run", build_net(settings, 3), settings, CLASSES)
     return tmp_path / "run"
 
 
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
     trained = train(pictures, patterns((2, 2, 2), 2), CLASSES, settings, lambda report: None)
-    save_model(tmp_path, trained.model, settings, CLASSES)
+    save_model(tmp_path, trained.net, settings, CLASSES)
     model, found, classes = load_model(tmp_path)
     assert (found, classes) == (settings, CLASSES)
     assert isinstance(model, SmallNet)
     assert not model.training
-    assert np.array_equal(predict_logits(model, pictures), predict_logits(trained.model, pictures))
+    assert np.array_equal(predict_logits(model, pictures), predict_logits(trained.net, pictures))
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:
-    save_model(saved, build_model(settings, 3), settings, ("a", "b", "猫"))
+    save_model(saved, build_net(settings, 3), settings, ("a", "b", "猫"))
     assert load_model(saved)[2] == ("a", "b", "猫")
-    assert sorted(p.name for p in saved.iterdir()) == [SETTINGS, WEIGHTS]
+    named = json.loads((saved / SETTINGS).read_text())["weights"]
+    assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, named])
 
 
 @pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
@@ -85,18 +86,27 @@ def test_newer_format_is_refused(saved: Path) -> None:
         load_model(saved)
 
 
-def test_weights_of_another_shape_are_damage(saved: Path) -> None:
+def test_weights_of_another_shape_say_so(saved: Path) -> None:
     described = json.loads((saved / SETTINGS).read_text())
     described["classes"] = ["only", "two"]
     (saved / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="damaged"):
+    with pytest.raises(InputUnusable, match="does not fit the network") as error:
         load_model(saved)
+    assert "Train again" in error.value.mend
+
+
+def test_older_format_is_to_be_trained_again(saved: Path) -> None:
+    described = json.loads((saved / SETTINGS).read_text()) | {"format": FORMAT - 1}
+    (saved / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="older Gleanset") as error:
+        load_model(saved)
+    assert "Train again" in error.value.mend
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotWritable):
-        save_model(tmp_path / "file" / "run", build_model(settings, 3), settings, CLASSES)
+        save_model(tmp_path / "file" / "run", build_net(settings, 3), settings, CLASSES)
 
 
 def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> None:
@@ -105,6 +115,6 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
     (saved / SETTINGS).mkdir()
     (saved / SETTINGS / "in the way").write_bytes(b"")
     with pytest.raises(InputUnusable):
-        save_model(saved, build_model(settings, 3), settings, CLASSES)
+        save_model(saved, build_net(settings, 3), settings, CLASSES)
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from drawn_dataset import put_whole
 from drawn_patterns import CLASSES, patterns
+from msgspec.structs import replace
 from PIL import Image
 
 from baseline.data import find_examples, load_arrays
-from baseline.presets import Settings, load_preset
-from baseline.session import METRICS, ROOM, TRAINED_ON, evaluate_run, run_folder, train_run
-from gleanset import Box, Dataset, Face, Origin
+from baseline.evaluation.again import ROOM, judge_again
+from baseline.session import METRICS, run_folder, train_run
+from baseline.settings import load_preset
+from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
-from gleanset.images.measure import measure
 from gleanset.records import Cut, Run
 
 ROOT = Path(__file__).parents[2]
-FILES = {"weights.safetensors", "settings.json", METRICS, TRAINED_ON}
+FILES = {
+    "weights.safetensors", "settings.json", METRICS, "trained_on.json", "answers.json",
+    "network.json", "outputs.npz", "curves.png", "events", "log.txt", "report.html",
+}  # fmt: skip
 QUICK = load_preset(
     "simple",
-    {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "3", "learning_rate": "0.01"},
+    {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "2", "learning_rate": "0.01"},
 )
 
 
@@ -43,15 +47,7 @@ def fill(dataset: Dataset, number: int = 10, classes: int = 2, seed: int = 0) ->
     choices, splits = [], {}
     with dataset.db.write():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels[0]).convert("RGB").save(buffer, "PNG")
-            data = measure(buffer.getvalue())
-            dataset.originals(dataset.cache).put(data.sha256, data.format, buffer.getvalue())
-            dataset.images.add(data, Origin("folder", f"{seed}/{index}"))
-            box = Box(0, 0, data.width, data.height)
-            key = sample_key(data.sha256, box)
-            cut = Cut(Face("whole", box, 1.0), key, box, data.phash, data.sharpness)
-            dataset.faces.record(data.sha256, "whole", "", [cut])
+            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{seed}/{index}")
             choices.append(Choice(key, "label", CLASSES[int(kind)]))
             splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
         dataset.journal.step("Label", choices)
@@ -77,9 +73,11 @@ def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
 
 def timeless(found: dict[str, Any]) -> dict[str, Any]:
     """Metrics without what a clock measured."""
-    clocks = ("seconds", "images_per_second")
+    clocks = ("seconds", "images_per_second", "data_wait")
     epochs = [{k: v for k, v in e.items() if k not in clocks} for e in found["epochs"]]
-    return {k: v for k, v in found.items() if k not in clocks} | {"epochs": epochs}
+    training = {k: v for k, v in found["training"].items() if k not in clocks}
+    plain = {k: v for k, v in found.items() if k not in clocks}
+    return plain | {"epochs": epochs, "training": training}
 
 
 def runs(dataset: Dataset) -> list[Run]:
@@ -94,9 +92,8 @@ def files(dataset: Dataset) -> dict[str, set[str]]:
 
 
 def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
-    seen: list[int] = []
-    settings = replace(QUICK, epochs=12)
-    result = train_run(small, settings, on_epoch=lambda epoch: seen.append(epoch.epoch))
+    settings = replace(QUICK, epochs=10)
+    result = train_run(small, settings)
     (run,) = runs(small)
     assert (run.id, run.status) == (result["run"], "done")
     assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
@@ -112,15 +109,18 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert {k: told["data"][k] for k in ("train", "val", "test")} == {
         "train": 16, "val": 2, "test": 2,
     }  # fmt: skip
-    assert [epoch["epoch"] for epoch in told["epochs"]] == seen
-    assert 1 <= told["best_epoch"] <= len(seen)
+    numbers = [epoch["epoch"] for epoch in told["epochs"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert 1 <= told["best_epoch"] <= len(numbers)
     assert told["test"]["count"] == 2
     test = result["test"]
     assert isinstance(test, dict)
     assert test["accuracy"] == told["test"]["accuracy"] == 1.0
 
-    name, judged = evaluate_run(small, None, "test")
-    assert (name, json.loads(json.dumps(judged.to_json()))) == (run.id, told["test"])
+    judged = judge_again(small, None, "test")
+    assert (judged.run, json.loads(json.dumps(judged.figures))) == (run.id, told["test"])
+    assert judged.looks is not None
+    assert (judged.looks.times, judged.looks.runs) == (1, (run.id,))
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dataset) -> None:
@@ -137,6 +137,26 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dat
     assert weights[0] == weights[1] != weights[2]
 
 
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("transfer", {"views": "1", "strength": "1"}),
+        ("finetune", {"epochs": "2", "warm_up": "1"}),
+        ("triplet", {"epochs": "3", "views": "1", "embedding": "8"}),
+    ],
+)
+@pytest.mark.slow
+def test_other_methods_give_the_same_figures_twice(
+    small: Dataset, preset: str, options: dict[str, str]
+) -> None:
+    tiny = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
+    settings = load_preset(preset, tiny | options)
+    one, two = (train_run(small, settings, again=True)["run"] for _ in range(2))
+    assert one != two
+    assert timeless(metrics(small, one)) == timeless(metrics(small, two))
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Dataset) -> None:
     first = train_run(small, QUICK, again=False)
     assert train_run(small, QUICK, again=False) == first
@@ -159,52 +179,52 @@ def test_another_margin_is_other_data(small: Dataset) -> None:
     assert find_examples(small).fingerprint() != before
 
 
-def train_in_a_process(root: Path, settings: Settings, log: Path) -> subprocess.Popen[bytes]:
-    """A training in a process of its own: after each epoch a line in `log` and half a second."""
-    code = f"""
-import json, sys, time, torch
-torch.set_num_threads(1)
-from baseline.presets import settings_from
-from baseline.session import train_run
-from gleanset import Dataset
-def told(epoch):
-    with open({str(log)!r}, "a") as file:
-        print(epoch.epoch, file=file)
-    time.sleep(0.5)
-if __name__ == "__main__":
-    settings = settings_from(json.loads({json.dumps(settings.to_json())!r}))
-    with Dataset.open({str(root)!r}) as dataset:
-        train_run(dataset, settings, on_epoch=told)
-"""
+def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Popen[bytes]:
+    """The command in a process of its own."""
+    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    code = "import torch; torch.set_num_threads(1); from baseline.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", code, "train", "-d", str(root), *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 
+def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) -> None:
+    """Until the log of the run tells of the end of an epoch."""
+    until = time.monotonic() + 120
+    while not any(f"epoch {number}/" in log.read_text() for log in root.glob("runs/*/log.txt")):
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < until, "it never came to that epoch"
+        time.sleep(0.005)
+
+
+LONG: dict[str, object] = {
+    "size": 32, "blocks": "8,16", "dense": 16, "epochs": 150, "patience": 150, "batch": 8,
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_killed_run_is_taken_up_under_its_own_name(small: Dataset, tmp_path: Path) -> None:
-    log = tmp_path / "epochs.log"
-    settings = replace(QUICK, epochs=4, patience=4)
-    process = train_in_a_process(small.root, settings, log)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_is_taken_up_under_its_own_name(small: Dataset, how: int) -> None:
+    process = train_in_a_process(small.root, LONG)
     try:
-        until = time.monotonic() + 60
-        while not log.exists() or log.read_text().count("\n") < 1:
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < until, "it never came to its first epoch"
-            time.sleep(0.01)
+        wait_for_epoch(process, small.root, 3)
+        process.send_signal(how)
+        process.wait(30)
     finally:
         process.kill()
         process.wait()
-    (killed,) = runs(small)
-    assert (killed.status, killed.ended) == ("running", None)
+    (stopped,) = runs(small)
+    assert stopped.status == ("running" if how == signal.SIGKILL else "interrupted")
     with pytest.raises(InputUnusable, match="no finished run"):
-        evaluate_run(small, None, "test")
+        judge_again(small, None, "test")
 
+    settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
     result = train_run(small, settings)
     (run,) = runs(small)
-    assert (run.id, run.status) == (killed.id, "done")
-    assert result["run"] == killed.id
+    assert (run.id, run.status) == (stopped.id, "done")
+    assert result["run"] == stopped.id
     assert files(small) == {run.id: FILES}
     undisturbed = train_run(small, settings, again=True)
     assert undisturbed["run"] != run.id
@@ -216,7 +236,7 @@ def test_classes_that_changed_since_are_named(small: Dataset) -> None:
     first = next(s for s in small.samples.by_key() if s.split == "train")
     small.journal.step("Label", [Choice(first.key, "label", "newcomer")])
     with pytest.raises(InputUnusable, match="newcomer") as error:
-        evaluate_run(small, str(run), "test")
+        judge_again(small, str(run), "test")
     assert "baseline train" in error.value.mend
 
 
@@ -224,8 +244,10 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
     fill(dataset, 10, classes=1)
     with pytest.raises(InputUnusable, match="at least 2 classes"):
         train_run(dataset, QUICK)
-    assert [(run.status, "error" in run.result) for run in runs(dataset)] == [("failed", True)]
-    assert not (dataset.root / "runs").exists()
+    [failed] = runs(dataset)
+    assert (failed.status, "error" in failed.result) == ("failed", True)
+    assert files(dataset) == {failed.id: {"log.txt", "events"}}
+    assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
 
 
 def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
@@ -307,24 +329,13 @@ def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: 
     assert np.array_equal(after.x, before.x)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
-    train_run(small, QUICK)
+    train_run(small, replace(QUICK, epochs=1))
     keys = [sample.key for sample in small.samples.by_key()]
     moved = {key: (key, ("test", "train", "val")[n % 3]) for n, key in enumerate(keys)}
     small.samples.set_splits(moved, "another split")
     with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
-        evaluate_run(small, None, "test")
-    train_run(small, QUICK)
-    assert evaluate_run(small, None, "test")[1].count > 0
-
-
-def test_an_interrupted_run_is_told_and_begun_anew_under_its_name(small: Dataset) -> None:
-    def stop(_: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_run(small, QUICK, on_epoch=stop)
-    [stopped] = runs(small)
-    assert stopped.status == "interrupted"
-    assert train_run(small, QUICK)["run"] == stopped.id
-    assert [run.status for run in runs(small)] == ["done"]
+        judge_again(small, None, "test")
+    train_run(small, replace(QUICK, epochs=1))
+    assert judge_again(small, None, "test").figures["count"]

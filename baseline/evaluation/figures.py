@@ -1,8 +1,4 @@
-"""How good a model is on one split, in the figures that people compare.
-
-All of it is computed in float32, whatever the precision of training was, so that a model
-that was saved and loaded, or moved to another machine, is judged alike.
-"""
+"""The figures of a classifier on one split: accuracy, log loss, F1, confusion, mistakes."""
 
 from __future__ import annotations
 
@@ -10,15 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
 
-from baseline.arrays import Arrays, batches, to_float
+from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
 from gleanset.errors import InputUnusable
 
-BATCH = 128
-"""Pictures a forward pass: a bound on memory, without influence on the figures' meaning."""
 TOP = 5
 
 
@@ -54,7 +45,8 @@ class Evaluation:
     `log_loss` is the mean cross entropy in nats, unweighted; `macro_f1` the plain mean over
     the classes that have pictures; row i, column j of `confusion` counts pictures of class i
     taken for class j; `mistakes` come most confident first; `top5_accuracy` is None with five
-    classes or fewer.
+    classes or fewer; `commonest_class` is the accuracy of always naming the class with the most
+    pictures.
     """
 
     count: int
@@ -65,6 +57,7 @@ class Evaluation:
     classes: tuple[ClassScore, ...]
     confusion: list[list[int]]
     mistakes: tuple[Mistake, ...]
+    commonest_class: float = 0.0
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
@@ -74,74 +67,46 @@ class Evaluation:
         }
 
 
-def predict_logits(model: nn.Module, arrays: Arrays) -> npt.NDArray[np.float32]:
-    """The raw scores of `model` for every picture, float32 N x classes."""
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    with torch.inference_mode():
-        parts = [
-            model(to_float(arrays.x, index, device)).float().cpu().numpy()
-            for index in batches(torch.arange(len(arrays)), BATCH)
-        ]
-    model.train(training)
-    logits: npt.NDArray[np.float32] = np.concatenate(parts)
-    return logits
-
-
-def evaluate(
-    model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
-) -> Evaluation:
-    """Judge `model` on `arrays`; at most `worst` mistakes are listed.
-
-    Raises InputUnusable where there is no picture to judge on.
-    """
-    if not len(arrays):
-        raise InputUnusable(
-            "There is no picture to evaluate on.",
-            "Give the split a share: labeler split --ratio 8:1:1",
-        )
-    return evaluate_logits(predict_logits(model, arrays), arrays.y, arrays.keys, classes, worst)
-
-
 def evaluate_logits(
-    logits: npt.NDArray[np.float32],
-    y: npt.NDArray[np.int64],
-    keys: Sequence[str],
-    classes: Sequence[str],
-    worst: int = 20,
-) -> Evaluation:
-    """The figures for `logits` (N x classes) against the true classes `y` (N)."""
-    log_probabilities = _log_softmax(logits.astype(np.float64))
-    predicted = log_probabilities.argmax(1)
-    confusion = _confusion(y, predicted, len(classes))
+    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20,
+    temperature: float = 1.0,
+) -> Evaluation:  # fmt: skip
+    """The figures for `logits` (N x classes) against the true classes `y` (N).
+
+    At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
+    """
+    if not len(y):
+        raise no_picture()
+    log_probabilities = log_softmax(logits, temperature)
+    confusion = confusion_of(y, log_probabilities.argmax(1), len(classes))
     scores = tuple(_score(name, confusion, i) for i, name in enumerate(classes))
     return Evaluation(
         count=len(y),
-        accuracy=float((predicted == y).mean()),
+        accuracy=float(confusion.trace() / len(y)),
         log_loss=float(-log_probabilities[np.arange(len(y)), y].mean()),
         macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
         top5_accuracy=_top_accuracy(log_probabilities, y) if len(classes) > TOP else None,
         classes=scores,
         confusion=confusion.tolist(),
         mistakes=_mistakes(log_probabilities, y, keys, classes)[:worst],
+        commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
 
-def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    shifted = logits - logits.max(1, keepdims=True)
-    result: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return result
+def no_picture() -> InputUnusable:
+    """The error of an empty split."""
+    return InputUnusable(
+        "There is no picture to evaluate on.", "Give the split a share: labeler split --ratio 8:1:1"
+    )
 
 
-def _confusion(
-    y: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
-) -> npt.NDArray[np.int64]:
+def confusion_of(y: Indices, predicted: Indices, classes: int) -> Indices:
+    """classes x classes counts: true classes in rows, answers in columns."""
     counts = np.bincount(y * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 
 
-def _score(name: str, confusion: npt.NDArray[np.int64], i: int) -> ClassScore:
+def _score(name: str, confusion: Indices, i: int) -> ClassScore:
     right = int(confusion[i, i])
     predicted, support = int(confusion[:, i].sum()), int(confusion[i].sum())
     return ClassScore(
@@ -153,24 +118,17 @@ def _score(name: str, confusion: npt.NDArray[np.int64], i: int) -> ClassScore:
     )
 
 
-def _top_accuracy(scores: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> float:
+def _top_accuracy(scores: Floats, y: Indices) -> float:
     best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
     return float((best == y[:, None]).any(1).mean())
 
 
 def _mistakes(
-    log_probabilities: npt.NDArray[np.float64],
-    y: npt.NDArray[np.int64],
-    keys: Sequence[str],
-    classes: Sequence[str],
+    log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
 ) -> tuple[Mistake, ...]:
-    predicted = log_probabilities.argmax(1)
+    predicted, sure = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
     wrong = [
-        Mistake(keys[i], classes[y[i]], classes[predicted[i]], _probability(log_probabilities[i]))
+        Mistake(keys[i], classes[y[i]], classes[predicted[i]], float(sure[i]))
         for i in map(int, np.flatnonzero(predicted != y))
     ]
     return tuple(sorted(wrong, key=lambda mistake: (-mistake.confidence, mistake.key)))
-
-
-def _probability(log_probabilities: npt.NDArray[np.float64]) -> float:
-    return float(np.exp(log_probabilities.max()))

@@ -1,0 +1,204 @@
+"""`baseline evaluate` and `baseline doubts`: judging a run, choosing how it answers, its labels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gleanset.cli import Command, Job, Result, job_options
+from gleanset.errors import UsageError
+from gleanset.page.words import count, percent
+
+if TYPE_CHECKING:
+    from baseline.evaluation.again import Again
+    from baseline.evaluation.thresholds import Knowing, Spared
+
+SHOWN = 20
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline evaluate --spare photo=99.9% --unknown-error 5%"
+)
+@job_options()
+@click.argument("run", required=False)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default=None,
+    help="The samples to judge it on. Default: test, or val when something is chosen.",
+)
+@click.option(
+    "--spare",
+    multiple=True,
+    metavar="CLASS=SHARE",
+    help="Choose a threshold on val that leaves so many pictures of a class their name, "
+    "such as photo=99.9%. May be repeated.",
+)
+@click.option(
+    "--unknown-below",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Answer 'unknown' below this confidence.",
+)
+@click.option(
+    "--unknown-error",
+    metavar="SHARE",
+    help="Choose that confidence on val: of the answers given, at most so many are "
+    "wrong, such as 5%.",
+)
+@click.option("--forget", is_flag=True, help="Forget the thresholds that were chosen before.")
+def evaluate(
+    job: Job, run: str | None, split: str | None, spare: tuple[str, ...],
+    unknown_below: float | None, unknown_error: str | None, forget: bool,
+) -> Result:  # fmt: skip
+    """Judge a run (the newest by default) on the samples as they are now.
+
+    Thresholds are chosen on val and stored with the run, so that predict and the exported model
+    answer by them. Every look at test is counted and told.
+    """
+    from baseline.cli import need_torch
+
+    need_torch()
+    from baseline.evaluation.again import Wishes, judge_again
+    from baseline.report import write_report
+
+    if unknown_below is not None and unknown_error is not None:
+        raise UsageError("--unknown-below and --unknown-error both choose one threshold",
+                         "give one of them")  # fmt: skip
+    error = None if unknown_error is None else share_of(unknown_error, "--unknown-error")
+    wishes = Wishes(dict(map(spare_of, spare)), unknown_below, error, forget)
+    if forget and (spare or unknown_below is not None or error is not None):
+        raise UsageError("--forget drops what the other options choose", "give them apart")
+    with job.open() as dataset, dataset.stage("baseline-evaluate"):
+        found = judge_again(
+            dataset, run, split or ("val" if wishes.any else "test"), wishes, job.progress
+        )
+        report = write_report(dataset, found.run)
+    _warn(job, found)
+    told = _full(found) if job.as_json else _short(found)
+    return told | {"report": str(report)}
+
+
+def spare_of(text: str) -> tuple[str, float]:
+    """`photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
+    name, equals, share = text.rpartition("=")
+    if not equals or not name:
+        raise UsageError(f"--spare {text}: not CLASS=SHARE", "write for instance photo=99.9%")
+    return name.strip(), share_of(share, f"--spare {name}")
+
+
+def share_of(text: str, option: str) -> float:
+    """`99.9%` or `0.999` as 0.999. Raises `UsageError`."""
+    number, percents = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percents else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise UsageError(f"{option}: {text!r} is not a share", "write for instance 99.9% or 0.999")
+    return share
+
+
+def _warn(job: Job, found: Again) -> None:
+    """What a person should know before believing the figures."""
+    from baseline.evaluation.judge import looked
+
+    if found.looks and (words := looked(found.looks)):
+        job.say(f"baseline: {words}")
+    for one in found.spared:
+        job.say(f"baseline: {promise(one)}")
+    if found.knowing is not None:
+        job.say(f"baseline: {knowing(found.knowing)}")
+
+
+def promise(one: Spared) -> str:
+    """What a threshold does, and what it does not promise."""
+    said = (
+        f"{one.name}: on val {one.lost} of {one.count} would be called something else; with 95 % "
+        f"confidence at most {100 * one.at_most:.3g} % of such pictures will"
+    )
+    if one.promised:
+        return said
+    if not one.needed:
+        return f"{said}; no number of pictures can promise {100 * one.wanted:.4g} %"
+    needed = f"val needs {one.needed:,} pictures of it and no mistake"
+    return f"{said}; to promise {100 * one.wanted:.4g} %, {needed}"
+
+
+def knowing(found: Knowing) -> str:
+    """How much is answered, and how often wrongly."""
+    start = f"below {found.below:.3f} the answer is unknown" if found.below else (
+        "no answer has to be unknown")  # fmt: skip
+    return (
+        f"{start}: {percent(found.coverage)} of val are "
+        f"answered, {found.errors} of these {found.answered} wrongly; with 95 % confidence at "
+        f"most {100 * found.at_most:.3g} % of answers are wrong"
+    )
+
+
+def _full(found: Again) -> Result:
+    told: Result = {"run": found.run, found.split: found.figures}
+    if found.looks is not None:
+        told["looked_before"] = {"times": found.looks.times, "runs": list(found.looks.runs),
+                                 "otherwise": found.looks.otherwise}  # fmt: skip
+    if found.spared:
+        told["spared"] = [one.to_json() for one in found.spared]
+    if found.knowing is not None:
+        told["unknown"] = found.knowing.to_json()
+    return told
+
+
+def _short(found: Again) -> Result:
+    figures: dict[str, Any] = dict(found.figures)
+    told: Result = {"run": found.run, "split": found.split}
+    told |= {key: figures[key] for key in ("count", "accuracy", "log_loss", "macro_f1", "ece",
+                                           "commonest_class")}  # fmt: skip
+    if interval := figures["intervals"].get("accuracy"):
+        told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
+    if found.looks is not None:
+        told["looked_before"] = found.looks.times
+    told["classes"] = {
+        score["name"]: f"precision {score['precision']:.3f}, recall {score['recall']:.3f}, "
+                       f"F1 {score['f1']:.3f}, {count(score['support'], 'picture')}"
+        for score in figures["classes"]
+    }  # fmt: skip
+    return told
+
+
+@click.command(cls=Command, epilog="Example: baseline doubts --folds 5 -d my-dataset")
+@job_options()
+@click.argument("run", required=False)
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    default=5,
+    show_default=True,
+    help="Parts of the samples; a network is trained for each, on the others.",
+)
+def doubts(job: Job, run: str | None, folds: int) -> Result:
+    """Find labels that are likely wrong, by networks that had not learnt the picture.
+
+    Trains anew with the settings of a run (the newest by default), on whole moments, over all
+    labelled samples. The labels in doubt are stored for review and shown in the run's report.
+    """
+    from baseline.cli import need_torch
+
+    need_torch()
+    from baseline.evaluation.again import finished_run
+    from baseline.evaluation.relearn import search_doubts
+    from baseline.report import write_report
+
+    with job.open() as dataset, dataset.stage("baseline"):
+        name, folder = finished_run(dataset, run)
+        found = search_doubts(dataset, name, folder, folds, job.progress)
+        report = write_report(dataset, name)
+    told: Result = {"run": name, "folds": folds, "labelled": found.labelled,
+                    "judged": found.judged, "agree": found.accuracy,
+                    "doubts": len(found.doubts), "report": str(report)}  # fmt: skip
+    if job.as_json:
+        return told | {"samples": [one._asdict() for one in found.doubts]}
+    shown = [f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)})"
+             for one in found.doubts[:SHOWN]]  # fmt: skip
+    return told | {"clearest": shown}

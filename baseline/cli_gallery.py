@@ -1,0 +1,72 @@
+"""`baseline gallery`: the pictures that a triplet run knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from baseline.cli_predict import dataset_of, reader
+from gleanset.cli import Group, Job, Result, job_options
+
+
+@click.group(cls=Group, epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
+def gallery() -> None:
+    """See and change the known pictures of a triplet run: a new class needs no training."""
+
+
+def _folder(job: Job, run: str | None) -> Path:
+    from baseline.chosen_run import run_folder_of
+    from baseline.cli import need_torch
+
+    need_torch()
+    return run_folder_of(job.root, run)
+
+
+@gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")
+@job_options()
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+def list_classes(job: Job, run: str | None) -> Result:
+    """Tell how many pictures of each class a run knows."""
+    folder = _folder(job, run)
+    from baseline.gallery import listed
+
+    return {"run": folder.resolve().name, "classes": listed(folder)}
+
+
+@gallery.command(epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
+@job_options()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--class", "name", required=True, help="The class they are of, known or new.")
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@click.option("--faces", is_flag=True, help="Find the face in each picture and add that.")
+@click.option("--detector", metavar="NAME", help="The detector, when not that of the dataset.")
+def add(
+    job: Job, paths: tuple[str, ...], name: str, run: str | None, faces: bool,
+    detector: str | None,
+) -> Result:  # fmt: skip
+    """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
+
+    Nothing is trained. The files are kept in the run's folder, and gallery/changes.jsonl there
+    tells of every change.
+    """
+    folder = _folder(job, run)
+    from baseline.gallery import add_files
+    from baseline.predict_files import files_of
+    from baseline.storage import load_model
+
+    size = load_model(folder)[1].size
+    read = reader(dataset_of(job.root, folder), size, faces, detector)
+    return add_files(folder, name, files_of(paths), read, job.progress)
+
+
+@gallery.command(epilog="Example: baseline gallery remove --class mei -d my-dataset")
+@job_options()
+@click.option("--class", "name", required=True, help="The class to forget.")
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+def remove(job: Job, name: str, run: str | None) -> Result:
+    """Forget a class of a run. Its pictures stay: adding them again brings it back."""
+    folder = _folder(job, run)
+    from baseline.gallery import remove_class
+
+    return remove_class(folder, name)

@@ -1,0 +1,81 @@
+"""`baseline sweep` and `baseline augment`: what to train with, before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gleanset.cli import Command, Job, Result, job_options
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax"
+)
+@job_options(simulate=True)
+@click.option("--preset", default="simple", show_default=True, help="How to train.")
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE,…",
+              help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
+                   "Without several values a small grid of the preset's own.")  # fmt: skip
+def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
+    """Try combinations of settings, judged on val, and name the best command.
+
+    Test is never looked at. A sweep that is stopped goes on where it was.
+    """
+    from baseline.cli import need_torch
+    from baseline.sweep import cells_of, read_grid
+
+    cells = cells_of(preset, read_grid(options))
+    if job.simulate:
+        return {"trainings": len(cells), "cells": [_words(cell) for cell in cells]}
+    need_torch()
+    from baseline.sweep_run import sweep as carry_out
+
+    with job.open() as dataset:
+        found = carry_out(dataset, preset, cells, progress=job.progress, say=job.say)
+    return found if job.as_json else _table(found)
+
+
+def _words(options: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _table(found: dict[str, Any]) -> Result:
+    lines = [
+        f"{_words(cell['options'])}: "
+        + (cell["failed"] or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, "
+                             f"{cell['seconds']:.0f} s")
+        for cell in found["cells"]
+    ]  # fmt: skip
+    level = f"{found['level_with_best']} others are within ±{found['noise']:.3f}, which is chance"
+    return {"accuracy on val": lines, "level": level, "plot": found["plot"],
+            "next": found["command"]}  # fmt: skip
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline augment --sheet augmented.png --preset transfer"
+)
+@job_options()
+@click.option("--preset", default="simple", show_default=True, help="Whose changes to show.")
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
+              help="Another value for a setting, such as augment=photos.")  # fmt: skip
+@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), required=True,
+              metavar="FILE", help="The picture to write, such as sheet.png.")  # fmt: skip
+@click.option("--count", type=click.IntRange(1, 60), default=8, show_default=True,
+              help="How many samples to show.")  # fmt: skip
+def augment(
+    job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int
+) -> Result:  # fmt: skip
+    """Show what training does to pictures: originals on the left, changed copies on the right."""
+    from baseline.cli import need_torch
+
+    need_torch()
+    from baseline.augment_sheet import write_sheet
+    from baseline.settings import load_preset
+    from gleanset.cli_options import key_values
+
+    settings = load_preset(preset, key_values(options, "augment=photos"))
+    with job.open() as dataset:
+        shown = write_sheet(dataset, settings, sheet, count)
+    return {"samples": shown, "augment": settings.augment, "sheet": str(sheet.absolute())}

@@ -1,0 +1,33 @@
+"""`baseline presort`: a model that helps to label."""
+
+from __future__ import annotations
+
+import click
+
+from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli_options import key_values
+
+
+@click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
+@job_options()
+@click.option("--preset", default="transfer", show_default=True,
+              help="Whose backbone, weights and size are used.")  # fmt: skip
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
+              help="Another value for a setting, such as backbone=resnet50.")  # fmt: skip
+def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
+    """Propose a class for each sample without one, and say which to label next.
+
+    Learns from what is labelled, in seconds once the features are cached. With nothing labelled
+    it puts look-alikes together. Proposals are no labels: the labeler shows them, surest first or
+    the most telling first, and a person decides. Label some 30, presort again, and so on.
+    """
+    from baseline.cli import need_torch
+
+    need_torch()
+    from baseline.presort.session import presort as run
+    from baseline.settings import load_preset
+
+    with job.open() as dataset:
+        return run(
+            dataset, load_preset(preset, key_values(options, "backbone=resnet50")), job.progress
+        )

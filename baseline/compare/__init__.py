@@ -1,0 +1,1 @@
+"""Runs side by side, on the pictures that all of them were judged on."""

@@ -1,0 +1,160 @@
+"""What is compared: the figures of each run, and how each stands to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from baseline.compare.paired import Paired, paired
+from baseline.evaluation.answers import load_answers
+from baseline.evaluation.calibration import calibration
+from baseline.evaluation.figures import evaluate_logits
+from baseline.evaluation.intervals import intervals
+from baseline.evaluation.outputs import Outputs, load_outputs
+from baseline.evaluation.probabilities import softmax
+from baseline.report.read import read_layers, read_metrics, weights_size
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.shares import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run. Log loss and ECE are those after scaling by its temperature.
+
+    `seconds` is the whole training, `parameters` None where the run did not record its layers,
+    `size` bytes of weights; `against` compares it with the first run.
+    """
+
+    run: str
+    preset: str
+    accuracy: float
+    interval: Interval | None
+    log_loss: float
+    ece: float
+    macro_f1: float
+    seconds: float
+    parameters: int | None
+    size: int | None
+    against: Paired | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The same as JSON values."""
+        told = {"interval": self.interval and list(self.interval),
+                "against": self.against and self.against.to_json()}  # fmt: skip
+        return asdict(self) | told
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All runs on the `count` pictures of `split` that they share; `left_out` are not shared."""
+
+    split: str
+    count: int
+    left_out: int
+    commonest_class: float
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one run said; labels are told by class names, for runs may number them otherwise."""
+
+    run: str
+    folder: Path
+    classes: tuple[str, ...]
+    outputs: Outputs
+    temperature: float
+
+    def labels(self) -> dict[str, str]:
+        """The true class of each sample when the run was judged."""
+        pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
+        return {key: self.classes[number] for key, number in pairs}
+
+
+def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
+    """Compare runs by what they said when they were judged; nothing is computed anew.
+
+    Raises `InputUnusable` for a run that is unknown or was not judged on the split, and where
+    the runs have no picture of it in common.
+    """
+    told = [_read(dataset, run, split) for run in dict.fromkeys(runs)]
+    shared = _shared(told)
+    if not shared:
+        raise InputUnusable(
+            f"these runs have no picture of {split} in common, or not with the same label",
+            f"judge them on the present split: baseline evaluate RUN --split {split}",
+        )
+    moments = [_moment(dataset, key) for key in shared]
+    first = _right(told[0], shared)
+    rows = tuple(
+        _row(one, shared, moments, paired(_right(one, shared), first, moments) if number else None)
+        for number, one in enumerate(told)
+    )
+    labels = told[0].labels()
+    counts = np.unique([labels[key] for key in shared], return_counts=True)[1]
+    everything = {key for one in told for key in one.outputs.keys}
+    return Comparison(
+        split, len(shared), len(everything) - len(shared), float(counts.max() / len(shared)), rows
+    )
+
+
+def _read(dataset: Dataset, run: str, split: str) -> _Told:
+    found = dataset.runs.get(run)
+    if found is None or found.status != "done" or found.room != "baseline":
+        raise InputUnusable(f"there is no finished run {run}", "see: gleanset list runs")
+    folder = dataset.root / "runs" / run
+    outputs = load_outputs(folder).get(split)
+    if outputs is None or not len(outputs):
+        raise InputUnusable(
+            f"run {run} was not judged on {split}",
+            f"judge it: baseline evaluate {run} --split {split} -d {dataset.root}",
+        )
+    classes = tuple(read_metrics(folder).classes)
+    return _Told(run, folder, classes, outputs, load_answers(folder).temperature)
+
+
+def _shared(told: Sequence[_Told]) -> list[str]:
+    """Keys that all runs were judged on with the same label, sorted."""
+    labels: list[Mapping[str, str]] = [one.labels() for one in told]
+    keys = set.intersection(*(set(one) for one in labels)) if labels else set()
+    return sorted(key for key in keys if len({one[key] for one in labels}) == 1)
+
+
+def _at(one: _Told, shared: Sequence[str]) -> Outputs:
+    place = {key: number for number, key in enumerate(one.outputs.keys)}
+    return one.outputs.at(np.array([place[key] for key in shared], dtype=np.int64))
+
+
+def _right(one: _Told, shared: Sequence[str]) -> np.ndarray:
+    told = _at(one, shared)
+    right: np.ndarray = told.logits.argmax(1) == told.y
+    return right
+
+
+def _moment(dataset: Dataset, key: str) -> str:
+    sample = dataset.samples.get(key)
+    return (sample.moment or sample.image) if sample else key
+
+
+def _row(one: _Told, shared: Sequence[str], moments: Sequence[str], against: Paired | None) -> Row:
+    told = _at(one, shared)
+    figures = evaluate_logits(told.logits, told.y, told.keys, one.classes, 0, one.temperature)
+    metrics, layers = read_metrics(one.folder), read_layers(one.folder)
+    ranges = intervals(told.logits, told.y, moments, one.temperature)
+    return Row(
+        run=one.run,
+        preset=str(metrics.settings.get("preset", "?")),
+        accuracy=figures.accuracy,
+        interval=ranges.get("accuracy"),
+        log_loss=figures.log_loss,
+        ece=calibration(softmax(told.logits, one.temperature), told.y).ece,
+        macro_f1=figures.macro_f1,
+        seconds=metrics.seconds,
+        parameters=sum(layer.parameters for layer in layers) if layers else None,
+        size=weights_size(one.folder),
+        against=against,
+    )

@@ -1,0 +1,183 @@
+"""Judging a finished run on the samples as they are now, and choosing how it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from baseline.data import Examples, find_examples, load_arrays
+from baseline.evaluation.answers import Answers, load_answers, save_answers
+from baseline.evaluation.context import context_of
+from baseline.evaluation.judge import TEST, Figures, split_figures, unique
+from baseline.evaluation.network import outputs_of
+from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
+from baseline.evaluation.thresholds import Knowing, Spared, spare, unknown_below, unknown_for
+from baseline.storage import load_model
+from gleanset import Dataset
+from gleanset.db.peeks import Looks, Peeks
+from gleanset.errors import InputUnusable
+from gleanset.work.progress import Progress
+
+ROOM = "baseline"
+TRAINED_ON = "trained_on.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a run shall answer.
+
+    `spare` is the share (0..1) of each class's pictures to spare; at most one of
+    `unknown_below` (a probability) and `unknown_error` (a share of wrong answers) is set.
+    `forget` drops what was chosen before.
+    """
+
+    spare: Mapping[str, float]
+    unknown_below: float | None = None
+    unknown_error: float | None = None
+    forget: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is wished for."""
+        wished = (self.unknown_below, self.unknown_error)
+        return bool(self.spare) or self.forget or any(one is not None for one in wished)
+
+
+NO_WISHES = Wishes({})
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The figures of `split` as it is now; `looks` at it before, where that is test."""
+
+    run: str
+    split: str
+    figures: Figures
+    looks: Looks | None
+    spared: tuple[Spared, ...] = ()
+    knowing: Knowing | None = None
+
+
+def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
+    """The run of that name, or the newest; its folder. Raises `InputUnusable`."""
+    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
+    if run is None or run.status != "done" or run.room != ROOM:
+        raise InputUnusable(
+            f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
+            f"train one: baseline train -d {dataset.root}",
+        )
+    return run.id, dataset.root / "runs" / run.id
+
+
+def judge_again(
+    dataset: Dataset, run_id: str | None, split: str, wishes: Wishes = NO_WISHES,
+    progress: Progress | None = None,
+) -> Again:  # fmt: skip
+    """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
+
+    Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
+    run does not know, or when it has learnt from some of these pictures.
+    """
+    run, folder = finished_run(dataset, run_id)
+    wanted = {split, "val"} if wishes.any and not wishes.forget else {split}
+    examples, told = _answers_now(dataset, run, folder, wanted, progress)
+    looks = Peeks(dataset.db).add(run, split, told[split].keys, "evaluate") if (
+        split == TEST) else None  # fmt: skip
+    save_outputs(folder, load_outputs(folder) | told)
+    answers = load_answers(folder)
+    spared: tuple[Spared, ...] = ()
+    knowing: Knowing | None = None
+    if wishes.any:
+        answers, spared, knowing = choose(told.get("val"), examples.classes, wishes, answers)
+        save_answers(folder, answers)
+    context = context_of(dataset, examples.splits[split])
+    figures = split_figures(told[split], examples.classes, context, answers.temperature)
+    return Again(run, split, figures, looks, spared, knowing)
+
+
+def choose(
+    val: Outputs | None, classes: tuple[str, ...], wishes: Wishes, before: Answers
+) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:
+    """The thresholds that fulfil the wishes; those chosen before stay unless chosen anew."""
+    if wishes.forget:
+        return Answers(before.temperature), (), None
+    if val is None or not len(val):
+        raise InputUnusable(
+            "val is empty, so no threshold can be chosen",
+            "give it a share: labeler split --ratio 8:1:1, then train again",
+        )
+    spared = tuple(
+        spare(val, classes, name, share, before.temperature)
+        for name, share in wishes.spare.items()
+    )  # fmt: skip
+    answers = msgspec.structs.replace(
+        before, thresholds=before.thresholds | {one.name: one.threshold for one in spared}
+    )
+    knowing = _knowing(val, classes, wishes, answers)
+    chosen = dict(answers.chosen)
+    chosen |= {"spared": [*_others(chosen, spared), *(one.to_json() for one in spared)]}
+    if knowing is not None:
+        chosen["unknown"] = knowing.to_json()
+        answers = msgspec.structs.replace(answers, unknown_below=knowing.below)
+    return msgspec.structs.replace(answers, chosen=chosen), spared, knowing
+
+
+def _others(chosen: Mapping[str, object], spared: tuple[Spared, ...]) -> list[object]:
+    """What was chosen before for other classes."""
+    anew = {one.name for one in spared}
+    before = chosen.get("spared")
+    held = before if isinstance(before, list) else []
+    return [one for one in held if isinstance(one, dict) and one.get("name") not in anew]
+
+
+def _knowing(
+    val: Outputs, classes: tuple[str, ...], wishes: Wishes, answers: Answers
+) -> Knowing | None:
+    if wishes.unknown_below is not None:
+        return unknown_below(val, classes, wishes.unknown_below, answers)
+    if wishes.unknown_error is not None:
+        return unknown_for(val, classes, wishes.unknown_error, answers)
+    return None
+
+
+def _answers_now(
+    dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress | None
+) -> tuple[Examples, dict[str, Outputs]]:
+    net, settings, classes = load_model(folder)
+    examples = find_examples(dataset)
+    if new := sorted(set(examples.classes) - set(classes)):
+        raise InputUnusable(
+            f"the classes have changed since run {run} was trained: it does not know "
+            f"{', '.join(new)}",
+            f"train again: baseline train -d {dataset.root}",
+        )
+    examples = replace(examples, classes=classes)
+    for split in splits:
+        _check_unseen(dataset, run, folder, examples, split)
+    arrays = load_arrays(dataset, examples, settings, splits=sorted(splits), progress=progress)
+    if empty := [split for split in sorted(splits) if not len(arrays[split])]:
+        raise InputUnusable(
+            f"there is no picture in {empty[0]}",
+            f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
+        )
+    return examples, {split: unique(outputs_of(net, found)) for split, found in arrays.items()}
+
+
+def _check_unseen(
+    dataset: Dataset, run: str, folder: Path, examples: Examples, split: str
+) -> None:  # fmt: skip
+    """A split made anew may hold pictures that an older run has learnt from."""
+    learnt = folder / TRAINED_ON
+    if split == "train" or not learnt.is_file():
+        return
+    keys = {sample.key for sample in examples.splits[split]}
+    if seen := keys & set(json.loads(learnt.read_text())):
+        raise InputUnusable(
+            f"run {run} has learnt from {len(seen)} of the {len(keys)} pictures that are in "
+            f"{split} now: its figures there would mean nothing",
+            f"train again on this split: baseline train -d {dataset.root}",
+        )

@@ -1,0 +1,83 @@
+"""What a network said about the samples of a split, kept with the run as `outputs.npz`.
+
+Figures, reports and comparisons are made from it, without the network and without torch.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from baseline.evaluation.probabilities import Indices, Scores
+from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
+
+FILE = "outputs.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """One split: scores (float32, N x C), classes' numbers (int64, N) and sample keys (N).
+
+    `embeddings` (float32, N x D) are those that retrieval is judged by, where there are any.
+    """
+
+    logits: Scores
+    y: Indices
+    keys: tuple[str, ...]
+    embeddings: Scores | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.logits) == len(self.y) == len(self.keys):
+            raise ValueError("logits, y and keys must be of one length")
+        if self.embeddings is not None and len(self.embeddings) != len(self.keys):
+            raise ValueError("embeddings must be as many as keys")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, index: Indices) -> Outputs:
+        """Only some of the samples, in this order."""
+        vectors = None if self.embeddings is None else self.embeddings[index]
+        keys = tuple(self.keys[i] for i in index)
+        return Outputs(self.logits[index], self.y[index], keys, vectors)
+
+
+def save_outputs(
+    folder: Path, splits: Mapping[str, Outputs], *, scratch: Path | None = None
+) -> None:
+    """Write scores, classes and keys (not the embeddings). Raises NotWritable or DiskFull."""
+    values: dict[str, np.ndarray] = {}
+    for split, told in splits.items():
+        values |= {f"{split}.logits": told.logits, f"{split}.y": told.y,
+                   f"{split}.keys": np.array(told.keys, dtype=np.str_)}  # fmt: skip
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)  # type: ignore[arg-type]
+    write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)
+
+
+def load_outputs(folder: Path) -> dict[str, Outputs]:
+    """What the run said, by split; empty for a run without the file. Raises InputUnusable."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as values:
+            splits = dict.fromkeys(name.partition(".")[0] for name in values.files)
+            return {
+                split: Outputs(
+                    values[f"{split}.logits"].astype(np.float32, copy=False),
+                    values[f"{split}.y"].astype(np.int64, copy=False),
+                    tuple(map(str, values[f"{split}.keys"])),
+                )
+                for split in splits
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputUnusable(
+            f"{path} is damaged: {error}", "judge the run again: baseline evaluate RUN"
+        ) from error

@@ -1,0 +1,110 @@
+"""Writing a network as a LiteRT file (`.tflite`) for phones: one picture at a time.
+
+The description and the labels are in a zip behind the model, as TensorFlow Lite's own metadata
+keeps its associated files: readers of the model ignore it, `unzip` shows it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baseline.export.card import KEY, Card
+from baseline.pixels import Pixels
+from baseline.portable import Portable
+from gleanset.errors import MissingComponent
+
+CARD = f"{KEY}.json"
+LABELS = "labels.txt"
+CALIBRATION = 100
+
+
+def need_litert() -> None:
+    """Raises `MissingComponent` where what writes and checks such files is not installed."""
+    if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
+        raise MissingComponent(
+            "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
+            "make an environment of its own: python -m venv litert && "
+            "litert/bin/pip install 'gleanset[litert]' && litert/bin/baseline export --format "
+            "litert",
+        )
+
+
+def litert_bytes(portable: Portable, card: Card, calibration: Pixels) -> bytes:
+    """The model's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    converter = import_module("litert_torch")
+    example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory(prefix="gleanset-") as place, _quiet():
+        path = Path(place) / "float32.tflite"
+        converter.convert(portable.cpu().eval(), (example,)).export(str(path))
+        if card.precision != "fp32":
+            path = _quantised(path, card.precision, calibration[:CALIBRATION])
+        return path.read_bytes()
+
+
+def with_card(model: bytes, card: Card) -> bytes:
+    """The same model with its description and labels behind it."""
+    whole = io.BytesIO(model)
+    with zipfile.ZipFile(whole, "a") as archive:
+        # A fixed date, so that the same run gives the same file.
+        for name, text in ((CARD, card.to_json()), (LABELS, "\n".join(card.classes))):
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return whole.getvalue()
+
+
+def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
+    quantizer = import_module("ai_edge_quantizer.quantizer")
+    recipes = import_module("ai_edge_quantizer.recipe")
+    made: Any = quantizer.Quantizer(str(path))
+    measured = None
+    if precision == "fp16":
+        made.load_quantization_recipe(_float16_recipe())
+    else:
+        made.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
+        pictures = [{"args_0": one[None]} for one in calibration]
+        measured = made.calibrate({"serving_default": pictures})
+    target = path.with_name(f"{precision}.tflite")
+    made.quantize(measured).export_model(str(target))
+    return target
+
+
+def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
+    """As the library has it, but what comes out is float32, for confidences need finer steps."""
+    same = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
+    kept = [same | {"operation": operation} for operation in ("OUTPUT", "SOFTMAX")]
+    return [*static, *kept]
+
+
+def _float16_recipe() -> list[dict[str, object]]:
+    """Weights of every operation in half the bits; it is computed in float32."""
+    weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
+    return [{
+        "regex": ".*", "operation": "*", "algorithm_key": "float_casting",
+        "op_config": {"weight_tensor_config": weights, "compute_precision": "FLOAT",
+                      "explicit_dequantize": True, "skip_checks": False,
+                      "min_weight_elements": 0},
+    }]  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the converters say to those who write them."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,131 @@
+"""Writing a network as an ONNX file: float32, float16, or int8 calibrated on pictures.
+
+Operators are of opset 18, which onnxruntime and onnxruntime-web know since 2023; the number of
+pictures is free.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from baseline.export.card import KEY, Card
+from baseline.pixels import Pixels
+from baseline.portable import Portable
+from gleanset.errors import MissingComponent
+
+OPSET = 18
+CALIBRATION = 100
+"""Pictures that int8 ranges are measured on; more change little (see docs/use.md)."""
+
+
+def need_onnx() -> None:
+    """Raises `MissingComponent` where something is not installed that writing or checking needs."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise MissingComponent(
+            f"ONNX export needs {' and '.join(missing)}, which is not installed",
+            "pip install 'gleanset[onnx]'",
+        )
+
+
+def onnx_bytes(portable: Portable, card: Card, calibration: Pixels) -> bytes:
+    """The file's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
+        path = Path(place) / "float32.onnx"
+        _export(portable, card, path)
+        if card.precision == "fp16":
+            path = _halved(path)
+        elif card.precision == "int8":
+            path = _quantised(path, calibration[:CALIBRATION])
+        return path.read_bytes()
+
+
+def with_card(model: bytes, card: Card) -> bytes:
+    """The same model with its description and labels inside."""
+    import onnx
+
+    loaded = onnx.load_model_from_string(model)
+    onnx.helper.set_model_props(loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)})
+    loaded.producer_name = "gleanset"
+    data: bytes = loaded.SerializeToString()
+    return data
+
+
+def _export(portable: Portable, card: Card, path: Path) -> None:
+    portable = portable.cpu().eval()
+    # Two pictures, for an example of one would fix their number.
+    example = torch.zeros(2, card.size, card.size, 3, dtype=torch.uint8)
+    count = torch.export.Dim("pictures", min=1)
+    with _quiet():
+        torch.onnx.export(
+            portable, (example,), str(path), dynamo=True, opset_version=OPSET, verbose=False,
+            external_data=False, input_names=["pictures"], output_names=list(card.outputs),
+            dynamic_shapes={"pictures": {0: count}},
+        )  # fmt: skip
+
+
+def _halved(path: Path) -> Path:
+    """Weights and sums in half the bits; pictures and answers keep their types."""
+    import onnx
+
+    halves = import_module("onnxruntime.transformers.float16")
+    with _quiet():
+        model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
+    target = path.with_name("float16.onnx")
+    onnx.save(model, target)
+    return target
+
+
+def _quantised(path: Path, calibration: Pixels) -> Path:
+    """Convolutions and products in int8: per channel, ranges measured on real pictures.
+
+    What stands before the network (scaling, normalising) and behind it (softmax, likeness) stays
+    in float32.
+    """
+    tools = import_module("onnxruntime.quantization")
+    shapes = import_module("onnxruntime.quantization.shape_inference")
+    ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
+    with _quiet():
+        shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
+        tools.quantize_static(
+            str(ready), str(target), _Reader(calibration), quant_format=tools.QuantFormat.QDQ,
+            per_channel=True, activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        )  # fmt: skip
+    return target
+
+
+class _Reader:
+    """Hands calibration pictures to onnxruntime, one at a time."""
+
+    def __init__(self, pictures: Pixels) -> None:
+        self._rest = iter(pictures)
+
+    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """The next input, None at the end; onnxruntime's own name for it."""
+        return next(({"pictures": one[None]} for one in self._rest), None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the converters say to those who write them."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,48 @@
+"""An exported ONNX file, computed by onnxruntime on the CPU."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baseline.engines import Told
+from baseline.export.card import KEY, read_card
+from baseline.pixels import Pixels
+from gleanset.errors import InputUnusable, MissingComponent
+
+
+class OnnxEngine:
+    """Computes what an ONNX model of `baseline export` says of pictures."""
+
+    def __init__(self, model: Path | bytes) -> None:
+        """Raises `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime."""
+        if find_spec("onnxruntime") is None:
+            raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
+        name = model if isinstance(model, Path) else Path("model.onnx")
+        if not isinstance(model, bytes) and not model.is_file():
+            raise InputUnusable(f"there is no file {name}", "name one of: baseline export")
+        self._session = _session(model, name)
+        about = self._session.get_modelmeta().custom_metadata_map
+        self.facts = read_card(about.get(KEY), name).facts
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, pictures: Pixels) -> Told:
+        """What the network says of pictures uint8 N x size x size x 3."""
+        found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
+        by_name = dict(zip(self._outputs, found, strict=True))
+        return Told(by_name["probabilities"], by_name["embedding"], by_name.get("likeness"))
+
+
+def _session(model: Path | bytes, name: Path) -> Any:
+    runtime = import_module("onnxruntime")
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return runtime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+        raise InputUnusable(
+            f"{name} cannot be loaded: {error}", "write it again: baseline export --format onnx"
+        ) from error

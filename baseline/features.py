@@ -1,0 +1,191 @@
+"""Features of samples by a frozen backbone, made once and kept in `cache/features/`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.augmentation import LIMITS, Kind
+from baseline.backbones import Backbone, load_backbone
+from baseline.compute import choose_compute, reproducible
+from baseline.data import sources
+from baseline.extraction import Extractor
+from baseline.feature_cache import NAME, FeatureCache, Vector
+from baseline.pixels import Pixels, ReadPixels, processes_for
+from baseline.settings import Precision, Transfer, Triplet
+from baseline.views import VIEW_SEED, ReadViews, Wanted
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.records import Sample
+from gleanset.work.pool import run_over
+from gleanset.work.progress import Progress
+
+FORMAT = 3
+"""Raised when the same picture and weights come to give other features."""
+Names = dict[str, list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """How features are made. `views` are augmented ones besides the plain one.
+
+    `seed` matters to a backbone without weights only.
+    """
+
+    backbone: str
+    weights: str
+    size: int
+    channels: int = 3
+    augment: Kind = "none"
+    views: int = 0
+    precision: Precision = "auto"
+    seed: int = 0
+
+    @classmethod
+    def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:
+        """As the settings want it, with their own number of views unless another is given."""
+        return cls(
+            settings.backbone, settings.weights, settings.size, settings.channels,
+            settings.augment, settings.views if views is None else views, settings.precision,
+            settings.seed,
+        )  # fmt: skip
+
+    @property
+    def all_views(self) -> range:
+        """The numbers of the views: without a kind of change there is the plain one alone."""
+        return range(1 if self.augment == "none" else 1 + self.views)
+
+    def load(self) -> Backbone:
+        """The backbone, in the same state whenever it is loaded."""
+        with reproducible(self.seed):
+            return load_backbone(self.backbone, self.weights)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a backbone sees: `vectors` is float32, N x views x D, view 0 the plain picture.
+
+    `keys` are the N samples that could be read, in the order asked for, repeated where they
+    were asked for twice.
+    """
+
+    keys: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+
+    @property
+    def plain(self) -> npt.NDArray[np.float32]:
+        """Of the pictures as they are: N x D."""
+        plain: npt.NDArray[np.float32] = self.vectors[:, 0]
+        return plain
+
+
+def features_of(
+    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec,
+    progress: Progress | None = None, backbone: Backbone | None = None,
+) -> Features:  # fmt: skip
+    """The features of `samples`; only those that are not in the cache are computed.
+
+    Unreadable samples are left out. Stopped at any moment, it goes on there the next time.
+    `backbone` is that of `spec`, where it is loaded already. Raises `InputUnusable` when
+    nothing can be read, and what loading a backbone raises.
+    """
+    loaded = backbone or spec.load()
+    cache = FeatureCache(_folder(dataset, spec, loaded))
+    names = {sample.key: _names(sample, spec) for sample in samples}
+    found = cache.read([name for row in names.values() for name in row])
+    missing = [s for s in _once(samples) if any(name not in found for name in names[s.key])]
+    if missing:
+        extractor = Extractor(loaded, spec.size, spec.channels, spec.precision)
+        wanted = list(_wanted(dataset, missing, names, found))
+        try:
+            for name, vector in _computed(extractor, spec, wanted, names, progress or Progress()):
+                found[name] = vector
+                cache.add(name, vector)
+        finally:
+            cache.flush()
+    return _stacked(samples, names, found, loaded.width, len(spec.all_views))
+
+
+def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
+    precision = choose_compute(spec.precision).name
+    norms = (backbone.mean.flatten().tolist(), backbone.std.flatten().tolist())
+    told = (FORMAT, spec.backbone, spec.size, spec.channels, precision, *norms)
+    digest = hashlib.sha256(repr(told).encode())
+    for name, value in sorted(backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.numpy().tobytes())
+    return dataset.cache / "features" / digest.hexdigest()[:32]
+
+
+def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
+    """A name for each view, of all that decides its pixels."""
+    changes = (
+        repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
+    )
+    return [
+        hashlib.sha256(
+            repr((sample.key, *sample.box, sample.angle, view, changes if view else "")).encode()
+        ).digest()[:NAME]
+        for view in spec.all_views
+    ]  # fmt: skip
+
+
+def _once(samples: Sequence[Sample]) -> list[Sample]:
+    return list({sample.key: sample for sample in samples}.values())
+
+
+def _wanted(
+    dataset: Dataset, samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector]
+) -> Iterator[Wanted]:
+    for source in sources(dataset, samples):
+        row = names[source.key]
+        yield Wanted(source, tuple(view for view, name in enumerate(row) if name not in found))
+
+
+def _computed(
+    extractor: Extractor, spec: FeatureSpec, wanted: Sequence[Wanted], names: Names,
+    progress: Progress,
+) -> Iterator[tuple[bytes, Vector]]:  # fmt: skip
+    """(name, vector) of each view, in batches: what cannot be read is passed over."""
+    read = ReadViews(ReadPixels(spec.size, "L" if spec.channels == 1 else "RGB"), spec.augment)
+    outcomes = run_over(read, wanted, processes_for(len(wanted) * len(spec.all_views)))
+    waiting: list[tuple[bytes, Pixels]] = []
+    for outcome in progress.over(outcomes, "features", total=len(wanted)):
+        if outcome.result is not None:
+            row = names[outcome.item.source.key]
+            waiting += [
+                (row[view], pixels)
+                for view, pixels in zip(outcome.item.views, outcome.result, strict=True)
+            ]
+        while len(waiting) >= extractor.batch:
+            batch, waiting = waiting[: extractor.batch], waiting[extractor.batch :]
+            yield from _passed(extractor, batch)
+    if waiting:
+        yield from _passed(extractor, waiting)
+
+
+def _passed(
+    extractor: Extractor, batch: Sequence[tuple[bytes, Pixels]]
+) -> Iterator[tuple[bytes, Vector]]:
+    vectors = extractor(np.stack([pixels for _, pixels in batch]))
+    yield from zip((name for name, _ in batch), vectors, strict=True)
+
+
+def _stacked(
+    samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector], width: int, views: int
+) -> Features:
+    kept = [s.key for s in samples if all(name in found for name in names[s.key])]
+    if samples and not kept:
+        raise InputUnusable(
+            f"none of the {len(samples)} pictures can be read",
+            "put the images folder of the dataset back",
+        )
+    vectors = np.empty((len(kept), views, width), np.float32)
+    for row, key in enumerate(kept):
+        vectors[row] = [found[name] for name in names[key]]
+    return Features(tuple(kept), vectors)

@@ -1,0 +1,1 @@
+"""The loop of gradient descent that all methods of training share."""

@@ -1,0 +1,73 @@
+"""Which samples make the batches of an epoch: a plan draws them from a generator.
+
+A plan gives int64 index arrays of nearly equal length, because a last batch of one picture would
+upset batch normalisation. Every epoch has the same number of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Index = npt.NDArray[np.int64]
+Plan = Callable[[np.random.Generator], list[Index]]
+
+
+def shuffled(count: int, batch: int) -> Plan:
+    """Every sample once an epoch."""
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        return _cut(random.permutation(count), batch)
+
+    return plan
+
+
+def balanced(y: npt.NDArray[np.int64], batch: int) -> Plan:
+    """As many samples an epoch as there are, of each class (nearly) the same number.
+
+    A rare class is gone through again and again, each time in a new order, so that none of its
+    samples is drawn twice more often than another.
+    """
+    classes = [np.flatnonzero(y == name) for name in np.unique(y)]
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        quotas = np.diff(np.linspace(0, len(y), len(classes) + 1).astype(int))
+        drawn = [
+            _repeated(members, int(quota), random)
+            for members, quota in zip(classes, random.permutation(quotas), strict=True)
+        ]
+        return _cut(random.permutation(np.concatenate(drawn)), batch)
+
+    return plan
+
+
+def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> Plan:
+    """Batches of `classes` classes with `pictures` samples of each, one class after the other.
+
+    For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
+    Loss, 2017). With fewer classes a batch has them all; small classes repeat their samples.
+    """
+    members = [np.flatnonzero(y == name) for name in np.unique(y)]
+    wide = min(classes, len(members))
+    number = max(1, round(len(y) / (wide * pictures)))
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        order = _repeated(np.arange(len(members)), number * wide, random)
+        return [
+            np.concatenate([_repeated(members[i], pictures, random) for i in part])
+            for part in order.reshape(number, wide)
+        ]
+
+    return plan
+
+
+def _repeated(members: Index, count: int, random: np.random.Generator) -> Index:
+    """`count` of `members` in random order, each as often as any other, give or take one."""
+    rounds = -(-count // len(members))
+    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
+
+
+def _cut(order: Index, batch: int) -> list[Index]:
+    return np.array_split(order, max(1, -(-len(order) // batch)))

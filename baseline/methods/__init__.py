@@ -1,0 +1,1 @@
+"""The methods of training: one module each, all called alike, in one table (`fit.py`)."""

@@ -1,0 +1,27 @@
+"""A pretrained backbone that learns as well, after its head had some epochs alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from baseline.loop.reports import Fitted, Watch
+from baseline.methods.material import Material
+from baseline.methods.pretrained import keep_norms, pretrained
+from baseline.networks import Net
+from baseline.settings import Finetune
+from baseline.training import batch_of, check_classes, learn_pictures
+
+
+def fit(material: Material, settings: Finetune, watch: Watch) -> Fitted[Net]:
+    """Train head, then all, on the pictures of train, watched on those of val."""
+    train = material.arrays("train")
+    check_classes(train.y, material.classes)
+    net, facts = pretrained(settings, len(material.classes), watch)
+    batch = batch_of(len(train), settings.batch)
+    facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
+    fitted: Fitted[Net] = learn_pictures(
+        net, train, material.arrays("val"), material.classes, settings,
+        weights=material.examples.weights, watch=watch, place=material.place,
+        frozen=net.backbone, frozen_epochs=settings.warm_up,
+    )  # fmt: skip
+    return replace(fitted, facts=fitted.facts | facts)

@@ -1,0 +1,68 @@
+"""What a method learns from: the samples of a dataset as pictures or as features, on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.arrays import Arrays
+from baseline.backbones import Backbone
+from baseline.data import Examples, load_arrays
+from baseline.features import Features, FeatureSpec, features_of
+from baseline.loop.materials import Vectors
+from baseline.settings import Settings, Transfer, Triplet
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+
+
+@dataclass(slots=True)
+class Material:
+    """The `examples` of `dataset`, read when first asked for. Only train and val are learnt from.
+
+    `place` is a folder for checkpoints, None for a training that is not taken up after a kill.
+    """
+
+    dataset: Dataset
+    examples: Examples
+    settings: Settings
+    progress: Progress = field(default_factory=Progress)
+    place: Path | None = None
+    _arrays: dict[str, Arrays] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in order."""
+        return self.examples.classes
+
+    def arrays(self, split: str) -> Arrays:
+        """The pixels of a split, read once. An unreadable picture is left out."""
+        if split not in self._arrays:
+            self._arrays |= load_arrays(
+                self.dataset, self.examples, self.settings, splits=[split], progress=self.progress
+            )
+        return self._arrays[split]
+
+    def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
+        """What `backbone` sees of a split, in the plain view and `views` more."""
+        assert isinstance(self.settings, Transfer | Triplet)
+        spec = FeatureSpec.of(self.settings, views=views)
+        samples = self.examples.splits[split]
+        return features_of(self.dataset, samples, spec, self.progress, backbone)
+
+    def labelled(self, split: str, features: Features) -> Vectors:
+        """The features with their classes."""
+        return Vectors(features.vectors, self.classes_of(split, features.keys))
+
+    def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
+        """The index of the class of each key."""
+        index = {name: number for number, name in enumerate(self.classes)}
+        known = {sample.key: index[str(sample.label)] for sample in self.examples.splits[split]}
+        return np.array([known[key] for key in keys], dtype=np.int64)
+
+    def moments_of(self, split: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """The moment of each key: what must not be learnt from and judged by at once."""
+        known = {s.key: s.moment or s.key for s in self.examples.splits[split]}
+        return tuple(known[key] for key in keys)

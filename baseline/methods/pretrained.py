@@ -1,0 +1,44 @@
+"""Networks that begin with the weights of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from baseline.backbones import Backbone, Weights, load_backbone
+from baseline.compute import reproducible
+from baseline.loop.reports import Watch
+from baseline.networks import BackboneNet, EmbeddingNet, build_net
+from baseline.settings import Finetune, Transfer, Triplet
+
+SMALL_BATCH = 32
+"""Pictures in a batch from which its mean and variance tell more than those of ImageNet."""
+
+
+def pretrained(
+    settings: Transfer | Finetune | Triplet, classes: int, watch: Watch
+) -> tuple[BackboneNet | EmbeddingNet, dict[str, Any]]:
+    """A network with the weights that the settings name, and the facts about them."""
+    with reproducible(settings.seed):
+        net = build_net(settings, classes)
+        assert isinstance(net, BackboneNet | EmbeddingNet)
+    with reproducible(settings.seed):
+        backbone, weights = load_backbone(settings.backbone, settings.weights)
+    net.backbone.load_state_dict(backbone.state_dict())
+    watch.say(f"{settings.backbone} with weights: {weights.source}")
+    return net, _told(settings.backbone, weights)
+
+
+def keep_norms(backbone: Backbone, weights: str, batch: int, watch: Watch) -> str:
+    """Let batch norms go on with their pretrained statistics where batches are small.
+
+    The mean and variance of a dozen pictures are noise beside those of a million. Says what was
+    done: 'kept' or 'learnt'.
+    """
+    backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
+    if backbone.keeps_norms:
+        watch.say(f"batches of {batch} are small: batch norms keep their pretrained statistics")
+    return "kept" if backbone.keeps_norms else "learnt"
+
+
+def _told(name: str, weights: Weights) -> dict[str, Any]:
+    return {"backbone": name, "weights": weights.source, "weights_sha256": weights.sha256}

@@ -1,0 +1,108 @@
+"""A head on the features of a backbone that stays as it is; the features are made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from baseline.loop.fit import fit as descend
+from baseline.loop.materials import Vectors
+from baseline.loop.objective import Classify, class_weights
+from baseline.loop.reports import Fitted, Watch
+from baseline.methods.logistic import choose_strength, solve
+from baseline.methods.material import Material
+from baseline.methods.pretrained import pretrained
+from baseline.methods.scaling import Scaling
+from baseline.networks import Net
+from baseline.settings import Transfer
+from baseline.training import check_classes, plan_for
+
+
+class _Head(nn.Module):
+    """A head without its backbone, which would be copied and hashed in vain."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+
+def fit(material: Material, settings: Transfer, watch: Watch) -> Fitted[Net]:
+    """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
+    check_classes(material.classes_of("train", _keys(material)), material.classes)
+    net, facts = pretrained(settings, len(material.classes), watch)
+    seen = material.features("train", net.backbone, settings.views)
+    train = material.labelled("train", seen)
+    check_classes(train.y, material.classes)
+    scaling = Scaling.of(train.x, net.backbone.emphasis)
+    scaled = Vectors(scaling.applied(train.x), train.y)
+    if settings.head == "logistic":
+        fitted = _solved(net, scaled, seen.keys, material, settings, watch)
+    else:
+        fitted = _descended(net, scaled, scaling, material, settings, watch)
+    scaling.fold_into(_first_layer(net.head))
+    return replace(fitted, net=net, facts=fitted.facts | facts | {"views": train.x.shape[1]})
+
+
+def _keys(material: Material) -> tuple[str, ...]:
+    return tuple(sample.key for sample in material.examples.splits["train"])
+
+
+def _first_layer(head: nn.Module) -> nn.Linear:
+    return next(layer for layer in head.modules() if isinstance(layer, nn.Linear))
+
+
+def _solved(
+    net: Net, train: Vectors, keys: tuple[str, ...], material: Material, settings: Transfer,
+    watch: Watch,
+) -> Fitted[Net]:  # fmt: skip
+    # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
+    balance = "none" if settings.balance == "none" else "weights"
+    per_class = class_weights(
+        train.y, len(material.classes), balance, material.examples.weights
+    ).numpy()
+    weights = per_class[train.y].astype(np.float64)
+    x = train.x.astype(np.float64)
+    facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
+    if not settings.strength:
+        groups = material.moments_of("train", keys)
+        chosen = choose_strength(x[:, 0], train.y, weights, groups, settings.seed)
+        facts = {"strength": chosen.strength, "strength_by": chosen.by,
+                 "strengths_tried": {str(k): v for k, v in chosen.losses.items()}}  # fmt: skip
+        watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
+    views = x.shape[1]
+    # The views of a picture share its weight, so that their number does not change the penalty.
+    solved = solve(
+        x.reshape(len(x) * views, -1), np.repeat(train.y, views),
+        np.repeat(weights / views, views), len(material.classes), facts["strength"],
+    )  # fmt: skip
+    layer = _first_layer(net.head)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(solved.coefficients))
+        layer.bias.copy_(torch.from_numpy(solved.bias))
+    facts["converged"] = solved.converged
+    return Fitted(net.eval(), (), 0, False, False, "cpu", "fp32", facts)
+
+
+def _descended(
+    net: Net, train: Vectors, scaling: Scaling, material: Material, settings: Transfer,
+    watch: Watch,
+) -> Fitted[Net]:  # fmt: skip
+    backbone = net.get_submodule("backbone")
+    seen = material.features("val", backbone)  # type: ignore[arg-type]
+    val = Vectors(scaling.applied(seen.vectors), material.classes_of("val", seen.keys))
+    weights = class_weights(
+        train.y, len(material.classes), settings.balance, material.examples.weights
+    )
+    fitted = descend(
+        _Head(net.head), train, Classify(weights, by_head=True),
+        plan_for(train.y, settings.balance, settings.batch), settings,
+        val=val, watch=watch, place=material.place,
+    )  # fmt: skip
+    return Fitted(
+        net.eval(), fitted.history, fitted.best_epoch, fitted.stopped_early, fitted.validated,
+        fitted.device, fitted.precision, fitted.facts,
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""A network with everything around it: from pictures as they are to probabilities.
+
+What is predicted with and what is exported is this one module, so that a phone, a page and
+`baseline predict` do the same to a picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from baseline.networks import GalleryHead, Net
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as Pillow makes grey of RGB."""
+
+
+class Portable(nn.Module):
+    """Pictures (uint8 N x size x size x 3, RGB) to probabilities, embeddings and likenesses.
+
+    Gives N x classes probabilities (softmax of the scores over `temperature`), N x D embeddings
+    and, where the head is a gallery, the cosine likeness N x classes x K to its K pictures.
+    """
+
+    def __init__(self, net: Net, channels: int, temperature: float) -> None:
+        super().__init__()
+        self.net = net
+        self.grey = channels == 1
+        self.temperature = temperature
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+
+    luma: torch.Tensor
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(probabilities, embeddings), and likenesses behind them where there is a gallery."""
+        x = pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255
+        if self.grey:
+            x = (x * self.luma).sum(1, keepdim=True)
+        embedded = self.net.embed(x)
+        scores = self.net.head(embedded).float() / self.temperature
+        told = (torch.softmax(scores, 1), embedded.float())
+        head = self.net.head
+        if not isinstance(head, GalleryHead):
+            return told
+        classes, known, width = head.vectors.shape
+        flat = embedded @ head.vectors.reshape(classes * known, width).T
+        return (*told, flat.reshape(-1, classes, known).float())

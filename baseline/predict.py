@@ -1,0 +1,102 @@
+"""Predicting files: read in worker processes, answered in batches, given back in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from baseline.api import Answer, Model
+from baseline.predict_files import Part, ReadParts
+from gleanset.records import Rejection
+from gleanset.work.pool import Outcome, Processes, cores, run_over
+
+STAGE = "predict"
+BATCH = 16
+"""Parts that wait at most before they are answered: few, so that answers come as a stream."""
+
+Read = Outcome[tuple[int, str], list[Part]]
+
+
+class Predicted(NamedTuple):
+    """One file: its parts (the picture, or the faces in it) with their answers, or why not."""
+
+    path: str
+    parts: tuple[tuple[Part, Answer], ...] = ()
+    rejection: Rejection | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The same as JSON values; `answer` is null where it is unknown."""
+        if self.rejection is not None:
+            return {"path": self.path, "reason": self.rejection.reason,
+                    "detail": self.rejection.detail}  # fmt: skip
+        return {"path": self.path, "parts": [_part(*one) for one in self.parts]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """The same reading of numbered files, so that their order can be put back."""
+
+    read: ReadParts
+
+    def __call__(self, item: tuple[int, str]) -> list[Part]:
+        return self.read(item[1])
+
+
+def predict_files(
+    model: Model, paths: Iterable[str], read: ReadParts, top: int = 5, workers: int = 0
+) -> Iterator[Predicted]:
+    """What the model says of each file, in the order of `paths`, as soon as it is known.
+
+    A file that cannot be read, or without a face where faces are looked for, is a rejection.
+    """
+    numbered = enumerate(paths)
+    outcomes = run_over(_Numbered(read), numbered, Processes(workers or cores()))
+    waiting: list[Read] = []
+    for outcome in _in_order(outcomes):
+        waiting.append(outcome)
+        if sum(len(one.result or ()) for one in waiting) >= BATCH:
+            yield from _answered(model, waiting, top)
+            waiting = []
+    yield from _answered(model, waiting, top)
+
+
+def _in_order(outcomes: Iterable[Read]) -> Iterator[Read]:
+    early: dict[int, Read] = {}
+    number = 0
+    for outcome in outcomes:
+        early[outcome.item[0]] = outcome
+        while number in early:
+            yield early.pop(number)
+            number += 1
+
+
+def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicted]:
+    parts = [part for outcome in outcomes for part in outcome.result or ()]
+    answers = iter(_answers(model, parts, top))
+    for outcome in outcomes:
+        path = outcome.item[1]
+        if outcome.result is None:
+            why = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
+            yield Predicted(path, rejection=why)
+        else:
+            yield Predicted(path, tuple((part, next(answers)) for part in outcome.result))
+
+
+def _answers(model: Model, parts: list[Part], top: int) -> Iterator[Answer]:
+    """A picture full of faces makes a large batch, which is cut."""
+    for start in range(0, len(parts), 2 * BATCH):
+        some = parts[start : start + 2 * BATCH]
+        yield from model.answers_to(np.stack([part.pixels for part in some]), top)
+
+
+def _part(part: Part, answer: Answer) -> dict[str, object]:
+    return {
+        "box": list(part.box) if part.box else None, "score": part.score, "answer": answer.label,
+        "predictions": [{"label": one.label, "confidence": one.confidence}
+                        for one in answer.predictions],
+        "nearest": [{"label": one.label, "sample": one.sample, "likeness": one.likeness}
+                    for one in answer.nearest],
+    }  # fmt: skip

@@ -1,0 +1,81 @@
+"""Reading the pictures to predict, in worker processes: whole, or the faces in them.
+
+A module of its own without torch, because a worker imports what its function's module imports.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from baseline.pictures import read_bytes, squeezed
+from baseline.pixels import Pixels
+from facecrop.detectors import DetectorSpec
+from gleanset.errors import Unreadable
+from gleanset.images.cut import CutSettings, cut, region
+from gleanset.images.decode import decode
+from gleanset.records import Box
+
+NO_FACE = "no face found"
+
+
+class Part(NamedTuple):
+    """What is predicted: a face in its box with the detector's score, or the whole picture."""
+
+    pixels: Pixels
+    box: Box | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParts:
+    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable."""
+
+    size: int
+    detector: DetectorSpec | None = None
+    cutting: CutSettings = field(default_factory=CutSettings)
+
+    def __call__(self, path: str) -> list[Part]:
+        """The parts, at least one. Raises `Unreadable`."""
+        picture = decode(read_bytes(Path(path))).pixels
+        if self.detector is None:
+            return [Part(squeezed(picture, self.size))]
+        pixels = np.asarray(picture)
+        parts = []
+        for face in self.detector.build().detect(pixels):
+            place = region(face, self.cutting, picture.width, picture.height)
+            shown = cut(pixels, place.box, place.angle)
+            parts.append(Part(squeezed(shown, self.size), face.box, face.score))
+        if not parts:
+            raise Unreadable(NO_FACE, f"by {self.detector.name}")
+        return parts
+
+
+def files_of(names: Iterable[str]) -> Iterator[str]:
+    """The files that are meant: as named, all in a folder and its folders, or fitting a pattern.
+
+    Hidden files in folders are left out. A name that fits nothing is given as it is, so that it
+    ends up among the rejections.
+    """
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            yield from _in_folder(path)
+        elif path.exists() or not glob.has_magic(name):
+            yield name
+        else:
+            yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
+
+
+def _in_folder(folder: Path) -> Iterator[str]:
+    # Links to folders are not followed: they may lead round in a circle.
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = sorted(name for name in files if not name.startswith("."))
+        yield from (str(Path(place, name)) for name in shown)

@@ -1,0 +1,168 @@
+"""From features and what is known of samples to what a presort says of them: no dataset, no clock.
+
+The same samples, vectors and seed give the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.evaluation.calibration import calibration
+from baseline.evaluation.probabilities import Floats, softmax
+from baseline.presort.ask import by_gradient, by_type
+from baseline.presort.classify import Indices, Learnt, Vectors, learn
+from baseline.presort.clusters import oddness, order
+from baseline.presort.evidence import Evidence, gather, weigh
+from gleanset.db.proposals import Proposal, Standing
+from gleanset.db.sortables import Sortable
+
+TOP = 3
+"""Classes that are proposed for a sample."""
+LEAST = 0.01
+"""Confidence below which a class is not worth a row."""
+BACKGROUND = 5
+"""So many rejected samples make a kind of their own: what is like them is of no class."""
+PULL = 0.7
+"""How far what a model thinks draws samples together in the order of likeness."""
+
+
+class Proposed(NamedTuple):
+    """What is said of the samples, and figures for a person (JSON values)."""
+
+    standings: list[Standing]
+    facts: dict[str, object]
+
+
+class _Known(NamedTuple):
+    """The classes, and what is learnt from: rows, their classes' numbers, their groups."""
+
+    classes: tuple[str, ...]
+    rows: Indices
+    y: Indices
+    groups: list[str]
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there are two kinds to tell apart."""
+        return len(np.unique(self.y)) > 1
+
+
+def propose(samples: Sequence[Sortable], vectors: Vectors, seed: int = 0) -> Proposed:
+    """What a presort says of samples with vectors N x D of length 1.
+
+    Rejected samples and labelled copies that were set aside teach, but have no standing.
+    """
+    known = _known(samples)
+    waiting = np.array([one.status == "queue" and one.kept for one in samples])
+    groups = [one.group or one.key for one in samples]
+    if not known.learnable or not known.classes:
+        return _by_likeness(samples, vectors, waiting, groups, seed)
+    learnt = learn(vectors, known.rows, known.y, known.groups, _width(known), seed)
+    kinds = gather(samples, {name: number for number, name in enumerate(known.classes)})
+    sure = _allowed(weigh(learnt.probabilities(), kinds), samples, known.classes)
+    drawn = np.concatenate([vectors, PULL * np.sqrt(sure)], axis=1).astype(np.float32)
+    along = order(drawn, seed)
+    kind = np.where(waiting, sure.argmax(1), 0)
+    kind[known.rows] = known.y
+    odd = oddness(vectors, kind)
+    odd[known.rows[learnt.folded]] = _doubt(learnt, known)
+    asked = by_gradient(sure, vectors, waiting, groups)
+    proposals = [_top(sure[row], known.classes) if waiting[row] else ()
+                 for row in range(len(samples))]  # fmt: skip
+    facts = _facts(samples, known, learnt, kinds, sure[waiting])
+    return Proposed(_standings(samples, along.place, along.cluster, odd, asked, proposals), facts)
+
+
+def _known(samples: Sequence[Sortable]) -> _Known:
+    classes = tuple(sorted({one.label for one in samples if one.label}))
+    number = {name: index for index, name in enumerate(classes)}
+    rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
+    rows = [row for row, one in enumerate(samples) if one.label]
+    y = [number[str(samples[row].label)] for row in rows]
+    if len(rejected) >= BACKGROUND:
+        rows, y = rows + rejected, y + [len(classes)] * len(rejected)
+    # Copies are one group, and so is what shares a scene or a post.
+    groups = [samples[r].group or (samples[r].ties or (samples[r].key,))[0] for r in rows]
+    return _Known(classes, np.array(rows, np.int64), np.array(y, np.int64), groups)
+
+
+def _width(known: _Known) -> int:
+    """Classes, and the kind of what was rejected where it is one."""
+    return int(max(len(known.classes), known.y.max() + 1))
+
+
+def _allowed(sure: Floats, samples: Sequence[Sortable], classes: Sequence[str]) -> Floats:
+    """No class that a person refused for a sample: what it had goes to the others."""
+    number = {name: index for index, name in enumerate(classes)}
+    for row, one in enumerate(samples):
+        if refused := [number[name] for name in one.refused if name in number]:
+            sure[row, refused] = 0
+            sure[row] /= max(sure[row].sum(), 1e-12)
+    return sure
+
+
+def _by_likeness(
+    samples: Sequence[Sortable], vectors: Vectors, waiting: npt.NDArray[np.bool_],
+    groups: Sequence[str], seed: int,
+) -> Proposed:  # fmt: skip
+    """Nothing to learn from: clusters, and typical samples of them to label first."""
+    along = order(vectors, seed)
+    asked = by_type(vectors, along.cluster, waiting, ~waiting, groups)
+    odd = oddness(vectors, along.cluster)
+    standings = _standings(samples, along.place, along.cluster, odd, asked, [()] * len(samples))
+    facts = {"samples": len(standings), "labelled": sum(bool(one.label) for one in samples),
+             "clusters": len(np.unique(along.cluster))}  # fmt: skip
+    return Proposed(standings, dict(facts))
+
+
+def _doubt(learnt: Learnt, known: _Known) -> Floats:
+    """How unlikely a labelled sample's own class is to a model that had not learnt it."""
+    told = softmax(learnt.held_out, learnt.temperature)
+    doubt: Floats = 1 - told[np.arange(len(told)), known.y[learnt.folded]]
+    return doubt
+
+
+def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
+    best = np.argsort(-sure[: len(classes)], kind="stable")[:TOP]
+    return tuple(Proposal(classes[c], float(sure[c])) for c in best if sure[c] >= LEAST)
+
+
+def _standings(
+    samples: Sequence[Sortable], place: Indices, cluster: Indices, odd: Floats,
+    asked: Sequence[int], proposals: Sequence[tuple[Proposal, ...]],
+) -> list[Standing]:  # fmt: skip
+    ask = {row: number for number, row in enumerate(asked)}
+    return [
+        Standing(one.key, int(place[row]), proposals[row], int(cluster[row]), float(odd[row]),
+                 ask.get(row))
+        for row, one in enumerate(samples) if _shown(one)
+    ]  # fmt: skip
+
+
+def _shown(one: Sortable) -> bool:
+    """Whether a window has a place for it: not what was rejected, nor copies set aside."""
+    return one.kept and one.status != "rejected"
+
+
+def _facts(
+    samples: Sequence[Sortable], known: _Known, learnt: Learnt, kinds: Sequence[Evidence],
+    sure: Floats,
+) -> dict[str, object]:  # fmt: skip
+    """Figures: how good on labels that were held out, and what to expect of the proposals."""
+    told = softmax(learnt.held_out, learnt.temperature)
+    folded = known.y[learnt.folded]
+    best = sure[:, : len(known.classes)].max(1) if len(sure) else np.zeros(1)
+    return {
+        "samples": sum(map(_shown, samples)),
+        "labelled": sum(bool(one.label) for one in samples), "classes": len(known.classes),
+        "held_out": len(folded), "accuracy": learnt.accuracy,
+        "ece": calibration(told, folded).ece if len(folded) else None,
+        "temperature": learnt.temperature, "strength": learnt.strength,
+        "expected_right": float(best.mean()),
+        "evidence": {one.kind: {"trust": one.trust, "cases": one.cases, "named": len(one.named)}
+                     for one in kinds if one.named},
+    }  # fmt: skip

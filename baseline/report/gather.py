@@ -1,0 +1,203 @@
+"""Everything the report of a run shows, as plain values: the page only lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from baseline.evaluation.answers import Answers, load_answers
+from baseline.report.diagram import diagram
+from baseline.report.matrix import Confused, Row, confused, rows
+from baseline.report.read import (
+    LayerRow,
+    Metrics,
+    SplitFigures,
+    read_layers,
+    read_metrics,
+    weights_size,
+)
+from baseline.report.squares import reliability, risk, roc
+from gleanset import Dataset
+from gleanset.db.doubts import Doubts
+from gleanset.db.peeks import Looks, Peeks
+from gleanset.page.charts import Line, curves, interval_bar
+from gleanset.page.thumbnails import Thumbnail, Thumbnails
+from gleanset.page.words import count, percent
+from gleanset.shares import Interval, wilson
+
+WORST = 20
+DOUBTED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with two names of classes and a probability."""
+
+    thumbnail: Thumbnail | None
+    given: str
+    other: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split, ready to be laid out; `interval` is that of its accuracy."""
+
+    name: str
+    figures: SplitFigures
+    interval: Interval
+    gap: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """The split that the report is about: test, or else val."""
+
+    split: Split
+    bar: Markup
+    matrix: list[Row]
+    confused: list[Confused]
+    mistakes: list[Picture]
+    before: Markup | None
+    after: Markup | None
+    risk: Markup | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The content of the page."""
+
+    run: str
+    dataset: str
+    metrics: Metrics
+    summary: str
+    splits: list[Split]
+    main: Main | None
+    looks: Looks | None
+    answers: Answers
+    curves: list[tuple[str, Markup]]
+    roc: Markup | None
+    doubts: list[Picture]
+    doubted: int
+    layers: list[LayerRow]
+    diagram: Markup | None
+    size: int | None
+
+
+def gather(dataset: Dataset, folder: Path) -> Report:
+    """Read the report of the run in `folder`. Raises `InputUnusable`."""
+    metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
+    layers, answers = read_layers(folder), load_answers(folder)
+    splits = [_split(name, found, metrics) for name, found in metrics.splits.items()]
+    told = next((one for one in reversed(splits) if one.name != "train"), None)
+    doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
+    side, colours = metrics.settings.get("size", "?"), metrics.settings.get("colour", "rgb")
+    return Report(
+        run=folder.name,
+        dataset=dataset.settings.name or dataset.root.absolute().name,
+        metrics=metrics,
+        summary=_summary(metrics, told),
+        splits=splits,
+        main=_main(dataset, metrics, told, answers, thumbnails) if told else None,
+        looks=_looks(dataset, folder.name),
+        answers=answers,
+        curves=list(_curves(metrics)),
+        roc=_roc(metrics.retrieval),
+        doubts=[
+            Picture(picture_of(dataset, thumbnails, one.sample), one.given, one.suggested,
+                    one.confidence)
+            for one in doubts[:DOUBTED]
+        ],
+        doubted=len(doubts),
+        layers=layers,
+        diagram=diagram(layers, f"{side} × {side} {colours}"),
+        size=weights_size(folder),
+    )  # fmt: skip
+
+
+def _summary(metrics: Metrics, told: Split | None) -> str:
+    """The whole story in one sentence."""
+    preset = metrics.settings.get("preset", "?")
+    start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
+    if told is None:
+        return f"{start}: there was no picture to judge it on."
+    low, high = told.interval
+    return (
+        f"{start}: {percent(told.figures.accuracy)} of {count(told.figures.count, 'picture')} of "
+        f"{told.name} right, 95 % interval {percent(low)} to {percent(high)}; always naming the "
+        f"commonest class gets {percent(told.figures.commonest_class)}."
+    )
+
+
+def _split(name: str, found: SplitFigures, metrics: Metrics) -> Split:
+    given = found.intervals.get("accuracy")
+    interval = Interval(*given) if given else wilson(found.right, found.count)
+    return Split(name, found, interval, metrics.gap.get(name))
+
+
+def _looks(dataset: Dataset, run: str) -> Looks | None:
+    """All looks at test up to now at what this run was judged on; None where it was not."""
+    return Peeks(dataset.db).of_run(run, "test")
+
+
+def _main(
+    dataset: Dataset, metrics: Metrics, told: Split, answers: Answers, thumbnails: Thumbnails
+) -> Main:
+    found = told.figures
+    words = (
+        f"{percent(found.accuracy)} right, 95 % interval {percent(told.interval.low)} to "
+        f"{percent(told.interval.high)}; commonest class {percent(found.commonest_class)}"
+    )
+    return Main(
+        split=told,
+        bar=interval_bar(found.accuracy, *told.interval, found.commonest_class, words),
+        matrix=rows(found.confusion, metrics.classes),
+        confused=confused(found.confusion, metrics.classes),
+        mistakes=[
+            Picture(picture_of(dataset, thumbnails, one.key), one.true, one.predicted,
+                    one.confidence)
+            for one in found.mistakes[:WORST]
+        ],
+        before=reliability(found.bins, "Before scaling") if found.bins else None,
+        after=reliability(found.calibrated.bins, "After scaling") if found.calibrated else None,
+        risk=risk(found.risk, "Wrong answers by share answered", _chosen(answers))
+        if found.risk else None,
+    )  # fmt: skip
+
+
+def _chosen(answers: Answers) -> tuple[float, float] | None:
+    """Coverage and error rate on val of the threshold for "unknown"."""
+    told: Any = answers.chosen.get("unknown")
+    if not isinstance(told, dict) or not told.get("answered"):
+        return None
+    return float(told["coverage"]), float(told["errors"] / told["answered"])
+
+
+def picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
+    """The picture of a sample; None for one that is gone."""
+    sample = dataset.samples.get(key)
+    return thumbnails.of_sample(sample) if sample else None
+
+
+def _curves(metrics: Metrics) -> Iterator[tuple[str, Markup]]:
+    epochs, best = metrics.epochs, metrics.best_epoch or None
+    kinds: Iterable[tuple[str, str, bool]] = (
+        ("Loss: lower is better", "loss", False), ("Accuracy: higher is better", "accuracy", True),
+    )  # fmt: skip
+    for words, figure, shares in kinds:
+        lines = [
+            Line(said, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
+            for split, said in (("train", "train"), ("val", "validation"))
+        ]
+        if (drawn := curves(words, lines, best=best, as_percent=shares)) is not None:
+            yield words, drawn
+
+
+def _roc(retrieval: dict[str, Any] | None) -> Markup | None:
+    told = (retrieval or {}).get("verification")
+    points = [(float(x), float(y)) for x, y in told["curve"]] if told else []
+    return roc(points, "Same class or not, by likeness of two pictures") if points else None

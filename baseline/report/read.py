@@ -1,0 +1,186 @@
+"""What a run left in its folder, typed. What an older run lacks is empty."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gleanset.errors import InputUnusable
+
+METRICS = "metrics.json"
+NETWORK = "network.json"
+WEIGHTS = "weights.safetensors"
+SETTINGS = "settings.json"
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass over the training pictures; figures of val may be absent."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    images_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """One class of a split, as `baseline.evaluation.figures.ClassScore`."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A picture that was taken for another class."""
+
+    key: str
+    true: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """As `baseline.evaluation.calibration.Bin`."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Figures after scaling by the temperature."""
+
+    log_loss: float
+    ece: float
+    bins: list[ReliabilityBin]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """As `baseline.evaluation.slices.Slice`."""
+
+    name: str
+    count: int
+    accuracy: float
+    interval: Pair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFigures:
+    """The figures of one split."""
+
+    count: int
+    accuracy: float
+    log_loss: float
+    macro_f1: float
+    classes: list[ClassFigures]
+    confusion: list[list[int]]
+    mistakes: list[Wrong]
+    top5_accuracy: float | None = None
+    commonest_class: float = 0.0
+    moments: int | None = None
+    intervals: dict[str, Pair] = field(default_factory=dict)
+    ece: float | None = None
+    bins: list[ReliabilityBin] = field(default_factory=list)
+    calibrated: Calibrated | None = None
+    kinds: list[Part] = field(default_factory=list)
+    labels: list[Part] = field(default_factory=list)
+    risk: list[Pair] = field(default_factory=list)
+
+    @property
+    def right(self) -> int:
+        """How many pictures were recognised."""
+        return sum(row[i] for i, row in enumerate(self.confusion))
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The content of `metrics.json` that a report shows."""
+
+    classes: list[str]
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    seconds: float = 0.0
+    device: str | None = None
+    precision: str | None = None
+    temperature: float | None = None
+    train: SplitFigures | None = None
+    val: SplitFigures | None = None
+    test: SplitFigures | None = None
+    gap: dict[str, float] = field(default_factory=dict)
+    retrieval: dict[str, Any] | None = None
+
+    @property
+    def splits(self) -> dict[str, SplitFigures]:
+        """The splits that were judged."""
+        told = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: found for name, found in told.items() if found is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """As `baseline.evaluation.layers.Layer`."""
+
+    name: str
+    kind: str
+    shape: list[int]
+    parameters: int
+    macs: int
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """The figures of a run. Raises `InputUnusable`."""
+    path = folder / METRICS
+    try:
+        return msgspec.convert(json.loads(path.read_bytes()), Metrics, strict=False)
+    except FileNotFoundError:
+        raise InputUnusable(
+            f"run {folder.name} has no figures: {path} is missing",
+            "name another run (gleanset list runs), or train again: baseline train",
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
+
+
+def read_layers(folder: Path) -> list[LayerRow]:
+    """The layers of a run's network; none where the run did not record them."""
+    try:
+        found = json.loads((folder / NETWORK).read_bytes())
+        return msgspec.convert(found, list[LayerRow])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise InputUnusable(
+            f"{folder / NETWORK} cannot be read: {error}", "train again: baseline train"
+        ) from error
+
+
+def weights_size(folder: Path) -> int | None:
+    """Bytes of the weights' file that the settings name; None where it is gone.
+
+    It has another name than `WEIGHTS` once the gallery of a run was changed.
+    """
+    try:
+        described = json.loads((folder / SETTINGS).read_bytes())
+        return (folder / Path(described.get("weights", WEIGHTS)).name).stat().st_size
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

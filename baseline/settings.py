@@ -1,0 +1,232 @@
+"""Presets: named training settings, each a TOML file in `presets/`, and the `-o` overrides.
+
+A preset names every setting, so the file is the whole truth about the defaults. Each method of
+training has its own table of settings, and an option that it does not know is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from gleanset.config import Table
+from gleanset.errors import UsageError
+
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
+Positive = Annotated[float, Meta(gt=0, lt=1e6)]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class Shared(Table, frozen=True, tag_field="method"):
+    """What every method of training is told; the comments in `presets/simple.toml` explain it."""
+
+    preset: str
+    size: Annotated[int, Meta(ge=8, le=2048)]
+    colour: Literal["grayscale", "rgb"]
+    augment: Literal["none", "characters", "photos"]
+    balance: Literal["none", "weights", "sampling"]
+    seed: Whole
+    precision: Precision
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of a picture: 1 or 3."""
+        return 1 if self.colour == "grayscale" else 3
+
+    def to_json(self) -> dict[str, object]:
+        """The settings as JSON values, which `settings_from` reads back."""
+        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
+        return plain
+
+
+class Descent(Shared, frozen=True):
+    """What a method is told that learns by gradient descent; a `learning_rate` of 0 is found."""
+
+    optimiser: Literal["adam", "adamw", "adamax", "sgd"]
+    learning_rate: NotNegative
+    epochs: Count
+    patience: Count
+    dropout: Share
+    weight_decay: NotNegative
+
+
+class Simple(Descent, frozen=True, tag="simple"):
+    """A small convolutional network trained from nothing."""
+
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)]
+    dense: Count
+    batch: Annotated[int, Meta(ge=2)]
+
+
+class Transfer(Descent, frozen=True, tag="transfer"):
+    """A head on the features of a backbone that stays as it is.
+
+    With head 'logistic' nothing descends: `strength` is the inverse of the L2 penalty as in
+    scikit-learn's `C`, and 0 lets it be chosen. `views` are augmented ones besides the plain one.
+    """
+
+    backbone: str
+    weights: str
+    views: Annotated[int, Meta(ge=0, le=64)]
+    head: Literal["logistic", "linear", "mlp"]
+    dense: Count
+    strength: NotNegative
+    batch: Annotated[int, Meta(ge=2)]
+
+
+class Finetune(Descent, frozen=True, tag="finetune"):
+    """A backbone that learns as well, after `warm_up` epochs of its head alone."""
+
+    backbone: str
+    weights: str
+    warm_up: Whole
+    batch: Annotated[int, Meta(ge=2)]
+
+
+class Triplet(Descent, frozen=True, tag="triplet"):
+    """An embedding in which pictures of one class lie together.
+
+    A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: the
+    projection of cached features, or the backbone as well.
+    """
+
+    backbone: str
+    weights: str
+    views: Annotated[int, Meta(ge=0, le=64)]
+    learn: Literal["projection", "all"]
+    embedding: Annotated[int, Meta(ge=2)]
+    classes_per_batch: Annotated[int, Meta(ge=2)]
+    pictures_per_class: Annotated[int, Meta(ge=2)]
+    margin: Positive
+
+
+Settings = Simple | Transfer | Finetune | Triplet
+METHODS: dict[str, type[Settings]] = {
+    "simple": Simple, "transfer": Transfer, "finetune": Finetune, "triplet": Triplet,
+}  # fmt: skip
+_UNUSED_WHEN_SOLVED = {"optimiser", "learning_rate", "epochs", "patience", "dropout",
+                       "weight_decay", "batch", "dense"}  # fmt: skip
+
+
+def preset_names() -> list[str]:
+    """The presets that come with Gleanset, sorted."""
+    folder = resources.files("baseline") / "presets"
+    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
+    """The settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
+
+    Raises UsageError for an unknown preset or key and for a value of the wrong type.
+    """
+    names = preset_names()
+    if name not in names:
+        raise UsageError(f"There is no preset '{name}'.{_meant(name, names)}", _list(names))
+    text = (resources.files("baseline") / "presets" / f"{name}.toml").read_text("utf-8")
+    values: dict[str, Any] = tomllib.loads(text)
+    shape = METHODS[values["method"]]
+    for key, value in overrides.items():
+        _known(shape, key)
+        values[key] = _from_text(shape, key, value)
+    settings = settings_from({"preset": name} | values)
+    _check_used(settings, overrides)
+    return settings
+
+
+def settings_from(values: Mapping[str, object]) -> Settings:
+    """Check plain values (of a TOML or JSON file) and make Settings of them.
+
+    Raises UsageError that names the first key that is unknown, missing or wrong.
+    """
+    method = values.get("method")
+    shape = METHODS.get(method) if isinstance(method, str) else None
+    if shape is None:
+        raise UsageError(f"There is no method '{method}' of training.", _list(METHODS))
+    try:
+        found: Settings = msgspec.convert(dict(values), shape, strict=True)
+    except msgspec.ValidationError as error:
+        raise _explained(shape, values, str(error)) from error
+    return _joined(found)
+
+
+def _explained(shape: type[Settings], values: Mapping[str, object], message: str) -> UsageError:
+    problem, _, place = message.partition(" - at `$.")
+    key = re.split(r"[`\[]", place)[0]
+    if not key:
+        return UsageError(f"The settings are wrong: {message}.", "Take a packaged preset.")
+    kind = _kinds(shape)[key]
+    allowed = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
+    expected = f"Choose {' or '.join(allowed)}" if allowed else _plainly(problem)
+    return UsageError(f"The setting '{key}' cannot be '{values[key]}'.", expected)
+
+
+def _plainly(problem: str) -> str:
+    """msgspec's verdict for somebody who does not write Python."""
+    for theirs, ours in {"`int`": "a whole number", "`float`": "a number", "`str`": "text",
+                         "`array`": "whole numbers with commas between"}.items():  # fmt: skip
+        problem = problem.replace(theirs, ours)
+    return problem.partition(", got")[0].replace("`", "")
+
+
+def _joined(settings: Settings) -> Settings:
+    """The settings, where values that are fine alone also go together."""
+    if isinstance(settings, Simple) and settings.size < 2 ** (len(settings.blocks) + 1):
+        # The last block must leave 2 x 2 values: fewer upset its norm.
+        raise UsageError(
+            f"Pictures of size {settings.size} are too small for {len(settings.blocks)} blocks.",
+            "Take larger pictures (-o size=120) or fewer blocks (-o blocks=32,64,128)",
+        )
+    return settings
+
+
+def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
+    """An option that would change nothing is refused rather than ignored."""
+    idle = _UNUSED_WHEN_SOLVED & set(overrides)
+    if isinstance(settings, Transfer) and settings.head == "logistic" and idle:
+        raise UsageError(
+            f"'{min(idle)}' has no meaning for a logistic head: it is solved, not descended to.",
+            "Add -o head=linear or -o head=mlp, or set -o strength=…",
+        )
+    if isinstance(settings, Transfer) and settings.head == "linear" and "dense" in overrides:
+        raise UsageError("'dense' is the width of an mlp head.", "Add -o head=mlp")
+
+
+def _kinds(shape: type[Settings]) -> dict[str, Any]:
+    return get_type_hints(shape)
+
+
+def _known(shape: type[Settings], key: str) -> None:
+    keys = sorted(set(shape.__struct_fields__) - {"preset"})
+    if key not in keys:
+        raise UsageError(f"There is no setting '{key}' here.{_meant(key, keys)}", _list(keys))
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"Choose one of: {', '.join(names)}"
+
+
+def _from_text(shape: type[Settings], key: str, text: str) -> object:
+    """The value that `text` stands for; raises UsageError where it stands for none."""
+    value: object = text.strip()
+    if key == "blocks":
+        value = [part.strip() for part in text.strip("[] ").split(",")]
+    try:
+        return msgspec.convert(value, _kinds(shape)[key], strict=False)
+    except msgspec.ValidationError as error:
+        problem = str(error).partition(" - at ")[0]
+        raise _explained(shape, {key: text}, f"{problem} - at `$.{key}`") from error

@@ -1,0 +1,138 @@
+"""Looking on at a training: a bar with loss, accuracy, speed and time left; a log; events.
+
+The log (`log.txt`) is appended to when a run is taken up. Events are TensorBoard's; without its
+package there are none, and the log says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from baseline.loop.reports import EpochReport, RateTest, Tick, Watch
+from gleanset.work.progress import Progress
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+LOG = "log.txt"
+EVENTS = "events"
+
+
+class RunWatch(Watch):
+    """Watches a training whose files lie in `folder`; use it in a `with`.
+
+    `hear` gets what a person should know at once, such as a lack of memory.
+    """
+
+    def __init__(
+        self, folder: Path, progress: Progress | None = None,
+        hear: Callable[[str], None] = lambda line: None,
+    ) -> None:  # fmt: skip
+        self.folder, self._hear = folder, hear
+        self._quiet = (progress or Progress()).quiet
+        self._bar: tqdm[Any] | None = None
+        self._writer: SummaryWriter | None = None
+        self._images = self._epochs = 0
+        self.history: list[EpochReport] = []
+        self.test: RateTest | None = None
+
+    def __enter__(self) -> RunWatch:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._writer = _writer(self.folder / EVENTS)
+        if self._writer is None:
+            self.write("no TensorBoard events: pip install tensorboard")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if error is not None:
+            self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
+        self._close_bar()
+        if self._writer is not None:
+            self._writer.close()
+
+    def begin(self, images: int, epochs: int, done: int) -> None:
+        """The bar runs over all images of all epochs, so that its time left is the whole one's."""
+        self._close_bar()
+        self._images, self._epochs = images, epochs
+        # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
+        self._bar = tqdm(
+            total=images * epochs, initial=done, desc="train", unit=" images", leave=False,
+            disable=True if self._quiet else None, dynamic_ncols=True,
+        )  # fmt: skip
+        self.write(f"training on {images} images an epoch, {epochs} epochs at most")
+
+    def tick(self, tick: Tick) -> None:
+        """Move the bar; a point in the events."""
+        self._add("step/loss", tick.loss, tick.step)
+        self._add("step/accuracy", tick.accuracy, tick.step)
+        self._add("step/learning_rate", tick.learning_rate, tick.step)
+        if self._bar is not None:
+            state = f"loss {tick.loss:.3f}, accuracy {tick.accuracy:.3f}"
+            self._bar.set_postfix_str(f"epoch {tick.epoch}/{self._epochs}, {state}", refresh=False)
+            self._bar.update(tick.images - self._bar.n)
+
+    def epoch(self, report: EpochReport) -> None:
+        """A line in the log, a point in each curve."""
+        self.history.append(report)
+        line = epoch_line(report)
+        self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy",
+                     "images_per_second", "data_wait", "learning_rate"):  # fmt: skip
+            if (value := getattr(report, name)) is not None:
+                self._add(f"epoch/{name}", value, report.epoch)
+        if self._bar is not None:
+            self._bar.set_postfix_str(line, refresh=False)
+            self._bar.update(report.epoch * self._images - self._bar.n)
+
+    def rate_test(self, found: RateTest) -> None:
+        """Kept for the curves, and told in the log."""
+        self.test = found
+        for step, (rate, loss) in enumerate(zip(found.rates, found.losses, strict=True)):
+            self._add("rate_test/learning_rate", rate, step)
+            self._add("rate_test/loss", loss, step)
+
+    def say(self, line: str) -> None:
+        """In the log, and to whoever hears."""
+        self.write(line)
+        self._hear(line)
+
+    def write(self, line: str) -> None:
+        """A line in the log, with the time."""
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
+
+    def _add(self, name: str, value: float, step: int) -> None:
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def epoch_line(epoch: EpochReport) -> str:
+    """An epoch in a few words."""
+    val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
+    wait = f", {100 * epoch.data_wait:.0f} % waiting for data" if epoch.data_wait >= 0.05 else ""
+    return (
+        f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
+        f"{epoch.images_per_second:.0f} images/s{wait}"
+    )
+
+
+def _writer(folder: Path) -> SummaryWriter | None:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))

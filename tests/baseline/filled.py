@@ -1,0 +1,50 @@
+"""A dataset filled with drawn patterns as the stages would do it, and a small net trained on it."""
+
+from __future__ import annotations
+
+import torch
+from drawn_dataset import put_whole
+from drawn_patterns import CLASSES, patterns
+from PIL import Image
+
+from baseline.data import find_examples, load_arrays
+from baseline.networks import Net, build_net
+from baseline.settings import Settings, load_preset
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+
+RUN = "20261120-120000-simple"
+
+
+def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) -> dict[str, str]:
+    """`number` pictures of each pattern as whole samples, split 8:1:1; their true classes."""
+    drawn = patterns((number,) * len(CLASSES), seed, 3)
+    truth: dict[str, str] = {}
+    with dataset.db.write():
+        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
+            picture = Image.fromarray(pixels.transpose(1, 2, 0))
+            key = put_whole(dataset, picture, f"{seed}/{index}")
+            truth[key] = CLASSES[int(kind)]
+    if labelled:
+        dataset.journal.step("Label", [Choice(k, "label", name) for k, name in truth.items()])
+        parts = {8: "val", 9: "test"}
+        splits = {key: (key, parts.get(i % 10, "train")) for i, key in enumerate(truth)}
+        dataset.samples.set_splits(splits, "by hand")
+    return truth
+
+
+def train_small(dataset: Dataset) -> tuple[Net, Settings]:
+    """A small grey net that has learnt the patterns in a second or so."""
+    settings = load_preset("simple", {"size": "32", "blocks": "8,16", "dense": "16"})
+    examples = find_examples(dataset)
+    arrays = load_arrays(dataset, examples, settings, splits=["train"])["train"]
+    x, y = torch.from_numpy(arrays.x).float() / 255, torch.from_numpy(arrays.y)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        net = build_net(settings, len(examples.classes))
+        optimiser = torch.optim.Adam(net.parameters(), 0.01)
+        for _ in range(25):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(net(x), y).backward()
+            optimiser.step()
+    return net.eval(), settings

@@ -1,0 +1,105 @@
+"""`baseline presort` on a real dataset: rows that the labeler reads, again and again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from filled import fill
+
+from baseline.cli import commands
+from baseline.presort.session import presort
+from baseline.settings import load_preset
+from gleanset import Dataset
+from gleanset.db.asides import Aside, Asides
+from gleanset.db.changes import Change, Changes
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import Proposals
+from gleanset.db.sortables import Sortables
+from gleanset.errors import InputUnusable, UsageError
+
+QUICK = ["-o", "backbone=test_efficientnet", "-o", "weights=none", "-o", "size=32"]
+SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
+
+
+def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 15, labelled=False)
+        found = presort(dataset, SETTINGS)
+        assert (found["samples"], found["labelled"]) == (45, 0)
+        proposals = Proposals(dataset.db)
+        first = proposals.newest()
+        told = {one.sample: one for one in proposals.each()}
+        assert set(told) == set(truth)
+        asked = sorted((one.ask, key) for key, one in told.items() if one.ask is not None)
+        assert found["label_next"] == [key for _, key in asked[:10]]
+
+        chosen = [key for _, key in asked[:24]]
+        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in chosen])
+        dataset.journal.step("Reject", [Choice(asked[30][1], "reject")])
+        found = presort(dataset, SETTINGS)
+        assert (found["samples"], found["labelled"], found["classes"]) == (44, 24, 3)
+        second = proposals.newest()
+        assert first is not None
+        assert second is not None
+        assert second.id > first.id
+        assert second.facts["accuracy"] == found["accuracy"]
+        told = {one.sample: one for one in proposals.each()}
+        waiting = [one for key, one in told.items() if key not in chosen]
+        assert all(one.proposals for one in waiting)
+        right = sum(one.proposals[0].label == truth[one.sample] for one in waiting)
+        assert right > len(waiting) / 2  # by chance a third
+
+
+def test_the_command_says_what_to_label_next(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 4, labelled=False)
+    ran = CliRunner().invoke(commands, ["presort", *QUICK, "-d", str(tmp_path), "-q", "--json"])
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["samples"] == 12
+    assert set(told["label_next"]) <= set(truth)
+
+
+def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        with pytest.raises(InputUnusable, match="no sample to sort"):
+            presort(dataset, SETTINGS)
+        with pytest.raises(UsageError, match="as transfer does, not as simple"):
+            presort(dataset, load_preset("simple", {}))
+        truth = fill(dataset, 2, labelled=False)
+        gone = sorted((tmp_path / "images").glob("*/*.png"))
+        for path in gone[:2]:
+            path.write_bytes(b"broken")
+        assert presort(dataset, SETTINGS)["unreadable"] == 2
+        for path in gone:
+            path.unlink()
+        for path in (tmp_path / "cache" / "features").glob("*/*"):
+            path.unlink()
+        with pytest.raises(InputUnusable, match="can be read"):
+            presort(dataset, SETTINGS)
+        assert len(list(Proposals(dataset.db).each())) == len(truth) - 2
+
+
+def test_what_is_known_of_samples(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 2, labelled=False)
+        first, second, third, *_ = sorted(truth)
+        dataset.journal.step("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
+        number = {one.key: one for one in Sortables(dataset.db).each()}
+        assert number[first].label == "disc"
+        assert number[second].status == "rejected"
+        rows = {row[1]: row[0] for row in dataset.db.rows("SELECT id, key FROM sample")}
+        with dataset.db.write():
+            disc = dataset.journal.class_id("disc")
+            step = dataset.db.run("INSERT INTO step(at, who, name) VALUES('', '', 'x')")
+            Changes(dataset.db).make(step, [Change("refused", rows[third], str(disc))])
+            Asides(dataset.db).place(step, [Aside(rows[first], False, "g", "copy"),
+                                            Aside(rows[third], True, "g", "best")])  # fmt: skip
+        told = {one.key: one for one in Sortables(dataset.db).each()}
+        assert told[third].refused == {"disc"}
+        assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")
+        presort(dataset, SETTINGS)
+        assert first not in {one.sample for one in Proposals(dataset.db).each()}

@@ -1,0 +1,201 @@
+"""What a presort says, on points in space whose classes are known."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from baseline.presort.clusters import oddness, order
+from baseline.presort.propose import BACKGROUND, Proposed, propose
+from gleanset.db.proposals import Standing
+from gleanset.db.sortables import Sortable
+
+CLASSES = ("ann", "bea", "cid", "dot")
+WIDTH = 16
+
+
+def blobs(count: int, noise: float = 0.35, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """`count` points of each class around a direction of its own, of length 1."""
+    random = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(len(CLASSES)), count)
+    centres = np.eye(WIDTH)[: len(CLASSES)]
+    points = centres[truth] + random.normal(0, noise, (len(truth), WIDTH))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points.astype(np.float32), [CLASSES[t] for t in truth]
+
+
+def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> list[Sortable]:
+    """The samples, those in `known` labelled; `more` sets fields of some rows."""
+    made = []
+    for row, label in enumerate(truth):
+        one = Sortable(f"{row:04}", "queue", None, None, (), None, frozenset())
+        if row in known:
+            one = one._replace(status="labelled", label=label)
+        made.append(one._replace(**{k: v[row] for k, v in more.items() if row in v}))
+    return made
+
+
+def by_key(found: Proposed) -> dict[int, Standing]:
+    return {int(one.sample): one for one in found.standings}
+
+
+def every(step: int, truth: list[str]) -> set[int]:
+    return set(range(0, len(truth), step))
+
+
+def test_proposals_are_right_and_as_sure_as_they_say() -> None:
+    vectors, truth = blobs(150)
+    told = by_key(propose(sortables(truth, every(6, truth)), vectors))
+    waiting = {row: one for row, one in told.items() if row % 6}
+    right = np.array([one.proposals[0].label == truth[row] for row, one in waiting.items()])
+    sure = np.array([one.proposals[0].confidence for one in waiting.values()])
+    assert 0.6 < right.mean() < 1
+    assert abs(right.mean() - sure.mean()) < 0.06
+    assert right[sure > np.median(sure)].mean() > right[sure <= np.median(sure)].mean()
+    assert all(sum(p.confidence for p in one.proposals) <= 1 + 1e-9 for one in waiting.values())
+    assert all(not told[row].proposals for row in every(6, truth))
+
+
+def test_the_same_seed_says_the_same() -> None:
+    vectors, truth = blobs(20)
+    samples = sortables(truth, every(4, truth))
+    assert propose(samples, vectors, 3) == propose(samples, vectors, 3)
+
+
+def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
+    vectors, truth = blobs(40, noise=0.15)
+    found = propose(sortables(truth, set()), vectors)
+    told = by_key(found)
+    assert not any(one.proposals for one in told.values())
+    assert sorted(one.place for one in told.values()) == list(range(160))
+    along = [truth[row] for row in sorted(told, key=lambda row: told[row].place)]
+    assert sum(a != b for a, b in pairwise(along)) < 12  # 119 in an order by chance
+    groups: dict[int | None, set[str]] = {}
+    for row, one in told.items():
+        groups.setdefault(one.cluster, set()).add(truth[row])
+    assert all(len(names) == 1 for names in groups.values())
+    asked = sorted((one.ask, row) for row, one in told.items() if one.ask is not None)
+    assert {truth[row] for _, row in asked[:12]} == set(CLASSES)
+
+
+def test_one_class_is_nothing_to_tell_apart() -> None:
+    vectors, truth = blobs(10)
+    found = propose(sortables(truth, {0, 1}), vectors)
+    assert not any(one.proposals for one in found.standings)
+    assert found.facts["labelled"] == 2
+    assert all(by_key(found)[row].ask is None for row in (0, 1))
+
+
+def test_one_label_of_each_class_is_enough_to_begin() -> None:
+    vectors, truth = blobs(10, noise=0.1)
+    found = propose(sortables(truth, {0, 10, 20, 30}), vectors)
+    told = by_key(found)
+    rows = [row for row in told if row % 10]
+    assert np.mean([told[row].proposals[0].label == truth[row] for row in rows]) > 0.9
+    assert found.facts["accuracy"] is None
+
+
+def test_a_refused_class_is_never_proposed() -> None:
+    vectors, truth = blobs(20)
+    refused = {row: frozenset({truth[row]}) for row in range(1, 80, 3)}
+    refused[2] = frozenset(CLASSES)
+    told = by_key(propose(sortables(truth, every(5, truth), refused=refused), vectors))
+    for row, names in refused.items():
+        assert not names & {one.label for one in told[row].proposals}
+    assert told[2].proposals == ()
+    assert told[4].proposals
+
+
+def test_copies_get_the_label_of_their_twin() -> None:
+    vectors, truth = blobs(20)
+    vectors[1] = vectors[26]  # looks like another class
+    group = {0: "twins", 1: "twins"}
+    samples = sortables(truth, every(5, truth), group=group)
+    told = by_key(propose(samples, vectors))
+    assert told[1].proposals[0].label == truth[0]
+    assert (
+        by_key(propose(sortables(truth, every(5, truth)), vectors))[1].proposals[0].label
+        != (truth[0])
+    )
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_scenes_and_hints_count_as_far_as_they_proved_right(honest: bool) -> None:
+    vectors, truth = blobs(60, noise=0.9, seed=2)
+    random = np.random.default_rng(1)
+    said = {row: truth[row] if honest else str(random.choice(CLASSES)) for row in range(240)}
+    known = every(6, truth)
+    plain = propose(sortables(truth, known), vectors)
+    hinted = propose(sortables(truth, known, hint=said), vectors)
+    scenes = {row: (f"scene {said[row]}",) for row in range(240)}
+    tied = propose(sortables(truth, known, ties=scenes), vectors)
+    before, after, shared = (_accuracy(one, truth) for one in (plain, hinted, tied))
+    if honest:
+        assert after > 0.95
+        assert shared > before + 0.15
+    else:
+        assert after > before - 0.05
+        assert shared > before - 0.05
+
+
+def _accuracy(found: Proposed, truth: list[str]) -> float:
+    told = {row: one for row, one in by_key(found).items() if one.proposals}
+    return float(np.mean([one.proposals[0].label == truth[row] for row, one in told.items()]))
+
+
+def test_what_is_like_the_rejected_is_proposed_less_surely() -> None:
+    vectors, truth = blobs(40, noise=0.2)
+    known = {row for row in every(4, truth) if truth[row] != "dot"}
+    junk = [row for row, label in enumerate(truth) if label == "dot"]
+    plain = by_key(propose(sortables(truth, known), vectors))
+    status = dict.fromkeys(junk[: BACKGROUND * 2], "rejected")
+    found = by_key(propose(sortables(truth, known, status=status), vectors))
+    assert not set(status) & set(found)
+    rest = junk[BACKGROUND * 2 :]
+    before = np.mean([plain[row].proposals[0].confidence for row in rest])
+    after = np.mean([sum(p.confidence for p in found[row].proposals) for row in rest])
+    assert after < before / 2
+
+
+def test_what_is_asked_is_uncertain_and_of_one_group_only_once() -> None:
+    vectors, truth = blobs(60, noise=0.6)
+    group = {row: f"pair {row // 2}" for row in range(240)}
+    told = by_key(propose(sortables(truth, every(7, truth), group=group), vectors))
+    asked = [row for row, one in told.items() if one.ask is not None]
+    assert len({group[row] for row in asked}) == len(asked)
+    free = [row for row, one in told.items() if one.proposals and one.ask is None]
+    first = sorted(asked, key=lambda row: told[row].ask or 0)[:20]
+    sure = [told[row].proposals[0].confidence for row in first]
+    assert np.mean(sure) < np.mean([told[row].proposals[0].confidence for row in free])
+
+
+def test_odd_ones_stand_out() -> None:
+    vectors, truth = blobs(30, noise=0.1)
+    vectors[7] = -vectors[7]
+    odd = oddness(vectors, np.array([CLASSES.index(label) for label in truth]))
+    assert odd[7] > 0.9
+    assert np.median(odd) < 0.1
+    assert odd.argmax() == 7
+    # A wrong label is doubted by a model that had not learnt it.
+    wrong = list(truth)
+    wrong[40] = "cid"
+    told = by_key(propose(sortables(wrong, set(range(120))), vectors))
+    assert told[40].outlier is not None
+    assert told[40].outlier > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_very_few_samples(count: int) -> None:
+    vectors, truth = blobs(count)
+    found = propose(sortables(truth[:count], set()), vectors[:count])
+    assert sorted(one.place for one in found.standings) == list(range(count))
+
+
+def test_many_samples_go_through_centres() -> None:
+    vectors, truth = blobs(700, noise=0.15)
+    found = order(vectors, 0)
+    assert sorted(found.place) == list(range(2800))
+    along = [truth[row] for row in np.argsort(found.place)]
+    assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from baseline.settings import (
+    Finetune,
+    Simple,
+    Transfer,
+    Triplet,
+    load_preset,
+    preset_names,
+    settings_from,
+)
+from gleanset.errors import UsageError
+
+
+def simple(**overrides: str) -> Simple:
+    found = load_preset("simple", overrides)
+    assert isinstance(found, Simple)
+    return found
+
+
+def test_the_presets_are_as_promised() -> None:
+    assert preset_names() == ["finetune", "mobile", "simple", "transfer", "triplet"]
+    small = simple()
+    assert (small.preset, small.size, small.colour, small.channels) == (
+        "simple",
+        120,
+        "grayscale",
+        1,
+    )
+    assert (small.blocks, small.dense, small.batch) == ((32, 64, 128), 128, 64)
+    tuned = load_preset("finetune", {})
+    assert isinstance(tuned, Finetune)
+    assert (tuned.optimiser, tuned.learning_rate, tuned.dropout, tuned.batch) == (
+        "adamax", 5e-4, 0.5, 100)  # fmt: skip
+    mobile, transfer = load_preset("mobile", {}), load_preset("transfer", {})
+    assert isinstance(mobile, Finetune)
+    assert isinstance(transfer, Transfer)
+    assert (transfer.backbone, transfer.weights, transfer.head) == (
+        "efficientnet_lite0", "packaged", "logistic")  # fmt: skip
+    assert isinstance(load_preset("triplet", {}), Triplet)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("epochs", "5", 5),
+        ("blocks", "8, 16", (8, 16)),
+        ("blocks", "[8,16]", (8, 16)),
+        ("learning_rate", "1", 1.0),
+        ("weight_decay", "0", 0.0),
+        ("augment", "none", "none"),
+        ("balance", "sampling", "sampling"),
+        ("colour", "rgb", "rgb"),
+        ("precision", "fp32", "fp32"),
+    ],
+)
+def test_override(key: str, text: str, value: object) -> None:
+    found = getattr(load_preset("simple", {key: text}), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("epochs", "many", "a whole number"),
+        ("epochs", "0", "a whole number >= 1"),
+        ("epochs", "2.5", "a whole number"),
+        ("batch", "1", "a whole number >= 2"),
+        ("dropout", "1", "a number < 1"),
+        ("learning_rate", "nan", "a number >= 0"),
+        ("weight_decay", "-1", "a number >= 0"),
+        ("augment", "maybe", "none or characters or photos"),
+        ("optimiser", "lion", "adam or adamw or adamax or sgd"),
+        ("blocks", "32,x", "a whole number"),
+        ("blocks", "", "a whole number"),
+        ("size", "120.5", "a whole number"),
+        ("learning_rate", "inf", "a number < "),
+    ],
+)
+def test_wrong_value_names_key_and_expectation(key: str, text: str, expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_preset("simple", {key: text})
+    assert f"'{key}'" in caught.value.what
+    assert expected in caught.value.mend
+
+
+def test_unknown_key_suggests_and_lists() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_preset("simple", {"epoch": "5"})
+    assert "Did you mean 'epochs'?" in caught.value.what
+    assert "learning_rate" in caught.value.mend
+    with pytest.raises(UsageError):
+        load_preset("simple", {"preset": "other"})
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'simple'") as caught:
+        load_preset("simpel", {})
+    assert "simple" in caught.value.mend
+
+
+def test_settings_survive_json() -> None:
+    settings = load_preset("simple", {"blocks": "4,8", "learning_rate": "0.02"})
+    assert settings_from(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_missing_setting_is_named() -> None:
+    values = load_preset("simple", {}).to_json()
+    del values["epochs"]
+    with pytest.raises(UsageError, match="missing required field `epochs`"):
+        settings_from(values)
+    with pytest.raises(UsageError, match="no method 'magic'"):
+        settings_from({"method": "magic"})
+
+
+def test_an_option_that_would_change_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="'batch' has no meaning for a logistic head"):
+        load_preset("transfer", {"batch": "5"})
+    with pytest.raises(UsageError, match="width of an mlp"):
+        load_preset("transfer", {"head": "linear", "dense": "5"})
+    assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
+    with pytest.raises(UsageError, match="no setting 'blocks'"):
+        load_preset("finetune", {"blocks": "3"})
+
+
+def test_more_blocks_than_the_picture_has_room_for() -> None:
+    assert load_preset("simple", {"size": "16"}).size == 16
+    with pytest.raises(UsageError, match="too small for 4 blocks"):
+        load_preset("simple", {"size": "16", "blocks": "4,4,4,4"})

@@ -1,0 +1,199 @@
+"""`baseline evaluate` and `baseline doubts` on a network that was really trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from judged_runs import fill
+
+from baseline.data import SPLITS, find_examples, load_arrays
+from baseline.evaluation.answers import load_answers
+from baseline.evaluation.judge import judge_run
+from baseline.evaluation.network import outputs_of
+from baseline.evaluation.outputs import load_outputs
+from baseline.methods.fit import fit
+from baseline.methods.material import Material
+from baseline.settings import load_preset
+from baseline.storage import save_model
+from gleanset import Dataset
+from gleanset.db.doubts import Doubts
+from gleanset.db.journal import Choice
+from gleanset.errors import UsageError
+
+CLASSES = ("cat", "owl", "狐")
+TINY = {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "6", "learning_rate": "0.01",
+        "precision": "fp32"}  # fmt: skip
+Baseline = Callable[..., tuple[int, dict[str, object], str]]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with run 'one', trained and judged as a session does it."""
+    root = tmp_path_factory.mktemp("trained") / "dataset"
+    with Dataset.create(root) as dataset:
+        fill(dataset, CLASSES)
+        settings, examples = load_preset("simple", TINY), find_examples(dataset)
+        folder = root / "runs" / "one"
+        dataset.runs.begin("one", "baseline", {})
+        fitted = fit(Material(dataset, examples, settings), settings)
+        save_model(folder, fitted.net, settings, examples.classes)
+        arrays = load_arrays(dataset, examples, settings)
+        outputs = {split: outputs_of(fitted.net, arrays[split]) for split in SPLITS}
+        judged = judge_run(dataset, "one", folder, examples, outputs)
+        (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
+        (folder / "metrics.json").write_text(json.dumps({
+            "classes": list(examples.classes), "settings": settings.to_json(),
+            "data": examples.counts(), **judged.metrics,
+        }))  # fmt: skip
+        dataset.runs.end("one", "done", {})
+    return root
+
+
+@pytest.fixture
+def trained(template: Path, tmp_path: Path) -> Iterator[Dataset]:
+    """A copy of it."""
+    shutil.copytree(template, tmp_path / "trained")
+    with Dataset.open(tmp_path / "trained") as dataset:
+        yield dataset
+
+
+@pytest.fixture
+def baseline(
+    trained: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Baseline:
+    """The command with --json: its exit code, its result, and what it said on stderr."""
+    from baseline.cli import main
+
+    def run(*words: str) -> tuple[int, dict[str, object], str]:
+        given = [*words, "--json", "-d", str(trained.root)]
+        monkeypatch.setattr(sys, "argv", ["baseline", *given])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        told = json.loads(out.splitlines()[-1]) if out else {}
+        return int(str(end.value.code)), told, err
+
+    return run
+
+
+def test_judging_again_gives_the_same_and_counts_the_look(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    folder = trained.root / "runs" / "one"
+    before = json.loads((folder / "metrics.json").read_text())
+    code, told, err = baseline("evaluate")
+    assert code == 0
+    assert told["test"] == before["test"]
+    assert told["looked_before"] == {"times": 1, "runs": ["one"], "otherwise": 0}
+    assert "looked at 1 time before, by one" in err
+    assert Path(str(told["report"])).read_text("utf-8").count("looked at 2 times so far") == 1
+    code, told, err = baseline("evaluate", "one", "--split", "val")
+    assert (code, err, "looked_before" in told) == (0, "", False)
+    assert told["val"] == before["val"]
+
+
+def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
+    folder = trained.root / "runs" / "one"
+    temperature = load_answers(folder).temperature
+    code, told, err = baseline("evaluate", "--spare", "狐=99.9%", "--unknown-below", "0.4")
+    assert code == 0
+    assert "to promise 99.9 %, val needs 2,995 pictures" in err
+    assert "looked_before" not in told  # choosing is done on val, without a look at test
+    kept = load_answers(folder)
+    assert (kept.temperature, kept.unknown_below) == (temperature, 0.4)
+    assert list(kept.thresholds) == ["狐"]
+    code, _, _ = baseline("evaluate", "--spare", "cat=1")
+    assert code == 0
+    both = load_answers(folder)
+    assert set(both.thresholds) == {"狐", "cat"}
+    assert both.unknown_below == 0.4
+    assert len(both.chosen["spared"]) == 2
+    baseline("evaluate", "--forget")
+    assert load_answers(folder) == type(kept)(temperature)
+
+
+WRONG = [
+    (["--spare", "photo"], 2, "not CLASS=SHARE"),
+    (["--spare", "cat=much"], 2, "not a share"),
+    (["--spare", "cat=101%"], 2, "not a share"),
+    (["--unknown-below", "0.5", "--unknown-error", "1%"], 2, "give one of them"),
+    (["--forget", "--spare", "cat=90%"], 2, "give them apart"),
+    (["nobody"], 3, "no finished run nobody"),
+    (["--spare", "dog=90%"], 2, "knows no class 'dog'"),
+]
+
+
+def test_wrong_wishes(trained: Dataset, baseline: Baseline) -> None:
+    before = load_answers(trained.root / "runs" / "one")
+    for words, code, said in WRONG:
+        ended, _, err = baseline("evaluate", *words)
+        assert (ended, said in err) == (code, True), err
+    assert load_answers(trained.root / "runs" / "one") == before
+
+
+def test_classes_that_are_new_and_splits_that_are_empty(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    examples = find_examples(trained)
+    for sample in examples.splits["val"]:
+        trained.journal.step("Away", [Choice(sample.key, "reject")])
+    code, _, err = baseline("evaluate", "--unknown-error", "5%")
+    assert (code, "no picture in val" in err) == (3, True)
+    sample = examples.splits["train"][0]
+    trained.journal.step("New", [Choice(sample.key, "label", "wolf")])
+    code, _, err = baseline("evaluate")
+    assert (code, "does not know wolf" in err) == (3, True)
+
+
+def test_a_class_that_is_gone_does_not_matter(trained: Dataset, baseline: Baseline) -> None:
+    gone = [s.key for part in find_examples(trained).splits.values() for s in part
+            if s.label == "owl"]  # fmt: skip
+    trained.journal.step("Away", [Choice(key, "reject") for key in gone])
+    code, told, _ = baseline("evaluate")
+    assert code == 0
+    found = told["test"]
+    assert isinstance(found, dict)
+    assert found["count"] == 2
+    assert len(load_outputs(trained.root / "runs" / "one")["test"]) == 2
+
+
+def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline) -> None:
+    keys = {s.key: s for part in find_examples(trained).splits.values() for s in part}
+    turned = {"train": "test", "val": "val", "test": "train"}
+    trained.samples.set_splits(
+        {key: (key, turned[str(s.split)]) for key, s in keys.items()}, "turned"
+    )
+    code, _, err = baseline("evaluate")
+    assert (code, "has learnt from 24 of the 24" in err) == (3, True)
+
+
+def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
+    trained.journal.step("Slip", [Choice(sample.key, "label", "owl", "hint")])
+    code, told, _ = baseline("doubts", "--folds", "2")
+    assert code == 0
+    assert told["judged"] == told["labelled"] == 30
+    found = Doubts(trained.db).of([sample.key])
+    assert (found[sample.key].given, found[sample.key].suggested) == ("owl", "cat")
+    page = Path(str(told["report"])).read_text("utf-8")
+    assert "perhaps" in page
+    trained.journal.step("Mend", [Choice(sample.key, "label", "cat")])
+    assert sample.key not in Doubts(trained.db).of([sample.key])
+    code, _, err = baseline("doubts", "--folds", "90")
+    assert (code, "90 folds need 90 moments" in err) == (3, True)
+
+
+def test_shares_are_read_as_people_write_them() -> None:
+    from baseline.cli_evaluate import share_of, spare_of
+
+    assert spare_of("a=b = 99.9 %") == ("a=b", pytest.approx(0.999))
+    assert share_of("0.05", "x") == 0.05
+    with pytest.raises(UsageError):
+        share_of("nan", "x")

@@ -1,0 +1,152 @@
+"""Thresholds for a stated cost: what they do on val, and what they promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baseline.evaluation.answers import (
+    UNKNOWN,
+    Answers,
+    decide,
+    load_answers,
+    save_answers,
+)
+from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
+from baseline.evaluation.thresholds import risk_curve, spare, unknown_below, unknown_for
+from gleanset.errors import InputUnusable, UsageError
+
+CLASSES = ("meme", "photo", "猫")
+
+
+def val(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -> Outputs:
+    random = np.random.default_rng(seed)
+    y = np.arange(count) % classes
+    logits = random.normal(size=(count, classes))
+    logits[np.arange(count), y] += skill
+    return Outputs(logits.astype(np.float32), y, tuple(map(str, range(count))))
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(3, 80), st.integers(2, 3), st.integers(0, 10**6),
+    st.floats(0.5, 1), st.floats(0.3, 3), st.floats(-1, 3),
+)  # fmt: skip
+def test_so_many_are_spared_on_val_and_not_more_than_needed(
+    count: int, classes: int, seed: int, wanted: float, temperature: float, skill: float
+) -> None:
+    told = val(count, classes, seed, skill)
+    names = CLASSES[:classes]
+    one = spare(told, names, "photo", wanted, temperature)
+    answers = Answers(temperature, None, {"photo": one.threshold})
+    its = told.y == 1
+    kept = decide(told.logits, names, answers).classes[its] == 1
+    assert kept.mean() >= wanted - 1e-9
+    assert one.lost == int((~kept).sum())
+    if one.threshold:
+        lower = Answers(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
+        less = decide(told.logits, names, lower).classes[its] == 1
+        assert less.mean() < wanted
+    assert one.at_most >= one.lost / one.count
+
+
+def test_a_small_val_promises_little_and_says_so() -> None:
+    one = spare(val(200), CLASSES[:2], "photo", 0.999, 1.0)
+    assert (one.count, one.lost, one.needed) == (100, 0, 2995)
+    assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert not one.promised
+    assert one.to_json()["promised"] is False
+    assert one.others_kept is not None
+    assert one.others_before is not None
+    assert one.others_kept < one.others_before
+    assert spare(val(12_000, skill=9), CLASSES[:2], "photo", 0.999, 1.0).promised
+
+
+def test_sparing_what_is_not_there() -> None:
+    with pytest.raises(UsageError, match="knows no class 'dog'"):
+        spare(val(), CLASSES[:2], "dog", 0.9, 1.0)
+    only = val().at(np.arange(0, 200, 2))
+    with pytest.raises(InputUnusable, match="no picture of photo"):
+        spare(only, CLASSES[:2], "photo", 0.9, 1.0)
+
+
+def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.98, 0.01, 0.01]])).astype(
+        np.float32
+    )
+    assert decide(logits, CLASSES, Answers()).classes.tolist() == [0, 2, 0]
+    spared = Answers(thresholds={"photo": 0.85, "gone": 0.5})
+    assert decide(logits, CLASSES, spared).classes.tolist() == [1, 1, 0]
+    both = Answers(thresholds={"photo": 1.0, "猫": 1.0})
+    assert decide(logits, CLASSES, both).classes.tolist() == [1, 2, 1]
+    unsure = Answers(unknown_below=0.5)
+    assert decide(logits, CLASSES, unsure).classes.tolist() == [0, UNKNOWN, 0]
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 60), st.integers(0, 10**6), st.floats(0, 0.6), st.floats(-1, 3))
+def test_so_few_of_the_answers_given_are_wrong(
+    count: int, seed: int, wanted: float, skill: float
+) -> None:
+    told, names = val(count, 3, seed, skill), CLASSES
+    try:
+        found = unknown_for(told, names, wanted, Answers())
+    except InputUnusable:
+        risks = [risk for _, risk in risk_curve(told, names, Answers())]
+        assert min(risks) > wanted
+        return
+    chosen = decide(told.logits, names, Answers(unknown_below=found.below)).classes
+    given_ = chosen != UNKNOWN
+    assert given_.sum() == found.answered > 0
+    assert (chosen != told.y)[given_].mean() <= wanted + 1e-12
+    assert found == unknown_below(told, names, found.below, Answers(), wanted)
+    assert found.at_most >= found.errors / found.answered
+
+
+def test_an_empty_val_is_told() -> None:
+    nothing = val().at(np.zeros(0, np.int64))
+    with pytest.raises(InputUnusable, match="val is empty"):
+        unknown_for(nothing, CLASSES[:2], 0.1, Answers())
+    with pytest.raises(InputUnusable, match="val is empty"):
+        unknown_below(nothing, CLASSES[:2], 0.1, Answers())
+
+
+def test_the_risk_curve_ends_at_the_error_rate() -> None:
+    told = val(150)
+    points = risk_curve(told, CLASSES[:2], Answers())
+    error = float((told.logits.argmax(1) != told.y).mean())
+    assert points[-1] == (1.0, pytest.approx(error))
+    assert points[0][0] == pytest.approx(1 / 150)
+    assert [x for x, _ in points] == sorted(x for x, _ in points)
+
+
+def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
+    assert load_answers(tmp_path) == Answers()
+    told = Answers(1.25, 0.1 + 0.2, {"猫": 1 / 3}, {"unknown": {"coverage": 0.5}})
+    save_answers(tmp_path, told)
+    assert load_answers(tmp_path) == told
+    for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):
+        (tmp_path / "answers.json").write_bytes(damage)
+        with pytest.raises(InputUnusable, match="cannot be used"):
+            load_answers(tmp_path)
+
+
+def test_outputs_are_kept_and_damage_is_told(tmp_path: Path) -> None:
+    assert load_outputs(tmp_path) == {}
+    told = {"val": val(5), "test": val(0)}
+    save_outputs(tmp_path, told)
+    found = load_outputs(tmp_path)
+    assert list(found) == ["val", "test"]
+    assert np.array_equal(found["val"].logits, told["val"].logits)
+    assert found["val"].keys == told["val"].keys
+    assert found["val"].y.dtype == np.int64
+    assert len(found["test"]) == 0
+    path = tmp_path / "outputs.npz"
+    for damage in (path.read_bytes()[:100], b"", b"PK\x03\x04", b"text"):
+        path.write_bytes(damage)
+        with pytest.raises(InputUnusable, match="is damaged"):
+            load_outputs(tmp_path)

@@ -1,0 +1,163 @@
+"""A run judged as a whole: its splits, parts of the data, retrieval, and looks at test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judged_runs import answers, fill, judged_run
+
+from baseline.data import find_examples
+from baseline.evaluation.answers import load_answers
+from baseline.evaluation.context import context_of
+from baseline.evaluation.doubts import likely_wrong
+from baseline.evaluation.folds import fold_examples, out_of_fold
+from baseline.evaluation.judge import unique
+from baseline.evaluation.outputs import Outputs, load_outputs
+from baseline.evaluation.probabilities import softmax
+from baseline.evaluation.slices import BULK, PERSON, kind_of
+from baseline.report.read import read_metrics
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from gleanset.records import Origin
+
+CLASSES = ("cat", "owl", "狐")
+
+
+def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, judged = judged_run(dataset, "one")
+    told = read_metrics(folder)
+    assert list(told.splits) == ["train", "val", "test"]
+    assert told.train is not None
+    assert told.test is not None
+    assert told.gap["test"] == pytest.approx(told.train.accuracy - told.test.accuracy)
+    assert told.train.moments == 12  # two pictures each
+    assert told.test.commonest_class == pytest.approx(1 / 3)
+    low, high = told.train.intervals["accuracy"]
+    assert low <= told.train.accuracy <= high
+    assert told.train.calibrated is not None
+    assert load_answers(folder).temperature == told.temperature
+    assert {s: len(o) for s, o in load_outputs(folder).items()} == {
+        "train": 24, "val": 3, "test": 3,
+    }  # fmt: skip
+    assert told.retrieval is not None
+    assert (told.retrieval["split"], told.retrieval["against"]) == ("test", "train")
+    assert told.retrieval["gallery"] == 24
+    assert judged.looks == (0, 0, ())
+    assert json.loads(json.dumps(judged.metrics)) is not None
+
+
+def test_the_second_run_is_told_that_test_was_seen(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one")
+    _, judged = judged_run(dataset, "two")
+    assert judged.looks == (1, 0, ("one",))
+    _, blind = judged_run(dataset, "three", only=("train", "val"))
+    assert blind.looks is None
+
+
+def test_without_val_nothing_is_calibrated(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, judged = judged_run(dataset, "one", only=("train", "test"))
+    assert judged.metrics["temperature"] == 1.0
+    assert "val" not in judged.metrics
+    assert load_answers(folder).temperature == 1.0
+
+
+def test_copies_that_balancing_made_count_once() -> None:
+    keys = ("b", "a", "b", "c")
+    told = unique(Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys))
+    assert told.keys == ("b", "a", "c")
+    assert told.y.tolist() == [0, 1, 3]
+
+
+def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    examples = find_examples(dataset)
+    tests = examples.splits["test"]
+    dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
+    context = context_of(dataset, tests)
+    assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
+    _, judged = judged_run(dataset, "one")
+    told = judged.metrics["test"]
+    assert isinstance(told, dict)
+    assert {part["name"]: part["count"] for part in told["labels"]} == {BULK: 2, PERSON: 1}
+    assert [part["name"] for part in told["kinds"]] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "kind"),
+    [
+        ([Origin("video", "a", video="ab", time=1.0), Origin("bing", "b")], "screenshot"),
+        ([Origin("pixiv", "1"), Origin("google", "2")], "illustration"),
+        ([Origin("gallery_dl", "1", url="https://cdn.danbooru.example/1.png")], "illustration"),
+        ([Origin("flickr", "1")], "photo"),
+        ([Origin("bing", "1", page_url="https://www.deviantart.com/x")], "illustration"),
+        ([Origin("urls", "1", url="http://[broken")], "other"),
+        ([], "other"),
+    ],
+)
+def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
+    assert kind_of(origins) == kind
+
+
+def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    examples = find_examples(dataset)
+    everything = {s.key for part in examples.splits.values() for s in part}
+    held: list[str] = []
+    for part in fold_examples(examples, 4, seed=1):
+        moments = {split: {s.moment for s in found} for split, found in part.splits.items()}
+        assert not moments["train"] & moments["test"]
+        assert not moments["train"] & moments["val"]
+        assert not moments["val"] & moments["test"]
+        assert {s.label for s in part.splits["train"]} == set(CLASSES)
+        assert part.splits["val"]
+        assert sum(map(len, part.splits.values())) == len(everything)
+        held += [s.key for s in part.splits["test"]]
+    assert sorted(held) == sorted(everything)
+
+
+def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    found = find_examples(dataset)
+    lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}
+    owl = next(s for s in found.splits["train"] if s.label == "owl")
+    examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
+    for part in fold_examples(examples, 3, seed=0):
+        assert owl in part.splits["train"]
+    with pytest.raises(InputUnusable, match="50 folds need 50 moments"):
+        list(fold_examples(examples, 50, seed=0))
+
+
+def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=20)
+    examples = find_examples(dataset)
+    truth = {s.key: str(s.label) for part in examples.splits.values() for s in part}
+    planted = sorted(truth)[::9]
+
+    def learn(part: object) -> Outputs:
+        # A good network: it tells the truth with some noise, whatever the labels say.
+        return answers(part, skill=6.0)["test"]  # type: ignore[arg-type]
+
+    told = out_of_fold(examples, 3, 0, learn)
+    assert told.keys == tuple(sorted(truth))
+    y = told.y.copy()
+    wrong = np.array([told.keys.index(key) for key in planted])
+    y[wrong] = (y[wrong] + 1) % 3
+    found = likely_wrong(softmax(told.logits), y)
+    assert {one.row for one in found} >= set(wrong.tolist())
+    assert len(found) <= len(wrong) + 3
+    assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())
+    assert all(one.suggested == told.y[one.row] for one in found if one.row in wrong)
+    assert all(0 < one.margin <= one.confidence <= 1 for one in found)
+
+
+def test_no_doubt_without_another_class() -> None:
+    assert likely_wrong(np.ones((4, 1)), np.zeros(4, np.int64)) == []
+    certain = np.eye(3)
+    assert likely_wrong(certain, np.arange(3)) == []

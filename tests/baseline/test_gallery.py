@@ -1,0 +1,186 @@
+"""The triplet method and its gallery of known pictures."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_dataset import fill
+from test_methods import PACKAGED, TINY, accuracy, trained
+
+from baseline.evaluation.network import predict_logits
+from baseline.loop.reports import Fitted
+from baseline.methods.gallery import (
+    MOST,
+    add_to_gallery,
+    load_gallery,
+    make_gallery,
+    remove_from_gallery,
+    representatives,
+    save_gallery,
+)
+from baseline.methods.material import Material
+from baseline.networks import SCALE, GalleryHead, Net
+from baseline.storage import load_model, save_model
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path_factory.mktemp("gallery") / "dataset") as made:
+        fill(made, 20)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Material]:
+    """A trained run of the preset triplet, and what it was trained on."""
+    fitted, material = trained(dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"})
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+    assert fitted.history[-1].val_accuracy is not None
+    return saved(fitted, material, tmp_path_factory.mktemp("run")), material
+
+
+def saved(fitted: Fitted[Net], material: Material, folder: Path) -> Path:
+    save_model(folder, fitted.net, material.settings, material.classes)
+    save_gallery(folder, fitted.net)
+    return folder
+
+
+@pytest.fixture
+def copy(run: tuple[Path, Material], tmp_path: Path) -> Path:
+    for path in run[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def unit(count: int, width: int, seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Material]) -> None:
+    folder, material = run
+    net, _, classes = load_model(folder)
+    known = load_gallery(folder)
+    train = material.arrays("train")
+    assert sorted(key for row in known for key in row) == sorted(train.keys)
+    with torch.inference_mode():
+        embedded = net.embed(torch.from_numpy(train.x).float() / 255)
+    assert torch.allclose(embedded.norm(dim=1), torch.ones(len(train)), atol=1e-5)
+    assert isinstance(net.head, GalleryHead)
+    for c, name in enumerate(classes):
+        for k, key in enumerate(known[c]):
+            row = train.keys.index(key)
+            assert classes[train.y[row]] == name
+            # Features of the gallery may be of lower precision.
+            assert float(net.head.vectors[c, k] @ embedded[row]) > 0.98
+    logits = predict_logits(net, train)
+    assert np.allclose(logits.max(1), SCALE, atol=0.5)
+
+
+def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None:
+    net, _, classes = load_model(copy)
+    before = load_gallery(copy)
+    fresh = unit(5, net.head.vectors.shape[2], 0)  # type: ignore[union-attr, index, operator]
+    keys = [f"new-{n}" for n in range(5)]
+    assert add_to_gallery(copy, "newcomer", fresh, keys) == 5
+    grown, _, names = load_model(copy)
+    assert names == (*classes, "newcomer")
+    assert load_gallery(copy) == (*before, tuple(keys))
+    with torch.inference_mode():
+        scores = grown.head(torch.from_numpy(fresh))
+        assert (scores.argmax(1) == 3).all()
+        assert torch.allclose(scores[:, :3], net.head(torch.from_numpy(fresh)))
+    assert len(list(copy.glob("weights*"))) == 1
+
+    assert add_to_gallery(copy, "newcomer", fresh[:2], keys[:2]) == 5
+    discs = len(before[classes.index("disc")])
+    assert add_to_gallery(copy, "disc", fresh[:1], ["one more"]) == discs + 1
+    remove_from_gallery(copy, "newcomer")
+    assert load_model(copy)[2] == classes
+    assert sum(map(len, load_gallery(copy))) == sum(map(len, before)) + 1
+    assert len(list(copy.glob("weights*"))) == 1
+
+
+def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no picture to add"):
+        add_to_gallery(copy, "nobody", np.zeros((0, 128), np.float32), [])
+    with pytest.raises(UsageError, match="cannot be removed"):
+        remove_from_gallery(copy, "nobody")
+    (copy / "gallery.json").write_text('{"known": {"another": []}}')
+    with pytest.raises(InputUnusable, match="does not belong"):
+        load_gallery(copy)
+    (copy / "gallery.json").write_text("{")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        load_gallery(copy)
+
+
+@pytest.mark.slow
+def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(copy: Path) -> None:
+    before = load_gallery(copy)
+    code = f"""
+import os, signal, numpy as np
+from pathlib import Path
+from baseline.methods import gallery
+from gleanset.files import atomic
+real = os.fsync
+left = [int(os.environ["LEFT"])]
+def killed(handle):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(handle)
+os.fsync = killed
+x = np.eye(3, 128, dtype=np.float32)
+gallery.add_to_gallery(Path({str(copy)!r}), "newcomer", x, ["a", "b", "c"])
+"""
+    ended = []
+    for left in range(0, 12, 2):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "LEFT": str(left)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+        ended.append(done.returncode)
+        classes = load_model(copy)[2]
+        known = load_gallery(copy)
+        assert known[:3] == before
+        assert len(known) == len(classes)
+    assert ended[0] == -signal.SIGKILL
+    assert ended[-1] == 0
+    assert load_gallery(copy)[3] == ("a", "b", "c")
+
+
+def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None:
+    options = TINY | {"learn": "all", "epochs": "2", "classes_per_batch": "3", "embedding": "16"}
+    fitted, material = trained(dataset, "triplet", options)
+    assert fitted.facts["norms"] == "learnt"
+    assert fitted.facts["known_pictures"] == len(material.arrays("train"))
+    assert len(fitted.history) == 2
+    net, _, _ = load_model(saved(fitted, material, tmp_path))
+    test = material.arrays("test")
+    assert np.array_equal(predict_logits(net, test), predict_logits(fitted.net, test))
+
+
+def test_the_known_are_bounded_and_stand_for_the_rest() -> None:
+    centres = unit(MOST, 32, 0)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MOST, 32, 1)
+    x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    chosen = representatives(x, MOST)
+    assert sorted(set(chosen // 3)) == list(range(MOST))
+    y = np.zeros(len(x), np.int64)
+    y[-1] = 1
+    keys = [*(f"k{n}" for n in range(len(x) - 2)), "k0", "other"]
+    head = make_gallery(x, y, keys, 2)
+    assert [len(row) for row in head.known] == [MOST, 1]
+    assert len(set(head.known[0])) == MOST
+    assert head.vectors.shape == (2, MOST, 32)
+    assert torch.equal(head.vectors[1], head.vectors[1, :1].expand(MOST, 32))

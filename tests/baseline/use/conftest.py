@@ -1,0 +1,42 @@
+"""A dataset of drawn patterns with a small trained run, made once for all tests of using one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from drawn_patterns import CLASSES
+from filled import RUN, fill, train_small
+
+from baseline.evaluation.answers import Answers, save_answers
+from baseline.storage import save_model
+from gleanset import Dataset
+
+
+@pytest.fixture(scope="session")
+def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset's folder; its run is called `RUN`. Not to be changed."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("patterns")
+    with Dataset.create(root) as dataset:
+        fill(dataset, 30)
+        net, settings = train_small(dataset)
+        folder = root / "runs" / RUN
+        dataset.runs.begin(RUN, "baseline", settings.to_json())
+        save_model(folder, net, settings, tuple(sorted(CLASSES)))
+        save_answers(folder, Answers(1.5, 0.6))
+        dataset.runs.end(RUN, "done", {})
+    return root
+
+
+@pytest.fixture(scope="session")
+def run_folder(patterns_root: Path) -> Path:
+    """The folder of that run."""
+    return patterns_root / "runs" / RUN
+
+
+@pytest.fixture(scope="session")
+def pictures(patterns_root: Path) -> list[Path]:
+    """The original files of the dataset."""
+    return sorted((patterns_root / "images").glob("*/*.png"))

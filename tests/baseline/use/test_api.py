@@ -1,0 +1,115 @@
+"""The Python API: the same answers as the network itself, whatever form a picture comes in."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_patterns import CLASSES
+from PIL import Image
+
+import baseline
+from baseline.evaluation.answers import Answers, save_answers
+from baseline.evaluation.probabilities import softmax
+from baseline.storage import load_model
+from gleanset.errors import InputUnusable, Unreadable
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_predict_is_the_network_with_its_temperature(
+    run_folder: Path, pictures: list[Path]
+) -> None:
+    model = baseline.load(run_folder)
+    net, _, classes = load_model(run_folder)
+    grey = np.stack([np.asarray(Image.open(path).convert("L")) for path in pictures[:10]])
+    with torch.inference_mode():
+        scores = net(torch.from_numpy(grey[:, None]).float() / 255).numpy()
+    wanted = softmax(scores, 1.5)
+    for found, row in zip(model.predict_many(pictures[:10], top=3), wanted, strict=True):
+        assert [one.label for one in found] == [classes[c] for c in np.argsort(-row)]
+        # Grey is made after the picture was read, not before: half a level of 255 apart.
+        assert [one.confidence for one in found] == pytest.approx(sorted(row)[::-1], abs=0.01)
+
+
+def test_it_has_learnt_the_patterns(run_folder: Path, pictures: list[Path]) -> None:
+    model = baseline.load(run_folder)
+    assert set(model.classes) == set(CLASSES)
+    sure = [answer.label for answer in model.answers(pictures) if answer.label]
+    assert set(sure) == set(CLASSES)
+    assert len(sure) > len(pictures) / 2
+
+
+def test_all_forms_of_a_picture_are_one(run_folder: Path, pictures: list[Path]) -> None:
+    model = baseline.load(run_folder)
+    path = pictures[0]
+    image = Image.open(path)
+    forms = [path, str(path), path.read_bytes(), image, np.asarray(image), image.convert("RGBA")]
+    assert len({model.predict(form)[0] for form in forms}) == 1
+    assert model.embed([path, path]).shape == (2, 16)
+    assert model.embed([]).shape[0] == 0
+
+
+def test_unknown_below_the_threshold(
+    run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    save_answers(tmp_path / "run", Answers(3.0, 0.9))
+    told = list(baseline.load(tmp_path / "run").answers(pictures))
+    for answer in told:
+        assert (answer.label is None) == (answer.predictions[0].confidence < 0.9)
+    assert {answer.label is None for answer in told} == {True, False}
+
+
+def test_transparent_and_turned_pictures_are_as_decoded(
+    run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    model = baseline.load(run_folder)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(pictures[0]).convert("L").save(tmp_path / "turned.png", exif=exif)
+    assert model.predict(Image.open(tmp_path / "turned.png")) == model.predict(
+        tmp_path / "turned.png"
+    )
+    clear = Image.new("RGBA", (32, 32), (200, 10, 10, 90))
+    clear.save(tmp_path / "clear.png")
+    assert model.predict(clear) == model.predict(tmp_path / "clear.png")
+
+
+@pytest.mark.parametrize(
+    "picture", [b"", b"<html>", "/nowhere/x.png", np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4))]
+)
+def test_what_is_no_picture_is_unreadable(run_folder: Path, picture: object) -> None:
+    with pytest.raises(Unreadable):
+        baseline.load(run_folder).predict(picture)  # type: ignore[arg-type]
+
+
+def test_no_model_is_said(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "gone", tmp_path / "gone.onnx"):
+        with pytest.raises(InputUnusable):
+            baseline.load(path)
+
+
+def test_threads_share_a_model(run_folder: Path, pictures: list[Path]) -> None:
+    model = baseline.load(run_folder)
+    alone = [model.predict(path) for path in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(model.predict, pictures)) == alone
+
+
+def test_the_examples_of_the_page_run(run_folder: Path, pictures: list[Path]) -> None:
+    page = (ROOT / "docs" / "use.md").read_text()
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    blocks = blocks.replace("my-dataset/runs/20261120-145203-simple", str(run_folder))
+    blocks = blocks.replace("picture.png", str(pictures[0]))
+    told = doctest.DocTestParser().get_doctest(blocks, {}, "use.md", None, 0)
+    assert len(told.examples) >= 5
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    runner = doctest.DocTestRunner(optionflags=flags)
+    assert runner.run(told).failed == 0

@@ -1,0 +1,155 @@
+"""A gallery that grows by files: a new class at once, nothing lost, all in the export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filled import fill
+from torch.nn import functional
+
+import baseline
+from baseline.engines import engine_of
+from baseline.export.session import export_run
+from baseline.gallery import CHANGES, PLACE, add_files, listed, remove_class
+from baseline.methods.gallery import make_gallery, save_gallery
+from baseline.networks import build_net
+from baseline.predict_files import ReadParts
+from baseline.report.read import weights_size
+from baseline.settings import load_preset
+from baseline.storage import WEIGHTS, save_model
+from gleanset import Dataset
+from gleanset.errors import DatasetBusy, InputUnusable, UsageError
+from gleanset.work.stage import stage
+
+RUN = "20261120-130000-triplet"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a dataset with a triplet run that knows discs and stripes, not crosses."""
+    root = tmp_path_factory.mktemp("gallery")
+    settings = load_preset(
+        "triplet",
+        {"backbone": "test_efficientnet", "weights": "none", "size": "32", "embedding": "16"},
+    )
+    with Dataset.create(root) as dataset:
+        truth = fill(dataset, 12)
+        known = [key for key, label in truth.items() if label != "cross"]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            net = build_net(settings, 2).eval()
+        pixels = np.stack([_pixels(dataset, key) for key in known])
+        with torch.inference_mode():
+            embedded = net.embed(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
+        y = np.array([["disc", "stripes"].index(truth[key]) for key in known])
+        net.head = make_gallery(functional.normalize(embedded).numpy(), y, known, 2)
+        dataset.runs.begin(RUN, "baseline", settings.to_json())
+        save_model(root / "runs" / RUN, net, settings, ("disc", "stripes"))
+        save_gallery(root / "runs" / RUN, net)
+        dataset.runs.end(RUN, "done", {})
+    return root
+
+
+def _pixels(dataset: Dataset, key: str) -> np.ndarray:
+    sample = dataset.samples.get(key)
+    assert sample is not None
+    return np.asarray(baseline_image(dataset.image_path(sample.image, "PNG")))
+
+
+def baseline_image(path: Path) -> np.ndarray:
+    from baseline.pictures import model_pixels
+
+    return model_pixels(path, 32)
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "set"))
+
+
+def _crosses(root: Path) -> list[str]:
+    with Dataset.open(root) as dataset:
+        return [str(dataset.image_path(s.image, "PNG"))
+                for s in dataset.samples.by_key() if s.label == "cross"]  # fmt: skip
+
+
+def test_an_answer_names_the_nearest_known_picture(root: Path) -> None:
+    model = baseline.load(root / "runs" / RUN)
+    with Dataset.open(root) as dataset:
+        sample = next(s for s in dataset.samples.by_key() if s.label == "disc")
+        answer = model.answer(dataset.image_path(sample.image, "PNG"))
+    assert answer.nearest[0].sample == sample.key
+    assert answer.nearest[0].likeness == pytest.approx(1, abs=1e-5)
+    assert answer.nearest[0].label == answer.predictions[0].label == "disc"
+    assert [k.likeness for k in answer.nearest] == sorted(
+        (k.likeness for k in answer.nearest), reverse=True
+    )
+
+
+@pytest.mark.slow
+def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: Path) -> None:
+    folder = root / "runs" / RUN
+    files = _crosses(root)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    found = add_files(folder, "cross", [*files[:8], str(bad)], ReadParts(32))
+    assert (found["added"], found["known"], found["rejected"]) == (8, 8, 1)
+    assert listed(folder) == {"disc": 12, "stripes": 12, "cross": 8}
+    (weights,) = folder.glob("weights*")
+    assert weights.name != WEIGHTS
+    assert weights_size(folder) == weights.stat().st_size
+    model = baseline.load(folder)
+    answer = model.answer(files[0])
+    assert answer.predictions[0].label == "cross"
+    kept = folder / "gallery" / f"{answer.nearest[0].sample}.png"
+    assert kept.read_bytes() == Path(files[0]).read_bytes()
+    assert add_files(folder, "cross", files[:8], ReadParts(32))["known"] == 8
+
+    assert remove_class(folder, "cross")["pictures"] == 8
+    assert "cross" not in baseline.load(folder).classes
+    again = [str(path) for path in (folder / "gallery").glob("*.png")]
+    assert add_files(folder, "cross", again, ReadParts(32))["known"] == 8
+    assert baseline.load(folder).answer(files[0]).nearest == answer.nearest
+    told = [json.loads(line) for line in (folder / "gallery" / CHANGES).read_text().splitlines()]
+    assert [one["action"] for one in told] == ["add", "add", "remove", "add"]
+
+
+def test_two_changes_at_once_do_not_lose_one(root: Path) -> None:
+    folder = root / "runs" / RUN
+    with stage(folder / "cache", PLACE):
+        with pytest.raises(DatasetBusy):
+            add_files(folder, "cross", _crosses(root), ReadParts(32))
+        with pytest.raises(DatasetBusy):
+            remove_class(folder, "disc")
+    assert listed(folder) == {"disc": 12, "stripes": 12}
+
+
+def test_nothing_usable_changes_nothing(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    folder = root / "runs" / RUN
+    with pytest.raises(InputUnusable, match="file is gone"):
+        add_files(folder, "cross", [str(tmp_path / "gone.png")], ReadParts(32))
+    assert listed(folder) == {"disc": 12, "stripes": 12}
+    with pytest.raises(UsageError, match="a class needs a name"):
+        add_files(folder, " ", _crosses(root), ReadParts(32))
+    with pytest.raises(UsageError, match="has no gallery"):
+        add_files(Path(shutil.copytree(run_folder, tmp_path / "simple")), "x", [], ReadParts(32))
+
+
+@pytest.mark.slow
+def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "triplet.onnx"
+    found = export_run(root, RUN, out, "onnx", "fp32")
+    assert float(str(found["farthest"])) < 1e-4
+    files = _crosses(root)
+    first, second = engine_of(root / "runs" / RUN), engine_of(out)
+    assert first.facts == second.facts
+    assert second.facts.known is not None
+    one, other = baseline.load(root / "runs" / RUN), baseline.load(out)
+    for a, b in zip(one.answers(files), other.answers(files), strict=True):
+        assert [k.sample for k in a.nearest] == [k.sample for k in b.nearest]
+        assert a.nearest[0].likeness == pytest.approx(b.nearest[0].likeness, abs=1e-4)

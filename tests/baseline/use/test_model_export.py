@@ -1,0 +1,157 @@
+"""Exported files: everything inside, the same answers, and nothing kept that answers otherwise."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+import baseline
+from baseline.cli import commands
+from baseline.engines import Facts, Told
+from baseline.evaluation.answers import Answers
+from baseline.export.check import compare, refuse_unequal
+from baseline.export.session import export_run
+from baseline.pixels import Pixels
+from gleanset.errors import InputUnusable, MissingComponent, UsageError
+
+
+@pytest.fixture(scope="session")
+def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "model.onnx"
+    found = export_run(patterns_root, None, out, "onnx", "fp32")
+    assert found["pictures"] == 90  # val and train, and test to fill up
+    assert isinstance(found["farthest"], float)
+    assert found["farthest"] < 1e-5
+    assert found["agreement"] == 1
+    return out
+
+
+def test_the_file_answers_as_the_run(
+    exported: Path, run_folder: Path, pictures: list[Path]
+) -> None:
+    one, other = baseline.load(run_folder), baseline.load(exported)
+    first, second = list(one.answers(pictures)), list(other.answers(pictures))
+    assert [a.label for a in first] == [a.label for a in second]
+    assert any(a.label is None for a in first) or all(
+        a.predictions[0].confidence >= 0.6 for a in first
+    )
+    for a, b in zip(first, second, strict=True):
+        assert [p.confidence for p in a.predictions] == pytest.approx(
+            [p.confidence for p in b.predictions], abs=1e-5
+        )
+    assert np.allclose(one.embed(pictures[:3]), other.embed(pictures[:3]), atol=1e-4)
+
+
+def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
+    model = onnx.load(exported)
+    about = {one.key: one.value for one in model.metadata_props}
+    card = json.loads(about["gleanset"])
+    assert about["labels"].split("\n") == card["classes"] == ["cross", "disc", "stripes"]
+    assert card == json.loads(exported.with_name("model.onnx.json").read_text())
+    assert (card["temperature"], card["unknown_below"], card["size"]) == (1.5, 0.6, 32)
+    assert card["checked"]["pictures"] == 90
+    shape = model.graph.input[0].type.tensor_type
+    assert shape.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value for d in shape.shape.dim[1:]] == [32, 32, 3]
+    assert shape.shape.dim[0].dim_param  # any number of pictures
+    assert {entry.version for entry in model.opset_import if not entry.domain} == {18}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_smaller_models_say_what_they_cost(
+    precision: str, patterns_root: Path, exported: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.onnx"
+    found = export_run(patterns_root, None, out, "onnx", precision)
+    assert found["precision"] == precision
+    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(found)
+    assert 1e-6 < float(str(found["farthest"])) < 0.5
+    kinds = {node.op_type for node in onnx.load(out).graph.node}
+    types = {one.data_type for one in onnx.load(out).graph.initializer}
+    if precision == "int8":
+        assert "QuantizeLinear" in kinds
+    else:
+        assert onnx.TensorProto.FLOAT16 in types
+
+
+class Fixed:
+    """An engine that gives each picture the probabilities it was told."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self.rows = np.array(rows, np.float32)
+        self.facts = Facts("r", 8, ("a", "b"), Answers())
+
+    def __call__(self, pictures: Pixels) -> Told:
+        return Told(self.rows, self.rows)
+
+
+def test_other_answers_are_refused() -> None:
+    pictures = np.zeros((3, 8, 8, 3), np.uint8)
+    run = Fixed([[0.9, 0.1], [0.2, 0.8], [0.50001, 0.49999]])
+    near = Fixed([[0.9, 0.1], [0.2, 0.8], [0.49999, 0.50001]])
+    off = Fixed([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
+    wrong = Fixed([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]])
+    y = np.array([0, 1, -1])
+    told = compare(run, near, pictures, y)
+    assert (told.agreement, told.accuracy, told.accuracy_before) == (1, 1, 1)
+    refuse_unequal(told, "fp32")
+    with pytest.raises(InputUnusable, match="nothing was written"):
+        refuse_unequal(compare(run, off, pictures, y), "fp32")
+    told = compare(run, wrong, pictures, y)
+    assert told.accuracy == 0.5
+    with pytest.raises(InputUnusable, match=r"66\.7%"):
+        refuse_unequal(told, "int8")
+
+
+def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"end it in \.onnx"):
+        export_run(patterns_root, None, tmp_path / "model.pt", "onnx", "fp32")
+    with pytest.raises(InputUnusable, match="no finished run other"):
+        export_run(patterns_root, "other", tmp_path / "m.onnx", "onnx", "fp32")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    with pytest.raises(InputUnusable, match="cannot be loaded"):
+        baseline.load(broken)
+
+
+def test_the_command_takes_a_run_and_a_name(patterns_root: Path, tmp_path: Path) -> None:
+    words = ["export", "a", "b", "c.onnx", "-d", str(patterns_root)]
+    ran = CliRunner().invoke(commands, words)
+    assert isinstance(ran.exception, UsageError)
+    ran = CliRunner().invoke(commands, ["export", "nobody", "c.onnx", "-d", str(patterns_root)])
+    assert isinstance(ran.exception, InputUnusable)
+
+
+@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
+def test_litert_that_is_missing_is_said_with_the_mend(patterns_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingComponent, match=r"gleanset\[litert\]"):
+        export_run(patterns_root, None, tmp_path / "model.tflite", "litert", "fp32")
+    with pytest.raises(MissingComponent, match="ai-edge-litert"):
+        baseline.load(tmp_path / "model.tflite")
+
+
+def test_a_model_of_others_is_refused(exported: Path, tmp_path: Path) -> None:
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(InputUnusable, match="no model that Gleanset exported"):
+        baseline.load(tmp_path / "foreign.onnx")
+
+
+def test_litert_answers_as_the_run(
+    patterns_root: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
+    out = tmp_path / "model.tflite"
+    found = export_run(patterns_root, None, out, "litert", "fp32")
+    assert float(str(found["farthest"])) < 1e-5
+    one, other = baseline.load(run_folder), baseline.load(out)
+    first, second = list(one.answers(pictures)), list(other.answers(pictures))
+    assert [a.label for a in first] == [a.label for a in second]
