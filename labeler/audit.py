@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ def _looked_at(
 def straddling(dataset: Dataset, shots: Sequence[Shot]) -> Iterator[tuple[int, int]]:
     """One pair for every two splits that a moment of the catalogue is in."""
     number = {shot.name: shot.number for shot in shots}
-    for moment in find_moments(Ties(dataset.db).each(), Pairs(dataset.db).known()):
+    for moment in find_moments(Ties(dataset.db).each(), Pairs(dataset.db).tied()):
         first = {m.split: number[m.key] for m in reversed(moment.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
 
@@ -142,11 +142,12 @@ def compare_shots(pair: tuple[Shot, Shot]) -> Verdict:
 
 @lru_cache(maxsize=64)
 def _view(shot: Shot) -> View:
-    return view_of(pixels_of(shot, GREY_SIZE, "L"))
+    colours = partial(pixels_of, shot, GREY_SIZE, "RGB")
+    return view_of(pixels_of(shot, GREY_SIZE, "L"))._replace(colours=colours)
 
 
 def _kind(verdict: Verdict, a: Look, b: Look) -> str | None:
-    if verdict.same:
+    if verdict.same or verdict.doubtful:  # what may be a copy must not leak
         return "mirrored copy" if verdict.mirrored else "copy"
     return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
 

@@ -28,12 +28,14 @@ class BalancePlan:
     shares: dict[str, Share] = field(default_factory=dict)
     table: dict[str, dict[str, float]] = field(default_factory=dict)
     target: int = 0
+    where: str = ""
 
     def result(self) -> dict[str, object]:
         """As a command returns it; `fill` are the searches that would bring what is short."""
         short = {label: self.target - int(row["before"]) for label, row in self.table.items()}
         fill = [
-            f"harvest keyword {_quoted(label)} --label {_quoted(label)} --limit {number}"
+            f"harvest keyword {_quoted(label)} --label {_quoted(label)} --limit {number} "
+            f"{self.where}".strip()
             for label, number in short.items()
             if number > 0
         ]
@@ -60,7 +62,8 @@ def plan_balance(
             f"split first: labeler split -d {dataset.root}",
         )
     goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
-    plan = BalancePlan(f"method={method} target={goal} seed={seed}", target=goal)
+    settings = f"method={method} target={goal} seed={seed}"
+    plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
     for label, samples in sorted(classes.items()):
         shares = _shares(method, samples, goal, seed)
         plan.shares |= shares

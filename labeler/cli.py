@@ -17,10 +17,14 @@ from labeler.cli_import import import_
 from labeler.cli_quality import quality
 from labeler.cli_sheet import sheet
 from labeler.cli_split import split
+from labeler.cli_window import add_window
 
-commands = group("labeler", "Label, split and export a dataset.")
+commands = group(
+    "labeler", "Label, split and export a dataset. Without a command it opens the window."
+)
 for part in (audit, balance, *DEDUP, export, import_, quality, sheet, split):
     commands.add_command(part)
+add_window(commands)
 
 
 @commands.command("accept-hints", epilog="Example: labeler accept-hints --simulate -d my-dataset")
@@ -49,7 +53,7 @@ def accept_hints(job: Job) -> Result:
 @click.argument("label")
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 def label(job: Job, label: str, samples: tuple[str, ...]) -> Result:
-    """Give samples a label by hand; their ids are those of `gleanset list samples`."""
+    """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`."""
     return _decide(job, f"Label {len(samples)} as {label}", "label", samples, label)
 
 
@@ -67,7 +71,8 @@ def _decide(
     from gleanset.db.journal import Choice
 
     with job.open() as dataset:
-        step = dataset.journal.step(name, [Choice(key, action, label) for key in samples])
+        keys = [dataset.samples.named(sample) for sample in samples]
+        step = dataset.journal.step(name, [Choice(key, action, label) for key in keys])
         return {"step": step, "decided": len(samples)}
 
 

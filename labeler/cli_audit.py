@@ -9,6 +9,7 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, Job, Result, job_options
+from gleanset.errors import Leaking
 from gleanset.settings import FILE
 
 if TYPE_CHECKING:
@@ -23,15 +24,18 @@ _FOLDER = click.Path(path_type=Path)
 @click.argument("tree", required=False, type=_FOLDER)
 @click.option("--against", type=_FOLDER, metavar="OTHER", help="Compare with this tree instead.")
 @click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this PNG.")
+@click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 def audit(
-    job: Job, tree: Path | None, against: Path | None, sheet: Path | None, workers: int | None
-) -> Result:
+    job: Job, tree: Path | None, against: Path | None, sheet: Path | None, fail: bool,
+    workers: int | None,
+) -> Result:  # fmt: skip
     """Find pictures of one split that are in another one as well.
 
     TREE has folders train, val or test on its first level (or images/train and so on); it may
     be any tool's. Without TREE it is the dataset itself. With --against all pictures of TREE are
-    compared with all of OTHER. Nothing is changed.
+    compared with all of OTHER. Nothing is changed. For a script: --fail ends with exit code 3
+    when any picture leaks; what is only alike does not count.
     """
     from labeler.audit_sheet import check_sheet, write_sheet
 
@@ -39,9 +43,16 @@ def audit(
         check_sheet(sheet)
     found = _audit(job, tree, against, workers or 0)
     result: dict[str, Any] = found.result()
-    if sheet is not None:
+    if sheet is not None and found.leaks:
         result |= {"sheet": str(sheet.absolute()), "on_sheet": write_sheet(sheet, found.leaks)}
-    return result if job.as_json else _readable(result)
+    told = result if job.as_json else _readable(result)
+    if fail and result["leaks"]:
+        raise Leaking(
+            f"{result['leaks']} pairs of pictures are in two splits",
+            "see the pairs above; split by moments: labeler dedup, then labeler split",
+            told,
+        )
+    return told
 
 
 def _audit(job: Job, tree: Path | None, against: Path | None, workers: int) -> Audit:

@@ -16,9 +16,12 @@ from gleanset.cli import Command, Job, Result, job_options
 def dedup(job: Job, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.
 
-    Copies are found also when they are cropped, framed, mirrored, marked or compressed anew.
-    Drawn faces of which only a small mouth or the gaze differs may be taken for copies: look
-    at labeler groups before you apply it to such pictures. Labels move to the one that is
+    Copies are found also when they are cropped, framed, mirrored, marked, recoloured or
+    compressed anew. Faces drawn over one another with another mouth or gaze are told apart, in
+    most cases; where only a small place differs and that may come from compression or a mark,
+    nobody is set aside and the pair waits for you (labeler groups --doubtful, labeler same). Of
+    faces under a hundred pixels a side, and of whole pictures in which a mouth is under ten,
+    many such changes cannot be seen and are taken for copies. Labels move to the one that is
     kept; copies with different labels wait for you (labeler groups --conflicts). Nothing is
     deleted, and labeler undo takes it back. With --simulate what was found is remembered, but
     nobody is set aside.
@@ -39,16 +42,24 @@ def dedup(job: Job, workers: int | None) -> Result:
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
 @job_options()
 @click.option("--conflicts", is_flag=True, help="Only those whose copies are labelled differently.")
-def groups(job: Job, conflicts: bool) -> None:
-    """Print the duplicate groups, one JSON object a line: who is kept, and why."""
+@click.option("--doubtful", is_flag=True, help="Only pairs of which you have to say what they are.")
+def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
+    """Print the duplicate groups, one JSON object a line: who is kept, and why.
+
+    Last come the doubtful pairs, both of which are kept: say what they are with labeler same.
+    """
     from labeler.duplicates.session import DuplicateSession
 
     with job.open() as dataset:
-        for group in DuplicateSession(dataset, progress=job.progress).plan().groups:
-            if group.conflict or not conflicts:
+        plan = DuplicateSession(dataset, progress=job.progress).plan()
+        for group in plan.groups:
+            if (conflicts and group.conflict) or not (conflicts or doubtful):
                 told = {"kept": group.kept, "others": group.others, "reason": group.reason,
                         "conflict": group.conflict, "decisions": group.decisions}  # fmt: skip
                 job.show(json.dumps(told, ensure_ascii=False))
+        for pair in [] if conflicts and not doubtful else plan.doubts:
+            why = "the same but for a small place"
+            job.show(json.dumps({"doubtful": True, "samples": pair, "reason": why}))
 
 
 @click.command(cls=Command, epilog="Example: labeler same 3f9a… 77c0… --no -d my-dataset")
@@ -64,7 +75,8 @@ def same(job: Job, one: str, other: str, equal: bool) -> Result:
     from labeler.duplicates.session import DuplicateSession
 
     with job.open() as dataset:
-        step = DuplicateSession(dataset).judge(one, other, same=equal)
+        a, b = dataset.samples.named(one), dataset.samples.named(other)
+        step = DuplicateSession(dataset).judge(a, b, same=equal)
         return {"step": step, "same": equal}
 
 
@@ -80,12 +92,16 @@ def find(job: Job, image: Path) -> Result:
     try:
         pixels = decode(image.read_bytes()).pixels
     except (OSError, Unreadable) as error:
-        raise InputUnusable(f"cannot read {image}: {error}", "name a picture") from error
+        told = error.args if isinstance(error, Unreadable) else (error.strerror,)
+        why = ", ".join(str(word) for word in told if word)
+        raise InputUnusable(f"cannot read {image}: {why}", "name a picture") from error
     with job.open() as dataset:
         session = DuplicateSession(dataset, progress=job.progress)
         session.look()
         found = session.find(pixels)
-        return {"found": len(found), "samples": [one.sample for one in found]}
+        same = [one.sample for one in found if one.verdict.same]
+        doubtful = [one.sample for one in found if not one.verdict.same]
+        return {"found": len(same), "samples": same} | ({"doubtful": doubtful} if doubtful else {})
 
 
 COMMANDS = (dedup, groups, same, find)

@@ -29,7 +29,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     sense.
     """
     wish, ties = _named(Wish.of(settings), Ties(dataset.db)), Ties(dataset.db)
-    moments = find_moments(ties.each(), Pairs(dataset.db).known())
+    moments = find_moments(ties.each(), Pairs(dataset.db).tied())
     if not moments:
         raise InputUnusable(
             "nothing is labelled yet, so there is nothing to split",

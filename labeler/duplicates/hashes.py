@@ -99,9 +99,9 @@ def trimmed(grey: Grey) -> Grey:
     return np.ascontiguousarray(box)
 
 
-def points_of(grey: Grey) -> Points:
-    """The points of a trimmed grey picture, the most telling first."""
-    scale = SIFT_SIZE / max(grey.shape)
+def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
+    """The points of a trimmed grey picture of `at` pixels a side, the most telling first."""
+    scale = at / max(grey.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     found, descriptors = _sift().detectAndCompute(cv2.resize(grey, size, interpolation=how), None)

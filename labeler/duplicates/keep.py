@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log2
 
 from gleanset.db.pairs import Member
@@ -22,17 +22,23 @@ def worth(member: Member) -> float:
     return fine + _standing(member)
 
 
-def best_first(members: Sequence[Member], centre: Member | None = None) -> list[Member]:
+def best_first(
+    members: Sequence[Member], centre: Member | None = None,
+    shown: Mapping[int, float] | None = None,
+) -> list[Member]:  # fmt: skip
     """In falling worth; of equals the one with the smaller key, so that it never changes.
 
     What is better than the `centre` of its group by less than twice the pixels is taken to be
     no better in pixels and sharpness: a screenshot is larger, and a watermark sharper, than
-    the picture that they were made from.
+    the picture that they were made from. `shown` is the part of each (by row) that it has in
+    common with the centre, 0..1: what a screenshot has around the picture is worth nothing.
     """
 
     def rank(member: Member) -> tuple[float, bool, str]:
         value = worth(member)
-        if centre is not None and _pixels(member) < 2 * _pixels(centre):
+        common = (shown or {}).get(member.id, 1.0)
+        value += log2(max(0.01, common))
+        if centre is not None and common * _pixels(member) < 2 * _pixels(centre):
             limit = worth(centre) - _standing(centre) + _standing(member)
             value = min(value, limit)
         return -value, member is not centre, member.key

@@ -17,7 +17,7 @@ from gleanset.images.cut import cut
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
 from labeler.duplicates.hashes import GREY_SIZE, grey_of, looks_of, points_of
-from labeler.duplicates.second_look import Verdict, View, compare
+from labeler.duplicates.second_look import Verdict, View, compare, view_of
 
 # Pairs come sorted, so that the pictures of one group are decoded once.
 _REMEMBERED = 256
@@ -94,5 +94,4 @@ def compare_places(pair: Pair) -> Verdict:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _view(place: Place) -> View:
-    grey = grey_of(pixels_of(place))
-    return View(grey, points_of(grey))
+    return view_of(pixels_of(place))._replace(colours=lambda: pixels_of(place, mode="RGB"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gleanset.db.asides import Aside
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import Member, Pairs
-from labeler.duplicates.groups import Same, find_groups
+from gleanset.db.pairs import BY_PERSON, Member, Pairs
+from labeler.duplicates.groups import Pair, Same, find_groups
 from labeler.duplicates.keep import best_first, why_kept
 
 _DECIDED = {"labelled": "label", "rejected": "reject"}
@@ -31,9 +31,14 @@ class Group:
 
 @dataclass(frozen=True)
 class DuplicatePlan:
-    """The groups, and what has to change so that the catalogue says the same."""
+    """The groups, and what has to change so that the catalogue says the same.
+
+    `doubts` are pairs (sample keys) that look the same but for a small place: nobody is set aside
+    for them until a person has said what they are.
+    """
 
     groups: list[Group] = field(default_factory=list)
+    doubts: list[tuple[str, str]] = field(default_factory=list)
     places: list[Aside] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
 
@@ -52,7 +57,7 @@ class DuplicatePlan:
         return {
             "groups": len(self.groups), "set_aside": sum(len(g.others) for g in settled),
             "changed": len(self.places), "labels_moved": len(self.choices),
-            "conflicts": len(self.conflicts),
+            "conflicts": len(self.conflicts), "doubtful": len(self.doubts),
         }  # fmt: skip
 
 
@@ -62,22 +67,40 @@ def make_plan(pairs: Pairs, confirmed: Same) -> DuplicatePlan:
     close = pairs.closeness()
     same = {pair: close.get(pair, 1.0) for pair, equal in known.items() if equal}
     grouped = pairs.grouped()
-    members = pairs.members({row for pair in same for row in pair} | grouped)
+    unsure = pairs.doubtful()
+    members = pairs.members({row for pair in [*same, *unsure] for row in pair} | grouped)
     plan = DuplicatePlan()
+    stands_for = {row: row for row in members}
     placed: set[int] = set()
+    chosen = pairs.chosen()
     for group in find_groups(members, same, by_person, confirmed):
-        _add(plan, group)
+        _add(plan, group, close, chosen)
+        kept = next(member.id for member in group if member.key == plan.groups[-1].kept)
+        stands_for |= dict.fromkeys((member.id for member in group), kept)
         placed |= {member.id for member in group}
     for row in sorted(grouped - placed):
         _move(plan, members[row], Aside(row, True, None, "no longer a duplicate of anything"))
+    for a, b in _asked(unsure, stands_for) - _asked(by_person, stands_for):
+        plan.doubts.append((members[a].key, members[b].key))
+    plan.doubts.sort()
     return plan
 
 
-def _add(plan: DuplicatePlan, group: Sequence[Member]) -> None:
-    best, *others = best_first(group, group[0])
+def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
+    """Pairs of samples as pairs of the groups' kept ones (rows)."""
+    found = {(stands_for.get(a, a), stands_for.get(b, b)) for a, b in pairs}
+    return {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
+
+
+def _add(
+    plan: DuplicatePlan, group: Sequence[Member], close: Mapping[Pair, float], chosen: set[int]
+) -> None:
+    centre = group[0].id
+    shown = {m.id: close.get((min(centre, m.id), max(centre, m.id)), 1.0) for m in group}
+    best, *others = sorted(best_first(group, group[0], shown), key=lambda m: m.id not in chosen)
     decisions = sorted({_decision(m) for m in group if m.status in _DECIDED})
     conflict = len(decisions) > 1
-    reason = why_kept(best, others)
+    reason = BY_PERSON if best.id in chosen else why_kept(best, others)
     keys = tuple(member.key for member in others)
     plan.groups.append(Group(best.key, keys, reason, conflict, tuple(decisions)))
     # The name of a group is the smallest key in it: it stays when another one becomes the best.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.kernel import Hashes, Numbers, compare, probe
+from labeler.duplicates.kernel import Hashes, Numbers, compare, probe, probe_equal
 
 BANDS = 4
 WIDTH = 16
@@ -82,6 +82,9 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
     if _flat_is_cheaper(len(left), len(right), limits):
         yield from _band(left, right, 0, 0, np.array([WIDTH]), distance, same=False)
         return
+    if _equal_is_cheaper(len(left), distance, limits):
+        yield from _equal_bands(left, right, distance)
+        return
     masks = [_masks(limit) for limit in limits]
     flat = np.array([mask for some in masks for mask in some], dtype=np.int64)
     ends = np.concatenate([[0], np.cumsum([len(some) for some in masks])]).astype(np.int64)
@@ -92,6 +95,29 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
     while place[0] < len(right):
         rows = probe(left, orders, starts, right, flat, ends, distance,
                      np.array(limits, dtype=np.int64), place, out)  # fmt: skip
+        if rows:
+            yield Near(*out[:rows].T.copy())
+
+
+def _equal_is_cheaper(left: int, distance: int, limits: list[int]) -> bool:
+    """Whether one equal band of `distance + 1` is found sooner than one nearly equal of four.
+
+    A look-up costs about as much as comparing four hashes that lie side by side.
+    """
+    bands = distance + 1
+    return bool(bands * (4 + left / 2 ** (64 // bands)) < 5 * _probes(limits))
+
+
+def _equal_bands(left: Hashes, right: Hashes, distance: int) -> Iterator[Near]:
+    bands = distance + 1
+    width = min(64 // bands, WIDTH)
+    index = [_sorted(left, band, width) for band in range(bands)]
+    hashes, orders, starts = (np.stack(part) for part in zip(*index, strict=True))
+    out = np.empty((_ROWS + len(left), 3), dtype=np.int64)
+    place = np.zeros(1, dtype=np.int64)
+    while place[0] < len(right):
+        rows = probe_equal(hashes, orders.astype(np.int32), starts.astype(np.int32), width, right,
+                           distance, place, out)  # fmt: skip
         if rows:
             yield Near(*out[:rows].T.copy())
 
@@ -109,8 +135,13 @@ def _pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
 
 def _flat_is_cheaper(left: int, right: int, limits: list[int]) -> bool:
     """Whether comparing each with each is less work than looking keys up."""
-    probes = sum(comb(WIDTH, k) for limit in limits for k in range(min(limit, WIDTH) + 1))
+    probes = _probes(limits)
     return bool(probes * (left * right / 2**WIDTH + min(right, 2**WIDTH)) >= left * right)
+
+
+def _probes(limits: list[int]) -> int:
+    """How many keys are looked up for each hash."""
+    return sum(comb(WIDTH, k) for limit in limits for k in range(min(limit, WIDTH) + 1))
 
 
 def _limits(distance: int) -> list[int]:
@@ -159,7 +190,7 @@ class _Sorted(NamedTuple):
 def _sorted(hashes: Hashes, band: int, width: int) -> _Sorted:
     """The hashes in the order of their keys, and where the bucket of each key begins."""
     mask = np.uint64((1 << width) - 1)
-    keys = ((hashes >> np.uint64(WIDTH * band)) & mask).astype(np.uint16)
+    keys = ((hashes >> np.uint64((width or WIDTH) * band)) & mask).astype(np.uint16)
     order = np.argsort(keys, kind="stable")
     counts = np.bincount(keys, minlength=1 << width)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -15,7 +15,7 @@ from PIL import Image
 from gleanset import Dataset
 from gleanset.db.asides import Asides
 from gleanset.db.looks import Look, Looks, Seen
-from gleanset.db.pairs import NOT, SAME, Pairs, Settled
+from gleanset.db.pairs import DOUBTFUL, NOT, SAME, Pairs, Settled
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
@@ -118,7 +118,10 @@ class DuplicateSession:
         return step
 
     def find(self, pixels: Image.Image) -> list[Found]:
-        """The samples that show this picture or a copy of it, the surest first."""
+        """The samples that show this picture or a copy of it, the surest first.
+
+        Doubtful ones come last.
+        """
         asked, view = batch_of([describe(pixels)]), view_of(pixels)
         found: list[Found] = []
         for searched in (True, False):
@@ -128,8 +131,10 @@ class DuplicateSession:
                     with suppress(Unreadable):
                         place = place_of(seen, self._originals)
                         found.append(Found(seen.key, compare(view, view_of(pixels_of(place)))))
-        same = [one for one in found if one.verdict.same and self._is_there(one.sample)]
-        return sorted(same, key=lambda one: (one.verdict.changed, -one.verdict.overlap, one.sample))
+        shown = [one for one in found if (one.verdict.same or one.verdict.doubtful)
+                 and self._is_there(one.sample)]  # fmt: skip
+        return sorted(shown, key=lambda one: (not one.verdict.same, one.verdict.changed,
+                                              -one.verdict.overlap, one.sample))  # fmt: skip
 
     def confirm(self, a: int, b: int) -> bool:
         """Whether two samples (rows) are the same: as known, or by a second look taken now."""
@@ -141,7 +146,7 @@ class DuplicateSession:
             verdict = compare_places(pair)
         except Unreadable:
             return False
-        self._pairs.settle([Settled(a, b, verdict.changed, verdict.overlap, verdict.same)])
+        self._pairs.settle([_settled(a, b, verdict)])
         return verdict.same
 
     def _describe(self) -> tuple[int, int]:
@@ -174,14 +179,28 @@ class DuplicateSession:
         total = self._pairs.count_open()
         for batch in self._over(outcomes, "second look", total, " pairs"):
             settled = [
-                Settled(o.item.a, o.item.b, o.result.changed, o.result.overlap, o.result.same)
-                for o in batch if o.result is not None
-            ]  # fmt: skip
+                _settled(o.item.a, o.item.b, o.result) for o in batch if o.result is not None
+            ]
             self._pairs.settle(settled)
             compared += len(settled)
-            same += sum(one.same for one in settled)
+            same += sum(one.verdict == SAME for one in settled)
             failed += len(batch) - len(settled)
+            for broken in (o.item for o in batch if o.result is None):
+                self._forget_unreadable(broken)
         return compared, same, failed
+
+    def _forget_unreadable(self, pair: Pair) -> None:
+        """What cannot be read any more waits for its file and not for a second look.
+
+        Its hashes go, too: when the file is back, it is looked at like a new one.
+        """
+        for row, place in ((pair.a, pair.place_a), (pair.b, pair.place_b)):
+            try:
+                pixels_of(place)
+            except Unreadable as error:
+                key = self._looks.seen([row])[row].key
+                self._looks.forget(row)
+                self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
 
     def _due(self) -> Iterator[Pair]:
         for a, b, one_film in self._pairs.open():
@@ -207,3 +226,8 @@ class DuplicateSession:
             return False
         self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
         return True
+
+
+def _settled(a: int, b: int, verdict: Verdict) -> Settled:
+    said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
+    return Settled(a, b, verdict.changed, verdict.overlap, said)

@@ -88,11 +88,11 @@ def _counted(items: Sequence[Item], values: Sequence[str], what: str) -> str:
 
 def _made(dataset: Dataset, options: Options) -> str:
     crop = dataset.settings.crop
+    size = "x".join(map(str, options.size or ())) or "as large as they are"
     lines = [
         f"- faces: {crop.detector}, margin {crop.margin:g}",
         f"- split: {dataset.samples.split_settings() or 'by hand'}",
-        f"- export: {options.format}, pictures {options.pixels.split()[0]}"
-        + (", grey" if options.grayscale else ""),
+        f"- export: {options.format}, pictures {size}" + (", grey" if options.grayscale else ""),
     ]
     if balanced := Balances(dataset.db).settings():
         lines.append(f"- train is balanced: {balanced}")

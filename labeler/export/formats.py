@@ -22,10 +22,11 @@ def nothing_more(folder: Path, items: Sequence[Item]) -> None:
 
 def write_metadata(folder: Path, items: Sequence[Item]) -> None:
     """Hugging Face: one `metadata.jsonl` a split, whose paths begin in its folder."""
+    told = _teller(items)
     for split, chosen in by_split(items):
         lines = [
             json.dumps(
-                {"file_name": item.path.removeprefix(f"{split}/"), **_told(item)},
+                {"file_name": item.path.removeprefix(f"{split}/"), **told(item)},
                 ensure_ascii=False,
             )
             for item in chosen
@@ -36,15 +37,16 @@ def write_metadata(folder: Path, items: Sequence[Item]) -> None:
 def write_table(folder: Path, items: Sequence[Item]) -> None:
     """CSV: `samples.csv` beside the tree, one row a picture."""
     out = io.StringIO()
-    columns = ("path", "split", *_told(items[0]))
+    told = _teller(items)
+    columns = ("path", "split", *told(items[0]))
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(columns)
     for item in items:
-        told = (
+        cells = (
             value if isinstance(value, int | float) else no_formula(value)
-            for value in _told(item).values()
+            for value in told(item).values()
         )  # fmt: skip
-        rows.writerow([item.path, item.sample.split, *told])
+        rows.writerow([item.path, item.sample.split, *cells])
     (folder / "samples.csv").write_text(out.getvalue(), encoding="utf-8")
 
 
@@ -83,6 +85,13 @@ def by_split(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
             yield split, sorted(chosen, key=lambda item: (item.path, item.sample.key))
 
 
+def _teller(items: Sequence[Item]) -> Callable[[Item], dict[str, str | float]]:
+    """`_told`, with the `fold` from 1 on where the split was one into folds (0: in none)."""
+    if not any(item.sample.fold for item in items):
+        return _told
+    return lambda item: {**_told(item), "fold": item.sample.fold or 0}
+
+
 def _told(item: Item) -> dict[str, str | float]:
     """What a row says of a picture, besides its place.
 
@@ -109,8 +118,9 @@ def _told(item: Item) -> dict[str, str | float]:
 def pack(folder: Path, items: Sequence[Item]) -> None:
     """WebDataset: the pictures go into `<split>-000000.tar`, …, each with its class."""
     labels = sorted({str(item.sample.label) for item in items})
+    told = _teller(items)
     for split, chosen in by_split(items):
-        write_shards(folder, split, chosen, labels, _told)
+        write_shards(folder, split, chosen, labels, told)
 
 
 FINISH: dict[Format, Finish] = {

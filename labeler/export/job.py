@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from labeler.export.formats import FINISH
 from labeler.export.options import Options
 from labeler.export.pictures import Picture, Write, Written
 from labeler.export.plan import Item, missing_classes, plan_export
-from labeler.export.tree import check_ours, mark, marked, replacing
+from labeler.export.tree import check_ours, mark, marked, place_of, replacing
 
 STAGE = "export"
 
 
 def would_export(dataset: Dataset, target: Path, options: Options) -> list[str]:
     """The paths that an export would write. Raises what it would raise."""
-    check_ours(target)
+    check_ours(place_of(target))
     return [item.path for item in plan_export(dataset, options)]
 
 
@@ -38,13 +39,16 @@ def export(
     export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
     """
     options = options or Options()
-    target = target.absolute()
-    with dataset.stage(STAGE), replacing(target) as folder:
+    target = place_of(target)
+    # Where nothing can be written nobody else is at work either.
+    held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
+    with held, replacing(target) as folder:
         items = plan_export(dataset, options)
         pictures = _pictures(items, options, marked(target), target)
         done, failed = _write_all(Write(folder, options), pictures, workers, progress or Progress())
-        for path, why in failed.items():
-            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
+        if not dataset.read_only:
+            for path, why in failed.items():
+                dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
         written = [item for item in items if item.path in done]
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         FINISH[options.format](folder, written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.files.atomic import disk_errors, sync_folder
+from gleanset.files.atomic import disk_errors, exchanged, sync_folder
 
 MARKER = ".gleanset-export.json"
 
@@ -19,7 +20,8 @@ MARKER = ".gleanset-export.json"
 def replacing(target: Path) -> Iterator[Path]:
     """A new folder beside `target` that takes its place when the block ends well.
 
-    Raises `InputUnusable` where `target` holds anything but an earlier export of ours.
+    Raises `InputUnusable` where `target` holds anything but an earlier export of ours. A link
+    to a folder stays one, so `target` is to be without them: see `place_of`.
     """
     partial = target.with_name(f".{target.name}.gleanset-partial")
     old = target.with_name(f".{target.name}.gleanset-old")
@@ -33,6 +35,14 @@ def replacing(target: Path) -> Iterator[Path]:
             _swap(partial, target, old)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def place_of(target: Path) -> Path:
+    """Where an export really lies: behind links, without `..`. `InputUnusable` for a whole disk."""
+    place = Path(os.path.realpath(target))
+    if not place.name:
+        raise InputUnusable(f"{target} is a whole disk", "name a new folder")
+    return place
 
 
 def mark(folder: Path, told: Mapping[str, Any]) -> None:
@@ -73,15 +83,18 @@ def check_ours(target: Path) -> None:
 
 def _swap(partial: Path, target: Path, old: Path) -> None:
     sync_folder(partial)
-    if target.exists():
-        target.replace(old)
-    partial.replace(target)
-    sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if not (target.exists() and exchanged(partial, target)):
+            if target.exists():
+                target.replace(old)
+            partial.replace(target)
+        sync_folder(target.parent)
+    finally:
+        _recover(target, old)
 
 
 def _recover(target: Path, old: Path) -> None:
-    """After a kill between the two renames the old export is put back."""
+    """After an end between two renames, where one swap cannot be had, the old one is put back."""
     if old.exists() and not target.exists():
         old.replace(target)
     shutil.rmtree(old, ignore_errors=True)

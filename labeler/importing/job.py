@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
@@ -17,7 +18,7 @@ from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
 from labeler.importing.reading import Labelled, read_labelled
-from labeler.importing.round_trip import Moves, find_moves
+from labeler.importing.round_trip import Moves, find_moves, is_of
 from labeler.importing.take import Take, Taken
 
 STAGE = "import"
@@ -31,43 +32,52 @@ def import_labelled(
     """Take labelled pictures in as one step that can be undone; the counts.
 
     An export of this dataset is read back: a picture that was moved into another class folder
-    is relabelled, and pictures that were put in are added. Anything else is added as it is. A
+    is relabelled, and pictures that were put in are added. Anything else, an export of another
+    dataset too, is added as it is. A
     sample that has a decision already keeps it, and is counted as `disputed` where the labels
     differ. Raises `InputUnusable` for what holds no labelled pictures.
     """
     path = path.absolute()
-    if marked(path):
+    if is_of(dataset, marked(path)):
         moves = find_moves(dataset, path)
         return _read_back(dataset, moves, path, simulate, workers, progress or Progress())
     kind, found = read_labelled(path)
+    _check_names(label for item in found for _, label in item.labels)
     result: dict[str, object] = {"kind": kind}
     if simulate:
         return result | {"would_import": len(found)}
-    return result | _take_in(dataset, found, path, workers, progress or Progress())
+    taken = _take_in(dataset, found, path, workers, progress or Progress())
+    return {**result, **taken, "labels": dict(sorted(taken["labels"].items()))}
+
+
+def _check_names(labels: Iterable[str]) -> None:
+    """Refuse what is no class name before anything is taken in."""
+    for label in set(labels):
+        class_name(label)
 
 
 def _read_back(
     dataset: Dataset, moves: Moves, path: Path, simulate: bool, workers: int, progress: Progress
 ) -> dict[str, object]:
     result = moves.result()
+    _check_names([*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)])
     if simulate:
         return result
-    if moves.relabelled:
-        name = f"Import: {len(moves.relabelled)} moved in {path.name}"
-        dataset.journal.step(
-            name, [Choice(key, "label", label, SOURCE) for key, label in moves.relabelled.items()]
-        )
-    if moves.added:
-        result |= _take_in(dataset, moves.added, path, workers, progress)
-    return result
+    moved = [Choice(key, "label", label, SOURCE) for key, label in moves.relabelled.items()]
+    if not moves.added:
+        if moved:
+            dataset.journal.step(f"Import: {len(moved)} moved in {path.name}", moved)
+        return result
+    taken = _take_in(dataset, moves.added, path, workers, progress, moved)
+    labels = Counter(moves.relabelled.values()) + taken.pop("labels")
+    return {**result, "labels": dict(sorted(labels.items())), **taken}
 
 
 def _take_in(
-    dataset: Dataset, found: Sequence[Labelled], path: Path, workers: int, progress: Progress
-) -> dict[str, object]:
-    for item in found:
-        for _, label in item.labels:
-            class_name(label)  # refused before anything is taken in
+    dataset: Dataset, found: Sequence[Labelled], path: Path, workers: int, progress: Progress,
+    moved: Sequence[Choice] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Pictures become samples with labels, in one step with what was `moved`; the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
     wanted: dict[str, str] = {}
     with dataset.stage(STAGE) as scratch:
@@ -76,14 +86,14 @@ def _take_in(
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
             _record(dataset, outcome, tally, wanted)
-        disputed = _decide(dataset, wanted, path)
-    if tally["rejected"] == len(found):
+        disputed = _decide(dataset, wanted, path, moved)
+    if tally["rejected"] == len(found) and not moved:
         raise InputUnusable(
             f"none of the {len(found)} pictures could be read",
             "see why: gleanset list rejections --where stage=import",
         )
     labels = Counter(class_name(label) for label in wanted.values())
-    return {**tally, "labels": dict(sorted(labels.items())), "disputed": disputed}
+    return {**tally, "labels": labels, "disputed": disputed}
 
 
 def _record(
@@ -111,9 +121,9 @@ def _record(
     tally["added" if new else "duplicate"] += 1
 
 
-def _decide(dataset: Dataset, wanted: dict[str, str], path: Path) -> int:
+def _decide(dataset: Dataset, wanted: dict[str, str], path: Path, moved: Sequence[Choice]) -> int:
     """Label what nobody has decided on; how many were decided otherwise."""
-    choices, disputed = [], 0
+    choices, disputed = list(moved), 0
     for key, label in wanted.items():
         sample = dataset.samples.get(key)
         if sample is None or sample.status in ("queue", "retired"):

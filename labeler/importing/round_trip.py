@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ class Moves:
         }  # fmt: skip
 
 
+def is_of(dataset: Dataset, told: Mapping[str, Any]) -> bool:
+    """Whether a marker tells of an export of this dataset: it knows some of the samples."""
+    pictures: Mapping[str, Mapping[str, Any]] = told.get("pictures") or {}
+    keys = (str(picture.get("sample")) for picture in pictures.values())
+    return any(dataset.samples.get(key) is not None for key in keys)
+
+
 def find_moves(dataset: Dataset, root: Path) -> Moves:
     """Compare an exported tree with its marker: by content, so names may have changed too.
 
@@ -45,25 +53,42 @@ def find_moves(dataset: Dataset, root: Path) -> Moves:
             "export an imagefolder, move its pictures about, and import that",
         )
     pictures: dict[str, dict[str, Any]] = dict(told["pictures"])
-    by_hash: dict[str, list[str]] = defaultdict(list)
-    for name, about in pictures.items():
-        by_hash[str(about["sha256"])].append(name)
     labels = _folder_labels(pictures)
+    found = _recognised(root, pictures)
     moves = Moves()
-    seen: set[str] = set()
-    for path in _pictures(root):
-        name = path.relative_to(root).as_posix()
-        before = name if name in pictures else _elsewhere(path, by_hash, seen)
+    for name, before in found.items():
         label = labels.get(_class_folder(name), _class_folder(name))
         if not label:
             moves.tally["unknown"] += 1
         elif before is None:
-            moves.added.append(Labelled(path, ((None, label),)))
+            moves.added.append(Labelled(root / name, ((None, label),)))
         else:
-            seen.add(before)
             _compare(dataset, moves, pictures[before], before, name, label)
-    moves.tally["gone"] = len(set(pictures) - seen)
+    moves.tally["gone"] = len(set(pictures) - set(found.values()))
     return moves
+
+
+def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, str | None]:
+    """The files of the tree, each with its name in the export; None for those put in.
+
+    What has its old name and content comes first, so that a copy is nothing but a new file;
+    then what has the content of another one, as two that changed places do; and a name alone
+    is that of a picture which somebody has edited.
+    """
+    digests = {path.relative_to(root).as_posix(): _hash(path) for path in _pictures(root)}
+    found: dict[str, str | None] = {
+        name: name for name, digest in digests.items()
+        if name in pictures and digest == str(pictures[name]["sha256"])
+    }  # fmt: skip
+    left: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(pictures) - set(found), reverse=True):
+        left[str(pictures[name]["sha256"])].append(name)
+    others = [name for name in digests if name not in found]
+    found |= {name: left[digests[name]].pop() for name in others if left[digests[name]]}
+    known = set(found.values())
+    for name in others:
+        found.setdefault(name, name if name in pictures and name not in known else None)
+    return dict(sorted(found.items()))
 
 
 def _compare(
@@ -80,9 +105,11 @@ def _compare(
         moves.tally["unchanged"] += 1
 
 
-def _elsewhere(path: Path, by_hash: dict[str, list[str]], seen: set[str]) -> str | None:
-    digest = sha256_of_file(path)
-    return next((name for name in by_hash.get(digest, ()) if name not in seen), None)
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError:
+        return ""  # said of it when it is taken in
 
 
 def _folder_labels(pictures: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -97,7 +124,9 @@ def _class_folder(name: str) -> str:
 
 
 def _pictures(root: Path) -> list[Path]:
+    """Hidden ones are the thumbnails and the waste paper of a file manager."""
     return [
         path for path in sorted(root.rglob("*"))
         if path.suffix.lower() in NAMES and path.is_file() and not path.is_symlink()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
     ]  # fmt: skip

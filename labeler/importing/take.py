@@ -9,6 +9,7 @@ import numpy as np
 from gleanset.db.faces import HAND
 from gleanset.errors import Unreadable
 from gleanset.images.crops import Cutter
+from gleanset.images.cut import within
 from gleanset.images.decode import decode
 from gleanset.images.keep import KeepFile
 from gleanset.records import Box, Cut, Face, Measured
@@ -46,9 +47,7 @@ class Take:
 
 
 def _inside(box: Box, whole: Box) -> Box:
-    left, top = max(box.x, 0), max(box.y, 0)
-    right = min(box.x + box.width, whole.width)
-    bottom = min(box.y + box.height, whole.height)
-    if right <= left or bottom <= top:
+    part = within(box, whole.width, whole.height)
+    if part is None:
         raise Unreadable("box outside", f"{tuple(box)} in {whole.width} x {whole.height} pixels")
-    return Box(left, top, right - left, bottom - top)
+    return part

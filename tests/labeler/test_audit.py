@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from labelled_pictures import encoded, put
 from PIL import Image, ImageDraw, ImageOps
-from test_export import encoded, put
 from test_moments import drawing, need
 
 from gleanset import Dataset, Origin
@@ -133,6 +133,20 @@ def test_the_command_prints_pairs(leaky: Path, labeler: Labeler, tmp_path: Path)
     assert labeler("audit", leaky, "--sheet", tmp_path / "no.gif").returncode == 2
 
 
+@pytest.mark.slow
+def test_a_script_can_fail_on_leaks_by_the_exit_code(labeler: Labeler, tmp_path: Path) -> None:
+    for split, seed in (("train", 1), ("test", 2)):
+        save(drawing(seed), tmp_path / f"{split}/{seed}.jpg")
+    words = ("audit", tmp_path, "--fail", "--json", "--workers", "1")
+    sound = labeler(*words)
+    assert (sound.returncode, json.loads(sound.stdout)["leaks"]) == (0, 0)
+    shutil.copy(tmp_path / "train/1.jpg", tmp_path / "test/again.jpg")
+    leaking = labeler(*words)
+    assert (leaking.returncode, json.loads(leaking.stdout)["leaks"]) == (3, 1)
+    assert "Traceback" not in leaking.stderr
+    assert "in two splits" in leaking.stderr
+
+
 def test_splits_on_the_second_level_and_two_trees(tmp_path: Path) -> None:
     for split, seed in (("train", 1), ("valid", 2), ("valid", 1)):
         save(drawing(seed), tmp_path / f"images/{split}/{seed}.jpg")
@@ -151,6 +165,7 @@ def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> 
         of_tree(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_blob_of_equal_pictures_gives_a_pair_for_each_and_no_square(tmp_path: Path) -> None:
     for number in range(30):
         save(drawing(3), tmp_path / f"train/{number}.jpg")

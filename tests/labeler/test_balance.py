@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from labelled_pictures import encoded, picture, put
 from PIL import Image
-from test_export import encoded, picture, put
 
 from baseline.data import find_examples
 from gleanset import Box, Dataset
@@ -107,8 +107,8 @@ def test_the_command_says_what_is_short_and_what_fills_it(split: Dataset, labele
     words = ("balance", "--method", "weights", "--target", "10", "-d", split.root, "--json")
     simulated = json.loads(labeler(*words, "--simulate").stdout)
     assert simulated["fill"] == [
-        "harvest keyword 'few' --label 'few' --limit 8",
-        "harvest keyword 'many' --label 'many' --limit 4",
+        f"harvest keyword 'few' --label 'few' --limit 8 -d '{split.root}'",
+        f"harvest keyword 'many' --label 'many' --limit 4 -d '{split.root}'",
     ]
     assert not Balances(split.db).shares()
     assert json.loads(labeler(*words).stdout) == simulated

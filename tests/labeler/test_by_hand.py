@@ -6,9 +6,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset
+from gleanset.errors import UsageError
 
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -34,3 +36,17 @@ def test_an_unknown_sample_is_wrong_usage(tmp_path: Path, labeler: Labeler) -> N
     done = labeler("label", "hana", "nothing", "-d", tmp_path / "dataset")
     assert done.returncode == 2
     assert "there is no sample 'nothing'" in done.stderr
+
+
+def test_the_beginning_of_an_id_will_do(empty: Dataset, labeler: Labeler) -> None:
+    first, second = add_faces(empty, add_image(empty, "a"), (0, 40))
+    assert empty.samples.named(first[:8]) == first
+    assert labeler("label", "hana", second[:10], "-d", empty.root).returncode == 0
+    found = empty.samples.get(second)
+    assert found is not None
+    assert found.label == "hana"
+    none = labeler("label", "hana", "zz", "-d", empty.root)
+    assert none.returncode == 2
+    assert "there is no sample 'zz'" in none.stderr
+    with pytest.raises(UsageError, match="several samples begin"):
+        empty.samples.named("")

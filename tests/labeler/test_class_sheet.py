@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled_pictures import encoded, put
 from PIL import Image
-from test_export import encoded, put
 from test_quality import face, soft
 
 from gleanset import Dataset

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled_pictures import put
 from PIL import Image, ImageDraw
-from test_export import put
 
 from gleanset import Dataset
 from labeler.export import plan_export
@@ -86,6 +86,25 @@ def test_copies_with_different_labels_wait_for_a_person(
 
 
 @pytest.mark.slow
+def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
+    empty: Dataset, copies: dict[str, str], labeler: Labeler
+) -> None:
+    where = ("-d", empty.root, "--json")
+    assert told(labeler("dedup", "--simulate", *where))["doubtful"] == 0
+    with empty.db.write():
+        empty.db.run("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
+    found = told(labeler("dedup", *where))
+    assert (found["doubtful"], found["set_aside"]) == (1, 0)
+    pair = told(labeler("groups", "--doubtful", "-d", empty.root))
+    samples = [str(key) for key in pair["samples"]]  # type: ignore[attr-defined]
+    assert set(samples) == {copies["small"], copies["large"]}
+    assert labeler("groups", "--conflicts", "-d", empty.root).stdout == ""
+    told(labeler("same", *samples, *where))
+    assert told(labeler("dedup", *where))["set_aside"] == 1
+    assert labeler("groups", "--doubtful", "-d", empty.root).stdout == ""
+
+
+@pytest.mark.slow
 def test_searching_by_picture(
     empty: Dataset, copies: dict[str, str], labeler: Labeler, tmp_path: Path
 ) -> None:
@@ -97,3 +116,6 @@ def test_searching_by_picture(
     assert told(labeler("find", tmp_path / "new.jpg", *where))["found"] == 0
     (tmp_path / "no.jpg").write_text("no picture")
     assert labeler("find", tmp_path / "no.jpg", *where).returncode == 3
+    (tmp_path / "empty.jpg").touch()
+    said = labeler("find", tmp_path / "empty.jpg", *where).stderr
+    assert "empty.jpg: empty, 0 bytes\n" in said

@@ -54,6 +54,7 @@ def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
     return {frozenset((group.kept, *group.others)) for group in plan.groups}
 
 
+@pytest.mark.slow
 def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
     expected = []
     for seed in (11, 12):

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from labelled_pictures import encoded, picture, put
 from PIL import Image
-from test_export import encoded, picture, put
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
+from gleanset.settings import SplitSettings
 from labeler.export import MARKER, Options, export
 from labeler.export.card import no_formula
 from labeler.export.options import parse_size
+from labeler.importing.reading import read_labelled
+from labeler.split import apply_split, plan_split
 
 SPLITS = ("train", "val", "test")
 LICENCES = ("CC-BY-4.0", "all rights reserved", None)
@@ -132,6 +135,27 @@ def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path
             assert (tmp_path / "out" / path).is_file()
             assert row["author"].startswith("'=cmd")
     assert no_formula(None) == ""
+
+
+def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) -> None:
+    for seed in range(12):
+        put(empty, encoded(picture(seed)), f"{seed}.png")
+    plan = plan_split(empty, SplitSettings(folds=3, fold=1))
+    apply_split(empty, plan)
+    for format_ in ("csv", "huggingface"):
+        export(empty, tmp_path / format_, Options(format=format_), workers=1)  # type: ignore[arg-type]
+    rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
+    assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
+    lines = [
+        json.loads(line) for file in (tmp_path / "huggingface").glob("*/metadata.jsonl")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]  # fmt: skip
+    assert {line["sample"]: line["fold"] for line in lines} == plan.folds
+    kind, found = read_labelled(tmp_path / "huggingface")
+    assert (kind, len(found)) == ("metadata", 12)
+    apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
+    export(empty, tmp_path / "csv", Options(format="csv"), workers=1)
+    assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
 
 
 def test_the_card_says_what_is_in_it(dataset: Dataset, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.duplicates.search import Near, distinct, near_between, near_pairs
+from labeler.duplicates.search import Near, _equal_bands, distinct, near_between, near_pairs
 
 HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
 Pairs = dict[tuple[int, int], int]
@@ -49,6 +49,17 @@ def test_pairs_between_two_lists(new: list[int], old: list[int], distance: int) 
     assert told(list(near_between(array(new), array(old), distance))) == by_brute_force(
         new, old, distance
     )
+
+
+@given(st.lists(HASH, min_size=1, max_size=20), st.lists(HASH, min_size=1, max_size=20),
+       st.integers(0, 20))  # fmt: skip
+@settings(max_examples=60)
+def test_equal_bands_find_what_brute_force_finds(
+    new: list[int], old: list[int], distance: int
+) -> None:
+    near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
+    found = told(list(_equal_bands(array(new), array(old + near), distance)))
+    assert found == by_brute_force(new, old + near, distance)
 
 
 def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_export import encoded, mixed, picture, put
+from labelled_pictures import encoded, mixed, picture, put
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable, UsageError
 from labeler.export import Options, export, plan_export
+from labeler.export.options import Format
 from labeler.importing.job import import_labelled
 
 
@@ -158,3 +159,14 @@ def test_a_class_that_could_be_no_folder_is_refused_before_anything(
     with pytest.raises(UsageError, match="not a class name"):
         run(empty, tmp_path)
     assert empty.images.count() == 0
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "huggingface", "coco", "csv"])
+def test_an_export_of_another_dataset_comes_in_as_it_is(
+    empty: Dataset, tmp_path: Path, form: Format
+) -> None:
+    mixed(empty)
+    export(empty, tmp_path / "out", Options(form), workers=1)
+    with Dataset.create(tmp_path / "other") as other:
+        import_labelled(other, tmp_path / "out", workers=1)
+        assert labels(other) == {"hana": 8, "rei": 8}

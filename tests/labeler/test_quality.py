@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from test_export import encoded, picture, put
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
@@ -183,6 +183,7 @@ def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
     return {key: flags_of(quality) for key, quality in found.items()}
 
 
+@pytest.mark.slow
 def test_a_dataset_is_measured_listed_and_measured_no_more(
     empty: Dataset, labeler: Labeler
 ) -> None:

@@ -462,6 +462,7 @@ def test_members_of_a_moment_share_its_name(empty: Dataset) -> None:
     assert len(set().union(*names.values())) == 2
 
 
+@pytest.mark.slow
 def test_the_command_simulates_and_splits(empty: Dataset, labeler: Labeler) -> None:
     add_groups(empty, singles(10))
     before = plain(empty)

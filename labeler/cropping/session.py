@@ -1,0 +1,131 @@
+"""Boxes by hand: each is a sample at once, and each change is one step that can be undone.
+
+A sample is known by its image and the box of its face, so a box that is moved becomes another
+sample, which takes over the label; the one before is taken away, or set aside where a detector
+found it. It knows nothing of a window.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.by_hand import PROVENANCE, STAGE, cuts_of, inside
+from gleanset.db.cropping import Croppings, Placed
+from gleanset.db.faces import HAND
+from gleanset.db.journal import Choice
+from gleanset.errors import UsageError
+from gleanset.images.cut import sample_key
+from gleanset.records import Box, Face, Image, Landmark
+
+MISSED, ALL = "missed", "all"
+FEWEST = 4
+"""Pixels of the shorter side: less was a slip of the mouse."""
+
+
+class Sheet(NamedTuple):
+    """An image to draw on: its file, its size in pixels, and the boxes that it has."""
+
+    sha256: str
+    path: str
+    title: str
+    width: int
+    height: int
+    boxes: tuple[Placed, ...]
+
+
+class Drawn(NamedTuple):
+    """What a change did: its step and name, and the sample that there is now."""
+
+    step: int
+    name: str
+    key: str
+
+
+def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
+    """The hashes of the images without a face (`MISSED`), or of all that hold a text."""
+    if which == MISSED:
+        return [stored.sha256 for stored in dataset.scans.missed()]
+    return Croppings(dataset.db).images(text.strip())
+
+
+def sheet(dataset: Dataset, sha256: str) -> Sheet:
+    """One image. Raises `UsageError` where it is gone."""
+    image = dataset.images.resolve(sha256)
+    title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
+    path = str(dataset.image_path(image.sha256, image.format))
+    boxes = tuple(Croppings(dataset.db).placed(image.sha256))
+    return Sheet(image.sha256, path, title, image.width, image.height, boxes)
+
+
+def put(
+    dataset: Dataset, sha256: str, box: Box, angle: float = 0.0, instead: Placed | None = None
+) -> Drawn:
+    """Draw a box turned clockwise by `angle` degrees, or put it in place of another one.
+
+    Raises `UsageError` for a box that is none, or is there already, and `InputUnusable` where
+    the image cannot be read.
+    """
+    image = dataset.images.resolve(sha256)
+    part = _fresh(dataset, image, inside(box, image), angle)
+    if min(part.width, part.height) < FEWEST:
+        raise UsageError("the box is too small to be a face", f"draw {FEWEST} pixels or more")
+    with dataset.stage(STAGE) as scratch:
+        face = Face(HAND, part, 1.0, _eyes(part, angle))
+        (cut,) = cuts_of(dataset, image, [face], scratch)
+        with dataset.db.write():
+            if not dataset.faces.add_by_hand(image.sha256, cut):
+                raise UsageError("there is a sample of just this box already", "move it a little")
+            choices = [_begun(cut.key, instead)]
+            choices += [_gone(instead)] if instead is not None else []
+            name = "1 box moved" if instead else "1 box drawn"
+            step = dataset.journal.step(name, choices)
+    return Drawn(step, name, cut.key)
+
+
+def take_away(dataset: Dataset, box: Placed) -> Drawn:
+    """Take a box away; one that a detector found is no face from now on."""
+    name = "1 box taken away" if box.by_hand else "1 face to not a face"
+    return Drawn(dataset.journal.step(name, [_gone(box)]), name, box.key)
+
+
+def _begun(key: str, instead: Placed | None) -> Choice:
+    if instead is not None and instead.label:
+        return Choice(key, "label", instead.label, PROVENANCE)
+    return Choice(key, "add", provenance=PROVENANCE)
+
+
+def _gone(box: Placed) -> Choice:
+    action = "remove" if box.by_hand else "reject"
+    return Choice(box.key, action, provenance=PROVENANCE)
+
+
+def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
+    """The box, a pixel wider or higher where that sample has been there with another angle."""
+    croppings = Croppings(dataset.db)
+    if not angle and croppings.taken(sample_key(image.sha256, box)) in (None, "retired"):
+        return box
+    for more in range(64):
+        width = min(box.width + more // 2, image.width - box.x)
+        height = min(box.height + (more + 1) // 2, image.height - box.y)
+        grown = box._replace(width=width, height=height)
+        if croppings.taken(sample_key(image.sha256, grown)) is None:
+            return grown
+    raise UsageError("there are boxes like this already", "move it a little")
+
+
+def _eyes(box: Box, angle: float) -> tuple[Landmark, ...]:
+    """Where the eyes of a face turned by `angle` are; none for one that stands upright.
+
+    The left eye is the character's: it is on the right in the picture.
+    """
+    if not angle:
+        return ()
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    across = 0.2 * box.width * math.cos(math.radians(angle))
+    down = 0.2 * box.width * math.sin(math.radians(angle))
+    return (
+        Landmark("left_eye", x + across, y + down),
+        Landmark("right_eye", x - across, y - down),
+    )

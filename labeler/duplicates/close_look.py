@@ -1,0 +1,119 @@
+"""The close look: is there one place where something else is drawn, however small?
+
+An edge of one picture is lost where the other one has no edge like it within a pixel. Where both
+pictures lost edges at one place, and the brightness of the one does not explain that of the other
+there, a line was replaced by another: a mouth, a pupil, a letter. Where only one has more edges
+and they are no lettering (see `lettering`), something was added: an open mouth, a strand of hair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from labeler.duplicates.changes import Edges, edges_of
+from labeler.duplicates.hashes import Floats, Grey
+from labeler.duplicates.laying import SIDE, Common, Mask
+from labeler.duplicates.lettering import Piece, lettering, pieces_of
+
+# Edges are summed over a place of this width (standard deviation, pixels).
+_PLACE = 2.0
+_EDGE = 0.3
+_SLIGHT = 0.1
+# The window in which one brightness has to explain the other, and the noise of grey values.
+_WINDOW = 3.5
+_NOISE = 9.0
+# Added edges count a sixth of replaced ones: they are as strong as their own contrast.
+_ADDED = 6.0
+_DENSE = 2.0
+_ONE_SIDED = 3.5
+# What is everywhere is noise: so often the change that five of a hundred pixels exceed.
+_COMMON = 3.0
+_RIM = 0.13
+_NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+
+
+class _Lost(NamedTuple):
+    """Edges that only one picture has (each pixel, 0..1), plain and summed over a place."""
+
+    plain: Floats
+    summed: Floats
+
+
+def strongest_change(common: Common) -> float:
+    """How much is drawn differently at one place, in pixels of a strong line.
+
+    Copies stay below 0.5 at 256 pixels a side, another mouth is 1 to 10. `common` should be
+    laid as finely as can be.
+    """
+    a, b = edges_of(common.a, common.where), edges_of(common.b, common.where)
+    unlike = _unlike(common.a, common.b)
+    lost_a, lost_b = _lost(a, b, common.where, unlike), _lost(b, a, common.where, unlike)
+    replaced = np.minimum(lost_a.summed, lost_b.summed)
+    # On a small grid a mouth is as large as that.
+    share = _COMMON * max(common.a.shape) / SIDE
+    noise = share * float(np.percentile(replaced[common.where], 95))
+    if max(lost_a.summed.max(), lost_b.summed.max()) < _DENSE:  # nothing stands out
+        strongest: float = float(replaced.max()) - noise
+        return strongest
+    marks = lettering(common, lost_a.plain, lost_b.plain)
+    added = 0.0
+    for one, other in ((lost_a, lost_b), (lost_b, lost_a)):
+        for piece in _added(one, other):
+            if _at_rim(piece, common.a.shape):
+                piece.grown(4, marks.shape).put_on(marks)
+            elif piece.of(marks).mean() < 0.5:
+                added = max(added, float(piece.of(one.summed).max()) / _ADDED)
+    left: float = float(replaced[~marks].max(initial=0.0)) - noise
+    return max(left, added)
+
+
+def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
+    """Edges of `own` that `other` does not have within a pixel, in this direction."""
+    first = own.own**2 - (own.x * other.x + own.y * other.y) ** 2
+    # The most are where they should be; only the others look to their neighbours.
+    rows, columns = np.nonzero((own.own > _EDGE) & where & (first > _SLIGHT))
+    x, y = own.x[rows, columns], own.y[rows, columns]
+    wide_x, wide_y = (np.pad(side, 1) for side in (other.x, other.y))
+    best = np.zeros(len(rows), np.float32)
+    for down, right in _NEIGHBOURS:
+        place = rows + 1 + down, columns + 1 + right
+        best = np.maximum(best, (x * wide_x[place] + y * wide_y[place]) ** 2)
+    plain = np.zeros_like(own.own)
+    plain[rows, columns] = np.maximum(own.own[rows, columns] ** 2 - best, 0)
+    summed = _blurred(plain, _PLACE) * np.float32(2 * np.pi * _PLACE**2) * unlike
+    return _Lost(plain * unlike, summed)
+
+
+def _unlike(a: Grey, b: Grey) -> Floats:
+    """How much of each place the brightness of the other picture does not explain, 0..1.
+
+    It is 1 - r^2 of a small window: contrast, inversion and tints explain, another line does not.
+    """
+    left, right = (_blurred(grey.astype(np.float32), 0.8) for grey in (a, b))
+    mean_a, mean_b = _blurred(left, _WINDOW), _blurred(right, _WINDOW)
+    square_a = np.maximum(_blurred(left * left, _WINDOW) - mean_a * mean_a, 0)
+    square_b = np.maximum(_blurred(right * right, _WINDOW) - mean_b * mean_b, 0)
+    both = _blurred(left * right, _WINDOW) - mean_a * mean_b
+    explained = both * both / ((square_a + _NOISE) * (square_b + _NOISE))
+    return np.clip(1 - explained, 0, 1).astype(np.float32)
+
+
+def _added(one: _Lost, other: _Lost) -> Iterator[Piece]:
+    """The places where one has edges and the other has none to put in their stead."""
+    for piece in pieces_of(one.summed > _DENSE):
+        if piece.of(one.plain).sum() >= _ONE_SIDED * piece.of(other.plain).sum():
+            yield piece
+
+
+def _at_rim(piece: Piece, shape: tuple[int, ...]) -> bool:
+    """Whether it is near an edge of the picture, where marks and logos are."""
+    x, y = piece.centre[0] / shape[1], piece.centre[1] / shape[0]
+    return min(x, 1 - x, y, 1 - y) < _RIM
+
+
+def _blurred(values: Floats, width: float) -> Floats:
+    return cv2.GaussianBlur(values, (0, 0), width).astype(np.float32)

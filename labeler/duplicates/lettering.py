@@ -1,0 +1,169 @@
+"""Lettering laid over a picture: watermarks, the name of a site, a signature.
+
+It brightens or darkens, never both; its letters stand in a line that is much longer than it is
+high and lies level or aslant; and it adds edges while most of those beneath it stay. A caption in
+the place of another one takes edges away, too, and is no mark.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from labeler.duplicates.hashes import Floats
+from labeler.duplicates.laying import SIDE, Common, Mask
+
+# Letters nearer than this (pixels at 256 a side) are of one line.
+_GAP = 9
+_LONG = 3.0
+_HIGHEST = 0.12
+_SHORTEST_LINE = 0.125
+_LETTERS, _SHORTEST_WITH_LETTERS = 4, 0.09
+# In pixels, too: on a small grid a mouth looks like a line of letters.
+_LEGIBLE, _LEGIBLE_LETTERS = 24, 16
+_STEEPEST = 0.9
+_ONE_SIDED = 0.6
+_MIXED = 0.3
+# Light letters are told by less: what is drawn of a face in another way is mostly dark.
+_LIGHT, _LIGHT_LONG, _SHORTEST_LIGHT, _LEGIBLE_LIGHT = 0.8, 2.0, 0.045, 12
+_PURE = 0.05
+_FAINTEST = 8.0
+# Three and a half standard deviations: as wide as an even stroke is long.
+_EXTENT = 3.46
+
+Number = TypeVar("Number", bound="np.generic[Any]")
+
+
+class Piece(NamedTuple):
+    """Pixels that belong together: `mask` of the box `rows`, `columns` of a picture.
+
+    `centre` is x, y; `long` and `short` are its sides, `angle` (radians) that of the long one.
+    """
+
+    rows: slice
+    columns: slice
+    mask: Mask
+    centre: tuple[float, float]
+    long: float
+    short: float
+    angle: float
+
+    def of(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """The values of a picture's pixels that are in the piece."""
+        return values[self.rows, self.columns][self.mask]
+
+    def grown(self, by: int, shape: tuple[int, ...]) -> Piece:
+        """With a seam of `by` pixels around it, within a picture of this shape."""
+        top, left = max(0, self.rows.start - by), max(0, self.columns.start - by)
+        rows = slice(top, min(shape[0], self.rows.stop + by))
+        columns = slice(left, min(shape[1], self.columns.stop + by))
+        wide = np.zeros((rows.stop - top, columns.stop - left), np.uint8)
+        down, right = self.rows.start - top, self.columns.start - left
+        wide[down : down + self.mask.shape[0], right : right + self.mask.shape[1]] = self.mask
+        mask = cv2.dilate(wide, np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
+        return self._replace(rows=rows, columns=columns, mask=mask)
+
+    def put_on(self, mask: Mask) -> None:
+        """Mark the piece on a mask of the whole picture."""
+        mask[self.rows, self.columns] |= self.mask
+
+
+class _Line(NamedTuple):
+    piece: Piece
+    sure: bool
+    plain: bool
+
+
+def lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
+    """Where one of two pictures has lettering that the other has not.
+
+    `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
+    """
+    brighter, limit = _difference(common)
+    found: Mask = np.zeros(common.a.shape, np.bool_)
+    for change, light, dark in ((brighter, lost_b, lost_a), (-brighter, lost_a, lost_b)):
+        drawn, against = (change > limit) & common.where, (-change > limit) & common.where
+        lines = [_line(piece, drawn, against, light, dark) for piece in pieces_of(drawn, 12)]
+        sure = [line.piece for line in lines if line.sure]
+        for line in lines:
+            if line.sure or (line.plain and any(_beside(line.piece, one) for one in sure)):
+                line.piece.grown(4, found.shape).put_on(found)
+    return found
+
+
+def pieces_of(drawn: Mask, least: int = 3) -> list[Piece]:
+    """What is drawn as pieces: pixels with small gaps between them are of one piece.
+
+    Those of fewer than `least` pixels are left out.
+    """
+    width = max(5, round(max(drawn.shape) * _GAP / SIDE)) | 1
+    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    closed = cv2.morphologyEx(drawn.astype(np.uint8), cv2.MORPH_CLOSE, round_)
+    number, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= least]
+    return [_piece(labels.astype(np.int32, copy=False), i, boxes[i].tolist()) for i in large]
+
+
+def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
+    left, top, width, height, _ = box
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    mask = labels[rows, columns] == number
+    places = np.stack(np.nonzero(mask)[::-1]).astype(np.float64)
+    spread = np.cov(places)
+    short, long = np.sqrt(np.maximum(np.linalg.eigvalsh(spread), 0.1)) * _EXTENT
+    angle = 0.5 * float(np.arctan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1]))
+    x, y = places.mean(axis=1)
+    return Piece(rows, columns, mask, (float(x) + left, float(y) + top), float(long), float(short),
+                 angle)  # fmt: skip
+
+
+def _difference(common: Common) -> tuple[Floats, Floats]:
+    """How much brighter b is than a, as it is lit on the whole, and what counts as a difference.
+
+    Along edges more is allowed, for none lies exactly on the other.
+    """
+    a, b = common.a.astype(np.float32), common.b.astype(np.float32)
+    x, y = a[common.where], b[common.where]
+    for _ in range(2):
+        slope = float(np.cov(x, y)[0, 1] / max(1.0, float(x.var())))
+        level = float(y.mean() - slope * x.mean())
+        off = np.abs(y - slope * x - level)
+        near = off <= np.percentile(off, 85)
+        x, y = x[near], y[near]
+    change = b - np.float32(slope) * a - np.float32(level)
+    change -= cv2.GaussianBlur(change, (0, 0), max(a.shape) / 16)
+    steep = np.hypot(*(cv2.Sobel(a, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1))))
+    return change.astype(np.float32), (_FAINTEST + 0.9 * abs(slope) * steep).astype(np.float32)
+
+
+def _line(piece: Piece, drawn: Mask, against: Mask, light: Floats, dark: Floats) -> _Line:
+    """Whether a piece is a line of letters; `plain`, that it only brightens or darkens.
+
+    `light` are the edges that only the picture has that is brighter there, `dark` the other's.
+    """
+    seam, size = piece.grown(1, drawn.shape), max(drawn.shape)
+    edges = float(seam.of(light).sum()), float(seam.of(dark).sum())
+    mixed = int(piece.of(against).sum()) / max(1, int(piece.of(drawn).sum()))
+    plain = mixed <= _MIXED and piece.short < _HIGHEST * size
+    if not plain or abs(piece.angle) >= _STEEPEST:
+        return _Line(piece, False, plain)
+    if mixed < _PURE and edges[1] < _LIGHT * edges[0] and piece.long >= _LIGHT_LONG * piece.short:
+        return _Line(piece, piece.long >= max(_LEGIBLE_LIGHT, _SHORTEST_LIGHT * size), plain)
+    if piece.long < _LONG * piece.short or min(edges) > _ONE_SIDED * max(edges):
+        return _Line(piece, False, plain)
+    inside = drawn[piece.rows, piece.columns] & piece.mask
+    many = cv2.connectedComponents(inside.astype(np.uint8))[0] > _LETTERS
+    part, pixels = (
+        (_SHORTEST_WITH_LETTERS, _LEGIBLE_LETTERS) if many else (_SHORTEST_LINE, _LEGIBLE)
+    )
+    least = max(pixels, part * size)
+    return _Line(piece, piece.long >= least, plain)
+
+
+def _beside(piece: Piece, line: Piece) -> bool:
+    """Whether it stands in the same line, and is not much higher."""
+    off = abs(piece.centre[1] - line.centre[1])
+    return off < 0.8 * line.short and piece.short < 1.7 * line.short

@@ -1,0 +1,1 @@
+"""The desktop labeler: small widgets over sessions that know nothing of Qt."""

@@ -1,0 +1,250 @@
+"""An image with its boxes: draw, move, resize, level and delete, by mouse or by keyboard."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
+
+from labeler.qt.box_painter import paint_box
+from labeler.qt.box_state import HANDLES, TURN, Draft
+from labeler.qt.class_keys import class_key
+from labeler.qt.shades import backdrop, ring
+
+Key = Qt.Key
+ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
+TILTS = {Key.Key_BracketLeft: -1, Key.Key_BraceLeft: -10, Key.Key_BracketRight: 1,
+         Key.Key_BraceRight: 10}  # fmt: skip
+GRIP = 9
+"""Half of the side of a handle, in logical pixels: 18 across, and a margin when pressed."""
+
+TURN_REACH = 26
+FEWEST = 4
+
+
+class CropCanvas(QWidget):
+    """Boxes are `Draft`s in pixels of the image; `current` is the one that keys act on.
+
+    `edited` comes when a gesture with a box has ended, `nudged` with every key that moved one,
+    `commanded` (text) for keys that are none of the canvas's own.
+    """
+
+    edited = Signal()
+    nudged = Signal()
+    chosen = Signal()
+    keyed = Signal(str)
+    commanded = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.size_of = QImage(), (1, 1)
+        self.boxes: list[Draft] = []
+        self.current = -1
+        self.words = ""
+        self._grip: int | None = None
+        self._kind = ""
+        self._from = QPointF()
+        self._before: Draft | None = None
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAccessibleName(self.tr("Image to draw boxes on"))
+        self.setMinimumSize(200, 150)
+
+    def show_image(self, image: QImage, size: tuple[int, int], words: str = "") -> None:
+        """Another image of `size` pixels; `image` may be smaller. `words` stand for it."""
+        self.image, self.size_of, self.words = image, size, words
+        self._kind = ""
+        self.update()
+
+    def show_boxes(self, boxes: list[Draft], current: int) -> None:
+        """Other boxes."""
+        self.boxes, self.current = boxes, min(current, len(boxes) - 1)
+        self._speak()
+        self.update()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a button is held."""
+        return bool(self._kind)
+
+    # -- where things are
+
+    @property
+    def scale(self) -> float:
+        """Logical pixels of the widget for one of the image."""
+        width, height = self.size_of
+        return min((self.width() - 16) / width, (self.height() - 16) / height)
+
+    def area(self) -> QRectF:
+        """Where the image is painted."""
+        width, height = (side * self.scale for side in self.size_of)
+        return QRectF((self.width() - width) / 2, (self.height() - height) / 2, width, height)
+
+    def to_image(self, point: QPointF) -> QPointF:
+        """A point of the widget in pixels of the image."""
+        return (point - self.area().topLeft()) / self.scale
+
+    def to_widget(self, point: QPointF) -> QPointF:
+        """A point of the image in the widget."""
+        return point * self.scale + self.area().topLeft()
+
+    def _grip_at(self, point: QPointF) -> int | None:
+        """The handle of the current box under a point of the widget."""
+        if self.current < 0:
+            return None
+        box = self.boxes[self.current]
+        for number in range(TURN, len(HANDLES)):
+            away: QPointF = self.to_widget(box.handle(number, TURN_REACH / self.scale)) - point
+            if max(abs(away.x()), abs(away.y())) <= GRIP + 3:
+                return number
+        return None
+
+    def _box_at(self, point: QPointF) -> int:
+        """The smallest box under a point of the image, -1 for none."""
+        found = [n for n, box in enumerate(self.boxes) if box.holds(point)]
+        return min(found, key=lambda n: self.boxes[n].rect.width(), default=-1)
+
+    def choose(self, number: int) -> None:
+        """Make a box the current one."""
+        if number != self.current:
+            self.current = number
+            self.chosen.emit()
+        self._speak()
+        self.update()
+
+    def _speak(self) -> None:
+        text = self.tr("no box") if self.current < 0 else self.tr(
+            "box {number} of {count}: {box}"
+        ).format(number=self.current + 1, count=len(self.boxes),
+                 box="{}, {}, {} x {}".format(*self.boxes[self.current].box))  # fmt: skip
+        self.setAccessibleDescription(text)
+
+    # -- mouse
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take a handle, a box, or begin a new one."""
+        if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
+            return
+        self.setFocus(Qt.FocusReason.MouseFocusReason)
+        self._from = self.to_image(event.position())
+        self._grip = self._grip_at(event.position())
+        hit = self._box_at(self._from)
+        if self._grip is not None:
+            self._kind = "pull"
+        elif hit >= 0:
+            self._kind = "move"
+            self.choose(hit)
+        else:
+            self._kind = "draw"
+            self.choose(-1)
+        self._before = self.boxes[self.current] if self.current >= 0 else None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Go on with it, or show what a press would do."""
+        point = self.to_image(event.position())
+        if self._kind == "draw":
+            self._draw_to(point)
+        elif self._kind and self._before is not None:
+            away = point - self._from
+            moved = (self._before.moved(away.x(), away.y()) if self._kind == "move"
+                     else self._before.pulled(self._grip or 0, point))  # fmt: skip
+            self._put(moved)
+        else:
+            over = self._grip_at(event.position()) is not None
+            self.setCursor(Qt.CursorShape.PointingHandCursor if over
+                           else Qt.CursorShape.CrossCursor)  # fmt: skip
+
+    def _draw_to(self, point: QPointF) -> None:
+        rect = QRectF(self._from, point).normalized().intersected(QRectF(0, 0, *self.size_of))
+        if self._before is None and max(rect.width(), rect.height()) * self.scale < GRIP:
+            return
+        if self._before is None:
+            self.boxes.append(Draft(rect))
+            self.current = len(self.boxes) - 1
+        self._before = Draft(rect)
+        self._put(self._before)
+
+    def _put(self, draft: Draft) -> None:
+        self.boxes[self.current] = draft.kept_within(*self.size_of)
+        self._speak()
+        self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """The end of the gesture: what changed is to be kept."""
+        kind, self._kind = self._kind, ""
+        if kind == "draw" and self._before is not None and self._too_small():
+            self.show_boxes(self.boxes[:-1], -1)
+        elif kind and self.current >= 0 and self.boxes[self.current].changed:
+            self.edited.emit()
+
+    def _too_small(self) -> bool:
+        return min(self.boxes[self.current].box[2:]) < FEWEST
+
+    # -- keys
+
+    def event(self, event: QEvent) -> bool:
+        """Tab leads from box to box, and out at the last one: no trap."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            step = {Key.Key_Tab: 1, Key.Key_Backtab: -1}.get(Key(event.key()))
+            if step and 0 <= self.current + step < len(self.boxes):
+                self.choose(self.current + step)
+                return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Move, size and tilt the current box; the rest is the view's."""
+        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        key = Key(event.key())
+        if key == Key.Key_Escape and self._kind:
+            self.cancel()
+        elif key in ARROWS and self.current >= 0:
+            across, down = (step * (10 if shift else 1) for step in ARROWS[key])
+            box = self.boxes[self.current]
+            self._nudge(box.grown(across, down) if control else box.moved(across, down))
+        elif key in TILTS and self.current >= 0:
+            tilt = TILTS[key] * (10 if shift and abs(TILTS[key]) == 1 else 1)
+            self._nudge(self.boxes[self.current].turned(tilt))
+        elif control or not self._command(event, key):
+            event.ignore()
+
+    def _command(self, event: QKeyEvent, key: Qt.Key) -> bool:
+        names = {
+            Key.Key_R: "reset", Key.Key_N: "new", Key.Key_Delete: "delete", Key.Key_Return: "save",
+            Key.Key_Backspace: "delete", Key.Key_Enter: "save", Key.Key_PageDown: "next_page",
+            Key.Key_PageUp: "previous_page", Key.Key_Escape: "leave",
+        }  # fmt: skip
+        if key in names:
+            self.commanded.emit(names[key])
+        elif letter := class_key(event):
+            self.keyed.emit(letter)
+        return key in names or bool(class_key(event))
+
+    def _nudge(self, draft: Draft) -> None:
+        self._put(draft)
+        self.nudged.emit()
+
+    def cancel(self) -> None:
+        """Esc: as it was before the press."""
+        kind, self._kind = self._kind, ""
+        if kind == "draw" and self._before is not None:
+            self.show_boxes(self.boxes[:-1], -1)
+        elif kind and self._before is not None:
+            self._put(self._before)
+
+    # -- painting
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The image, the boxes over it, the current one with its handles."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), backdrop(self.palette()))
+        ring(painter, self.rect(), self.palette(), focused=self.hasFocus())
+        painter.setPen(self.palette().text().color())
+        if self.image.isNull():
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+                             self.words)  # fmt: skip
+            return
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(self.area(), self.image)
+        for number, box in enumerate(self.boxes):
+            paint_box(painter, self, box, number == self.current)

@@ -1,0 +1,250 @@
+"""Images without a face, or any: draw a box, and it is a sample at once.
+
+A box that was moved with keys is saved when the keys rest; one that was drawn or dragged, when
+the button is let go.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QTimer
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
+
+from labeler.cropping.session import ALL, MISSED, Sheet, images, sheet
+from labeler.qt.big_image import load
+from labeler.qt.box_state import Draft
+from labeler.qt.crop_canvas import CropCanvas
+from labeler.qt.crop_saving import CropSaving
+from labeler.qt.shades import em
+from labeler.qt.views import View, Workshop
+from labeler.qt.working import Working
+from labeler.sorting.session import Done
+
+REST_MS, TYPING_MS = 700, 300
+
+
+class CropView(View):
+    """One image after another: PgDn and PgUp turn, Enter saves and turns."""
+
+    looks = False
+
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
+        self.desk = workshop.desk
+        self.canvas, self.title, self.hint = CropCanvas(), QLabel(), QLabel()
+        self.which, self.text = QComboBox(), QLineEdit()
+        self._images: list[str] = []
+        self._at = 0
+        self._sheet: Sheet | None = None
+        self._wanted = ""
+        self._turn: int | None = None
+        self._saving = CropSaving(self.desk, self.canvas)
+        self._loader = Working(self.desk.root)
+        self._rest, self._typing = QTimer(self), QTimer(self)
+        for timer, then, pause in (
+            (self._rest, self.save, REST_MS),
+            (self._typing, self.look, 300),
+        ):
+            timer.setSingleShot(True)
+            timer.setInterval(pause)
+            timer.timeout.connect(then)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self.which.addItem(self.tr("No face found"), MISSED)
+        self.which.addItem(self.tr("All images"), ALL)
+        self.which.setAccessibleName(self.tr("Which images"))
+        self.text.setPlaceholderText(self.tr("Name or hash of an image"))
+        self.text.setAccessibleName(self.tr("Name or hash of an image"))
+        self.text.setClearButtonEnabled(True)
+        self.text.setMinimumWidth(em(self, 14))
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.hint.setMargin(6)
+        self.hint.setWordWrap(True)
+        self.hint.setText(self.tr(
+            "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
+            "Del: take away · R: as it was · a class key: its class · Enter, PgDn: next image"
+        ))  # fmt: skip
+        row, column = QHBoxLayout(), QVBoxLayout(self)
+        row.setContentsMargins(6, 4, 6, 4)
+        for part, share in ((self.title, 1), (self.which, 0), (self.text, 0)):
+            row.addWidget(part, share)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.canvas, 1)
+        column.addWidget(self.hint)
+
+    def _connect(self) -> None:
+        self.canvas.edited.connect(self.save)
+        self.canvas.nudged.connect(self._rest.start)
+        self.canvas.chosen.connect(self.save)
+        self.canvas.commanded.connect(self._commanded)
+        self.canvas.keyed.connect(self._keyed)
+        self.which.currentIndexChanged.connect(self.look)
+        self.text.textChanged.connect(self._typing.start)
+        self._loader.done.connect(self._loaded)
+        self._saving.saved.connect(self._saved)
+        self.desk.outside.connect(self._again)
+        self.desk.stepped.connect(self._stepped)
+
+    # -- images
+
+    def enter(self) -> None:
+        """Read which images there are; the one that was shown stays."""
+        self.look()
+        self.canvas.setFocus()
+
+    def look(self) -> None:
+        """Ask for the images."""
+        which, text = self.which.currentData(), self.text.text()
+        which = ALL if text.strip() else which
+        self.desk.ask(lambda session: images(session.dataset, which, text), self._found)
+
+    def _found(self, found: list[str]) -> None:
+        here = self._sheet.sha256 if self._sheet else ""
+        self._images = found
+        self.turn_to(found.index(here) if here in found else 0)
+
+    def turn_to(self, place: int) -> None:
+        """Show an image of the list, when what was drawn is saved."""
+        if self.save():
+            self._turn = place
+            return
+        if not self._images:
+            self._sheet = None
+            self.canvas.show_boxes([], -1)
+            self.canvas.show_image(QImage(), (1, 1), self._nothing())
+            self.title.setText(self.which.currentText())
+            return
+        self._at = min(max(place, 0), len(self._images) - 1)
+        self._ask(self._images[self._at])
+
+    def _nothing(self) -> str:
+        if self.text.text().strip() or self.which.currentData() == ALL:
+            return self.tr("There is no such image.")
+        return self.tr("There is no image in which no face was found. To search for faces: "
+                       "facecrop run -d {root}").format(root=self.desk.root)  # fmt: skip
+
+    def _ask(self, sha256: str) -> None:
+        self.desk.ask(lambda session: sheet(session.dataset, sha256), self._open)
+
+    def _again(self) -> None:
+        busy = self._rest.isActive() or self._saving.pending or self.canvas.busy
+        if self._sheet is not None and self.isVisible() and not busy:
+            self._ask(self._sheet.sha256)
+
+    def _open(self, found: Sheet) -> None:
+        another = self._sheet is None or self._sheet.sha256 != found.sha256
+        self._sheet = found
+        if another:
+            self.canvas.show_image(QImage(), (found.width, found.height), "…")
+            self._wanted = found.path
+            self._load()
+        current = 0 if another else self.canvas.current
+        self.canvas.show_boxes([Draft.of(box) for box in found.boxes], current)
+        self.title.setText(
+            self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}").format(
+                number=f"{self._at + 1:,}", count=f"{len(self._images):,}", name=found.title,
+                width=found.width, height=found.height,
+            )
+        )  # fmt: skip
+
+    def _load(self) -> None:
+        """On a thread: a large picture takes a while. Only the one wanted last is shown."""
+        path = self._wanted
+        self._loader.start(lambda dataset, progress: (path, load(path)))
+
+    def _loaded(self, answer: tuple[str, QImage | str]) -> None:
+        path, image = answer
+        if path != self._wanted:
+            self._load()
+        elif self._sheet is not None:
+            shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
+            self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
+
+    def settled(self) -> bool:
+        """Not before the image is there."""
+        return super().settled() and not self._loader.busy
+
+    def shut_down(self) -> None:
+        """What was moved is saved."""
+        self.save()
+        self._loader.close()
+
+    # -- boxes
+
+    def save(self) -> bool:
+        """Keep what was drawn or moved; whether something is under way."""
+        self._rest.stop()
+        return self._sheet is not None and self._saving.save(self._sheet.sha256)
+
+    def _saved(self, found: Sheet, place: int) -> None:
+        if self._sheet is not None and self._sheet.sha256 == found.sha256:
+            self._sheet = found
+        if self.save():
+            return
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self.turn_to(turn)
+
+    def _stepped(self, done: Done) -> None:
+        """An undo or a redo shows on the boxes."""
+        if done.kind != "step":
+            self._again()
+
+    def _commanded(self, command: str) -> None:
+        self.desk.gesture()
+        if command in ("save", "next_page"):
+            self.turn_to(self._at + 1)
+        elif command == "previous_page":
+            self.turn_to(self._at - 1)
+        elif command == "new":
+            self._new()
+        elif command == "leave":
+            self.canvas.choose(-1)
+        elif self.canvas.current < 0:
+            self.desk.say(self.tr("Choose a box first: click it, or press Tab"))
+        elif command == "delete":
+            self._delete()
+        else:
+            number = self.canvas.current
+            self.canvas.boxes[number] = self._saving.as_it_was(self.canvas.boxes[number])
+            self.canvas.show_boxes(self.canvas.boxes, number)
+            self._rest.start()
+
+    def _new(self) -> None:
+        """A box in the middle, for the keyboard."""
+        if self._sheet is not None and not self.canvas.image.isNull():
+            width, height = self._sheet.width, self._sheet.height
+            side = max(16, min(width, height) // 4)
+            rect = QRectF((width - side) // 2, (height - side) // 2, side, side)
+            draft = Draft(rect).kept_within(width, height)
+            self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
+
+    def _delete(self) -> None:
+        number = self.canvas.current
+        kept = self.canvas.boxes[number].kept
+        left = [box for n, box in enumerate(self.canvas.boxes) if n != number]
+        self._rest.stop()
+        self.canvas.show_boxes(left, min(number, len(left) - 1))
+        if kept is not None and self._sheet is not None:
+            self._saving.take_away(self._sheet.sha256, kept)
+
+    def _keyed(self, key: str) -> None:
+        keys = self.desk.last.keys if self.desk.last else {}
+        target = next((name for name, its in keys.items() if its == key), None)
+        self.desk.gesture()
+        if target is None or not self.send(target):
+            self.desk.say(self.tr("Choose a saved box first, and the key of a class"))
+
+    def send(self, target: str) -> bool:
+        """Give the current box a class."""
+        current = self.canvas.current
+        kept = self.canvas.boxes[current].kept if current >= 0 else None
+        if kept is None:
+            return False
+        self.desk.decide(lambda session: session.to([kept.key], target),
+                         lambda done: self._again())  # fmt: skip
+        return True

@@ -1,0 +1,247 @@
+"""Copies of one picture, a line for each group: the one to keep is ticked, with the reason.
+
+Enter sets the others of the whole page aside, a click ticks another copy, K keeps all of a
+group, B shows two in turn. Nothing is deleted, and every step can be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
+
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+from labeler.duplicates.deciding import OpenGroup, accept, keep_all, open_groups
+from labeler.qt.blink import Blink
+from labeler.qt.grid_layout import GAP, HEADING, Section
+from labeler.qt.group_grid import GroupGrid
+from labeler.qt.sending_view import SendingView
+from labeler.qt.tile_model import IN
+from labeler.qt.views import Workshop
+from labeler.qt.working import Working
+from labeler.sorting.session import Done, SortingSession
+
+SIDE = 120
+"""Of a copy in logical pixels: as many groups make a page as are seen at once."""
+
+
+class DuplicatesView(SendingView):
+    """Pages of groups. Finding and grouping run on a thread of their own."""
+
+    view: GroupGrid
+
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
+        self.view.lifts = True
+        self.view.set_side(SIDE)
+        self.groups: list[OpenGroup] = []
+        self._skipped = 0
+        self._stale = True
+        self._fit = 1
+        self._working = Working(self.desk.root)
+        self.title, self.bar = QLabel(), QProgressBar()
+        self.accept_button = QPushButton(self.tr("Enter: set these aside"))
+        self.look_button = QPushButton(self.tr("Look for duplicates"))
+        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.blink = Blink(self.view, workshop.thumbs)
+        self._lay_out()
+        self.accept_button.clicked.connect(self.accept_page)
+        self.look_button.clicked.connect(self.look_for)
+        self.cancel_button.clicked.connect(self._working.cancel)
+        self._working.done.connect(self._planned)
+        self._working.failed.connect(self._failed)
+        self._working.progressed.connect(self._progressed)
+        self.desk.outside.connect(self._outside)
+        self._at_work(False)
+
+    def _lay_out(self) -> None:
+        row, column = QHBoxLayout(), QVBoxLayout(self)
+        row.setContentsMargins(6, 4, 6, 4)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar.setAccessibleName(self.tr("Progress"))
+        for part in (self.title, self.bar, self.cancel_button, self.look_button,
+                     self.accept_button):  # fmt: skip
+            row.addWidget(part, 1 if part is self.title else 0)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.view)
+
+    def made_view(self) -> GroupGrid:
+        """One line a group."""
+        return GroupGrid(self.model, self.workshop.thumbs, self.desk)
+
+    def enter(self) -> None:
+        """Show the groups; read them where something has changed."""
+        self.view.setFocus()
+        if self._stale:
+            self._plan()
+
+    def settled(self) -> bool:
+        """Not while groups are being made."""
+        return super().settled() and not self._working.busy
+
+    def shut_down(self) -> None:
+        """End the thread."""
+        self._working.close()
+
+    # -- finding
+
+    def look_for(self) -> None:
+        """Hash what is new, compare, and show the groups."""
+        self._plan(look=True)
+
+    def _plan(self, look: bool = False) -> None:
+        def work(dataset: Dataset, progress: Progress) -> list[OpenGroup]:
+            # Loading OpenCV takes a while: here nobody waits for it.
+            from labeler.duplicates.session import DuplicateSession
+
+            session = DuplicateSession(dataset, progress=progress)
+            if look:
+                session.look()
+            return open_groups(dataset, session.plan())
+
+        if self._working.start(work):
+            self._stale = False
+            self._at_work(True)
+
+    def _at_work(self, busy: bool) -> None:
+        for part in (self.bar, self.cancel_button):
+            part.setVisible(busy)
+        self.look_button.setVisible(not busy)
+        self.accept_button.setVisible(bool(self.groups) and not busy)
+        if busy:
+            self.bar.setRange(0, 0)
+            self.title.setText(self.tr("Looking for copies …"))
+
+    def _progressed(self, what: str, done: int, total: int) -> None:
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+
+    def _failed(self, why: str) -> None:
+        self._at_work(False)
+        self._stale = True
+        self._say()
+        self.desk.say(why, bad=True)
+
+    def _planned(self, groups: list[OpenGroup]) -> None:
+        self.groups = groups
+        self._skipped = 0
+        self._at_work(False)
+        self._show()
+
+    def _outside(self) -> None:
+        self._stale = True
+
+    # -- pages
+
+    @property
+    def page(self) -> list[OpenGroup]:
+        """The groups that are shown."""
+        return self.groups[: self._fit]
+
+    def _show(self) -> None:
+        height = self.view.viewport().height() - GAP
+        self._fit = max(1, height // (SIDE + 2 * GAP + HEADING))
+        page = self.page
+        self.view.groups = page
+        reasons = [self._reason(group) for group in page]
+        self.model.show(
+            [member.id for group in page for member in group.members],
+            [Section(why, len(group.members)) for why, group in zip(reasons, page, strict=True)],
+        )
+        self.accept_button.setVisible(bool(page))
+        self._say()
+
+    def _reason(self, group: OpenGroup) -> str:
+        if group.conflict and not group.settled:
+            return "⚠ " + self.tr("Decisions differ ({all}): click the copy that is right").format(
+                all=", ".join(group.conflict)
+            )
+        if group.doubtful and not group.settled:
+            return "? " + self.tr("The same?  Click the copy to keep, or K: they are not the same")
+        return self.tr("Kept: {reason}").format(reason=group.reason)
+
+    def _say(self) -> None:
+        count = len(self.groups)
+        hint = self.tr("click: keep that one · B: blink · K: not the same · PgDn: later")
+        text = self.tr("Groups left: {count}").format(count=f"{count:,}") + f"   ·   {hint}"
+        self.title.setText(text if count else self.tr("No copies wait for you."))
+
+    def commanded(self, command: str, rows: list[int]) -> None:
+        """What can be done with groups; labels are not given here."""
+        number, place = self.view.member(rows[0]) if rows else (-1, 0)
+        if command == "enter":
+            self.accept_page()
+        elif command == "next_page":
+            self.groups = self.groups[self._fit :] + self.page
+            self._show()
+        elif command == "previous_page":
+            self.groups = self.groups[-self._fit :] + self.groups[: -self._fit]
+            self._show()
+        elif number < 0:
+            self.desk.say(self.tr("Point at a copy first"))
+        elif command in ("lift", "open"):
+            self._keep(number, place)
+        elif command == "keep_all":
+            self._keep_all(number)
+        elif command == "blink":
+            self._blink(number, place)
+
+    def _keep(self, number: int, place: int) -> None:
+        """Another copy is the one to keep; the tiles stay where they are told by their order."""
+        group = self.groups[number]
+        self.groups[number] = group.with_best(group.members[place].key)
+        self._show()
+
+    def _blink(self, number: int, place: int) -> None:
+        members = self.groups[number].members
+        rows = [self.model.row_of(members[n].id) for n in (0, place or min(1, len(members) - 1))]
+        tiles = [self.model.tile(row) for row in rows]
+        if tiles[0] is not None and tiles[1] is not None:
+            words = [self.view.caption(row) for row in rows]
+            self.blink.show_pair((tiles[0].seen, words[0]), (tiles[1].seen, words[1]))
+
+    # -- decisions
+
+    def accept_page(self) -> None:
+        """Set the others of every group of the page aside."""
+        if not self.view.seen_to_the_end():
+            bar = self.view.verticalScrollBar()
+            bar.setValue(bar.value() + bar.pageStep())
+            self.desk.say(self.tr("There are more copies below: Enter again sets them aside"))
+            return
+        page = [group for group in self.page if group.settled]
+        if not page:
+            self.desk.say(self.tr("Nothing to accept: where decisions differ, click a copy first"))
+            return
+        aside = sum(len(group.members) - 1 for group in page)
+        self._decide(lambda session: session.adopt(*accept(session.dataset, page), aside), page)
+
+    def _keep_all(self, number: int) -> None:
+        group = self.groups[number]
+        self._decide(lambda session: session.adopt(*keep_all(session.dataset, group)), [group])
+
+    def _decide(self, work: Callable[[SortingSession], Done], decided: Sequence[OpenGroup]) -> None:
+        names = {group.name for group in decided}
+        self.groups = [group for group in self.groups if group.name not in names]
+        self._show()
+
+        self.desk.decide(work, failed=lambda error: self._failed(str(error)))
+
+    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
+        """Class keys mean nothing here."""
+        self.model.set_state(rows, IN)
+        self.desk.say(self.tr("Labels are not given here: copies are"))
+
+    def taken_back(self, done: Done) -> None:
+        """Groups come back with an undo."""
+        self._plan()

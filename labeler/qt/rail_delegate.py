@@ -1,0 +1,104 @@
+"""One row of the rail: key, two portraits, name, count, and how near it is to what is wanted."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPalette, QPen
+from PySide6.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewItem
+
+from labeler.qt.rail_model import RailModel
+from labeler.qt.shades import backdrop, em, quiet
+from labeler.qt.thumbs import Broken, ThumbLoader
+
+Index = QModelIndex | QPersistentModelIndex
+Role = QPalette.ColorRole
+ROW = 52
+
+
+class RailView(QListView):
+    """A list with one row over which something is dragged (-1 for none), and what it says."""
+
+    drop_row = -1
+    drop_text = ""
+
+
+class RailDelegate(QStyledItemDelegate):
+    """Paints one row: its key, two portraits, its name, its count."""
+
+    def __init__(self, model: RailModel, thumbs: ThumbLoader, parent: RailView) -> None:
+        super().__init__(parent)
+        self._rail = model
+        self._thumbs = thumbs
+        self._list = parent
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """At least 48 pixels high: it is a target for drops."""
+        return QSize(160, max(ROW, em(self._list, 2.4)))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Paint it from the palette."""
+        row = self._rail.row(index.row())
+        if row is None:
+            return
+        rect: QRect = option.rect
+        palette = self._list.palette()
+        target = self._list.drop_row == index.row()
+        chosen = self._list.currentIndex() == index
+        if target or chosen:
+            painter.fillRect(rect, palette.color(Role.Highlight))
+        text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
+        if chosen and self._list.hasFocus():
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(rect.adjusted(3, 3, -3, -3))
+        inner = rect.adjusted(6, 2, -8, -2)
+        self._key(painter, inner, row.key, palette)
+        left = inner.left() + em(self._list, 1.7)
+        left = self._portraits(painter, inner, left, row.target, palette)
+        count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
+        if row.wanted:
+            self._bar(painter, inner, left, row.count / row.wanted, text)
+        width = painter.fontMetrics().horizontalAdvance(count)
+        painter.setPen(text if target or chosen else quiet(palette))
+        painter.drawText(inner, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.setPen(text)
+        name = self._list.drop_text if target and self._list.drop_text else row.name
+        room = QRect(left, inner.top(), inner.right() - width - 8 - left, inner.height())
+        shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
+
+    @staticmethod
+    def _bar(painter: QPainter, inner: QRect, left: int, share: float, colour: QColor) -> None:
+        """How near a class is to what is wanted of it."""
+        line = QRect(left, inner.bottom() - 6, inner.right() - left, 4)
+        painter.setPen(colour)
+        painter.drawRect(line.adjusted(0, 0, -1, -1))
+        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, colour)
+
+    def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
+        side = em(self._list, 1.35)
+        box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
+        if key:
+            painter.setPen(palette.color(Role.Mid))
+            painter.setBrush(palette.color(Role.Button))
+            painter.drawRoundedRect(box, 4, 4)
+            painter.setPen(palette.color(Role.ButtonText))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+
+    def _portraits(
+        self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
+    ) -> int:
+        side = inner.height() - 8
+        for seen in self._rail.portraits.get(target, [])[:2]:
+            box = QRect(left, inner.top() + 4, side, side)
+            found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())
+            painter.fillRect(box, backdrop(palette))
+            if found is not None and not isinstance(found, Broken):
+                size = found.size().scaled(
+                    box.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
+                )
+                part = QRect(0, 0, found.width() * side // max(1, size.width()),
+                             found.height() * side // max(1, size.height()))  # fmt: skip
+                part.moveCenter(found.rect().center())
+                painter.drawPixmap(box, found, part)
+            left += side + 3
+        return left + 5

@@ -1,0 +1,118 @@
+"""What the grid and the class pages share: keys, drops and commands that send tiles somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gleanset.db.sorting import Tile
+from labeler.qt.gesture_view import GestureView
+from labeler.qt.tile_model import IN, State, TileModel
+from labeler.qt.views import View, Workshop
+from labeler.sorting.session import BY_HAND, BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done
+
+PLACES = {"reject": REJECT, "later": LATER, "other": OTHER, "queue": QUEUE}
+LETTERS = {REJECT: "⌫", LATER: "L", OTHER: "O", QUEUE: "Q"}
+
+
+class SendingView(View):
+    """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
+        self.desk = workshop.desk
+        self.model = TileModel(workshop.desk, self)
+        self.view = self.made_view()
+        self._sent: dict[int, list[int]] = {}
+        self.view.keyed.connect(self._keyed)
+        self.view.commanded.connect(self.commanded)
+        self.view.pointed.connect(self._pointed)
+        workshop.desk.outside.connect(self.model.refresh)
+        workshop.desk.stepped.connect(self._stepped)
+
+    def made_view(self) -> GestureView:
+        """The grid; a view may have one of its own."""
+        return GestureView(self.model, self.workshop.thumbs, self.desk)
+
+    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
+        target = self.class_of(key)
+        if target is None:
+            self.model.set_state(rows, IN)
+            self.desk.say(self.tr("No class has the key {key}").format(key=key.upper()))
+            return
+        self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
+
+    def class_of(self, key: str) -> str | None:
+        """The class that a key means; None where none has it."""
+        keys = self.desk.last.keys if self.desk.last else {}
+        return next((name for name, its in keys.items() if its == key), None)
+
+    def key_of(self, target: str) -> str:
+        """The letter of a class or a place; empty for none."""
+        if target.startswith(":"):
+            return LETTERS.get(target[1:], "")
+        return self.desk.last.keys.get(target, "") if self.desk.last else ""
+
+    def commanded(self, command: str, rows: list[int]) -> None:
+        """Carry out a command of the grid; subclasses know more of them."""
+        if command in PLACES:
+            if rows:
+                self.send_rows(rows, f":{PLACES[command]}", BY_HAND)
+            else:
+                self.desk.say(self.tr("Point at a face first"))
+
+    def send(self, target: str) -> bool:
+        """Send what is selected or pointed at."""
+        rows = self.view.target_rows()
+        if rows:
+            self.send_rows(rows, target, BY_HAND)
+        return bool(rows)
+
+    def send_ids(self, ids: Sequence[int], target: str) -> None:
+        """Send what was dropped on the rail."""
+        rows = sorted({row for sample in ids if (row := self.model.row_of(sample)) >= 0})
+        if rows:
+            self.send_rows(rows, target, BY_HAND)
+
+    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+        """Send tiles: marked now, saved at once, moved only at the next page."""
+        ids = self.model.ids(rows)
+        kept, rows = self.model.generation, list(rows)
+        self.model.set_state(rows, State("sent", self.key_of(target), target.lstrip(":")))
+        self.view.selectionModel().clearSelection()
+
+        def saved(done: Done) -> None:
+            if kept == self.model.generation:
+                self._sent[done.root] = rows
+
+        self.desk.decide(lambda session: session.to_ids(ids, target, how), saved)
+
+    def _stepped(self, done: Done) -> None:
+        """An undo or a redo of something that is still on the screen shows there."""
+        if done.kind == "step" or not self.isVisible():
+            return
+        rows = self._sent.get(done.root)
+        if rows is not None:
+            self.model.set_state(rows, IN if done.kind == "undo" else State("sent", "→"))
+            self.view.scrollTo(self.model.index(rows[0]))
+        self.model.refresh()
+        self.taken_back(done)
+
+    def taken_back(self, done: Done) -> None:
+        """A step was undone or redone; subclasses may turn to its page."""
+
+    def forget_sent(self) -> None:
+        """Something else is shown now."""
+        self._sent.clear()
+
+    def undo(self) -> bool:
+        """A selection that a slip has cost comes back first."""
+        return self.view.mouse.restore_lost()
+
+    def _pointed(self, row: int) -> None:
+        tile = self.model.tile(row) if row >= 0 else None
+        if tile is not None:
+            self.look_at(row, tile)
+
+    def look_at(self, row: int, tile: Tile) -> None:
+        """Show a tile in the look panel."""
+        self.workshop.look.point(tile)

@@ -1,0 +1,81 @@
+"""The grid: one place of the rail, all of it, in the order in which its images came."""
+
+from __future__ import annotations
+
+from array import array
+
+from PySide6.QtWidgets import QLabel, QVBoxLayout
+
+from gleanset.db.paging import Where
+from labeler.qt.sending_view import SendingView
+from labeler.qt.views import Workshop
+from labeler.sorting.session import LATER, OTHER, QUEUE, REJECT, SortingSession
+
+PLACE_NAMES = {QUEUE: "queue", LATER: "later", OTHER: "other", REJECT: "rejected"}
+
+
+class SortingView(SendingView):
+    """Everything of a class, or of what waits: drag, point and press, select, relabel."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
+        self.place = f":{QUEUE}"
+        self.scrolled = 0
+        self.title = QLabel()
+        self.title.setMargin(6)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.title)
+        column.addWidget(self.view)
+
+    def enter(self) -> None:
+        """Show the place anew: what was sent away is gone now."""
+        self.open_place(self.place)
+        self.view.setFocus()
+
+    def open_place(self, place: str) -> bool:
+        """Show a class, or a place besides classes."""
+        self.place = place
+        self.desk.ask(lambda session: ids_of(session, place), self._opened)
+        return True
+
+    def _opened(self, ids: array[int]) -> None:
+        self.forget_sent()
+        self.model.only_waiting = self.place == f":{QUEUE}"
+        self.model.show(ids)
+        if self.scrolled:
+            self.view.verticalScrollBar().setValue(self.scrolled)
+            self.scrolled = 0
+        names = {QUEUE: self.tr("Not sorted yet"), LATER: self.tr("Later"),
+                 OTHER: self.tr("Other faces"), REJECT: self.tr("Not a face")}  # fmt: skip
+        name = names.get(self.place[1:], self.place) if self.place.startswith(":") else self.place
+        self.title.setText(
+            self.tr("{name} · {count} faces").format(name=name, count=f"{len(ids):,}")
+        )
+        if not ids:
+            self.title.setText(self._nothing(name))
+
+    def _nothing(self, name: str) -> str:
+        counts = self.desk.last.counts if self.desk.last else None
+        if counts is not None and not counts.total:
+            root = self.desk.root
+            return self.tr(
+                "There are no faces in this dataset yet. Run:  harvest folder PICTURES -d {root}"
+                "  and then  facecrop run -d {root}"
+            ).format(root=root)
+        return self.tr("{name} · nothing here").format(name=name)
+
+    def commanded(self, command: str, rows: list[int]) -> None:
+        """G shows the class pages; Enter reads the place anew."""
+        if command == "enter":
+            self.enter()
+        else:
+            super().commanded(command, rows)
+
+
+def ids_of(session: SortingSession, place: str) -> array[int]:
+    """The samples (rows) of a place of the rail."""
+    if place.startswith(":"):
+        return session.tiles.ids(place=PLACE_NAMES[place[1:]])
+    return session.tiles.ids(Where(label=place, status="labelled"))

@@ -1,0 +1,195 @@
+"""The tiles of a grid as an item model: numbers at once, details by the screenful."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+)
+
+from gleanset.db.sorting import Tile
+from labeler.qt.desk import Desk
+from labeler.qt.grid_layout import Section
+
+Index = QModelIndex | QPersistentModelIndex
+BLOCK = 256
+MOST_KEPT = 8000
+
+
+class State(NamedTuple):
+    """What a person did with a tile that still stands where it was.
+
+    `kind` is in, lifted, sent or done; `key` is the letter shown, `target` where it went.
+    """
+
+    kind: str = "in"
+    key: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What is proposed for a tile, how sure that is, and how many samples the tile stands for."""
+
+    label: str | None = None
+    confidence: float | None = None
+    count: int = 1
+
+
+IN = State()
+NOTHING = Proposed()
+
+
+class TileModel(QAbstractListModel):
+    """Rows are samples, or stacks of them. `sections_changed` tells the view to lay out anew."""
+
+    sections_changed = Signal()
+
+    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self._ids: Sequence[int] = ()
+        self._rows: dict[int, int] = {}
+        self._tiles: dict[int, Tile] = {}
+        self._asked: set[int] = set()
+        self.generation = 0
+        self.states: dict[int, State] = {}
+        self.proposed: Mapping[int, Proposed] = {}
+        self.members: Mapping[int, Sequence[int]] = {}
+        self.sections: tuple[Section, ...] = ()
+        self.only_waiting = False
+        """Whether everything shown waits: what does not any more is shown as done."""
+        self.blind = False
+        """Whether the classes of tiles are not told, to look at them without prejudice."""
+
+    def show(
+        self, ids: Sequence[int], sections: Sequence[Section] | None = None,
+        proposed: Mapping[int, Proposed] | None = None,
+        members: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:  # fmt: skip
+        """Show these samples (rows of the catalogue). `members` are all samples of a stack."""
+        self.beginResetModel()
+        self._ids, self._rows = ids, {}
+        self._asked.clear()
+        self.generation += 1
+        self.states = {}
+        self.proposed, self.members = proposed or {}, members or {}
+        self.sections = tuple(sections) if sections is not None else (Section("", len(ids)),)
+        self.endResetModel()
+        self.sections_changed.emit()
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """How many tiles there are."""
+        return 0 if parent is not None and parent.isValid() else len(self._ids)
+
+    def id(self, row: int) -> int:
+        """The sample (row of the catalogue) of a tile."""
+        return self._ids[row]
+
+    def ids(self, rows: Iterable[int]) -> list[int]:
+        """The samples that some tiles stand for, those of stacks included."""
+        found: list[int] = []
+        for row in rows:
+            found += self.members.get(self._ids[row], (self._ids[row],))
+        return found
+
+    def row_of(self, sample: int) -> int:
+        """The tile of a sample, -1 for none."""
+        if not self._rows:
+            self._rows = {number: row for row, number in enumerate(self._ids)}
+        return self._rows.get(sample, -1)
+
+    def tile(self, row: int) -> Tile | None:
+        """The details of a tile; None while they come."""
+        if row // BLOCK not in self._asked:
+            self._ask(row // BLOCK)
+        return self._tiles.get(self._ids[row])
+
+    def _ask(self, block: int) -> None:
+        self._asked.add(block)
+        some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
+        generation = self.generation
+        self._desk.ask(
+            lambda session: session.tiles.of(some),
+            lambda found: self._take(block, generation, found),
+        )
+
+    def _take(self, block: int, generation: int, found: dict[int, Tile]) -> None:
+        if len(self._tiles) > MOST_KEPT:
+            self._tiles.clear()
+            self._asked = {block}
+        self._tiles |= found
+        if generation == self.generation:
+            last = min((block + 1) * BLOCK, len(self._ids)) - 1
+            self.dataChanged.emit(self.index(block * BLOCK), self.index(last))
+
+    def refresh(self) -> None:
+        """Read what is shown anew, in place: somebody changed something.
+
+        What is known is shown until then: nothing flashes.
+        """
+        self._asked.clear()
+        if self._ids:
+            self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
+
+    def state(self, row: int) -> State:
+        """What was done with a tile since it was shown, here or by another program."""
+        found = self.states.get(row)
+        if found is None and self.only_waiting:
+            tile = self._tiles.get(self._ids[row])
+            if tile is not None and tile.status != "queue":
+                return State("done", "", tile.label or tile.status)
+        return found or IN
+
+    def set_state(self, rows: Iterable[int], state: State) -> None:
+        """Mark tiles, in place: nothing moves."""
+        changed = sorted(rows)
+        for row in changed:
+            if state == IN:
+                self.states.pop(row, None)
+            else:
+                self.states[row] = state
+        if changed:
+            self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
+
+    def proposal(self, row: int) -> Proposed:
+        """What is proposed for a tile."""
+        return self.proposed.get(self._ids[row], NOTHING)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Texts for screen readers; pictures are painted by the view from `tile`."""
+        if not index.isValid() or index.row() >= len(self._ids):
+            return None
+        if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
+            return self.spoken(index.row())
+        if role == Qt.ItemDataRole.ToolTipRole and (tile := self.tile(index.row())):
+            return tile.title or tile.key[:8]
+        return None
+
+    def spoken(self, row: int) -> str:
+        """'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
+        tile, proposed, state = self._tiles.get(self._ids[row]), self.proposal(row), self.state(row)
+        parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
+        if proposed.count > 1:
+            parts.append(self.tr("a stack of {count}").format(count=proposed.count))
+        if proposed.label is not None:
+            parts.append(self.tr("proposed {label}").format(label=proposed.label))
+        if proposed.confidence is not None:
+            parts.append(
+                self.tr("{percent} percent").format(percent=round(proposed.confidence * 100))
+            )
+        if tile is not None and tile.label and not self.blind:
+            parts.append(tile.label)
+        if state.kind == "lifted":
+            parts.append(self.tr("lifted"))
+        elif state.kind in ("sent", "done"):
+            parts.append(self.tr("sent to {target}").format(target=state.target))
+        return ", ".join(parts)

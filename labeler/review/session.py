@@ -1,0 +1,74 @@
+"""Walls of samples to look at again, and what a person says of them. Knows nothing of a window."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.reviewing import REVIEWED, Found, Reviews, Wanted
+from labeler.quality.flags import FLAGS
+from labeler.sorting.session import Done, SortingSession, faces
+
+
+class Suggestion(NamedTuple):
+    """What a sample may be instead, and how sure that is."""
+
+    label: str
+    confidence: float
+
+
+class Wall(NamedTuple):
+    """Samples (rows) in the order to look at them; `sections` are (title, count)."""
+
+    ids: array[int]
+    sections: tuple[tuple[str, int], ...]
+    suggested: Mapping[int, Suggestion]
+
+
+def wall(dataset: Dataset, name: str, wanted: Wanted) -> Wall:
+    """One wall of `gleanset.db.reviewing.WALLS`."""
+    reviews = Reviews(dataset.db)
+    found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
+    if name in ("model", "doubts"):
+        return _confusions(found)
+    if name == "all":
+        return Wall(array("q", (one.id for one in found)), (("", len(found)),), {})
+    return Wall(array("q", (one.id for one in found)), _runs(found), {})
+
+
+def _runs(found: Iterable[Found]) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for one in found:
+        counts[one.label or ""] = counts.get(one.label or "", 0) + 1
+    return tuple(counts.items())
+
+
+def _confusions(found: Sequence[Found]) -> Wall:
+    """Pairs of classes that are taken for each other, the commonest first."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for one in found:
+        pairs.setdefault((str(one.label), str(one.other)), []).append(one.id)
+    ordered = sorted(pairs.items(), key=lambda item: -len(item[1]))
+    ids = array("q", (row for _, rows in ordered for row in rows))
+    sections = tuple((f"{given} → {other}?", len(rows)) for (given, other), rows in ordered)
+    suggested = {one.id: Suggestion(str(one.other), one.value or 0.0) for one in found}
+    return Wall(ids, sections, suggested)
+
+
+def take_suggestions(
+    session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
+) -> Done:
+    """The model is right: each sample gets the class that was suggested, in one step."""
+    keys = {row: tile.key for row, tile in session.tiles.of(ids).items()}
+    labels = {keys[row]: suggested[row].label for row in ids if row in keys and row in suggested}
+    return session.file_each(labels, f"{faces(len(labels))} as suggested", REVIEWED)
+
+
+def keep_labels(session: SortingSession, ids: Sequence[int]) -> Done:
+    """The labels are right: they are confirmed, and not asked about again."""
+    tiles = session.tiles.of(ids)
+    labels = {tiles[row].key: str(tiles[row].label) for row in ids
+              if row in tiles and tiles[row].label}  # fmt: skip
+    return session.file_each(labels, f"{faces(len(labels))} confirmed", REVIEWED)

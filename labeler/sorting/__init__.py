@@ -1,0 +1,1 @@
+"""Sorting samples into classes: sessions that a window, a command and a test drive alike."""

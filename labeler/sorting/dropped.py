@@ -1,0 +1,106 @@
+"""Files and folders that were dropped into the window: images and samples at once.
+
+A picture that is dropped on a class is, as a whole, a sample of that class; elsewhere it is one
+that waits. All of one drop is one step, which can be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import CutSettings
+from gleanset.images.decode import FORMATS, decode
+from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
+from gleanset.work.pool import Outcome, Threads, run_over
+
+STAGE = "dropped"
+NAMES = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "tif"))
+THREADS = 2
+
+
+class Taken(NamedTuple):
+    """What a drop gave: its step (0 for none), samples, files that were no pictures."""
+
+    step: int
+    name: str
+    samples: int
+    rejected: int
+
+
+class _Take:
+    """Stores a picture, and cuts the whole of it."""
+
+    def __init__(self, keep: KeepFile, cutter: Cutter) -> None:
+        self._keep, self._cutter = keep, cutter
+
+    def __call__(self, path: Path) -> tuple[Measured, Cut]:
+        measured = self._keep(path)
+        stored = self._keep.keep.store.path(measured.sha256, measured.format)
+        whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
+        pixels = np.asarray(decode(stored.read_bytes()).pixels)
+        return measured, self._cutter.cut(measured.sha256, pixels, whole)
+
+
+def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files that were dropped, and what has the name of a picture in dropped folders."""
+    for path in paths:
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                inside = found.relative_to(path).parts
+                plain = not any(part.startswith(".") for part in inside)
+                if plain and found.suffix.lower() in NAMES and found.is_file():
+                    yield found
+        else:
+            yield path
+
+
+def take_in(
+    dataset: Dataset, paths: Sequence[Path], label: str | None = None,
+    progress: Callable[[int], None] = lambda count: None, stop: Callable[[], bool] = lambda: False,
+) -> Taken:  # fmt: skip
+    """Take pictures in; their step. `stop` is asked between files: what is done by then counts.
+
+    What is no picture becomes a rejection. Raises what the disk raises.
+    """
+    choices: list[Choice] = []
+    rejected = 0
+    with dataset.stage(STAGE) as scratch:
+        cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
+        take = _Take(KeepFile(KeepBytes(dataset.originals(scratch))), cutter)
+        files = (path for path in pictures_in(paths) if not stop())
+        for outcome in run_over(take, files, Threads(THREADS)):
+            choice = _recorded(dataset, outcome, label)
+            choices += [choice] if choice else []
+            rejected += outcome.result is None
+            progress(len(choices) + rejected)
+        name = f"{len(choices)} dropped" + (f" on {label}" if label else "")
+        step = dataset.journal.step(name, choices) if choices else 0
+    return Taken(step, name, len(choices), rejected)
+
+
+def _recorded(
+    dataset: Dataset, outcome: Outcome[Path, tuple[Measured, Cut]], label: str | None
+) -> Choice | None:
+    path = str(outcome.item)
+    reason, detail = outcome.reason, outcome.detail
+    if outcome.result is not None:
+        reason = dataset.images.buried(outcome.result[0].sha256) and "forgotten"
+    if outcome.result is None or reason is not None:
+        dataset.rejections.add(Rejection(STAGE, path, reason or "?", detail))
+        return None
+    measured, cut = outcome.result
+    with dataset.db.write():
+        dataset.images.add(measured, Origin("dropped", path, path=path, title=outcome.item.name))
+        new = dataset.faces.add_by_hand(measured.sha256, cut)
+        dataset.rejections.clear(STAGE, path)
+    if label is not None:
+        return Choice(cut.key, "label", label, "dropped")
+    return Choice(cut.key, "add", None, "dropped") if new else None

@@ -1,0 +1,87 @@
+"""What can be undone and redone next, and what it is called.
+
+The history of a window is every step from before it was opened, and its own since. Another
+window's step is never undone blindly: it is left to that window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from gleanset.db.sorting import StepRow
+
+
+class Step(NamedTuple):
+    """A step with the name of what it does or undoes. Even `depth`: in force; odd: undone.
+
+    `root` is the step at the bottom of a chain of undoing and redoing.
+    """
+
+    id: int
+    name: str
+    depth: int
+    root: int
+
+
+class History:
+    """Two stacks over the journal's steps; asking costs nothing."""
+
+    def __init__(self, steps: Iterable[StepRow] = ()) -> None:
+        self.last = 0
+        self._steps: dict[int, Step] = {}
+        self._undo: list[Step] = []
+        self._redo: list[Step] = []
+        self.see(steps, ours=lambda step: True)
+
+    def see(self, steps: Iterable[StepRow], ours: Callable[[int], bool]) -> None:
+        """Take notice of newer steps; `ours` says whether this window may undo one."""
+        for row in steps:
+            before = self._steps.get(row.undoes) if row.undoes is not None else None
+            step = Step(row.id, row.name, 0, row.id)
+            if before is not None:
+                step = before._replace(id=row.id, depth=before.depth + 1)
+            self._steps[row.id] = step
+            self.last = max(self.last, row.id)
+            if before is not None:
+                _drop(self._undo if before.depth % 2 == 0 else self._redo, before)
+            if ours(row.id):
+                self._push(step)
+
+    def _push(self, step: Step) -> None:
+        if step.depth == 0:
+            # After something new there is nothing to be done again.
+            self._redo.clear()
+        (self._redo if step.depth % 2 else self._undo).append(step)
+
+    def depths(self) -> tuple[int, int]:
+        """How many steps can be undone, and how many redone."""
+        return len(self._undo), len(self._redo)
+
+    def adopt(self, step: int) -> None:
+        """A step that was seen as another program's is ours after all."""
+        known = self._steps.get(step)
+        if known is not None and known not in (*self._undo[-50:], *self._redo[-50:]):
+            self._push(known)
+
+    def undoable(self) -> Step | None:
+        """The step that an undo would take back."""
+        return self._undo[-1] if self._undo else None
+
+    def redoable(self) -> Step | None:
+        """The undo that a redo would take back."""
+        return self._redo[-1] if self._redo else None
+
+    def root(self, step: int) -> int:
+        """The step that this one undoes or redoes, at the bottom of the chain."""
+        return self._steps[step].root if step in self._steps else step
+
+
+def _drop(stack: list[Step], step: Step) -> None:
+    """Take a step off its stack, where it is nearly always the top."""
+    for place in range(len(stack) - 1, -1, -1):
+        if stack[place] == step:
+            with suppress(IndexError):
+                del stack[place]
+            return

@@ -1,0 +1,141 @@
+"""Proposals from the nearest samples that were decided on, with a confidence that was measured.
+
+How far a sample is from its nearest of each class tells which class is likely. How much that is
+worth is measured on the decided samples themselves, each left out in turn: a logistic curve over
+the margin between the first and the second class (Platt, "Probabilistic outputs for support
+vector machines", 1999), and another over the distance, which tells members of a class from
+samples of a class that is not there yet.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from labeler.sorting.traits import Vectors
+
+Floats = npt.NDArray[np.float64]
+FEWEST = 8
+NEARLY_EQUAL = 0.03
+"""Distances under this are the same drawing twice: they say nothing about a new one."""
+
+USUAL, FARTHER, STEEP = 0.9, 1.2, 12.0
+SHARE = 0.02
+"""Of every confidence so much is kept back for what could not be measured."""
+
+
+class Vote(NamedTuple):
+    """The first and second class (numbers, -1 for none) that the neighbours say.
+
+    `confidence` is the chance of the first among the known classes, `known` that it is one of them.
+    """
+
+    label: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    confidence: Floats
+    known: Floats
+
+
+class Curve(NamedTuple):
+    """A logistic curve over one value."""
+
+    slope: float
+    offset: float
+
+    def at(self, values: Floats) -> Floats:
+        """Probabilities."""
+        return np.asarray(1 / (1 + np.exp(-np.clip(self.slope * values + self.offset, -30, 30))))
+
+
+class Neighbours:
+    """Fitted to decided samples; `labels` are numbers of classes, one for each row."""
+
+    def __init__(self, rows: Vectors, labels: npt.NDArray[np.int64]) -> None:
+        self._rows, self._labels = rows, labels
+        self.classes = np.unique(labels)
+        self.usable = len(rows) >= FEWEST
+        if self.usable:
+            self._fit()
+
+    def _fit(self) -> None:
+        apart = _distances(self._rows, self._rows)
+        apart[apart < NEARLY_EQUAL] = np.inf
+        nearest = self._of_classes(apart)
+        own = nearest[np.arange(len(nearest)), np.searchsorted(self.classes, self._labels)]
+        others = nearest.copy()
+        others[np.arange(len(nearest)), np.searchsorted(self.classes, self._labels)] = np.inf
+        other = others.min(axis=1) if len(self.classes) > 1 else np.full(len(own), np.inf)
+        best = np.minimum(own, other)
+        whole = np.isfinite(own) & np.isfinite(other)
+        right = (own < other)[whole].astype(np.float64)
+        self._margin = fit_curve(_margin(best[whole], np.maximum(own, other)[whole]), right)
+        same, else_ = own[np.isfinite(own)], other[np.isfinite(other)]
+        distances = np.concatenate([same, else_])
+        truths = np.concatenate([np.ones(len(same)), np.zeros(len(else_))])
+        self._known = fit_curve(distances, truths)
+        # Nobody has shown a class that is not there yet: whoever is farther than members of a
+        # class are from each other may be of one.
+        usual = float(np.quantile(same, USUAL)) if len(same) else 0.0
+        self._near = Curve(-STEEP / max(usual, 0.05), STEEP * FARTHER)
+
+    def _of_classes(self, apart: Floats) -> Floats:
+        """The distance of each row to its nearest of each class."""
+        parts = [apart[:, self._labels == label].min(axis=1) for label in self.classes]
+        return np.stack(parts, axis=1)
+
+    def vote(self, rows: Vectors, bias: float = 0.0) -> Vote:
+        """What the neighbours of some samples say; `bias` (log odds) is for being known."""
+        if not self.usable or not len(rows):
+            none, nothing = np.full(len(rows), -1, np.int64), np.zeros(len(rows))
+            return Vote(none, none, nothing, nothing)
+        nearest = self._of_classes(_distances(rows, self._rows))
+        order = np.argsort(nearest, axis=1)
+        first = np.take_along_axis(nearest, order[:, :1], axis=1)[:, 0]
+        known = self._known._replace(offset=self._known.offset + bias).at(first)
+        known = known * self._near.at(first)
+        labels = self.classes[order[:, 0]]
+        if len(self.classes) == 1:
+            return Vote(labels, np.full(len(rows), -1), np.full(len(rows), 1 - SHARE), known)
+        second = np.take_along_axis(nearest, order[:, 1:2], axis=1)[:, 0]
+        sure = self._margin.at(_margin(first, second)) * (1 - SHARE)
+        return Vote(labels, self.classes[order[:, 1]], sure, known)
+
+    def nearest(self, row: Vectors, most: int) -> list[int]:
+        """The rows of the decided samples that are nearest to one sample."""
+        if not len(self._rows):
+            return []
+        return [int(n) for n in np.argsort(_distances(row[None], self._rows)[0])[:most]]
+
+
+def _margin(best: Floats, second: Floats) -> Floats:
+    """How much nearer the first is than the second, as a part of the second's distance."""
+    return np.asarray(1 - best / np.maximum(second, 1e-6))
+
+
+def _distances(one: Vectors, other: Vectors) -> Floats:
+    squares = 2 - 2 * (one @ other.T)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float64)
+
+
+def fit_curve(values: Floats, truths: Floats) -> Curve:
+    """Newton's method for logistic regression on one value; two made-up observations of each
+    kind at the mean, and a small ridge, keep it finite where the kinds do not overlap."""
+    if not len(values):
+        return Curve(0.0, 0.0)
+    middle = float(np.mean(values))
+    scale = float(np.std(values)) or 1.0
+    x = np.concatenate([(values - middle) / scale, np.zeros(4)])
+    y = np.concatenate([truths, [1, 1, 0, 0]])
+    weights = np.zeros(2)
+    both = np.stack([x, np.ones_like(x)])
+    for _ in range(25):
+        chance = 1 / (1 + np.exp(-np.clip(weights @ both, -30, 30)))
+        slope = both @ (y - chance) - 0.05 * weights
+        bend = (both * (chance * (1 - chance))) @ both.T + 0.05 * np.eye(2)
+        change = np.linalg.solve(bend, slope)
+        weights = weights + np.clip(change, -5, 5)
+        if float(np.abs(change).max()) < 1e-6:
+            break
+    return Curve(float(weights[0] / scale), float(weights[1] - weights[0] * middle / scale))

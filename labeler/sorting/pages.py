@@ -1,0 +1,245 @@
+"""Class pages: what is proposed next, and what happens when a page is filed.
+
+After each page everything is proposed anew from what was decided, so that one correction mends
+others. Nothing is filed that was not on a page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+
+from gleanset.db.likeness import Like, Likeness, Offer
+from labeler.sorting.checks import Checks
+from labeler.sorting.composing import ROOM, Page, Stack, compose
+from labeler.sorting.finishing import Finished, Finishing
+from labeler.sorting.neighbours import Neighbours, Vote
+from labeler.sorting.proposing import Honesty, Opinion, Proposal, Trust, combined, of_hint
+from labeler.sorting.session import NOTHING, WITH_PAGE, Done, SortingSession, faces
+from labeler.sorting.stacks import stacks_of
+from labeler.sorting.traits import Vectors, vectors_of
+
+POOL = 3000
+"""So many samples are looked at for one page: bounded, however many wait."""
+
+DECIDED = 2000
+
+
+class Pages:
+    """Makes pages for one session. Skipped samples come last."""
+
+    def __init__(self, session: SortingSession) -> None:
+        self._session = session
+        self._likeness = Likeness(session.dataset.db)
+        self.honesty = Honesty()
+        self.trust = Trust()
+        self._heard: dict[int, Opinion] = {}
+        self._sure: tuple[Neighbours, list[Like]] | None = None
+        self._skipped: dict[int, str | None] = {}
+        self._finishing = Finishing(session)
+        self._split: set[int] = set()
+        # How often look-alikes that nobody knew turned out to be of a known class, or a new one.
+        self._familiar = self._strangers = 0
+
+    def next(self, room: int = ROOM) -> Page | None:
+        """The next page of at most `room` tiles; None when nothing waits."""
+        likes, others = self._pool()
+        if not likes:
+            self._finishing.see(others)
+            return None
+        vectors, there = vectors_of(likes)
+        proposals = self._proposals(likes, vectors, there)
+        self._finishing.see({proposal.label for proposal in proposals} | others)
+        stacks = [
+            Stack(n[0], tuple(likes[m].id for m in n), _shared([proposals[m] for m in n]))
+            for n in stacks_of(likes, vectors, there, self._split)
+        ]
+        return compose(stacks, vectors, room)
+
+    def _pool(self) -> tuple[list[Like], set[str | None]]:
+        """What is looked at for a page, and what is proposed for all that waits besides it."""
+        rows, others = self._rows()
+        fresh = [row for row in rows if row not in self._skipped]
+        if rows and not fresh:
+            # Everything else is done: those that were skipped come again.
+            self._skipped.clear()
+            fresh = rows
+        others |= {self._skipped[row] for row in rows if row in self._skipped}
+        return self._likeness.of(fresh[:POOL]), others
+
+    def _rows(self) -> tuple[list[int], set[str | None]]:
+        """Those of the class that most wait for, where there are more than can be looked at."""
+        most = POOL + len(self._skipped)
+        rows = self._likeness.waiting(most + 1)
+        if len(rows) > most and (proposed := self._likeness.proposed()):
+            label = max(proposed, key=lambda row: (proposed[row], -row))
+            others = {self._session.classes.name_of(row) for row in proposed}
+            return self._likeness.waiting_for(label, most), {*others}
+        return rows, {None} if len(rows) > most else set()
+
+    def _proposals(
+        self, likes: list[Like], vectors: Vectors, there: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    ) -> list[Proposal]:
+        rows = [like.id for like in likes]
+        names = {row.id: row.name for row in self._session.tiles.counts().classes}
+        offers = self._likeness.offers(rows)
+        refused = self._session.changes.refused(rows)
+        share = _share_of(offers.values(), self._decided_classes(names))
+        self._heard = {}
+        vote, unseen = self._vote(list(names), vectors, share)
+        found = []
+        for number, like in enumerate(likes):
+            offer = offers.get(like.id)
+            said = {names[c]: sure for c, sure in offer.proposals if c in names} if offer else {}
+            opinions = [Opinion(said) if said else of_hint(like.hint)]
+            if there[number]:
+                heard = _of_vote(vote, number, names, unseen, self.trust.worth)
+                self._heard[like.id] = heard
+                opinions.append(heard)
+            no = [names[c] for c in refused.get(like.id, ()) if c in names]
+            found.append(combined(opinions, list(names.values()), no, self.honesty.doubt))
+        return found
+
+    def _decided_classes(self, names: Mapping[int, str]) -> set[int]:
+        return {row.id for row in self._session.tiles.counts().classes if row.count}
+
+    def _vote(self, classes: list[int], vectors: Vectors, share: float | None) -> tuple[Vote, int]:
+        """The neighbours' vote, and how many classes they have not seen."""
+        self._sure = self._neighbours(classes)
+        neighbours = self._sure[0]
+        bias = math.log((self._familiar + 1) / (self._strangers + 1))
+        if share is not None:
+            bias = math.log((share + 0.02) / (1.02 - share))
+        seen = len(neighbours.classes)
+        return neighbours.vote(vectors, bias), len(classes) - seen
+
+    def _neighbours(self, classes: list[int]) -> tuple[Neighbours, list[Like]]:
+        each = max(12, DECIDED // max(1, len(classes)))
+        likes = self._likeness.of(self._likeness.decided(classes, each))
+        vectors, there = vectors_of(likes)
+        sure = [like for like, has in zip(likes, there, strict=True) if has]
+        labels = np.array([like.label or 0 for like in sure], np.int64)
+        return Neighbours(vectors[there], labels), sure
+
+    def nearest(self, row: int, most: int = 4) -> list[int]:
+        """The decided samples (rows) that are nearest to one, as of the last page."""
+        if self._sure is None:
+            classes = [c.id for c in self._session.tiles.counts().classes]
+            self._sure = self._neighbours(classes)
+        neighbours, sure = self._sure
+        vectors, there = vectors_of(self._likeness.of([row]))
+        if not len(there) or not there[0]:
+            return []
+        near = (sure[n].id for n in neighbours.nearest(vectors[0], most + 1))
+        return [other for other in near if other != row][:most]
+
+    def skip(self, page: Page) -> None:
+        """Show other pages first."""
+        for tile in page.tiles:
+            self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
+
+    def offer(self) -> Finished | None:
+        """A class that is done, as of the last page, and can be checked."""
+        return self._finishing.offer()
+
+    def check(self, label: str) -> Page | None:
+        """A dozen of a class without its name; None where there is nothing to look at again."""
+        self._finishing.taken(label)
+        return Checks(self._session).page(label)
+
+    def split(self, rows: Iterable[int]) -> None:
+        """Show the samples of a stack one by one from now on."""
+        self._split.update(rows)
+
+    def file(
+        self, page: Page, lifted: Collection[int] = (), sent: Collection[int] = (),
+        label: str | None = None,
+    ) -> Done:  # fmt: skip
+        """File what is `in`: all tiles (by number) that were neither lifted nor sent elsewhere.
+
+        `label` is the name for a page of look-alikes, or another class for the whole page. What
+        was lifted is not proposed as this class again. `NOTHING` where nothing is left to be filed.
+        """
+        chosen = {n: label or t.proposal.label for n, t in enumerate(page.tiles)
+                  if n not in lifted and n not in sent}  # fmt: skip
+        labels = {row: name for n, name in chosen.items() if name for row in page.tiles[n].rows}
+        refused = {row: label or page.tiles[n].proposal.label or ""
+                   for n in lifted for row in page.tiles[n].rows}  # fmt: skip
+        self._learn(page, lifted, sent, label)
+        still = self._still_waiting(labels)
+        no = {key: name for key, name in self._by_key(refused).items() if name}
+        if not still and not no:
+            return NOTHING
+        names = set(still.values())
+        self._finishing.filed(names)
+        target = next(iter(names)) if len(names) == 1 else f"{len(names)} classes"
+        done = self._session.file_each(still, f"{faces(len(still))} to {target}", WITH_PAGE, no)
+        self._learn_votes(page)
+        return done
+
+    def _learn_votes(self, page: Page) -> None:
+        """How often the neighbours were right, now that it is known who is who."""
+        for row, tile in self._session.tiles.of(page.rows).items():
+            says = self._heard.pop(row, Opinion({})).says
+            if says and tile.label is not None:
+                label = max(says, key=lambda name: says[name])
+                self.trust.learn(says[label], right=label == tile.label)
+
+    def _learn(
+        self, page: Page, lifted: Collection[int], sent: Collection[int], label: str | None
+    ) -> None:
+        if page.kind == "likes":
+            known = label is not None and self._session.classes.id_of(label) is not None
+            self._familiar += known
+            self._strangers += not known
+        else:
+            wrong = len(page.tiles) if label else len(set(lifted) | set(sent))
+            self.honesty.learn(page.expected_wrong, wrong)
+
+    def _still_waiting(self, labels: Mapping[int, str]) -> dict[str, str]:
+        """By key, without what another window has decided since the page was made."""
+        tiles = self._session.tiles.of(list(labels))
+        return {tile.key: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
+
+    def _by_key(self, refused: Mapping[int, str]) -> dict[str, str]:
+        tiles = self._session.tiles.of(list(refused))
+        return {tile.key: refused[row] for row, tile in tiles.items() if tile.status == "queue"}
+
+
+def _share_of(offers: Iterable[Offer], decided: Collection[int]) -> float | None:
+    """Which part of what waits a presort expects in classes with decided samples; None without."""
+    sums = [
+        sum(sure for label, sure in o.proposals if label in decided) for o in offers if o.proposals
+    ]
+    return min(1.0, sum(sums) / len(sums)) if sums else None
+
+
+def _of_vote(
+    vote: Vote, number: int, names: Mapping[int, str], unseen: int, trust: float
+) -> Opinion:  # fmt: skip
+    """The neighbours' word, where the sample is rather of a class that they know.
+
+    What they doubt is for the `unseen` classes, of which nobody has shown them a face.
+    """
+    first, second = names.get(int(vote.label[number])), names.get(int(vote.second[number]))
+    known, sure = float(vote.known[number]), trust * float(vote.confidence[number])
+    if first is None or known < 0.5:
+        return Opinion({})
+    says = {first: sure * known if unseen else sure}
+    if second is not None:
+        says[second] = (1 - sure) * known * 0.7
+    return Opinion(says)
+
+
+def _shared(proposals: list[Proposal]) -> Proposal:
+    """What a stack is proposed as: the mean of its samples."""
+    if len(proposals) == 1:
+        return proposals[0]
+    sums: dict[str, float] = {}
+    for proposal in proposals:
+        for name, share in proposal.top:
+            sums[name] = sums.get(name, 0.0) + share / len(proposals)
+    best = sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:3]
+    return Proposal(tuple(best))

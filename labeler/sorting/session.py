@@ -1,0 +1,240 @@
+"""A session of sorting: every gesture is one named step, saved at once.
+
+It knows nothing of a window: a window, a command and a test drive it alike. All methods are
+meant for one thread, the one that opened the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.changes import Change, Changes
+from gleanset.db.journal import Choice, class_name
+from gleanset.db.likeness import Likeness
+from gleanset.db.looks import Seen
+from gleanset.db.sorting import Counts, Tile, Tiles
+from gleanset.errors import UsageError
+from labeler.sorting.classes import Classes
+from labeler.sorting.history import History, Step
+
+BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
+REJECT, OTHER, LATER, QUEUE = "not a face", "other", "later", "queue"
+"""Where samples go besides classes. No class can be called so while a key means them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a gesture did: its step, how many samples it decided, and what it is called.
+
+    `kind` is step, undo or redo; `root` is the step that was first taken, the same for it, its
+    undo and its redo.
+    """
+
+    step: int
+    count: int
+    name: str
+    changed_since: int = 0
+    kind: str = "step"
+    root: int = 0
+
+
+NOTHING = Done(0, 0, "")
+"""What a gesture did that had nothing to do."""
+
+
+class Progress(NamedTuple):
+    """Where the work stands. `saved` is the last step in the catalogue.
+
+    `gestures` and `seconds` are what was spent before this session, `target` is how many samples
+    of each class are wanted (0: no wish).
+    """
+
+    counts: Counts
+    keys: dict[str, str]
+    undo: Step | None
+    redo: Step | None
+    gestures: int
+    seconds: float
+    saved: int
+    target: int = 0
+
+
+class SortingSession:
+    """Drives sorting in one dataset. `dataset` stays open as long as the session is used."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.tiles = Tiles(dataset.db)
+        self.changes = Changes(dataset.db)
+        self.classes = Classes(dataset, self.changes)
+        self._own: set[int] = set()
+        self.history = History(self.tiles.steps())
+        self._version = self.tiles.version()
+        self._signature = self.tiles.signature()
+        self._spell: int | None = None
+        self._spent_before = self.tiles.spent()
+
+    def file(self, samples: Sequence[str], label: str, how: str = BY_HAND) -> Done:
+        """Give samples (keys) a class, which is made when it is new."""
+        label = self.classes.resolved(label)
+        name = f"{faces(len(samples))} to {label}"
+        return self._step(name, [Choice(key, "label", label, how) for key in samples], None)
+
+    def file_each(self, labels: dict[str, str], name: str, how: str = WITH_PAGE,
+                  refused: dict[str, str] | None = None) -> Done:  # fmt: skip
+        """Give each sample a class of its own, and note the classes that others are not.
+
+        One step for a whole page: `refused` are lifted samples and what was proposed for them.
+        """
+        choices = [Choice(key, "label", self.classes.resolved(label), how)
+                   for key, label in labels.items()]  # fmt: skip
+        with self.dataset.db.write():
+            done = self._step(name, choices, None)
+            self.refuse(done.step, refused or {})
+        return done
+
+    def refuse(self, step: int, refused: dict[str, str]) -> None:
+        """Note, as a part of a step, that samples are not of these classes."""
+        rows = self.tiles.rows_of(refused)
+        known = self.changes.refused(list(rows.values()))
+        changes = []
+        for key, row in rows.items():
+            if (label := self.classes.id_of(refused[key])) is not None:
+                ids = known.get(row, frozenset()) | {label}
+                changes.append(Change("refused", row, ",".join(map(str, sorted(ids)))))
+        self.changes.make(step, changes)
+
+    def send(self, samples: Sequence[str], place: str, how: str = BY_HAND) -> Done:
+        """Send samples to `REJECT`, `OTHER`, `LATER` or back to the `QUEUE`."""
+        actions = {REJECT: ("reject", None), OTHER: ("reject", "other"),
+                   LATER: ("clear", "later"), QUEUE: ("clear", None)}  # fmt: skip
+        if place not in actions:
+            raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(actions)}")
+        action, mark = actions[place]
+        names = {REJECT: "not a face", OTHER: "other faces", LATER: "later", QUEUE: "the queue"}
+        name = f"{faces(len(samples))} to {names[place]}"
+        return self._step(name, [Choice(key, action, None, how) for key in samples], mark)
+
+    def to(self, samples: Sequence[str], target: str, how: str = BY_HAND) -> Done:
+        """File or send: `target` is a class, or a place with a `:` before it (`:later`)."""
+        if target.startswith(":"):
+            return self.send(samples, target[1:], how)
+        return self.file(samples, target, how)
+
+    def to_ids(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> Done:
+        """The same for rows of the catalogue, as tiles have them."""
+        return self.to(self.tiles.keys_of(ids), target, how)
+
+    def _step(self, name: str, choices: list[Choice], mark: str | None) -> Done:
+        with self.dataset.db.write():
+            new = self.classes.new_among(c.label for c in choices if c.label)
+            step = self.dataset.journal.step(name, choices)
+            self.classes.came_with(step, new)
+            self._mark(step, [choice.sample for choice in choices], mark)
+        return self._done(step, len({choice.sample for choice in choices}), name)
+
+    def _mark(self, step: int, keys: Sequence[str], mark: str | None) -> None:
+        marked = self.tiles.marks(keys)
+        self.changes.make(
+            step, [Change("mark", row, mark) for row, now in marked.items() if now != mark]
+        )
+
+    def _done(self, step: int, count: int, name: str, since: int = 0, kind: str = "step") -> Done:
+        self._own.add(step)
+        self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
+        return Done(step, count, name, since, kind, self.history.root(step))
+
+    def adopt(self, step: int, name: str, count: int = 0) -> Done:
+        """Make a step that another session took on this dataset one of this window's."""
+        done = self._done(step, count, name)
+        self.history.adopt(step)
+        return done
+
+    def undo(self) -> Done:
+        """Take the last step back that this window may undo. `UsageError` when there is none."""
+        return self._take_back(self.history.undoable(), "undo")
+
+    def redo(self) -> Done:
+        """Do again what was undone last."""
+        return self._take_back(self.history.redoable(), "redo")
+
+    def _take_back(self, step: Step | None, what: str) -> Done:
+        if step is None:
+            raise UsageError(f"there is nothing to {what}")
+        undone = self.dataset.journal.undo(step.id)
+        new = self.tiles.undoing(step.id)
+        return self._done(new, undone.restored, step.name, undone.changed_since, what)
+
+    def poll(self) -> bool:
+        """Whether another program has changed the dataset since the last call."""
+        version = self.tiles.version()
+        if version == self._version:
+            return False
+        self._version, before = version, self._signature
+        self._signature = self.tiles.signature()
+        changed = before != self._signature
+        if changed:
+            self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
+            self.classes.reload()
+        return changed
+
+    def progress(self) -> Progress:
+        """Where the work stands now."""
+        counts = self.tiles.counts()
+        return Progress(
+            counts, self.classes.keys([row.name for row in counts.classes]),
+            self.history.undoable(), self.history.redoable(),
+            *self._spent_before, self.history.last, self.classes.target,
+        )  # fmt: skip
+
+    def spend(self, gestures: int, seconds: float) -> None:
+        """Write down what this spell of work has cost so far."""
+        self._spell = self.tiles.spend(self._spell, gestures, seconds)
+
+    def add_class(self, name: str) -> Done:
+        """Make a class; its key is the next free one. `UsageError` where it is there already."""
+        name = class_name(name)
+        with self.dataset.db.write():
+            step = self.dataset.journal.step(f"New class {name}", [])
+            self.classes.make(step, name)
+        return self._done(step, 0, f"New class {name}")
+
+    def rename_class(self, old: str, new: str) -> Done:
+        """Give a class another name, which no other class may have."""
+        new = class_name(new)
+        name = f"Rename {old} to {new}"
+        with self.dataset.db.write():
+            step = self.dataset.journal.step(name, [])
+            self.classes.rename(step, old, new)
+        return self._done(step, 0, name)
+
+    def merge_class(self, old: str, into: str) -> Done:
+        """Put all samples of a class into another one; the class is hidden."""
+        samples = [tile.key for tile in self.all_of(old)]
+        name = f"Merge {old} into {into}: {faces(len(samples))}"
+        with self.dataset.db.write():
+            step = self.dataset.journal.step(
+                name, [Choice(key, "label", into, "merge") for key in samples]
+            )
+            self.classes.merge(step, old, into)
+        return self._done(step, len(samples), name)
+
+    def portraits(self) -> dict[str, list[Seen]]:
+        """For each class its most typical and its latest face."""
+        likeness = Likeness(self.dataset.db)
+        found = {row.name: likeness.portraits(row.id) for row in self.tiles.counts().classes}
+        tiles = self.tiles.of([one for rows in found.values() for one in rows])
+        return {name: [tiles[one].seen for one in rows if one in tiles]
+                for name, rows in found.items()}  # fmt: skip
+
+    def all_of(self, label: str) -> list[Tile]:
+        """All samples of a class, those set aside included."""
+        return list(self.tiles.of(self.tiles.labelled(label)).values())
+
+
+def faces(count: int) -> str:
+    """'1 face', '45 faces'."""
+    return f"{count} face{'s' if count != 1 else ''}"

@@ -1,0 +1,91 @@
+"""Small pictures of samples, cached on disk: what a grid paints.
+
+They may be deleted at any time. A file that cannot be read or decoded is an `Unreadable`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from gleanset.db.looks import Seen
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.decode import decode
+from gleanset.records import Box, Region
+
+SIDES = (128, 256, 512)
+"""The longer side in pixels; a tile takes the smallest that is not too small for it."""
+
+QUALITY = 85
+
+
+def side_for(pixels: float) -> int:
+    """The side that a tile of so many real pixels needs."""
+    return next((side for side in SIDES if side >= pixels), SIDES[-1])
+
+
+def whole(seen: Seen) -> Seen:
+    """The whole image that a sample is in, for a look at its surroundings."""
+    return seen._replace(key=seen.image[:32], region=Region(Box(0, 0, seen.width, seen.height)))
+
+
+class Thumbs:
+    """Reads, and makes what is not there. May be used by several threads at once."""
+
+    def __init__(self, cache: Path, originals: Store, crops: Store) -> None:
+        self._folder = cache / "thumbs"
+        self._originals = originals
+        self._crops = crops
+
+    def path(self, seen: Seen, side: int) -> Path:
+        """Where a small picture lies: another region or size is another file."""
+        box, angle = seen.region
+        stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
+        return self._folder / seen.key[:2] / f"{seen.key}-{stamp}-{side}.jpg"
+
+    def pixels(self, seen: Seen, side: int) -> Image.Image:
+        """The picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
+        path = self.path(seen, side)
+        with suppress(OSError, Unreadable):
+            return decode(path.read_bytes()).pixels
+        made = self._made(seen, side)
+        # A disk that is full or read only costs time, not pictures.
+        with suppress(OSError):
+            _write(path, made)
+        return made
+
+    def _made(self, seen: Seen, side: int) -> Image.Image:
+        pixels = self._crop(seen, side) or self._cut(seen, side)
+        pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
+        return pixels
+
+    def _crop(self, seen: Seen, side: int) -> Image.Image | None:
+        """The cut that lies on disk, where it is one of the present region."""
+        with suppress(OSError, Unreadable):
+            picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
+            if (picture.width, picture.height) == seen.region.box[2:]:
+                return picture.pixels
+        return None
+
+    def _cut(self, seen: Seen, side: int) -> Image.Image:
+        # Loading OpenCV takes a while, and most samples have their cut on disk.
+        from labeler.duplicates.looking import pixels_of, place_of
+
+        return pixels_of(place_of(seen, self._originals), side, "RGB")
+
+
+def _write(path: Path, pixels: Image.Image) -> None:
+    """Without waiting for the disk: a file that a power cut spoilt is made again."""
+    buffer = io.BytesIO()
+    pixels.save(buffer, "JPEG", quality=QUALITY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}-{threading.get_ident()}")
+    partial.write_bytes(buffer.getvalue())
+    os.replace(partial, path)  # noqa: PTH105 - `Path.replace` logs nothing more and is slower

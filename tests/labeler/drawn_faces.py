@@ -1,0 +1,138 @@
+"""Sets of drawn faces, with the truth: small pictures, through the real stores and measures."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import CutSettings
+from gleanset.images.keep import KeepBytes
+from labeler.sorting.traits import measure_some
+from pipeline.sample.character import CAST, random_character
+from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene
+
+SIZE = (112, 96)
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """A dataset folder, and who is on each sample (by key)."""
+
+    root: Path
+    truth: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(set(self.truth.values()))
+
+
+def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1) -> FaceSet:
+    """Faces of several characters, some far more frequent than others (Zipf 0.8).
+
+    With `frames` each scene is that many frames of one video, a third of a second apart.
+    """
+    cast = [*CAST, *(random_character(seed) for seed in range(classes))][:classes]
+    weights = [1 / (place + 1) ** 0.8 for place in range(classes)]
+    dice = random.Random(7)
+    truth: dict[str, str] = {}
+    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
+        keep = KeepBytes(dataset.originals(scratch))
+        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        for shot in range(-(-number // frames)):
+            who = dice.choices(cast, weights)[0]
+            scene = plan_scene([who], shot, SIZE)
+            for frame in range(min(frames, number - shot * frames)):
+                key = _add(dataset, keep, cutter, scene, shot, frame, frames > 1)
+                truth[key] = who.name
+        measure(dataset)
+    return FaceSet(root, truth)
+
+
+def _add(
+    dataset: Dataset, keep: KeepBytes, cutter: Cutter, scene: Scene, shot: int, frame: int,
+    film: bool,
+) -> str:  # fmt: skip
+    pixels = np.asarray(paint_scene(scene)).copy()
+    pixels[:2, :2] = (frame * 20, shot % 256, shot // 256)  # no two files are the same
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    measured = keep(buffer.getvalue())
+    name = f"{shot:04}-{frame}.png"
+    video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
+    with dataset.db.write():
+        dataset.images.add(measured, Origin("folder", name, title=name, **video))
+        cut = cutter.cut(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
+        dataset.faces.record(measured.sha256, "drawn", "test", [cut])
+    return cut.key
+
+
+def real_set(root: Path, folder: Path, most: int | None = None) -> FaceSet:
+    """Real pictures in folders of their classes, each one a sample as a whole."""
+    files = sorted(folder.glob("*/*.jpg"))
+    random.Random(3).shuffle(files)
+    truth: dict[str, str] = {}
+    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
+        keep = KeepBytes(dataset.originals(scratch))
+        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        for path in files[:most]:
+            measured = keep(path.read_bytes())
+            whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
+            with dataset.db.write():
+                dataset.images.add(measured, Origin("folder", str(path), title=path.name))
+                pixels = np.asarray(Image.open(path).convert("RGB"))
+                cut = cutter.cut(measured.sha256, pixels, whole)
+                dataset.faces.record(measured.sha256, "whole", "test", [cut])
+            truth[cut.key] = path.parent.name
+        measure(dataset)
+    return FaceSet(root, truth)
+
+
+def measure(dataset: Dataset) -> None:
+    after = 0
+    while after := measure_some(dataset, 64, after):
+        pass
+
+
+def add_classes(root: Path, names: Sequence[str]) -> None:
+    """Classes without samples, in this order."""
+    from labeler.sorting.session import SortingSession
+
+    with Dataset.open(root) as dataset:
+        session = SortingSession(dataset)
+        for name in names:
+            session.add_class(name)
+
+
+def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -> None:
+    """A presort that is right so often and says so; a wrong one names a look-alike more often.
+
+    Of every `together` samples (frames of one scene) all are right, or all equally wrong.
+    """
+    dice, names = random.Random(seed), faces.names
+    standings: list[Standing] = []
+    said = ""
+    for place, (key, who) in enumerate(faces.truth.items()):
+        if place % together == 0:
+            others = [name for name in names if name != who]
+            alike = others[names.index(who) % len(others)]
+            said = who
+            if dice.random() >= right:
+                said = alike if dice.random() < 0.6 else dice.choice(others)
+        standings.append(Standing(key, place, (Proposal(said, right),)))
+    with Dataset.open(faces.root) as dataset:
+        Proposals(dataset.db).replace(standings, None, {})
+
+
+def labels(root: Path) -> dict[str, str | None]:
+    """Who every sample is said to be now."""
+    with Dataset.open(root) as dataset:
+        return {sample.key: sample.label for sample in dataset.samples.each()}

@@ -1,0 +1,73 @@
+"""Datasets with real pictures in them, put there as the stages would do it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.images.cut import cut, encode, sample_key, with_margin
+from gleanset.images.decode import decode
+from gleanset.images.measure import look, measure
+from gleanset.records import Cut
+
+
+def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def put(
+    dataset: Dataset, data: bytes, title: str, boxes: Sequence[Box] = (), *, label: str = "hana",
+    split: str = "train", origin: Origin | None = None,
+) -> list[str]:  # fmt: skip
+    """A stored picture with labelled faces, or as a whole; as the stages would do it."""
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, origin or Origin("folder", f"/pictures/{title}", title=title))
+    pixels = decode(data).pixels
+    whole = Box(0, 0, *pixels.size)
+    cuts = []
+    for face in boxes or [whole]:
+        key = sample_key(measured.sha256, face)
+        box = with_margin(face, 0.2, *pixels.size) if boxes else whole
+        part = cut(pixels, box)
+        if boxes:
+            dataset.crops(dataset.cache).put(key, "JPEG", encode(part))
+        found = Face("animeface" if boxes else "whole", face, 0.9)
+        cuts.append(Cut(found, key, box, look(part)[0], 1.0))
+    keys = [c.key for c in cuts]
+    dataset.faces.record(measured.sha256, cuts[0].face.detector, "test", cuts)
+    dataset.journal.step("Label", [Choice(key, "label", label) for key in keys])
+    assign(dataset, dict.fromkeys(keys, split))
+    return keys
+
+
+def assign(dataset: Dataset, splits: dict[str, str]) -> None:
+    """Give these samples their split; all others keep theirs."""
+    plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.by_key() if s.split}
+    plan |= {key: (key, split) for key, split in splits.items()}
+    dataset.samples.set_splits(plan, "by hand")
+
+
+def mixed(dataset: Dataset) -> dict[str, int]:
+    """Two classes in three splits, faces and whole pictures; how many of each class."""
+    for number in range(12):
+        boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else []
+        put(
+            dataset, encoded(picture(number)), f"{number}.jpg", boxes,
+            label=("hana", "rei")[number % 2], split=("train", "train", "val", "test")[number // 3],
+        )  # fmt: skip
+    return {"hana": 8, "rei": 8}

@@ -1,0 +1,35 @@
+"""A dataset of very many samples, made in seconds: regions of a few real pictures."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.images.cut import sample_key
+from gleanset.images.keep import KeepBytes
+from gleanset.records import Cut
+
+ACROSS = 25
+
+
+def make_many(root: Path, number: int, each: int = 500) -> None:
+    """`number` samples, `each` of one picture of colourful noise."""
+    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
+        keep = KeepBytes(dataset.originals(scratch))
+        for start in range(0, number, each):
+            small = np.random.default_rng(start).integers(0, 256, (20, 25, 3), dtype=np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(small).resize((800, 640), Image.Resampling.NEAREST).save(buffer, "JPEG")
+            measured = keep(buffer.getvalue())
+            cuts = []
+            for place in range(min(each, number - start)):
+                box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
+                key = sample_key(measured.sha256, box)
+                cuts.append(Cut(Face("many", box, 0.9), key, box, start + place, 1.0))
+            with dataset.db.write():
+                dataset.images.add(measured, Origin("folder", f"{start}", title=f"{start}.jpg"))
+                dataset.faces.record(measured.sha256, "many", "test", cuts)

@@ -1,0 +1,30 @@
+"""The window's tests need PySide6, and run without a display; their fixtures: `window_fixtures`."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if find_spec("PySide6") is None:
+    # `test__pyside6.py` says so.
+    collect_ignore_glob = ["test_[!_]*.py"]
+else:
+    from window_fixtures import (  # noqa: F401 - fixtures
+        _settings_of_its_own,
+        application,
+        drawn_few,
+        few,
+        opened,
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is marked `gui`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.gui)

@@ -1,0 +1,106 @@
+"""The window in a process of its own, which says where its things are: run by `test_real_drag`.
+
+Each line on stdin is a question, each answer one line of JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+from person import settle
+from PySide6.QtCore import QObject, QPoint, Signal
+from PySide6.QtWidgets import QWidget
+
+from labeler.qt.app import _application
+from labeler.qt.range_selection import Select
+from labeler.qt.window import Window
+
+
+class Answerer(QObject):
+    """Answers on the window's thread what another reads."""
+
+    asked = Signal(str)
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+        self.asked.connect(self.answer)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self.asked.emit(line.strip())
+
+    def answer(self, line: str) -> None:
+        """Carry one question out."""
+        word, _, rest = line.partition(" ")
+        found = getattr(self, f"do_{word}")(rest)
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+
+    def do_tile(self, rest: str) -> list[int]:
+        """Where the middle of a tile is."""
+        view = self.window.view.view  # type: ignore[attr-defined]
+        return where(view.viewport(), view.visualRect(view.tiles.index(int(rest))).center())
+
+    def do_rail(self, rest: str) -> list[int]:
+        """Where the row of a target is."""
+        rail = self.window.rail
+        row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == rest)
+        return where(rail.list.viewport(), rail.list.visualRect(rail.model.index(row)).center())
+
+    def do_select(self, rest: str) -> bool:
+        """Select the first tiles."""
+        view = self.window.view.view  # type: ignore[attr-defined]
+        view.select_ranges([(0, int(rest) - 1)], Select.ClearAndSelect)
+        return True
+
+    def do_open(self, rest: str) -> int:
+        """Show what is in a class; how many that are."""
+        self.window.rail.chosen.emit(rest)
+        settle(self.window)
+        return int(self.window.view.model.rowCount())  # type: ignore[attr-defined]
+
+    def do_saved(self, rest: str) -> str:
+        """What can be undone, when all is saved."""
+        settle(self.window)
+        last = self.window.desk.last
+        return last.undo.name if last and last.undo else ""
+
+    def do_gestures(self, rest: str) -> int:
+        """How many the window has counted."""
+        return self.window.desk.gestures
+
+    def do_drop_text(self, rest: str) -> str:
+        """What the lit row of the rail says."""
+        return self.window.rail.list.drop_text
+
+    def do_said(self, rest: str) -> str:
+        """What stands in the status bar."""
+        return self.window.statusBar().currentMessage()
+
+
+def where(widget: QWidget, point: QPoint) -> list[int]:
+    """On the screen."""
+    there = widget.mapToGlobal(point)
+    return [there.x(), there.y()]
+
+
+def main(root: Path) -> None:
+    """Show the window until it is closed."""
+    application = _application()
+    window = Window(root)
+    window.resize(1000, 860)
+    window.move(0, 0)
+    window.show()
+    settle(window)
+    answerer = Answerer(window)
+    answerer.asked.emit("saved")
+    application.exec()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

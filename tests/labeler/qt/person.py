@@ -1,0 +1,245 @@
+"""A scripted person: presses real keys and buttons, and counts each of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import (
+    QDrag,
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QInputMethodEvent,
+    QMouseEvent,
+)
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
+
+from labeler.qt import drag_out, pages_view
+from labeler.qt.pages_view import PagesView
+from labeler.qt.sending_view import SendingView
+from labeler.qt.window import Window
+
+if TYPE_CHECKING:
+    from drawn_faces import FaceSet
+
+Key, Button = Qt.Key, Qt.MouseButton
+Opened = Callable[..., Window]
+"""What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
+
+NONE, SHIFT, CONTROL = (
+    Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.ControlModifier,
+)  # fmt: skip
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Let the window work until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+
+def settle(window: Window, seconds: float = 20) -> None:
+    """Until the desk has nothing to do and the view has what it shows."""
+    quiet = 0
+    end = time.monotonic() + seconds
+    while quiet < 4:
+        assert time.monotonic() < end, "the window does not come to rest"
+        QApplication.processEvents()
+        view = window.view
+        asked = isinstance(view, PagesView) and view._asked
+        quiet = 0 if window.desk.busy or asked else quiet + 1
+        time.sleep(0.001)
+
+
+def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
+    """Move the mouse; `QTest.mouseMove` cannot hold a button."""
+    there = QPointF(widget.mapToGlobal(point))
+    event = QMouseEvent(
+        QEvent.Type.MouseMove, QPointF(point), there, Button.NoButton, buttons, NONE
+    )
+    QApplication.sendEvent(widget, event)
+
+
+def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
+    """What a desktop does from here on: it tells who is under the mouse, and that it was let go."""
+    copy, mime = Qt.DropAction.CopyAction, drag.mimeData()
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        over = kind(point, copy, mime, Button.LeftButton, NONE)
+        QApplication.sendEvent(widget, over)
+        if not over.isAccepted():
+            return Qt.DropAction.IgnoreAction
+    event = QDropEvent(QPointF(point), copy, mime, Button.LeftButton, NONE)
+    QApplication.sendEvent(widget, event)
+    return event.dropAction()
+
+
+class Person:
+    """Knows who is who, and sorts; `gestures` is what it cost."""
+
+    def __init__(self, window: Window, faces: FaceSet) -> None:
+        self.window, self.truth = window, faces.truth
+        self.gestures: Counter[str] = Counter()
+
+    @property
+    def view(self) -> SendingView:
+        shown = self.window.view
+        assert isinstance(shown, SendingView)
+        return shown
+
+    @property
+    def keys(self) -> dict[str, str]:
+        assert self.window.desk.last is not None
+        return self.window.desk.last.keys
+
+    def who(self, row: int) -> str:
+        until(lambda: self.view.model.tile(row) is not None)
+        tile = self.view.model.tile(row)
+        assert tile is not None
+        return self.truth[tile.key]
+
+    def place(self, row: int) -> QPoint:
+        """The middle of a tile, scrolled into sight."""
+        index = self.view.model.index(row)
+        self.view.view.scrollTo(index)
+        return self.view.view.visualRect(index).center()
+
+    def point(self, row: int) -> None:
+        hover(self.view.view.viewport(), self.place(row))
+
+    def press(self, key: str, what: str, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self.gestures[what] += 1
+        QTest.keyClick(self.view.view, key, modifiers)
+
+    def enter(self) -> None:
+        self.gestures["enter"] += 1
+        QTest.keyClick(self.view.view, Key.Key_Return)
+
+    def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self.gestures[what] += 1
+        QTest.mouseClick(self.view.view.viewport(), Button.LeftButton, modifiers, self.place(row))
+
+    def send(self, row: int, name: str) -> None:
+        """Point at a face and press the key of its class."""
+        self.point(row)
+        self.press(self.keys[name], "send")
+
+    def drag(self, row: int, target: str) -> None:
+        """Press on a face, move until it is lifted, let go over a row of the rail.
+
+        Without a display nobody carries a drag: the loop of the desktop, and it alone, is ours.
+        """
+        self.gestures["drag"] += 1
+        rail, begun = self.window.rail, []
+        number = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
+        there = rail.list.visualRect(rail.model.index(number)).center()
+
+        class Carried(QDrag):
+            def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
+                begun.append(drop_over(rail.list.viewport(), self, there))
+                return begun[-1]
+
+        start, tiles = self.place(row), self.view.view.viewport()
+        with patch.object(drag_out, "QDrag", Carried):
+            QTest.mousePress(tiles, Button.LeftButton, NONE, start)
+            for far in (4, 12, 30):
+                hover(tiles, start - QPoint(far, 0), Button.LeftButton)
+        # Whoever carries a drag takes the release as well: the window never sees it.
+        assert begun == [Qt.DropAction.CopyAction]
+
+    def write(self, name: str) -> None:
+        """Answer "Who is this?": every letter is a key."""
+        assert isinstance(self.window.view, PagesView)
+        field = self.window.view.header.name
+        if self.window.focusWidget() is not field:
+            self.press("n", "find")
+        self._type(field, name)
+
+    def introduce(self, row: int, name: str) -> None:
+        """Point at the first face of somebody: / and a name make a class of it."""
+        self.point(row)
+        self.press("/", "find")
+        self._type(self.window.rail.field, name)
+        settle(self.window)  # its key is known by then
+
+    def _type(self, field: QLineEdit, name: str) -> None:
+        until(lambda: self.window.focusWidget() is field)
+        self.gestures["name"] += len(name) + 1
+        if name.isascii():
+            QTest.keyClicks(field, name)
+        else:  # as an input method commits it
+            done = QInputMethodEvent("", [])
+            done.setCommitString(name)
+            QApplication.sendEvent(field, done)
+        QTest.keyClick(field, Key.Key_Return)
+
+    def one_by_one(self, how: str = "send") -> None:
+        """The grid: `send` points at each face and presses its key, `drag` drags it."""
+        settle(self.window)
+        move = {"send": self.send, "drag": self.drag}[how]
+        for row in range(self.view.model.rowCount()):
+            move(row, self.who(row))
+        settle(self.window)
+
+    @property
+    def sorted(self) -> int:
+        """How many faces have a label or a place by now."""
+        assert self.window.desk.last is not None
+        counts = self.window.desk.last.counts
+        return counts.total - counts.waiting - counts.later
+
+    def sort_pages(self, enough: float = math.inf) -> None:
+        """Class pages until nothing is left, or `enough` faces are sorted."""
+        view = self.window.view
+        assert isinstance(view, PagesView)
+        settle(self.window)
+        while view.page is not None and self.sorted < enough:
+            self.one_page()
+
+    def one_page(self) -> None:
+        """Everybody on this page goes where they belong."""
+        view = self.window.view
+        assert isinstance(view, PagesView)
+        page = view.page
+        assert page is not None
+        true = [self.who(row) for row in range(len(page.tiles))]
+        most, number = Counter(true).most_common(1)[0]
+        wanted = [page.label or tile.proposal.label or most for tile in page.tiles]
+        whole = page.kind == "likes" or (
+            page.kind == "class" and most != page.label and number > 0.6 * len(true)
+        )
+        if whole:
+            wanted = [most] * len(true)
+        for row, (who, said) in enumerate(zip(true, wanted, strict=True)):
+            if who != said:
+                self._mend(row, who)
+        until(lambda: time.monotonic() - view._shown_at > pages_view.ENTER_DEAD)
+        if not whole:
+            self._see_all(view)
+            self.enter()
+        elif most in self.keys:
+            self.press(self.keys[most], "page key", SHIFT)
+        else:
+            self.write(most)
+        settle(self.window)
+
+    def _mend(self, row: int, who: str) -> None:
+        if self.keys.get(who):
+            self.send(row, who)
+        else:
+            self.introduce(row, who)
+
+    @staticmethod
+    def _see_all(view: PagesView) -> None:
+        """Scrolling is not counted; a page that fits needs none."""
+        bar = view.view.verticalScrollBar()
+        bar.setValue(bar.maximum())

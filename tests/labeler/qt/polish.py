@@ -1,0 +1,67 @@
+"""What the polish tests look at: pixels of a window, in luminance and contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtGui import QColor, QImage, QPalette
+from PySide6.QtWidgets import QApplication, QWidget
+
+from labeler.qt.views import VIEWS
+
+VIEW_NAMES = [kind.name for kind in VIEWS]
+PALETTES = {
+    "light": QPalette(QColor(240, 240, 240), QColor(239, 239, 239)),
+    "dark": QPalette(QColor(52, 54, 58), QColor(34, 36, 40)),
+}
+
+
+@contextmanager
+def palette_of(application: QApplication, name: str) -> Iterator[QPalette]:
+    """The whole program light or dark, for a while."""
+    before = application.palette()
+    application.setPalette(PALETTES[name])
+    try:
+        yield PALETTES[name]
+    finally:
+        application.setPalette(before)
+
+
+def pixels(picture: QImage) -> NDArray[np.uint8]:
+    """RGB, height x width x 3."""
+    picture = picture.convertToFormat(QImage.Format.Format_RGB32)
+    rows = np.frombuffer(picture.constBits(), np.uint8)
+    shaped = rows.reshape(picture.height(), picture.bytesPerLine() // 4, 4)
+    return shaped[:, : picture.width(), 2::-1].copy()
+
+
+def seen(widget: QWidget) -> NDArray[np.uint8]:
+    """A widget as it looks in its window."""
+    corner = widget.mapTo(widget.window(), widget.rect().topLeft())
+    return pixels(widget.window().grab(widget.rect().translated(corner)).toImage())
+
+
+def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """WCAG 2.2, relative luminance."""
+    part = colours / 255.0
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    found: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
+    return found
+
+
+def ground(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The commonest colour: what text is written on."""
+    flat = colours.reshape(-1, 3)
+    kinds, counts = np.unique(flat, axis=0, return_counts=True)
+    commonest: NDArray[np.uint8] = kinds[counts.argmax()]
+    return commonest
+
+
+def text_contrast(colours: NDArray[np.uint8]) -> float:
+    """The best contrast with the ground: that of the strokes that are not thinned by smoothing."""
+    under, all_of = luminance(ground(colours)), luminance(colours.reshape(-1, 3))
+    high, low = np.maximum(under, all_of), np.minimum(under, all_of)
+    return float(((high + 0.05) / (low + 0.05)).max())

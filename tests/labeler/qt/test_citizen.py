@@ -1,0 +1,305 @@
+"""A good desktop citizen: screen readers, sizes, colours, broken pictures, the command line."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_faces import FaceSet, propose
+from many_faces import make_many
+from person import Opened, Person, settle, until
+from PIL import Image
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtGui import QAccessible, QColor, QPalette
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+
+from gleanset import Dataset
+from gleanset.errors import UsageError
+from labeler.qt.app import take_picture
+from labeler.qt.range_selection import Select
+from labeler.qt.shades import backdrop, quiet
+from labeler.qt.window import Window
+
+ROOT = Path(__file__).parents[3]
+Cli = Callable[..., Any]
+
+
+def test_a_screen_reader_finds_every_tile_and_button(opened: Opened, few: FaceSet) -> None:
+    propose(few, 0.9)
+    person = Person(opened(few.root, "pages"), few)
+    settle(person.window)
+    page = person.window.view.page  # type: ignore[attr-defined]
+    person.click(2)
+    found = QAccessible.queryAccessibleInterface(person.view.view)
+    assert found.childCount() == len(page.tiles)
+    names = [found.child(n).text(QAccessible.Text.Name) for n in range(found.childCount())]
+    label = page.tiles[0].proposal.label
+    assert names[0] == f"Face 1 of {len(page.tiles)}, proposed {label}, 90 percent"
+    assert names[2].endswith(", lifted")
+    assert all(names)
+    for kind in (QAbstractButton, QLineEdit):
+        for widget in person.window.view.findChildren(kind) + person.window.rail.findChildren(kind):
+            if "IconButton" in widget.metaObject().className():
+                continue  # Qt's own little cross in a text field
+            assert QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name), widget
+    rail = QAccessible.queryAccessibleInterface(person.window.rail.list)
+    assert rail.child(0).text(QAccessible.Text.Name) == "hana, key 1, 0 faces"
+
+
+def test_targets_are_large_enough(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    rail = window.rail.list
+    assert rail.visualRect(window.rail.model.index(0)).height() >= 48
+    for button in window.findChildren(QAbstractButton):
+        if button.isVisible():
+            assert button.height() >= 22, button.text()
+
+
+def luminance(colour: QColor) -> float:
+    """WCAG 2.2, relative luminance."""
+    parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+             for value in (colour.redF(), colour.greenF(), colour.blueF())]  # fmt: skip
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one: QColor, other: QColor) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def dark() -> QPalette:
+    return QPalette(QColor(52, 54, 58), QColor(34, 36, 40))
+
+
+@pytest.mark.parametrize("palette", [None, dark()], ids=["light", "dark"])
+def test_text_and_outlines_can_be_seen(
+    opened: Opened, few: FaceSet, palette: QPalette | None, application: QApplication
+) -> None:
+    before = application.palette()
+    if palette is not None:
+        application.setPalette(palette)
+    try:
+        window = opened(few.root)
+        settle(window)
+        used = window.palette()
+        role = QPalette.ColorRole
+        assert contrast(used.color(role.WindowText), used.color(role.Window)) >= 4.5
+        assert contrast(quiet(used), used.color(role.Window)) >= 4.5
+        assert contrast(used.color(role.Text), backdrop(used)) >= 4.5
+        window.view.view.set_point(0)  # type: ignore[attr-defined]
+        picture = window.grab().toImage()
+        corner = picture.pixelColor(2, picture.height() - 3)
+        assert (corner.lightness() < 128) == (palette is not None)
+    finally:
+        application.setPalette(before)
+
+
+def test_states_can_be_told_apart_in_grey(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    until(lambda: not person.window.thumbs.waiting)
+    view = person.view.view
+
+    def tile() -> list[int]:
+        rect = view.visualRect(view.tiles.index(0))
+        picture = view.viewport().grab(rect).toImage()
+        return [
+            picture.pixelColor(x, y).lightness() for x in range(0, 90, 3) for y in range(0, 90, 3)
+        ]
+
+    from labeler.qt.tile_model import IN, State
+
+    seen = []
+    for state in (IN, State("lifted"), State("sent", "3")):
+        person.view.model.set_state([0], state)
+        QApplication.processEvents()
+        seen.append(tile())
+    for a in range(3):
+        for b in range(a):
+            apart = sum(abs(x - y) for x, y in zip(seen[a], seen[b], strict=True)) / len(seen[a])
+            assert apart > 8, (a, b, apart)
+
+
+def test_no_colour_is_written_down() -> None:
+    for path in (ROOT / "labeler" / "qt").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "setStyleSheet" not in text, path
+        assert 'QColor("' not in text, path
+        assert "QColor('" not in text, path
+
+
+def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet) -> None:
+    with Dataset.open(few.root) as dataset:
+        first, second = [s for s, _ in zip(dataset.samples.each(), range(2), strict=False)]
+        for sample, data in ((first, None), (second, b"\x89PNG\r\n\x1a\n broken")):
+            dataset.crop_path(sample.key).unlink()
+            path = dataset.image_path(sample.image, "PNG")
+            path.unlink() if data is None else path.write_bytes(data)
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    until(lambda: not person.window.thumbs.waiting)
+    QApplication.processEvents()
+    shown = [getattr(person.view.view.look(row).picture, "reason", "") for row in (0, 1, 2)]
+    assert shown == ["file is gone", "damaged", ""]
+    person.send(0, "rei")
+    person.window.close()
+
+
+@pytest.mark.slow
+def test_details_are_asked_for_as_far_as_they_are_seen(
+    opened: Opened, tmp_path: Path, application: QApplication
+) -> None:
+    """20,000 samples: what is painted is asked for, and what is near it; the loop stays free."""
+    make_many(tmp_path / "many", 20_000)
+    gaps: list[float] = []
+    window = opened(tmp_path / "many")
+    settle(window)
+    view = window.view.view  # type: ignore[attr-defined]
+    assert view.tiles.rowCount() == 20_000
+    assert len(view.tiles._tiles) <= 3 * 256
+    bar = view.verticalScrollBar()
+
+    def timed(act: Callable[[], object]) -> None:
+        start = time.thread_time()
+        act()
+        application.processEvents()
+        gaps.append(time.thread_time() - start)
+
+    for part in range(10):
+        timed(lambda part=part: bar.setValue(bar.maximum() * part // 9))  # type: ignore[misc]
+    timed(view.selectAll)
+    assert len(view.selected_rows()) == 20_000
+    view.select_ranges([(0, 499)], Select.ClearAndSelect)
+    window.desk.decide(lambda session: session.add_class("a"))
+    settle(window)
+    timed(lambda: QTest.keyClick(view, "1"))
+    settle(window)
+    assert max(gaps) < 0.5, gaps
+    assert len(view.tiles._tiles) <= 8000 + 256
+
+
+def test_twenty_thousand_tasks_end_cleanly() -> None:
+    """A PySide6 release drops a reference of None for every one of them, and aborts."""
+    code = (
+        "from PySide6.QtCore import QCoreApplication, QRunnable, QThreadPool\n"
+        "class Task(QRunnable):\n"
+        "    def run(self): pass\n"
+        "app, pool = QCoreApplication([]), QThreadPool.globalInstance()\n"
+        "for n in range(20_000): pool.start(Task())\n"
+        "pool.waitForDone()\n"
+        "print('done')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
+    ran = run_cli("labeler.cli", "-d", few.root, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")
+    assert ran.code == 6
+    assert "xvfb-run" in ran.stderr
+
+
+def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Path) -> None:
+    """At twice the pixels: the window and its thumbnails have them."""
+    file = tmp_path / "pages.png"
+    ran = run_cli("labeler.cli", "--screenshot", file, "--view", "pages", "-d", few.root, "--json",
+                  QT_SCALE_FACTOR="2", DISPLAY="")  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    assert ran.json == {"written": str(file), "width": 2880, "height": 1800}
+    with Image.open(file) as picture:
+        assert picture.size == (2880, 1800)
+    sides = {path.stem.rsplit("-", 1)[-1] for path in (few.root / "cache").rglob("*.jpg")}
+    assert sides <= {"256", "512"}
+    with pytest.raises(UsageError, match="no view 'no'"):
+        take_picture(few.root, "no", file)
+
+
+def test_tab_leads_round_and_back(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    grid = window.view.view  # type: ignore[attr-defined]
+    order: list[QWidget] = []
+    widget: QWidget | None = grid
+    while widget is not None and widget not in order:
+        order.append(widget)
+        widget = widget.nextInFocusChain()
+        while widget is not grid and not _takes_tab(widget):
+            widget = widget.nextInFocusChain()
+    assert widget is grid
+    assert {window.rail.field, window.rail.list, window.rail.add} <= set(order)
+
+
+def _takes_tab(widget: QWidget) -> bool:
+    takes = widget.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
+    return bool(takes) and widget.isVisible() and widget.isEnabled()
+
+
+def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: FaceSet) -> None:
+    def opened_and_closed() -> weakref.ref[Window]:
+        window = Window(few.root, "pages")
+        window.show()
+        settle(window)
+        window.close()
+        window.deleteLater()
+        return weakref.ref(window)
+
+    gone = opened_and_closed()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    application.processEvents()
+    gc.collect()
+    assert gone() is None
+    assert [
+        thread.name for thread in threading.enumerate() if thread.name in ("desk", "thumbs-0")
+    ] == []
+
+
+def test_no_network() -> None:
+    for path in (ROOT / "labeler").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "QtNetwork" not in text, path
+        assert "import socket" not in text, path
+
+
+def test_options_before_a_subcommand_are_refused(run_cli: Cli, few: FaceSet) -> None:
+    ran = run_cli("labeler.cli", "-d", few.root, "undo")
+    assert ran.code == 2
+    assert "after" in ran.stderr
+
+
+def test_an_empty_dataset_says_what_to_run(opened: Opened, tmp_path: Path) -> None:
+    Dataset.create(tmp_path / "d").close()
+    window = opened(tmp_path / "d")
+    settle(window)
+    window.view.enter()
+    settle(window)
+    assert "facecrop run" in window.view.title.text()  # type: ignore[attr-defined]
+    window.show_view("pages")
+    settle(window)
+
+
+def test_the_key_sheet_comes_and_goes(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    window.sheet.toggle()
+    assert window.sheet.isVisible()
+    QTest.keyClick(window.sheet, "x")
+    assert not window.sheet.isVisible()
+
+
+def test_no_two_actions_have_one_key(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    shortcuts = [action.shortcut().toString() for action in window.actions()]
+    assert len(set(shortcuts)) == len(shortcuts)
+    assert all(isinstance(widget, QWidget) for widget in window.findChildren(QWidget))
+    assert os.environ["QT_QPA_PLATFORM"] == "offscreen"

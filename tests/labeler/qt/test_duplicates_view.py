@@ -1,0 +1,195 @@
+"""The duplicates view: pages of groups, another keeper, not the same, and back."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet
+from person import Opened, Person, settle, until
+from PIL import Image
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import CutSettings
+from gleanset.images.keep import KeepBytes
+from labeler.duplicates.session import DuplicateSession
+from labeler.qt.duplicates_view import DuplicatesView
+from labeler.qt.window import Window
+from pipeline.sample.character import CAST
+from pipeline.sample.drawing import paint_scene, plan_scene
+
+Key = Qt.Key
+SIZES = ((320, 240), (240, 180), (160, 120))
+GROUPS = 3
+
+
+@pytest.fixture(scope="module")
+def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures in three sizes each, looked at for duplicates."""
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("copies") / "d"
+    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
+        keep = KeepBytes(dataset.originals(scratch))
+        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        for number in range(GROUPS):
+            scene = paint_scene(plan_scene([CAST[number]], 50 + number, SIZES[0]))
+            for size in SIZES:
+                buffer = io.BytesIO()
+                pixels = scene.resize(size, Image.Resampling.LANCZOS)
+                pixels.save(buffer, "JPEG", quality=90)
+                measured = keep(buffer.getvalue())
+                with dataset.db.write():
+                    dataset.images.add(measured, Origin("folder", f"{number}-{size[0]}"))
+                    whole = Face("whole", Box(0, 0, *size), 1.0)
+                    cut = cutter.cut(measured.sha256, np.asarray(pixels), whole)
+                    dataset.faces.record(measured.sha256, "whole", "t", [cut])
+        DuplicateSession(dataset, workers=1).look()
+    return root
+
+
+@pytest.fixture
+def person(copies_made: Path, opened: Opened, tmp_path: Path) -> Person:
+    import shutil
+
+    shutil.copytree(copies_made, tmp_path / "d")
+    person = Person(opened(tmp_path / "d", "duplicates"), FaceSet(tmp_path / "d", {}))
+    ready(person.window)
+    return person
+
+
+def view_of(person: Person) -> DuplicatesView:
+    view = person.window.view
+    assert isinstance(view, DuplicatesView)
+    return view
+
+
+def ready(window: Window) -> None:
+    view = window.view
+    assert isinstance(view, DuplicatesView)
+    until(lambda: not view._working.busy)
+    settle(window)
+    until(lambda: not view._working.busy)
+
+
+def aside(person: Person) -> list[int]:
+    """The widths of what was set aside."""
+    with Dataset.open(person.window.desk.root) as dataset:
+        return sorted(s.box.width for s in dataset.samples.each() if not s.kept)
+
+
+def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
+    view = view_of(person)
+    assert "Groups left: 3" in view.title.text()
+    assert view.model.rowCount() == GROUPS * len(SIZES)
+    until(lambda: view.model.tile(0) is not None)
+    assert view.view.caption(0) == "320 x 240"
+    assert view.view.look(0).selected
+    assert not view.view.look(1).selected
+    assert "larger (320 x 240" in view.model.sections[0].title
+    person.enter()
+    ready(person.window)
+    assert aside(person) == [160] * 3 + [240] * 3
+    assert "No copies" in view.title.text()
+    person.window.undo()
+    ready(person.window)
+    assert aside(person) == []
+    assert "Groups left: 3" in view.title.text()
+
+
+def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
+    view = view_of(person)
+    until(lambda: view.model.tile(8) is not None)
+    widths = [member.width for member in view.groups[0].members]
+    place = widths.index(160)
+    person.click(place)
+    assert view.groups[0].members[0].width == 160
+    assert "chosen by a person" in view.model.sections[0].title
+    person.enter()
+    ready(person.window)
+    assert aside(person) == [160, 160, 240, 240, 240, 320]
+    # No rule overrules it: neither a new plan nor the command.
+    with Dataset.open(person.window.desk.root) as dataset:
+        session = DuplicateSession(dataset, workers=1)
+        session.look()
+        assert session.apply(session.plan()) is None
+    person.window.undo()
+    ready(person.window)
+    with Dataset.open(person.window.desk.root) as dataset:
+        plan = DuplicateSession(dataset, workers=1).plan()
+        assert all("chosen" not in group.reason for group in plan.groups)
+
+
+def test_k_keeps_all_of_a_group_and_is_remembered(person: Person) -> None:
+    view = view_of(person)
+    person.point(4)
+    person.press("k", "keep all")
+    ready(person.window)
+    assert "Groups left: 2" in view.title.text()
+    view.look_for()
+    ready(person.window)
+    assert "Groups left: 2" in view.title.text()
+    person.window.undo()
+    ready(person.window)
+    assert "Groups left: 3" in view.title.text()
+
+
+def test_b_shows_two_in_turn(person: Person) -> None:
+    view = view_of(person)
+    until(lambda: view.model.tile(1) is not None)
+    person.point(1)
+    person.press("b", "blink")
+    blink = view.blink
+    assert blink.isVisible()
+    until(lambda: blink.pictures() is not None)
+    QTest.keyClick(blink, Key.Key_B)
+    assert blink.second
+    QTest.keyClick(blink, Key.Key_Space)
+    assert not blink.second
+    first = blink.grab().toImage()
+    blink.turn()
+    assert blink.grab().toImage() != first
+    QTest.keyClick(blink, Key.Key_Escape)
+    assert not blink.isVisible()
+    assert view.view.hasFocus() or not person.window.isActiveWindow()
+
+
+def test_what_another_program_decided_is_left_alone(person: Person) -> None:
+    view = view_of(person)
+    with Dataset.open(person.window.desk.root) as dataset:
+        session = DuplicateSession(dataset, workers=1)
+        session.apply(session.plan())
+    said: list[str] = []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    view.accept_page()
+    until(lambda: bool(said))
+    assert "decided meanwhile" in said[-1]
+
+
+def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
+    view = view_of(person)
+    with Dataset.open(person.window.desk.root) as dataset:
+        from labeler.sorting.session import SortingSession
+
+        keys = [member.key for member in view.groups[0].members]
+        SortingSession(dataset).file(keys[:1], "rin")
+        SortingSession(dataset).file(keys[1:2], "hana")
+    view._plan()
+    ready(person.window)
+    assert view.groups[-1].conflict == ("hana", "rin")
+    assert view.model.sections[-1].title.startswith("⚠")
+    person.enter()
+    ready(person.window)
+    assert "Groups left: 1" in view.title.text()
+    place = [member.label for member in view.groups[0].members].index("hana")
+    person.click(place)
+    person.enter()
+    ready(person.window)
+    assert len(aside(person)) == 6
+    with Dataset.open(person.window.desk.root) as dataset:
+        found = {dataset.samples.get(key).label for key in keys[:2]}
+    assert found == {"hana"}

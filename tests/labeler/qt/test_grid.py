@@ -1,0 +1,336 @@
+"""The grid under real key, mouse and drop events."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, labels
+from person import CONTROL, NONE, SHIFT, Opened, Person, hover, settle, until
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QInputMethodEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
+
+from gleanset import Dataset
+from gleanset.db.sorting import Tiles
+from labeler.qt.drag_out import TileMime, drag_picture
+from labeler.qt.window import Window
+from labeler.sorting.session import SortingSession
+
+Key, Button = Qt.Key, Qt.MouseButton
+
+
+@pytest.fixture
+def person(opened: Opened, few: FaceSet) -> Person:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    return person
+
+
+def steps(person: Person) -> list[str]:
+    with Dataset.open(person.window.desk.root) as dataset:
+        return [step.name for step in Tiles(dataset.db).steps()][4:]  # four were for the classes
+
+
+def drop(widget: QWidget, mime: QMimeData, point: QPoint) -> QDropEvent:
+    """A real drag over a widget that ends in a drop."""
+    actions, none = Qt.DropAction.CopyAction, NONE
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        QApplication.sendEvent(widget, kind(point, actions, mime, Button.LeftButton, none))
+    event = QDropEvent(QPointF(point), actions, mime, Button.LeftButton, none)
+    QApplication.sendEvent(widget, event)
+    return event
+
+
+def row_of(window: Window, target: str) -> QPoint:
+    rail = window.rail
+    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
+    return rail.list.visualRect(rail.model.index(row)).center()
+
+
+def drop_tiles(person: Person, rows: list[int], target: str) -> None:
+    model = person.view.model
+    mime = TileMime(model.ids(rows), rows, person.window.desk.paths)
+    drop(person.window.rail.list.viewport(), mime, row_of(person.window, target))
+    settle(person.window)
+
+
+@pytest.mark.parametrize("rows", [[3], [1, 2, 5, 8]])
+def test_tiles_dropped_on_a_class(person: Person, rows: list[int]) -> None:
+    drop_tiles(person, rows, "rei")
+    assert steps(person) == [f"{len(rows)} face{'s' * (len(rows) > 1)} to rei"]
+    # They stay where they were, with the key of their class.
+    assert {row: s.key for row, s in person.view.model.states.items()} == dict.fromkeys(
+        rows, person.keys["rei"]
+    )
+    assert person.view.model.rowCount() == 60
+
+
+def test_dragging_between_classes_relabels(person: Person) -> None:
+    drop_tiles(person, [0, 1, 2], "rei")
+    person.window.rail.chosen.emit("rei")
+    settle(person.window)
+    assert person.view.model.rowCount() == 3
+    drop_tiles(person, [0, 2], "hana")
+    drop_tiles(person, [1], ":later")
+    found = [name for name in labels(person.window.desk.root).values() if name]
+    assert sorted(found) == ["hana", "hana"]
+
+
+def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    picture = next((person.window.desk.root / "images").rglob("*.png")).read_bytes()
+    (tmp_path / "in" / "deep" / "-1\n.png").write_bytes(picture + b" ")
+    (tmp_path / "notes.txt").write_text("no picture")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / name)) for name in ("in", "notes.txt")])
+    said: list[str] = []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    event = drop(person.window.rail.list.viewport(), mime, row_of(person.window, "hana"))
+    assert event.dropAction() == Qt.DropAction.CopyAction
+    until(lambda: bool(said) and "taken in" in said[-1])
+    settle(person.window)
+    assert said[-1] == "1 pictures taken in, 1 were none"
+    assert steps(person) == ["1 dropped on hana"]
+    person.window.undo()
+    settle(person.window)
+    assert list(labels(person.window.desk.root).values()).count("hana") == 0
+
+
+def test_tiles_dragged_out_are_files(person: Person) -> None:
+    rows = [0, 7]
+    mime = TileMime(person.view.model.ids(rows), rows, person.window.desk.paths)
+    assert mime.hasUrls()
+    paths = [Path(url.toLocalFile()) for url in mime.urls()]
+    assert [path.is_file() for path in paths] == [True, True]
+    assert not drag_picture(person.view.view, rows).isNull()
+
+
+def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
+    said: list[str] = []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.press(person.keys["rei"], "key")
+    person.press("7", "key")
+    settle(person.window)
+    assert "Point at a face first" in said[0]
+    person.point(3)
+    person.press("7", "key")
+    assert "No class has the key 7" in said[-1]
+    assert steps(person) == []
+
+
+def test_keys_do_nothing_while_an_input_method_composes(person: Person) -> None:
+    view = person.view.view
+    person.point(0)
+    QApplication.sendEvent(view, QInputMethodEvent("に", []))
+    person.press(person.keys["rei"], "key")
+    QTest.keyClick(view, Key.Key_Delete)
+    settle(person.window)
+    assert steps(person) == []
+    QApplication.sendEvent(view, QInputMethodEvent("", []))
+    person.press(person.keys["rei"], "key")
+    settle(person.window)
+    assert steps(person) == ["1 face to rei"]
+
+
+def slip(person: Person, row: int, by: int) -> None:
+    port, start = person.view.view.viewport(), person.place(row)
+    QTest.mousePress(port, Button.LeftButton, NONE, start)
+    hover(port, start + QPoint(by, 0), Button.LeftButton)
+    QTest.mouseRelease(port, Button.LeftButton, NONE, start + QPoint(by, 0))
+
+
+@pytest.mark.parametrize("by", [0, 3, 6, 9, 14, 20, 23])
+def test_a_slip_is_still_a_click(person: Person, by: int) -> None:
+    slip(person, 5, by)
+    assert person.view.view.selected_rows() == [5]
+
+
+def test_a_far_press_is_a_drag(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[list[int]] = []
+    monkeypatch.setattr("labeler.qt.tile_mouse.start_drag", lambda view, rows: begun.append(rows))
+    slip(person, 5, 30)
+    assert begun == [[5]]
+    assert person.view.view.selected_rows() == []
+
+
+def test_a_click_that_costs_a_selection_is_taken_back(person: Person) -> None:
+    view = person.view.view
+    QTest.keyClick(view, Key.Key_A, CONTROL)
+    assert len(view.selected_rows()) == 60
+    person.click(7)
+    assert view.selected_rows() == [7]
+    person.window.undo()
+    assert len(view.selected_rows()) == 60
+    assert steps(person) == []
+
+
+def test_ranges_and_inversion(person: Person) -> None:
+    view = person.view.view
+    person.click(4)
+    person.click(9, modifiers=SHIFT)
+    assert view.selected_rows() == [4, 5, 6, 7, 8, 9]
+    person.click(6, modifiers=CONTROL)
+    person.click(20, modifiers=CONTROL)
+    assert view.selected_rows() == [4, 5, 7, 8, 9, 20]
+    QTest.keyClick(view, Key.Key_I, CONTROL)
+    assert len(view.selected_rows()) == 54
+    QTest.keyClick(view, Key.Key_Escape)
+    assert view.selected_rows() == []
+
+
+def test_a_rubber_band_takes_what_it_touches(person: Person) -> None:
+    view, port = person.view.view, person.view.view.viewport()
+    first, last = person.place(0), person.place(10)
+    QTest.mousePress(port, Button.LeftButton, SHIFT, first)
+    hover(port, first + QPoint(30, 30), Button.LeftButton)
+    # The press was with Shift: a plain press on a tile would be a drag.
+    view.mouse._draw_band(last)
+    columns = view._grid.placed[0].columns
+    QTest.mouseRelease(port, Button.LeftButton, SHIFT, last)
+    line, column = divmod(10, columns)
+    assert view.selected_rows() == sorted(
+        r * columns + c for r in range(line + 1) for c in range(column + 1)
+    )
+
+
+def test_hold_and_sweep_is_one_step(person: Person) -> None:
+    view = person.view.view
+    person.point(0)
+    QTest.keyPress(view, person.keys["rei"])
+    for row in (1, 2, 3, 2, 1):
+        person.point(row)
+    assert steps(person) == []
+    QTest.keyRelease(view, person.keys["rei"])
+    settle(person.window)
+    assert steps(person) == ["4 faces to rei"]
+    with Dataset.open(person.window.desk.root) as dataset:
+        assert {d.provenance for d in dataset.journal.each()} == {"by sweep"}
+    assert person.window.desk.gestures == 1
+
+
+def test_commands_of_the_keyboard(person: Person) -> None:
+    view = person.view.view
+    for key in (Key.Key_Right, Key.Key_Right, Key.Key_Down):
+        QTest.keyClick(view, key)
+    QTest.keyClick(view, Key.Key_L)
+    QTest.keyClick(view, Key.Key_Home)
+    QTest.keyClick(view, Key.Key_Right, SHIFT)
+    QTest.keyClick(view, Key.Key_Right, SHIFT)
+    assert view.selected_rows() == [0, 1, 2]
+    QTest.keyClick(view, Key.Key_Delete)
+    QTest.keyClick(view, Key.Key_End)
+    QTest.keyClick(view, Key.Key_O)
+    settle(person.window)
+    assert steps(person) == ["1 face to later", "3 faces to not a face", "1 face to other faces"]
+
+
+def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
+    person.send(0, "rei")
+    person.send(1, "hana")
+    settle(person.window)
+    bar = person.window.status.undo
+    assert bar.text() == "Undo: 1 face to hana"
+    QTest.mouseClick(bar, Button.LeftButton)
+    settle(person.window)
+    assert person.view.model.state(1).kind == "in"
+    assert bar.text() == "Undo: 1 face to rei"
+    person.window.desk.redo()
+    settle(person.window)
+    assert person.view.model.state(1).kind == "sent"
+
+
+def rects(person: Person) -> list[tuple[int, ...]]:
+    view = person.view.view
+    return [view.visualRect(view.tiles.index(n)).getRect() for n in range(60)]
+
+
+def test_nothing_moves_while_others_write(person: Person) -> None:
+    view, before = person.view.view, rects(person)
+    view.verticalScrollBar().setValue(40)
+    moved = rects(person)
+    keys = list(person.truth)
+    with Dataset.open(person.window.desk.root) as dataset:
+        other = SortingSession(dataset)
+        for key in keys[:20]:
+            other.file([key], "yuki")
+            QApplication.processEvents()
+    until(lambda: person.window.desk.last.counts.labelled == 20)
+    settle(person.window)
+    assert rects(person) == moved
+    view.verticalScrollBar().setValue(0)
+    assert rects(person) == before
+    # Somebody else's step is not ours to undo.
+    assert person.window.desk.last.undo.name.startswith("New class")
+
+
+def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
+    one, two = Person(opened(few.root), few), Person(opened(few.root), few)
+    settle(one.window)
+    settle(two.window)
+    for row in range(30):
+        one.send(row, one.who(row))
+        two.send(59 - row, two.who(59 - row))
+    settle(one.window)
+    settle(two.window)
+    assert labels(few.root) == few.truth
+    for _ in range(30):
+        one.window.desk.undo()
+    settle(one.window)
+    left = [name for name in labels(few.root).values() if name]
+    assert len(left) == 30
+    until(lambda: two.window.desk.last.counts.labelled == 30)
+
+
+def test_closing_saves_what_is_queued(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    for row in range(20):
+        person.send(row, person.who(row))
+    person.window.close()
+    assert sum(name is not None for name in labels(few.root).values()) == 20
+
+
+def fill(ballast: Path) -> None:
+    """Write until there is no room."""
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def test_a_full_disk_keeps_the_decision_until_there_is_room(
+    opened: Opened, few: FaceSet, small_disk: Callable[[str], Path]
+) -> None:
+    folder = small_disk("size=12m") / "few"
+    shutil.copytree(few.root, folder)
+    person = Person(opened(folder), few)
+    settle(person.window)
+    waiting: list[str] = []
+    person.window.desk.waiting.connect(waiting.append)
+    ballast = folder.parent / "ballast"
+    fill(ballast)
+    for row in range(40):
+        person.send(row, "rei")
+    until(lambda: any("no space" in text for text in waiting))
+    assert "not saved yet" in person.window.status.saved.text()
+    ballast.unlink()
+    until(lambda: not person.window.desk.busy)
+    person.window.close()
+    assert list(labels(folder).values()).count("rei") == 40
+
+
+def test_the_window_remembers_its_place(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root, size=(780, 700))
+    window.split.setSizes([190, 400, 190])
+    sizes = window.split.sizes()
+    window.close()
+    again = Window(few.root)
+    again.show()
+    QApplication.processEvents()
+    assert (again.width(), again.height()) == (780, 700)
+    assert again.split.sizes() == sizes
+    again.close()

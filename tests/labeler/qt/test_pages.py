@@ -1,0 +1,309 @@
+"""Class pages: what Enter files, what it must not, and how a page comes back."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, add_classes, draw_set, labels, propose
+from person import Opened, Person, settle, until
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from gleanset import Dataset
+from labeler.qt import pages_view
+from labeler.qt.pages_view import PagesView
+from labeler.qt.tile_model import IN
+from labeler.sorting.session import SortingSession
+
+Key = Qt.Key
+
+
+@pytest.fixture(scope="module")
+def drawn_two(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """Two characters: each fills a page."""
+    return draw_set(tmp_path_factory.mktemp("two") / "d", 70, classes=2)
+
+
+@pytest.fixture
+def person(opened: Opened, drawn_two: FaceSet, tmp_path: Path) -> Person:
+    shutil.copytree(drawn_two.root, tmp_path / "two")
+    few = FaceSet(tmp_path / "two", drawn_two.truth)
+    add_classes(few.root, [*few.names, "sora"])
+    propose(few, 0.9)
+    person = Person(opened(few.root, "pages"), few)
+    settle(person.window)
+    return person
+
+
+def view_of(person: Person) -> PagesView:
+    view = person.window.view
+    assert isinstance(view, PagesView)
+    return view
+
+
+def ready(person: Person) -> None:
+    """Past the moment in which Enter is dead."""
+    until(lambda: view_of(person).page is not None)
+    shown = view_of(person)._shown_at
+    until(lambda: time.monotonic() - shown > pages_view.ENTER_DEAD)
+
+
+def counted(person: Person) -> int:
+    return sum(name is not None for name in labels(person.window.desk.root).values())
+
+
+def test_enter_files_what_is_not_marked(person: Person) -> None:
+    view, page = view_of(person), view_of(person).page
+    assert page is not None
+    assert page.kind == "class"
+    person.click(1)
+    person.click(2)
+    person.click(2)  # and back
+    person.send(3, next(name for name in person.keys if name != page.label))
+    settle(person.window)
+    assert view.model.state(1).kind == "lifted"
+    assert view.model.state(2).kind == "in"
+    assert counted(person) == 1  # what was sent is saved at once, the page is not
+    ready(person)
+    rows = len(page.tiles)
+    assert f"all {rows - 2} to {page.label}" in view.header.file_button.text()
+    person.enter()
+    settle(person.window)
+    assert counted(person) == rows - 1
+    assert person.window.status.undo.text() == f"Undo: {rows - 2} faces to {page.label}"
+    # What was lifted is never proposed as this class again.
+    lifted = page.tiles[1].rows[0]
+    with Dataset.open(person.window.desk.root) as dataset:
+        refused = SortingSession(dataset).changes.refused([lifted])
+    assert len(refused[lifted]) == 1
+
+
+def test_undo_turns_back_to_the_page(person: Person) -> None:
+    view, page = view_of(person), view_of(person).page
+    ready(person)
+    person.enter()
+    settle(person.window)
+    assert view.page != page
+    person.window.undo()
+    settle(person.window)
+    assert view.page == page
+    assert counted(person) == 0
+    person.window.desk.redo()
+    settle(person.window)
+    assert view.page != page
+    assert counted(person) > 0
+
+
+def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
+    view, page = view_of(person), view_of(person).page
+    ready(person)
+    view._show(page)
+    person.enter()
+    assert view.page is page
+    ready(person)
+    for _ in range(5):
+        repeated = QKeyEvent(QEvent.Type.KeyPress, Key.Key_Return, Qt.KeyboardModifier.NoModifier,
+                             "\r", True)  # fmt: skip
+        QApplication.sendEvent(view.view, repeated)
+    settle(person.window)
+    assert counted(person) == 0
+
+
+def test_nothing_unseen_is_filed(opened: Opened, few: FaceSet) -> None:
+    propose(few, 0.9)
+    person = Person(opened(few.root, "pages", size=(620, 330)), few)
+    settle(person.window)
+    ready(person)
+    view = view_of(person)
+    until(lambda: view.view.verticalScrollBar().maximum() > 0)
+    presses = 0
+    while counted(person) == 0:
+        person.enter()
+        settle(person.window)
+        presses += 1
+    assert presses > 1
+
+
+def test_another_window_decides_meanwhile(person: Person) -> None:
+    """What somebody else has filed since the page was made keeps its label."""
+    page = view_of(person).page
+    assert page is not None
+    with Dataset.open(person.window.desk.root) as dataset:
+        other = SortingSession(dataset)
+        other.to_ids(page.tiles[0].rows, "sora")
+        key = other.tiles.keys_of(page.tiles[0].rows)[0]
+    until(lambda: view_of(person).model.state(0).kind == "done")
+    ready(person)
+    person.enter()
+    settle(person.window)
+    assert labels(person.window.desk.root)[key] == "sora"
+
+
+def test_the_whole_page_is_somebody_else(person: Person) -> None:
+    page = view_of(person).page
+    assert page is not None
+    other = next(name for name in person.keys if name != page.label)
+    person.press(person.keys[other], "page key", Qt.KeyboardModifier.ShiftModifier)
+    settle(person.window)
+    assert list(labels(person.window.desk.root).values()).count(other) == len(page.rows)
+
+
+def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
+    view, first = view_of(person), view_of(person).page
+    person.press(Key.Key_PageDown, "skip")
+    settle(person.window)
+    second = view.page
+    assert second is not None
+    assert first is not None
+    assert not set(first.rows) & set(second.rows)
+    person.press(Key.Key_PageUp, "back")
+    settle(person.window)
+    assert view.page == first
+
+
+def test_keyboard_alone(person: Person) -> None:
+    """Arrows point, Space lifts, a key sends, Enter files: no mouse at all."""
+    view = view_of(person)
+    for key in (Key.Key_Right, Key.Key_Right, Key.Key_Right, Key.Key_Space, Key.Key_Right):
+        QTest.keyClick(view.view, key)
+    name = next(name for name in person.keys if name != view.page.label)
+    QTest.keyClick(view.view, person.keys[name])
+    assert view.model.state(2).kind == "lifted"
+    assert view.model.state(3).kind == "sent"
+    ready(person)
+    number = len(view.page.tiles)
+    QTest.keyClick(view.view, Key.Key_Return)
+    settle(person.window)
+    assert counted(person) == number - 1
+
+
+def test_a_class_is_checked_without_its_name(person: Person) -> None:
+    view = view_of(person)
+    ready(person)
+    label = view.page.label
+    person.enter()
+    settle(person.window)
+    person.press(Key.Key_C, "check")
+    settle(person.window)
+    assert view.page.kind == "check"
+    assert len(view.page.tiles) <= 12
+    assert label not in view.header.title.text()
+    assert label not in view.model.spoken(0)
+    before = counted(person)
+    person.click(0)
+    ready(person)
+    number = len(view.page.tiles)
+    person.enter()
+    settle(person.window)
+    assert counted(person) == before - 1
+    with Dataset.open(person.window.desk.root) as dataset:
+        from labeler.sorting.checks import Checks, Rate
+
+        assert Checks(SortingSession(dataset)).rates() == {label: Rate(1, number)}
+
+
+def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
+    view, said = view_of(person), []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    offer = view.header.offer
+    assert not offer.isVisible()
+    person.sort_pages()
+    assert view.page is None
+    assert offer.isVisible()
+    label = next(name for name in person.keys if name in offer.text())
+    assert said[-1] == f"{label} is done: C shows 12 of them once more, without the name"
+    person.press(Key.Key_C, "check")
+    settle(person.window)
+    assert (view.page.kind, view.page.label, len(view.page.tiles)) == ("check", label, 12)
+    assert not offer.isVisible()
+    ready(person)
+    person.enter()
+    settle(person.window)
+    # The other one is done as well; it is offered next, and a click takes it.
+    assert offer.isVisible()
+    assert label not in offer.text()
+    QTest.mouseClick(offer, Qt.MouseButton.LeftButton)
+    settle(person.window)
+    assert view.page.kind == "check"
+    assert view.page.label != label
+
+
+def test_an_offer_can_be_left(person: Person) -> None:
+    """It takes no key, no focus and no room from the page."""
+    view = view_of(person)
+    first = view.page.label
+    wide = view.header.title.width()
+    while view.page is not None and view.page.label == first:
+        person.one_page()
+    offer = view.header.offer
+    until(offer.isVisible)
+    assert first in offer.accessibleName()
+    assert first not in offer.text()  # the line is for the page
+    assert wide - view.header.title.width() < 130
+    assert view.view.hasFocus() or not person.window.isActiveWindow()
+    area, page = view.view.geometry(), view.page
+    offer.show_offer(None)
+    settle(person.window)
+    assert view.view.geometry() == area
+    ready(person)
+    person.sort_pages()
+    assert page is not None
+    assert view.page is None
+    assert labels(person.window.desk.root) == person.truth
+
+
+@pytest.mark.parametrize("by", ["key", "mouse"])
+def test_a_stack_is_opened(opened: Opened, tmp_path: Path, by: str) -> None:
+    faces = draw_set(tmp_path / "d", 24, classes=2, frames=3)
+    add_classes(faces.root, faces.names)
+    propose(faces, 0.9, together=3)
+    person = Person(opened(faces.root, "pages"), faces)
+    settle(person.window)
+    view = view_of(person)
+    stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
+    before, rows = view.page, view.page.tiles[stacks[1]].rows
+    if by == "key":
+        person.point(stacks[1])
+        person.press(Key.Key_S, "split")
+    else:
+        double_click(person, stacks[1])
+    until(lambda: view.page is not None and view.page is not before)
+    settle(person.window)
+    alone = {tile.rows for tile in view.page.tiles}
+    assert {(row,) for row in rows} <= alone
+    assert len(view.page.rows) == len(before.rows)
+    assert set(view.model.states.values()) <= {IN}
+    # On a tile of one face it is two clicks: lifted, and put back.
+    page, single = view.page, next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1)
+    double_click(person, single)
+    settle(person.window)
+    assert view.page is page
+    assert view.model.state(single).kind == "in"
+    assert counted(person) == 0
+
+
+def double_click(person: Person, row: int) -> None:
+    """As a window gets it: the second press comes as a double click."""
+    tiles, place = person.view.view.viewport(), person.place(row)
+    QTest.mouseClick(tiles, Qt.MouseButton.LeftButton, pos=place)
+    QTest.mouseDClick(tiles, Qt.MouseButton.LeftButton, pos=place)
+    QTest.mouseRelease(tiles, Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_a_first_name_makes_a_class(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> None:
+    shutil.copytree(drawn_few.root, tmp_path / "d")
+    person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
+    settle(person.window)
+    view = view_of(person)
+    assert view.page.kind == "likes"
+    until(lambda: view.header.name.hasFocus() or not person.window.isActiveWindow())
+    number = len(view.page.rows)
+    person.write("涼宮ハルヒ")
+    settle(person.window)
+    assert list(labels(tmp_path / "d").values()).count("涼宮ハルヒ") == number
+    assert person.keys == {"涼宮ハルヒ": "1"}

@@ -1,0 +1,294 @@
+"""What guards data: odd pictures, disks and other programs; what is left behind; the network."""
+
+from __future__ import annotations
+
+import gc
+import random
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, labels
+from many_faces import make_many
+from person import CONTROL, NONE, Opened, Person, settle, until
+from PIL import Image
+from polish import VIEW_NAMES
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from gleanset import Dataset
+from labeler.qt.drag_out import TileMime
+from labeler.qt.thumbs import Broken
+from labeler.qt.window import Window
+
+Action = Qt.DropAction
+
+
+# -- pictures
+
+
+def odd_pictures(folder: Path) -> None:
+    folder.mkdir()
+    small = Image.linear_gradient("L").resize((60, 30))
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture" * 20)
+    (folder / "empty.jpg").touch()
+    Image.new("RGB", (4200, 2800), (90, 140, 60)).save(folder / "huge.jpg")
+    Image.merge("CMYK", (small,) * 4).save(folder / "cmyk.jpg")
+    frames = [Image.new("P", (40, 20), colour) for colour in (1, 2, 3)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    small.convert("RGB").save(folder / "turned.jpg", exif=exif)
+    whole = (folder / "turned.jpg").read_bytes()
+    (folder / "cut off.jpg").write_bytes(whole[: len(whole) // 3])
+
+
+def test_odd_pictures_are_shown_or_refused_with_a_reason(
+    opened: Opened, few: FaceSet, tmp_path: Path
+) -> None:
+    odd_pictures(tmp_path / "odd")
+    window = opened(few.root)
+    settle(window)
+    said: list[str] = []
+    window.desk.said.connect(lambda text, bad: said.append(text))
+    window.rail.list.files_dropped.emit([str(tmp_path / "odd")], "hana")
+    until(lambda: any("taken in" in text for text in said))
+    settle(window)
+    with Dataset.open(few.root) as dataset:
+        refused = {Path(one.what).name: one.reason for one in dataset.rejections.each()}
+    assert {"broken.png", "empty.jpg"} <= set(refused)
+    assert all(refused.values())
+    window.rail.chosen.emit("hana")
+    settle(window)
+    until(lambda: not window.thumbs.waiting)
+    view = window.view.view  # type: ignore[attr-defined]
+    shown = {}
+    for row in range(view.tiles.rowCount()):
+        tile = view.tiles.tile(row)
+        shown[tile.title] = view.look(row).picture
+    assert set(shown) | set(refused) == {path.name for path in (tmp_path / "odd").iterdir()}
+    assert {"huge.jpg", "cmyk.jpg", "moving.gif", "turned.jpg"} <= set(shown)
+    assert not any(isinstance(picture, Broken) for picture in shown.values())
+    assert max(shown["huge.jpg"].width(), shown["huge.jpg"].height()) <= 512
+    assert shown["turned.jpg"].height() > shown["turned.jpg"].width()
+
+
+# -- disks and other programs
+
+
+def test_a_disk_that_is_read_only(
+    opened: Opened, few: FaceSet, small_disk: Callable[[str], Path]
+) -> None:
+    """Everything can be looked at; a decision says that it is not saved, and where."""
+    disk = small_disk("size=24m")
+    shutil.copytree(few.root, disk / "few")
+    if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to remount a disk")
+    person = Person(opened(disk / "few"), few)
+    waiting: list[str] = []
+    person.window.desk.waiting.connect(waiting.append)
+    settle(person.window)
+    person.send(1, "hana")
+    until(lambda: any(waiting))
+    assert "not saved yet" in person.window.status.saved.text()
+    assert str(disk) in waiting[0]
+    person.window.close()  # and does not hang
+    assert [name for name in labels(disk / "few").values() if name] == []
+
+
+@pytest.mark.slow
+def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Dataset.open(few.root) as dataset, dataset.db.write():
+            held.set()
+            free.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    start = time.thread_time()
+    for row in range(20):
+        person.send(row, "rei")
+        QApplication.processEvents()
+    spent = time.thread_time() - start
+    assert {person.view.model.state(row).kind for row in range(20)} == {"sent"}
+    assert list(labels(few.root).values()).count("rei") == 0
+    # SQLite waits for half a minute; a person is told within seconds, and closing asks once.
+    saved, told = person.window.status.saved, time.monotonic()
+    until(lambda: "another program may be writing here" in saved.text())
+    assert time.monotonic() - told < 8
+    person.window.close()
+    assert person.window.isVisible()
+    free.set()
+    thread.join()
+    settle(person.window, 60)
+    assert saved.text() == "saved"
+    assert list(labels(few.root).values()).count("rei") == 20
+    assert spent < 2
+
+
+def test_a_very_long_path(opened: Opened, few: FaceSet, tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a folder with quite a long name"] * 8)
+    deep.mkdir(parents=True)
+    assert len(str(deep)) > 260
+    shutil.copytree(few.root, deep / "few")
+    person = Person(opened(deep / "few"), few)
+    settle(person.window)
+    until(lambda: not person.window.thumbs.waiting)
+    assert not isinstance(person.view.view.look(0).picture, Broken)
+    person.send(0, "rei")
+    person.window.close()
+    assert "rei" in labels(deep / "few").values()
+
+
+@pytest.mark.slow
+def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSet) -> None:
+    """Keys, drops, renames, undo and redo at random; then Ctrl+Z until nothing is left."""
+    person = Person(opened(few.root), few)
+    window, dice = person.window, random.Random(8)
+    settle(window)
+    start, beyond = labels(few.root), window.desk.last.undo
+    for number in range(60):
+        what = dice.random()
+        rows = dice.sample(range(60), dice.randint(1, 9))
+        if what < 0.5:
+            person.view.view.select_ranges([(row, row) for row in rows], select_only())
+            QTest.keyClick(person.view.view, dice.choice([*person.keys.values(), "l", "o", "\b"]))
+        elif what < 0.6:
+            person.view.send_ids(person.view.model.ids(rows), dice.choice(list(person.keys)))
+        elif what < 0.7:
+            old = dice.choice(list(person.keys))
+            window.desk.decide(lambda s, old=old, n=number: s.rename_class(old, f"{old}{n}"))  # type: ignore[misc]
+        else:
+            QTest.keyClick(window, Qt.Key.Key_Z if what < 0.9 else Qt.Key.Key_Y, CONTROL)
+        settle(window)
+    assert labels(few.root) != start
+    for _ in range(80):
+        if window.desk.last.undo == beyond:
+            break
+        window.desk.undo()
+        settle(window)
+    assert labels(few.root) == start
+    assert window.desk.last.undo == beyond
+
+
+def select_only() -> object:
+    from labeler.qt.range_selection import Select
+
+    return Select.ClearAndSelect
+
+
+# -- drops
+
+
+def drag_over(person: Person, mime: QMimeData, actions: Action, target: str) -> QPoint:
+    rail = person.window.rail
+    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
+    point = rail.list.visualRect(rail.model.index(row)).center()
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        event = kind(point, actions, mime, Qt.MouseButton.LeftButton, NONE)
+        QApplication.sendEvent(rail.list.viewport(), event)
+    return point
+
+
+@pytest.fixture
+def person(opened: Opened, few: FaceSet) -> Person:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    return person
+
+
+def test_a_row_lights_up_and_says_what_a_drop_does(person: Person) -> None:
+    rail, model = person.window.rail.list, person.view.model
+    before = rail.viewport().grab().toImage()
+    mime = TileMime(model.ids(range(12)), list(range(12)), person.window.desk.paths)
+    drag_over(person, mime, Action.CopyAction, "rei")
+    assert rail.drop_text == "Drop 12 → rei"
+    lit = rail.viewport().grab().toImage()
+    assert lit != before
+    QApplication.sendEvent(rail.viewport(), QDragLeaveEvent())
+    assert rail.drop_text == ""
+    assert rail.viewport().grab().toImage() == before
+    nowhere = QDragMoveEvent(QPoint(20, rail.viewport().height() - 1), Action.CopyAction, mime,
+                             Qt.MouseButton.LeftButton, NONE)  # fmt: skip
+    QApplication.sendEvent(rail.viewport(), nowhere)
+    assert not nowhere.isAccepted()
+
+
+def test_foreign_files_are_never_moved(person: Person, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "one.png"))])
+    point = drag_over(person, mime, Action.MoveAction | Action.CopyAction, "hana")
+    event = QDropEvent(QPointF(point), Action.MoveAction | Action.CopyAction, mime,
+                       Qt.MouseButton.LeftButton, NONE)  # fmt: skip
+    QApplication.sendEvent(person.window.rail.list.viewport(), event)
+    assert event.dropAction() == Action.CopyAction
+    until(lambda: "hana" in labels(person.window.desk.root).values())
+    assert (tmp_path / "one.png").is_file()
+
+
+# -- the window itself
+
+
+def test_a_window_that_was_off_the_screen_comes_back(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root, size=(700, 600))
+    window.move(9000, 7000)
+    window.close()
+    again = Window(few.root)
+    again.show()
+    QApplication.processEvents()
+    seen = again.frameGeometry().intersected(again.screen().availableGeometry())
+    again.close()
+    assert seen.width() > 300
+    assert seen.height() > 300
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_no_network(
+    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    asked: list[object] = []
+
+    def refuse(*args: object, **more: object) -> None:
+        asked.append(args)
+        raise OSError("no network in this test")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    window = opened(few.root, view)
+    settle(window)
+    until(lambda: window.view.settled())
+    window.close()
+    assert asked == []
+
+
+@pytest.mark.slow
+def test_memory_stays_over_twenty_windows(application: QApplication, tmp_path: Path) -> None:
+    make_many(tmp_path / "d", 3000)
+    taken = []
+    for _ in range(20):
+        window = Window(tmp_path / "d")
+        window.show()
+        settle(window)
+        until(lambda w=window: not w.thumbs.waiting)  # type: ignore[misc]
+        window.close()
+        window.deleteLater()
+        del window
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # type: ignore[arg-type]
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        taken.append(pages * 4096 / 1e6)
+    # The first ones fill what every later one finds.
+    assert taken[-1] < taken[4] * 1.1, taken

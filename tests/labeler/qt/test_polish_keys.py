@@ -1,0 +1,264 @@
+"""The keyboard alone, screen readers, input methods: what is pressed, and what is read out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from drawn_faces import FaceSet, labels, propose
+from person import NONE, SHIFT, Opened, Person, settle, until
+from polish import VIEW_NAMES, pixels
+from PySide6.QtCore import Qt
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QAccessibleEvent,
+    QAction,
+    QInputMethodEvent,
+    QShortcut,
+)
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QWidget,
+)
+
+from gleanset import Dataset
+from gleanset.db.sorting import Tiles
+from labeler.qt.pages_view import PagesView
+from labeler.qt.window import Window
+
+Key = Qt.Key
+CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit)
+MOST_STOPS = 60
+
+
+def walk(window: Window, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
+    """Press Tab from the focus until it comes back there."""
+    stops = [focus(window)]
+    while len(stops) < MOST_STOPS:
+        QTest.keyClick(stops[-1], Key.Key_Tab, modifiers)
+        if focus(window) is stops[0]:
+            return stops
+        assert focus(window) is not stops[-1], f"Tab does not leave {stops[-1]}"
+        stops.append(focus(window))
+    raise AssertionError(f"Tab does not come back: {stops}")
+
+
+def focus(window: Window) -> QWidget:
+    found = window.focusWidget()
+    assert found is not None
+    return found
+
+
+def active(window: Window) -> Window:
+    window.activateWindow()
+    until(window.isActiveWindow)
+    settle(window)
+    until(lambda: window.view.settled())
+    return window
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, view: str) -> None:
+    propose(few, 0.9)
+    window = active(opened(few.root, view))
+    window.rail.field.setFocus()
+    stops = walk(window, NONE)
+    window.rail.field.setFocus()
+    assert set(walk(window, SHIFT)) == set(stops)
+    assert all(stop.isVisible() and stop.isEnabled() for stop in stops)
+    reached = set(stops) | {stop.parentWidget() for stop in stops}
+    for widget in window.findChildren(QWidget):
+        inner = isinstance(widget.parent(), CONTROLS)
+        wanted = isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        if wanted and widget.isVisible() and widget.isEnabled() and not inner:
+            assert widget in reached, widget
+    # From left to right: the rail, the view, what lies below.
+    parts = [0 if window.rail.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
+             for stop in stops]  # fmt: skip
+    assert parts == sorted(parts), stops
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_where_the_focus_is_can_be_seen(opened: Opened, few: FaceSet, view: str) -> None:
+    propose(few, 0.9)
+    window = active(opened(few.root, view))
+    window.rail.field.setFocus()
+    stops = walk(window, NONE)  # ends where it began: from now on it is the keyboard that leads
+    for stop in stops:
+        assert focus(window) is stop
+        with_it = shot(window, stop)
+        QTest.keyClick(stop, Key.Key_Tab)
+        changed = (with_it != shot(window, stop)).any(axis=2)
+        assert np.count_nonzero(changed) >= 16, stop
+
+
+def shot(window: Window, widget: QWidget) -> np.ndarray:
+    QApplication.processEvents()
+    corner = widget.mapTo(window, widget.rect().topLeft())
+    area = widget.rect().translated(corner).adjusted(-3, -3, 3, 3)
+    return pixels(window.grab(area.intersected(window.rect())).toImage())
+
+
+def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None:
+    """From "Who is this?" to the last face; no mouse event at all."""
+    propose(few, 0.97)
+    person = Person(active(opened(few.root, "pages")), few)
+    window, view = person.window, person.window.view
+    assert isinstance(view, PagesView)
+    while view.page is not None:
+        for row in range(len(view.page.tiles)):
+            wanted = view.page.label or view.page.tiles[row].proposal.label
+            QTest.keyClick(view.view, Key.Key_Home)
+            for _ in range(row):
+                QTest.keyClick(view.view, Key.Key_Right)
+            if person.who(row) != wanted:
+                QTest.keyClick(view.view, person.keys[person.who(row)])
+        until_enter_lives(view)
+        QTest.keyClick(view.view, Key.Key_End)
+        QTest.keyClick(view.view, Key.Key_Return)
+        settle(window)
+    assert labels(few.root) == few.truth
+    QTest.keyClick(view.view, Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    settle(window)
+    assert labels(few.root) != few.truth
+
+
+def until_enter_lives(view: PagesView) -> None:
+    from time import monotonic
+
+    from labeler.qt.pages_view import ENTER_DEAD
+
+    until(lambda: monotonic() - view._shown_at > ENTER_DEAD)
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_no_key_means_two_things(opened: Opened, few: FaceSet, view: str) -> None:
+    window = active(opened(few.root, view))
+    kinds = (QAction, QShortcut)
+    owners = [owner for kind in kinds for owner in window.findChildren(kind)]
+    for parent in {owner.parent() for owner in owners}:
+        keys = [
+            (owner.shortcut() if isinstance(owner, QAction) else owner.key()).toString()
+            for owner in owners if owner.parent() is parent
+        ]  # fmt: skip
+        named = [key for key in keys if key]
+        assert len(set(named)) == len(named), (parent, named)
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_everything_has_a_name_and_a_role(opened: Opened, few: FaceSet, view: str) -> None:
+    propose(few, 0.9)
+    window = active(opened(few.root, view))
+    for widget in window.findChildren(QWidget):
+        inner = isinstance(widget.parent(), CONTROLS) or "qt_" in widget.objectName()
+        if isinstance(widget, CONTROLS) and widget.isVisible() and not inner:
+            found = QAccessible.queryAccessibleInterface(widget)
+            assert found.text(QAccessible.Text.Name), widget
+            assert found.role() != QAccessible.Role.NoRole, widget
+            if isinstance(widget, QAbstractItemView):
+                names = [found.child(n) for n in range(min(found.childCount(), 80))]
+                assert all(one.text(QAccessible.Text.Name) for one in names if one), widget
+
+
+def test_tiles_are_items_of_a_list(opened: Opened, few: FaceSet) -> None:
+    person = Person(active(opened(few.root)), few)
+    found = QAccessible.queryAccessibleInterface(person.view.view)
+    assert found.role() == QAccessible.Role.List
+    assert found.childCount() == 60
+    assert {found.child(n).role() for n in range(60)} == {QAccessible.Role.ListItem}
+    assert found.child(11).text(QAccessible.Text.Name).startswith("Face 12 of 60")
+    person.send(11, "rei")
+    settle(person.window)
+    assert found.child(11).text(QAccessible.Text.Name).endswith("sent to rei")
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a screen reader is told; Qt has no other way to listen to it from Python."""
+    told: list[str] = []
+    real: Callable[[QAccessibleEvent], None] = QAccessible.updateAccessibility
+
+    def listen(event: QAccessibleEvent) -> None:
+        if isinstance(event, QAccessibleAnnouncementEvent):
+            told.append(event.message())
+        real(event)
+
+    monkeypatch.setattr(QAccessible, "updateAccessibility", staticmethod(listen))
+    QAccessible.setActive(True)
+    yield told
+    QAccessible.setActive(False)
+
+
+def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: list[str]) -> None:
+    propose(few, 0.97)
+    person = Person(active(opened(few.root, "pages")), few)
+    view = person.window.view
+    assert isinstance(view, PagesView)
+    assert any(view.header.title.text() in text for text in heard)
+    first = view.header.title.text()
+    heard.clear()
+    until_enter_lives(view)
+    person._see_all(view)
+    person.enter()
+    settle(person.window)
+    assert any(" to " in text for text in heard), heard  # what was filed
+    assert any(view.header.title.text() in text for text in heard), heard  # the next page
+    assert view.header.title.text() != first
+    heard.clear()
+    person.window.undo()
+    settle(person.window)
+    assert heard
+
+
+@pytest.mark.parametrize("view", ["sorting", "pages", "review"])
+def test_keys_belong_to_the_input_method_while_it_composes(
+    opened: Opened, few: FaceSet, view: str
+) -> None:
+    person = Person(active(opened(few.root, view)), few)
+    grid, window = person.view.view, person.window
+    person.point(0)
+    before = steps(window)
+    QApplication.sendEvent(grid, QInputMethodEvent("はる", []))
+    for key in (
+        Key.Key_1,
+        Key.Key_Return,
+        Key.Key_Delete,
+        Key.Key_L,
+        Key.Key_Space,
+        Key.Key_PageDown,
+    ):
+        QTest.keyClick(grid, key)
+    settle(window)
+    assert steps(window) == before
+    assert person.view.model.states == {}
+    QApplication.sendEvent(grid, QInputMethodEvent("", []))
+
+
+def test_a_name_is_composed_in_the_field(opened: Opened, few: FaceSet) -> None:
+    window = active(opened(few.root))
+    field = window.rail.field
+    field.setFocus()
+    QApplication.sendEvent(field, QInputMethodEvent("すずみや", []))
+    settle(window)
+    names = [window.rail.model.row(n).name for n in range(window.rail.model.rowCount())]
+    assert "涼宮ハルヒ" not in names
+    done = QInputMethodEvent("", [])
+    done.setCommitString("涼宮ハルヒ")
+    QApplication.sendEvent(field, done)
+    QTest.keyClick(field, Key.Key_Return)
+    settle(window)
+    names = [window.rail.model.row(n).name for n in range(window.rail.model.rowCount())]
+    assert "涼宮ハルヒ" in names
+
+
+def steps(window: Window) -> int:
+    with Dataset.open(window.desk.root) as dataset:
+        return len(Tiles(dataset.db).steps())

@@ -1,0 +1,266 @@
+"""What is seen: contrast from pixels, light and dark, CJK, high DPI, sizes, still tiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_faces import FaceSet, add_classes, labels
+from person import Opened, Person, settle, until
+from polish import PALETTES, VIEW_NAMES, ground, luminance, palette_of, pixels, seen, text_contrast
+from PySide6.QtGui import QFont, QFontDatabase, QFontMetrics, QImage, QPainter
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QWidget,
+)
+
+from gleanset import Dataset
+from labeler.qt.drag_out import drag_picture
+from labeler.qt.window import Window
+from labeler.sorting.session import SortingSession
+
+HERE = Path(__file__).parent
+PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
+CJK = ["涼宮ハルヒ", "박신혜", "诸葛亮"]
+
+
+def with_text(window: Window) -> list[QWidget]:
+    """What carries words, is shown and can be used."""
+    found = [
+        widget for widget in window.findChildren(QWidget)
+        if isinstance(widget, QLabel | QAbstractButton)
+        and widget.isVisible() and widget.isEnabled() and widget.text().strip()
+        and not widget.visibleRegion().isEmpty()
+    ]  # fmt: skip
+    assert len(found) > 3
+    return found
+
+
+@pytest.mark.parametrize("colours", list(PALETTES))
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_text_has_contrast(
+    opened: Opened, few: FaceSet, application: QApplication, colours: str, view: str
+) -> None:
+    with palette_of(application, colours):
+        window = opened(few.root, view)
+        settle(window)
+        until(lambda: window.view.settled())
+        for widget in with_text(window):
+            assert text_contrast(seen(widget)) >= 4.5, (widget, widget.text())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("colours", list(PALETTES))
+def test_rows_and_outlines_have_contrast(
+    opened: Opened, few: FaceSet, application: QApplication, colours: str
+) -> None:
+    with palette_of(application, colours):
+        person = Person(opened(few.root), few)
+        settle(person.window)
+        rail, view = person.window.rail.list, person.view.view
+        for row in range(person.window.rail.model.rowCount()):
+            port = rail.viewport()
+            picture = port.grab(rail.visualRect(person.window.rail.model.index(row)))
+            assert text_contrast(pixels(picture.toImage())) >= 4.5, row
+        until(lambda: not person.window.thumbs.waiting)
+        rect = view.visualRect(view.tiles.index(3)).adjusted(-6, -6, 6, 6)
+        before = pixels(view.viewport().grab(rect).toImage())
+        view.set_point(3)
+        after = pixels(view.viewport().grab(rect).toImage())
+        ring = after[(before != after).any(axis=2)]
+        assert len(ring) > 200
+        around = float(luminance(before[0, 0]))  # the ground between two tiles
+        ratios = (np.maximum(luminance(ring), around) + 0.05) / (
+            np.minimum(luminance(ring), around) + 0.05
+        )
+        assert np.percentile(ratios, 90) >= 3
+
+
+def test_dark_comes_while_the_window_is_open(
+    opened: Opened, few: FaceSet, application: QApplication
+) -> None:
+    with palette_of(application, "light"):
+        window = opened(few.root)
+        settle(window)
+        parts = [window.rail.list.viewport(), window.view.view.viewport(), window.statusBar()]  # type: ignore[attr-defined]
+        light = [float(luminance(ground(seen(part)))) for part in parts]
+    with palette_of(application, "dark"):
+        application.processEvents()
+        dark = [float(luminance(ground(seen(part)))) for part in parts]
+    assert all(after < before / 2 for before, after in zip(light, dark, strict=True)), (light, dark)
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_targets_are_24_pixels(opened: Opened, few: FaceSet, view: str) -> None:
+    window = opened(few.root, view)
+    settle(window)
+    kinds = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox)
+    for widget in window.findChildren(QWidget):
+        inner = isinstance(widget.parent(), QLineEdit | QComboBox | QAbstractSpinBox)
+        if isinstance(widget, kinds) and widget.isVisible() and not inner:
+            assert min(widget.width(), widget.height()) >= 24, (widget, widget.size())
+    tabs = window.tabs
+    assert min(tabs.tabRect(n).height() for n in range(tabs.count())) >= 24
+
+
+def drawn(text: str, font: QFont) -> bytes:
+    picture = QImage(240, 60, QImage.Format.Format_RGB32)
+    picture.fill(0xFFFFFFFF)
+    painter = QPainter(picture)
+    painter.setFont(font)
+    painter.drawText(4, 44, text)
+    painter.end()
+    return bytes(picture.constBits())
+
+
+def test_cjk_names_are_drawn_and_not_boxes(application: QApplication) -> None:
+    if not QFontDatabase.families(QFontDatabase.WritingSystem.Japanese):
+        pytest.skip("no Japanese font here: apt install fonts-noto-cjk")
+    font = QFont(application.font())
+    font.setPointSize(24)
+    for name in CJK:
+        # An unassigned character is drawn as the box of a missing glyph, each one the same.
+        boxes = drawn("\U0003fffd" * len(name), font)
+        shown = [drawn(letter, font) for letter in name]
+        assert drawn(name, font) != boxes
+        assert len(set(shown)) == len(set(name))
+
+
+def test_cjk_and_decomposed_names_survive(opened: Opened, few: FaceSet) -> None:
+    composed, apart = "ガンダム", unicodedata.normalize("NFD", "ガンダム")
+    assert composed != apart
+    add_classes(few.root, CJK)
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    person.window.rail.named.emit(apart)
+    settle(person.window)
+    for row, name in enumerate([*CJK, composed]):
+        person.send(row, name)
+    settle(person.window)
+    found = [name for name in labels(few.root).values() if name]
+    assert found == [*CJK, composed]
+    with Dataset.open(few.root) as dataset:
+        assert [step.name for step in SortingSession(dataset).tiles.steps()][-4:] == [
+            f"1 face to {name}" for name in (*CJK, composed)
+        ]
+    spoken = person.window.rail.model
+    rows = [spoken.row(n) for n in range(spoken.rowCount())]
+    assert composed in [row.name for row in rows if row]
+
+
+def test_a_long_name_is_elided_in_the_middle(opened: Opened, few: FaceSet) -> None:
+    long = "とても長い名前" * 12
+    add_classes(few.root, [long, long[:-1] + "x"])
+    window = opened(few.root)
+    settle(window)
+    rail = window.rail
+    rows = [n for n in range(rail.model.rowCount()) if rail.model.row(n).name.startswith(long[:20])]
+    one, other = (
+        bytes(rail.list.viewport().grab(rail.list.visualRect(rail.model.index(n))).toImage()
+              .copy(60, 0, 400, 50).constBits()) for n in rows
+    )  # fmt: skip
+    assert QFontMetrics(rail.list.font()).horizontalAdvance(long) > rail.list.width()
+    assert one != other  # the ends are what tells them apart
+    assert rail.list.horizontalScrollBar().maximum() == 0
+
+
+SCALE_CODE = """
+import json, sys
+from person import settle, until
+from pathlib import Path
+from labeler.qt.app import _application
+from labeler.qt.drag_out import drag_picture
+from labeler.qt.window import Window
+from PySide6.QtWidgets import QAbstractButton, QLabel
+application = _application()
+window = Window(Path(sys.argv[1])); window.resize(1440, 900); window.show(); settle(window)
+until(lambda: not window.thumbs.waiting)
+view = window.view.view; view.viewport().repaint()
+clipped = [w.text() for kind in (QAbstractButton, QLabel) for w in window.findChildren(kind)
+           if w.isVisible() and w.text() and not (isinstance(w, QLabel) and w.wordWrap())
+           and w.minimumSizeHint().width() > w.width() + 1]
+print(json.dumps({
+    "ratio": window.devicePixelRatioF(), "grab": view.grab().devicePixelRatio(),
+    "drag": drag_picture(view, [0, 1]).devicePixelRatio(), "side": view.side,
+    "sides": sorted({name[2] for name in window.thumbs._kept if name[0] == view.tiles.tile(0).key}),
+    "clipped": clipped, "row": window.rail.list.visualRect(window.rail.model.index(0)).height(),
+}))
+window.close()
+"""
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [pytest.param(factor, marks=pytest.mark.slow) for factor in ("1", "1.25", "1.5", "3")] + ["2"],
+)
+def test_high_dpi_is_sharp_and_whole(few: FaceSet, factor: str) -> None:
+    env = {**os.environ, "QT_SCALE_FACTOR": factor, "PYTHONPATH": PATHS,
+           "QT_QPA_PLATFORM": "offscreen", "XDG_CONFIG_HOME": str(few.root / "ini")}  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", SCALE_CODE, few.root], env=env,
+                         capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    ratio = float(factor)
+    assert (found["ratio"], found["grab"], found["drag"]) == (ratio, ratio, ratio)
+    assert max(found["sides"]) >= min(found["side"] * ratio, 512)
+    assert found["clipped"] == []
+    assert found["row"] >= 48
+
+
+@pytest.mark.slow
+def test_the_picture_of_a_drag_is_quick_for_any_number(opened: Opened, tmp_path: Path) -> None:
+    from time import thread_time
+
+    from many_faces import make_many
+
+    make_many(tmp_path / "many", 20_000)
+    window = opened(tmp_path / "many")
+    settle(window)
+    view = window.view.view  # type: ignore[attr-defined]
+    view.selectAll()
+    rows = view.selected_rows()
+    assert len(rows) == 20_000
+    drag_picture(view, rows[:3])  # fonts are loaded
+    start = thread_time()
+    picture = drag_picture(view, rows)
+    assert thread_time() - start < 0.05
+    assert not picture.isNull()
+
+
+@pytest.mark.slow
+def test_no_tile_moves_in_a_thousand_updates(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    view, desk = person.view.view, person.window.desk
+    view.verticalScrollBar().setValue(60)
+
+    def places() -> list[object]:
+        bar = view.verticalScrollBar()
+        rects = [view.visualRect(view.tiles.index(n)).getRect() for n in range(60)]
+        return [rects, bar.value(), view.side]
+
+    before, keys, came = places(), list(person.truth), []
+    desk.progressed.connect(came.append)
+    with Dataset.open(few.root) as dataset:
+        other = SortingSession(dataset)
+        for number in range(1000):
+            if number % 5 == 0:
+                other.file([keys[number // 5 % 60]], few.names[number // 300])
+            person.window.thumbs.ready.emit(keys[number % 60])
+            desk.progressed.emit(desk.last)
+            if number % 10 == 0:
+                QApplication.processEvents()
+                assert places() == before
+    settle(person.window)
+    assert places() == before
+    assert len(came) >= 1000

@@ -1,0 +1,230 @@
+"""Real mouse drags: a real window on a display of its own, and xdotool as the hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_faces import FaceSet, add_classes, labels, real_set
+from PIL import Image
+from virtual_display import Display, display
+
+from gleanset import Dataset
+from gleanset.db.sorting import Tiles
+
+HERE = Path(__file__).parent
+PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
+MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
+PART = 24
+SOURCE, SINK = (1250, 200), (1250, 400)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: apt install xvfb xdotool"),
+]
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Display]:
+    with display(tmp_path_factory.mktemp("display")) as shown:
+        yield shown
+
+
+@contextmanager
+def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    env = {**screen.env, "PYTHONPATH": PATHS}
+    process = subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+class Shown:
+    """The window, seen from outside."""
+
+    def __init__(self, screen: Display, faces: FaceSet, process: subprocess.Popen[str]) -> None:
+        self.screen, self.faces, self._process = screen, faces, process
+        assert heard(process) == ""  # it is shown, and nothing of a person is in the journal
+
+    def ask(self, question: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        return heard(self._process)
+
+    def place(self, question: str) -> tuple[int, int]:
+        x, y = self.ask(question)
+        return x, y
+
+    def drag(self, start: str, end: str) -> None:
+        self.screen.drag(self.place(start), self.place(end))
+
+    def sorted_as(self) -> dict[str, str]:
+        return {key: name for key, name in labels(self.faces.root).items() if name}
+
+    def steps(self) -> list[str]:
+        with Dataset.open(self.faces.root) as dataset:
+            return [step.name for step in Tiles(dataset.db).steps()]
+
+
+def heard(process: subprocess.Popen[str]) -> Any:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def happens(holds: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def shown(screen: Display, few: FaceSet) -> Iterator[Shown]:
+    forget_classes_steps(few.root)
+    with running(screen, sys.executable, HERE / "drag_child.py", few.root) as process:
+        yield Shown(screen, few, process)
+
+
+def forget_classes_steps(root: Path) -> None:
+    """The journal begins with what the hand does."""
+    with Dataset.open(root) as dataset, dataset.db.write():
+        for table in ("decision", "change", "step"):
+            dataset.db.run(f"DELETE FROM {table}")
+
+
+def test_one_tile_onto_a_class_and_between_classes(shown: Shown) -> None:
+    first = next(iter(shown.faces.truth))
+    shown.drag("tile 0", "rail rei")
+    assert shown.ask("saved") == "1 face to rei"
+    assert shown.sorted_as() == {first: "rei"}
+    assert shown.ask("open rei") == 1
+    shown.drag("tile 0", "rail hana")
+    assert shown.ask("saved") == "1 face to hana"
+    assert shown.sorted_as() == {first: "hana"}
+    assert shown.steps() == ["1 face to rei", "1 face to hana"]
+
+
+def test_many_tiles_onto_a_class(shown: Shown) -> None:
+    shown.ask("select 12")
+    shown.drag("tile 4", "rail rei")
+    assert shown.ask("saved") == "12 faces to rei"
+    assert list(shown.sorted_as().values()) == ["rei"] * 12
+    assert shown.steps() == ["12 faces to rei"]
+
+
+def test_real_characters_cost_a_drag_each(
+    screen: Display, shared_data: Path, tmp_path: Path
+) -> None:
+    """A part of the real set, dragged by hand through the desktop; the window counts along."""
+    faces = real_set(tmp_path / "d", shared_data / "characters", most=PART)
+    add_classes(faces.root, faces.names)
+    forget_classes_steps(faces.root)
+    with running(screen, sys.executable, HERE / "drag_child.py", faces.root) as process:
+        shown = Shown(screen, faces, process)
+        for number, who in enumerate(faces.truth.values()):
+            screen.drag(shown.place(f"tile {number}"), shown.place(f"rail {who}"), wait=0.03)
+            assert shown.ask("saved") == f"1 face to {who}"
+        assert shown.ask("gestures") == len(faces.truth) == PART
+    assert shown.sorted_as() == faces.truth
+
+
+def test_a_slip_and_a_drop_beside_change_nothing(shown: Shown) -> None:
+    x, y = shown.place("tile 2")
+    shown.screen.drag((x, y), (x + 8, y + 4), wait=0)
+    shown.screen.drag((x, y), shown.place("tile 9"))
+    assert shown.ask("saved") == ""
+    assert shown.sorted_as() == {}
+
+
+def test_the_row_under_the_mouse_says_what_a_drop_does(shown: Shown) -> None:
+    shown.ask("select 3")
+    start, end = shown.place("tile 1"), shown.place("rail rei")
+    shown.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
+    for part in range(1, 9):
+        way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
+        shown.screen.hand("mousemove", *way, "sleep", "0.1")
+    shown.screen.hand("mousemove", end[0] + 2, end[1])
+    happens(lambda: shown.ask("drop_text") == "Drop 3 → rei")
+    shown.screen.hand("key", "Escape", "sleep", "0.3", "mouseup", "1")
+    assert shown.ask("saved") == ""
+    assert shown.sorted_as() == {}
+
+
+def pictures(folder: Path) -> list[Path]:
+    folder.mkdir()
+    colours = {"one.png": (255, 0, 255), "-二\n.png": (255, 0, 250)}
+    for name, colour in colours.items():
+        Image.new("RGB", (200, 200), colour).save(folder / name)
+    return [folder / name for name in colours]
+
+
+def test_files_of_another_program_are_copied_and_never_moved(shown: Shown, tmp_path: Path) -> None:
+    files = pictures(tmp_path / "in")
+    with running(shown.screen, sys.executable, HERE / "files_child.py", *files) as other:
+        assert heard(other) == {"shown": True}
+        shown.screen.drag(SOURCE, shown.place("rail hana"))
+        assert heard(other) == {"done": "CopyAction"}
+        # Only now may it end: the data is fetched after the drop.
+        happens(lambda: shown.ask("saved") == "2 dropped on hana")
+    assert list(shown.sorted_as().values()) == ["hana", "hana"]
+    assert all(path.is_file() for path in files)
+
+
+def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
+    shown.ask("select 3")
+    with running(shown.screen, sys.executable, HERE / "files_child.py") as other:
+        assert heard(other) == {"shown": True}
+        shown.screen.drag(shown.place("tile 1"), SINK)
+        got = heard(other)
+    assert got["may_move"] is False
+    assert len(got["files"]) == 3
+    for file in got["files"]:
+        with Image.open(file) as picture:
+            picture.load()
+    assert shown.ask("saved") == ""
+
+
+@pytest.mark.skipif(not shutil.which("pcmanfm"), reason="pcmanfm: apt install pcmanfm")
+def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
+    pictures(tmp_path / "in")
+    (tmp_path / "in" / "one.png").unlink()
+    with running(shown.screen, "pcmanfm", "--no-desktop", tmp_path / "in"):
+        happens(lambda: bool(windows_of(shown.screen)))
+        shown.screen.hand("windowsize", windows_of(shown.screen)[-1], 430, 500,
+                          "windowmove", windows_of(shown.screen)[-1], 1005, 50)  # fmt: skip
+        happens(lambda: magenta(shown.screen) is not None)
+        time.sleep(1)
+        start = magenta(shown.screen)
+        assert start is not None
+        shown.screen.drag(start, shown.place("rail hana"))
+        happens(lambda: shown.ask("saved") == "1 dropped on hana")
+    assert list(shown.sorted_as().values()) == ["hana"]
+    assert len(list((tmp_path / "in").iterdir())) == 1
+
+
+def windows_of(screen: Display) -> list[str]:
+    """Windows of the file manager."""
+    ran = subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "pcmanfm"],
+                         env=screen.env, capture_output=True, text=True)  # fmt: skip
+    return ran.stdout.split()
+
+
+def magenta(screen: Display) -> tuple[int, int] | None:
+    """The middle of the thumbnail of our picture."""
+    ys, xs = np.nonzero(screen.pixels() == 0xFF00FA)
+    return (int(np.median(xs)), int(np.median(ys))) if len(xs) > 100 else None

@@ -1,0 +1,171 @@
+"""The review view: walls, filters, and what the keys do on them."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_faces import FaceSet, labels
+from person import Opened, Person, settle, until
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from gleanset import Dataset
+from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.quality import Qualities
+from gleanset.db.reviewing import Reviews, Wanted
+from labeler.qt.review_view import ReviewView
+from labeler.quality.flags import flags_of
+from labeler.sorting.session import SortingSession
+
+Key = Qt.Key
+WRONG = 5
+
+
+@pytest.fixture
+def reviewed(few: FaceSet) -> FaceSet:
+    """All labelled, five of them wrongly, which a presort and a search for doubts know."""
+    names = few.names
+    with Dataset.open(few.root) as dataset:
+        session = SortingSession(dataset)
+        given = dict(few.truth)
+        for key in list(given)[:WRONG]:
+            given[key] = names[(names.index(given[key]) + 1) % len(names)]
+        session.file_each(given, "all with a page")
+        Proposals(dataset.db).replace(
+            [Standing(key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100)
+             for place, (key, who) in enumerate(few.truth.items())], None, {},
+        )  # fmt: skip
+        Doubts(dataset.db).replace(
+            [Doubt(key, given[key], few.truth[key], 0.9, 0.5, "t") for key in list(given)[:2]]
+        )
+    return few
+
+
+def shown(person: Person, wall: str) -> ReviewView:
+    view = person.window.view
+    assert isinstance(view, ReviewView)
+    settle(person.window)
+    view.bar.wall.setCurrentIndex(view.bar.wall.findData(wall))
+    view.look()
+    settle(person.window)
+    return view
+
+
+def keys_of(view: ReviewView) -> list[str]:
+    until(lambda: all(view.model.tile(row) for row in range(view.model.rowCount())))
+    return [view.model.tile(row).key for row in range(view.model.rowCount())]
+
+
+def test_outliers_come_first_in_each_class(opened: Opened, reviewed: FaceSet) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "outliers")
+    assert view.model.rowCount() == 60
+    assert [section.title.split("  ")[0] for section in view.model.sections] == reviewed.names
+    order, given = list(reviewed.truth), labels(reviewed.root)
+    found, first = keys_of(view), 0
+    for section in view.model.sections:
+        part = found[first : first + section.count]
+        assert len({given[key] for key in part}) == 1
+        assert part == sorted(part, key=order.index, reverse=True)
+        first += section.count
+
+
+def test_enter_takes_the_suggestion_and_k_keeps_the_label(
+    opened: Opened, reviewed: FaceSet
+) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "model")
+    found = keys_of(view)
+    assert set(found) == set(list(reviewed.truth)[:WRONG])
+    assert view.view.caption(0).startswith(f"→ {reviewed.truth[found[0]]} 9")
+    person.point(0)
+    person.enter()
+    person.point(1)
+    person.press("k", "keep")
+    settle(person.window)
+    now = labels(reviewed.root)
+    assert now[found[0]] == reviewed.truth[found[0]]
+    assert now[found[1]] != reviewed.truth[found[1]]
+    assert view.model.rowCount() == WRONG  # nothing moves before the next look
+    view.look()
+    settle(person.window)
+    assert set(keys_of(view)) == set(found[2:])
+    person.window.undo()
+    person.window.undo()
+    settle(person.window)
+    view.look()
+    settle(person.window)
+    assert labels(reviewed.root)[found[0]] != reviewed.truth[found[0]]
+    assert found[0] in keys_of(view)
+
+
+def test_a_doubt_ends_with_a_look(opened: Opened, reviewed: FaceSet) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "doubts")
+    found = keys_of(view)
+    assert sorted(found) == sorted(list(reviewed.truth)[:2])
+    person.send(0, reviewed.truth[found[0]])
+    settle(person.window)
+    view.look()
+    settle(person.window)
+    assert keys_of(view) == found[1:]
+
+
+def test_enter_without_a_suggestion_does_nothing(opened: Opened, reviewed: FaceSet) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "page")
+    assert view.model.rowCount() == 60
+    said: list[str] = []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    before = labels(reviewed.root)
+    person.point(3)
+    person.enter()
+    settle(person.window)
+    assert "suggestion" in said[-1]
+    assert labels(reviewed.root) == before
+
+
+def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "all")
+    assert view.model.rowCount() == 60
+    QTest.keyClicks(view.bar.text, "0007")
+    until(lambda: view.model.rowCount() == 1)
+    assert keys_of(view) == [list(reviewed.truth)[7]]
+    view.bar.text.setText("no such title %_")
+    until(lambda: view.model.rowCount() == 0)
+    assert "Nothing fits" in view.title.text()
+    view.bar.text.clear()
+    person.window.rail.chosen.emit(reviewed.names[0])
+    given = labels(reviewed.root)
+    wanted = {key for key, label in given.items() if label == reviewed.names[0]}
+    until(lambda: view.model.rowCount() == len(wanted))
+    assert set(keys_of(view)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        (Wanted(), 60), (Wanted(source="folder"), 60), (Wanted(source="bing"), 0),
+        (Wanted(video="nothing"), 0), (Wanted(licence="cc-by"), 0), (Wanted(min_score=0.5), 60),
+        (Wanted(min_score=0.95), 0), (Wanted(min_size=2000), 0), (Wanted(text="-0.PNG"), 60),
+        (Wanted(text="%"), 0), (Wanted(text="_"), 0),
+    ],
+)  # fmt: skip
+def test_every_trait_counts(few: FaceSet, wanted: Wanted, count: int) -> None:
+    with Dataset.open(few.root) as dataset:
+        assert len(Reviews(dataset.db).wall("all", wanted)) == count
+
+
+def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
+    from labeler.quality.session import QualitySession
+
+    with Dataset.open(few.root) as dataset:
+        QualitySession(dataset, workers=1).run()
+        measured = Qualities(dataset.db).of(list(few.truth))
+    flagged = {key for key, quality in measured.items() if flags_of(quality)}
+    person = Person(opened(few.root, "review"), few)
+    view = shown(person, "flags")
+    assert set(keys_of(view)) == flagged
+    assert 0 < len(flagged) == sum(section.count for section in view.model.sections)
+    assert "Tiny" in " ".join(section.title for section in view.model.sections)

@@ -1,0 +1,138 @@
+"""Every text of the window is in every catalogue, with the same names in braces."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet
+from person import Opened, settle
+from PySide6.QtWidgets import QApplication
+
+import labeler.qt
+from gleanset.errors import UsageError
+from labeler.qt import translations
+from labeler.qt.step_words import step_words
+from labeler.qt.translations import WORDS, install, lacks_letters, language_for, languages
+
+SOURCES = Path(labeler.qt.__file__).parent
+# The function, and which of its arguments is the text.
+CALLS = {"tr": 0, "translate": 1, "QT_TRANSLATE_NOOP": 1, "ViewKind": 1}
+OTHERS = [language for language in languages() if language != "en"]
+
+
+def texts() -> Iterator[str]:
+    for path in sorted(SOURCES.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            place = CALLS.get(name)
+            if place is not None and len(node.args) > place:
+                text = node.args[place]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    yield text.value
+
+
+def names_in(text: str) -> list[str]:
+    return sorted(re.findall(r"{(\w*)}", text))
+
+
+def catalogue(language: str) -> dict[str, str]:
+    return tomllib.loads((WORDS / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def test_there_are_both() -> None:
+    assert OTHERS == ["ja", "zh_CN"]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_nothing_is_missing_or_left_over(language: str) -> None:
+    there, wanted = set(catalogue(language)), set(texts())
+    assert len(wanted) > 150
+    assert {"missing": wanted - there, "left over": there - wanted} == {
+        "missing": set(), "left over": set()
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_names_in_braces_agree(language: str) -> None:
+    wrong = {text: told for text, told in catalogue(language).items()
+             if names_in(text) != names_in(told) or not told.strip()}  # fmt: skip
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("ja", "ja"),
+        ("ja_JP.UTF-8", "ja"),
+        ("zh", "zh_CN"),
+        ("zh-Hans-CN", "zh_CN"),
+        ("en_GB", "en"),
+    ],
+)
+def test_names_of_languages(wanted: str, found: str) -> None:
+    assert language_for(wanted) == found
+
+
+def test_an_unknown_language_says_which_there_are() -> None:
+    with pytest.raises(UsageError, match="en, ja, zh_CN"):
+        language_for("tlh")
+
+
+def test_the_window_speaks_japanese(
+    application: QApplication, opened: Opened, few: FaceSet
+) -> None:
+    try:
+        assert install(application, "ja") == "ja"
+        window = opened(few.root)
+        settle(window)
+        assert window.tabs.tabText(0) == "一覧  F2"
+        assert window.status.sorted.text() == "60 中 0 を整理済み"
+        assert "未整理" in window.view.title.text()
+    finally:
+        install(application, "en")
+    assert opened(few.root).tabs.tabText(0) == "Grid  F2"
+
+
+def test_the_language_of_the_system_is_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class French:
+        def uiLanguages(self) -> list[str]:  # noqa: N802
+            return ["fr-FR", "zh-CN", "en"]
+
+    monkeypatch.setattr(translations.QLocale, "system", lambda: French())
+    assert language_for(None) == "zh_CN"
+
+
+def test_missing_letters_are_noticed(
+    application: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translations.QFontDatabase, "families", lambda script: [])
+    assert lacks_letters("ja", [])
+    assert lacks_letters("en", ["涼宮"])
+    assert not lacks_letters("en", ["Miku"])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("45 faces to Miku", "45 枚を Miku へ"), ("1 face to later", "1 枚を あとで へ"),
+        ("Set 12 duplicates aside", "重複 12 枚を除ける"), ("1 box moved", "枠を動かした"),
+        ("Something that a command did", "Something that a command did"),
+    ],
+)  # fmt: skip
+def test_names_of_steps(application: QApplication, name: str, told: str) -> None:
+    assert step_words(name) == name
+    try:
+        install(application, "ja")
+        assert step_words(name) == told
+    finally:
+        install(application, "en")

@@ -1,0 +1,49 @@
+"""A window that presses keys at itself until it is killed: run by `test_kill_window`."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+from person import settle
+from PySide6.QtTest import QTest
+from sorting_book import Book, random_gesture
+
+from labeler.qt.app import _application
+from labeler.qt.range_selection import Select
+from labeler.qt.window import Window
+
+
+def main(root: Path, samples: int, seed: int) -> None:
+    """One byte on stdout after each gesture that is saved."""
+    _application()
+    window = Window(root)
+    window.show()
+    settle(window)
+    view = window.view.view  # type: ignore[attr-defined]
+    # All samples, in the order of their numbers, wherever they are by now.
+    window.desk.ask(lambda session: session.tiles.ids(), window.view.model.show)  # type: ignore[attr-defined]
+    settle(window)
+    letters = {":not a face": "\b", ":other": "o", ":later": "l", ":queue": "q"}
+    dice, book = random.Random(seed), Book(dict.fromkeys(range(samples), ""))
+    window.desk.stepped.connect(lambda done: os.write(1, b"."))
+    os.write(1, b"!")
+    while True:
+        gesture = random_gesture(dice, samples)
+        if not book.may(gesture):
+            continue
+        book.play(gesture)
+        if gesture.kind == "to":
+            ranges = [(row, row) for row in gesture.samples]
+            view.select_ranges(ranges, Select.ClearAndSelect)
+            keys = window.desk.last.keys if window.desk.last else {}
+            QTest.keyClick(view, keys.get(gesture.target) or letters[gesture.target])
+        else:
+            (window.desk.undo if gesture.kind == "undo" else window.desk.redo)()
+        settle(window)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

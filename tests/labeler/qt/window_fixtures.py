@@ -1,0 +1,62 @@
+"""Fixtures of the window's tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, add_classes, draw_set
+from person import Opened
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+
+from labeler.qt.app import _application
+from labeler.qt.window import Window
+
+
+@pytest.fixture(scope="session")
+def application() -> QApplication:
+    return _application()
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_its_own(application: QApplication, tmp_path: Path) -> None:
+    """No test finds where another one has put its window."""
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
+
+
+@pytest.fixture(scope="session")
+def drawn_few(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """Sixty faces of four characters; copy it, do not change it."""
+    return draw_set(tmp_path_factory.mktemp("drawn") / "few", 60, classes=4)
+
+
+@pytest.fixture
+def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
+    """The same, with classes, for one test alone."""
+    shutil.copytree(drawn_few.root, tmp_path / "few")
+    faces = FaceSet(tmp_path / "few", drawn_few.truth)
+    add_classes(faces.root, faces.names)
+    return faces
+
+
+@pytest.fixture
+def opened(application: QApplication) -> Iterator[Opened]:
+    """`opened(root, view)`: a window that is shown; all are closed at the end."""
+    windows: list[Window] = []
+
+    def make(root: Path, view: str = "sorting", size: tuple[int, int] = (1440, 900)) -> Window:
+        window = Window(root, view)
+        window.resize(*size)
+        window.show()
+        windows.append(window)
+        return window
+
+    yield make
+    for window in windows:
+        window.close()
+        window.deleteLater()
+    application.processEvents()

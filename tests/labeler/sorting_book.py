@@ -1,0 +1,84 @@
+"""What sorting should do, in plain Python: a book of states, and random gestures over it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gleanset import Dataset
+from labeler.sorting.session import LATER, OTHER, QUEUE, REJECT, SortingSession
+
+NAMES = ("Miku", "Mio", "涼宮ハルヒ")
+PLACES = (REJECT, OTHER, LATER, QUEUE)
+
+
+class Gesture(NamedTuple):
+    """`kind` is to, undo or redo; `samples` are numbers, `target` as `SortingSession.to` has it."""
+
+    kind: str
+    samples: tuple[int, ...] = ()
+    target: str = ""
+
+
+def random_gesture(dice: random.Random, samples: int) -> Gesture:
+    kind = dice.choices(("to", "undo", "redo"), (6, 2, 2))[0]
+    if kind != "to":
+        return Gesture(kind)
+    chosen = tuple(sorted(dice.sample(range(samples), dice.randint(1, samples))))
+    return Gesture("to", chosen, dice.choice((*NAMES, *(f":{place}" for place in PLACES))))
+
+
+@dataclass
+class Book:
+    """Where every sample should be: a class, or a place with a colon."""
+
+    state: dict[int, str]
+    done: list[dict[int, str]] = field(default_factory=list)
+    undone: list[dict[int, str]] = field(default_factory=list)
+
+    def copy(self) -> Book:
+        return Book(dict(self.state), list(self.done), list(self.undone))
+
+    def play(self, gesture: Gesture) -> None:
+        if gesture.kind == "to":
+            self.done.append(dict(self.state))
+            self.undone.clear()
+            self.state |= dict.fromkeys(gesture.samples, gesture.target)
+        elif gesture.kind == "undo" and self.done:
+            self.undone.append(self.state)
+            self.state = self.done.pop()
+        elif gesture.kind == "redo" and self.undone:
+            self.done.append(self.state)
+            self.state = self.undone.pop()
+
+    def may(self, gesture: Gesture) -> bool:
+        """Whether there is something to do."""
+        return {"undo": bool(self.done), "redo": bool(self.undone)}.get(gesture.kind, True)
+
+
+def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> None:
+    if gesture.kind == "to":
+        session.to([keys[number] for number in gesture.samples], gesture.target)
+    else:
+        (session.undo if gesture.kind == "undo" else session.redo)()
+
+
+def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
+    """Where every sample is in the catalogue."""
+    tiles = SortingSession(dataset).tiles
+    rows = tiles.rows_of(keys)
+    places = {("queue", None): ":queue", ("queue", "later"): ":later", ("rejected", None):
+              ":not a face", ("rejected", "other"): ":other"}  # fmt: skip
+    shown = tiles.of(list(rows.values()))
+    return {
+        number: shown[rows[key]].label or places[shown[rows[key]].status, shown[rows[key]].mark]
+        for number, key in enumerate(keys)
+    }
+
+
+def next_gesture(dice: random.Random, book: Book, samples: int) -> Gesture:
+    """The next random gesture that may be made: the same ones again from the same seed."""
+    while not book.may(gesture := random_gesture(dice, samples)):
+        pass
+    return gesture

@@ -1,0 +1,114 @@
+"""What people do to an export with a file manager, and what is read back of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, mixed, picture
+
+from gleanset import Dataset
+from gleanset.errors import UsageError
+from labeler.export import Options, export, plan_export
+from labeler.importing.job import import_labelled
+
+
+@pytest.fixture
+def tree(empty: Dataset, tmp_path: Path) -> Path:
+    """An export of two classes, whose files have names such as `hana_0001.jpg`."""
+    mixed(empty)
+    export(empty, tmp_path / "out", Options(names="prefix-count"), workers=1)
+    return tmp_path / "out"
+
+
+def labels(dataset: Dataset) -> Counter[str]:
+    return Counter(str(s.label) for s in dataset.samples.by_key() if s.status == "labelled")
+
+
+def keys(dataset: Dataset) -> dict[str, str]:
+    options = Options(names="prefix-count")
+    return {item.path: item.sample.key for item in plan_export(dataset, options)}
+
+
+def first_of(tree: Path, label: str, number: int = 0) -> Path:
+    return sorted((tree / "train" / label).glob("*.jpg"))[number]
+
+
+def run(dataset: Dataset, path: Path) -> dict[str, object]:
+    return import_labelled(dataset, path, workers=1)
+
+
+def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path) -> None:
+    hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
+    known = keys(empty)
+    here = tree / "between"
+    hana.rename(here)
+    rei.rename(hana)
+    here.rename(rei)
+    assert run(empty, tree)["relabelled"] == 2
+    found = {path: empty.samples.get(known[path.relative_to(tree).as_posix()])
+             for path in (hana, rei)}  # fmt: skip
+    assert [sample.label for sample in found.values() if sample] == ["rei", "hana"]
+    assert run(empty, tree)["relabelled"] == 0
+
+
+def test_one_moved_over_another_is_relabelled_and_the_other_gone(
+    empty: Dataset, tree: Path
+) -> None:
+    first_of(tree, "hana").replace(first_of(tree, "rei"))
+    found = run(empty, tree)
+    assert (found["relabelled"], found["gone"], found["new_files"]) == (1, 1, 0)
+    assert labels(empty) == {"hana": 7, "rei": 9}
+
+
+def test_a_copy_in_another_folder_relabels_nothing(empty: Dataset, tree: Path) -> None:
+    # Its name sorts before that of the picture itself.
+    shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
+    found = run(empty, tree)
+    assert (found["relabelled"], found["gone"], found["new_files"]) == (0, 0, 1)
+    assert labels(empty)["rei"] == 8
+
+
+def test_a_picture_edited_in_its_place_is_still_itself(empty: Dataset, tree: Path) -> None:
+    first_of(tree, "rei").write_bytes(encoded(picture(77)))
+    found = run(empty, tree)
+    assert (found["unchanged"], found["gone"], found["new_files"]) == (16, 0, 0)
+
+
+def test_thumbnails_and_waste_paper_are_no_pictures_of_anybody(empty: Dataset, tree: Path) -> None:
+    (tree / ".Trash-1000" / "files").mkdir(parents=True)
+    (tree / "train" / "hana" / "._hana_0001.jpg").write_bytes(b"of another system")
+    shutil.move(first_of(tree, "rei"), tree / ".Trash-1000" / "files")
+    found = run(empty, tree)
+    assert (found["relabelled"], found["gone"], found["new_files"]) == (0, 1, 0)
+
+
+def test_moves_and_new_files_are_one_step_and_told_together(empty: Dataset, tree: Path) -> None:
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "hana" / "new.jpg").write_bytes(encoded(picture(99)))
+    found = run(empty, tree)
+    assert found["labels"] == {"hana": 1, "rei": 1}
+    assert labels(empty) == {"hana": 8, "rei": 9}
+    empty.journal.undo()
+    assert labels(empty) == {"hana": 8, "rei": 8}
+
+
+def test_a_new_file_that_is_broken_does_not_cost_the_moves(empty: Dataset, tree: Path) -> None:
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "hana" / "new.jpg").write_bytes(b"")
+    found = run(empty, tree)
+    assert (found["relabelled"], found["rejected"], found["added"]) == (1, 1, 0)
+    assert labels(empty) == {"hana": 7, "rei": 9}
+
+
+def test_a_class_that_could_be_none_is_refused_before_anything_is_moved(
+    empty: Dataset, tree: Path
+) -> None:
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "what?").mkdir()
+    (tree / "train" / "what?" / "new.jpg").write_bytes(encoded(picture(99)))
+    with pytest.raises(UsageError, match="not a class name"):
+        run(empty, tree)
+    assert labels(empty) == {"hana": 8, "rei": 8}

@@ -1,0 +1,227 @@
+"""The close look: cheap animation is told apart whatever is redrawn, and copies still pass."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from duplicate_pictures import COPIES, add_picture, drawing, encoded
+from PIL import Image, ImageDraw
+
+from gleanset import Dataset
+from gleanset.db.pairs import Pairs
+from labeler.duplicates.colours import turned
+from labeler.duplicates.second_look import Verdict, compare, view_of
+from labeler.duplicates.session import DuplicateSession
+from pipeline.sample.character import random_character
+from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene
+
+ROOT = Path(__file__).parents[2]
+# One person on one base; `mood` is what a cheap animation redraws.
+SCENE = plan_scene([random_character(7100)], 7100, (480, 270))
+
+
+def cel(**mood: object) -> Image.Image:
+    """The face cut out, with another mouth, gaze or brow over the same base."""
+    base = {"mouth": "smile", "gaze": (0.0, 0.0), "turn": (0.0, 0.0), "brow": 0.0} | mood
+    figure = SCENE.figures[0]
+    changed = replace(figure, mood=replace(figure.mood, **base))  # type: ignore[arg-type]
+    scene: Scene = replace(SCENE, figures=(changed,))
+    box = face_box(changed)
+    side = round(1.4 * box.width)
+    left, top = box.x + (box.width - side) // 2, box.y + (box.height - side) // 2
+    return paint_scene(scene).crop((left, top, left + side, top + side))
+
+
+def looked(a: Image.Image, b: Image.Image) -> Verdict:
+    return compare(view_of(a), view_of(b))
+
+
+@pytest.mark.parametrize(
+    "mood", [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}]
+)
+def test_the_same_base_with_another_expression_is_no_copy(mood: dict[str, object]) -> None:
+    verdict = looked(cel(), cel(**mood))
+    assert not verdict.same, verdict
+
+
+@pytest.mark.parametrize("kind", ["small", "squeezed", "crop 5 %", "mirror", "grey", "vivid"])
+def test_a_copy_of_a_drawn_face_is_one(kind: str) -> None:
+    verdict = looked(cel(), COPIES[kind](cel()))
+    assert verdict.same, verdict
+
+
+def meme(text: str) -> Image.Image:
+    """One template with a caption."""
+    picture = drawing(5).resize((640, 520))
+    pen = ImageDraw.Draw(picture)
+    pen.text((320, 470), text, "white", font_size=44, anchor="mm", stroke_width=3,
+             stroke_fill="black")  # fmt: skip
+    return picture
+
+
+def test_another_caption_on_one_template_is_no_copy() -> None:
+    assert not looked(meme("ONE DOES NOT SIMPLY"), meme("NOBODY EXPECTS THIS")).same
+    assert looked(meme("ONE DOES NOT SIMPLY"), meme("ONE DOES NOT SIMPLY").resize((400, 325))).same
+
+
+def hue_turned(picture: Image.Image) -> Image.Image:
+    """By 56 degrees, as in an editor: every hue becomes another one."""
+    hue, saturation, value = picture.convert("HSV").split()
+    further = hue.point([(level + 40) % 256 for level in range(256)])
+    return Image.merge("HSV", (further, saturation, value)).convert("RGB")
+
+
+def test_a_copy_in_other_hues_is_one_and_another_mouth_in_them_is_not() -> None:
+    assert looked(cel(), hue_turned(cel())).same
+    assert not looked(cel(), hue_turned(cel(mouth="open"))).same
+    in_grey = looked(cel().convert("L"), hue_turned(cel()).convert("L"))
+    assert (in_grey.same, in_grey.doubtful) == (False, True)
+
+
+def test_hues_are_turned_only_where_there_are_other_colours() -> None:
+    assert turned(cel(), hue_turned(cel()))
+    assert not turned(cel(), cel(mouth="open"))
+    assert not turned(cel(), COPIES["vivid"](cel()))
+    assert not turned(cel(), COPIES["grey"](cel()))
+
+
+def page(seed: int) -> Image.Image:
+    """A program's window: little but text, with hardly a point in it at a small size."""
+    random = np.random.default_rng(seed)
+    picture = Image.new("RGB", (1280, 800), "white")
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 0, 1280, 70), fill=(40, 60, 90))
+    words = ("open", "save", "image", "folder", "crop", "name", "size", "width", "model")
+    for row in range(9):
+        line = " ".join(random.choice(words, 5))
+        pen.text((60 + row % 2 * 560, 120 + 70 * row), line, "black", font_size=20)
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["squeezed", "crop 5 %", "screenshot"])
+def test_a_page_of_text_is_laid_by_finer_points(kind: str) -> None:
+    assert looked(page(1), COPIES[kind](page(1))).same
+    assert not looked(page(1), COPIES[kind](page(2))).same
+
+
+@pytest.fixture
+def doubtful(dataset: Dataset) -> tuple[str, str]:
+    """Two samples of which the pixels do not tell whether they are the same."""
+    grey = [picture.convert("L") for picture in (cel(), hue_turned(cel()))]
+    one, other = (add_picture(dataset, name, encoded(picture, 95))
+                  for name, picture in zip(("one", "other"), grey, strict=True))  # fmt: skip
+    return min(one, other), max(one, other)
+
+
+def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[str, str]) -> None:
+    session = DuplicateSession(dataset, workers=1)
+    assert session.look() == (2, 1, 0, 0)
+    plan, pairs = session.plan(), Pairs(dataset.db)
+    assert (plan.groups, plan.doubts, plan.result()["doubtful"]) == ([], [doubtful], 1)
+    assert session.apply(plan) is None
+    assert list(pairs.tied().values()) == [True]  # never in train and in test
+    assert {one.sample for one in session.find(cel().convert("L"))} == set(doubtful)
+    session.judge(*doubtful, same=True)
+    settled = session.plan()
+    assert (settled.doubts, len(settled.groups)) == ([], 1)
+    dataset.journal.undo()
+    assert session.plan().doubts == [doubtful]
+    session.judge(*doubtful, same=False)
+    assert (session.plan().doubts, session.plan().groups) == ([], [])
+    assert list(pairs.tied().values()) == [False]
+    assert session.look() == (0, 0, 0, 0)
+
+
+def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str, str]) -> None:
+    add_picture(dataset, "again", encoded(cel().convert("L"), 60))
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    plan = session.plan()
+    assert [len(group.others) for group in plan.groups] == [1]
+    assert len(plan.doubts) == 1
+    assert plan.groups[0].kept in plan.doubts[0]
+    session.judge(*plan.doubts[0], same=False)
+    assert session.plan().doubts == []
+
+
+@pytest.mark.slow
+def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
+    good = add_picture(dataset, "good", encoded(drawing(21), 95))
+    lost = add_picture(dataset, "lost", encoded(drawing(21), 60))
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    sample = dataset.samples.get(lost)
+    assert sample is not None
+    path, pairs = dataset.image_path(sample.image, "JPEG"), Pairs(dataset.db)
+    bytes_ = path.read_bytes()
+    with dataset.db.write():
+        dataset.db.run("UPDATE pair SET verdict='open'")
+    path.unlink()
+    assert session.look().failed == 1
+    assert pairs.count_open() == 0
+    assert [r.what for r in dataset.rejections.each()] == [lost]
+    path.write_bytes(bytes_)
+    assert session.look().same == 1
+    assert [group.kept for group in session.plan().groups] == [good]
+
+
+def test_a_screenshot_of_many_more_pixels_is_not_kept(dataset: Dataset) -> None:
+    good = add_picture(dataset, "good", encoded(drawing(31), 90))
+    screen = drawing(32).resize((520, 400))
+    screen.paste(drawing(31), (100, 70))
+    add_picture(dataset, "screenshot", encoded(screen, 95))
+    add_picture(dataset, "small", encoded(COPIES["small"](drawing(31)), 85))
+    session = DuplicateSession(dataset, workers=1)
+    session.look()
+    assert [group.kept for group in session.plan().groups] == [good]
+
+
+WORK = """
+from gleanset import Dataset
+from labeler.duplicates.session import DuplicateSession
+import sys
+with Dataset.open(sys.argv[1]) as dataset:
+    DuplicateSession(dataset, workers=1).look()
+"""
+
+
+def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
+    return [(g.kept, g.others) for g in DuplicateSession(dataset).plan().groups]
+
+
+@pytest.mark.slow
+def test_killed_in_mid_look_it_ends_with_the_same_groups(tmp_path: Path) -> None:
+    found = []
+    for name in ("calm", "killed"):
+        with Dataset.create(tmp_path / name) as dataset:
+            for seed in range(4):
+                for kind in ("small", "mirror", "crop 5 %", "grey", "letterbox"):
+                    copy = COPIES[kind](drawing(300 + seed))
+                    add_picture(dataset, f"{seed} {kind}", encoded(copy, 80))
+            if name == "killed":
+                kill_in_mid_look(dataset)
+            DuplicateSession(dataset, workers=1).look()
+            assert Pairs(dataset.db).count_open() == 0
+            found.append(groups(dataset))
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+
+
+def kill_in_mid_look(dataset: Dataset) -> None:
+    """Start a look in a process of its own, and kill it when pairs wait for their second look."""
+    command = [sys.executable, "-c", WORK, str(dataset.root)]
+    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    pairs, deadline = Pairs(dataset.db), time.monotonic() + 120
+    while not pairs.count_open() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert pairs.count_open() > 0

@@ -1,0 +1,277 @@
+"""The session of sorting, without a window: gestures become steps, and can be undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.db.paging import Where
+from gleanset.errors import UsageError
+from gleanset.settings import FILE
+from labeler.sorting.keys import KEYS, assigned, with_key
+from labeler.sorting.session import BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done, SortingSession
+
+
+@pytest.fixture
+def keys(empty: Dataset) -> list[str]:
+    return [add_faces(empty, add_image(empty, f"p{n}"))[0] for n in range(6)]
+
+
+@pytest.fixture
+def session(empty: Dataset, keys: list[str]) -> SortingSession:
+    return SortingSession(empty)
+
+
+def places(session: SortingSession) -> dict[str, int]:
+    counts = session.tiles.counts()
+    return {"queue": counts.waiting, "later": counts.later, "other": counts.other,
+            "rejected": counts.rejected, **{c.name: c.count for c in counts.classes}}  # fmt: skip
+
+
+def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -> None:
+    assert session.file(keys[:2], "Miku").name == "2 faces to Miku"
+    assert session.send([keys[2]], REJECT).name == "1 face to not a face"
+    session.send([keys[3]], OTHER)
+    session.send([keys[4]], LATER)
+    assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
+    assert len(session.tiles.ids(place="later")) == len(session.tiles.ids(place="other")) == 1
+    session.send(keys, QUEUE)
+    assert places(session) == {"queue": 6, "later": 0, "other": 0, "rejected": 0, "Miku": 0}
+    session.undo()
+    assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
+    for _ in range(4):
+        session.undo()
+    assert places(session)["queue"] == 6
+    with pytest.raises(UsageError, match="nothing to undo"):
+        session.undo()
+
+
+def test_a_mark_goes_with_the_next_decision(session: SortingSession, keys: list[str]) -> None:
+    session.send([keys[0]], LATER)
+    session.file([keys[0]], "Miku")
+    session.send([keys[0]], QUEUE)
+    assert places(session)["later"] == 0
+    session.undo()
+    session.undo()
+    assert places(session)["later"] == 1
+
+
+def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]) -> None:
+    session.file(keys[:3], "Miku")
+    session.file(keys[3:], "Mio")
+
+    def names() -> tuple[str | None, str | None]:
+        progress = session.progress()
+        return (progress.undo and progress.undo.name, progress.redo and progress.redo.name)
+
+    assert names() == ("3 faces to Mio", None)
+    undone = session.undo()
+    assert (undone.kind, undone.name, undone.count) == ("undo", "3 faces to Mio", 3)
+    assert names() == ("3 faces to Miku", "3 faces to Mio")
+    session.undo()
+    assert names() == (None, "3 faces to Miku")
+    assert session.redo().root == 1
+    assert session.redo().root == undone.root
+    assert names() == ("3 faces to Mio", None)
+    session.undo()
+    session.file([keys[5]], "Mai")
+    assert names() == ("1 face to Mai", None)
+    with pytest.raises(UsageError, match="nothing to redo"):
+        session.redo()
+
+
+def test_undo_goes_on_after_a_restart(session: SortingSession, keys: list[str]) -> None:
+    root = session.dataset.root
+    for name in ("Miku", "Mio", "Mai"):
+        session.file([keys[0]], name)
+    session.undo()
+    with Dataset.open(root) as dataset:
+        again = SortingSession(dataset)
+        assert again.progress().redo == session.progress().redo
+        assert again.redo().name == "1 face to Mai"
+        assert [again.undo().name for _ in range(3)] == [
+            f"1 face to {n}" for n in ("Mai", "Mio", "Miku")
+        ]
+        assert places(again)["queue"] == 6
+
+
+def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[str]) -> None:
+    with Dataset.open(session.dataset.root) as dataset:
+        other = SortingSession(dataset)
+        session.file(keys[:2], "Miku")
+        assert other.poll()
+        assert not other.poll()
+        other.file(keys[1:3], "Mio")
+        assert session.poll()
+        # Ours is undone where nothing came after; theirs stays.
+        undone = session.undo()
+        assert (undone.count, undone.changed_since) == (1, 1)
+        assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
+        with pytest.raises(UsageError):
+            session.undo()
+        assert other.undo().name == "2 faces to Mio"
+
+
+def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
+    session.file([keys[0]], "Miku")
+    session.file([keys[1]], "Miku", BY_SWEEP)
+    session.file_each({keys[2]: "Mio"}, "a page", refused={keys[3]: "Mio"})
+    assert [d.provenance for d in session.dataset.journal.each()] == [
+        "by hand",
+        "by sweep",
+        "with page",
+    ]
+    (row,) = session.tiles.rows_of([keys[3]]).values()
+    assert session.changes.refused([row]) == {row: frozenset([session.classes.id_of("Mio")])}
+    session.undo()
+    assert session.changes.refused([row]) == {}
+
+
+def test_classes_are_made_renamed_and_merged(session: SortingSession, keys: list[str]) -> None:
+    session.add_class("Miku")
+    assert session.progress().keys == {"Miku": "1"}
+    with pytest.raises(UsageError, match="already"):
+        session.add_class(" Miku ")
+    session.file(keys[:2], "Miku")
+    session.rename_class("Miku", "涼宮ハルヒ")
+    assert session.progress().keys == {"涼宮ハルヒ": "1"}
+    session.file(keys[2:4], "Mio")
+    with pytest.raises(UsageError, match="merge"):
+        session.rename_class("Mio", "涼宮ハルヒ")
+    assert session.merge_class("Mio", "涼宮ハルヒ").count == 2
+    assert session.progress().keys == {"涼宮ハルヒ": "1"}
+    assert places(session)["涼宮ハルヒ"] == 4
+    session.undo()
+    assert places(session) | {} == {**places(session), "Mio": 2, "涼宮ハルヒ": 2}
+    assert session.progress().keys == {"涼宮ハルヒ": "1", "Mio": "2"}
+    session.undo()
+    session.undo()
+    assert session.progress().keys["Miku"] == "1"
+    session.undo()
+    assert session.progress().keys == {"Miku": "1"}
+    session.undo()
+    assert session.progress().keys == {}
+    session.redo()
+    assert session.progress().keys == {"Miku": "1"}
+
+
+def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: list[str]) -> None:
+    """Another window still has the old name on its keys: nothing is lost, no class comes back."""
+    with Dataset.open(session.dataset.root) as dataset:
+        other = SortingSession(dataset)
+        session.file(keys[:1], "Miku")
+        session.file(keys[1:2], "Mio")
+        session.rename_class("Miku", "Hatsune Miku")
+        assert other.file(keys[2:3], "Miku").name == "1 face to Hatsune Miku"
+        session.merge_class("Mio", "Hatsune Miku")
+        other.file(keys[3:4], "Mio")
+    assert places(session)["Hatsune Miku"] == 4
+    assert [c.name for c in session.tiles.counts().classes] == ["Hatsune Miku"]
+
+
+def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
+    session.add_class("A")
+    session.rename_class("A", "B")
+    with Dataset.open(session.dataset.root) as dataset:
+        SortingSession(dataset).add_class("A")
+    assert session.undo().changed_since == 1
+    assert {c.name for c in session.tiles.counts().classes} == {"A", "B"}
+
+
+def test_keys_stand_in_the_settings_and_never_change(
+    session: SortingSession, keys: list[str]
+) -> None:
+    for name in ("b", "a", "c"):
+        session.add_class(name)
+    assert session.progress().keys == {"b": "1", "a": "2", "c": "3"}
+    assert session.classes.set_key(["b", "a", "c"], "c", "w") == {"b": "1", "a": "2", "c": "w"}
+    session.classes.set_order(["c", "a", "b"])
+    session.add_class("d")
+    assert list(session.progress().keys.items()) == [("c", "w"), ("a", "2"), ("b", "1"), ("d", "3")]
+    with Dataset.open(session.dataset.root) as dataset:
+        assert SortingSession(dataset).progress().keys == session.progress().keys
+        assert dataset.settings.keys == session.progress().keys
+    text = (session.dataset.root / FILE).read_text()
+    assert 'c = "w"' in text
+
+
+@pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " "])
+def test_keys_of_commands_are_refused(key: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the key"):
+        with_key({"a": "1"}, "a", key)
+
+
+def test_more_classes_than_keys() -> None:
+    names = [f"class {n}" for n in range(40)]
+    keys = assigned(names, {})
+    given = [key for key in keys.values() if key]
+    assert given == list(KEYS)
+    assert len(set(given)) == len(given)
+
+
+def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
+    session.add_class("a")
+    session.add_class("b")
+    file = session.dataset.root / FILE
+    file.write_text('[keys]\na = "ä"\nb = "1"\ngone = "2"\n')
+    session.classes.reload()
+    assert session.progress().keys == {"a": "2", "b": "1"}
+
+
+def test_samples_that_were_set_aside_are_not_shown(
+    session: SortingSession, keys: list[str]
+) -> None:
+    session.file(keys[:2], "Miku")
+    with session.dataset.db.write():
+        session.dataset.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", (keys[0], keys[5]))
+    assert places(session) == {"queue": 3, "later": 0, "other": 0, "rejected": 0, "Miku": 1}
+    assert len(session.tiles.ids(Where(label="Miku", status="labelled"))) == 1
+
+
+def test_effort_adds_up_over_spells(session: SortingSession) -> None:
+    session.spend(10, 4.0)
+    session.spend(25, 9.0)
+    with Dataset.open(session.dataset.root) as dataset:
+        again = SortingSession(dataset)
+        assert (again.progress().gestures, again.progress().seconds) == (25, 9.0)
+        again.spend(5, 1.0)
+    with Dataset.open(session.dataset.root) as dataset:
+        assert SortingSession(dataset).progress().gestures == 30
+
+
+def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
+    step = session.dataset.journal.step("Elsewhere", [Choice(keys[0], "reject")])
+    assert session.adopt(step, "Elsewhere", 1) == Done(step, 1, "Elsewhere", root=step)
+    assert session.undo().name == "Elsewhere"
+    with Dataset.open(session.dataset.root) as dataset:
+        step = dataset.journal.step("Beside us", [Choice(keys[1], "reject")])
+    assert session.poll()
+    assert session.progress().undo is None
+    session.adopt(step, "Beside us", 1)
+    assert session.undo().name == "Beside us"
+
+
+def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
+    with pytest.raises(UsageError, match="no place"):
+        session.to(keys[:1], ":nowhere")
+    with pytest.raises(UsageError, match="not a class name"):
+        session.file(keys[:1], "a/b")
+    with pytest.raises(UsageError, match="no sample"):
+        session.file(["gone"], "Miku")
+    assert session.progress().undo is None
+
+
+def test_the_order_of_a_place_is_that_of_the_images(empty: Dataset) -> None:
+    keys = [add_faces(empty, add_image(empty, f"x{n}", Origin("folder", f"{n}")), (0, 50))
+            for n in range(5)]  # fmt: skip
+    tiles = SortingSession(empty).tiles
+    ids = tiles.ids(place="queue")
+    assert [tiles.of([row])[row].key for row in ids] == [key for pair in keys for key in pair]
+
+
+def test_a_dataset_that_moves(session: SortingSession, tmp_path: Path) -> None:
+    assert session.tiles.ids(Where(label="nobody")) == session.tiles.ids(Where(label="no"))

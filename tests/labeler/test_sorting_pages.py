@@ -1,0 +1,212 @@
+"""What class pages propose, in which order, and what filing one does; no pictures needed."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset, Origin
+from gleanset.db.proposals import Proposal as Said
+from gleanset.db.proposals import Proposals, Standing
+from labeler.sorting.checks import Checks, Rate
+from labeler.sorting.composing import ROOM, Page
+from labeler.sorting.neighbours import Neighbours
+from labeler.sorting.pages import Pages
+from labeler.sorting.proposing import Honesty, Opinion, Trust, combined
+from labeler.sorting.session import NOTHING, SortingSession
+
+
+def samples(dataset: Dataset, number: int, hint: str | None = None) -> list[str]:
+    names = [f"{hint}{n}" for n in range(number)]
+    return [add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
+            for name in names]  # fmt: skip
+
+
+def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSession:
+    session = SortingSession(dataset)
+    for name in sorted({label for label, _ in said.values()}):
+        session.add_class(name)
+    Proposals(dataset.db).replace(
+        [Standing(key, n, (Said(*what),)) for n, (key, what) in enumerate(said.items())], None, {}
+    )
+    return session
+
+
+def only(page: Page | None) -> Page:
+    assert page is not None
+    return page
+
+
+def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
+    keys = samples(empty, 90)
+    pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
+    page = only(pages.next())
+    assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
+    assert page.expected_wrong == pytest.approx(6)
+    # Sure ones: as many as there is room for.
+    pages = Pages(presort(empty, dict.fromkeys(keys, ("Mio", 0.99))))
+    assert len(only(pages.next(40)).tiles) == 40
+    assert len(only(pages.next()).tiles) == min(ROOM, 90)
+
+
+def test_doubtful_ones_come_first_and_hopeless_ones_last(empty: Dataset) -> None:
+    keys = samples(empty, 60)
+    sure = dict.fromkeys(keys[:40], ("Miku", 0.98))
+    doubtful = dict.fromkeys(keys[40:50], ("Miku", 0.8))
+    hopeless = dict.fromkeys(keys[50:], ("Miku", 0.4))
+    session = presort(empty, sure | doubtful | hopeless)
+    pages = Pages(session)
+    page = only(pages.next())
+    rows = session.tiles.rows_of(keys)
+    assert page.doubtful == 10
+    assert {t.rows[0] for t in page.tiles[:10]} == {rows[key] for key in doubtful}
+    assert not {rows[key] for key in hopeless} & set(page.rows)
+    assert page.expected_wrong / len(page.tiles) <= 0.15
+    pages.file(page)
+    left = only(pages.next())
+    assert left.kind == "left"
+    assert set(left.rows) == {rows[key] for key in hopeless}
+
+
+def test_filing_a_page(empty: Dataset) -> None:
+    keys = samples(empty, 40)
+    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.95)) | {keys[39]: ("Mio", 0.4)})
+    pages = Pages(session)
+    page = only(pages.next())
+    sent = page.tiles[2].rows[0]
+    session.to_ids([sent], "Mio")
+    done = pages.file(page, lifted=[0, 1], sent=[2])
+    assert done.name == f"{len(page.tiles) - 3} faces to Miku"
+    tiles = session.tiles.of(page.rows)
+    assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
+    # Lifted ones are proposed again, as something else.
+    lifted = {page.tiles[0].rows[0], page.tiles[1].rows[0]}
+    again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
+    assert len(again) == 2
+    assert all(tile.proposal.label != "Miku" for tile in again)
+    assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NOTHING
+    # Undone, and what was refused may be proposed again.
+    session.undo()
+    session.undo()
+    assert session.tiles.counts().waiting == 40
+
+
+def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) -> None:
+    samples(empty, 30, "hana")
+    samples(empty, 12, "rei/../x")
+    session = SortingSession(empty)
+    page = only(Pages(session).next())
+    assert (page.kind, page.label) == ("class", "hana")
+    assert 0 < page.expected_wrong <= 6
+    Pages(session).file(page)
+    assert [c.name for c in session.tiles.counts().classes] == ["hana"]
+
+
+def test_without_anything_it_asks_who_this_is(empty: Dataset) -> None:
+    samples(empty, 30)
+    session = SortingSession(empty)
+    pages = Pages(session)
+    page = only(pages.next())
+    assert (page.kind, page.label, page.of) == ("likes", None, 30)
+    assert pages.file(page) == NOTHING
+    assert pages.file(page, label="Miku").count == len(page.rows)
+
+
+def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
+    keys = samples(empty, 80)
+    said = {key: (("Miku", "Mio")[n % 2], 0.97) for n, key in enumerate(keys)}
+    pages = Pages(presort(empty, said))
+    first = only(pages.next())
+    pages.skip(first)
+    second = only(pages.next())
+    assert second.label != first.label
+    pages.file(second)
+    assert only(pages.next()).label == first.label
+    assert set(only(pages.next()).rows) == set(first.rows)
+
+
+def test_nothing_waits(empty: Dataset) -> None:
+    assert Pages(SortingSession(empty)).next() is None
+
+
+def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
+    keys = samples(empty, 40)
+    session = presort(empty, {k: (("A", "B")[n % 2], 0.95) for n, k in enumerate(keys)})
+    session.merge_class("B", "A")
+    page = only(Pages(session).next())
+    assert (page.label, len(page.tiles)) == ("A", 40)
+
+
+def test_checks_measure_an_error_rate(empty: Dataset) -> None:
+    keys = samples(empty, 40)
+    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
+    pages = Pages(session)
+    pages.file(only(pages.next()))
+    session.file([keys[0]], "Miku")  # by hand now: not looked at again
+    checks = Checks(session, random.Random(1))
+    page = only(checks.page("Miku"))
+    assert (page.kind, len(page.tiles), page.of) == ("check", 12, 39)
+    assert all(tile.proposal.label is None for tile in page.tiles)
+    checks.answer(page, lifted=[3], sent=[5])
+    assert checks.rates() == {"Miku": Rate(2, 12)}
+    assert session.tiles.counts().waiting == 1
+    again = only(checks.page("Miku"))
+    assert not set(again.rows) & (set(page.rows) - {page.tiles[3].rows[0]})
+    assert checks.page("nobody") is None
+    undo = session.progress().undo
+    assert checks.answer(again, [], []).count == 0
+    assert session.progress().undo == undo
+
+
+def test_opinions_are_combined_and_refusals_kept() -> None:
+    names = ["A", "B", "C"]
+    both = combined([Opinion({"A": 0.9}), Opinion({"A": 0.9})], names)
+    assert both.label == "A"
+    assert both.confidence > 0.95
+    against = combined([Opinion({"A": 0.6}), Opinion({"B": 0.95})], names)
+    assert against.label == "B"
+    assert combined([Opinion({"A": 0.9, "B": 0.08})], names, refused=["A"]).label == "B"
+    assert combined([], names).label is None
+    assert combined([Opinion({})], names).label is None
+    assert combined([Opinion({"A": 0.9})], ["A"], refused=["A"]).label is None
+    doubted = combined([Opinion({"A": 0.9})], names, doubt=2.0)
+    assert doubted.confidence == pytest.approx(0.8)
+
+
+def test_honesty_and_trust_learn() -> None:
+    honesty, trust = Honesty(), Trust()
+    assert honesty.doubt == 1
+    honesty.learn(5, 15)
+    assert honesty.doubt > 1.5
+    before = trust.worth
+    for _ in range(50):
+        trust.learn(trust.worth, right=True)
+    assert before < trust.worth <= 1
+    for _ in range(500):
+        trust.learn(trust.worth, right=False)
+    assert trust.worth < before
+
+
+def test_neighbours_know_whom_they_do_not_know() -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(3, 320))
+
+    def faces(who: int, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        found = centres[who] + 0.35 * rng.normal(size=(number, 320))
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+    rows = np.concatenate([faces(0, 20), faces(1, 20)])
+    fitted = Neighbours(rows, np.repeat([7, 9], 20))
+    mine, strange = fitted.vote(faces(1, 30)), fitted.vote(faces(2, 30))
+    assert (mine.label == 9).mean() > 0.9
+    assert mine.confidence.mean() > 0.8
+    assert (mine.known > 0.5).mean() > 0.8
+    assert (strange.known < 0.5).mean() > 0.8
+    alone = Neighbours(faces(0, 20), np.repeat([7], 20))
+    assert (alone.vote(faces(0, 30)).known > 0.5).mean() > 0.7
+    assert (alone.vote(faces(2, 30)).known < 0.5).mean() > 0.9
+    none = Neighbours(rows[:3], np.array([1, 1, 2]))
+    assert set(none.vote(rows).label) == {-1}

@@ -1,0 +1,69 @@
+"""A virtual display of one's own, its pixels, and a hand that moves its mouse."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 1440, 900
+STEPS = 8
+
+
+class Display(NamedTuple):
+    """`env` is for its programs, `frame` the file in which Xvfb keeps what is seen."""
+
+    env: dict[str, str]
+    frame: Path
+
+    def pixels(self) -> NDArray[np.uint32]:
+        """What is seen, 0xRRGGBB, height x width; before it lies a header of the xwd format."""
+        data = np.fromfile(self.frame, dtype=np.uint8)[-WIDTH * HEIGHT * 4 :]
+        return data.view(np.uint32).reshape(HEIGHT, WIDTH) & 0xFFFFFF
+
+    def hand(self, *words: str | int) -> None:
+        """One call of xdotool."""
+        subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True)
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], *, wait: float = 0.1) -> None:
+        """Press, move in steps as a hand does, release."""
+        self.hand("mousemove", *start)
+        time.sleep(0.7)  # a press too soon after the last would be a double click
+        self.hand("mousedown", 1)
+        time.sleep(0.3)
+        for step in range(1, STEPS + 1):
+            way = [a + (b - a) * step // STEPS for a, b in zip(start, end, strict=True)]
+            self.hand("mousemove", *way)
+            time.sleep(wait)
+        self.hand("mousemove", end[0] + 1, end[1] + 1)
+        time.sleep(0.4)
+        self.hand("mouseup", 1)
+
+
+@contextmanager
+def display(scratch: Path) -> Iterator[Display]:
+    """Start Xvfb on a free number; programs find an empty home in `scratch`."""
+    reader, writer = os.pipe()
+    screen = f"{WIDTH}x{HEIGHT}x24"
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", screen, "-fbdir", str(scratch)],
+        pass_fds=[writer], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writer)
+    try:
+        with os.fdopen(reader) as told:
+            number = told.readline().strip()
+        env = {**os.environ, "DISPLAY": f":{number}", "HOME": str(scratch),
+               "XDG_CONFIG_HOME": str(scratch / "config")}  # fmt: skip
+        env.pop("QT_QPA_PLATFORM", None)
+        yield Display(env, scratch / "Xvfb_screen0")
+    finally:
+        server.terminate()
+        server.wait()
