@@ -10,11 +10,12 @@ import click
 
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import UsageError
+from gleanset.cli_options import key_values
+from pipeline.cli_doctor import doctor
 from pipeline.cli_house import COMMANDS as HOUSE
 
 commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
-for command in HOUSE:
+for command in (doctor, *HOUSE):
     commands.add_command(command)
 KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs", "colours")
 
@@ -62,25 +63,58 @@ def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
               help="The dataset folder (the same as -d).")  # fmt: skip
 @click.option("-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
               help="A setting of a source that wins over the recipe's.")  # fmt: skip
+@click.option("--from", "start", metavar="STAGE",
+              help="Leave out what comes before this stage, such as split.")  # fmt: skip
 @click.option("--allow-private", is_flag=True, help="Also fetch from private networks.")
 def run(
-    job: Job, recipe: Path, into: Path | None, options: tuple[str, ...], allow_private: bool
-) -> Result:
-    """Carry out a recipe, stage by stage; run it again to go on where it stopped."""
+    job: Job, recipe: Path, into: Path | None, options: tuple[str, ...], start: str | None,
+    allow_private: bool,
+) -> Result:  # fmt: skip
+    """Carry out a recipe, stage by stage; run it again to go on where it stopped.
+
+    RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
+    """
     from gleanset import Dataset
     from pipeline.recipe import read_recipe
     from pipeline.report import write_report
+    from pipeline.shipped import recipe_at
     from pipeline.stages import Stages, run_recipe
 
+    file = recipe_at(recipe)
     stages = Stages(
-        read_recipe(recipe), recipe.parent, job.progress, allow_private, parse_options(options)
+        read_recipe(file),
+        file.parent,
+        job.progress,
+        allow_private,
+        key_values(options, "bing.size=large"),
     )
     root = into or job.root
-    result = run_recipe(stages, root, job.say, simulate=job.simulate)
+    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate)
     if not job.simulate:
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
     return result
+
+
+@commands.command(epilog="Example: gleanset recipes memes")
+@job_options(dataset=False)
+@click.argument("name", required=False)
+def recipes(job: Job, name: str | None) -> Result | None:
+    """List the recipes that come with Gleanset, or print one to change and run."""
+    from pipeline.shipped import shipped_recipe, shipped_titles
+
+    if name is not None:
+        text = shipped_recipe(name).read_text(encoding="utf-8")
+        if job.as_json:
+            return {"name": name, "recipe": text}
+        job.show(text.rstrip("\n"))
+        return None
+    titles = shipped_titles()
+    if job.as_json:
+        return {"recipes": titles}
+    for known, title in titles.items():
+        job.show(f"{known:<20} {title}")
+    return None
 
 
 @commands.command(epilog="Example: gleanset report -d my-dataset")
@@ -95,19 +129,6 @@ def report(job: Job, title: str | None, out: Path | None, run_id: str | None) ->
 
     with job.open() as dataset:
         return {"report": str(write_report(dataset, out, title=title, run_id=run_id))}
-
-
-def parse_options(options: tuple[str, ...]) -> dict[str, str]:
-    """`bing.size=large` as {'bing.size': 'large'}. Raises `UsageError`."""
-    found: dict[str, str] = {}
-    for text in options:
-        name, equals, value = text.partition("=")
-        if not equals or "." not in name:
-            raise UsageError(
-                f"-o {text}: not SOURCE.KEY=VALUE", "write for instance bing.size=large"
-            )
-        found[name] = value
-    return found
 
 
 @commands.command(epilog="Example: gleanset demo --into demo")

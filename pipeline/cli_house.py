@@ -51,8 +51,8 @@ def forget(
         if job.simulate:
             return {"would_forget": plan.result()}
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
-        if not yes:
-            click.confirm(question, abort=True, err=True)
+        if not yes and not click.confirm(question, err=True):
+            raise UsageError("nothing was removed", "answer y, or name less: --simulate shows what")
         take_down(dataset, plan, reason)
         return {"forgotten": plan.result()}
 

@@ -6,24 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
 from pipeline.recipe import read_recipe
 from pipeline.report import write_report
 from pipeline.sample.site import SampleSite
+from pipeline.shipped import bundled
 from pipeline.stages import Stages, run_recipe
-
-
-def bundled() -> Path:
-    """The `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a wheel."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "datasets", here.parent / "datasets"):
-        if (folder / "sample").is_dir():
-            return folder
-    raise InputUnusable(
-        "the bundled sample is missing from this installation",
-        "pip install --force-reinstall gleanset",
-    )
 
 
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:

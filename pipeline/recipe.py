@@ -2,48 +2,102 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gleanset.config import Table, read_toml
+from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings
 from harvest.video.options import Wish
 from labeler.balance import Method
 from labeler.export.options import Fit, Format, Names, Options, parse_size
+from pipeline.shipped import bundled
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 # What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
 Robots = Literal["robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all"]
+Plain = str | int | float | bool
+BLANK = "CHANGE ME"
+"""How a text begins that the person has to replace; a recipe with one is not carried out."""
 
 
 class FolderSource(Table, frozen=True):
-    """`[[folder]]`: pictures that are on disk. Paths are relative to the recipe."""
+    """`[[folder]]`: pictures that are on disk, in a folder or an archive."""
 
     path: str
     hints_from_folders: bool = False
     label: str | None = None
 
 
-class UrlsSource(Table, frozen=True):
+class NetSource(Table, frozen=True):
+    """What all that is downloaded has in common: the manners, as on the command line."""
+
+    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
+    sleep: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
+
+
+class UrlsSource(NetSource, frozen=True, kw_only=True):
     """`[[urls]]`: a list of URLs."""
 
     file: str
     label: str | None = None
     limit: Count | None = None
-    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
 
 
-class KeywordSource(Table, frozen=True):
-    """`[[keyword]]`: what a site finds. Without `label` each keyword is its own hint."""
+class KeywordSource(NetSource, frozen=True):
+    """`[[keyword]]`: what sites find, with the options of `harvest keyword`.
 
-    keywords: list[str]
-    source: str = "bing"
-    limit: Count = 100
+    A keyword may be a pair, ["words to search", "label"]; without that and without `label` each
+    is its own hint. `source` may be several; `options` are then tables: { bing.size = "large" }.
+    """
+
+    keywords: list[str | tuple[str, str]] = msgspec.field(default_factory=list)
+    input: str | None = None
+    source: str | list[str] = "bing"
+    limit: Count | None = None
+    range: str | None = None
+    filter: str | None = None
     label: str | None = None
-    options: dict[str, str] = msgspec.field(default_factory=dict)
-    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
+    options: dict[str, str | int | dict[str, str | int]] = msgspec.field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[str]:
+        """The sites, each once."""
+        return list(dict.fromkeys([self.source] if isinstance(self.source, str) else self.source))
+
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """The keywords that stand here, with their labels."""
+        return [
+            (one.strip(), self.label) if isinstance(one, str) else (one[0].strip(), one[1].strip())
+            for one in self.keywords
+        ]
+
+    def settings(self) -> dict[str, dict[str, str]]:
+        """The options of each source. Raises `UsageError` for those of no source asked."""
+        found: dict[str, dict[str, str]] = {site: {} for site in self.sources}
+        for name, value in self.options.items():
+            if isinstance(value, dict):
+                self._asked(found, name).update({k: str(v) for k, v in value.items()})
+            elif len(found) == 1:
+                found[self.sources[0]][name] = str(value)
+            else:
+                raise UsageError(
+                    f"options.{name} of [[keyword]]: of which source?",
+                    f'write options = {{ {self.sources[0]}.{name} = "{value}" }}',
+                )
+        return found
+
+    def _asked(self, found: dict[str, dict[str, str]], site: str) -> dict[str, str]:
+        if site not in found:
+            raise UsageError(
+                f"options.{site} of [[keyword]]: {site} is not asked, only {', '.join(found)}",
+                f'leave it out, or write source = ["{site}"]',
+            )
+        return found[site]
 
 
 class FramesSource(Wish, frozen=True, kw_only=True):
@@ -61,7 +115,7 @@ class TrainPart(Table, frozen=True):
     """`[train]`: a preset and other values for some of its settings."""
 
     preset: str = "simple"
-    options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+    options: dict[str, Plain | list[Plain]] = msgspec.field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
         """The options as on a command line."""
@@ -87,12 +141,14 @@ class ExportPart(Table, frozen=True):
     grayscale: bool = False
     file: Literal["jpeg", "png"] = "jpeg"
     licences: tuple[str, ...] = ()
+    keep_metadata: bool = False
+    card: bool = True
 
     def options(self) -> Options:
         """As the exporter takes them. Raises `UsageError`."""
         return Options(
             self.format, self.names, parse_size(self.size), self.fit, self.grayscale, self.file,
-            licences=self.licences,
+            self.keep_metadata, self.licences, self.card,
         )  # fmt: skip
 
 
@@ -114,9 +170,42 @@ class Recipe(Table, frozen=True):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe. Raises `RecipeError` naming key, line and what was meant."""
-    return read_toml(path, Recipe)
+    """Read and check a recipe.
+
+    Raises `RecipeError` naming key, line and what was meant, or what is still to be filled in.
+    """
+    recipe = read_toml(path, Recipe)
+    _check_filled_in(path)
+    return recipe
 
 
-def _text(value: str | float | bool) -> str:
+def _check_filled_in(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    blanks = [one for one in _texts(tomllib.loads(text)) if one.startswith(BLANK)]
+    if blanks:
+        at = next(n for n, line in enumerate(lines, start=1) if BLANK in line)
+        told = "; ".join(dict.fromkeys(blanks))
+        raise RecipeError(f"{path}, line {at}: to be filled in by you: {told!r}", _mend(path))
+
+
+def _mend(path: Path) -> str:
+    if path.resolve().parent != bundled() / "recipes":
+        return "write your own there (the recipe's first lines say what), and run it again"
+    # What comes with the program is shared, and goes with the next version.
+    return f"make a copy (gleanset recipes {path.stem} > my-{path.stem}.toml) and fill that in"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts of a TOML value, in its order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _text(value: Plain | list[Plain]) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

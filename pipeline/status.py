@@ -6,6 +6,9 @@ import shlex
 
 from gleanset import Dataset
 
+FEW_LEFT_OUT = 10
+"""One in so many: what ties two splits, or is over the most of a source, gets none."""
+
 
 def status(dataset: Dataset) -> dict[str, object]:
     """Counts of everything, and what could be done next."""
@@ -16,6 +19,8 @@ def status(dataset: Dataset) -> dict[str, object]:
         for key, number in samples.counts("status", "label").items()
         if key[0] == "labelled"
     }
+    kept = samples.counts("status", "kept")
+    aside = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
     splits: dict[str, dict[str, int]] = {}
     for (split, label), number in samples.counts("split", "label").items():
         if split is not None and label is not None:
@@ -24,7 +29,7 @@ def status(dataset: Dataset) -> dict[str, object]:
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
-        "samples": by_status,
+        "samples": by_status | ({"set_aside": aside} if aside else {}),
         "labels": labels,
         "splits": splits,
         "decisions": dataset.journal.count(),
@@ -38,17 +43,24 @@ def status(dataset: Dataset) -> dict[str, object]:
 def next_step(dataset: Dataset) -> str:
     """The command that would take this dataset further."""
     where = f"-d {shlex.quote(str(dataset.root))}"
+    samples = dataset.samples
+    states = {str(key[0]): number for key, number in samples.counts("status").items()}
     if not dataset.images.count():
         return f"harvest folder DIR --hints-from-folders {where}"
-    if not dataset.faces.scanned():
-        return f"facecrop run {where}"
-    states = dataset.samples.counts("status")
-    if not states.get(("labelled",)):
-        return f"labeler accept-hints {where}"
-    if not any(key[0] for key in dataset.samples.counts("split")):
+    if not states.get("labelled"):
+        if not dataset.faces.scanned():
+            return f"facecrop run {where}"
+        clear = any(one.hint and one.hints == one.siblings == 1 for one in samples.hinted())
+        return f"labeler accept-hints {where}" if clear else f"labeler {where}"
+    if _waits_for_split(dataset):
         return f"labeler split {where}"
-    return (
-        f"baseline train {where}"
-        if not dataset.runs.newest("baseline")
-        else (f"labeler export OUT {where}")
-    )
+    if not dataset.runs.newest("baseline"):
+        return f"baseline train {where}"
+    return f"labeler {where}" if states.get("queue") else f"labeler export OUT {where}"
+
+
+def _waits_for_split(dataset: Dataset) -> bool:
+    """Whether many labelled samples have no split; a few may be left out on purpose."""
+    counts = dataset.samples.counts("status", "kept", "split")
+    used = {key[2]: number for key, number in counts.items() if key[:2] == ("labelled", "kept")}
+    return used.pop(None, 0) > sum(used.values()) // FEW_LEFT_OUT

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
+from gleanset.page.thumbnails import Thumbnail, Thumbnails
+from gleanset.page.words import count
 from gleanset.records import Sample
 from labeler.hints import HintPlan, plan_hints
-from pipeline.report.thumbnails import Thumbnail, Thumbnails
-from pipeline.report.words import QUEUE, count
+from pipeline.report.words import QUEUE
 
 SPLITS = ("train", "val", "test")
 STRIP = 8

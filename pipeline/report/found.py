@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gleanset import Dataset
 from gleanset.db.provenance import Failure, Provenance, Yielded
+from gleanset.page.thumbnails import Thumbnail, Thumbnails
 from gleanset.records import Image, Origin
-from pipeline.report.thumbnails import Thumbnail, Thumbnails
 from pipeline.report.words import meaning, short_place
 
 ROWS = 60

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from gleanset import Dataset
+from gleanset.page.thumbnails import Thumbnails
+from gleanset.page.words import count, number, percent
 from pipeline.report.classes import Classes, Shown, classes
 from pipeline.report.found import Left, Origins, origins, rejections
 from pipeline.report.repeat import Step, steps
-from pipeline.report.results import read_metrics
-from pipeline.report.thumbnails import Thumbnails
+from pipeline.report.results import read_run
 from pipeline.report.trained import Training, training
-from pipeline.report.words import count, number, percent
 
 BAND = 14
 WHOLE = "whole"
@@ -54,11 +54,11 @@ class _Totals:
 
 
 def gather(dataset: Dataset, title: str, run_id: str | None) -> Report:
-    """Read the whole report from a dataset. Raises what `read_metrics` raises."""
-    metrics = read_metrics(dataset, run_id)
+    """Read the whole report from a dataset. Raises what `read_run` raises."""
+    run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
     found, sorted_ = origins(dataset, thumbnails), classes(dataset, thumbnails)
-    learned = training(dataset, metrics, sorted_, thumbnails) if metrics else None
+    learned = training(dataset, *run, sorted_, thumbnails) if run else None
     rejected, totals = rejections(dataset), _totals(dataset)
     return Report(
         title=title,
@@ -71,7 +71,7 @@ def gather(dataset: Dataset, title: str, run_id: str | None) -> Report:
         rejected=rejected,
         classes=sorted_,
         training=learned,
-        steps=steps(dataset, metrics),
+        steps=steps(dataset, run[1] if run else None),
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from gleanset import Dataset
 from gleanset.files.atomic import write_atomic
-from pipeline.report import words
+from gleanset.page.fill import as_bytes, templates
 from pipeline.report.classes import FEW, SPLITS
 from pipeline.report.gather import Report, gather
 
@@ -30,19 +28,12 @@ def write_report(
     target = (target or dataset.root / REPORT).absolute()
     title = title or dataset.settings.name or dataset.root.absolute().name
     page = render(gather(dataset, title, run_id))
-    # Names of files may hold what UTF-8 cannot: it is spelled out, not lost.
-    write_atomic(target, page.encode("utf-8", "backslashreplace"))
+    write_atomic(target, as_bytes(page))
     return target
 
 
 def render(report: Report) -> str:
     """The page. Everything from outside is escaped, in text and in attributes."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "."), autoescape=True,
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(
-        number=words.number, percent=words.percent, figure=words.figure, shortened=words.shortened
-    )
-    environment.globals.update(count=words.count, splits=SPLITS, few=FEW)
+    environment = templates("pipeline.report")
+    environment.globals.update(splits=SPLITS, few=FEW)
     return environment.get_template(TEMPLATE).render(report=report)

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from baseline.report.read import Metrics
 from gleanset import Dataset
 from gleanset.db.provenance import Provenance, Search, Yielded
 from gleanset.errors import UsageError
+from gleanset.page.words import shortened
 from harvest.video.options import spelled
-from pipeline.report.results import Metrics
-from pipeline.report.words import shortened
 
 VIDEOS = 20
 
@@ -91,7 +91,7 @@ def _train(metrics: Metrics) -> Step:
 
 def _overrides(preset: str, metrics: Metrics) -> list[tuple[str, object]]:
     """The settings that differ from the preset's own."""
-    from baseline.presets import load_preset
+    from baseline.settings import load_preset
 
     try:
         own = load_preset(preset, {}).to_json()

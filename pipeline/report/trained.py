@@ -7,33 +7,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from baseline.report.matrix import Row, rows
+from baseline.report.read import ClassFigures, Metrics, SplitFigures
 from gleanset import Dataset
-from pipeline.report.charts import Line, curves, interval_bar
+from gleanset.page.charts import Line, curves, interval_bar
+from gleanset.page.thumbnails import Thumbnail, Thumbnails
+from gleanset.page.words import count, duration, figure, number, percent
+from gleanset.shares import Interval, wilson
 from pipeline.report.classes import SPLITS, Classes
-from pipeline.report.results import Interval, Judged, Metrics, Score, wilson
-from pipeline.report.thumbnails import Thumbnail, Thumbnails
-from pipeline.report.words import count, duration, figure, number, percent
 
 WORST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell of the matrix. `shade` is its share of the true class, 0 to 1."""
-
-    count: int
-    shade: float
-    right: bool
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixRow:
-    """What the pictures of one true class were taken for."""
-
-    name: str
-    cells: list[Cell]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +33,11 @@ class Error:
 class Test:
     """Section 6: the one evaluation on test."""
 
-    judged: Judged
+    judged: SplitFigures
     interval: Interval
     bar: Markup
-    matrix: list[MatrixRow]
-    scores: list[Score]
+    matrix: list[Row]
+    scores: list[ClassFigures]
     errors: list[Error]
 
     @property
@@ -80,13 +63,13 @@ class Training:
 
 
 def training(
-    dataset: Dataset, metrics: Metrics, present: Classes, thumbnails: Thumbnails
+    dataset: Dataset, run: str, metrics: Metrics, present: Classes, thumbnails: Thumbnails
 ) -> Training:
     """Gather sections 5 and 6; `present` is the dataset as it is now."""
     loss, accuracy = _charts(metrics)
     judged = metrics.test
     return Training(
-        run=metrics.run,
+        run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
         loss=loss,
         accuracy=accuracy,
@@ -150,33 +133,27 @@ def _changed(metrics: Metrics, present: Classes) -> str:
     return f"The dataset has changed since this run: it saw {before}; now there are {now}."
 
 
-def _test(dataset: Dataset, judged: Judged, classes: list[str], thumbnails: Thumbnails) -> Test:
-    interval = wilson(judged.right, judged.count)
+def _test(
+    dataset: Dataset, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
+) -> Test:
+    told = judged.intervals.get("accuracy")
+    interval = Interval(*told) if told else wilson(judged.right, judged.count)
     words = (
         f"{percent(judged.accuracy)} of {count(judged.count, 'test picture')}, 95 % interval "
         f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "
-        f"class: {percent(judged.commonest)}"
+        f"class: {percent(judged.commonest_class)}"
     )
     return Test(
         judged,
         interval,
-        interval_bar(judged.accuracy, *interval, judged.commonest, words),
-        [_row(i, judged.confusion[i], classes) for i in range(len(judged.confusion))],
+        interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
+        rows(judged.confusion, classes),
         judged.classes,
         list(_errors(dataset, judged, thumbnails)),
     )
 
 
-def _row(true: int, counts: list[int], classes: list[str]) -> MatrixRow:
-    total = sum(counts)
-    cells = [
-        Cell(n, n / total if total else 0.0, true == j, f"{classes[true]} taken for {classes[j]}")
-        for j, n in enumerate(counts)
-    ]
-    return MatrixRow(classes[true], cells, total)
-
-
-def _errors(dataset: Dataset, judged: Judged, thumbnails: Thumbnails) -> Iterator[Error]:
+def _errors(dataset: Dataset, judged: SplitFigures, thumbnails: Thumbnails) -> Iterator[Error]:
     for wrong in judged.mistakes[:WORST]:
         sample = dataset.samples.get(wrong.key)
         picture = thumbnails.of_sample(sample) if sample else None

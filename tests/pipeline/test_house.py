@@ -12,6 +12,7 @@ from tools_for_tests import Ran, picture, run_cli
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.upkeep import Upkeep
+from gleanset.records import Rejection
 
 
 def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
@@ -45,6 +46,7 @@ def test_a_sound_dataset_is_told_so(root: Path) -> None:
     assert "catalogue" not in found
 
 
+@pytest.mark.slow
 def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
     gone, damaged, *_ = stored(root)
     gone.unlink()
@@ -57,6 +59,7 @@ def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
     assert house(root, "verify").json["sound"] == 4
 
 
+@pytest.mark.slow
 def test_what_nobody_has_is_marked_and_comes_back_with_its_file(root: Path, tmp_path: Path) -> None:
     gone = stored(root)[0]
     data = gone.read_bytes()
@@ -101,6 +104,22 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
     assert house(root, "verify").json["sound"] == 3
 
 
+@pytest.mark.slow
+def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None:
+    with Dataset.open(root) as dataset:
+        gone, kept = list(dataset.images.each())[:2]
+        upkeep = Upkeep(dataset.db)
+        words = {name: [image.sha256, *upkeep.sample_keys(image.sha256)]
+                 for name, image in (("gone", gone), ("kept", kept))}  # fmt: skip
+        for what in (*words["gone"], *words["kept"]):
+            dataset.rejections.add(Rejection("quality", what, "truncated"))
+    house(root, "forget", "--image", gone.sha256, "-y")
+    with Dataset.open(root) as dataset:
+        assert {one.what for one in dataset.rejections.each()} == set(words["kept"])
+        assert len(words["kept"]) == 2
+
+
+@pytest.mark.slow
 def test_forgetting_by_author_and_by_place(root: Path) -> None:
     with Dataset.open(root) as dataset:
         images = list(dataset.images.each())
@@ -118,6 +137,7 @@ def test_forgetting_by_author_and_by_place(root: Path) -> None:
     assert "is by 'Nobody'" in nobody.stderr
 
 
+@pytest.mark.slow
 def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> None:
     stray = root / "images" / "ab" / f"ab{'0' * 62}.jpg"
     stray.parent.mkdir(exist_ok=True)
@@ -147,6 +167,7 @@ def labels(root: Path) -> dict[str, str | None]:
         return {sample.image: sample.label for sample in dataset.samples.each()}
 
 
+@pytest.mark.slow
 def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     root: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +210,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     )
 
 
+@pytest.mark.slow
 def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_path: Path) -> None:
     assert house(root, "merge", root).code == 2
     other = made(tmp_path / "other", tmp_path / "tree2", range(5))

@@ -107,6 +107,11 @@ def readme_commands() -> list[list[str]]:
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_readme_commands_are_understood(words: list[str]) -> None:
     group = next(module.commands for module in GROUPS if module.commands.name == words[0])
+    if len(words) == 1:
+        with group.make_context(words[0], []) as context:
+            assert group.invoke_without_command
+            assert context.params
+        return
     with click.Context(group, **HELP) as above:
         subcommand = group.get_command(above, words[1])
         assert subcommand is not None

@@ -31,7 +31,7 @@ ratio = "6:2:2"
 to = "exports/tree"
 
 [train]
-options = { size = 32, blocks = "8,16", dense = 16, epochs = 2, augment = false }
+options = { size = 32, blocks = "8,16", dense = 16, epochs = 2, augment = "none" }
 """
 Command = Callable[..., tuple[int, str, str]]
 
@@ -168,6 +168,7 @@ def test_simulate_names_the_stages_in_order_and_makes_nothing(
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -208,6 +209,7 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     assert len(list((root / "runs").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:

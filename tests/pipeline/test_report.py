@@ -20,15 +20,16 @@ from gleanset.db.provenance import FoundAgain, Provenance
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
+from gleanset.page.charts import Line, curves, nice_step
+from gleanset.page.thumbnails import SIDE
+from gleanset.page.words import duration, percent
 from gleanset.records import Box, Cut, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
+from gleanset.shares import wilson
 from labeler.split import apply_split, plan_split
 from pipeline.report import write_report
-from pipeline.report.charts import Line, curves, nice_step
 from pipeline.report.classes import warn
-from pipeline.report.results import wilson
-from pipeline.report.thumbnails import SIDE
-from pipeline.report.words import duration, meaning, percent, short_place
+from pipeline.report.words import meaning, short_place
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'
@@ -274,6 +275,7 @@ def test_no_mistakes(dataset: Dataset) -> None:
     assert "100\u00a0%" in page.xpath("string(//p[@class='lead'])")
 
 
+@pytest.mark.slow
 def test_forty_classes_scroll_in_their_own_box(dataset: Dataset) -> None:
     names = [f"class {number:02}" for number in range(40)]
     fill(dataset, names, each=3)

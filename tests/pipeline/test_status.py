@@ -89,7 +89,7 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
     empty.runs.end(run.id, "done", {})
     ask()
     assert said == [
-        ["harvest", "folder"], ["facecrop", "run"], ["labeler", "accept-hints"],
+        ["harvest", "folder"], ["facecrop", "run"], ["labeler", "-d"],
         ["labeler", "split"], ["baseline", "train"], ["baseline", "train"],
         ["labeler", "export"],
     ]  # fmt: skip

@@ -1,0 +1,50 @@
+"""The recipes and the sample that come with Gleanset."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+
+from gleanset.errors import InputUnusable, UsageError
+
+
+def bundled() -> Path:
+    """The `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a wheel."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "datasets", here.parent / "datasets"):
+        if (folder / "sample").is_dir():
+            return folder
+    raise InputUnusable(
+        "the bundled sample is missing from this installation",
+        "pip install --force-reinstall gleanset",
+    )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with Gleanset, by name."""
+    return {path.stem: path for path in sorted((bundled() / "recipes").glob("*.toml"))}
+
+
+def shipped_titles() -> dict[str, str]:
+    """The titles of these recipes, by name."""
+    return {
+        name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
+        for name, path in shipped_recipes().items()
+    }
+
+
+def shipped_recipe(name: str) -> Path:
+    """One of them. Raises `UsageError` with the names there are."""
+    known = shipped_recipes()
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no recipe is called {name!r}", f"{guess}there are: {', '.join(known)}")
+    return known[name]
+
+
+def recipe_at(given: Path) -> Path:
+    """A recipe by its path, or by the name of one that comes with Gleanset."""
+    is_name = given.name == str(given) and not given.suffix
+    return shipped_recipe(given.name) if is_name and not given.exists() else given

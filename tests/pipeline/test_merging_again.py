@@ -1,0 +1,54 @@
+"""Merging time after time, also when one of the two has forgotten something since."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools_for_tests import picture, run_cli
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.work.progress import Progress
+from pipeline.house.forget import plan_take_down, take_down
+from pipeline.house.merge import merge
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
+    """Two copies of a dataset of six pictures that were imported in one step."""
+    (tmp_path / "tree" / "hana").mkdir(parents=True)
+    for seed in range(6):
+        (tmp_path / "tree" / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
+    run_cli("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
+    shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
+    with Dataset.open(tmp_path / "ours") as ours, Dataset.open(tmp_path / "theirs") as theirs:
+        yield ours, theirs
+
+
+def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
+    found = merge(into, other, simulate=False, progress=Progress())
+    return found["decisions"], found["conflicts"]
+
+
+def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
+    both: tuple[Dataset, Dataset],
+) -> None:
+    ours, theirs = both
+    first, second, third, *_ = sorted(sample.key for sample in ours.samples.each())
+    image = {sample.key: sample.image for sample in ours.samples.each()}
+    ours.journal.step("mine", [Choice(first, "label", "lion")])
+    theirs.journal.step("theirs", [Choice(first, "label", "tiger")])
+    take_down(ours, plan_take_down(ours, [image[second]], [], []), "asked to")
+    take_down(theirs, plan_take_down(theirs, [image[third]], [], []), "asked to")
+    assert taken(ours, theirs) == (1, 1)
+    # The step in which all six were imported is the same one, with five lines here and there.
+    assert taken(ours, theirs) == (0, 0)
+    disputed = ours.samples.get(first)
+    assert disputed is not None
+    assert (disputed.status, disputed.label) == ("queue", None)
+    assert ours.images.get(image[second]) is None
+    taken(theirs, ours)
+    assert taken(theirs, ours) == taken(ours, theirs) == (0, 0)

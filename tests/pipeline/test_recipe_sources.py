@@ -1,0 +1,209 @@
+"""The sources of a recipe: they take what their commands take, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_sites import DrawnSites, running_sites
+from tools_for_tests import ROOT, Ran, picture, run_cli
+
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+from pipeline.recipe import read_recipe
+from pipeline.stages import Stages, run_recipe
+
+START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Write:
+    """Writes a recipe."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "recipe.toml"
+        path.write_text(START + text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def run(path: Path, *words: str, **environment: str) -> Ran:
+    into = path.parent / "made"
+    return run_cli(
+        "pipeline.cli", "run", path, "--into", into, "--allow-private", "--json", *words,
+        **environment,
+    )  # fmt: skip
+
+
+def stages(path: Path, **given: Any) -> Stages:
+    return Stages(read_recipe(path), path.parent, Progress(), **given)
+
+
+def found(root: Path) -> list[tuple[str, str, str | None]]:
+    """Source, query and hint of every origin."""
+    with Dataset.open(root) as dataset:
+        origins = [origin for image in dataset.images.each() for origin in image.origins]
+    return [(origin.source, origin.query or "", origin.hint) for origin in origins]
+
+
+@pytest.mark.slow
+def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
+    recipe: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "more.txt").write_text("# more\nbarn owl\towl\nlynx\n", encoding="utf-8")
+    path = recipe(
+        '[[keyword]]\nsource = ["bing", "flickr"]\nlimit = 4\ninput = "more.txt"\n'
+        'keywords = [["house cat", "cat"], "tiger"]\nfilter = "width > 100"\n'
+        'options = { bing.size = "large", flickr.size = 1024 }\n'
+        '[[keyword]]\nkeywords = ["tiger"]\nlimit = 6\nrange = "3-"\n'
+        '[[keyword]]\nkeywords = ["house cat"]\nfilter = "width > 1000"\nlabel = "none"\n'
+    )
+    labels = {"house cat": "cat", "tiger": "tiger", "barn owl": "owl", "lynx": "lynx"}
+    with running_sites(DrawnSites(labels, each=12)) as sites:
+        ran = run(path, *sites.options(("bing", "flickr")), **sites.environment)
+    assert ran.code == 0, ran.stderr
+    results = ran.json
+    both = results["bing, flickr house cat, tiger, barn owl, lynx"]
+    assert both["added"] == 16
+    assert results["bing tiger"]["added"] == 6, "the two of before are outside the range"
+    assert results["bing house cat"]["added"] == 0, "none is as wide"
+    origins = found(path.parent / "made")
+    told = {word: hint for _, word, hint in origins}
+    assert told == labels
+    assert Counter(source for source, word, _ in origins if word != "tiger") == {
+        "bing": 6, "flickr": 6,
+    }  # fmt: skip
+
+
+def test_two_searches_of_one_name_are_told_apart(recipe: Write) -> None:
+    path = recipe('[[keyword]]\nkeywords = ["a"]\n' * 2)
+    named = [name for name, _ in stages(path)]
+    assert named == ["bing a", "bing a (2)", "faces", "accept hints"]
+
+
+def test_many_keywords_are_named_shortly(recipe: Write) -> None:
+    path = recipe('[[keyword]]\nkeywords = ["a", "b", "c", ["d e", "d"], "f"]\n')
+    assert next(iter(stages(path)))[0] == "bing a, b, c and 2 more"
+
+
+def test_an_archive_is_a_folder_too_and_a_home_is_found(
+    recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    with zipfile.ZipFile(tmp_path / "home" / "owls.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"owl/{number}.jpg", picture(number))
+    path = recipe('[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n')
+    result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
+    assert result["accept hints"] == {
+        "accepted": 3, "left_in_queue": 0, "labels": {"owl": 3}, "left": {},
+    }  # fmt: skip
+
+
+WRONG_KEYWORDS = [
+    ("keywords = []\n", 2, "no keyword"),
+    ('keywords = ["  "]\n', 2, "no keyword"),
+    ('keywords = ["a"]\nsource = []\n', 2, "no source"),
+    ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
+    ('keywords = ["a"]\nrange = "x"\n', 2, "11-20"),
+    ('keywords = ["a"]\nfilter = "widht > 3"\n', 2, "did you mean 'width'"),
+    ('keywords = ["a"]\ninput = "no.txt"\n', 3, "no.txt"),
+    ('keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n', 2,
+     'bing.size = "large"'),
+    ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not asked"),
+    ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "Did you mean bing.size"),
+    ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
+    ('keywords = [7]\n', 3, "line 5"),
+    ('keywords = ["a"]\nkeyword = ["b"]\n', 3, "did you mean 'keywords'"),
+    ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
+    ('keywords = ["a"]\nsleep = -1\n', 3, "keyword.sleep"),
+    ('keywords = ["a"]\nlabel = "CHANGE ME"\n', 3, "line 6: to be filled in"),
+    ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: to be filled in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "code", "said"), WRONG_KEYWORDS)
+def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
+    recipe: Write, wrong: str, code: int, said: str
+) -> None:
+    path = recipe(f"[[keyword]]\n{wrong}")
+    ran = run(path, "--simulate")
+    assert (ran.code, said in ran.stderr, "Traceback" in ran.stderr) == (code, True, False), (
+        ran.stderr
+    )
+    assert not (path.parent / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('[[folder]]\npath = "recipe.toml"\n', "recipe.toml"),
+        ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
+        ('[[folder]]\npath = "x"\nlimit = 3\n', "no key 'limit'"),
+        ('[[urls]]\nfile = "."\n', "there is no file"),
+        ('[export]\ncards = false\n', "did you mean 'card'"),
+        ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
+    ],
+)  # fmt: skip
+def test_other_parts_say_what_is_wrong_too(recipe: Write, wrong: str, said: str) -> None:
+    ran = run(recipe(wrong), "--simulate")
+    assert ran.code in (2, 3)
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_recipe_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    ran = run_cli("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
+    assert ran.code == 2
+    assert "did you mean cats-vs-owls" in ran.stderr
+    printed = run_cli("pipeline.cli", "recipes", "cats-vs-owls").stdout
+    # A file of that name in the person's own folder is theirs.
+    (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
+    own = run_cli("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
+    assert own.json["stages"][0] == "flickr dog, owl"
+
+
+@pytest.mark.slow
+def test_from_a_stage_on_no_source_is_asked(recipe: Write, tmp_path: Path) -> None:
+    for word in ("cat", "owl"):
+        (tmp_path / "pictures" / word).mkdir(parents=True)
+        for number in range(6):
+            data = picture(number + 6 * (word == "owl"), (120, 90))
+            (tmp_path / "pictures" / word / f"{number}.jpg").write_bytes(data)
+    path = recipe(
+        '[[folder]]\npath = "pictures"\nhints_from_folders = true\n'
+        '[split]\nratio = "4:1:1"\n[export]\nto = "tree"\n'
+    )
+    missing = run(path, "--from", "split")
+    assert (missing.code, "Traceback" in missing.stderr) == (3, False)
+    assert not (tmp_path / "made").exists()
+
+    first = run(path).json
+    (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    again = run(path, "--from", "split")
+    assert again.code == 0, again.stderr
+    assert set(again.json) == {"split", "export", "report"}
+    assert again.json["split"]["train"] == first["split"]["train"] == 8
+    wrong = run(path, "--from", "train", "--simulate")
+    assert wrong.code == 2
+    assert "faces, accept hints, split, export" in wrong.stderr
+
+
+def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "example.toml").write_text(example, encoding="utf-8")
+    read = read_recipe(tmp_path / "example.toml")
+    [search] = read.keyword
+    assert search.pairs() == [("rin toyama", "new-game"), ("takimoto hifumi", "hifumi")]
+    assert search.settings() == {"bing": {"size": "large"}}
+    assert read.train is not None
+    assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}
+    assert all(f"`{path.stem}`" in page for path in (ROOT / "datasets/recipes").glob("*-*.toml"))
