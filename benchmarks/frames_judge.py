@@ -75,18 +75,6 @@ def near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
     )
 
 
-def groups(paths: Sequence[Path], within: int = NEAR) -> int:
-    """How many different pictures these are: near-duplicates of near-duplicates are one."""
-    codes = hashes(paths)
-    group = list(range(len(codes)))
-    for a, code in enumerate(codes):
-        for b in range(a):
-            if (code ^ codes[b]).bit_count() <= within and group[a] != group[b]:
-                old, new = group[a], group[b]
-                group = [new if one == old else one for one in group]
-    return len(set(group))
-
-
 class Judge:
     """Knows how every shot of a film looks."""
 

@@ -21,8 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frames_judge import NEAR, Kept, groups, hashes, match
-from frames_tools import Tool, bare, detector, fifth, measured, our_cuts, ours
+from frames_copies import later_copies
+from frames_judge import NEAR, Kept, hashes, match
+from frames_tools import (
+    Tool,
+    bare,
+    detector,
+    fifth,
+    measured,
+    our_cuts,
+    ours,
+)
 from PIL import Image, ImageDraw
 
 VIDEOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "videos"
@@ -39,17 +48,22 @@ class Figures:
 
     kept: list[Kept]
     twins: list[bool]  # pHash within 6 of an earlier one
-    moments: int  # groups of the labeler's duplicate finder
+    copies: list[bool]  # of an earlier one, by the labeler's duplicate finder
     shots: int
     shots_of: int
 
     @property
     def near(self) -> int:
         """Frames that show what another kept one shows, by the labeler's finder."""
-        return len(self.kept) - self.moments
+        return sum(self.copies)
+
+    @property
+    def moments(self) -> int:
+        """Frames that show something of their own."""
+        return len(self.kept) - self.near
 
 
-def look(clip: dict[str, Any], kept: list[Kept]) -> Figures:
+def look(clip: dict[str, Any], kept: list[Kept], folder: Path) -> Figures:
     """Count moments, near-duplicates and reference shots."""
     ordered = sorted(kept, key=lambda one: one.time or 0)
     codes = hashes([one.path for one in ordered])
@@ -59,7 +73,8 @@ def look(clip: dict[str, Any], kept: list[Kept]) -> Figures:
     ]
     cuts = clip.get("true_cut_times_s", [])
     shots = {bisect_right(cuts, (one.time or 0) + 0.001) for one in ordered}
-    return Figures(ordered, twins, groups([one.path for one in ordered]), len(shots), len(cuts) + 1)
+    copies = later_copies([one.path for one in ordered], folder)
+    return Figures(ordered, twins, copies, len(shots), len(cuts) + 1)
 
 
 def sample(tool: Tool, video: Path, folder: Path) -> list[Kept]:
@@ -84,7 +99,7 @@ def table(
         print(name)
         for tool in tools:
             kept = sample(tool, videos / name, folder / tool.name / name)
-            figures = look(clip, kept)
+            figures = look(clip, kept, folder / f"finder of {tool.name}" / name)
             found[name][tool.name] = figures
             print(f"    {_line(tool.name, [figures])}")
     for tool in tools:
@@ -144,7 +159,7 @@ def sheet(found: dict[str, dict[str, Figures]], path: Path) -> None:
     rows: list[tuple[str, list[tuple[Kept, bool]]]] = []
     for clip, tools in found.items():
         for name, figures in tools.items():
-            marked = list(zip(figures.kept, figures.twins, strict=True))
+            marked = list(zip(figures.kept, figures.copies, strict=True))
             rows += [
                 (f"{name}: {clip}", marked[start : start + SHEET_COLUMNS])
                 for start in range(0, max(1, len(marked)), SHEET_COLUMNS)

@@ -129,12 +129,16 @@ def stored(dataset: Path) -> list[Kept]:
 
 def images(dataset: Path) -> list[dict[str, Any]]:
     """The dataset's images as `gleanset list images` prints them."""
+    return [one for one in listed(dataset, "images") if "sha256" in one]
+
+
+def listed(dataset: Path, what: str) -> list[dict[str, Any]]:
+    """What `gleanset list` prints."""
     told = subprocess.run(
-        [*LIST, "images", "-d", str(dataset)], check=True, capture_output=True, text=True,
+        [*LIST, what, "-d", str(dataset)], check=True, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    found = [json.loads(line) for line in told.stdout.splitlines()]
-    return [one for one in found if "sha256" in one]
+    return [json.loads(line) for line in told.stdout.splitlines()]
 
 
 def file_of(dataset: Path, image: dict[str, Any]) -> Path:

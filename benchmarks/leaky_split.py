@@ -29,9 +29,9 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from baseline.data import find_examples, load_arrays
-from baseline.evaluation import evaluate
-from baseline.presets import load_preset
+from baseline.evaluation.network import evaluate
 from baseline.session import run_folder, train_run
+from baseline.settings import load_preset
 from baseline.storage import load_model
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice

@@ -1,0 +1,55 @@
+"""A tree of classes as a labelled and split dataset, as the stages would make it.
+
+Shared by the benchmarks; not a script. `sources.json` beside the classes says which files show
+the same picture: they come in as one post, which the labeler keeps on one side of a split.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.journal import Choice
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import Cut
+from gleanset.settings import SplitSettings
+from labeler.split import apply_split, plan_split
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
+    """Take in (name, class, post or None, bytes) as whole pictures, and label them."""
+    choices = []
+    for name, label, post, data in pictures:
+        measured = measure(data)
+        dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+        dataset.images.add(measured, Origin("folder", name, post=post))
+        box = Box(0, 0, measured.width, measured.height)
+        key = sample_key(measured.sha256, box)
+        cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+        dataset.faces.record(measured.sha256, "whole", "", [cut])
+        choices.append(Choice(key, "label", label))
+    dataset.journal.step("Label", choices)
+
+
+def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
+    """The pictures of a tree whose folders are the classes."""
+    posts: dict[str, object] = {}
+    if (told := folder / "sources.json").is_file():
+        posts = {row["file"]: row["source_dup_group"] for row in json.loads(told.read_text())}
+    for path in sorted(folder.glob("*/*")):
+        if path.suffix.lower() in SUFFIXES:
+            name = path.relative_to(folder).as_posix()
+            post = posts.get(name)
+            tied = None if post is None else f"post {post}"
+            yield name, path.parent.name, tied, path.read_bytes()
+
+
+def split(dataset: Dataset, seed: int, ratio: str = "7:1:2") -> None:
+    """As `labeler split` does it."""
+    apply_split(dataset, plan_split(dataset, SplitSettings(ratio, seed)))

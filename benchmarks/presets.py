@@ -1,0 +1,280 @@
+"""Each preset on real pictures, three splits and seeds each, and the five cases end to end.
+
+    python benchmarks/presets.py WORK [--seeds 3] [--only characters] [--tables]
+
+WORK keeps datasets, features and `results.jsonl`, a line for each finished part: a run that is
+stopped goes on where it was. `--tables` prints the tables of docs/results.md from what is there.
+Accuracies are pooled over the seeds; their 95 % intervals come from drawing whole moments anew
+(2,000 times). Needs gleanset[train] and the pictures in ../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from labelled_tree import DATA, add_pictures, of_tree, split
+from PIL import Image
+
+from baseline.data import find_examples
+from baseline.evaluation.network import predict_logits
+from baseline.features import FeatureSpec, features_of
+from baseline.methods.fit import fit
+from baseline.methods.material import Material
+from baseline.session import train_run
+from baseline.settings import load_preset
+from baseline.validation import with_val
+from gleanset import Dataset
+from pipeline.sample.character import random_character, random_expression
+from pipeline.sample.drawing import Figure, Scene, paint_scene
+
+NEAREST = "nearest neighbour on raw features"
+AHEAD = "transfer"
+"""The row that the others are compared with."""
+# Smaller and fewer than the presets have it, where two cores would take too long.
+TABLE: dict[str, tuple[str, dict[str, str]]] = {
+    NEAREST: ("", {}),
+    "simple": ("simple", {}),
+    "simple, colour=rgb": ("simple", {"colour": "rgb"}),
+    "transfer": ("transfer", {}),
+    "triplet": ("triplet", {}),
+    "finetune, size=96, epochs=8": ("finetune", {"size": "96", "epochs": "8"}),
+    "mobile, size=96, epochs=8": ("mobile", {"size": "96", "epochs": "8"}),
+}
+Named = Iterator[tuple[str, str, str | None, bytes]]
+
+
+@dataclass
+class Work:
+    """What was done before, by name; each new result is a line of its file."""
+
+    folder: Path
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = self.folder / "results.jsonl"
+        if self.file.is_file():
+            for line in self.file.read_text().splitlines():
+                row = json.loads(line)
+                self.done[row["part"]] = row
+
+    def keep(self, part: str, **row: Any) -> None:
+        """Write down what came out."""
+        self.done[part] = {"part": part, **row}
+        with self.file.open("a") as file:
+            file.write(json.dumps(self.done[part]) + "\n")
+        print(part, {k: v for k, v in row.items() if not isinstance(v, list | tuple)}, flush=True)
+
+
+def dataset_of(work: Work, name: str, pictures: Named) -> Dataset:
+    """The dataset `name`, filled the first time."""
+    dataset = Dataset.create(work.folder / name)
+    if not dataset.images.count():
+        add_pictures(dataset, pictures)
+    return dataset
+
+
+def one_of_the_table(work: Work, data: str, preset: str, seed: int) -> None:
+    """Train on one split, judge on its test."""
+    with dataset_of(work, data, of_tree(DATA / data)) as dataset:
+        split(dataset, seed)
+        started = time.process_time()
+        if preset == NEAREST:
+            keys, right, moments = nearest(dataset)
+        else:
+            keys, right, moments = trained(dataset, data, preset, seed)
+        seconds = time.process_time() - started
+    work.keep(
+        f"table/{data}/{preset}/{seed}", right=right, moments=moments, count=len(keys),
+        accuracy=float(np.mean(right)), seconds=round(seconds, 1),
+    )  # fmt: skip
+
+
+def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
+    """Keys of test, whether each was right, and their moments; by the whole network in float32."""
+    preset, options = TABLE[row]
+    settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
+    examples, _ = with_val(find_examples(dataset), seed)
+    material = Material(dataset, examples, settings)
+    net = fit(material, settings).net
+    test = material.arrays("test")
+    right = (predict_logits(net, test).argmax(1) == test.y).astype(int).tolist()
+    return test.keys, right, material.moments_of("test", test.keys)
+
+
+def nearest(dataset: Dataset) -> Any:
+    """The same for the class of the most similar picture in train, by cosine."""
+    spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
+    examples, unit, label = find_examples(dataset), {}, {}
+    for part in ("train", "test"):
+        found = features_of(dataset, examples.splits[part], spec)
+        unit[part] = found.plain / np.linalg.norm(found.plain, axis=1, keepdims=True)
+        known = {s.key: str(s.label) for s in examples.splits[part]}
+        label[part] = np.array([known[key] for key in found.keys])
+    guessed = label["train"][(unit["test"] @ unit["train"].T).argmax(1)]
+    moments = [s.moment or s.key for s in examples.splits["test"]]
+    return found.keys, (guessed == label["test"]).astype(int).tolist(), moments
+
+
+def interval(rows: list[dict[str, Any]], rounds: int = 2000) -> tuple[float, float, float]:
+    """The pooled mean of `right` and its 95 % interval, moments drawn anew within each seed."""
+    draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
+    for row in rows:
+        groups: dict[str, list[int]] = defaultdict(list)
+        for moment, right in zip(row["moments"], row["right"], strict=True):
+            groups[moment].append(right)
+        told = np.array([(sum(group), len(group)) for group in groups.values()])
+        sums += told[draw.integers(0, len(told), (rounds, len(told)))].sum(1)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
+    pooled = sum(sum(row["right"]) for row in rows) / sum(len(row["right"]) for row in rows)
+    return pooled, float(low), float(high)
+
+
+def behind(rows: list[dict[str, Any]], first: list[dict[str, Any]]) -> str:
+    """How many points `rows` lie behind `first` on the same pictures, with the interval."""
+    both = [
+        one | {"right": [a - b for a, b in zip(two["right"], one["right"], strict=True)]}
+        for one, two in zip(rows, first, strict=False)
+    ]
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in interval(both)))
+
+
+def drawn_faces(classes: int, each: int, side: int) -> Named:
+    """Drawn characters: `each` pictures of `classes` of them, hair, eyes and fringe their own."""
+    for number in range(classes):
+        who, dice = random_character(1000 + number), random.Random(number)
+        for index in range(each):
+            size = side * dice.uniform(0.72, 0.9)
+            place = (dice.uniform(0, side - size), dice.uniform(0, side - size))
+            figure = Figure(who, *place, size, dice.uniform(-8, 8), random_expression(dice))
+            scene = Scene((side, side), dice.choice(("hills", "room")), dice.randrange(10**6),
+                          (1.0, 1.0, 1.0), (figure,))  # fmt: skip
+            yield f"{number}/{index}", f"character {number:02}", None, encoded(paint_scene(scene))
+
+
+def encoded(picture: Image.Image) -> bytes:
+    """As JPEG."""
+    buffer = BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def anime_or_cartoon() -> Named:
+    """Faces of one anime, and faces cut from frames of three cartoons; a frame is a moment."""
+    for name, _, post, data in of_tree(DATA / "characters"):
+        yield name, "anime", post, data
+    for row in json.loads((DATA / "faces" / "faces.json").read_text()):
+        if not row["file"].startswith(("ng_", "neg_")):
+            with Image.open(DATA / "faces" / row["file"]) as frame:
+                for number, (x, y, width, height) in enumerate(row["boxes"]):
+                    face = frame.crop((x, y, x + width, y + height))
+                    yield f"{row['file']}/{number}", "cartoon", row["file"], encoded(face)
+
+
+def memes_or_photos() -> Named:
+    """Meme templates and screenshots against photos."""
+    for folder, label in (("memes", "meme"), ("photos", "photo")):
+        for name, _, post, data in of_tree(DATA / folder):
+            yield f"{folder}/{name}", label, post, data
+
+
+def cats_and_dogs() -> Named:
+    """The photos of two animals."""
+    return ((n, c, p, d) for n, c, p, d in of_tree(DATA / "photos") if c in ("cat", "dog"))
+
+
+# Name: what it is, whether it is drawn, pictures, preset, options.
+CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
+    "acg-characters": ("31 drawn characters, 10 pictures each", True,
+                       lambda: drawn_faces(31, 10, 128), "transfer",
+                       {"size": "96", "views": "1"}),
+    "who-am-i": ("40 drawn characters, 10 pictures each", True,
+                 lambda: drawn_faces(40, 10, 128), "triplet", {"size": "96", "views": "1"}),
+    "anime-vs-cartoon": ("272 anime faces, 100 cartoon faces, grey, 120x120", False,
+                         anime_or_cartoon, "simple", {"epochs": "15"}),
+    "memes": ("32 memes and screenshots, 192 photos", False, memes_or_photos, "finetune",
+              {"size": "96", "epochs": "5", "augment": "photos"}),
+    "cats-vs-owls": ("60 cats, 60 dogs (no owls at hand), colour, 120x120", False, cats_and_dogs,
+                     "simple", {"colour": "rgb", "augment": "photos"}),
+}  # fmt: skip
+
+
+def one_case(work: Work, name: str) -> None:
+    """As `baseline train` does it, to the report and all."""
+    _, _, pictures, preset, options = CASES[name]
+    with dataset_of(work, name, pictures()) as dataset:
+        split(dataset, 0)
+        started = time.process_time()
+        result: Any = train_run(dataset, load_preset(preset, options))
+    told = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
+    work.keep(f"case/{name}", **told, seconds=round(time.process_time() - started, 1))
+
+
+def of_row(work: Work, data: str, preset: str) -> list[dict[str, Any]]:
+    """What is there of one row, in the order of the seeds."""
+    parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
+    return [work.done[part] for part in parts if part in work.done]
+
+
+def tables(work: Work) -> Iterator[str]:
+    """The tables of docs/results.md as Markdown."""
+    for data in ("characters", "photos"):
+        yield (f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
+               f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|")  # fmt: skip
+        for preset in TABLE:
+            if rows := of_row(work, data, preset):
+                pooled, low, high = interval(rows)
+                each = ", ".join(f"{row['accuracy']:.2f}" for row in rows)
+                cost = np.median([row["seconds"] for row in rows])
+                ahead = of_row(work, data, AHEAD) if preset != AHEAD else []
+                less = behind(rows, ahead) if ahead else ""
+                yield (f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
+                       f"| {cost:.0f} |")  # fmt: skip
+    for title, drawn in (("real pictures", False), ("synthetic: drawn pictures", True)):
+        yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | commonest class |"
+        yield "|---|---|---|---|---|"
+        for name, (what, synthetic, _, preset, options) in CASES.items():
+            row = work.done.get(f"case/{name}")
+            if row and synthetic == drawn:
+                told = f"{preset} ({', '.join(f'{k}={v}' for k, v in options.items())})"
+                figures = f"{row['accuracy']:.2f} of {row['count']} | {row['commonest_class']:.2f}"
+                yield f"| {name} | {what} | {told} | {figures} |"
+
+
+def main() -> None:
+    """Do what is not done yet, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="parts whose name has this in it")
+    parser.add_argument("--tables", action="store_true", help="compute nothing")
+    options = parser.parse_args()
+    # Worker processes would import this script, and torch with it, each time.
+    vars(sys.modules["__main__"]).pop("__file__", None)
+    work = Work(options.work)
+    parts = [f"table/{data}/{preset}/{seed}" for data in ("characters", "photos")
+             for preset in TABLE for seed in range(options.seeds)]  # fmt: skip
+    parts += [f"case/{name}" for name in CASES]
+    for part in parts if not options.tables else ():
+        if options.only in part and part not in work.done:
+            kind, *place = part.split("/")
+            if kind == "case":
+                one_case(work, place[0])
+            else:
+                one_of_the_table(work, place[0], place[1], int(place[2]))
+    print("\n".join(tables(work)))
+
+
+if __name__ == "__main__":
+    main()

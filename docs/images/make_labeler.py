@@ -1,0 +1,235 @@
+"""The pictures of the labeler's window for the docs, from drawn faces only.
+
+Run from the root of the repository: python docs/images/make_labeler.py [FOLDER]
+It draws a data set in a temporary folder, opens each view without a display, and writes
+labeler-VIEW.png (light), labeler-VIEW-dark.png and labeler-VIEW-ja.png, each a palette of at most
+160 colours and less than 150 kB. Needs the extra [gui] and a font with Japanese letters.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["QT_LOGGING_RULES"] = "qt.qpa.*=false"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from PIL import Image
+from PySide6.QtCore import QSettings
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+from gleanset import Dataset, Face, Origin
+from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.pairs import SAME, Pairs, Settled
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.images.crops import Cutter
+from gleanset.images.cut import CutSettings
+from gleanset.images.keep import KeepBytes
+from labeler.numbers import set_target
+from labeler.qt.app import SIZE, _application
+from labeler.qt.pictures import picture_of
+from labeler.qt.translations import install
+from labeler.qt.views import VIEWS
+from labeler.qt.window import Window
+from labeler.sorting.checks import Checks
+from labeler.sorting.session import SortingSession
+from labeler.sorting.traits import measure_some
+from pipeline.sample.character import CAST, Character, random_character
+from pipeline.sample.drawing import face_box, paint_scene, plan_scene
+
+NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条 翠", "Hikaru")
+SHOTS, FRAME = 240, (320, 200)
+COPIES, WITHOUT = 9, 5
+WIDTH, LARGEST, COMMON = 1000, 150_000, 24
+DARK = {
+    "Window": "#25272b", "WindowText": "#e6e6e6", "Base": "#1b1d20", "AlternateBase": "#222428",
+    "Text": "#e6e6e6", "Button": "#2f3237", "ButtonText": "#e6e6e6", "Highlight": "#3d7edb",
+    "HighlightedText": "#ffffff", "ToolTipBase": "#2f3237", "ToolTipText": "#e6e6e6",
+    "PlaceholderText": "#9a9a9a", "BrightText": "#ffffff", "Link": "#7ab0ff",
+}  # fmt: skip
+
+
+def cast() -> list[Character]:
+    """Eight people."""
+    return [*CAST, *(random_character(n) for n in range(8))][:8]
+
+
+def draw(root: Path) -> dict[str, str]:
+    """A data set of drawn faces; who is on each sample."""
+    dice = random.Random(4)  # noqa: S311 - a sample, not a secret
+    people = cast()
+    truth: dict[str, str] = {}
+    with Dataset.create(root) as dataset, dataset.stage("drawing") as scratch:
+        keep, cutter = (
+            KeepBytes(dataset.originals(scratch)),
+            Cutter(CutSettings(), dataset.crops(scratch)),
+        )
+
+        def add(pixels: Image.Image, name: str, faces: list[Face], who: str = "") -> None:
+            buffer = io.BytesIO()
+            pixels.save(buffer, "JPEG", quality=88)
+            measured = keep(buffer.getvalue())
+            origin = Origin("folder", name, title=name, hint=None)
+            with dataset.db.write():
+                dataset.images.add(measured, origin)
+                cuts = [cutter.cut(measured.sha256, np.asarray(pixels), face) for face in faces]
+                dataset.faces.record(measured.sha256, "drawn", "docs", cuts)
+            truth.update((cut.key, who) for cut in cuts)
+
+        for shot in range(SHOTS):
+            number = dice.choices(range(8), [1 / (place + 1) ** 0.7 for place in range(8)])[0]
+            scene = plan_scene([people[number]], shot, FRAME)
+            pixels, box = paint_scene(scene), face_box(scene.figures[0])
+            add(pixels, f"shot-{shot:03}.jpg", [Face("drawn", box, 0.9)], NAMES[number])
+            if shot < COPIES:
+                small = pixels.resize((FRAME[0] * 3 // 4, FRAME[1] * 3 // 4))
+                less = box._replace(**{side: getattr(box, side) * 3 // 4 for side in box._fields})
+                add(small, f"copy-{shot:03}.jpg", [Face("drawn", less, 0.9)], NAMES[number])
+        for shot in range(WITHOUT):
+            scene = plan_scene([people[shot]], 900 + shot, (960, 540))
+            add(paint_scene(scene), f"missed-{shot}.jpg", [])
+        after = 0
+        while after := measure_some(dataset, 64, after):
+            pass
+    return truth
+
+
+def decide(root: Path, truth: dict[str, str]) -> None:
+    """Label half of it, a little of it wrongly, propose the rest, and find the copies."""
+    dice, keys = random.Random(5), list(truth)  # noqa: S311
+    with Dataset.open(root) as dataset:
+        session = SortingSession(dataset)
+        for name in NAMES:
+            session.add_class(name)
+        given = {key: truth[key] for key in keys[: len(keys) // 2]}
+        wrong = dice.sample(list(given), 9)
+        given |= {key: dice.choice([n for n in NAMES if n != given[key]]) for key in wrong}
+        session.file_each(given, f"{len(given)} faces with a page")
+        session.send(keys[-4:-2], "later")
+        session.send(keys[-2:], "not a face")
+        session.spend(64, 402)
+        for name, missed in ((NAMES[0], [3]), (NAMES[1], [])):
+            page = Checks(session).page(name)
+            if page is not None:
+                Checks(session).answer(page, missed, [])
+        standings = []
+        for place, key in enumerate(keys):
+            sure = dice.betavariate(8, 1.2)
+            said = truth[key] if key in wrong or dice.random() < 0.95 else dice.choice(NAMES)
+            odd = round(dice.random() + (key in wrong), 3)
+            proposal = Proposal(said, round(sure, 3))
+            standings.append(Standing(key, place, (proposal,), outlier=odd))
+        Proposals(dataset.db).replace(standings, None, {})
+        Doubts(dataset.db).replace(
+            [Doubt(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
+        )
+        set_target(dataset, 40)
+        pairs = Pairs(dataset.db)
+        rows = pairs.numbers(keys[: 2 * COPIES])  # each picture, and after it its smaller copy
+        same = [(min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)]
+        with dataset.db.write():
+            pairs.propose(same)
+        pairs.settle([Settled(a, b, 0.0, 1.0, SAME) for a, b in same])
+
+
+def theme(application: QApplication, dark: bool) -> None:
+    """Light or dark, by the palette alone, as a desktop gives it."""
+    application.setStyle("Fusion")
+    palette = application.style().standardPalette()
+    for role, colour in DARK.items() if dark else ():
+        palette.setColor(QPalette.ColorRole[role], QColor(colour))
+        if role in ("WindowText", "Text", "ButtonText"):
+            faint = QColor("#8a8a8a")
+            palette.setColor(QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], faint)
+    application.setPalette(palette)
+
+
+def point_at_something(application: QApplication, window: Window, view: str) -> None:
+    """A face in the look panel, a drawn box, a planned split: what a person would see."""
+
+    def let(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or not window.view.settled():
+            application.processEvents()
+            time.sleep(0.005)
+
+    let(0.5)
+    shown = window.view
+    if view == "crop":
+        from PySide6.QtCore import QRectF
+
+        from labeler.qt.box_state import Draft
+
+        number = int(shown.title.text().split("missed-")[1][0])
+        box = face_box(plan_scene([cast()[number]], 900 + number, (960, 540)).figures[0])
+        shown.canvas.show_boxes([Draft(QRectF(*box), 4.0)], 0)
+    elif view == "numbers":
+        shown.preview()
+    elif hasattr(shown, "view"):
+        grid = shown.view
+        grid.set_point(min(3, grid.tiles.rowCount() - 1))
+        if view == "sorting":
+            from labeler.qt.range_selection import Select
+
+            grid.select_ranges([(5, 8), (12, 12)], Select.ClearAndSelect)
+    let(0.6)
+
+
+def smaller(file: Path) -> None:
+    """Fewer pixels and colours: these pictures are looked at on a web page."""
+    picture = Image.open(file).convert("RGB")
+    picture = picture.resize(
+        (WIDTH, WIDTH * picture.height // picture.width), Image.Resampling.LANCZOS
+    )
+    common = sorted(picture.getcolors(1 << 24) or [], reverse=True)[:COMMON]
+    marks = QApplication.palette().highlight().color().getRgb()[:3]
+    exact = [part for _, colour in common for part in colour]
+    exact[-3:] = marks
+    for colours in (160, 112, 80, 56, 48):
+        # Greys, texts and outlines stay what they are; only the faces lose colours.
+        found = picture.quantize(colours - COMMON).getpalette() or []
+        palette = Image.new("P", (1, 1))
+        palette.putpalette((exact + found)[: 3 * colours])
+        few = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+        few.save(file, optimize=True)
+        if file.stat().st_size < LARGEST:
+            return
+
+
+def main(folder: Path) -> None:
+    """Draw, open, photograph."""
+    application = _application()
+    with tempfile.TemporaryDirectory() as scratch:
+        QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+        QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch)
+        root = Path(scratch) / "my-dataset"
+        decide(root, draw(root))
+        for suffix, dark, language in (
+            ("", False, "en"),
+            ("-dark", True, "en"),
+            ("-ja", False, "ja"),
+        ):
+            theme(application, dark)
+            install(application, language)
+            for kind in VIEWS:
+                window = Window(root, kind.name)
+                window.resize(*SIZE)
+                window.show()
+                point_at_something(application, window, kind.name)
+                file = folder / f"labeler-{kind.name}{suffix}.png"
+                picture_of(application, window, file, 60)
+                window.shut_down()
+                window.deleteLater()
+                smaller(file)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
