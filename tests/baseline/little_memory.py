@@ -1,7 +1,8 @@
 """A training whose process may have only so many megabytes more than it has at its beginning.
 
-    python little_memory.py MEGABYTES BATCH
+    python little_memory.py MEGABYTES BATCH SIZE
 
+A picture of 256 pixels takes 67 MB in the first layer, one of 32 a megabyte.
 Prints what a person is told, then the figures as a line of JSON.
 """
 
@@ -10,16 +11,17 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from drawn_patterns import CLASSES, none, patterns
+from drawn_patterns import CLASSES, SIDE, none, patterns
 
 from baseline.compute import reproducible
 from baseline.loop.reports import Watch
 from baseline.networks import build_net
 from baseline.settings import Simple, load_preset
-from baseline.training import learn_pictures
+from baseline.training import Arrays, learn_pictures
 from gleanset.errors import InputUnusable
 
 
@@ -30,19 +32,25 @@ class Told(Watch):
         print(line, flush=True)  # noqa: T201
 
 
-def main(megabytes: int, batch: str) -> None:
+def enlarged(pictures: Arrays, times: int) -> Arrays:
+    """The same pictures, so many times as wide and high."""
+    return replace(pictures, x=pictures.x.repeat(times, axis=2).repeat(times, axis=3))
+
+
+def main(megabytes: int, batch: str, size: int) -> None:
     torch.set_num_threads(1)
-    options = {"size": "32", "blocks": "256,8", "dense": "8", "epochs": "2", "precision": "fp32",
-               "learning_rate": "0.01", "dropout": "0", "batch": batch}  # fmt: skip
+    options = {"size": str(size), "blocks": "256,8", "dense": "8", "epochs": "2",
+               "precision": "fp32", "learning_rate": "0.01", "dropout": "0",
+               "batch": batch}  # fmt: skip
     settings = load_preset("simple", options)
     assert isinstance(settings, Simple)
-    pictures = patterns((128, 128, 128), 1)
+    pictures = enlarged(patterns((128, 128, 128), 1), size // SIDE)
     with reproducible(0):
         net = build_net(settings, 3)
-    learn_small = load_preset("simple", options | {"batch": "4", "epochs": "1"})
-    assert isinstance(learn_small, Simple)
+    small = load_preset("simple", options | {"size": "32", "batch": "4", "epochs": "1"})
+    assert isinstance(small, Simple)
     # Threads and libraries take what they need once and for all.
-    learn_pictures(build_net(settings, 3), patterns((8, 8, 8), 1), none(), CLASSES, learn_small)
+    learn_pictures(build_net(small, 3), patterns((8, 8, 8), 1), none(), CLASSES, small)
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
     try:
@@ -55,4 +63,4 @@ def main(megabytes: int, batch: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
