@@ -21,7 +21,7 @@ from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.folder import printable
+from harvest.folder import checked_folder, printable
 from harvest.intake import Intake
 from harvest.unpack import Entry, kind_of, open_archive
 
@@ -73,6 +73,17 @@ def checked_archives(archives: Iterable[Path]) -> list[Path]:
     return [_checked(archive) for archive in archives]
 
 
+def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
+    """What a person named as folders or pictures, and as archives; `own` is the dataset.
+
+    Raises `InputUnusable` for what is none of them, before any work.
+    """
+    named = list(places)
+    archives = [place for place in named if place.is_file() and _kind_of(place) is not None]
+    trees = [checked_folder(place, own) for place in named if place not in archives]
+    return trees, checked_archives(archives)
+
+
 def combined(*results: dict[str, object]) -> dict[str, object]:
     """The counts of several runs as those of one."""
     total: Counter[str] = Counter()
@@ -100,16 +111,19 @@ class _Keep:
 def _checked(archive: Path) -> Path:
     if not archive.is_file():
         raise InputUnusable(f"there is no archive {archive}", "check its name")
-    try:
-        kind = kind_of(archive)
-    except OSError as error:
-        raise InputUnusable(f"cannot read {archive}: {error.strerror}", "chmod u+r it") from error
-    if kind is None:
+    if _kind_of(archive) is None:
         raise InputUnusable(
             f"{archive} is not an archive that can be read",
             "name a folder, a zip, or a tar (plain, gz, bz2 or xz)",
         )
     return archive.absolute()
+
+
+def _kind_of(file: Path) -> str | None:
+    try:
+        return kind_of(file)
+    except OSError as error:
+        raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
 
 
 def _known(path: Path) -> Archive:

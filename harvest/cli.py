@@ -20,20 +20,19 @@ for command in (keyword, check, login, frames):
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
 @job_options(simulate=True)
-@click.argument("folders", nargs=-1, required=True, type=FILES, metavar="DIR|ARCHIVE...")
+@click.argument("places", nargs=-1, required=True, type=FILES, metavar="DIR|FILE|ARCHIVE...")
 @click.option("--hints-from-folders", is_flag=True, help="Each folder's name is the hint.")
 @label_option
 @workers_option
 def folder(
-    job: Job, folders: tuple[Path, ...], hints_from_folders: bool, label: str | None,
+    job: Job, places: tuple[Path, ...], hints_from_folders: bool, label: str | None,
     workers: int | None,
 ) -> Result | None:  # fmt: skip
-    """Add the pictures in some folders (and those below) and in zip or tar archives."""
-    from harvest.archives import checked_archives, combined, harvest_archives
+    """Add the pictures in some folders (and those below), single ones, and zip or tar archives."""
+    from harvest.archives import checked_places, combined, harvest_archives
     from harvest.folder import harvest_folders
 
-    archives = checked_archives(path for path in folders if path.is_file())
-    trees = [path for path in folders if not path.is_file()]
+    trees, archives = checked_places(places, job.root)
     if job.simulate:
         from harvest.preview import Preview, preview_folders
 
@@ -68,8 +67,10 @@ def urls(
     workers: int | None, net: Net,
 ) -> Result | None:  # fmt: skip
     """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
-    from harvest.urls import harvest_urls
+    from harvest.urls import checked_list, harvest_urls
 
+    for file in files:
+        checked_list(file)
     if job.simulate:
         from harvest.preview import Preview, preview_urls
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -139,11 +140,20 @@ def frames(
             inputs = _inputs(job, known, videos, sampling, allow_private)
             result = FramesPreview(known, sampling, job.show, job.say).over(inputs)
         return result if job.as_json else None
+    _check_named(videos, job.root)
     with job.create() as dataset:
         return harvest_frames(
             dataset, _inputs(job, dataset, videos, sampling, allow_private), sampling, label=label,
             workers=workers or 0, progress=job.progress,
         )  # fmt: skip
+
+
+def _check_named(videos: Sequence[str], own: Path) -> None:
+    """Refuse what is not there before a dataset is made for it."""
+    from harvest.video.inputs import find_inputs, is_address
+
+    if local := [video for video in videos if not is_address(video)]:
+        find_inputs(local, own)
 
 
 def _inputs(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import InputUnusable
+from gleanset.images.decode import ENDINGS
 from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.settings import FILE
@@ -32,12 +33,12 @@ def harvest_folders(
     dataset: Dataset, folders: Iterable[Path], *, hints: bool = False, label: str | None = None,
     workers: int = 0, progress: Progress | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """Add every picture under some folders; the counts of what happened.
+    """Add every picture under some folders, and pictures named themselves; the counts.
 
     With `hints` the immediate parent folder is the hint, else `label`. Files seen before are
     skipped unless they changed. Raises `InputUnusable` for a folder that is not there.
     """
-    roots = [_checked(folder, dataset.root) for folder in folders]
+    roots = [checked_folder(folder, dataset.root) for folder in folders]
     with dataset.stage(STAGE) as scratch:
         intake = Intake(dataset, STAGE)
         keep = KeepFile(KeepBytes(dataset.originals(scratch)))
@@ -67,11 +68,15 @@ def _take(intake: Intake, outcome: Outcome[Found, Measured]) -> None:
     intake.take(outcome.item.origin, outcome, outcome.item.stamp)
 
 
-def _checked(folder: Path, own: Path) -> Path:
+def checked_folder(folder: Path, own: Path) -> Path:
+    """An absolute path that `walk` can begin at. Raises `InputUnusable`."""
     if not folder.exists():
         raise InputUnusable(f"there is no folder {folder}", "check its name")
-    if not folder.is_dir():
-        raise InputUnusable(f"{folder} is not a folder", "name the folder that holds it")
+    if not folder.is_dir() and folder.suffix.lower() not in ENDINGS:
+        raise InputUnusable(
+            f"{folder} is neither a picture nor an archive that can be read",
+            "name a folder, a picture, a zip, or a tar (plain, gz, bz2 or xz)",
+        )
     if folder.resolve() == own.resolve():
         raise InputUnusable(
             f"{folder} is the dataset itself", "name another folder for the dataset with -d DIR"
@@ -83,10 +88,14 @@ def _checked(folder: Path, own: Path) -> Path:
 def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
     """All files under `root` in a fixed order, without hidden ones and without datasets.
 
-    Folders that may not be listed come last, so that they are rejected and not forgotten.
+    A `root` that is a file is all there is. Folders that may not be listed come last, so that
+    they are rejected and not forgotten.
     """
     own = leave_out.resolve()
     closed: list[OSError] = []
+    if root.is_file():
+        yield _found(root, root.parent.name if hints else label)
+        return
     for here, folders, files in os.walk(root, onerror=closed.append):
         folder = Path(here)
         folders[:] = sorted(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import GleansetError, InputUnusable
+from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.asking import Asked, closing_searches
 from harvest.folder import printable, walk
@@ -147,9 +147,7 @@ def preview_folders(
 ) -> Result:  # fmt: skip
     """Show the files that would be tried, and every member of the archives."""
     for tree in trees:
-        if not tree.is_dir():
-            raise InputUnusable(f"there is no folder {tree}", "check its name")
-        for found in walk(tree.absolute(), hints=hints, label=label, leave_out=own):
+        for found in walk(tree, hints=hints, label=label, leave_out=own):
             preview.take(printable(found.path), found.origin, found.stamp)
     for archive in archives:
         for entry in open_archive(archive):

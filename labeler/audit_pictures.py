@@ -23,12 +23,11 @@ from gleanset.db.paging import Where
 from gleanset.db.pairs import Pairs
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.cut import cut
-from gleanset.images.decode import FORMATS, MAX_BYTES, Mode, decode
+from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode, decode
 from gleanset.records import Box
 from labeler.duplicates.hashes import GREY_SIZE
 from labeler.duplicates.looking import Place, describe, place_of
 
-NAMES = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "jpe", "jfif", "tif"))
 # A folder is a split when its name begins so: also train2017, val_images, Test.
 _SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?![a-z])", re.IGNORECASE)
 
@@ -147,7 +146,7 @@ def _files(root: Path, gallery: Gallery) -> Iterator[tuple[str, ...]]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in NAMES or not path.is_file():
+            if name.startswith(".") or path.suffix.lower() not in ENDINGS or not path.is_file():
                 gallery.other += 1
             else:
                 yield path.relative_to(root).parts

@@ -24,7 +24,10 @@ def verify(job: Job) -> Result:
     from pipeline.house.verify import verify as check
 
     with job.open() as dataset:
-        return check(dataset, repair=not job.simulate, progress=job.progress)
+        found = check(dataset, repair=not job.simulate, progress=job.progress)
+    if found["gone_crops"] or found["damaged_crops"]:
+        job.say("facecrop run cuts again what is missing of the crops")
+    return found
 
 
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")

@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from harvest.archives import checked_archives, harvest_archives
+from harvest.archives import checked_places, harvest_archives
 from harvest.filters import parse_filter
 from harvest.folder import harvest_folders
 from harvest.frames import harvest_frames
@@ -65,8 +65,7 @@ class Gathering:
         for option in self.options:
             source_named(option.partition(".")[0])
         for folder in self.recipe.folder:
-            self._existing(folder.path)
-            checked_archives(self._archives(folder))
+            checked_places([self._existing(folder.path)], self.here / "none")
         for urls in self.recipe.urls:
             checked_list(self._existing(urls.file))
         for keyword in self.recipe.keyword:
@@ -88,21 +87,18 @@ class Gathering:
             raise InputUnusable(f"there is no {place}, which the recipe names", "mend its path")
         return place
 
-    def _archives(self, part: FolderSource) -> list[Path]:
-        place = self._place(part.path)
-        return [place] if place.is_file() else []
-
     def _videos(self, part: FramesSource) -> list[str | Path]:
         return [one if is_address(one) else self._place(one) for one in part.videos]
 
     def _folder(self, part: FolderSource, dataset: Dataset) -> Result:
-        if archives := self._archives(part):
+        trees, archives = checked_places([self._place(part.path)], dataset.root)
+        if archives:
             return harvest_archives(
                 dataset, archives, hints=part.hints_from_folders, label=part.label,
                 progress=self.progress,
             )  # fmt: skip
         return harvest_folders(
-            dataset, [self._place(part.path)], hints=part.hints_from_folders, label=part.label,
+            dataset, trees, hints=part.hints_from_folders, label=part.label,
             progress=self.progress,
         )  # fmt: skip
 

@@ -60,6 +60,21 @@ class Upkeep:
                     "DELETE FROM fetch WHERE image=(SELECT id FROM image WHERE sha256=?)", (sha256,)
                 )
 
+    def cut_samples(self) -> Iterator[str]:
+        """The keys of all samples in use that were cut out of an image, a page at a time.
+
+        One that is a whole image has no file of its own.
+        """
+        after = ""
+        while rows := self._db.rows(
+            "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
+            "AND i.state='ok' AND (s.w<i.width OR s.h<i.height OR s.angle<>0) AND s.key>? "
+            "ORDER BY s.key LIMIT 1000",
+            (after,),
+        ):
+            yield from (row[0] for row in rows)
+            after = rows[-1]["key"]
+
     def has_image(self, sha256: str, format_: str) -> bool:
         """Whether a file of the store belongs to an image."""
         return bool(

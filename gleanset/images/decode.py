@@ -28,6 +28,8 @@ MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
 
 Mode = Literal["RGB", "L"]
+ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "jpe", "jfif", "tif"))
+"""How names of pictures end, in lower case: only a first guess, what is inside decides."""
 
 Image.init()
 # Pillow's own guards, for pictures inside pictures that our check of the size cannot see.

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.images.decode import FORMATS
+from gleanset.images.decode import ENDINGS
 from gleanset.records import Box
 
 SPLITS = ("train", "val", "valid", "validation", "test")
-NAMES = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "tif"))
 MOST_BYTES = 500_000_000
 
 
@@ -56,7 +55,7 @@ def _tree(root: Path) -> Iterator[Labelled]:
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if hidden or path.suffix.lower() not in NAMES or not path.is_file():
+        if hidden or path.suffix.lower() not in ENDINGS or not path.is_file():
             continue
         classes = folders[1:] if folders and folders[0].lower() in SPLITS else folders
         if classes:

@@ -11,8 +11,9 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of_file
+from gleanset.images.decode import ENDINGS
 from labeler.export.tree import marked
-from labeler.importing.reading import NAMES, SPLITS, Labelled
+from labeler.importing.reading import SPLITS, Labelled
 
 
 @dataclass
@@ -127,6 +128,6 @@ def _pictures(root: Path) -> list[Path]:
     """Hidden ones are the thumbnails and the waste paper of a file manager."""
     return [
         path for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in NAMES and path.is_file() and not path.is_symlink()
+        if path.suffix.lower() in ENDINGS and path.is_file() and not path.is_symlink()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     ]  # fmt: skip

@@ -16,13 +16,12 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.crops import Cutter
 from gleanset.images.cut import CutSettings
-from gleanset.images.decode import FORMATS, decode
+from gleanset.images.decode import ENDINGS, decode
 from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
 
 STAGE = "dropped"
-NAMES = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "tif"))
 THREADS = 2
 
 
@@ -56,7 +55,7 @@ def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
             for found in sorted(path.rglob("*")):
                 inside = found.relative_to(path).parts
                 plain = not any(part.startswith(".") for part in inside)
-                if plain and found.suffix.lower() in NAMES and found.is_file():
+                if plain and found.suffix.lower() in ENDINGS and found.is_file():
                     yield found
         else:
             yield path

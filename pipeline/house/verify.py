@@ -42,7 +42,8 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     A file that is gone or damaged is taken again from the local file it came from, where
     that still has the same bytes. Otherwise the image is marked as missing: detectors pass
     it by, and what came from the net is fetched when its harvest is run again. Damaged
-    bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again.
+    bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again like those
+    that are `gone_crops`.
     """
     upkeep = Upkeep(dataset.db)
     with dataset.stage(STAGE) as scratch:
@@ -52,6 +53,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
         found: dict[str, object] = {"images": total, **keeper.tally}
+        found["gone_crops"] = sum(
+            not dataset.crop_path(key).exists() for key in upkeep.cut_samples()
+        )
         found["damaged_crops"] = _check_crops(dataset, repair, progress)
         found["strays"] = sum(1 for _ in strays(dataset, upkeep))
         if damage := upkeep.damage():

@@ -123,6 +123,22 @@ def test_each_failure_has_its_code_and_one_clear_line(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("harvest.cli", ["folder", "missing"]), ("harvest.cli", ["folder", "notes.txt"]),
+        ("harvest.cli", ["urls", "missing"]), ("harvest.cli", ["frames", "missing"]),
+        ("harvest.cli", ["keyword", "x", "-i", "missing"]), ("labeler.cli", ["import", "missing"]),
+    ],
+)  # fmt: skip
+def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
+    tmp_path: Path, module: str, arguments: list[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert run_cli(module, *arguments, "-d", "new", cwd=tmp_path).code == 3
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_missing_component_is_6(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     (tmp_path / "empty").mkdir()

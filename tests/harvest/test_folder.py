@@ -209,10 +209,23 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
 
 
 def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder: Path) -> None:
-    for wrong in (folder / "gone", folder / "d.jpg"):
+    (folder / "notes.txt").write_text("no picture")
+    for wrong in (folder / "gone", folder / "notes.txt"):
         with pytest.raises(InputUnusable, match=wrong.name):
             harvest(dataset, folder, wrong)
     assert dataset.images.count() == 0
+
+
+def test_a_picture_named_itself_is_taken(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "hana").mkdir()
+    for seed in (1, 2):
+        (tmp_path / "hana" / f"{seed}.JPG").write_bytes(picture(seed))
+    one = tmp_path / "hana" / "1.JPG"
+    assert harvest(dataset, one, hints=True)["added"] == 1
+    assert harvest(dataset, one, hints=True)["added"] == 0
+    # The same file under its folder is no second origin.
+    assert harvest(dataset, tmp_path / "hana", hints=True)["added"] == 1
+    assert [o.hint for i in dataset.images.each() for o in i.origins] == ["hana", "hana"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -42,8 +43,31 @@ def stored(root: Path) -> list[Path]:
 def test_a_sound_dataset_is_told_so(root: Path) -> None:
     found = house(root, "verify").json
     assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
-    assert found["strays"] == found["damaged_crops"] == 0
+    assert found["strays"] == found["damaged_crops"] == found["gone_crops"] == 0
     assert "catalogue" not in found
+
+
+def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
+    root, boxes = tmp_path / "dataset", tmp_path / "boxes"
+    boxes.mkdir()
+    (boxes / "a.jpg").write_bytes(picture(1))
+    told = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "hana"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}],
+    }
+    (boxes / "boxes.json").write_text(json.dumps(told))
+    run_cli("labeler.cli", "import", boxes, "-q", "-d", root)
+    assert house(root, "verify").json["gone_crops"] == 0
+    (crop,) = (root / "crops").glob("*/*.jpg")
+    before = crop.read_bytes()
+    crop.unlink()
+    seen = house(root, "verify", "--simulate")
+    assert seen.json["gone_crops"] == 1
+    assert "facecrop run" in seen.stderr
+    run_cli("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    assert crop.read_bytes() == before
+    assert house(root, "verify").json["gone_crops"] == 0
 
 
 @pytest.mark.slow
