@@ -31,7 +31,8 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
 
     Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
-    run is held against the first one, with an interval and McNemar's test.
+    run is held against the first one, with an interval and McNemar's test. Log loss and ECE are
+    those of what predict answers, after scaling by the temperature of the run.
     """
     from baseline.compare.plot import check_target, write_plot
     from baseline.compare.table import compare as compare_runs

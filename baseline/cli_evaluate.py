@@ -155,6 +155,9 @@ def _short(found: Again) -> Result:
     told: Result = {"run": found.run, "split": found.split}
     told |= {key: figures[key] for key in ("count", "accuracy", "log_loss", "macro_f1", "ece",
                                            "commonest_class")}  # fmt: skip
+    scaled = figures["calibrated"]
+    told["scaled"] = (f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}: as predict "
+                      "answers, and as compare shows them")  # fmt: skip
     if interval := figures["intervals"].get("accuracy"):
         told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
     if found.looks is not None:

@@ -136,9 +136,11 @@ def _summary(
     material: Material, fitted: Fitted[Net], read: Mapping[str, int], judged: Judged
 ) -> dict[str, object]:
     """What a run gave, without anything that differs from one machine's mood to another's."""
+    # What was solved at once has no epochs.
+    course = {"epochs": len(fitted.history), "best_epoch": fitted.best_epoch}
     return {
         "classes": len(material.classes), "data": dict(read),
-        "epochs": len(fitted.history), "best_epoch": fitted.best_epoch,
+        **(course if fitted.history else {}),
         **{split: _figures(judged.metrics.get(split)) for split in ("val", "test")},
     }  # fmt: skip
 

@@ -41,6 +41,7 @@ def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | 
     OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
     never replaces a person's own files.
     """
+    from gleanset.db.balances import Balances
     from labeler.export import export as write
     from labeler.export import would_export
 
@@ -48,6 +49,8 @@ def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | 
         format=chosen.pop("format_"), size=parse_size(chosen.pop("size")), **chosen
     )  # fmt: skip
     with job.open() as dataset:
+        if not options.balances and Balances(dataset.db).settings():
+            job.say("labeler: a COCO export has every picture once: the balance is left out")
         if job.simulate:
             paths = would_export(dataset, out, options)
             for path in dict.fromkeys(paths):

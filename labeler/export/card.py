@@ -94,7 +94,7 @@ def _made(dataset: Dataset, options: Options) -> str:
         f"- split: {dataset.samples.split_settings() or 'by hand'}",
         f"- export: {options.format}, pictures {size}" + (", grey" if options.grayscale else ""),
     ]
-    if balanced := Balances(dataset.db).settings():
+    if options.balances and (balanced := Balances(dataset.db).settings()):
         lines.append(f"- train is balanced: {balanced}")
     if options.licences:
         lines.append(f"- only pictures with a licence like {', '.join(options.licences)}")

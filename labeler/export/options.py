@@ -49,6 +49,11 @@ class Options:
             )
 
     @property
+    def balances(self) -> bool:
+        """Whether a balance of train shows: boxes of one picture cannot be copied apart."""
+        return self.format != "coco"
+
+    @property
     def converts(self) -> bool:
         """Whether pictures are to be written otherwise than crops are kept."""
         return self.size is not None or self.grayscale or self.file != "jpeg"

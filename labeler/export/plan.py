@@ -85,8 +85,7 @@ def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
         )
         for sample, path in zip(chosen, paths, strict=True)
     ]  # fmt: skip
-    # Boxes of one picture are not copied: whoever trains a detector balances otherwise.
-    return items if options.format == "coco" else list(_balanced(dataset, items))
+    return list(_balanced(dataset, items)) if options.balances else items
 
 
 def _balanced(dataset: Dataset, items: Sequence[Item]) -> Iterator[Item]:
