@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from baseline.pixels import Pixels, ReadPixels, Source, processes_for
 from gleanset.files.atomic import PARTIAL, disk_errors
@@ -26,7 +26,6 @@ from gleanset.work.progress import Progress
 
 KEPT = 6
 """Files that stay when new ones come: three splits in two sizes. Older ones make room."""
-A_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,18 @@ def decode_all(
 ) -> dict[str, Decoded]:  # fmt: skip
     """The pixels of each group of sources, in its order, without those that cannot be read.
 
-    Decoded in worker processes where they are not in `folder` yet. Raises DiskFull, NotWritable.
+    Decoded in worker processes where they are not in `folder` yet; who comes while another
+    process does so waits for it. Raises DiskFull, NotWritable.
     """
     stores = {name: _Store(folder, sources, read) for name, sources in groups.items()}
-    missing = [store for store in stores.values() if not store.is_there()]
     with disk_errors(folder):
-        if missing:
+        if all(store.is_there() for store in stores.values()):
+            return {name: store.decoded() for name, store in stores.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
             _make_room(folder)
-            _decode(missing, read, progress or Progress())
-        return {name: store.decoded() for name, store in stores.items()}
+            _decode([s for s in stores.values() if not s.is_there()], read, progress or Progress())
+            return {name: store.decoded() for name, store in stores.items()}
 
 
 def _decode(stores: Sequence[_Store], read: ReadPixels, progress: Progress) -> None:
@@ -94,7 +96,6 @@ class _Store:
 
     def begin(self) -> None:
         """Open a file for the pictures to come."""
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._partial.open("xb+")
         self._kept = set()
         for row, source in enumerate(self.sources):
@@ -161,13 +162,13 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the files that were not used for longest, and what a kill has left."""
+    """Remove the files that were not used for longest, and what a kill has left.
+
+    Nobody else is at work here: a file without a name yet is nobody's.
+    """
     with suppress(OSError):
-        for path in _oldest(folder.glob("*.pixels"))[:-KEPT]:
+        for path in (*_oldest(folder.glob("*.pixels"))[:-KEPT], *folder.glob(f"{PARTIAL}*")):
             path.unlink(missing_ok=True)
-        for path in folder.glob(f"{PARTIAL}*"):
-            if time.time() - path.stat().st_mtime > A_DAY:
-                path.unlink(missing_ok=True)
 
 
 def _oldest(paths: Iterator[Path]) -> list[Path]:

@@ -21,10 +21,10 @@ def strays(dataset: Dataset, upkeep: Upkeep, older_than: float = 0.0) -> Iterato
     latest = time.time() - older_than
     for path in _files(dataset.root / "images"):
         kind = _FORMATS.get(path.suffix.lstrip("."), "")
-        if not upkeep.has_image(path.stem, kind) and _changed(path) <= latest:
+        if not upkeep.has_image(path.stem, kind) and changed(path) <= latest:
             yield path
     for path in _files(dataset.root / "crops"):
-        if not upkeep.has_sample(path.stem) and _changed(path) <= latest:
+        if not upkeep.has_sample(path.stem) and changed(path) <= latest:
             yield path
 
 
@@ -32,7 +32,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.glob("*/*") if path.is_file())
 
 
-def _changed(path: Path) -> float:
+def changed(path: Path) -> float:
+    """When a file was last changed; now, where nobody can say."""
     try:
         return path.stat().st_mtime
     except OSError:

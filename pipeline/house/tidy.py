@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from filelock import FileLock, Timeout
 
 from gleanset import Dataset
 from gleanset.db.upkeep import Upkeep
-from pipeline.house.strays import strays
+from gleanset.files.atomic import PARTIAL
+from pipeline.house.strays import changed, strays
 
 
 def waste(dataset: Dataset, older_than: float) -> Iterator[Path]:
@@ -18,10 +20,15 @@ def waste(dataset: Dataset, older_than: float) -> Iterator[Path]:
 
     `older_than` in seconds spares what may be in use.
     """
+    latest = time.time() - older_than
     yield from strays(dataset, Upkeep(dataset.db), older_than)
     scratch = dataset.cache / "scratch"
     yield from (path for path in scratch.glob("*") if not _at_work(dataset, path.name))
     yield from dataset.root.glob("catalog.sqlite.before-*")
+    for look in (dataset.root.glob, dataset.cache.rglob, (dataset.root / "runs").rglob):
+        for path in look(f"{PARTIAL}*"):
+            if scratch not in path.parents and changed(path) <= latest:
+                yield path
 
 
 def collect(dataset: Dataset, older_than: float, *, simulate: bool) -> dict[str, object]:

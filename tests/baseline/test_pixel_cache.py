@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from baseline import pixel_cache
 from baseline.pixel_cache import decode_all
 from baseline.pixels import ReadPixels, Source
 from gleanset import Box
+from gleanset.files.atomic import PARTIAL
 from gleanset.work.progress import Progress
 
 GREY = ReadPixels(16, "L")
@@ -56,7 +59,7 @@ def test_decoded_once_and_mapped(tmp_path: Path) -> None:
     again = decode_all(cache, groups, rgb, count)
     assert count.seen == 5
     assert np.array_equal(again["train"].x, first["train"].x)
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*.pixels"))) == 2
 
 
 def test_another_size_colour_or_file_is_decoded_anew(tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_what_cannot_be_read_is_left_out_and_tried_again(tmp_path: Path) -> None
     assert found.rows == (0, 2, 3)
     with Image.open(given[3].original) as last:
         assert np.array_equal(found.x[2, 0], np.asarray(last.convert("L")))
-    assert list(cache.iterdir()) == []
+    assert [path.name for path in cache.iterdir()] == [".lock"]
     Path(given[1].original).write_bytes(whole)
     assert decode_all(cache, {"a": given}, GREY)["a"].rows == (0, 1, 2, 3)
 
@@ -90,4 +93,27 @@ def test_old_files_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         decode_all(cache, {"a": [source]}, GREY)
         for path in cache.iterdir():
             os.utime(path, (number, number))
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*.pixels"))) == 2
+
+
+def test_what_a_kill_has_left_goes_with_the_next_decoding(tmp_path: Path) -> None:
+    given, cache = sources(tmp_path, 2), tmp_path / "cache"
+    cache.mkdir()
+    left = cache / f"{PARTIAL}0123456789abcdef"
+    left.write_bytes(b"half")
+    decode_all(cache, {"a": given}, GREY)
+    assert not left.exists()
+
+
+def test_two_processes_decode_one_after_the_other(tmp_path: Path) -> None:
+    given, cache = sources(tmp_path, 2), tmp_path / "cache"
+    cache.mkdir()
+    found: list[tuple[int, ...]] = []
+    with FileLock(cache / ".lock"):
+        other = Thread(target=lambda: found.append(decode_all(cache, {"a": given}, GREY)["a"].rows))
+        other.start()
+        other.join(0.5)
+        assert other.is_alive()
+        assert not list(cache.glob("*.pixels"))
+    other.join(60)
+    assert found == [(0, 1)]

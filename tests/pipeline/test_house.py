@@ -168,11 +168,15 @@ def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> No
     stray.write_bytes(b"half a download")
     assert house(root, "verify").json["strays"] == 1
     assert house(root, "gc").json["removed"] == 0
-    old = time.time() - 100_000
-    os.utime(stray, (old, old))
-    assert house(root, "gc", "--simulate").json == {"would_remove": 1, "bytes": 15}
-    assert house(root, "gc").json == {"removed": 1, "bytes": 15}
+    half, old = root / "cache" / "features" / ".partial-0123456789abcdef", time.time() - 100_000
+    half.parent.mkdir()
+    half.write_bytes(b"half a shard")
+    for path in (stray, half):
+        os.utime(path, (old, old))
+    assert house(root, "gc", "--simulate").json == {"would_remove": 2, "bytes": 27}
+    assert house(root, "gc").json == {"removed": 2, "bytes": 27}
     assert not stray.exists()
+    assert not half.exists()
     assert len(stored(root)) == 4
     assert house(root, "gc", "--older", "soon").code == 2
 
