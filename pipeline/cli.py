@@ -75,19 +75,16 @@ def run(
     RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
     """
     from gleanset import Dataset
+    from pipeline.gathering import Gathering
     from pipeline.recipe import read_recipe
     from pipeline.report import write_report
     from pipeline.shipped import recipe_at
     from pipeline.stages import Stages, run_recipe
 
     file = recipe_at(recipe)
-    stages = Stages(
-        read_recipe(file),
-        file.parent,
-        job.progress,
-        allow_private,
-        key_values(options, "bing.size=large"),
-    )
+    chosen = key_values(options, "bing.size=large")
+    sources = Gathering(read_recipe(file), file.parent, job.progress, allow_private, chosen)
+    stages = Stages(sources)
     root = into or job.root
     result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate)
     if not job.simulate:

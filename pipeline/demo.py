@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
+from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 from pipeline.report import write_report
 from pipeline.sample.site import SampleSite
@@ -19,11 +20,11 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
     data = bundled()
     recipe = data / "recipes" / "sample.toml"
     with SampleSite(data / "sample") as site:
-        stages = Stages(
+        sources = Gathering(
             read_recipe(recipe), recipe.parent, progress, allow_private=True,
             options={"bing.endpoint": site.address},
         )  # fmt: skip
-        result = run_recipe(stages, root, say)
+        result = run_recipe(Stages(sources), root, say)
     with Dataset.open(root) as dataset:
-        report = write_report(dataset, title=stages.recipe.title)
+        report = write_report(dataset, title=sources.recipe.title)
     return {"stages": result, "report": str(report)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,19 +29,22 @@ from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages of a recipe. `here` is where its paths start.
+    """The stages of a recipe: its `sources`, and what is done with what they brought."""
 
-    `options` are those of `-o source.key=value`; they win over the recipe's own.
-    """
+    sources: Gathering
 
-    recipe: Recipe
-    here: Path
-    progress: Progress
-    allow_private: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that is carried out."""
+        return self.sources.recipe
+
+    @property
+    def progress(self) -> Progress:
+        """Told by every stage how far it is."""
+        return self.sources.progress
 
     def __iter__(self) -> Iterator[Stage]:
-        yield from _told_apart(self._gathering)
+        yield from _told_apart(self.sources)
         yield from self._following()
 
     def _following(self) -> Iterator[Stage]:
@@ -60,12 +63,6 @@ class Stages:
         if recipe.train:
             yield "train", partial(self._train, recipe.train)
 
-    @property
-    def _gathering(self) -> Gathering:
-        return Gathering(
-            self.recipe, self.here, self.progress, self.allow_private, self.options
-        )  # fmt: skip
-
     def checked(self, start: str | None = None) -> list[Stage]:
         """All stages, or those from `start` on, when names and values make sense.
 
@@ -73,7 +70,7 @@ class Stages:
         """
         self._check_what_follows()
         if start is None:
-            self._gathering.check()
+            self.sources.check()
             return list(self)
         following = list(self._following())
         names = [name for name, _ in following]

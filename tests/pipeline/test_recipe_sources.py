@@ -14,6 +14,7 @@ from tools_for_tests import ROOT, Ran, picture, run_cli
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
+from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages, run_recipe
 
@@ -42,7 +43,7 @@ def run(path: Path, *words: str, **environment: str) -> Ran:
 
 
 def stages(path: Path, **given: Any) -> Stages:
-    return Stages(read_recipe(path), path.parent, Progress(), **given)
+    return Stages(Gathering(read_recipe(path), path.parent, Progress(), **given))
 
 
 def found(root: Path) -> list[tuple[str, str, str | None]]:
