@@ -79,6 +79,8 @@ class Keeping:
         """A video was sampled to its end."""
         assert showing.episode is not None
         self.left_out.update(showing.episode.chosen.left_out)
+        if showing.seconds is not None and self._sampling.earliest >= showing.seconds:
+            self.left_out["after the end of the video"] += 1
         self._tell_of_damage(showing, showing.episode)
         if self._sampling.skip_openings:
             self._shown.append((place, showing, showing.episode.prints))

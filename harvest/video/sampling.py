@@ -106,6 +106,11 @@ class Sampling:
         return self.skip_similar is None and not self.drop_bad
 
     @property
+    def earliest(self) -> float:
+        """The second of a video from which on anything is sampled."""
+        return min(self.around) - self.reach if self.around else self.start or 0.0
+
+    @property
     def settings(self) -> str:
         """One canonical text of all that is not as it is by default, for the catalogue."""
         told = [f"mode={self.mode}"]

@@ -86,6 +86,15 @@ def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: 
     assert "Traceback" not in alone.stderr
 
 
+@pytest.mark.parametrize("times", [("--from", "1:00"), ("--around", "1:00")])
+def test_a_time_after_the_end_is_told(
+    frames: Frames, episodes: Path, times: tuple[str, str]
+) -> None:
+    ran = frames(episodes / "1.mkv", *times, "--json")
+    assert (ran.code, ran.json["added"]) == (0, 0)
+    assert ran.json["left_out"] == {"after the end of the video": 1}
+
+
 def test_a_simulation_names_the_videos_and_makes_nothing(
     frames: Frames, tmp_path: Path, episodes: Path
 ) -> None:
