@@ -11,8 +11,10 @@ from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import MissingComponent
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-VIEW = click.option("--view", metavar="NAME",
-                    help="The view to begin with. Default: that of the last time.")  # fmt: skip
+NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
+VIEW = click.option("--view", type=click.Choice(NAMES),
+                    help="The view to begin with (sorting is the grid). Default: that of the "
+                    "last time.")  # fmt: skip
 PICTURE = click.option(
     "--screenshot", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
     help="Write a PNG of the view instead of opening a window.",

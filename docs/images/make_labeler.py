@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
-os.environ["QT_LOGGING_RULES"] = "qt.qpa.*=false"
+os.environ["QT_LOGGING_RULES"] = "default.warning=false"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np

@@ -47,6 +47,8 @@ def take_picture(
 ) -> dict[str, object]:
     """Render a view without a display into a PNG file."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    # What that platform cannot do is nothing to a picture.
+    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
     application = _application()
     install(application, language)
     from labeler.qt.pictures import picture_of

@@ -55,21 +55,29 @@ class RailDelegate(QStyledItemDelegate):
         left = inner.left() + em(self._list, 1.7)
         left = self._portraits(painter, inner, left, row.target, palette)
         count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
-        if row.wanted:
-            self._bar(painter, inner, left, row.count / row.wanted, text)
         width = painter.fontMetrics().horizontalAdvance(count)
+        upper = QRect(left, inner.top(), inner.right() - left, inner.height())
+        lower = QRect(upper)
+        if row.target.startswith(":"):
+            upper.setRight(upper.right() - width - 8)
+        else:
+            # Names of people are long: a class has a line for its own.
+            upper.setHeight(inner.height() // 2)
+            lower.setTop(upper.bottom() + 1)
+        if row.wanted:
+            line = lower.adjusted(0, 0, -width - 8, 0)
+            self._bar(painter, line, row.count / row.wanted, text)
         painter.setPen(text if target or chosen else quiet(palette))
-        painter.drawText(inner, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.drawText(lower, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
         painter.setPen(text)
         name = self._list.drop_text if target and self._list.drop_text else row.name
-        room = QRect(left, inner.top(), inner.right() - width - 8 - left, inner.height())
-        shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, room.width())
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
+        shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, upper.width())
+        painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter, shown)
 
     @staticmethod
-    def _bar(painter: QPainter, inner: QRect, left: int, share: float, colour: QColor) -> None:
-        """How near a class is to what is wanted of it."""
-        line = QRect(left, inner.bottom() - 6, inner.right() - left, 4)
+    def _bar(painter: QPainter, room: QRect, share: float, colour: QColor) -> None:
+        """How near a class is to what is wanted of it, in the middle of a line."""
+        line = QRect(room.left(), room.center().y() - 1, room.width(), 4)
         painter.setPen(colour)
         painter.drawRect(line.adjusted(0, 0, -1, -1))
         painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, colour)

@@ -50,7 +50,7 @@ def test_workers_that_die_at_once_are_an_error_with_its_mend(
     with pytest.raises(GleansetError, match="end as soon as they begin") as caught:
         list(run_over(pool_jobs.double, range(count), Processes(2)))
     assert "--workers 1" in caught.value.mend
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_workers_that_could_not_begin_once_are_begun_again(

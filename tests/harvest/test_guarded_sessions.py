@@ -192,7 +192,7 @@ def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServe
     began = time.monotonic()
     with pytest.raises(Closed):
         session.get(site.url)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 class _Posts(Handler):

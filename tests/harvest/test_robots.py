@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -219,7 +220,7 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(lambda url: outcome(client, url), urls))
     assert outcomes == [UNREAD, "ok"] * 10
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 8
     assert host.hits["/robots.txt"] <= 2
 
 
@@ -243,10 +244,15 @@ def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
 
 
 def test_a_host_that_is_not_there_is_the_reason_itself(client: Client) -> None:
-    assert outcome(client, "http://127.0.0.1:9/a.jpg") == "connection failed"
-    began = time.monotonic()
-    assert outcome(client, "http://127.0.0.1:9/b.jpg") == "connection failed"
-    assert time.monotonic() - began < 0.1, "the second is told from memory"
+    with socket.socket() as later:
+        later.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{later.getsockname()[1]}"
+        assert outcome(client, f"{url}/a.jpg") == "connection failed"
+        later.listen()
+        later.settimeout(0.2)
+        assert outcome(client, f"{url}/b.jpg") == "connection failed"
+        with pytest.raises(TimeoutError):
+            later.accept()  # nobody came: the second is told from memory
 
 
 def test_rules_may_lie_elsewhere(client: Client, host: FaultyServer, other: FaultyServer) -> None:
@@ -337,7 +343,7 @@ def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
         for download in waiting:
             with pytest.raises(Closed):
                 download.result(timeout=5)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_a_client_tells_that_it_is_closed() -> None:
@@ -392,7 +398,7 @@ def tagged(*lines: str, status: int = 200) -> Behaviour:
             h.send_header("X-Robots-Tag", line)
         h.end_headers()
         if h.path.startswith("/late"):
-            time.sleep(1)
+            time.sleep(3)
         h.wfile.write(PICTURE)
 
     return behave
@@ -402,7 +408,7 @@ def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> 
     host.behaviours["/late.jpg"] = tagged("otherbot: noindex", "noimageai")
     began = time.monotonic()
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 2.5
 
 
 def test_a_tag_of_an_error_does_not_hide_it(client: Client, host: FaultyServer) -> None:

@@ -240,7 +240,7 @@ def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_pat
 
 
 def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
-    site.behaviours["/hang"] = lambda h: time.sleep(5)
+    site.behaviours["/hang"] = lambda h: time.sleep(20)
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
         command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
@@ -252,7 +252,7 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:
         assert list(dataset.rejections.each()) == [], "nothing was wrong with them"

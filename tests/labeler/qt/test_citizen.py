@@ -25,9 +25,11 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
+from labeler import cli_window
 from labeler.qt.app import take_picture
 from labeler.qt.range_selection import Select
 from labeler.qt.shades import backdrop, quiet
+from labeler.qt.views import VIEWS
 from labeler.qt.window import Window
 
 ROOT = Path(__file__).parents[3]
@@ -223,6 +225,10 @@ def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Pa
     assert sides <= {"256", "512"}
     with pytest.raises(UsageError, match="no view 'no'"):
         take_picture(few.root, "no", file)
+
+
+def test_the_command_knows_every_view() -> None:
+    assert tuple(kind.name for kind in VIEWS) == cli_window.NAMES
 
 
 def test_tab_leads_round_and_back(opened: Opened, few: FaceSet) -> None:
