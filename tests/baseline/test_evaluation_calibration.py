@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from baseline.evaluation.calibration import COLDEST, HOTTEST, calibration, fit_temperature
 from baseline.evaluation.figures import evaluate_logits
-from baseline.evaluation.intervals import intervals
+from baseline.evaluation.intervals import draws, intervals, share_interval
 from baseline.evaluation.probabilities import log_softmax, softmax
 
 Drawn = tuple[np.ndarray, np.ndarray]
@@ -102,6 +102,19 @@ def test_frames_of_one_scene_make_the_interval_wider() -> None:
     naive = intervals(*repeated, [str(i) for i in range(600)])["accuracy"]
     assert scenes == pytest.approx(alone, abs=0.03)
     assert naive.high - naive.low < 0.5 * (scenes.high - scenes.low)
+
+
+@pytest.mark.parametrize("each", [1, 4])
+def test_the_interval_of_a_small_test_set_holds_the_truth(each: int) -> None:
+    """25 moments of so many frames that are right together, four of five moments."""
+    random, held = np.random.default_rng(each), 0
+    groups = np.repeat(np.arange(25), each)
+    drawn = draws(25)
+    for _ in range(300):
+        right = np.repeat(random.random(25) < 0.8, each)
+        low, high = share_interval(right, groups, drawn)
+        held += low <= 0.8 <= high
+    assert 0.93 < held / 300 < 0.995
 
 
 def test_all_right_is_not_certain_and_one_moment_tells_nothing() -> None:
