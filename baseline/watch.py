@@ -18,7 +18,7 @@ from baseline.loop.reports import EpochReport, RateTest, Tick, Watch
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
+    from baseline.events import Events
 
 LOG = "log.txt"
 EVENTS = "events"
@@ -37,15 +37,15 @@ class RunWatch(Watch):
         self.folder, self._hear = folder, hear
         self._quiet = (progress or Progress()).quiet
         self._bar: tqdm[Any] | None = None
-        self._writer: SummaryWriter | None = None
+        self._events: Events | None = None
         self._images = self._epochs = 0
         self.history: list[EpochReport] = []
         self.test: RateTest | None = None
 
     def __enter__(self) -> RunWatch:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._writer = _writer(self.folder / EVENTS)
-        if self._writer is None:
+        self._events = _events(self.folder / EVENTS)
+        if self._events is None:
             self.write("no TensorBoard events: pip install tensorboard")
         return self
 
@@ -56,8 +56,8 @@ class RunWatch(Watch):
         if error is not None:
             self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
         self._close_bar()
-        if self._writer is not None:
-            self._writer.close()
+        if self._events is not None:
+            self._events.close()
 
     def begin(self, images: int, epochs: int, done: int) -> None:
         """The bar runs over all images of all epochs, so that its time left is the whole one's."""
@@ -89,6 +89,8 @@ class RunWatch(Watch):
                      "images_per_second", "data_wait", "learning_rate"):  # fmt: skip
             if (value := getattr(report, name)) is not None:
                 self._add(f"epoch/{name}", value, report.epoch)
+        if self._events is not None:
+            self._events.flush()
         if self._bar is not None:
             self._bar.set_postfix_str(line, refresh=False)
             self._bar.update(report.epoch * self._images - self._bar.n)
@@ -111,8 +113,8 @@ class RunWatch(Watch):
             file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
 
     def _add(self, name: str, value: float, step: int) -> None:
-        if self._writer is not None:
-            self._writer.add_scalar(name, value, step)
+        if self._events is not None:
+            self._events.add(name, value, step)
 
     def _close_bar(self) -> None:
         if self._bar is not None:
@@ -130,9 +132,9 @@ def epoch_line(epoch: EpochReport) -> str:
     )
 
 
-def _writer(folder: Path) -> SummaryWriter | None:
+def _events(folder: Path) -> Events | None:
     try:
-        from torch.utils.tensorboard.writer import SummaryWriter
+        from baseline.events import Events
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return Events(folder)

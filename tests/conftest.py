@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ import tools_for_tests
 from hypothesis import settings
 
 from gleanset import Dataset
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # In the background of a script: what the tests start would be deaf to Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run: a test that fails here fails for everyone.
 settings.register_profile("gleanset", derandomize=True, database=None, deadline=None)

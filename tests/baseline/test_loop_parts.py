@@ -13,6 +13,7 @@ import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baseline.compute import reproducible
 from baseline.curves import CURVES, draw_curves
@@ -25,6 +26,7 @@ from baseline.loop.materials import Material, Pictures, Vectors
 from baseline.loop.objective import Classify
 from baseline.loop.plans import balanced, classes_by_pictures, shuffled
 from baseline.loop.rates import HIGHEST, LOWEST, chosen
+from baseline.loop.reports import RateTest
 from baseline.networks import build_net
 from baseline.settings import Simple, load_preset
 from baseline.training import learn_pictures
@@ -125,6 +127,16 @@ def test_the_range_test_takes_a_rate_below_the_best() -> None:
     assert chosen(rates, []) == LOWEST
 
 
+def test_events_are_written_by_the_thread_that_trains(tmp_path: Path) -> None:
+    """A queue to another thread is one that Ctrl-C can break: then closing waits for ever."""
+    before = threading.active_count()
+    with RunWatch(tmp_path) as watch:
+        watch.rate_test(RateTest((0.1, 0.2), (2.0, 1.0), 0.1))
+        assert threading.active_count() == before
+    read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert [event.value for event in read.Scalars("rate_test/loss")] == [2.0, 1.0]
+
+
 def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
     wish = settings(learning_rate=0.0, epochs=6, dropout=0.0)
     with reproducible(0):
@@ -141,7 +153,10 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
     log = (tmp_path / LOG).read_text()
     assert f"learning rate {rate:g}, found by a range test" in log
     assert f"epoch 6/6: loss {fitted.history[-1].train_loss:.3f}" in log
-    assert next(path.name for path in (tmp_path / EVENTS).iterdir()).startswith("events.out")
+    read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    told = [(event.step, event.value) for event in read.Scalars("epoch/train_loss")]
+    assert told == [(e.epoch, pytest.approx(e.train_loss)) for e in fitted.history]
+    assert len(read.Scalars("rate_test/loss")) == len(watch.test.losses)
     draw_curves(tmp_path, fitted.history, fitted.best_epoch, watch.test)
     with Image.open(tmp_path / CURVES) as drawn:
         assert drawn.width > 2 * drawn.height
