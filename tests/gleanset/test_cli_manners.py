@@ -123,6 +123,7 @@ def test_each_failure_has_its_code_and_one_clear_line(
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [

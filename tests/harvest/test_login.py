@@ -265,6 +265,7 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
     assert person.asked == []
 
 
+@pytest.mark.slow
 def test_a_login_that_never_ends_is_given_up(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
     assert catch_in_browser(f"{site.url}/login", patience=0.5, arguments=chromium) is None

@@ -264,6 +264,7 @@ def test_simulate_names_the_files_and_writes_none(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
 def test_killed_in_the_middle_the_old_export_is_whole_and_the_next_run_cleans_up(
     empty: Dataset, tmp_path: Path, earlier: bool

@@ -68,6 +68,7 @@ def test_a_whole_disk_is_refused(empty: Dataset) -> None:
             attempt(empty, Path("/"), Options())
 
 
+@pytest.mark.slow
 def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) -> None:
     """While one takes the place of another, again and again."""
     mixed(empty)

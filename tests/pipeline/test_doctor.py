@@ -34,6 +34,7 @@ def parts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     return {part["name"]: part for part in json.loads(done.stdout.splitlines()[-1])["parts"]}
 
 
+@pytest.mark.slow
 def test_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--json")
     assert done.returncode == 0, done.stderr

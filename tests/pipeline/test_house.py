@@ -47,6 +47,7 @@ def test_a_sound_dataset_is_told_so(root: Path) -> None:
     assert "catalogue" not in found
 
 
+@pytest.mark.slow
 def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
     root, boxes = tmp_path / "dataset", tmp_path / "boxes"
     boxes.mkdir()

@@ -119,7 +119,6 @@ def assert_catalogue_sound(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_twenty_kills_end_like_none(tmp_path: Path, recipe: Path, site: SampleSite) -> None:
     began = time.monotonic()
     finish(start(recipe, tmp_path / "calm", site))

@@ -160,6 +160,7 @@ def test_other_parts_say_what_is_wrong_too(recipe: Write, wrong: str, said: str)
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_recipe_is_asked_for_by_its_name(tmp_path: Path) -> None:
     ran = run_cli("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
     assert ran.code == 2
