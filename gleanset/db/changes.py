@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.values import in_parts
 
 # What may change: its table, its column, and the column that tells the item.
 _PLACES = {
@@ -83,11 +84,9 @@ class Changes:
     def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """The classes (rows) that a person refused for these samples."""
         found: dict[int, frozenset[int]] = {}
-        for start in range(0, len(samples), 500):
-            some = samples[start : start + 500]
+        for some, marks in in_parts(samples):
             for row in self._db.rows(
-                "SELECT sample, refused FROM mark WHERE refused<>'' AND sample IN "
-                f"({','.join('?' * len(some))})",
+                f"SELECT sample, refused FROM mark WHERE refused<>'' AND sample IN ({marks})",
                 some,
             ):
                 found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.values import in_parts
 
 
 class Doubt(NamedTuple):
@@ -56,9 +57,7 @@ class Doubts:
     def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
         """The doubts about some samples, by key."""
         found: dict[str, Doubt] = {}
-        for start in range(0, len(samples), 500):
-            some = samples[start : start + 500]
-            marks = ",".join("?" * len(some))
+        for some, marks in in_parts(samples):
             rows = self._db.rows(f"{_DOUBT} AND s.key IN ({marks})", some)
             found.update((row["key"], _doubt(row)) for row in rows)
         return found

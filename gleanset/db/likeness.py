@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import now
+from gleanset.db.values import in_parts, now
 
 
 class Like(NamedTuple):
@@ -58,9 +58,7 @@ class Likeness:
     def of(self, rows: Sequence[int]) -> list[Like]:
         """Samples by row, in this order; nothing of those that are gone."""
         found: dict[int, Like] = {}
-        for start in range(0, len(rows), 500):
-            some = list(rows[start : start + 500])
-            marks = ",".join("?" * len(some))
+        for some, marks in in_parts(rows):
             found |= {row["id"]: Like(*row) for row in
                       self._db.rows(f"{_LIKE} WHERE s.id IN ({marks})", some)}  # fmt: skip
         return [found[row] for row in rows if row in found]
@@ -96,12 +94,11 @@ class Likeness:
     def offers(self, rows: Sequence[int]) -> dict[int, Offer]:
         """What the presort in force says of these samples; merged classes as what they are now."""
         found: dict[int, Offer] = {}
-        for start in range(0, len(rows), 500):
-            found |= self._offers(list(rows[start : start + 500]))
+        for some, marks in in_parts(rows):
+            found |= self._offers(some, marks)
         return found
 
-    def _offers(self, some: list[int]) -> dict[int, Offer]:
-        marks = ",".join("?" * len(some))
+    def _offers(self, some: list[int], marks: str) -> dict[int, Offer]:
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows(
             "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import signed, unsigned
+from gleanset.db.values import in_parts, signed, unsigned
 from gleanset.records import Box, Region
 
 
@@ -69,9 +69,7 @@ class Looks:
     def seen(self, ids: Sequence[int]) -> dict[int, Seen]:
         """What is needed to see these samples, by row."""
         found: dict[int, Seen] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            marks = ",".join("?" * len(some))
+        for some, marks in in_parts(ids):
             rows = self._db.rows(
                 f"SELECT {_SEEN} FROM sample s JOIN image i ON i.id=s.image "
                 f"WHERE s.id IN ({marks})",

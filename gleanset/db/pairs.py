@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.values import in_parts
 from gleanset.errors import UsageError
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
@@ -155,15 +156,14 @@ class Pairs:
     def members(self, ids: Iterable[int]) -> dict[int, Member]:
         """These samples (rows) as groups see them."""
         wanted, found = sorted(ids), dict[int, Member]()
-        for start in range(0, len(wanted), 500):
-            some = wanted[start : start + 500]
+        for some, marks in in_parts(wanted):
             rows = self._db.rows(
                 "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
                 "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.grp, "
                 "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
                 "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
                 "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-                f"LEFT JOIN look l ON l.sample=s.id WHERE s.id IN ({','.join('?' * len(some))})",
+                f"LEFT JOIN look l ON l.sample=s.id WHERE s.id IN ({marks})",
                 some,
             )
             found |= {row["id"]: _member(row) for row in rows}

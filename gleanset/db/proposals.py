@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import dump, load, now
+from gleanset.db.values import dump, in_parts, load, now
 
 
 class Proposal(NamedTuple):
@@ -88,9 +88,7 @@ class Proposals:
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """What is said of some samples, by key; nothing of those the presort did not see."""
         found: dict[str, Standing] = {}
-        for start in range(0, len(samples), 500):
-            some = samples[start : start + 500]
-            marks = ",".join("?" * len(some))
+        for some, marks in in_parts(samples):
             rows = self._db.rows(f"{_STANDING} WHERE s.key IN ({marks})", some)
             found.update((standing.sample, standing) for standing in self._full(rows))
         return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.looks import Seen
 from gleanset.db.paging import EVERYTHING, Where, page_query
-from gleanset.db.values import now
+from gleanset.db.values import in_parts, now
 from gleanset.records import Box, Region
 
 
@@ -115,10 +115,8 @@ class Tiles:
     def of(self, ids: Sequence[int]) -> dict[int, Tile]:
         """The tiles of some samples, by row; nothing of those that are gone."""
         found: dict[int, Tile] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            marks = ",".join("?" * len(some))
-            rows = self._db.rows(f"{_TILE} WHERE s.id IN ({marks})", list(some))
+        for some, marks in in_parts(ids):
+            rows = self._db.rows(f"{_TILE} WHERE s.id IN ({marks})", some)
             found |= {row["id"]: _tile(row) for row in rows}
         return found
 
@@ -133,11 +131,10 @@ class Tiles:
     def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """The marks of samples, by row."""
         found: dict[int, str | None] = {}
-        for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
+        for some, marks in in_parts(keys):
             rows = self._db.rows(
                 "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key "
-                f"IN ({','.join('?' * len(some))})",
+                f"IN ({marks})",
                 some,
             )
             found |= {row[0]: row[1] for row in rows}
@@ -146,10 +143,8 @@ class Tiles:
     def keys_of(self, ids: Sequence[int]) -> list[str]:
         """The names of samples (rows), in this order."""
         found: dict[int, str] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            marks = ",".join("?" * len(some))
-            rows = self._db.rows(f"SELECT id, key FROM sample WHERE id IN ({marks})", list(some))
+        for some, marks in in_parts(ids):
+            rows = self._db.rows(f"SELECT id, key FROM sample WHERE id IN ({marks})", some)
             found |= {row[0]: row[1] for row in rows}
         return [found[number] for number in ids if number in found]
 
