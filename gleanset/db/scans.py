@@ -13,6 +13,9 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.faces import IN_FORCE
 from gleanset.records import Box, Region
 
+HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
+"""Of a sample `s` of an image `i`: one that is a whole image has no file of its own."""
+
 _LOST = "image IN (SELECT image FROM temp.lost)"
 _TO_CUT = (
     "state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND detector=? AND settings=? "
@@ -50,8 +53,7 @@ class Scans:
         """The samples whose key begins like that, but for those that are a whole image."""
         return self._db.rows(
             "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
-            "WHERE s.key>=? AND s.key<? AND NOT (s.x=0 AND s.y=0 AND s.w=i.width "
-            "AND s.h=i.height AND s.angle=0)",
+            f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
             (start, start + "g"),
         )
 

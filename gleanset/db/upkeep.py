@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.scans import HAS_CROP
 from gleanset.db.values import clean
 from gleanset.records import Rejection
 
@@ -61,15 +62,11 @@ class Upkeep:
                 )
 
     def cut_samples(self) -> Iterator[str]:
-        """The keys of all samples in use that were cut out of an image, a page at a time.
-
-        One that is a whole image has no file of its own.
-        """
+        """The keys of all samples in use that have a crop, a page at a time."""
         after = ""
         while rows := self._db.rows(
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
-            "AND i.state='ok' AND (s.w<i.width OR s.h<i.height OR s.angle<>0) AND s.key>? "
-            "ORDER BY s.key LIMIT 1000",
+            f"AND i.state='ok' AND {HAS_CROP} AND s.key>? ORDER BY s.key LIMIT 1000",
             (after,),
         ):
             yield from (row[0] for row in rows)
