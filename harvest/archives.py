@@ -78,10 +78,14 @@ def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[
 
     Raises `InputUnusable` for what is none of them, before any work.
     """
-    named = list(places)
-    archives = [place for place in named if place.is_file() and _kind_of(place) is not None]
-    trees = [checked_folder(place, own) for place in named if place not in archives]
-    return trees, checked_archives(archives)
+    trees: list[Path] = []
+    archives: list[Path] = []
+    for place in places:
+        if place.is_file() and _kind_of(place) is not None:
+            archives.append(place.absolute())
+        else:
+            trees.append(checked_folder(place, own))
+    return trees, archives
 
 
 def combined(*results: dict[str, object]) -> dict[str, object]:

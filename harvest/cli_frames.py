@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -135,37 +134,34 @@ def frames(
     from harvest.preview_frames import FramesPreview
 
     sampling = wish.sampling()
+    local = _local_inputs(job, videos)
     if job.simulate:
         with existing(job) as known:
-            inputs = _inputs(job, known, videos, sampling, allow_private)
+            inputs = local or _inputs(job, known, videos, sampling, allow_private)
             result = FramesPreview(known, sampling, job.show, job.say).over(inputs)
         return result if job.as_json else None
-    _check_named(videos, job.root)
     with job.create() as dataset:
+        inputs = local or _inputs(job, dataset, videos, sampling, allow_private)
         return harvest_frames(
-            dataset, _inputs(job, dataset, videos, sampling, allow_private), sampling, label=label,
-            workers=workers or 0, progress=job.progress,
-        )  # fmt: skip
+            dataset, inputs, sampling, label=label, workers=workers or 0, progress=job.progress
+        )
 
 
-def _check_named(videos: Sequence[str], own: Path) -> None:
-    """Refuse what is not there before a dataset is made for it."""
+def _local_inputs(job: Job, videos: Sequence[str]) -> list[Input]:
+    """All inputs, before a dataset is made for them; none where addresses are among them."""
     from harvest.video.inputs import find_inputs, is_address
 
-    if local := [video for video in videos if not is_address(video)]:
-        find_inputs(local, own)
+    if not videos:
+        raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
+    local = [video for video in videos if not is_address(video)]
+    found = find_inputs(local, job.root)
+    return found if len(local) == len(videos) else []
 
 
 def _inputs(
     job: Job, dataset: Dataset | None, videos: Sequence[str], sampling: Sampling,
     allow_private: bool,
 ) -> list[Input]:  # fmt: skip
-    from harvest.video.inputs import find_inputs, is_address
-
-    if not videos:
-        raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
-    if not any(map(is_address, videos)):
-        return find_inputs(videos, job.root)
     # Only here: what the web needs takes as long to load as all the rest.
     from harvest.video.remote import all_inputs
 

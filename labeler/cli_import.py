@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from gleanset.cli import Command, Job, Result, job_options
-from gleanset.errors import InputUnusable
 
 
 @click.command(
@@ -24,9 +23,9 @@ def import_(job: Job, path: Path, workers: int | None) -> Result:
     one step: labeler undo takes it back.
     """
     from labeler.importing.job import import_labelled
+    from labeler.importing.reading import check_place
 
-    if not path.exists():
-        raise InputUnusable(f"there is no file or folder {path}", "check its name")
+    check_place(path)
     with job.open() if job.simulate else job.create() as dataset:
         return import_labelled(
             dataset, path, simulate=job.simulate, workers=workers or 0, progress=job.progress

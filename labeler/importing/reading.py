@@ -28,6 +28,12 @@ class Labelled:
     labels: tuple[tuple[Box | None, str], ...]
 
 
+def check_place(path: Path) -> None:
+    """Raises `InputUnusable` for what is neither a file nor a folder."""
+    if not (path.is_file() or path.is_dir()):
+        raise InputUnusable(f"there is no file or folder {path}", "check its name")
+
+
 def read_labelled(path: Path) -> tuple[str, list[Labelled]]:
     """What kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
 
@@ -35,10 +41,9 @@ def read_labelled(path: Path) -> tuple[str, list[Labelled]]:
     `metadata.jsonl` in it or one level down, or else a tree whose folders are classes.
     Raises `InputUnusable` for what is none of them.
     """
+    check_place(path)
     if path.is_file():
         return "coco", list(_coco(path))
-    if not path.is_dir():
-        raise InputUnusable(f"there is no file or folder {path}", "check its name")
     metadata = sorted(path.glob("metadata.jsonl")) + sorted(path.glob("*/metadata.jsonl"))
     if metadata:
         return "metadata", [found for file in metadata for found in _metadata(file)]
