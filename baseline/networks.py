@@ -6,6 +6,7 @@ itself, so that an exported model does it, too.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -21,14 +22,14 @@ SCALE = 20.0
 """What a cosine likeness is multiplied by to become a score; temperature scaling mends the rest."""
 
 
-class Net(nn.Module):
+class Net(nn.Module, ABC):
     """Pictures (float N x C x size x size in 0..1) to scores (N x classes)."""
 
     head: nn.Module
 
+    @abstractmethod
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """What the head decides by: N x D."""
-        raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The scores before softmax: N x classes."""
@@ -86,9 +87,9 @@ class FeatureNet(Net):
         """The embedding of the pictures' features: N x D."""
         return self.embed_features(self.backbone(x))
 
+    @abstractmethod
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
         """Features (N x width) to embeddings (N x D)."""
-        raise NotImplementedError
 
 
 class BackboneNet(FeatureNet):

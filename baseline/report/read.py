@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from baseline.evaluation.calibration import Bin
+from baseline.evaluation.figures import ClassScore, Mistake
 from gleanset.errors import InputUnusable
 
 METRICS = "metrics.json"
@@ -32,44 +34,12 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """One class of a split, as `baseline.evaluation.figures.ClassScore`."""
-
-    name: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A picture that was taken for another class."""
-
-    key: str
-    true: str
-    predicted: str
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReliabilityBin:
-    """As `baseline.evaluation.calibration.Bin`."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
 class Calibrated:
     """Figures after scaling by the temperature."""
 
     log_loss: float
     ece: float
-    bins: list[ReliabilityBin]
+    bins: list[Bin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +60,15 @@ class SplitFigures:
     accuracy: float
     log_loss: float
     macro_f1: float
-    classes: list[ClassFigures]
+    classes: list[ClassScore]
     confusion: list[list[int]]
-    mistakes: list[Wrong]
+    mistakes: list[Mistake]
     top5_accuracy: float | None = None
     commonest_class: float = 0.0
     moments: int | None = None
     intervals: dict[str, Pair] = field(default_factory=dict)
     ece: float | None = None
-    bins: list[ReliabilityBin] = field(default_factory=list)
+    bins: list[Bin] = field(default_factory=list)
     calibrated: Calibrated | None = None
     kinds: list[Part] = field(default_factory=list)
     labels: list[Part] = field(default_factory=list)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from baseline.evaluation.figures import ClassScore
 from baseline.report.matrix import Row, rows
-from baseline.report.read import ClassFigures, Metrics, SplitFigures
+from baseline.report.read import Metrics, SplitFigures
 from gleanset import Dataset
 from gleanset.page.charts import Line, curves, interval_bar
 from gleanset.page.thumbnails import Thumbnail, Thumbnails
@@ -37,7 +38,7 @@ class Test:
     interval: Interval
     bar: Markup
     matrix: list[Row]
-    scores: list[ClassFigures]
+    scores: list[ClassScore]
     errors: list[Error]
 
     @property
