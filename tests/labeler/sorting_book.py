@@ -77,6 +77,12 @@ def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
     }
 
 
+def replayed(book: Book, dice: random.Random, done: int, samples: int) -> None:
+    """Play in the book the first gestures that a seed gives, as far as they were done."""
+    for _ in range(done):
+        book.play(next_gesture(dice, book, samples))
+
+
 def next_gesture(dice: random.Random, book: Book, samples: int) -> Gesture:
     """The next random gesture that may be made: the same ones again from the same seed."""
     while not book.may(gesture := random_gesture(dice, samples)):

@@ -23,6 +23,7 @@ from sorting_book import (
     found,
     next_gesture,
     random_gesture,
+    replayed,
 )
 
 from gleanset import Dataset
@@ -165,8 +166,7 @@ def kill_often(root: Path, times: int, first: int = 0) -> int:
     for seed in range(first, first + times):
         done = killed_after(root, keys, seed, book, dice.uniform(0, 0.05))
         again = random.Random(seed)
-        for _ in range(done):
-            book.play(next_gesture(again, book, SAMPLES))
+        replayed(book, again, done, SAMPLES)
         with Dataset.open(root) as dataset:
             seen = found(dataset, keys)
         if seen != book.state:

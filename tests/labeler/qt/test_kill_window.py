@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import add_classes
 from many_faces import make_many
-from sorting_book import NAMES, Book, found, next_gesture
+from sorting_book import NAMES, Book, found, next_gesture, replayed
 
 from gleanset import Dataset
 from labeler.sorting.session import SortingSession
@@ -51,8 +51,7 @@ def kill_often(root: Path, times: int) -> int:
         _forget_history(root)
         done = killed(root, seed, dice.uniform(0, 0.6))
         again = random.Random(seed)
-        for _ in range(done):
-            book.play(next_gesture(again, book, SAMPLES))
+        replayed(book, again, done, SAMPLES)
         with Dataset.open(root) as dataset:
             seen = found(dataset, keys)
         if seen != book.state:
