@@ -43,7 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "shelve": (),
 }
 CASCADE = "facecrop/detectors/"
-LONGEST_MODULE = 250
+LONGEST_MODULE = 400
 
 
 class Import(NamedTuple):
