@@ -12,8 +12,10 @@ from baseline.cli_evaluate import doubts, evaluate
 from baseline.cli_export import export
 from baseline.cli_gallery import gallery
 from baseline.cli_learning import augment, sweep
+from baseline.cli_options import preset_option
 from baseline.cli_predict import predict
 from baseline.cli_presort import presort
+from baseline.settings import load_preset
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.cli_options import key_values
@@ -34,7 +36,7 @@ commands.add_command(sweep)
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
 @job_options()
-@click.option("--preset", default="simple", show_default=True, help="How to train.")
+@preset_option("simple", "How to train.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
               help="Another value for a setting of the preset, such as epochs=10.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
@@ -44,10 +46,9 @@ def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Resul
     A run that was stopped goes on where it was last saved.
     """
     need_torch()
-    from baseline.session import train_run
-    from baseline.settings import load_preset
-
     settings = load_preset(preset, key_values(options, "epochs=10"))
+    from baseline.session import train_run
+
     with job.open() as dataset:
         return train_run(dataset, settings, again=again, progress=job.progress, hear=job.say)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from baseline.cli_predict import dataset_of, reader
+from facecrop.cli_compare import checked_detector
 from gleanset.cli import Group, Job, Result, job_options
 
 
@@ -40,7 +41,8 @@ def list_classes(job: Job, run: str | None) -> Result:
 @click.option("--class", "name", required=True, help="The class they are of, known or new.")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
 @click.option("--faces", is_flag=True, help="Find the face in each picture and add that.")
-@click.option("--detector", metavar="NAME", help="The detector, when not that of the dataset.")
+@click.option("--detector", metavar="NAME", callback=checked_detector,
+              help="The detector, when not that of the dataset.")  # fmt: skip
 def add(
     job: Job, paths: tuple[str, ...], name: str, run: str | None, faces: bool,
     detector: str | None,

@@ -7,14 +7,17 @@ from typing import Any
 
 import click
 
+from baseline.cli_options import preset_option
+from baseline.settings import load_preset
 from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli_options import key_values
 
 
 @click.command(
     cls=Command, epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax"
 )
 @job_options(simulate=True)
-@click.option("--preset", default="simple", show_default=True, help="How to train.")
+@preset_option("simple", "How to train.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE,…",
               help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
                    "Without several values a small grid of the preset's own.")  # fmt: skip
@@ -57,7 +60,7 @@ def _table(found: dict[str, Any]) -> Result:
     cls=Command, epilog="Example: baseline augment --sheet augmented.png --preset transfer"
 )
 @job_options()
-@click.option("--preset", default="simple", show_default=True, help="Whose changes to show.")
+@preset_option("simple", "Whose changes to show.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
               help="Another value for a setting, such as augment=photos.")  # fmt: skip
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), required=True,
@@ -71,11 +74,9 @@ def augment(
     from baseline.cli import need_torch
 
     need_torch()
-    from baseline.augment_sheet import write_sheet
-    from baseline.settings import load_preset
-    from gleanset.cli_options import key_values
-
     settings = load_preset(preset, key_values(options, "augment=photos"))
+    from baseline.augment_sheet import write_sheet
+
     with job.open() as dataset:
         shown = write_sheet(dataset, settings, sheet, count)
     return {"samples": shown, "augment": settings.augment, "sheet": str(sheet.absolute())}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facecrop.cli_compare import checked_detector
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import FILE
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 @click.option("--model", "file", type=click.Path(path_type=Path), metavar="FILE",
               help="An exported .onnx or .tflite file instead of a run.")  # fmt: skip
 @click.option("--faces", is_flag=True, help="Find the faces in each picture and predict those.")
-@click.option("--detector", metavar="NAME", help="The detector, when not that of the dataset.")
+@click.option("--detector", metavar="NAME", callback=checked_detector,
+              help="The detector, when not that of the dataset.")  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="How many classes to name.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")

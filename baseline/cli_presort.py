@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from baseline.cli_options import preset_option
+from baseline.settings import load_preset
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.cli_options import key_values
 
 
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
 @job_options()
-@click.option("--preset", default="transfer", show_default=True,
-              help="Whose backbone, weights and size are used.")  # fmt: skip
+@preset_option("transfer", "Whose backbone, weights and size are used.")
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
               help="Another value for a setting, such as backbone=resnet50.")  # fmt: skip
 def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
@@ -24,10 +25,8 @@ def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
     from baseline.cli import need_torch
 
     need_torch()
+    settings = load_preset(preset, key_values(options, "backbone=resnet50"))
     from baseline.presort.session import presort as run
-    from baseline.settings import load_preset
 
     with job.open() as dataset:
-        return run(
-            dataset, load_preset(preset, key_values(options, "backbone=resnet50")), job.progress
-        )
+        return run(dataset, settings, job.progress)

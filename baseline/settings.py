@@ -124,14 +124,19 @@ def preset_names() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
+def check_preset(name: str) -> None:
+    """Raise UsageError where no preset has that name."""
+    names = preset_names()
+    if name not in names:
+        raise UsageError(f"There is no preset '{name}'.{_meant(name, names)}", _list(names))
+
+
 def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
     """The settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
 
     Raises UsageError for an unknown preset or key and for a value of the wrong type.
     """
-    names = preset_names()
-    if name not in names:
-        raise UsageError(f"There is no preset '{name}'.{_meant(name, names)}", _list(names))
+    check_preset(name)
     text = (resources.files("baseline") / "presets" / f"{name}.toml").read_text("utf-8")
     values: dict[str, Any] = tomllib.loads(text)
     shape = METHODS[values["method"]]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from facecrop.cli_compare import compare, setting_options, sheet
+from facecrop.cli_compare import checked_detector, compare, setting_options, sheet
 from facecrop.cli_docker import docker
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
@@ -41,7 +41,7 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
 @job_options(simulate=True)
-@click.option("--detector", metavar="NAME",
+@click.option("--detector", metavar="NAME", callback=checked_detector,
               help="animeface, animeface-docker, ensemble, lbpcascade, onnx, or whole for "
                    "pictures without faces.")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")

@@ -13,6 +13,17 @@ from gleanset.cli import Command, Job, Result, job_options
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
+def checked_detector(
+    _: click.Context, __: click.Parameter, written: str | None
+) -> str | None:  # fmt: skip
+    """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
+    if written is not None:
+        from facecrop.detectors.options import spec_of
+
+        spec_of(written)
+    return written
+
+
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How detectors are set; `facecrop.detectors.options` reads them."""
     options = (

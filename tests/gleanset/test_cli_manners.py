@@ -337,3 +337,31 @@ def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path, turn
         assert all(len(image.origins) == 1 for image in images)
         stored = {path.stem for path in (root / "images").rglob("*.jpg")}
         assert stored == {image.sha256 for image in images}
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "meant"),
+    [
+        ("baseline", "train --preset transfr", "transfer"),
+        ("baseline", "train --preset simple -o epohcs=3", "epochs"),
+        ("baseline", "sweep --preset simpel", "simple"),
+        ("baseline", "augment --preset triplett --sheet x.png", "triplet"),
+        ("baseline", "presort --preset mobil", "mobile"),
+        ("baseline", "predict --detector animefase x.png", "animeface"),
+        ("baseline", "gallery add --class a --detector hole x.png", "whole"),
+        ("facecrop", "run --detector lbpcascad", "lbpcascade"),
+        ("facecrop", "run --detector lbpcascade:neighbours=3", "neighbors"),
+    ],
+)
+def test_a_mistyped_preset_or_detector_is_refused_before_anything_is_loaded(
+    program: str, words: str, meant: str
+) -> None:
+    script = (
+        f"import sys; sys.argv = {[program, *words.split()]!r}\n"
+        f"from {program}.cli import main\n"
+        "try: main()\n"
+        "finally: print(*sorted({'torch', 'cv2', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (2, "")
+    assert re.search(f"[Dd]id you mean '{meant}'", ran.stderr)
