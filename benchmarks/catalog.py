@@ -19,6 +19,7 @@ from statistics import median
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
+from gleanset.moments import moments_of
 from gleanset.records import Box, Cut, Face, Measured, Origin
 
 SOURCES = ("bing", "flickr", "pixiv", "video")
@@ -116,6 +117,7 @@ def measure(count: int, folder: Path) -> None:
                 f"  page: {name:20} {median(times):6.1f} ms median, last {times[-1]:5.1f}, "
                 f"slowest {max(times):6.1f} of {len(times):,} pages"
             )
+        print(f"  moments of all       {timed(lambda: moments_of(dataset.db)) * 1000:8.1f} ms")
         keys = [s.key for s in dataset.samples.page(Where(status="queue"), limit=1000).samples]
         choices = [Choice(key, "label", "class 01") for key in keys]
         step = timed(lambda: dataset.journal.step("Label 1,000", choices))

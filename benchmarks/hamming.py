@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from labeler.duplicates.search import near_between, near_pairs
+from gleanset.hamming.search import near_between, near_pairs
 
 DISTANCE = 8
 # Queries that a slow peer is measured on.

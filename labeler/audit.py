@@ -20,13 +20,13 @@ from gleanset import Dataset
 from gleanset.db.looks import Look
 from gleanset.db.pairs import Pairs
 from gleanset.db.ties import Ties
+from gleanset.moments import LOOK_ALIKE, find_moments
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.audit_pictures import Described, Gallery, Shot, describe_shot, pixels_of
 from labeler.duplicates.candidates import batch_of, candidates_between
 from labeler.duplicates.hashes import GREY_SIZE
 from labeler.duplicates.second_look import Verdict, View, compare, view_of
-from labeler.moments import LOOK_ALIKE, find_moments
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
 KINDS = ("same file", "copy", "mirrored copy", "moment", "alike")

@@ -10,8 +10,8 @@ from gleanset import Dataset
 from gleanset.db.pairs import Pairs
 from gleanset.db.ties import Ties
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import Member, Moment, find_moments
 from gleanset.settings import SplitSettings
-from labeler.moments import Member, Moment, find_moments
 from labeler.splits.bound import least_deviation
 from labeler.splits.kept import Kept, hold, keep
 from labeler.splits.most import InTrain, above_most

@@ -1,8 +1,8 @@
-"""What may tie samples to each other, for the splitter."""
+"""What may tie samples to each other: what `gleanset.moments` joins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
@@ -19,6 +19,8 @@ _TIED = (
 class Tie(NamedTuple):
     """What could tie a sample (row `id`) to others: its image (row), hash, one of its origins.
 
+    `source` is None where the image has no origin any more.
+
     `label` is None for a sample that takes no part in a split itself. `split`, `fold` and
     `moment` are those of the last split.
     """
@@ -32,7 +34,7 @@ class Tie(NamedTuple):
     image: int
     phash: int
     group: str | None
-    source: str
+    source: str | None
     video: str | None
     scene: int | None
     time: float | None
@@ -45,20 +47,25 @@ class Ties:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def each(self) -> Iterator[Tie]:
-        """Every sample that takes part or ties others, once for each of its origins, by key."""
+    def each(self, keys: Collection[str] = ()) -> Iterator[Tie]:
+        """Every sample that takes part or ties others, once for each of its origins, by key.
+
+        And those of `keys`, in whatever state they are.
+        """
+        among = "TRUE" if keys else _TIED
         after = ""
         while rows := self._db.rows(
             "SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), s.split, "
             "s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, o.time, "
-            "iif(o.post IS NULL, NULL, o.source || ':' || o.post) FROM (SELECT * FROM sample "
-            f"WHERE ({_TIED}) AND key>? ORDER BY key LIMIT 1000) s "
+            f"iif(o.post IS NULL, NULL, o.source || ':' || o.post), {_TIED} AS tied FROM "
+            f"(SELECT * FROM sample WHERE ({among}) AND key>? ORDER BY key LIMIT 1000) s "
             "LEFT JOIN class c ON c.id=s.label "
-            "JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
+            "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
             (after,),
         ):
-            for row in rows:
-                yield Tie(*row)._replace(phash=unsigned(row["phash"]))
+            for *tie, tied in rows:
+                if tied or tie[1] in keys:
+                    yield Tie(*tie)._replace(phash=unsigned(tie[7]))
             after = rows[-1]["key"]
 
     def sources(self) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset.db.looks import Look
-from labeler.duplicates.search import Near, distinct, near_between, near_pairs
+from gleanset.hamming.search import Near, distinct, near_between, near_pairs
 
 WHOLE_DISTANCE = 8
 POINT_DISTANCE = 4

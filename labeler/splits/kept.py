@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from labeler.moments import Member, Moment
+from gleanset.moments import Member, Moment
 from labeler.splits.wish import Wish
 
 # Where a new picture ties moments of several splits together: test stays test.

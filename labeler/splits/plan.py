@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from labeler.moments import Moment
+from gleanset.moments import Moment
 from labeler.splits.wish import SPLITS, Wish
 
 _SHOWN = 20

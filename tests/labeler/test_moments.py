@@ -17,7 +17,7 @@ from tie_makers import tie
 
 from gleanset.db.ties import Tie
 from gleanset.images.measure import measure
-from labeler.moments import LOOK_ALIKE, find_moments, look_alikes
+from gleanset.moments import LOOK_ALIKE, find_moments, look_alikes
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HASHES = st.integers(0, 2**64 - 1)

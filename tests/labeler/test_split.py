@@ -20,6 +20,7 @@ from gleanset.db.asides import Aside, Asides
 from gleanset.db.journal import Choice
 from gleanset.db.pairs import Pairs
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import moments_of
 from gleanset.settings import Settings, SplitSettings
 from labeler.split import SplitPlan, apply_split, plan_split
 from labeler.splits.wish import SPLITS, lowest_terms, parse_ratio
@@ -203,6 +204,16 @@ def test_two_classes_in_one_picture_stay_together(empty: Dataset) -> None:
         found[sample.image].add(sample.split)
     assert {len(splits) for splits in found.values()} == {1}
     assert plan.table["hana"] == plan.table["rei"] == {"train": 24, "val": 3, "test": 3}
+
+
+def test_the_moments_of_a_split_are_those_of_the_catalogue(empty: Dataset) -> None:
+    groups = [Group(f"g{n}", "hana" if n % 2 else "rei", 1 + n % 3) for n in range(12)]
+    add_groups(empty, groups)
+    add_faces(empty, add_image(empty, "waits", Origin("site", "waits", post="g1")))
+    before = moments_of(empty.db)
+    apply_split(empty, plan_split(empty, SplitSettings()))
+    stored = {s.key: s.moment for s in empty.samples.by_key() if s.moment}
+    assert stored == before == moments_of(empty.db)
 
 
 def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) -> None:

@@ -13,8 +13,8 @@ from tie_makers import applied, components, random_ties
 
 from gleanset.db.ties import Tie
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import find_moments
 from gleanset.settings import SplitSettings
-from labeler.moments import find_moments
 from labeler.split import plan_moments
 from labeler.splits.bound import least_deviation
 from labeler.splits.kept import hold

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.kernel import Hashes, Numbers, compare, probe, probe_equal
+from gleanset.hamming.kernel import Hashes, Numbers, compare, probe, probe_equal
 
 BANDS = 4
 WIDTH = 16

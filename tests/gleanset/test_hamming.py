@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.duplicates.search import Near, _equal_bands, distinct, near_between, near_pairs
+from gleanset.hamming.search import Near, _equal_bands, distinct, near_between, near_pairs
 
 HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
 Pairs = dict[tuple[int, int], int]

@@ -1,10 +1,14 @@
-"""Moments: samples that must not straddle a split.
+"""Moments: samples that must not be learnt from and judged by at once.
 
 Two samples are of one moment when they come from the same image, the same scene of a
 video or frames less than a second apart, the same post, when they are duplicates, or when they
 look alike. A copy that was set aside still ties: what was found beside it belongs with the copy
-that is kept. Ties are chained: it is better to keep too much together than to leak a test
-picture into training.
+that is kept. Ties are chained, so moments are the connected components of that graph: it is
+better to keep too much together than to leak a test picture into training.
+
+Splits, validation cuts, folds, bounds and intervals all take their moments from here, and all of
+the catalogue as it is now. What waits without a label ties nothing: frame after frame it would
+chain a whole episode together.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.ties import Tie
+from gleanset.db.connection import Connection
+from gleanset.db.pairs import Pairs
+from gleanset.db.ties import Tie, Ties
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
@@ -24,9 +30,9 @@ NEIGHBOUR_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A sample as the splitter sees it; `split`, `fold` and `moment` are those of the last split.
+    """A sample, and the `split`, `fold` and `moment` that the last split gave it.
 
-    `label` is None for a copy that was set aside.
+    `label` is None for one that takes no part in a split itself, such as a copy set aside.
     """
 
     key: str
@@ -107,19 +113,44 @@ class _Gathered:
                 self._frames.setdefault(tie.video, []).append((tie.time or 0.0, number))
 
 
+def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
+    """Name the moment of every sample that has or had a place in splits, and of all `keys`.
+
+    Samples (keys) are joined through each other, whatever the state of those in `keys`: waiting,
+    rejected, retired; one that the catalogue does not know is a moment of its own. The name of a
+    moment is the smallest key among its labelled samples, or among all where none is labelled.
+    The same catalogue and keys give the same names.
+    """
+    wanted = frozenset(keys)
+    found = {key: key for key in wanted}
+    for group in _components(Ties(db).each(wanted), Pairs(db).tied()):
+        name = min(m.key for m in _labelled(group) or group)
+        found |= {member.key: name for member in group}
+    return found
+
+
 def find_moments(
     ties: Iterable[Tie], known: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Moment]:
-    """The moments among all samples that `ties` speak of, ordered by key.
+    """The moments with a label among all samples that `ties` speak of, ordered by key.
 
     `ties` come sample by sample. `known` are pairs (rows, a < b) of which it is known whether
     they are the same; a False, which only a person gives, takes away the tie of two that look
     alike.
     """
+    groups = _components(ties, known or {})
+    moments = [_moment(group) for group in groups if _labelled(group)]
+    return sorted(moments, key=lambda moment: moment.key)
+
+
+def _components(
+    ties: Iterable[Tie], known: Mapping[tuple[int, int], bool]
+) -> Iterable[list[Member]]:
+    """The connected components of what `ties` and `known` join."""
     gathered = _Gathered(ties)
     forest, rows = gathered.forest, gathered.rows
     apart: set[tuple[int, int]] = set()
-    for (one, other), same in (known or {}).items():
+    for (one, other), same in known.items():
         if one in rows and other in rows:
             a, b = sorted((rows[one], rows[other]))
             if same:
@@ -132,12 +163,15 @@ def find_moments(
     found: dict[int, list[Member]] = {}
     for number, member in enumerate(gathered.members):
         found.setdefault(forest.root(number), []).append(member)
-    moments = [_moment(group) for group in found.values() if any(m.label for m in group)]
-    return sorted(moments, key=lambda moment: moment.key)
+    return found.values()
+
+
+def _labelled(group: list[Member]) -> list[Member]:
+    return [member for member in group if member.label]
 
 
 def _moment(group: list[Member]) -> Moment:
-    members = tuple(sorted((m for m in group if m.label), key=lambda member: member.key))
+    members = tuple(sorted(_labelled(group), key=lambda member: member.key))
     return Moment(members[0].key, members, tuple(m for m in group if not m.label))
 
 
@@ -156,7 +190,8 @@ def _by_sample(ties: Iterable[Tie]) -> Iterator[list[Tie]]:
 def _member(of_one: list[Tie]) -> Member:
     tie = of_one[0]
     return Member(
-        tie.key, tie.label, tie.split, tie.fold, tie.moment, frozenset(t.source for t in of_one),
+        tie.key, tie.label, tie.split, tie.fold, tie.moment,
+        frozenset(one.source for one in of_one if one.source is not None),
         frozenset(one.video for one in of_one if one.video),
     )  # fmt: skip
 
@@ -178,8 +213,8 @@ def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple
 
     Exact for distinct hashes; equal ones are given as a star around the first of them.
     """
-    # Loading the compiled search takes a while, and a small split needs it too.
-    from labeler.duplicates.search import near_pairs
+    # Loading the compiled search takes a while.
+    from gleanset.hamming.search import near_pairs
 
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

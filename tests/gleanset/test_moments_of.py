@@ -1,0 +1,98 @@
+"""The moments of a catalogue, before and after any split."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from catalogue_rows import add_image, cut, sha
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.pairs import SAME, Pairs, Settled
+from gleanset.moments import moments_of
+from gleanset.records import Origin
+
+
+def add(dataset: Dataset, number: int, *origins: Origin, faces: int = 1) -> list[str]:
+    """An image that looks like no other, with faces that do; the keys of its samples."""
+    add_image(dataset, number, *origins)
+    cuts = [cut(number, 20 * place) for place in range(faces)]
+    cuts = [replace(one, phash=_look(one.key)) for one in cuts]
+    dataset.faces.record(sha(number), "test", "", cuts)
+    return [one.key for one in cuts]
+
+
+def _look(key: str) -> int:
+    return int(hashlib.sha256(key.encode()).hexdigest()[:16], 16)
+
+
+def label(dataset: Dataset, *keys: str) -> None:
+    dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
+
+
+def frame(number: int, scene: int, time: float) -> Origin:
+    return Origin("video", f"v@{number}", video="ff", scene=scene, time=time)
+
+
+def partition(found: dict[str, str], *groups: Sequence[str]) -> bool:
+    """Whether the moments are exactly these groups of keys."""
+    told = {frozenset(k for k in found if found[k] == name) for name in found.values()}
+    return told == {frozenset(group) for group in groups}
+
+
+def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset) -> None:
+    """Faces of one image, scenes, posts; labelled, waiting, rejected and retired alike."""
+    faces = add(dataset, 1, faces=2)
+    (one,), (two,) = add(dataset, 2, frame(2, 7, 1.0)), add(dataset, 3, frame(3, 7, 90.0))
+    (posted,) = add(dataset, 4, Origin("pixiv", "9:0", post="9"))
+    (also,) = add(dataset, 5, Origin("pixiv", "9:1", post="9"))
+    (gone,) = add(dataset, 6, frame(6, 7, 95.0))
+    label(dataset, faces[0], one, posted)
+    dataset.journal.step("No", [Choice(also, "reject", None)])
+    dataset.faces.record(sha(6), "test", "", [])
+    assert dataset.samples.get(gone).status == "retired"  # type: ignore[union-attr]
+    everything = [*faces, one, two, posted, also, gone, "not in this catalogue"]
+    assert partition(
+        moments_of(dataset.db, everything),
+        faces, [one, two, gone], [posted, also], ["not in this catalogue"],
+    )  # fmt: skip
+    assert partition(moments_of(dataset.db), faces[:1], [one], [posted])
+
+
+def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -> None:
+    """Frame after frame without a label would make an episode one moment."""
+    first, waiting, last = (
+        add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (1, 2, 3)
+    )  # fmt: skip
+    label(dataset, first, last)
+    assert partition(moments_of(dataset.db), [first], [last])
+    assert partition(moments_of(dataset.db, [waiting]), [first, waiting, last])
+
+
+def test_moments_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None:
+    """And each is named after the first of its labelled samples."""
+    origins = {n: frame(n, scene=n // 3, time=5.0 * n) for n in range(24)}
+    keys = {n: add(dataset, n, origins[n])[0] for n in random.Random(1).sample(range(24), 24)}
+    label(dataset, *(keys[n] for n in range(0, 24, 2)))
+    found = moments_of(dataset.db, keys.values())
+    for number, key in keys.items():
+        scene = [keys[n] for n in range(24) if n // 3 == number // 3 and n % 2 == 0]
+        assert found[key] == min(scene)
+    assert found == moments_of(dataset.db, reversed(list(keys.values())))
+
+
+def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None:
+    one, two, three = (add(dataset, n)[0] for n in (1, 2, 3))
+    label(dataset, one, two, three)
+    pairs = Pairs(dataset.db)
+    rows = pairs.numbers([one, two, three])
+    a, b = sorted(rows[:2])
+    pairs.settle([Settled(a, b, 0.0, 1.0, SAME)])
+    assert partition(moments_of(dataset.db), [one, two], [three])
+    with dataset.db.write():
+        dataset.db.run("UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?) WHERE id=?",
+                       (rows[1], rows[2]))  # fmt: skip
+    assert partition(moments_of(dataset.db), [one, two, three])
