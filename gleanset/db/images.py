@@ -117,7 +117,7 @@ class Images:
                 return found
         rows = self._db.rows(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
-            "WHERE o.path=? LIMIT 2",
+            "WHERE o.path=? ORDER BY i.sha256 LIMIT 2",
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
         )
         return [row[0] for row in rows]

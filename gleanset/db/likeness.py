@@ -86,7 +86,7 @@ class Likeness:
         rows = self._db.rows(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE p.rank=1 AND p.label=? AND {_WAITS} ORDER BY p.confidence DESC LIMIT ?",
+            f"WHERE p.rank=1 AND p.label=? AND {_WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
             (label, most),
         )
         return [row[0] for row in rows]
@@ -120,7 +120,7 @@ class Likeness:
         for label in classes:
             rows = self._db.rows(
                 "SELECT id FROM sample WHERE label=? AND status='labelled' "
-                "ORDER BY image DESC LIMIT ?",
+                "ORDER BY image DESC, id DESC LIMIT ?",
                 (label, each),
             )
             found += [row[0] for row in rows]
@@ -131,7 +131,7 @@ class Likeness:
         rows = self._db.rows(
             "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
             "(SELECT provenance FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)=?2 "
-            "AND s.id NOT IN (SELECT sample FROM checked WHERE label=?1)",
+            "AND s.id NOT IN (SELECT sample FROM checked WHERE label=?1) ORDER BY s.image, s.id",
             (label, page_provenance),
         )
         return [row[0] for row in rows]

@@ -7,6 +7,7 @@ order and stops after a page; which index depends on the trait that narrows most
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Position = tuple[float | int, ...]
 
@@ -35,21 +36,36 @@ class Where:
 EVERYTHING = Where()
 
 
+class More(NamedTuple):
+    """Tables to be joined to the samples `s` (SQL that begins with a space), and tests on them."""
+
+    joined: str = ""
+    tests: tuple[str, ...] = ()
+
+
+NO_MORE = More()
+
+
 def page_query(
-    where: Where, class_id: int | None, after: Position | None
+    where: Where, class_id: int | None, after: Position | None, more: More = NO_MORE
 ) -> tuple[str, list[object]]:
-    """SQL and values that give `id, image, score` of samples; append a LIMIT."""
+    """SQL and values that give `id, image, score` of samples; append a LIMIT.
+
+    Its ORDER BY is the outermost: as a subquery it would have no order that can be relied on.
+    """
     tests, values = _own_tests(where, class_id)
+    tests += more.tests
     origin = {t: getattr(where, t) for t in ORIGIN_TRAITS if getattr(where, t) is not None}
     if where.min_score is not None:
-        return _by_score(where.min_score, tests, values, origin, after)
+        return _by_score(where.min_score, tests, values, origin, after, more.joined)
     if origin and class_id is None:
-        return _by_origin(tests, values, origin, after)
+        return _by_origin(tests, values, origin, after, more.joined)
     _add_origin_test(tests, values, origin)
     if after is not None:
         _add_position(tests, values, "s.image", after)
     return (
-        f"SELECT s.id, s.image, s.score FROM sample s{_all(tests)} ORDER BY s.image, s.id",
+        f"SELECT s.id, s.image, s.score FROM sample s{more.joined}{_all(tests)} "
+        "ORDER BY s.image, s.id",
         values,
     )
 
@@ -62,7 +78,7 @@ def _own_tests(where: Where, class_id: int | None) -> tuple[list[str], list[obje
 
 def _by_score(
     least: float, tests: list[str], values: list[object], origin: dict[str, object],
-    after: Position | None,
+    after: Position | None, joined: str,
 ) -> tuple[str, list[object]]:  # fmt: skip
     _add_origin_test(tests, values, origin)
     tests.append("s.score>=?")
@@ -71,11 +87,18 @@ def _by_score(
         tests.append("(s.score, s.image, s.id)<(?,?,?)")
         values += after
     order = "s.score DESC, s.image DESC, s.id DESC"
-    return f"SELECT s.id, s.image, s.score FROM sample s{_all(tests)} ORDER BY {order}", values
+    return (
+        f"SELECT s.id, s.image, s.score FROM sample s{joined}{_all(tests)} ORDER BY {order}",
+        values,
+    )
 
 
 def _by_origin(
-    tests: list[str], values: list[object], origin: dict[str, object], after: Position | None
+    tests: list[str],
+    values: list[object],
+    origin: dict[str, object],
+    after: Position | None,
+    joined: str,
 ) -> tuple[str, list[object]]:
     first = " AND ".join(f"p.{name}=o.{name}" for name in origin)
     tests = [
@@ -90,7 +113,7 @@ def _by_origin(
     # CROSS JOIN keeps SQLite from turning the join round: the origin's index gives the order.
     return (
         "SELECT s.id, s.image, s.score FROM origin o CROSS JOIN sample s ON s.image=o.image"
-        f"{_all(tests)} ORDER BY o.image, s.id",
+        f"{joined}{_all(tests)} ORDER BY o.image, s.id",
         values,
     )
 

@@ -10,6 +10,8 @@ from gleanset.db.values import in_parts
 from gleanset.errors import UsageError
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
+_PERSON = "(kind='person')"
+"""SQL: the rank of a verdict on a pair. A person's word stands above whatever else is said."""
 BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
 
@@ -105,9 +107,9 @@ class Pairs:
         rows = self._db.rows(
             "SELECT a, b, verdict FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict!='open' AND s.status!='retired' AND t.status!='retired' AND (verdict="
-            "'same' OR kind='person') ORDER BY kind DESC"
+            f"'same' OR kind='person') ORDER BY {_PERSON}, kind"
         )
-        # 'pixels' comes before 'person' in falling order, so that the later one is the person's.
+        # Of several verdicts the last one stays.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
     def doubtful(self) -> list[tuple[int, int]]:
@@ -148,7 +150,8 @@ class Pairs:
     def looked_at(self, a: int, b: int) -> bool | None:
         """What is known of one pair: same, not the same, or None."""
         row = self._db.one(
-            "SELECT verdict FROM pair WHERE a=? AND b=? AND verdict!='open' ORDER BY kind LIMIT 1",
+            "SELECT verdict FROM pair WHERE a=? AND b=? AND verdict!='open' "
+            f"ORDER BY {_PERSON} DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
         return None if row is None else bool(row[0] == SAME)

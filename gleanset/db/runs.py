@@ -21,7 +21,7 @@ class Runs:
         with self._db.write():
             row = self._db.one(
                 "SELECT * FROM run WHERE room=? AND settings=? "
-                "AND status IN ('running','interrupted')",
+                "AND status IN ('running','interrupted') ORDER BY started DESC, id DESC",
                 (room, text),
             )
             if row is not None:

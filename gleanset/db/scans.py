@@ -93,7 +93,8 @@ class Scans:
     def cut_of(self, sha256: str) -> str | None:
         """How the faces of an image were cut; None where that is not known."""
         row = self._db.one(
-            "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?)",
+            "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
+            "ORDER BY at DESC, detector",
             (sha256,),
         )
         return row["cut"] if row else None

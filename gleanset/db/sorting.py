@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.looks import Seen
-from gleanset.db.paging import EVERYTHING, Where, page_query
+from gleanset.db.paging import EVERYTHING, More, Where, page_query
 from gleanset.db.values import in_parts, now
 from gleanset.records import Box, Region
 
@@ -83,6 +83,8 @@ PLACES = {
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
 _KEPT = "s.kept AND s.status<>'retired'"
+_IN_USE = More(tests=("s.kept", "s.status<>'retired'"))
+_MARKED = " LEFT JOIN mark m ON m.sample=s.id"
 
 
 class Tiles:
@@ -96,21 +98,16 @@ class Tiles:
 
         Those set aside as duplicates, and retired ones, are left out.
         """
-        test = "1"
+        more = _IN_USE
         if place is not None:
             status, test = PLACES[place]
-            where = _with_status(where, status)
+            where = replace(where, status=status)
+            more = More(_MARKED, (*_IN_USE.tests, test))
         class_id = None
         if where.label is not None:
             class_id = self._db.number("SELECT id FROM class WHERE name=?", (where.label,))
-        sql, values = page_query(where, class_id, None)
-        # The order of the inner query is the order of the answer: SQLite joins it row by row.
-        rows = self._db.rows(
-            f"SELECT p.id FROM ({sql}) p CROSS JOIN sample s ON s.id=p.id "
-            f"LEFT JOIN mark m ON m.sample=p.id WHERE {_KEPT} AND {test}",
-            values,
-        )
-        return array("q", (row[0] for row in rows))
+        sql, values = page_query(where, class_id, None, more)
+        return array("q", (row[0] for row in self._db.rows(sql, values)))
 
     def of(self, ids: Sequence[int]) -> dict[int, Tile]:
         """The tiles of some samples, by row; nothing of those that are gone."""
@@ -151,7 +148,9 @@ class Tiles:
     def labelled(self, label: str) -> list[int]:
         """All samples (rows) of a class, those set aside included."""
         rows = self._db.rows(
-            "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=?", (label,)
+            "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=? "
+            "ORDER BY s.image, s.id",
+            (label,),
         )
         return [row[0] for row in rows]
 
@@ -190,7 +189,9 @@ class Tiles:
 
     def samples_of(self, step: int, most: int = 1000) -> list[int]:
         """The samples (rows) that a step decided on, at most so many."""
-        rows = self._db.rows("SELECT sample FROM decision WHERE step=? LIMIT ?", (step, most))
+        rows = self._db.rows(
+            "SELECT sample FROM decision WHERE step=? ORDER BY id LIMIT ?", (step, most)
+        )
         return [row[0] for row in rows]
 
     def version(self) -> int:
@@ -224,15 +225,10 @@ class Tiles:
         return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
 
-def _with_status(where: Where, status: str) -> Where:
-    return Where(where.label, status, where.split, where.source, where.video, where.licence,
-                 where.hint, where.min_score)  # fmt: skip
-
-
 _TILE = (
     "SELECT s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle, "
     "s.status, c.name AS label, m.mark, s.score, "
-    "(SELECT title FROM origin WHERE image=s.image LIMIT 1) AS title "
+    "(SELECT title FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title "
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
     "LEFT JOIN mark m ON m.sample=s.id"
 )

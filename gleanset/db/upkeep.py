@@ -47,7 +47,7 @@ class Upkeep:
         """The local files that an image was taken from."""
         rows = self._db.rows(
             "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
-            "image=(SELECT id FROM image WHERE sha256=?)",
+            "image=(SELECT id FROM image WHERE sha256=?) ORDER BY path",
             (sha256,),
         )
         return [row[0] for row in rows]
@@ -87,7 +87,8 @@ class Upkeep:
         source, _, key = url.partition(":")
         rows = self._db.rows(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
-            "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3)",
+            "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3) "
+            "ORDER BY i.sha256",
             (clean(url), source, clean(key)),
         )
         return [row[0] for row in rows]
@@ -95,7 +96,8 @@ class Upkeep:
     def made_by(self, author: str) -> list[str]:
         """The hashes of images with an origin of that author, as it is spelled there."""
         rows = self._db.rows(
-            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=?",
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
+            "ORDER BY i.sha256",
             (clean(author),),
         )
         return [row[0] for row in rows]
@@ -103,7 +105,8 @@ class Upkeep:
     def sample_keys(self, sha256: str) -> list[str]:
         """The samples of an image: their crops have to go with it."""
         rows = self._db.rows(
-            "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?)", (sha256,)
+            "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
+            (sha256,),
         )
         return [row[0] for row in rows]
 

@@ -47,7 +47,8 @@ class Videos:
     def sampled_at(self, url: str, settings: str) -> str | None:
         """The content (SHA-256) of a video that was sampled to its end from that address."""
         row = self._db.one(
-            "SELECT sha256 FROM video WHERE url=? AND settings=? AND done", (url, settings)
+            "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
+            (url, settings),
         )
         return None if row is None else str(row["sha256"])
 

@@ -1,0 +1,153 @@
+"""Lists come in an order that their query asks for, and a person's word stands above others.
+
+`PRAGMA reverse_unordered_selects` turns every order round that no outermost ORDER BY gives.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from catalogue_rows import add_image, cut, sha
+
+from gleanset import Dataset
+from gleanset.db.cropping import Croppings
+from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.journal import Choice
+from gleanset.db.likeness import Likeness
+from gleanset.db.paging import Where
+from gleanset.db.pairs import Pairs
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.provenance import Provenance
+from gleanset.db.reviewing import ANYTHING, Reviews, Wanted
+from gleanset.db.sortables import Sortables
+from gleanset.db.sorting import PLACES, Tiles
+from gleanset.db.ties import Ties
+from gleanset.db.upkeep import Upkeep
+from gleanset.records import Origin, Rejection
+
+WHERES = (
+    Where(),
+    Where(min_score=0.2),
+    Where(min_score=0.2, source="a"),
+    Where(source="a"),
+    Where(label="cat"),
+    Where(label="cat", min_score=0.2),
+    Where(hint="x", status="labelled"),
+)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """60 images in random order with few scores, decisions, proposals, doubts and rejections."""
+    rng, choices, keys = random.Random(3), [], []
+    with Dataset.create(tmp_path_factory.mktemp("orders")) as dataset:
+        for number in rng.sample(range(60), 60):
+            origins = [
+                Origin(
+                    rng.choice("ab"),
+                    f"{number} {n}",
+                    hint=rng.choice("xy"),
+                    title=f"t{n}",
+                    path=f"/{n}",
+                    author="ana",
+                )
+                for n in range(3)
+            ]
+            rng.shuffle(origins)
+            add_image(dataset, number, *origins)
+            cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(2)]
+            dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+            keys += [found.key for found in cuts]
+        for key in keys:
+            action = rng.choice(["label", "label", "reject", ""])
+            if action:
+                label = rng.choice(["cat", "dog"]) if action == "label" else None
+                choices.append(Choice(key, action, label, rng.choice(["person", "with page"])))
+        dataset.journal.step("Some", choices)
+        for number in rng.sample(range(20), 20):
+            why = rng.choice(["broken", "small"])
+            dataset.rejections.add(Rejection("test", f"{number}", why, f"detail {number}"))
+        Proposals(dataset.db).replace(
+            [
+                Standing(k, n // 4, (Proposal(rng.choice(["cat", "dog"]), rng.choice((0.5, 0.9))),))
+                for n, k in enumerate(keys)
+            ],
+            None,
+            {},
+        )
+        Doubts(dataset.db).replace([Doubt(k, "cat", "dog", 0.9, 0.5, "run") for k in keys])
+        yield dataset
+
+
+def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
+    """What reads a list of the catalogue, by name."""
+    db = dataset.db
+    tiles, likes, reviews, upkeep = Tiles(db), Likeness(db), Reviews(db), Upkeep(db)
+    lists: dict[str, Callable[[], object]] = {
+        f"ids {place} {number}": lambda w=where, p=place: list(tiles.ids(w, p))  # type: ignore[misc]
+        for number, where in enumerate(WHERES)
+        for place in (None, *PLACES)
+    }
+    lists |= {
+        f"wall {w}": lambda w=w: reviews.wall(w, ANYTHING)  # type: ignore[misc]
+        for w in ("outliers", "model", "doubts", "page", "all")
+    }
+    some = upkeep.found_at("a:0 0")
+    return lists | {
+        "samples": lambda: [[s.key for s in dataset.samples.each(where)] for where in WHERES],
+        "titles": lambda: [tile.title for _, tile in sorted(tiles.of(range(1, 50)).items())],
+        "labelled": lambda: tiles.labelled("cat"),
+        "samples of a step": lambda: tiles.samples_of(1, 5),
+        "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
+        "decided": lambda: (likes.decided([1, 2], 5), likes.with_page(1, "with page")),
+        "portraits": lambda: likes.portraits(1),
+        "text": lambda: reviews.wall("all", Wanted(text="t1")),
+        "failures": lambda: Provenance(db).failures(),
+        "yields": lambda: Provenance(db).yields(),
+        "images": lambda: (upkeep.made_by("ana"), upkeep.local_paths(sha(3)), some),
+        "samples of an image": lambda: upkeep.sample_keys(sha(3)),
+        "ties": lambda: (list(Ties(db).each()), list(Sortables(db).each())),
+        "faces": lambda: (dataset.faces.of(sha(3)), list(dataset.faces.each())),
+        "given": lambda: (dataset.fetches.given(), dataset.images.by_source()),
+        "drawn on": lambda: (Croppings(db).images("t1"), Croppings(db).placed(sha(3))),
+        "proposals": lambda: (list(Proposals(db).each()), list(Doubts(db).each())),
+        "origins": lambda: dataset.images.get(sha(3)),
+    }
+
+
+def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
+    for name, read in every_list(filled).items():
+        told = read()
+        filled.db.run("PRAGMA reverse_unordered_selects=ON")
+        try:
+            assert read() == told, name
+        finally:
+            filled.db.run("PRAGMA reverse_unordered_selects=OFF")
+
+
+def test_the_tiles_of_a_filter_come_as_its_samples_do_also_by_score(filled: Dataset) -> None:
+    numbers = {row["key"]: row["id"] for row in filled.db.rows("SELECT id, key FROM sample")}
+    filled.db.run("PRAGMA reverse_unordered_selects=ON")
+    try:
+        for where in WHERES:
+            told = [numbers[sample.key] for sample in filled.samples.each(where)]
+            assert list(Tiles(filled.db).ids(where)) == told, where
+    finally:
+        filled.db.run("PRAGMA reverse_unordered_selects=OFF")
+
+
+@pytest.mark.parametrize("kind", ["a model", "pixels", "zoom"])
+def test_a_persons_verdict_on_a_pair_counts_more_than_any_other(
+    dataset: Dataset, kind: str
+) -> None:
+    for number in range(2):
+        add_image(dataset, number)
+        dataset.faces.record(sha(number), "test", "", [cut(number)])
+    with dataset.db.write():
+        for said, verdict in (("person", "not"), (kind, "same")):
+            dataset.db.run("INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (said, verdict))
+    pairs = Pairs(dataset.db)
+    assert pairs.known() == pairs.tied() == {(1, 2): False}
+    assert pairs.looked_at(1, 2) is False
