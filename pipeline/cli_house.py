@@ -19,7 +19,10 @@ def verify(job: Job) -> Result:
     """Check every file against its hash and every row against its file, and mend what can be.
 
     A picture that is gone or damaged is taken again from the local file it came from, or else
-    marked as missing, so that its harvest fetches it again. With --simulate nothing is changed.
+    marked as missing, so that its harvest fetches it again. What the catalogue contradicts itself
+    in is counted, with examples: rows that point to nothing, faces that are there twice, labels
+    taken from hints that name several classes, and moments that straddle a split.
+    With --simulate nothing is changed.
     """
     from pipeline.house.verify import verify as check
 
@@ -27,7 +30,16 @@ def verify(job: Job) -> Result:
         found = check(dataset, repair=not job.simulate, progress=job.progress)
     if found["gone_crops"] or found["damaged_crops"]:
         job.say("facecrop run cuts again what is missing of the crops")
+    for finding, mend in _MENDS.items():
+        if found[finding]:
+            job.say(f"{finding}: {mend}")
     return found
+
+
+_MENDS = {
+    "disputed_labels": "labeler accept-hints leaves them to you again",
+    "straddling_moments": "labeler split brings them together",
+}
 
 
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")

@@ -7,12 +7,15 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tools_for_tests
 from hypothesis import settings
+from sound_datasets import catalogues_below, complaints
 
 from gleanset import Dataset
+from gleanset.db.connection import Connection
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # In the background of a script: what the tests start would be deaf to Ctrl-C as well.
@@ -32,6 +35,39 @@ def _no_settings_of_this_machine(
         if name.startswith("GLEANSET_") and name != "GLEANSET_VENV":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+
+
+@pytest.fixture(scope="session")
+def _opened_catalogues() -> Iterator[set[Path]]:
+    """The catalogues that this process has opened since somebody emptied the set."""
+    opened, plain = set[Path](), Connection.__init__
+
+    def noting(self: Connection, path: Path, **options: Any) -> None:
+        opened.add(path.absolute())
+        plain(self, path, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "__init__", noting)
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _every_dataset_is_sound(
+    request: pytest.FixtureRequest, _opened_catalogues: set[Path]
+) -> Iterator[None]:
+    """At the end of a test the datasets it made or opened contradict nothing.
+
+    Tests that damage one on purpose say so: `@pytest.mark.damages("how and why")`.
+    """
+    # Asked for first, its datasets are still there when all other fixtures are done.
+    own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    _opened_catalogues.clear()
+    yield
+    there = {path for path in _opened_catalogues if path.is_file()}
+    there |= set(catalogues_below(own)) if own else set()
+    if request.node.get_closest_marker("damages") is None:
+        found = [line for path in sorted(there) for line in complaints(path)]
+        assert not found, "\n".join(found)
 
 
 @pytest.fixture

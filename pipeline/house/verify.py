@@ -1,4 +1,4 @@
-"""`gleanset verify`: every file against its hash, every row against its file."""
+"""`gleanset verify`: every file against its hash, every row against its file and other rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
+from gleanset.db.soundness import unsound
 from gleanset.db.upkeep import Stored, Upkeep
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store, sha256_of_file
@@ -43,7 +44,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     that still has the same bytes. Otherwise the image is marked as missing: detectors pass
     it by, and what came from the net is fetched when its harvest is run again. Damaged
     bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again like those
-    that are `gone_crops`.
+    that are `gone_crops`. What the catalogue says twice, or in two ways, is only told.
     """
     upkeep = Upkeep(dataset.db)
     with dataset.stage(STAGE) as scratch:
@@ -58,6 +59,10 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         )
         found["damaged_crops"] = _check_crops(dataset, repair, progress)
         found["strays"] = sum(1 for _ in strays(dataset, upkeep))
+        wrong = unsound(dataset.db)
+        found |= {name: finding.cases for name, finding in wrong.items()}
+        if told := [line for finding in wrong.values() for line in finding.examples]:
+            found["contradictions"] = told
         if damage := upkeep.damage():
             found["catalogue"] = damage
     return found

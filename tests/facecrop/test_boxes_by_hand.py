@@ -140,6 +140,7 @@ def test_a_box_outside_is_refused_and_nothing_is_added(dataset: Dataset) -> None
     assert dataset.samples.count() == 0
 
 
+@pytest.mark.damages("rows without pictures among others that have them")
 def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path: Path) -> None:
     image = put(dataset, scene(size=(100, 80)))
     other = put(dataset, scene(size=(101, 80)))

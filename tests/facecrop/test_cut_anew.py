@@ -148,6 +148,7 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     assert crops(dataset) == before
 
 
+@pytest.mark.damages("rows of an older catalogue, without origins")
 def test_an_older_catalogue_needs_no_new_search(tmp_path: Path) -> None:
     old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=MIGRATIONS[:1])
     with old.write():

@@ -96,6 +96,7 @@ def test_sheets_that_cannot_be(classes: Dataset, tmp_path: Path) -> None:
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.damages("a picture is removed")
 def test_what_cannot_be_read_leaves_room_for_the_next(classes: Dataset, tmp_path: Path) -> None:
     first = portrait_order(classes, "青葉")[0]
     classes.image_path(first.image, "JPEG").unlink()

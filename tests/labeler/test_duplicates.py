@@ -174,6 +174,7 @@ def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
     assert Pairs(dataset.db).grouped() == set()
 
 
+@pytest.mark.damages("a picture is removed")
 def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     lost = add_picture(dataset, "lost", encoded(drawing(50)))

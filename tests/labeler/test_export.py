@@ -220,6 +220,7 @@ def test_a_marker_that_is_not_ours_is_a_persons_file(empty: Dataset, tmp_path: P
     assert set(tree(tmp_path / "out")) == {MARKER}
 
 
+@pytest.mark.damages("a picture is removed")
 def test_a_lost_picture_is_named_and_the_others_are_exported(
     empty: Dataset, tmp_path: Path
 ) -> None:

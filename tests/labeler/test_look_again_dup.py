@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.db.pairs import Pairs
 
 
+@pytest.mark.damages("rows of an older catalogue, without origins")
 def test_what_was_the_same_before_the_close_look_is_looked_at_again(tmp_path: Path) -> None:
     names = [name for name, _ in MIGRATIONS]
     before = MIGRATIONS[: names.index("0012-look-again")]

@@ -33,6 +33,7 @@ def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
     return found["decisions"], found["conflicts"]
 
 
+@pytest.mark.damages("merging adds the faces once more each time")
 def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
     both: tuple[Dataset, Dataset],
 ) -> None:
