@@ -107,6 +107,8 @@ def _warn(job: Job, found: Again) -> None:
 
     if found.looks and (words := looked(found.looks)):
         job.say(f"baseline: {words}")
+    if found.warning:
+        job.say(f"baseline: {found.warning}")
     for one in found.spared:
         job.say(f"baseline: {promise(one)}")
     if found.knowing is not None:

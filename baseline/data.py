@@ -15,6 +15,7 @@ from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.db.balances import AS_IT_IS, Balances, Share
 from gleanset.errors import InputUnusable
+from gleanset.moments import moments_of
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
@@ -23,7 +24,9 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a run learns from: the classes in order, and the samples of each split.
+    """What a run learns from: the classes in order, the samples of each split, their moments.
+
+    `moments` names what must not be learnt from and judged by at once, by sample key.
 
     Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
     classes in the loss where it gave some.
@@ -31,6 +34,7 @@ class Examples:
 
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
+    moments: Mapping[str, str]
     weights: tuple[float, ...] = ()
 
     def fingerprint(self) -> str:
@@ -47,6 +51,11 @@ class Examples:
                 box = ",".join(map(str, (*sample.box, *angle)))
                 digest.update(f"{split} {sample.key} {box} {sample.label}\n".encode())
         return digest.hexdigest()[:16]
+
+    def straddling(self, split: str) -> int:
+        """How many samples of `split` are of a moment that train has, too."""
+        learnt = {self.moments[sample.key] for sample in self.splits["train"]}
+        return sum(self.moments[sample.key] in learnt for sample in self.splits[split])
 
     def counts(self) -> dict[str, int]:
         """How many samples each split has."""
@@ -69,7 +78,8 @@ def find_examples(dataset: Dataset) -> Examples:
         for sample in by_split["train"]
         for _ in range(shares.get(sample.key, AS_IT_IS).copies)
     )
-    return Examples(classes, by_split, _class_weights(by_split["train"], classes, shares))
+    moments = moments_of(dataset.db, [sample.key for sample in chosen])
+    return Examples(classes, by_split, moments, _class_weights(by_split["train"], classes, shares))
 
 
 def _class_weights(

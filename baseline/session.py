@@ -12,7 +12,7 @@ from typing import Any
 
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples
-from baseline.evaluation.again import ROOM, TRAINED_ON
+from baseline.evaluation.again import ROOM, TRAINED_ON, straddle
 from baseline.evaluation.judge import Judged, judge_run, looked
 from baseline.evaluation.layers import layers_of, save_layers
 from baseline.evaluation.network import outputs_of, outputs_of_features
@@ -55,6 +55,9 @@ def train_run(
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
             hear(f"known already, nothing was trained: run {done.id} (--again trains anew)")
             return {"run": done.id, **done.result}
+        for split in ("val", "test"):
+            if warning := straddle(examples, split):
+                hear(warning)
         examples, told = with_val(examples, settings.seed)
         run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
         place = run_folder(dataset, run.id) / CHECKPOINT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,11 +25,14 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
         return examples, None
-    taken = _taken(train, seed)
+    moments = examples.moments
+    taken = _taken(train, moments, seed)
     if not taken:
         return examples, f"val is empty and nothing can be cut from train for it; {_MEND}"
-    parts = {name: tuple(s for s in train if (_moment(s) in taken) is (name == "val"))
-             for name in ("train", "val")}  # fmt: skip
+    parts = {
+        name: tuple(s for s in train if (moments[s.key] in taken) is (name == "val"))
+        for name in ("train", "val")
+    }
     # Copies that balancing made would count twice.
     parts["val"] = tuple({sample.key: sample for sample in parts["val"]}.values())
     told = (
@@ -39,12 +42,12 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     return replace(examples, splits=examples.splits | parts), told
 
 
-def _taken(train: Sequence[Sample], seed: int) -> set[str]:
+def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> set[str]:
     """Moments for val: drawn one by one, while none of their classes gets too many."""
-    moments: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    members: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for sample in train:
-        moments[_moment(sample)].add((sample.key, str(sample.label)))
-    sizes = {name: Counter(label for _, label in members) for name, members in moments.items()}
+        members[moments[sample.key]].add((sample.key, str(sample.label)))
+    sizes = {name: Counter(label for _, label in found) for name, found in members.items()}
     there: Counter[str] = Counter()
     for size in sizes.values():
         there.update(size)
@@ -55,7 +58,3 @@ def _taken(train: Sequence[Sample], seed: int) -> set[str]:
             taken.add(name)
             have.update(sizes[name])
     return taken
-
-
-def _moment(sample: Sample) -> str:
-    return sample.moment or sample.key

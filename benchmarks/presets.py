@@ -110,7 +110,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     net = fit(material, settings).net
     test = material.arrays("test")
     right = (predict_logits(net, test).argmax(1) == test.y).astype(int).tolist()
-    return test.keys, right, material.moments_of("test", test.keys)
+    return test.keys, right, material.moments_of(test.keys)
 
 
 def nearest(dataset: Dataset) -> Any:
@@ -123,7 +123,7 @@ def nearest(dataset: Dataset) -> Any:
         known = {s.key: str(s.label) for s in examples.splits[part]}
         label[part] = np.array([known[key] for key in found.keys])
     guessed = label["train"][(unit["test"] @ unit["train"].T).argmax(1)]
-    moments = [s.moment or s.key for s in examples.splits["test"]]
+    moments = [examples.moments[key] for key in found.keys]
     return found.keys, (guessed == label["test"]).astype(int).tolist(), moments
 
 

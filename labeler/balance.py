@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gleanset import Dataset
 from gleanset.db.balances import Balances, Share
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import moments_of
 from gleanset.records import Sample
 
 Method = Literal["down", "copies", "augment", "weights", "off"]
@@ -64,8 +65,10 @@ def plan_balance(
     goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
     settings = f"method={method} target={goal} seed={seed}"
     plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
+    moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):
-        shares = _shares(method, samples, goal, seed)
+        ordered = _one_of_each_moment_first(samples, moments, seed)
+        shares = _shares(method, ordered, goal)
         plan.shares |= shares
         counts = [shares.get(sample.key, Share(1, 1.0)) for sample in samples]
         plan.table[label] = {
@@ -86,13 +89,12 @@ def _usual_target(method: Method, sizes: Sequence[int]) -> int:
     return max(sizes) if method in ("copies", "augment") else round(sum(sizes) / len(sizes))
 
 
-def _shares(method: Method, samples: Sequence[Sample], target: int, seed: int) -> dict[str, Share]:
-    size = len(samples)
-    ordered = _one_of_each_moment_first(samples, seed)
+def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str, Share]:
+    size = len(ordered)
     if method == "down":
         return {sample.key: Share(0, 1.0) for sample in ordered[target:]}
     if method == "weights":
-        return {sample.key: Share(1, target / size) for sample in samples}
+        return {sample.key: Share(1, target / size) for sample in ordered}
     if method in ("copies", "augment") and target > size:
         times, rest = divmod(target, size)
         return {
@@ -103,7 +105,9 @@ def _shares(method: Method, samples: Sequence[Sample], target: int, seed: int) -
     return {}
 
 
-def _one_of_each_moment_first(samples: Sequence[Sample], seed: int) -> list[Sample]:
+def _one_of_each_moment_first(
+    samples: Sequence[Sample], moments: Mapping[str, str], seed: int
+) -> list[Sample]:
     """An order in which pictures of one moment come as late after each other as can be."""
 
     def shuffled(sample: Sample) -> str:
@@ -112,7 +116,7 @@ def _one_of_each_moment_first(samples: Sequence[Sample], seed: int) -> list[Samp
     seen: Counter[str] = Counter()
     ranked = []
     for sample in sorted(samples, key=shuffled):
-        moment = sample.moment or sample.key
+        moment = moments[sample.key]
         ranked.append((seen[moment], shuffled(sample), sample))
         seen[moment] += 1
     return [sample for _, _, sample in sorted(ranked, key=lambda row: row[:2])]

@@ -14,6 +14,7 @@ from gleanset.db.quality import Qualities, Quality
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.images.sheet_file import fitted, save_sheet
+from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
 from labeler.duplicates.looking import Place, pixels_of
 from labeler.quality.flags import flags_of
@@ -106,13 +107,13 @@ def portrait_order(dataset: Dataset, name: str, size: int = 0) -> list[Sample]:
     samples = (sample for sample in labelled if sample.kept)
     measured = Qualities(dataset.db).beside(samples)
     ranked = sorted(measured, key=lambda pair: _rank(pair[0], pair[1], size))
+    moments = moments_of(dataset.db)
     seen: set[str] = set()
     first: list[Sample] = []
     later: list[Sample] = []
     for sample, _ in ranked:
-        ties = {tie for tie in (sample.image, sample.moment, sample.group) if tie}
-        (later if ties & seen else first).append(sample)
-        seen |= ties
+        (later if moments[sample.key] in seen else first).append(sample)
+        seen.add(moments[sample.key])
     return first + later
 
 

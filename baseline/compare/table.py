@@ -18,6 +18,7 @@ from baseline.evaluation.probabilities import softmax
 from baseline.report.read import read_layers, read_metrics, weights_size
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.moments import moments_of
 from gleanset.shares import Interval
 
 
@@ -88,7 +89,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
             f"these runs have no picture of {split} in common, or not with the same label",
             f"judge them on the present split: baseline evaluate RUN --split {split}",
         )
-    moments = [_moment(dataset, key) for key in shared]
+    known = moments_of(dataset.db, shared)
+    moments = [known[key] for key in shared]
     first = _right(told[0], shared)
     rows = tuple(
         _row(one, shared, moments, paired(_right(one, shared), first, moments) if number else None)
@@ -133,11 +135,6 @@ def _right(one: _Told, shared: Sequence[str]) -> np.ndarray:
     told = _at(one, shared)
     right: np.ndarray = told.logits.argmax(1) == told.y
     return right
-
-
-def _moment(dataset: Dataset, key: str) -> str:
-    sample = dataset.samples.get(key)
-    return (sample.moment or sample.image) if sample else key
 
 
 def _row(one: _Told, shared: Sequence[str], moments: Sequence[str], against: Paired | None) -> Row:

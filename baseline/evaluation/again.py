@@ -20,6 +20,7 @@ from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.peeks import Looks, Peeks
 from gleanset.errors import InputUnusable
+from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 ROOM = "baseline"
@@ -52,7 +53,10 @@ NO_WISHES = Wishes({})
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The figures of `split` as it is now; `looks` at it before, where that is test."""
+    """The figures of `split` as it is now; `looks` at it before, where that is test.
+
+    `warning` says where the split itself has moments on both sides.
+    """
 
     run: str
     split: str
@@ -60,6 +64,7 @@ class Again:
     looks: Looks | None
     spared: tuple[Spared, ...] = ()
     knowing: Knowing | None = None
+    warning: str = ""
 
 
 def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
@@ -80,7 +85,7 @@ def judge_again(
     """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
 
     Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
-    run does not know, or when it has learnt from some of these pictures.
+    run does not know, or when it has learnt from the moments of some of these pictures.
     """
     run, folder = finished_run(dataset, run_id)
     wanted = {split, "val"} if wishes.any and not wishes.forget else {split}
@@ -96,7 +101,7 @@ def judge_again(
         save_answers(folder, answers)
     context = context_of(dataset, examples.splits[split])
     figures = split_figures(told[split], examples.classes, context, answers.temperature)
-    return Again(run, split, figures, looks, spared, knowing)
+    return Again(run, split, figures, looks, spared, knowing, straddle(examples, split))
 
 
 def choose(
@@ -170,14 +175,35 @@ def _answers_now(
 def _check_unseen(
     dataset: Dataset, run: str, folder: Path, examples: Examples, split: str
 ) -> None:  # fmt: skip
-    """A split made anew may hold pictures that an older run has learnt from."""
-    learnt = folder / TRAINED_ON
-    if split == "train" or not learnt.is_file():
+    """A split made anew may hold moments that an older run has learnt from.
+
+    A copy or the next frame tells as much as the picture itself. Moments that are in train and in
+    `split` at once are the fault of the split, and not of the run: `straddle` tells of them.
+    """
+    file = folder / TRAINED_ON
+    if split == "train" or not file.is_file():
         return
-    keys = {sample.key for sample in examples.splits[split]}
-    if seen := keys & set(json.loads(learnt.read_text())):
+    learnt = set(json.loads(file.read_text()))
+    samples = examples.splits[split]
+    moments = moments_of(dataset.db, learnt.union(sample.key for sample in samples))
+    elsewhere = {moments[key] for key in learnt}
+    elsewhere -= {moments[sample.key] for sample in examples.splits["train"]}
+    seen = [s for s in samples if s.key in learnt or moments[s.key] in elsewhere]
+    if seen:
         raise InputUnusable(
-            f"run {run} has learnt from {len(seen)} of the {len(keys)} pictures that are in "
-            f"{split} now: its figures there would mean nothing",
+            f"run {run} has learnt from {len(seen)} of the {len(samples)} pictures that are in "
+            f"{split} now, or from others of their moments: its figures there would mean nothing",
             f"train again on this split: baseline train -d {dataset.root}",
         )
+
+
+def straddle(examples: Examples, split: str) -> str:
+    """A warning where pictures of `split` are of moments that train has, too; empty if none."""
+    number = examples.straddling(split)
+    if not number or split == "train":
+        return ""
+    return (
+        f"{number} of the {len(examples.splits[split])} pictures of {split} are of a scene, a post "
+        "or a look that train has, too: figures there are too good (labeler split keeps moments "
+        "whole)"
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from baseline.evaluation.slices import BULK, PERSON, kind_of
 from gleanset import Dataset
 from gleanset.db.givers import provenances
+from gleanset.moments import moments_of
 from gleanset.records import Sample
 
 _BY_HAND = ("person", "by hand", "web report")
@@ -23,8 +24,8 @@ class Context:
     givers: dict[str, str]
 
     def groups(self, keys: Iterable[str]) -> list[str]:
-        """The moment of each key; one that has none is alone."""
-        return [self.moments.get(key, key) for key in keys]
+        """The moment of each key."""
+        return [self.moments[key] for key in keys]
 
 
 def context_of(dataset: Dataset, samples: Iterable[Sample]) -> Context:
@@ -36,7 +37,7 @@ def context_of(dataset: Dataset, samples: Iterable[Sample]) -> Context:
         image = dataset.images.get(sha256)
         images[sha256] = kind_of(image.origins if image else ())
     return Context(
-        moments={sample.key: sample.moment or sample.image for sample in samples},
+        moments=moments_of(dataset.db, [sample.key for sample in samples]),
         kinds={sample.key: images[sample.image] for sample in samples},
         givers={s.key: PERSON if given.get(s.key) in _BY_HAND else BULK for s in samples},
     )

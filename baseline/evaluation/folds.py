@@ -41,7 +41,7 @@ def fold_examples(examples: Examples, folds: int, seed: int) -> Iterator[Example
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
     for key in sorted(samples):
-        moments[samples[key].moment or key].append(samples[key])
+        moments[examples.moments[key]].append(samples[key])
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
     lone = _lone(moments)
     judged = [name for name in names if name not in lone]

@@ -43,7 +43,7 @@ def slices(
     found = []
     for name in dict.fromkeys(named.tolist()):
         at = np.flatnonzero(named == name)
-        groups = group_numbers([moments.get(outputs.keys[i], outputs.keys[i]) for i in at])
+        groups = group_numbers([moments[outputs.keys[i]] for i in at])
         several = int(groups.max()) > 0
         interval = share_interval(right[at], groups, draws(int(groups.max()) + 1))
         found.append(Slice(name, len(at), float(right[at].mean()), interval if several else None))

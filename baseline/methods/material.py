@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +63,6 @@ class Material:
         known = {sample.key: index[str(sample.label)] for sample in self.examples.splits[split]}
         return np.array([known[key] for key in keys], dtype=np.int64)
 
-    def moments_of(self, split: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    def moments_of(self, keys: Sequence[str]) -> tuple[str, ...]:
         """The moment of each key: what must not be learnt from and judged by at once."""
-        known = {s.key: s.moment or s.key for s in self.examples.splits[split]}
-        return tuple(known[key] for key in keys)
+        return tuple(self.examples.moments[key] for key in keys)

@@ -68,7 +68,7 @@ def _solved(
     x = train.x.astype(np.float64)
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
-        groups = material.moments_of("train", keys)
+        groups = material.moments_of(keys)
         chosen = choose_strength(x[:, 0], train.y, weights, groups, settings.seed)
         facts = {"strength": chosen.strength, "strength_by": chosen.by,
                  "strengths_tried": {str(k): v for k, v in chosen.losses.items()}}  # fmt: skip

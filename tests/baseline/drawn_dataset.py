@@ -17,16 +17,19 @@ from gleanset.records import Cut
 PARTS = ("train",) * 6 + ("val", "test") * 2
 
 
-def put_whole(dataset: Dataset, picture: Image.Image, name: str) -> str:
-    """A picture as one sample, as the stages would do it; the sample's key."""
+def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | None = None) -> str:
+    """A picture as one sample, as the stages would do it; the sample's key.
+
+    Patterns look much alike, so each has a hash of its own: only a `post` ties them.
+    """
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     data = measure(buffer.getvalue())
     dataset.originals(dataset.cache).put(data.sha256, data.format, buffer.getvalue())
-    dataset.images.add(data, Origin("folder", name))
+    dataset.images.add(data, Origin("folder", name, post=post))
     box = Box(0, 0, data.width, data.height)
     key = sample_key(data.sha256, box)
-    cut = Cut(Face("whole", box, 1.0), key, box, data.phash, data.sharpness)
+    cut = Cut(Face("whole", box, 1.0), key, box, int(data.sha256[:16], 16), data.sharpness)
     dataset.faces.record(data.sha256, "whole", "", [cut])
     return key
 
@@ -40,9 +43,11 @@ def fill(
     choices, splits = [], {}
     with dataset.db.write():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
-            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{seed}/{index}")
-            choices.append(Choice(key, "label", CLASSES[int(kind)]))
             place = index % number
-            splits[key] = (f"{kind}/{place // moment}", parts[place % len(parts)])
+            post = f"{seed}/{kind}/{place // moment}"
+            picture = Image.fromarray(pixels[0]).convert("RGB")
+            key = put_whole(dataset, picture, f"{seed}/{index}", post)
+            choices.append(Choice(key, "label", CLASSES[int(kind)]))
+            splits[key] = (post, parts[place % len(parts)])
         dataset.journal.step("Label", choices)
         dataset.samples.set_splits(splits, "by hand")

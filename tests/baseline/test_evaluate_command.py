@@ -24,6 +24,7 @@ from gleanset import Dataset
 from gleanset.db.doubts import Doubts
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
+from gleanset.moments import moments_of
 
 CLASSES = ("cat", "owl", "狐")
 TINY = {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "6", "learning_rate": "0.01",
@@ -170,6 +171,45 @@ def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline
     )
     code, _, err = baseline("evaluate")
     assert (code, "has learnt from 24 of the 24" in err) == (3, True)
+
+
+def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    """Pictures of one post: half of them learnt, the other half new, and then in test."""
+    splits = find_examples(trained).splits
+    by_post: dict[str, list[str]] = {}
+    for sample in splits["train"]:
+        by_post.setdefault(str(sample.moment), []).append(sample.key)
+    pairs = [keys for keys in by_post.values() if len(keys) == 2]
+    learnt = trained.root / "runs" / "one" / "trained_on.json"
+    learnt.write_text(json.dumps([keys[0] for keys in pairs]))
+    moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
+    moved |= {keys[1]: (keys[1], "test") for keys in pairs}
+    trained.samples.set_splits(moved, "labeler split, of a catalogue that lost the others")
+    for first, _ in pairs:
+        trained.journal.step("Away", [Choice(first, "reject")])
+    code, _, err = baseline("evaluate")
+    assert (code, f"has learnt from {len(pairs)} of the {len(pairs)}" in err) == (3, True)
+    assert "or from others of their moments" in err
+
+
+def test_a_split_that_tears_moments_is_judged_with_a_warning(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    """Training again would not mend it."""
+    moved = {s.key: (s.key, s.split) for s in trained.samples.by_key()}
+    posts: dict[str, list[str]] = {}
+    for key, moment in moments_of(trained.db).items():
+        posts.setdefault(moment, []).append(key)
+    torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
+    moved[torn[1]] = (torn[1], "test")
+    trained.samples.set_splits(moved, "by hand")
+    learnt = trained.root / "runs" / "one" / "trained_on.json"
+    learnt.write_text(json.dumps([key for key, (_, split) in moved.items() if split == "train"]))
+    code, _, err = baseline("evaluate")
+    assert code == 0
+    assert "1 of the 4 pictures of test are of a scene, a post or a look that train has" in err
 
 
 def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(

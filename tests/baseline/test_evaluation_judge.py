@@ -18,10 +18,13 @@ from baseline.evaluation.judge import unique
 from baseline.evaluation.outputs import Outputs, load_outputs
 from baseline.evaluation.probabilities import softmax
 from baseline.evaluation.slices import BULK, PERSON, kind_of
+from baseline.methods.material import Material
 from baseline.report.read import read_metrics
+from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
+from gleanset.moments import moments_of
 from gleanset.records import Origin
 
 CLASSES = ("cat", "owl", "狐")
@@ -111,7 +114,9 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> No
     everything = {s.key for part in examples.splits.values() for s in part}
     held: list[str] = []
     for part in fold_examples(examples, 4, seed=1):
-        moments = {split: {s.moment for s in found} for split, found in part.splits.items()}
+        moments = {
+            split: {examples.moments[s.key] for s in found} for split, found in part.splits.items()
+        }
         assert not moments["train"] & moments["test"]
         assert not moments["train"] & moments["val"]
         assert not moments["val"] & moments["test"]
@@ -120,6 +125,29 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> No
         assert sum(map(len, part.splits.values())) == len(everything)
         held += [s.key for s in part.splits["test"]]
     assert sorted(held) == sorted(everything)
+
+
+def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) -> None:
+    """Pictures of one post are one moment, whatever the last split knew of it."""
+    fill(dataset, CLASSES)
+    keys = {s.key: (s.key, s.split) for s in dataset.samples.by_key()}
+    dataset.samples.set_splits(keys, "made elsewhere")
+    examples = find_examples(dataset)
+    moments = moments_of(dataset.db)
+    for part in fold_examples(examples, 4, seed=1):
+        learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
+        assert not learnt & held
+    train = examples.splits["train"]
+    assert context_of(dataset, train).groups([s.key for s in train]) == [
+        moments[s.key] for s in train
+    ]
+    folder, _ = judged_run(dataset, "one")
+    told = read_metrics(folder).train
+    assert told is not None
+    assert told.moments == 12
+    assert Material(dataset, examples, load_preset("simple", {})).moments_of(
+        list(moments)
+    ) == tuple(moments.values())
 
 
 def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:

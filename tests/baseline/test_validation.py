@@ -13,6 +13,7 @@ from drawn_dataset import fill
 from baseline.data import find_examples
 from baseline.validation import with_val
 from gleanset import Dataset
+from gleanset.moments import moments_of
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     assert "labeler split --ratio" in told
     train, val = after.splits["train"], after.splits["val"]
     assert sorted(s.key for s in (*train, *val)) == sorted(s.key for s in before.splits["train"])
-    assert not {s.moment for s in train} & {s.moment for s in val}
+    moments = before.moments
+    assert not {moments[s.key] for s in train} & {moments[s.key] for s in val}
     assert set(Counter(str(s.label) for s in val).values()) <= {3, 4}
     assert len(Counter(str(s.label) for s in val)) == 3
     assert after.splits["test"] == before.splits["test"]
@@ -44,6 +46,18 @@ def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     assert with_val(before, 0)[0] == after
     assert with_val(before, 1)[0] != after
     assert after.fingerprint() != before.fingerprint()
+
+
+def test_val_is_cut_by_the_moments_of_now_and_not_of_the_last_split(dataset: Dataset) -> None:
+    """A split made elsewhere knows nothing of what two pictures share."""
+    fill(dataset, 16, parts=("train",), moment=4)
+    alone = {s.key: (s.key, "train") for s in dataset.samples.by_key()}
+    dataset.samples.set_splits(alone, "made elsewhere")
+    moments = moments_of(dataset.db)
+    assert len(set(moments.values())) == 12
+    after, _ = with_val(find_examples(dataset), 0)
+    train, val = ({moments[s.key] for s in after.splits[name]} for name in ("train", "val"))
+    assert not train & val
 
 
 def test_a_class_of_one_moment_stays_in_train(dataset: Dataset) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from baseline.data import find_examples
 from gleanset import Box, Dataset
 from gleanset.db.balances import Balances
+from gleanset.db.pairs import SAME, Pairs, Settled
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import moments_of
 from labeler.balance import Method, apply_balance, parse_target, plan_balance
 from labeler.export import Options, export, plan_export
 
@@ -106,11 +108,12 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
 
 def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
     keys = [s.key for s in split.samples.by_key() if s.label == "many" and s.split == "train"]
-    plan = {s.key: (s.key, s.split) for s in split.samples.by_key()}
-    plan |= dict.fromkeys(keys[:4], ("scene", "train"))
-    split.samples.set_splits(plan, "by hand")
+    pairs = Pairs(split.db)
+    first, *others = pairs.numbers(keys[:4])
+    pairs.settle([Settled(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
+    moments = moments_of(split.db)
     balanced(split, "down", 3)
-    left = {i.sample.moment for i in plan_export(split)
+    left = {moments[i.sample.key] for i in plan_export(split)
             if i.sample.label == "many" and i.sample.split == "train"}  # fmt: skip
     assert len(left) == 3
 
