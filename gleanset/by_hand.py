@@ -15,6 +15,7 @@ from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.crops import Cutter
 from gleanset.images.cut import Array, CutSettings, sample_key, within
 from gleanset.images.decode import decode
+from gleanset.operations import operation
 from gleanset.records import Box, Cut, Face, Image
 
 STAGE = "facecrop-by-hand"
@@ -69,7 +70,7 @@ def _add(dataset: Dataset, image: Image, cuts: list[Cut]) -> int:
         new = [cut.key for cut in cuts if dataset.faces.add_by_hand(image.sha256, cut)]
         choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
         if choices:
-            dataset.journal.step(f"Add {len(new)} by hand", choices)
+            dataset.journal.step(operation("add-boxes", count=len(new)), choices)
     return len(new)
 
 
@@ -104,7 +105,7 @@ def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
         for key in keys:
             _check_by_hand(dataset, key)
         choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
-        step = dataset.journal.step(f"Remove {len(choices)} by hand", choices)
+        step = dataset.journal.step(operation("remove-boxes", count=len(choices)), choices)
     return {"step": step, "removed": len(choices)}
 
 

@@ -9,6 +9,7 @@ import click
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable
+from gleanset.operations import Operation, operation
 from labeler.cli_audit import audit
 from labeler.cli_balance import balance
 from labeler.cli_dedup import COMMANDS as DEDUP
@@ -54,7 +55,8 @@ def accept_hints(job: Job) -> Result:
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 def label(job: Job, label: str, samples: tuple[str, ...]) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`."""
-    return _decide(job, f"Label {len(samples)} as {label}", "label", samples, label)
+    did = operation("label-by-command", count=len(samples), label=label)
+    return _decide(job, did, "label", samples, label)
 
 
 @commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")
@@ -62,17 +64,18 @@ def label(job: Job, label: str, samples: tuple[str, ...]) -> Result:
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 def reject(job: Job, samples: tuple[str, ...]) -> Result:
     """Set samples aside: not a face, or none of the classes."""
-    return _decide(job, f"Reject {len(samples)}", "reject", samples, None)
+    did = operation("reject-by-command", count=len(samples))
+    return _decide(job, did, "reject", samples, None)
 
 
 def _decide(
-    job: Job, name: str, action: str, samples: tuple[str, ...], label: str | None
+    job: Job, did: Operation, action: str, samples: tuple[str, ...], label: str | None
 ) -> Result:
     from gleanset.db.journal import Choice
 
     with job.open() as dataset:
         keys = [dataset.samples.named(sample) for sample in samples]
-        step = dataset.journal.step(name, [Choice(key, action, label) for key in keys])
+        step = dataset.journal.step(did, [Choice(key, action, label) for key in keys])
         return {"step": step, "decided": len(samples)}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
 from gleanset.errors import UsageError
+from gleanset.operations import operation
 
 
 @dataclass
@@ -61,7 +62,7 @@ def apply_hints(dataset: Dataset, plan: HintPlan) -> None:
             plan.left["decided meanwhile"] += late
         plan.choices = still
         if still:
-            dataset.journal.step(f"Accept {len(still)} hints", still)
+            dataset.journal.step(operation("accept-hints", count=len(still)), still)
 
 
 def _class_of(hint: str) -> str | None:

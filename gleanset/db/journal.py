@@ -1,4 +1,4 @@
-"""Decisions are a journal: steps with a name, never rewritten, undone by appending.
+"""Decisions are a journal: steps with what they did, never rewritten, undone by appending.
 
 An undo is itself a step, so undoing it again is a redo, and every step of every session
 can be undone, without limit and across restarts.
@@ -14,8 +14,10 @@ from typing import NamedTuple
 from gleanset.db.asides import Asides
 from gleanset.db.changes import Changes
 from gleanset.db.connection import Connection, Row
+from gleanset.db.steps import add_step, operation_of
 from gleanset.db.values import now
 from gleanset.errors import UsageError
+from gleanset.operations import Operation, named, undo_of
 from gleanset.records import Decision
 
 
@@ -34,9 +36,14 @@ class Choice(NamedTuple):
 class Undone(NamedTuple):
     """The result of an undo: samples put back, and those that had changed since."""
 
-    name: str
+    operation: Operation
     restored: int
     changed_since: int
+
+    @property
+    def name(self) -> str:
+        """What was undone, in English."""
+        return self.operation.text()
 
 
 _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
@@ -51,16 +58,17 @@ class Journal:
         self._db = db
         self.who = who or _user()
 
-    def step(self, name: str, choices: Sequence[Choice]) -> int:
-        """Carry out one named step, whole or not at all; its number.
+    def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
+        """Carry out one step, whole or not at all; its number. A text is just its name.
 
         Of several choices about one sample the last counts. A label without a class and
         samples that do not exist are refused with `UsageError`.
         """
+        operation = named(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.write():
             classes = self._classes(choices)
-            step = self._new_step(name, None)
+            step = self._new_step(operation, None)
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
@@ -83,7 +91,8 @@ class Journal:
         """
         with self._db.write():
             row = self._undoable(step)
-            new = self._new_step(f"Undo: {row['name']}", row["id"])
+            undone = operation_of(row)
+            new = self._new_step(undo_of(undone), row["id"])
             rows = self._db.rows(
                 "SELECT d.*, s.status, s.label FROM decision d JOIN sample s ON s.id=d.sample "
                 "WHERE d.step=? ORDER BY d.id DESC",
@@ -99,15 +108,15 @@ class Journal:
             )  # fmt: skip
             aside, changed = Asides(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
-        return Undone(row["name"], len(same) + aside, len(rows) - len(same) + changed + since)
+        return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)
 
     def _undoable(self, step: int | None) -> Row:
         chosen = "id=?" if step is not None else "depth%2=0"
         row = self._db.one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
-            "WITH RECURSIVE chain(id, name, depth) AS (SELECT id, name, 0 FROM step WHERE "
-            "undoes IS NULL UNION ALL SELECT s.id, s.name, depth+1 FROM chain c JOIN step s "
-            f"ON s.undoes=c.id) SELECT id, name FROM chain WHERE {chosen} AND id NOT IN "
+            "WITH RECURSIVE chain(id, depth) AS (SELECT id, 0 FROM step WHERE undoes IS NULL "
+            "UNION ALL SELECT s.id, depth+1 FROM chain c JOIN step s ON s.undoes=c.id) "
+            f"SELECT * FROM chain JOIN step USING(id) WHERE {chosen} AND id NOT IN "
             "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
@@ -115,11 +124,8 @@ class Journal:
             raise UsageError("there is nothing to undo")
         return row
 
-    def _new_step(self, name: str, undoes: int | None) -> int:
-        return self._db.run(
-            "INSERT INTO step(at, who, name, undoes) VALUES(?,?,?,?)",
-            (now(), self.who, name, undoes),
-        )
+    def _new_step(self, operation: Operation, undoes: int | None) -> int:
+        return add_step(self._db, now(), self.who, operation, undoes)
 
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
         found: dict[str, _State] = {}
@@ -172,13 +178,13 @@ class Journal:
         """All decisions, oldest first, a page in memory at a time."""
         after = 0
         while rows := self._db.rows(
-            "SELECT d.id, d.step, t.name, t.who, t.at, s.key AS sample, d.action, "
-            "c.name AS value, d.provenance, t.undoes FROM decision d "
+            "SELECT d.id, d.step, t.name, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
+            "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
             "LEFT JOIN class c ON c.id=d.value WHERE d.id>? ORDER BY d.id LIMIT 1000",
             (after,),
         ):
-            yield from (Decision(*row) for row in rows)
+            yield from map(_decision, rows)
             after = rows[-1]["id"]
 
 
@@ -186,6 +192,13 @@ class _State(NamedTuple):
     id: int
     status: str
     label: int | None
+
+
+def _decision(row: Row) -> Decision:
+    return Decision(
+        row["id"], row["step"], operation_of(row).text(), row["who"], row["at"], row["sample"],
+        row["action"], row["value"], row["provenance"], row["undoes"],
+    )  # fmt: skip
 
 
 def _undoing(row: Row) -> str:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.faces import HAND
+from gleanset.db.steps import add_step, operation_of
 from gleanset.db.values import now
+from gleanset.operations import operation
 
 # The table that rows of `o` belong to is joined by what it is known by everywhere.
 _OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
@@ -127,10 +129,8 @@ class Merging:
         taken = undoes is not None and self._db.number(
             "SELECT 1 FROM step WHERE undoes=?", (undoes,)
         )
-        number = self._db.run(
-            "INSERT INTO step(at,who,name,undoes) VALUES(?,?,?,?)",
-            (step["at"], step["who"], step["name"], None if taken else undoes),
-        )
+        told = operation_of(step)
+        number = add_step(self._db, step["at"], step["who"], told, None if taken else undoes)
         self._db.many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
             "SELECT ?, s.id, ?, (SELECT id FROM class WHERE name=?), ?, "
@@ -164,10 +164,7 @@ class Merging:
 
     def queue(self, who: str, conflicts: list[tuple[Opinion, str]]) -> None:
         """Put samples back into the queue in a step of its own; the texts say why."""
-        step = self._db.run(
-            "INSERT INTO step(at,who,name) VALUES(?,?,?)",
-            (now(), who, f"Merge: {len(conflicts)} labelled differently"),
-        )
+        step = add_step(self._db, now(), who, operation("merge-datasets", count=len(conflicts)))
         self._db.many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
             "SELECT ?, id, 'clear', NULL, status, label, ? FROM sample WHERE id=?",

@@ -230,12 +230,19 @@ UPDATE pair SET verdict='open' WHERE kind='pixels' AND verdict='same' AND NOT EX
     SELECT 1 FROM pair q WHERE q.a=pair.a AND q.b=pair.b AND q.kind='person');
 """
 
+# What a step did as a kind and JSON arguments. Rows from before have their `name` alone, an English
+# sentence, and in later ones it is empty.
+OPERATIONS = """
+ALTER TABLE step ADD COLUMN kind TEXT;
+ALTER TABLE step ADD COLUMN arguments TEXT;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
     ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
     ("0007-quality", QUALITY), ("0008-overlap", OVERLAP),
     ("0009-presort", PRESORT), ("0010-sorting", SORTING), ("0011-doubts", DOUBTS),
-    ("0012-look-again", LOOK_AGAIN),
+    ("0012-look-again", LOOK_AGAIN), ("0013-operations", OPERATIONS),
 )  # fmt: skip
 
 

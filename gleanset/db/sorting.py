@@ -10,7 +10,9 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.looks import Seen
 from gleanset.db.paging import EVERYTHING, More, Where, page_query
+from gleanset.db.steps import operation_of
 from gleanset.db.values import in_parts, now
+from gleanset.operations import Operation
 from gleanset.records import Box, Region
 
 
@@ -71,8 +73,13 @@ class StepRow(NamedTuple):
     """A step of the journal."""
 
     id: int
-    name: str
+    operation: Operation
     undoes: int | None
+
+    @property
+    def name(self) -> str:
+        """What it did, in English."""
+        return self.operation.text()
 
 
 # Each place of the rail: the status of its samples, and what holds of their mark.
@@ -183,9 +190,8 @@ class Tiles:
 
     def steps(self, after: int = 0) -> list[StepRow]:
         """The steps of the journal after one of them, oldest first."""
-        return [StepRow(*row) for row in
-                self._db.rows("SELECT id, name, undoes FROM step WHERE id>? ORDER BY id",
-                              (after,))]  # fmt: skip
+        rows = self._db.rows("SELECT * FROM step WHERE id>? ORDER BY id", (after,))
+        return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
 
     def samples_of(self, step: int, most: int = 1000) -> list[int]:
         """The samples (rows) that a step decided on, at most so many."""

@@ -17,6 +17,7 @@ from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
+from gleanset.operations import operation
 from gleanset.records import Box, Face, Image, Landmark
 
 MISSED, ALL = "missed", "all"
@@ -36,10 +37,9 @@ class Sheet(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What a change did: its step and name, and the sample that there is now."""
+    """What a change did: its step, and the sample that there is now."""
 
     step: int
-    name: str
     key: str
 
 
@@ -79,15 +79,15 @@ def put(
                 raise UsageError("there is a sample of just this box already", "move it a little")
             choices = [_begun(cut.key, instead)]
             choices += [_gone(instead)] if instead is not None else []
-            name = "1 box moved" if instead else "1 box drawn"
-            step = dataset.journal.step(name, choices)
-    return Drawn(step, name, cut.key)
+            did = operation("move-box" if instead else "draw-box")
+            step = dataset.journal.step(did, choices)
+    return Drawn(step, cut.key)
 
 
 def take_away(dataset: Dataset, box: Placed) -> Drawn:
     """Take a box away; one that a detector found is no face from now on."""
-    name = "1 box taken away" if box.by_hand else "1 face to not a face"
-    return Drawn(dataset.journal.step(name, [_gone(box)]), name, box.key)
+    did = operation("remove-box") if box.by_hand else operation("reject", count=1)
+    return Drawn(dataset.journal.step(did, [_gone(box)]), box.key)
 
 
 def _begun(key: str, instead: Placed | None) -> Choice:

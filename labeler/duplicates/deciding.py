@@ -15,6 +15,7 @@ from gleanset.db.asides import Aside, Asides
 from gleanset.db.journal import Choice
 from gleanset.db.pairs import BY_PERSON, NOT, SAME, Member, Pairs
 from gleanset.errors import UsageError
+from gleanset.operations import operation
 from labeler.duplicates.keep import best_first, why_kept
 from labeler.duplicates.plan import DuplicatePlan, Group
 
@@ -86,8 +87,8 @@ def _keys(group: Group) -> list[str]:
     return [group.kept, *group.others]
 
 
-def accept(dataset: Dataset, groups: Sequence[OpenGroup]) -> tuple[int, str]:
-    """Keep the first of each group and set the others aside; the step and its name.
+def accept(dataset: Dataset, groups: Sequence[OpenGroup]) -> int:
+    """Keep the first of each group and set the others aside; the step.
 
     In a conflict the decision of the copy that a person chose counts; without one the group
     is left alone. Raises `UsageError` where nothing is left to do.
@@ -95,28 +96,27 @@ def accept(dataset: Dataset, groups: Sequence[OpenGroup]) -> tuple[int, str]:
     with dataset.db.write():
         fresh = _unchanged(dataset, [group for group in groups if group.settled])
         aside = sum(len(group.members) - 1 for group in fresh)
-        name = f"Set {aside} duplicates aside"
-        step = dataset.journal.step(name, [c for group in fresh for c in _moved(group)])
+        did = operation("set-aside", count=aside)
+        step = dataset.journal.step(did, [c for group in fresh for c in _moved(group)])
         asides = Asides(dataset.db)
         for group in fresh:
             if group.doubtful:
                 asides.judge(step, group.members[0].id, group.members[1].id, SAME)
         asides.place(step, [place for group in fresh for place in _places(group)])
-    return step, name
+    return step
 
 
-def keep_all(dataset: Dataset, group: OpenGroup) -> tuple[int, str]:
-    """They are not the same, which is remembered for ever; the step and its name."""
-    name = f"Keep all {len(group.members)}: not the same"
+def keep_all(dataset: Dataset, group: OpenGroup) -> int:
+    """They are not the same, which is remembered for ever; the step."""
     asides = Asides(dataset.db)
     with dataset.db.write():
-        step = dataset.journal.step(name, [])
+        step = dataset.journal.step(operation("keep-all", count=len(group.members)), [])
         for a, b in combinations(sorted(member.id for member in group.members), 2):
             asides.judge(step, a, b, NOT)
         grouped = [member for member in group.members if member.group or not member.kept]
         asides.place(step, [Aside(one.id, True, None, "not the same: a person said so")
                             for one in grouped])  # fmt: skip
-    return step, name
+    return step
 
 
 def _unchanged(dataset: Dataset, groups: Sequence[OpenGroup]) -> list[OpenGroup]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gleanset.db.asides import Aside
 from gleanset.db.journal import Choice
 from gleanset.db.pairs import BY_PERSON, Member, Pairs
+from gleanset.operations import Operation, operation
 from labeler.duplicates.groups import Pair, Same, find_groups
 from labeler.duplicates.keep import best_first, why_kept
 
@@ -47,9 +48,9 @@ class DuplicatePlan:
         """The groups that wait for a person."""
         return [group for group in self.groups if group.conflict]
 
-    def name(self) -> str:
-        """The name of the step."""
-        return f"Set {sum(not place.kept for place in self.places)} duplicates aside"
+    def operation(self) -> Operation:
+        """What carrying it out is."""
+        return operation("set-aside", count=sum(not place.kept for place in self.places))
 
     def result(self) -> dict[str, object]:
         """As a command returns it."""

@@ -17,6 +17,7 @@ from gleanset.db.asides import Asides
 from gleanset.db.looks import Look, Looks, Seen
 from gleanset.db.pairs import DOUBTFUL, NOT, SAME, Pairs, Settled
 from gleanset.errors import Unreadable, UsageError
+from gleanset.operations import operation
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
@@ -99,7 +100,7 @@ class DuplicateSession:
                 raise UsageError(
                     "somebody decided something since this plan was made", "make a new plan"
                 )
-            step = self._dataset.journal.step(plan.name(), plan.choices)
+            step = self._dataset.journal.step(plan.operation(), plan.choices)
             self._asides.place(step, plan.places)
         return step
 
@@ -112,8 +113,8 @@ class DuplicateSession:
             raise UsageError(f"{a!r} was named twice", "name two different samples")
         first, second = self._pairs.numbers([a, b])
         with self._dataset.db.write():
-            name = f"{a[:8]} and {b[:8]} are {'' if same else 'not '}the same"
-            step = self._dataset.journal.step(name, [])
+            did = operation("same" if same else "not-same", one=a[:8], other=b[:8])
+            step = self._dataset.journal.step(did, [])
             self._asides.judge(step, first, second, SAME if same else NOT)
         return step
 

@@ -13,6 +13,7 @@ from gleanset.errors import InputUnusable
 from gleanset.images.crops import Cutter
 from gleanset.images.cut import CutSettings
 from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.operations import operation
 from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
@@ -66,7 +67,8 @@ def _read_back(
     moved = [Choice(key, "label", label, SOURCE) for key, label in moves.relabelled.items()]
     if not moves.added:
         if moved:
-            dataset.journal.step(f"Import: {len(moved)} moved in {path.name}", moved)
+            did = operation("import-moves", count=len(moved), folder=path.name)
+            dataset.journal.step(did, moved)
         return result
     taken = _take_in(dataset, moves.added, path, workers, progress, moved)
     labels = Counter(moves.relabelled.values()) + taken.pop("labels")
@@ -131,5 +133,6 @@ def _decide(dataset: Dataset, wanted: dict[str, str], path: Path, moved: Sequenc
         elif sample.label != class_name(label):
             disputed += 1
     if choices:
-        dataset.journal.step(f"Import {len(choices)} from {path.name}", choices)
+        did = operation("import", count=len(choices), folder=path.name)
+        dataset.journal.step(did, choices)
     return disputed

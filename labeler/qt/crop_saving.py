@@ -36,7 +36,7 @@ class CropSaving(QObject):
 
         def work(session: SortingSession) -> Done:
             drawn.append(put(session.dataset, sha256, draft.box, round(draft.angle, 1), draft.kept))
-            return session.adopt(drawn[-1].step, drawn[-1].name, 1)
+            return session.adopt(drawn[-1].step, 1)
 
         def then(done: Done) -> None:
             self._note_first(draft.kept, drawn[-1].key)
@@ -55,7 +55,7 @@ class CropSaving(QObject):
 
         def work(session: SortingSession) -> Done:
             gone = take_away(session.dataset, box)
-            return session.adopt(gone.step, gone.name, 1)
+            return session.adopt(gone.step, 1)
 
         self.pending = True
         self._desk.decide(work, lambda done: self._read(sha256, "", None),

@@ -224,11 +224,11 @@ class DuplicatesView(SendingView):
             self.desk.say(self.tr("Nothing to accept: where decisions differ, click a copy first"))
             return
         aside = sum(len(group.members) - 1 for group in page)
-        self._decide(lambda session: session.adopt(*accept(session.dataset, page), aside), page)
+        self._decide(lambda session: session.adopt(accept(session.dataset, page), aside), page)
 
     def _keep_all(self, number: int) -> None:
         group = self.groups[number]
-        self._decide(lambda session: session.adopt(*keep_all(session.dataset, group)), [group])
+        self._decide(lambda session: session.adopt(keep_all(session.dataset, group)), [group])
 
     def _decide(self, work: Callable[[SortingSession], Done], decided: Sequence[OpenGroup]) -> None:
         names = {group.name for group in decided}

@@ -65,7 +65,7 @@ class Status(QObject):
         step = progress.undo
         self.undo.setEnabled(step is not None)
         self.undo.setText(
-            self.tr("Undo: {what}").format(what=step_words(step.name))
+            self.tr("Undo: {what}").format(what=step_words(step.operation))
             if step
             else self.tr("Nothing to undo")
         )
@@ -86,7 +86,7 @@ class Status(QObject):
     def _stepped(self, done: Done) -> None:
         """What a gesture did; an undo says how much it could not take back."""
         words = {"undo": self.tr("Undone: {what}"), "redo": self.tr("Done again: {what}")}
-        text = words.get(done.kind, "{what}").format(what=step_words(done.name))
+        text = words.get(done.kind, "{what}").format(what=step_words(done.operation))
         if done.changed_since:
             text += self.tr(" · {count} had been changed since").format(count=done.changed_since)
         self._said(text, False)

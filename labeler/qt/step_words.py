@@ -1,42 +1,52 @@
-"""Names of steps in the person's language. In the journal they are English, for every reader."""
+"""What a step did, in the person's language. Others than the window tell it in English."""
 
 from __future__ import annotations
 
-import re
-
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
-# The name as it is written, and what is shown of it; `{0}` is the first part in brackets.
-_SHAPES = (
-    (r"(\d+) faces? to (.+)", QT_TRANSLATE_NOOP("Steps", "{0} faces to {1}")),
-    (r"New class (.+)", QT_TRANSLATE_NOOP("Steps", "New class {0}")),
-    (r"Rename (.+) to (.+)", QT_TRANSLATE_NOOP("Steps", "Rename {0} to {1}")),
-    (
-        r"Merge (.+) into (.+): (\d+) faces?",
-        QT_TRANSLATE_NOOP("Steps", "Merge {0} into {1}: {2} faces"),
-    ),
-    (r"Set (\d+) duplicates aside", QT_TRANSLATE_NOOP("Steps", "Set {0} duplicates aside")),
-    (r"Keep all (\d+): not the same", QT_TRANSLATE_NOOP("Steps", "Keep all {0}: not the same")),
-    (r"(\d+) faces? as suggested", QT_TRANSLATE_NOOP("Steps", "{0} faces as suggested")),
-    (r"(\d+) faces? confirmed", QT_TRANSLATE_NOOP("Steps", "{0} faces confirmed")),
-    (r"1 box drawn", QT_TRANSLATE_NOOP("Steps", "1 box drawn")),
-    (r"1 box moved", QT_TRANSLATE_NOOP("Steps", "1 box moved")),
-    (r"1 box taken away", QT_TRANSLATE_NOOP("Steps", "1 box taken away")),
-)
-_PLACES = (
-    QT_TRANSLATE_NOOP("Steps", "not a face"), QT_TRANSLATE_NOOP("Steps", "other faces"),
-    QT_TRANSLATE_NOOP("Steps", "later"), QT_TRANSLATE_NOOP("Steps", "the queue"),
-)  # fmt: skip
+from gleanset.operations import UNDO, Operation
+
+_TEMPLATES = {
+    "label": QT_TRANSLATE_NOOP("Steps", "{count} faces to {label}"),
+    "label-each": QT_TRANSLATE_NOOP("Steps", "{count} faces to {classes} classes"),
+    "reject": QT_TRANSLATE_NOOP("Steps", "{count} faces to not a face"),
+    "other": QT_TRANSLATE_NOOP("Steps", "{count} faces to other faces"),
+    "later": QT_TRANSLATE_NOOP("Steps", "{count} faces to later"),
+    "queue": QT_TRANSLATE_NOOP("Steps", "{count} faces to the queue"),
+    "suggested": QT_TRANSLATE_NOOP("Steps", "{count} faces as suggested"),
+    "confirm": QT_TRANSLATE_NOOP("Steps", "{count} faces confirmed"),
+    "new-class": QT_TRANSLATE_NOOP("Steps", "New class {name}"),
+    "rename-class": QT_TRANSLATE_NOOP("Steps", "Rename {old} to {new}"),
+    "merge-class": QT_TRANSLATE_NOOP("Steps", "Merge {old} into {into}: {count} faces"),
+    "draw-box": QT_TRANSLATE_NOOP("Steps", "1 box drawn"),
+    "move-box": QT_TRANSLATE_NOOP("Steps", "1 box moved"),
+    "remove-box": QT_TRANSLATE_NOOP("Steps", "1 box taken away"),
+    "drop": QT_TRANSLATE_NOOP("Steps", "{count} dropped"),
+    "drop-on-class": QT_TRANSLATE_NOOP("Steps", "{count} dropped on {label}"),
+    "set-aside": QT_TRANSLATE_NOOP("Steps", "Set {count} duplicates aside"),
+    "keep-all": QT_TRANSLATE_NOOP("Steps", "Keep all {count}: not the same"),
+    "same": QT_TRANSLATE_NOOP("Steps", "{one} and {other} are the same"),
+    "not-same": QT_TRANSLATE_NOOP("Steps", "{one} and {other} are not the same"),
+    "label-by-command": QT_TRANSLATE_NOOP("Steps", "Label {count} as {label}"),
+    "reject-by-command": QT_TRANSLATE_NOOP("Steps", "Reject {count}"),
+    "accept-hints": QT_TRANSLATE_NOOP("Steps", "Accept {count} hints"),
+    "import": QT_TRANSLATE_NOOP("Steps", "Import {count} from {folder}"),
+    "import-moves": QT_TRANSLATE_NOOP("Steps", "Import: {count} moved in {folder}"),
+    "add-boxes": QT_TRANSLATE_NOOP("Steps", "Add {count} by hand"),
+    "remove-boxes": QT_TRANSLATE_NOOP("Steps", "Remove {count} by hand"),
+    "merge-datasets": QT_TRANSLATE_NOOP("Steps", "Merge: {count} labelled differently"),
+}
 
 
-def step_words(name: str) -> str:
-    """What is shown of a step; the name itself in English, and where no shape fits."""
-    for pattern, template in _SHAPES:
-        match = re.fullmatch(pattern, name, re.DOTALL)
-        told = _translated(str(template))
-        if match and told != template:
-            return told.format(*(_translated(p) if p in _PLACES else p for p in match.groups()))
-    return name
+def step_words(operation: Operation) -> str:
+    """What is shown of a step; its English text where there is no other."""
+    if operation.kind == UNDO:
+        return _translated("Undo: {what}").format(what=step_words(operation.undone()))
+    template = str(_TEMPLATES.get(operation.kind, ""))
+    told = _translated(template)
+    if told == template:
+        return operation.text()
+    return told.format(**operation.arguments)
 
 
 def _translated(text: str) -> str:

@@ -183,7 +183,7 @@ class Window(QMainWindow):
 
     def _taken(self, taken: Taken) -> None:
         if taken.step:
-            self.desk.decide(lambda s: s.adopt(taken.step, taken.name, taken.samples))
+            self.desk.decide(lambda s: s.adopt(taken.step, taken.samples))
             self.background.measure()
         self.desk.say(
             self.tr("{count} pictures taken in, {bad} were none").format(

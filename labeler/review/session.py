@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.reviewing import REVIEWED, Found, Reviews, Wanted
+from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
-from labeler.sorting.session import Done, SortingSession, faces
+from labeler.sorting.session import Done, SortingSession
 
 
 class Suggestion(NamedTuple):
@@ -63,7 +64,7 @@ def take_suggestions(
     """The model is right: each sample gets the class that was suggested, in one step."""
     keys = {row: tile.key for row, tile in session.tiles.of(ids).items()}
     labels = {keys[row]: suggested[row].label for row in ids if row in keys and row in suggested}
-    return session.file_each(labels, f"{faces(len(labels))} as suggested", REVIEWED)
+    return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 
 def keep_labels(session: SortingSession, ids: Sequence[int]) -> Done:
@@ -71,4 +72,4 @@ def keep_labels(session: SortingSession, ids: Sequence[int]) -> Done:
     tiles = session.tiles.of(ids)
     labels = {tiles[row].key: str(tiles[row].label) for row in ids
               if row in tiles and tiles[row].label}  # fmt: skip
-    return session.file_each(labels, f"{faces(len(labels))} confirmed", REVIEWED)
+    return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)

@@ -18,6 +18,7 @@ from gleanset.images.crops import Cutter
 from gleanset.images.cut import CutSettings
 from gleanset.images.decode import ENDINGS, decode
 from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.operations import Operation, operation
 from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
 
@@ -29,7 +30,6 @@ class Taken(NamedTuple):
     """What a drop gave: its step (0 for none), samples, files that were no pictures."""
 
     step: int
-    name: str
     samples: int
     rejected: int
 
@@ -80,9 +80,14 @@ def take_in(
             choices += [choice] if choice else []
             rejected += outcome.result is None
             progress(len(choices) + rejected)
-        name = f"{len(choices)} dropped" + (f" on {label}" if label else "")
-        step = dataset.journal.step(name, choices) if choices else 0
-    return Taken(step, name, len(choices), rejected)
+        step = dataset.journal.step(_dropping(len(choices), label), choices) if choices else 0
+    return Taken(step, len(choices), rejected)
+
+
+def _dropping(count: int, label: str | None) -> Operation:
+    if label is None:
+        return operation("drop", count=count)
+    return operation("drop-on-class", count=count, label=label)
 
 
 def _recorded(

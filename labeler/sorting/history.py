@@ -11,18 +11,24 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset.db.sorting import StepRow
+from gleanset.operations import Operation, named
 
 
 class Step(NamedTuple):
-    """A step with the name of what it does or undoes. Even `depth`: in force; odd: undone.
+    """A step with what it does or undoes. Even `depth`: in force; odd: undone.
 
     `root` is the step at the bottom of a chain of undoing and redoing.
     """
 
     id: int
-    name: str
+    operation: Operation
     depth: int
     root: int
+
+    @property
+    def name(self) -> str:
+        """What it did, in English."""
+        return self.operation.text()
 
 
 class History:
@@ -39,7 +45,7 @@ class History:
         """Take notice of newer steps; `ours` says whether this window may undo one."""
         for row in steps:
             before = self._steps.get(row.undoes) if row.undoes is not None else None
-            step = Step(row.id, row.name, 0, row.id)
+            step = Step(row.id, row.operation, 0, row.id)
             if before is not None:
                 step = before._replace(id=row.id, depth=before.depth + 1)
             self._steps[row.id] = step
@@ -73,9 +79,9 @@ class History:
         """The undo that a redo would take back."""
         return self._redo[-1] if self._redo else None
 
-    def root(self, step: int) -> int:
-        """The step that this one undoes or redoes, at the bottom of the chain."""
-        return self._steps[step].root if step in self._steps else step
+    def seen(self, step: int) -> Step:
+        """A step that was taken notice of; one without a name where it was not."""
+        return self._steps.get(step) or Step(step, named(""), 0, step)
 
 
 def _drop(stack: list[Step], step: Step) -> None:

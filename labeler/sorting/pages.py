@@ -12,12 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from gleanset.db.likeness import Like, Likeness, Offer
+from gleanset.operations import Operation, operation
 from labeler.sorting.checks import Checks
 from labeler.sorting.composing import ROOM, Page, Stack, compose
 from labeler.sorting.finishing import Finished, Finishing
 from labeler.sorting.neighbours import Neighbours, Vote
 from labeler.sorting.proposing import Honesty, Opinion, Proposal, Trust, combined, of_hint
-from labeler.sorting.session import NOTHING, WITH_PAGE, Done, SortingSession, faces
+from labeler.sorting.session import NOTHING, WITH_PAGE, Done, SortingSession
 from labeler.sorting.stacks import stacks_of
 from labeler.sorting.traits import Vectors, vectors_of
 
@@ -174,8 +175,7 @@ class Pages:
             return NOTHING
         names = set(still.values())
         self._finishing.filed(names)
-        target = next(iter(names)) if len(names) == 1 else f"{len(names)} classes"
-        done = self._session.file_each(still, f"{faces(len(still))} to {target}", WITH_PAGE, no)
+        done = self._session.file_each(still, _filing(still), WITH_PAGE, no)
         self._learn_votes(page)
         return done
 
@@ -206,6 +206,14 @@ class Pages:
     def _by_key(self, refused: Mapping[int, str]) -> dict[str, str]:
         tiles = self._session.tiles.of(list(refused))
         return {tile.key: refused[row] for row, tile in tiles.items() if tile.status == "queue"}
+
+
+def _filing(labels: Mapping[str, str]) -> Operation:
+    """What filing these samples is: in one class, or in several."""
+    names = set(labels.values())
+    if len(names) == 1:
+        return operation("label", count=len(labels), label=names.pop())
+    return operation("label-each", count=len(labels), classes=len(names))
 
 
 def _share_of(offers: Iterable[Offer], decided: Collection[int]) -> float | None:

@@ -17,6 +17,7 @@ from gleanset.db.likeness import Likeness
 from gleanset.db.looks import Seen
 from gleanset.db.sorting import Counts, Tile, Tiles
 from gleanset.errors import UsageError
+from gleanset.operations import Operation, named, operation
 from labeler.sorting.classes import Classes
 from labeler.sorting.history import History, Step
 
@@ -27,7 +28,7 @@ REJECT, OTHER, LATER, QUEUE = "not a face", "other", "later", "queue"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a gesture did: its step, how many samples it decided, and what it is called.
+    """What a gesture did: its step, how many samples it decided, and what that was.
 
     `kind` is step, undo or redo; `root` is the step that was first taken, the same for it, its
     undo and its redo.
@@ -35,13 +36,18 @@ class Done:
 
     step: int
     count: int
-    name: str
+    operation: Operation
     changed_since: int = 0
     kind: str = "step"
     root: int = 0
 
+    @property
+    def name(self) -> str:
+        """What was done, undone or done again, in English."""
+        return self.operation.text()
 
-NOTHING = Done(0, 0, "")
+
+NOTHING = Done(0, 0, named(""))
 """What a gesture did that had nothing to do."""
 
 
@@ -80,10 +86,10 @@ class SortingSession:
     def file(self, samples: Sequence[str], label: str, how: str = BY_HAND) -> Done:
         """Give samples (keys) a class, which is made when it is new."""
         label = self.classes.resolved(label)
-        name = f"{faces(len(samples))} to {label}"
-        return self._step(name, [Choice(key, "label", label, how) for key in samples], None)
+        did = operation("label", count=len(samples), label=label)
+        return self._step(did, [Choice(key, "label", label, how) for key in samples], None)
 
-    def file_each(self, labels: dict[str, str], name: str, how: str = WITH_PAGE,
+    def file_each(self, labels: dict[str, str], what: Operation | str, how: str = WITH_PAGE,
                   refused: dict[str, str] | None = None) -> Done:  # fmt: skip
         """Give each sample a class of its own, and note the classes that others are not.
 
@@ -92,7 +98,7 @@ class SortingSession:
         choices = [Choice(key, "label", self.classes.resolved(label), how)
                    for key, label in labels.items()]  # fmt: skip
         with self.dataset.db.write():
-            done = self._step(name, choices, None)
+            done = self._step(what, choices, None)
             self.refuse(done.step, refused or {})
         return done
 
@@ -114,9 +120,9 @@ class SortingSession:
         if place not in actions:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(actions)}")
         action, mark = actions[place]
-        names = {REJECT: "not a face", OTHER: "other faces", LATER: "later", QUEUE: "the queue"}
-        name = f"{faces(len(samples))} to {names[place]}"
-        return self._step(name, [Choice(key, action, None, how) for key in samples], mark)
+        kinds = {REJECT: "reject", OTHER: "other", LATER: "later", QUEUE: "queue"}
+        did = operation(kinds[place], count=len(samples))
+        return self._step(did, [Choice(key, action, None, how) for key in samples], mark)
 
     def to(self, samples: Sequence[str], target: str, how: str = BY_HAND) -> Done:
         """File or send: `target` is a class, or a place with a `:` before it (`:later`)."""
@@ -128,13 +134,13 @@ class SortingSession:
         """The same for rows of the catalogue, as tiles have them."""
         return self.to(self.tiles.keys_of(ids), target, how)
 
-    def _step(self, name: str, choices: list[Choice], mark: str | None) -> Done:
+    def _step(self, what: Operation | str, choices: list[Choice], mark: str | None) -> Done:
         with self.dataset.db.write():
             new = self.classes.new_among(c.label for c in choices if c.label)
-            step = self.dataset.journal.step(name, choices)
+            step = self.dataset.journal.step(what, choices)
             self.classes.came_with(step, new)
             self._mark(step, [choice.sample for choice in choices], mark)
-        return self._done(step, len({choice.sample for choice in choices}), name)
+        return self._done(step, len({choice.sample for choice in choices}))
 
     def _mark(self, step: int, keys: Sequence[str], mark: str | None) -> None:
         marked = self.tiles.marks(keys)
@@ -142,14 +148,15 @@ class SortingSession:
             step, [Change("mark", row, mark) for row, now in marked.items() if now != mark]
         )
 
-    def _done(self, step: int, count: int, name: str, since: int = 0, kind: str = "step") -> Done:
+    def _done(self, step: int, count: int, since: int = 0, kind: str = "step") -> Done:
         self._own.add(step)
         self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
-        return Done(step, count, name, since, kind, self.history.root(step))
+        seen = self.history.seen(step)
+        return Done(step, count, seen.operation, since, kind, seen.root)
 
-    def adopt(self, step: int, name: str, count: int = 0) -> Done:
+    def adopt(self, step: int, count: int = 0) -> Done:
         """Make a step that another session took on this dataset one of this window's."""
-        done = self._done(step, count, name)
+        done = self._done(step, count)
         self.history.adopt(step)
         return done
 
@@ -166,7 +173,7 @@ class SortingSession:
             raise UsageError(f"there is nothing to {what}")
         undone = self.dataset.journal.undo(step.id)
         new = self.tiles.undoing(step.id)
-        return self._done(new, undone.restored, step.name, undone.changed_since, what)
+        return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:
         """Whether another program has changed the dataset since the last call."""
@@ -198,29 +205,30 @@ class SortingSession:
         """Make a class; its key is the next free one. `UsageError` where it is there already."""
         name = class_name(name)
         with self.dataset.db.write():
-            step = self.dataset.journal.step(f"New class {name}", [])
+            step = self.dataset.journal.step(operation("new-class", name=name), [])
             self.classes.make(step, name)
-        return self._done(step, 0, f"New class {name}")
+        return self._done(step, 0)
 
     def rename_class(self, old: str, new: str) -> Done:
         """Give a class another name, which no other class may have."""
         new = class_name(new)
-        name = f"Rename {old} to {new}"
         with self.dataset.db.write():
-            step = self.dataset.journal.step(name, [])
+            old = self.classes.resolved(old)
+            step = self.dataset.journal.step(operation("rename-class", old=old, new=new), [])
             self.classes.rename(step, old, new)
-        return self._done(step, 0, name)
+        return self._done(step, 0)
 
     def merge_class(self, old: str, into: str) -> Done:
         """Put all samples of a class into another one; the class is hidden."""
-        samples = [tile.key for tile in self.all_of(old)]
-        name = f"Merge {old} into {into}: {faces(len(samples))}"
         with self.dataset.db.write():
+            old, into = self.classes.resolved(old), self.classes.resolved(into)
+            samples = [tile.key for tile in self.all_of(old)]
+            did = operation("merge-class", old=old, into=into, count=len(samples))
             step = self.dataset.journal.step(
-                name, [Choice(key, "label", into, "merge") for key in samples]
+                did, [Choice(key, "label", into, "merge") for key in samples]
             )
             self.classes.merge(step, old, into)
-        return self._done(step, len(samples), name)
+        return self._done(step, len(samples))
 
     def portraits(self) -> dict[str, list[Seen]]:
         """For each class its most typical and its latest face."""
@@ -233,8 +241,3 @@ class SortingSession:
     def all_of(self, label: str) -> list[Tile]:
         """All samples of a class, those set aside included."""
         return list(self.tiles.of(self.tiles.labelled(label)).values())
-
-
-def faces(count: int) -> str:
-    """'1 face', '45 faces'."""
-    return f"{count} face{'s' if count != 1 else ''}"

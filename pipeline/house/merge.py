@@ -9,6 +9,7 @@ from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.db.connection import Row
 from gleanset.db.merging import Merging, Opinion, beside
+from gleanset.db.steps import operation_of
 from gleanset.db.values import dump
 from gleanset.errors import UsageError
 from gleanset.files.store import Store, sha256_of
@@ -106,4 +107,6 @@ def _said(state: tuple[str, str | None]) -> str:
 def _identity(step: Row, decisions: list[Row]) -> str:
     """The same for a step wherever it was copied to."""
     told = [(row["key"], row["action"], row["value"]) for row in decisions]
-    return hashlib.sha256(dump([step["at"], step["who"], step["name"], told]).encode()).hexdigest()
+    did = operation_of(step)
+    what = [step["at"], step["who"], did.kind, did.arguments, told]
+    return hashlib.sha256(dump(what).encode()).hexdigest()

@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gleanset import Dataset
+from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice, Undone, class_name
+from gleanset.db.migrations import MIGRATIONS
+from gleanset.db.sorting import Tiles
 from gleanset.errors import UsageError
+from gleanset.operations import named, operation, undo_of
 
 State = tuple[str, str | None]
 STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
@@ -62,7 +66,7 @@ def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
 def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
-    assert dataset.journal.undo() == Undone("Label", 3, 0)
+    assert dataset.journal.undo() == Undone(named("Label"), 3, 0)
     assert states(dataset) == before
     for _ in range(3):
         last = max(decision.step for decision in dataset.journal.each())
@@ -88,7 +92,7 @@ def test_an_older_step_is_undone_where_nothing_came_after(
 ) -> None:
     first = dataset.journal.step("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.step("Dog", [Choice(keys[0], "label", "dog")])
-    assert dataset.journal.undo(first) == Undone("Cats", 2, 1)
+    assert dataset.journal.undo(first) == Undone(named("Cats"), 2, 1)
     assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
     with pytest.raises(UsageError):
         dataset.journal.undo(first)
@@ -102,7 +106,7 @@ def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: lis
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
     assert states(dataset)[0] == ("labelled", "dog")
-    assert dataset.journal.undo() == Undone("Twice", 1, 0)
+    assert dataset.journal.undo() == Undone(named("Twice"), 1, 0)
     assert states(dataset)[0] == ("queue", None)
 
 
@@ -123,7 +127,7 @@ def test_a_step_may_be_called_undo(dataset: Dataset, keys: list[str]) -> None:
 
 def test_a_step_without_choices_is_a_step(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.step("Nothing", [])
-    assert dataset.journal.undo() == Undone("Nothing", 0, 0)
+    assert dataset.journal.undo() == Undone(named("Nothing"), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -259,3 +263,30 @@ def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[st
     for number in range(3):
         dataset.faces.record(sha(number), "test", "other", [])
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]
+
+
+def test_steps_from_before_kinds_are_read_by_their_names(tmp_path: Path) -> None:
+    names = [name for name, _ in MIGRATIONS]
+    before = MIGRATIONS[: names.index("0013-operations")]
+    old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=before)
+    with old.write():
+        old.run("INSERT INTO step(at,who,name) VALUES('then','Ann','Rename A to B to C')")
+    old.close()
+    (tmp_path / "dataset.toml").touch()
+    with Dataset.open(tmp_path) as dataset:
+        (step,) = Tiles(dataset.db).steps()
+        assert step.operation == named("Rename A to B to C")
+        assert dataset.journal.undo().name == "Rename A to B to C"
+        assert Tiles(dataset.db).steps()[-1].name == "Undo: Rename A to B to C"
+
+
+def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:
+    did = operation("label", count=1, label="2 faces to B")
+    dataset.journal.step(did, [Choice(keys[0], "label", "2 faces to B")])
+    assert dataset.journal.undo().operation == did
+    first, undone = Tiles(dataset.db).steps()
+    assert (first.operation, undone.operation) == (did, undo_of(did))
+    assert [one.name for one in dataset.journal.each()] == [
+        "1 face to 2 faces to B",
+        "Undo: 1 face to 2 faces to B",
+    ]

@@ -11,6 +11,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
 from gleanset.errors import UsageError
+from gleanset.operations import named, operation
 from gleanset.settings import FILE
 from labeler.sorting.keys import KEYS, assigned, with_key
 from labeler.sorting.session import BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done, SortingSession
@@ -245,13 +246,13 @@ def test_effort_adds_up_over_spells(session: SortingSession) -> None:
 
 def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.step("Elsewhere", [Choice(keys[0], "reject")])
-    assert session.adopt(step, "Elsewhere", 1) == Done(step, 1, "Elsewhere", root=step)
+    assert session.adopt(step, 1) == Done(step, 1, named("Elsewhere"), root=step)
     assert session.undo().name == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
         step = dataset.journal.step("Beside us", [Choice(keys[1], "reject")])
     assert session.poll()
     assert session.progress().undo is None
-    session.adopt(step, "Beside us", 1)
+    session.adopt(step, 1)
     assert session.undo().name == "Beside us"
 
 
@@ -275,3 +276,30 @@ def test_the_order_of_a_place_is_that_of_the_images(empty: Dataset) -> None:
 
 def test_a_dataset_that_moves(session: SortingSession, tmp_path: Path) -> None:
     assert session.tiles.ids(Where(label="nobody")) == session.tiles.ids(Where(label="no"))
+
+
+def test_a_rename_is_kept_as_its_two_names(session: SortingSession) -> None:
+    """ "Rename Anna to Rin to Go" alone does not say which is which."""
+    session.add_class("Anna to Rin")
+    done = session.rename_class("Anna to Rin", "Go")
+    assert done.operation == operation("rename-class", old="Anna to Rin", new="Go")
+    undone = session.undo()
+    assert (undone.operation, undone.kind) == (done.operation, "undo")
+    assert undone.name == "Rename Anna to Rin to Go"
+    with Dataset.open(session.dataset.root) as dataset:
+        step = SortingSession(dataset).progress().redo
+        assert step is not None
+        assert step.operation.arguments == {"old": "Anna to Rin", "new": "Go"}
+
+
+def test_a_class_that_was_renamed_meanwhile_is_merged_with_all_its_samples(
+    session: SortingSession, keys: list[str]
+) -> None:
+    session.file(keys[:2], "Anna")
+    session.add_class("Go")
+    session.rename_class("Anna", "Rin")
+    done = session.merge_class("Anna", "Go")  # a menu that was opened before the rename
+    assert done.operation == operation("merge-class", old="Rin", into="Go", count=2)
+    assert {tile.label for tile in session.all_of("Go")} == {"Go"}
+    assert len(session.all_of("Go")) == 2
+    assert session.all_of("Rin") == []

@@ -15,8 +15,9 @@ from PySide6.QtWidgets import QApplication
 
 import labeler.qt
 from gleanset.errors import UsageError
+from gleanset.operations import NAMED, TEXTS, Operation, named, operation, undo_of
 from labeler.qt import translations
-from labeler.qt.step_words import step_words
+from labeler.qt.step_words import _TEMPLATES, step_words
 from labeler.qt.translations import WORDS, install, lacks_letters, language_for, languages
 
 SOURCES = Path(labeler.qt.__file__).parent
@@ -122,17 +123,44 @@ def test_missing_letters_are_noticed(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("did", "english", "told"),
     [
-        ("45 faces to Miku", "45 枚を Miku へ"), ("1 face to later", "1 枚を あとで へ"),
-        ("Set 12 duplicates aside", "重複 12 枚を除ける"), ("1 box moved", "枠を動かした"),
-        ("Something that a command did", "Something that a command did"),
+        (operation("label", count=45, label="Miku"), "45 faces to Miku", "45 枚を Miku へ"),
+        (operation("later", count=1), "1 face to later", "1 枚を あとで へ"),
+        (operation("label", count=1, label="later"), "1 face to later", "1 枚を later へ"),
+        (operation("set-aside", count=12), "Set 12 duplicates aside", "重複 12 枚を除ける"),
+        (operation("move-box"), "1 box moved", "枠を動かした"),
+        (
+            operation("rename-class", old="Anna to Rin", new="Go"),
+            "Rename Anna to Rin to Go",
+            "Anna to Rin を Go に改名",
+        ),
+        (
+            operation("rename-class", old="Anna", new="Rin to Go"),
+            "Rename Anna to Rin to Go",
+            "Anna を Rin to Go に改名",
+        ),
+        (
+            undo_of(operation("new-class", name="{old}")),
+            "Undo: New class {old}",
+            "元に戻す: 新しいクラス {old}",
+        ),
+        (named("3 faces to Rin"), "3 faces to Rin", "3 faces to Rin"),
     ],
-)  # fmt: skip
-def test_names_of_steps(application: QApplication, name: str, told: str) -> None:
-    assert step_words(name) == name
+)
+def test_names_in_a_step_are_never_read_out_of_its_sentence(
+    application: QApplication, did: Operation, english: str, told: str
+) -> None:
+    assert step_words(did) == did.text() == english
     try:
         install(application, "ja")
-        assert step_words(name) == told
+        assert step_words(did) == told
     finally:
         install(application, "en")
+
+
+def test_every_operation_has_words_in_every_language() -> None:
+    assert set(_TEMPLATES) == set(TEXTS) - {NAMED}
+    for kind, template in _TEMPLATES.items():
+        named_in_english = {"count" if name == "faces" else name for name in names_in(TEXTS[kind])}
+        assert set(names_in(str(template))) == named_in_english

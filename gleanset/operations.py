@@ -1,0 +1,85 @@
+"""What a step of the journal did, as a kind and its arguments; sentences are made from them.
+
+A class may be called "A to B" or "later": nothing is ever read back out of a sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NAMED, UNDO = "named", "undo"
+
+# In each, `{faces}` is the `count` with its noun. A person reads them; no program does.
+TEXTS = {
+    NAMED: "{name}",
+    "label": "{faces} to {label}",
+    "label-each": "{faces} to {classes} classes",
+    "reject": "{faces} to not a face",
+    "other": "{faces} to other faces",
+    "later": "{faces} to later",
+    "queue": "{faces} to the queue",
+    "suggested": "{faces} as suggested",
+    "confirm": "{faces} confirmed",
+    "new-class": "New class {name}",
+    "rename-class": "Rename {old} to {new}",
+    "merge-class": "Merge {old} into {into}: {faces}",
+    "draw-box": "1 box drawn",
+    "move-box": "1 box moved",
+    "remove-box": "1 box taken away",
+    "drop": "{count} dropped",
+    "drop-on-class": "{count} dropped on {label}",
+    "set-aside": "Set {count} duplicates aside",
+    "keep-all": "Keep all {count}: not the same",
+    "same": "{one} and {other} are the same",
+    "not-same": "{one} and {other} are not the same",
+    "label-by-command": "Label {count} as {label}",
+    "reject-by-command": "Reject {count}",
+    "accept-hints": "Accept {count} hints",
+    "import": "Import {count} from {folder}",
+    "import-moves": "Import: {count} moved in {folder}",
+    "add-boxes": "Add {count} by hand",
+    "remove-boxes": "Remove {count} by hand",
+    "merge-datasets": "Merge: {count} labelled differently",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`kind` is one of `TEXTS` or `undo`, whose argument `of` is the operation taken back."""
+
+    kind: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """What it did, in English."""
+        if self.kind == UNDO:
+            return f"Undo: {self.undone().text()}"
+        if self.kind not in TEXTS:  # written by a newer Gleanset
+            return " ".join([self.kind, *map(str, self.arguments.values())])
+        count = self.arguments.get("count", 0)
+        return TEXTS[self.kind].format(faces=faces(count), **self.arguments)
+
+    def undone(self) -> Operation:
+        """The operation that an undo takes back."""
+        return Operation(**self.arguments["of"])
+
+
+def operation(kind: str, **arguments: str | int) -> Operation:
+    """An operation of `TEXTS` with what its text names."""
+    return Operation(kind, arguments)
+
+
+def named(name: str) -> Operation:
+    """An operation of which nothing is known but what it is called."""
+    return Operation(NAMED, {"name": name})
+
+
+def undo_of(undone: Operation) -> Operation:
+    """The operation that takes another one back."""
+    return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
+
+
+def faces(count: int) -> str:
+    """'1 face', '45 faces'."""
+    return f"{count} face{'s' if count != 1 else ''}"
