@@ -49,6 +49,14 @@ class Undone(NamedTuple):
 _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
 _STATUS = {action: status for status, action in _ACTION.items()}
 _STATUS |= {"add": "queue", "remove": "retired"}
+_UNDECIDED = ("queue", "retired")
+_LAST = "(SELECT action FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
+# Back in the queue comes only what has a face still, and what a search finds is never taken out.
+_IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
+_IF_FOUND = (
+    "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
+    "WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"
+)
 
 
 class Journal:
@@ -94,14 +102,14 @@ class Journal:
             undone = operation_of(row)
             new = self._new_step(undo_of(undone), row["id"])
             rows = self._db.rows(
-                "SELECT d.*, s.status, s.label FROM decision d JOIN sample s ON s.id=d.sample "
-                "WHERE d.step=? ORDER BY d.id DESC",
+                f"SELECT d.*, s.status, s.label, {_LAST} AS last FROM decision d "
+                "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
             )
-            same = [r for r in rows if (r["status"], r["label"]) == _after(r)]
+            same = [r for r in rows if _said(r) == _after(r)]
             self._append(
                 [
-                    (new, _State(r["sample"], r["status"], r["label"]),
+                    (new, _State(r["sample"], *_said(r)),
                      _undoing(r), r["before_label"], "undo")
                     for r in same
                 ]
@@ -130,10 +138,12 @@ class Journal:
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
         found: dict[str, _State] = {}
         for key in keys:
-            row = self._db.one("SELECT id, status, label FROM sample WHERE key=?", (key,))
+            row = self._db.one(
+                f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE key=?", (key,)
+            )
             if row is None:
                 raise UsageError(f"there is no sample {key!r} in this dataset")
-            found[key] = _State(*row)
+            found[key] = _State(row["id"], *_said(row))
         return found
 
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
@@ -144,9 +154,8 @@ class Journal:
              for step, s, action, value, why in rows],
         )  # fmt: skip
         self._db.many(
-            # Back in the queue comes only what a detector still finds.
-            "UPDATE sample SET label=?1, status=iif(?2='queue' AND face IS NULL, 'retired', ?2) "
-            "WHERE id=?3",
+            f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_IF_KNOWN} "
+            f"WHEN 'retired' THEN {_IF_FOUND} ELSE ?2 END WHERE id=?3",
             [(value, _STATUS[action], s.id) for _, s, action, value, _ in rows],
         )
 
@@ -208,6 +217,16 @@ def _undoing(row: Row) -> str:
     if row["action"] == "remove" and row["before_status"] == "queue":
         return "add"
     return _ACTION.get(row["before_status"], "clear")
+
+
+def _said(row: Row) -> tuple[str, int | None]:
+    """The state that decisions alone have given a sample.
+
+    A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells.
+    """
+    told = _STATUS.get(row["last"], "")
+    undecided = row["status"] in _UNDECIDED and told in _UNDECIDED
+    return (told if undecided else row["status"]), row["label"]
 
 
 def _after(row: Row) -> tuple[str, int | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
-from catalogue_rows import add_sample, sha
+from catalogue_rows import add_sample, cut, sha
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,10 +20,13 @@ from gleanset.db.journal import Choice, Undone, class_name
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.db.sorting import Tiles
 from gleanset.errors import UsageError
+from gleanset.images.cut import sample_key
 from gleanset.operations import named, operation, undo_of
+from gleanset.records import Box, Cut, Face
 
 State = tuple[str, str | None]
-STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue"}
+# What was decided while its face was lost is taken back by a removal.
+STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue", "remove": "queue"}
 
 
 def states(dataset: Dataset) -> list[State]:
@@ -165,6 +170,105 @@ def test_spellings_of_a_class_are_one_class(dataset: Dataset, keys: list[str]) -
     assert states(dataset)[:2] == [("labelled", "é")] * 2
 
 
+def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
+    """Search an image of `add_sample` once more."""
+    dataset.faces.record(sha(number), "test", "", [cut(number)] if found else [])
+
+
+def test_undo_brings_a_label_back_that_was_cleared_after_its_face_was_lost(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
+    rescan(dataset, 0, found=False)
+    dataset.journal.step("Clear", [Choice(keys[0], "clear")])
+    assert states(dataset)[0] == ("retired", None)
+    assert dataset.journal.undo() == Undone(named("Clear"), 1, 0)
+    assert states(dataset)[0] == ("labelled", "cat")
+
+
+class Over(Exception):
+    """Ends a transaction, so that nothing of it stays."""
+
+
+class Walked:
+    """One sample and what it should be: its last decision in force, and whether it is found."""
+
+    def __init__(self, dataset: Dataset, key: str) -> None:
+        self.dataset, self.key = dataset, key
+        self.found = True
+        # (step, state before, state after), of steps in force and of those that were undone.
+        self.done: list[tuple[int, State, State]] = []
+        self.undone: list[tuple[int, State, State]] = []
+
+    @property
+    def state(self) -> State:
+        decided = self.done[-1][2] if self.done else ("queue", None)
+        return decided if self.found or decided[0] != "queue" else ("retired", None)
+
+    def take(self, letter: str, place: int) -> None:
+        """L labels, C clears, U undoes, Y does again, - and + search without and with success."""
+        journal = self.dataset.journal
+        if letter in "LC":
+            now: State = ("labelled", f"c{place}") if letter == "L" else ("queue", None)
+            choice = Choice(self.key, "label" if letter == "L" else "clear", now[1])
+            before = self.done[-1][2] if self.done else ("queue", None)
+            self.done.append((journal.step(letter, [choice]), before, now))
+            self.undone.clear()
+        elif letter == "U" and self.done:
+            self.undone.append(self.done.pop())
+            self._take_back(self.undone)
+        elif letter == "Y" and self.undone:
+            self.done.append(self.undone.pop())
+            self._take_back(self.done)
+        elif letter in "-+":
+            self.found = letter == "+"
+            rescan(self.dataset, 0, found=self.found)
+
+    def _take_back(self, stack: list[tuple[int, State, State]]) -> None:
+        step, *states = stack[-1]
+        told = self.dataset.journal.undo(step)
+        assert (told.restored, told.changed_since) == (1, 0)
+        stack[-1] = (self.dataset.db.number("SELECT max(id) FROM step"), *states)
+
+
+def test_undo_and_redo_restore_labels_in_every_order_with_searches(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    for letters in product("L", *["LCUY-+"] * 4):
+        with suppress(Over), dataset.db.write():
+            walked = Walked(dataset, keys[0])
+            for place, letter in enumerate(letters):
+                walked.take(letter, place)
+                assert states(dataset)[0] == walked.state, "".join(letters[: place + 1])
+            raise Over
+
+
+def test_what_was_decided_while_it_was_not_found_is_found_after_an_undo(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    rescan(dataset, 0, found=False)
+    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
+    rescan(dataset, 0, found=True)
+    assert dataset.journal.undo() == Undone(named("Label"), 1, 0)
+    assert states(dataset)[0] == ("queue", None)
+
+
+def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: Dataset) -> None:
+    """Only a search is no decision: what a person removed stays removed."""
+    add_sample(dataset, 0)
+    box = Box(100, 0, 10, 10)
+    key = sample_key(sha(0), box)
+    dataset.faces.add_by_hand(sha(0), Cut(Face("hand", box, 1.0), key, box, 0, 1.0))
+    dataset.journal.step("Add", [Choice(key, "add")])
+    dataset.journal.step("Label", [Choice(key, "label", "cat")])
+    cleared = dataset.journal.step("Clear", [Choice(key, "clear")])
+    dataset.journal.step("Remove", [Choice(key, "remove")])
+    assert dataset.journal.undo(cleared) == Undone(named("Clear"), 0, 1)
+    assert dataset.journal.undo() == Undone(named("Remove"), 1, 0)
+    rescan(dataset, 0, found=False)
+    assert states(dataset)[1] == ("queue", None)
+
+
 @dataclass
 class Done:
     """A step of the model: what each of its samples was before and after."""
@@ -184,12 +288,19 @@ class JournalWalk(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.dataset = Dataset.create(Path(self.folder.name))
         self.model: list[State] = []
+        self.found: list[bool] = []
         self.steps: list[Done] = []
 
     @initialize()
     def start(self) -> None:
         self.keys = [add_sample(self.dataset, number) for number in range(4)]
         self.model = [("queue", None)] * 4
+        self.found = [True] * 4
+
+    @rule(index=st.integers(0, 3), found=st.booleans())
+    def search(self, index: int, found: bool) -> None:
+        self.found[index] = found
+        rescan(self.dataset, index, found=found)
 
     @rule(
         chosen=st.dictionaries(
@@ -237,7 +348,10 @@ class JournalWalk(RuleBasedStateMachine):
 
     @invariant()
     def the_catalogue_agrees(self) -> None:
-        assert states(self.dataset) == self.model
+        assert states(self.dataset) == [
+            ("retired", None) if state[0] == "queue" and not found else state
+            for state, found in zip(self.model, self.found, strict=True)
+        ]
 
     @invariant()
     def the_journal_alone_tells_the_state(self) -> None:
