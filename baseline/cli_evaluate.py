@@ -56,7 +56,7 @@ def evaluate(
     """Judge a run (the newest by default) on the samples as they are now.
 
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
-    answer by them. Every look at test is counted and told.
+    answer by them. Every look at test is counted, and those of other runs are told.
     """
     from baseline.cli import need_torch
 

@@ -144,7 +144,7 @@ def _vectors(queries: Outputs, gallery: Outputs, context: Context) -> tuple[Vect
 
 
 def looked(looks: Looks) -> str:
-    """How often test was looked at before; empty when never."""
+    """How often test was looked at before by other runs, or for doubts; empty when never."""
     if not looks.times:
         return ""
     runs = ", ".join(looks.runs[:5]) + (" and others" if len(looks.runs) > 5 else "")

@@ -11,7 +11,7 @@ from gleanset.db.values import now
 
 
 class Looks(NamedTuple):
-    """How often a split was looked at before, and by which runs (the oldest first).
+    """How often a split was looked at, and by which runs (the oldest first).
 
     `times` counts looks at exactly these samples, `otherwise` those at the split when it had
     other samples.
@@ -42,7 +42,8 @@ class Peeks:
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> Looks:
         """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
 
-        The look that ends a training is one, also where a kill made the training end twice.
+        Earlier figures of the same run are not among these: nothing was chosen by them. The look
+        that ends a training is one, also where a kill made the training end twice.
         """
         data = fingerprint(samples)
         with self._db.write():
@@ -50,7 +51,7 @@ class Peeks:
                 "SELECT id FROM peek WHERE run=? AND split=? AND data=? AND why=? AND why='train'",
                 (run, split, data, why),
             )
-            before = self._looks(split, data, known)
+            before = self._looks(split, data, known, own=run)
             if not known:
                 self._db.run(
                     "INSERT INTO peek(run, split, data, why, at) VALUES(?,?,?,?,?)",
@@ -58,11 +59,12 @@ class Peeks:
                 )
         return before
 
-    def _looks(self, split: str, data: str, until: int = 0) -> Looks:
-        """The looks before row `until`, or all."""
+    def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> Looks:
+        """The looks before row `until`, or all, but for the figures of run `own`."""
         rows = self._db.rows(
-            "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) ORDER BY id",
-            (split, until),
+            "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) "
+            "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
+            (split, until, own),
         )
         same = [row["run"] for row in rows if row["data"] == data]
         return Looks(len(same), len(rows) - len(same), tuple(dict.fromkeys(same)))

@@ -70,11 +70,22 @@ def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> No
     peeks = Peeks(dataset.db)
     assert peeks.add("a", "test", ["x", "y"], "train") == (0, 0, ())
     assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
-    assert peeks.add("b", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
-    assert peeks.add("b", "test", ["x"], "evaluate") == (0, 3, ())
+    assert peeks.add("c", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
+    assert peeks.add("b", "test", ["x"], "evaluate") == (0, 2, ())
     assert peeks.before("val", ["x", "y"]) == (0, 0, ())
-    assert peeks.of_run("a", "test") == (3, 1, ("a", "b"))
-    assert peeks.of_run("c", "test") is None
+    assert peeks.of_run("a", "test") == (3, 1, ("a", "b", "c"))
+    assert peeks.of_run("d", "test") is None
+
+
+def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Dataset) -> None:
+    peeks = Peeks(dataset.db)
+    for why in ("train", "evaluate", "evaluate"):
+        assert peeks.add("a", "test", ["x"], why) == (0, 0, ())
+    assert peeks.add("b", "test", ["x"], "train") == (3, 0, ("a",))
+    assert peeks.add("a", "test", ["x"], "evaluate") == (1, 0, ("b",))
+    # Doubts change labels of test: whoever judges afterwards is told.
+    peeks.add("a", "test", ["x"], "doubts")
+    assert peeks.add("a", "test", ["x"], "evaluate") == (2, 0, ("b", "a"))
 
 
 def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset) -> None:
