@@ -99,7 +99,7 @@ def _carry_out(
     metrics = {
         "classes": list(material.classes), "settings": settings.to_json(),
         "data": {**read, "unreadable": lost, "fingerprint": material.examples.fingerprint(),
-                 "told": told},
+                 "splits": material.dataset.samples.fingerprint_of_splits(), "told": told},
         "epochs": [asdict(epoch) for epoch in fitted.history],
         "best_epoch": fitted.best_epoch, "seconds": round(time.monotonic() - started, 3),
         "device": fitted.device, "precision": fitted.precision, "training": fitted.facts,

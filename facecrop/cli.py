@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,6 +14,11 @@ from facecrop.cli_compare import checked_detector, compare, setting_options, she
 from facecrop.cli_docker import docker
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
+
+if TYPE_CHECKING:
+    from facecrop.detectors import DetectorSpec
+    from gleanset.images.cut import CutSettings
+    from gleanset.settings import CropSettings
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
 commands.add_command(compare)
@@ -57,24 +62,37 @@ def run(
     What is not given comes from the table [crop] of dataset.toml. Another margin, square,
     pad, level or min-size only cuts anew; crops that are missing are made again.
     """
-    from facecrop.detectors.options import check_options, spec_of
     from facecrop.job import Search, find_faces
-    from gleanset.images.cut import CutSettings
 
     with job.open() as dataset:
         crop = dataset.settings.crop
-        name = detector or crop.detector
-        # The dataset's threshold is that of its own detector: scores of two do not compare.
-        own = crop.threshold if name == crop.detector else None
-        least = own if threshold is None else threshold
-        check_options(options)
-        spec = spec_of(name, options, cascade, **({} if least is None else {"threshold": least}))
-        given = {key: value for key, value in cut.items() if value is not None}
-        cutting = replace(CutSettings.of(crop), **given)
+        spec = _detector(crop, detector, threshold, cascade, options)
+        cutting = _cutting(crop, cut)
         if job.simulate:
             search = Search(dataset, spec, cutting)
             return {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
+
+
+def _detector(
+    crop: CropSettings, name: str | None, threshold: float | None, cascade: Path | None,
+    options: tuple[str, ...],
+) -> DetectorSpec:  # fmt: skip
+    from facecrop.detectors.options import check_options, spec_of
+
+    name = name or crop.detector
+    # The dataset's threshold is that of its own detector: scores of two do not compare.
+    own = crop.threshold if name == crop.detector else None
+    least = own if threshold is None else threshold
+    check_options(options)
+    return spec_of(name, options, cascade, **({} if least is None else {"threshold": least}))
+
+
+def _cutting(crop: CropSettings, given: Mapping[str, Any]) -> CutSettings:
+    from gleanset.images.cut import CutSettings
+
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return replace(CutSettings.of(crop), **chosen)
 
 
 @commands.command(epilog="Example: facecrop add 3f9a 120,80,64,64 -d my-dataset")

@@ -83,6 +83,7 @@ class Report:
     roc: Markup | None
     doubts: list[Picture]
     doubted: int
+    searched: bool
     layers: list[LayerRow]
     diagram: Markup | None
     size: int | None
@@ -113,6 +114,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
             for one in doubts[:DOUBTED]
         ],
         doubted=len(doubts),
+        searched=Peeks(dataset.db).searched_doubts(folder.name),
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),
         size=weights_size(folder),

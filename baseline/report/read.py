@@ -12,6 +12,7 @@ import msgspec
 from baseline.evaluation.calibration import Bin
 from baseline.evaluation.figures import ClassScore, Mistake
 from gleanset.errors import InputUnusable
+from gleanset.page.words import count
 
 METRICS = "metrics.json"
 NETWORK = "network.json"
@@ -92,12 +93,27 @@ class Metrics:
     seconds: float = 0.0
     device: str | None = None
     precision: str | None = None
+    training: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     train: SplitFigures | None = None
     val: SplitFigures | None = None
     test: SplitFigures | None = None
     gap: dict[str, float] = field(default_factory=dict)
     retrieval: dict[str, Any] | None = None
+
+    @property
+    def course(self) -> str:
+        """How the network was trained, as a sentence after its name."""
+        if self.epochs:
+            passes = count(len(self.epochs), "pass", "passes")
+            return f"{passes} over the training pictures; epoch {self.best_epoch} was kept"
+        if "strength" not in self.training:
+            return "no passes over the training pictures are recorded"
+        limit = "" if self.training.get("converged", True) else ", which had not converged yet"
+        return (
+            "its head was solved as a logistic regression (strength "
+            f"{self.training['strength']:g}){limit}; nothing was learnt pass by pass"
+        )
 
     @property
     def splits(self) -> dict[str, SplitFigures]:

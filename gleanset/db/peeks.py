@@ -39,6 +39,10 @@ class Peeks:
         )
         return self._looks(split, row["data"]) if row else None
 
+    def searched_doubts(self, run: str) -> bool:
+        """Whether labels in doubt were searched for with the settings of a run, test among them."""
+        return bool(self._db.number("SELECT 1 FROM peek WHERE run=? AND why='doubts'", (run,)))
+
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> Looks:
         """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.faces import HAND, IN_FORCE
 
 
 class Yielded(NamedTuple):
@@ -39,11 +40,59 @@ class Failure(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A detector with its settings, and how many images it has looked at."""
+    """A detector with its settings, how its faces were cut, and how many images it searched.
+
+    `cut` is empty where that is not known.
+    """
 
     detector: str
     settings: str
+    cut: str
     images: int
+
+
+class Request(NamedTuple):
+    """What was asked of a source, and the hint that came of it.
+
+    `paths` are two of those found, in an archive that of the archive with the member behind it.
+    """
+
+    source: str
+    query: str | None
+    hint: str | None
+    paths: tuple[str | None, str | None]
+
+
+class SampledVideo(NamedTuple):
+    """A video that was sampled to its end; `place` is its address, or a file's name."""
+
+    place: str
+    settings: str
+    hint: str | None
+
+
+_PLACE = (
+    "(SELECT coalesce(page_url, url, path, key) FROM origin WHERE image=first ORDER BY id LIMIT 1)"
+)
+# Stage, reason, and what is counted: rows with the image they come from.
+_LEFT_OUT = (
+    ("facecrop", "no face found",
+     "SELECT id AS image FROM image i WHERE state='ok' AND EXISTS(SELECT 1 FROM scan WHERE "
+     f"image=i.id) AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND NOT "
+     "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"),
+    ("facecrop", "face too small",
+     f"SELECT image FROM face f WHERE detector<>'{HAND}' AND NOT gone AND NOT EXISTS("
+     "SELECT 1 FROM sample WHERE face=f.id)"),
+    ("dedup", "set aside as a copy",
+     "SELECT image FROM sample WHERE NOT kept AND status IN ('queue','labelled')"),
+    ("labeler", "rejected", "SELECT image FROM sample WHERE status='rejected'"),
+    ("split", "no part in the split",
+     "SELECT image FROM sample WHERE status='labelled' AND kept AND split IS NULL AND EXISTS("
+     "SELECT 1 FROM sample WHERE split IS NOT NULL)"),
+    ("balance", "left out of train",
+     "SELECT s.image FROM balance b JOIN sample s ON s.id=b.sample WHERE b.copies=0 AND "
+     "s.split='train' AND s.status='labelled' AND s.kept"),
+)  # fmt: skip
 
 
 class Provenance:
@@ -96,14 +145,45 @@ class Provenance:
         )
         return [Failure(*row) for row in rows]
 
+    def left_out(self) -> list[Failure]:
+        """What later stages made no use of, though it could be read."""
+        found = []
+        for stage, reason, what in _LEFT_OUT:
+            row = self._db.one(
+                f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
+            )
+            if row and row[0]:
+                found.append(Failure(stage, reason, row[0], row[1] or "", ""))
+        return sorted(found, key=lambda failure: -failure.items)
+
+    def unsearched(self) -> int:
+        """How many images nobody has searched or cut yet."""
+        return self._db.number(
+            "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
+            "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND NOT "
+            "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
+        )
+
     def searches(self) -> list[Search]:
-        """Which detectors have looked at the images, and with which settings."""
+        """Which detectors have looked at the images, with which settings, and how they cut."""
         rows = self._db.rows(
-            "SELECT detector, settings, count(*) FROM scan GROUP BY 1, 2 ORDER BY 1, 2"
+            "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [Search(*row) for row in rows]
 
-    def sampled_videos(self) -> list[tuple[str, str]]:
-        """(name, settings) of every video that was sampled to its end."""
-        rows = self._db.rows("SELECT name, settings FROM video WHERE done ORDER BY name, settings")
-        return [(row["name"], row["settings"]) for row in rows]
+    def requests(self) -> list[Request]:
+        """What was asked of the sources, but for videos."""
+        path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
+        rows = self._db.rows(
+            f"SELECT source, query, hint, min({path}), max({path}) FROM origin "
+            "WHERE video IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        return [Request(row[0], row[1], row[2], (row[3], row[4])) for row in rows]
+
+    def sampled_videos(self) -> list[SampledVideo]:
+        """Every video that was sampled to its end, and what its frames hint at."""
+        rows = self._db.rows(
+            "SELECT coalesce(url, name), settings, (SELECT hint FROM origin WHERE "
+            "video=v.sha256 ORDER BY id LIMIT 1) FROM video v WHERE done ORDER BY 1, 2"
+        )
+        return [SampledVideo(*row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -94,6 +95,13 @@ class Samples:
         Duplicates that were set aside are not among them.
         """
         return (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
+
+    def fingerprint_of_splits(self) -> str:
+        """A hash of which samples have which label and split: equal means nothing has changed."""
+        digest = hashlib.sha256()
+        for sample in self.in_splits():
+            digest.update(f"{sample.key} {sample.label} {sample.split}\n".encode())
+        return digest.hexdigest()[:16]
 
     def named(self, name: str) -> str:
         """The key that begins so. Raises `UsageError` where none does, or more than one."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gleanset import Dataset
 from gleanset.db.balances import Balances
+from gleanset.db.crop_methods import crop_methods
+from gleanset.page.words import count
 from labeler.export.options import Options
 from labeler.export.plan import Item
 
@@ -40,15 +42,14 @@ def dataset_card(dataset: Dataset, items: Sequence[Item], options: Options) -> s
     parts = [
         _front(name, len(items)),
         f"# {_plain(name)}",
-        f"{len(items)} pictures of {len(_labels(items))} classes, collected and split with "
-        "Gleanset. Pictures of one moment (one scene, one post, one picture found twice) never "
-        "lie in two splits.",
+        f"{_what(items, options)} of {len(_labels(items))} classes, collected and split with "
+        f"Gleanset. {_moments(items)}",
         "## Classes and splits\n\n" + _class_table(items),
         "## Sources\n\n" + _counted(items, [item.origin.source for item in items], "source"),
         "## Licences\n\n" + _counted(
             items, [item.origin.licence or UNKNOWN for item in items], "licence"
         ) + "\n\nAuthor, licence and page of every file: `LICENSES.csv`.",
-        "## How it was made\n\n" + _made(dataset, options),
+        "## How it was made\n\n" + _made(dataset, items, options),
         "## Known limits\n\n" + _limits(items),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -86,15 +87,38 @@ def _counted(items: Sequence[Item], values: Sequence[str], what: str) -> str:
     return "\n".join([f"| {what} | pictures | share |", "|---|---|---|", *rows])
 
 
-def _made(dataset: Dataset, options: Options) -> str:
-    crop = dataset.settings.crop
+def _what(items: Sequence[Item], options: Options) -> str:
+    pictures = count(len({item.path for item in items}), "picture")
+    if options.format == "coco":
+        return f"{count(len(items), 'sample')} in {pictures}"
+    copies = sum(item.copy > 0 for item in items)
+    return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
+
+
+def _moments(items: Sequence[Item]) -> str:
+    """What is known of pictures that belong together."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        found[item.sample.moment or item.sample.key].add(str(item.sample.split))
+    if not (torn := sum(len(splits) > 1 for splits in found.values())):
+        return (
+            "No moment (one scene, one post, one picture found twice) that was found lies in two "
+            "splits."
+        )
+    what = "(one scene, one post, one picture found twice)"
+    return f"{count(torn, 'moment')} {what} {'lies' if torn == 1 else 'lie'} in several splits."
+
+
+def _made(dataset: Dataset, items: Sequence[Item], options: Options) -> str:
+    keys = [item.sample.key for item in items]
     size = "x".join(map(str, options.size or ())) or "as large as they are"
     lines = [
-        f"- faces: {crop.detector}, margin {crop.margin:g}",
+        *(f"- {method.words}" for method in crop_methods(dataset.db, keys)),
         f"- split: {dataset.samples.split_settings() or 'by hand'}",
         f"- export: {options.format}, pictures {size}" + (", grey" if options.grayscale else ""),
     ]
-    if options.balances and (balanced := Balances(dataset.db).settings()):
+    balanced = Balances(dataset.db).settings()
+    if options.balances and balanced and not balanced.startswith("method=off"):
         lines.append(f"- train is balanced: {balanced}")
     if options.licences:
         lines.append(f"- only pictures with a licence like {', '.join(options.licences)}")

@@ -45,11 +45,11 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """A moment of several pictures, which the split keeps whole."""
+    """A moment of several pictures, and the splits they are in."""
 
     pictures: list[Shown]
     more: int
-    split: str | None
+    splits: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Classes:
     totals: dict[str, int]
     labelled: int
     moments: int
+    torn: int
     together: list[Together]
     groups: int
     waiting: list[Waiting]
@@ -90,11 +91,13 @@ class _Tally:
 
     def add(self, sample: Sample) -> None:
         label = sample.label or ""
-        self.splits[label][sample.split or "none"] += 1
+        # A copy that was set aside since the split is not used any more.
+        split = sample.split if sample.kept else None
+        self.splits[label][split or "none"] += 1
         # Keys are hashes, so the first ones are a fair draw, and the same each time.
         if len(self.first[label]) < STRIP:
             self.first[label].append(sample)
-        if sample.moment is not None:
+        if sample.moment is not None and split:
             self.moments[sample.moment].append(sample)
 
     def shared(self) -> list[list[Sample]]:
@@ -116,6 +119,7 @@ def classes(dataset: Dataset, thumbnails: Thumbnails) -> Classes:
         totals={split: totals[split] for split in SPLITS},
         labelled=totals.total(),
         moments=len(tally.moments),
+        torn=sum(len(_splits(moment)) > 1 for moment in tally.moments.values()),
         together=[_together(moment, thumbnails) for moment in shared[:GROUPS]],
         groups=len(shared),
         waiting=waiting(plan_hints(dataset)),
@@ -159,4 +163,8 @@ def shown(sample: Sample, thumbnails: Thumbnails) -> Shown:
 def _together(moment: list[Sample], thumbnails: Thumbnails) -> Together:
     one_per_image = list({sample.image: sample for sample in moment}.values())
     pictures = [shown(sample, thumbnails) for sample in one_per_image[:GROUP_PICTURES]]
-    return Together(pictures, len(one_per_image) - len(pictures), moment[0].split)
+    return Together(pictures, len(one_per_image) - len(pictures), _splits(moment))
+
+
+def _splits(moment: list[Sample]) -> list[str]:
+    return sorted({sample.split for sample in moment if sample.split})

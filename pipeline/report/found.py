@@ -86,8 +86,9 @@ def origins(dataset: Dataset, thumbnails: Thumbnails) -> Origins:
 
 
 def rejections(dataset: Dataset) -> list[Left]:
-    """Gather section 3."""
-    return [_left(failure) for failure in Provenance(dataset.db).failures()]
+    """Gather section 3: what could not be read, then what a later stage made no use of."""
+    known = Provenance(dataset.db)
+    return [_left(failure) for failure in (*known.failures(), *known.left_out())]
 
 
 def _source_rows(yields: list[Yielded]) -> dict[str, list[SourceRow]]:

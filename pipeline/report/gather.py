@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from gleanset import Dataset
+from gleanset.db.provenance import Provenance
 from gleanset.page.thumbnails import Thumbnails
 from gleanset.page.words import count, number, percent
 from pipeline.report.classes import Classes, Shown, classes
@@ -41,6 +42,7 @@ class Report:
     unit: str
     origins: Origins
     rejected: list[Left]
+    unsearched: int
     classes: Classes
     training: Training | None
     steps: list[Step]
@@ -69,6 +71,7 @@ def gather(dataset: Dataset, title: str, run_id: str | None) -> Report:
         unit=totals.unit,
         origins=found,
         rejected=rejected,
+        unsearched=Provenance(dataset.db).unsearched(),
         classes=sorted_,
         training=learned,
         steps=steps(dataset, run[1] if run else None),

@@ -11,6 +11,7 @@ from baseline.evaluation.figures import ClassScore
 from baseline.report.matrix import Row, rows
 from baseline.report.read import Metrics, SplitFigures
 from gleanset import Dataset
+from gleanset.db.peeks import Looks, Peeks
 from gleanset.page.charts import Line, curves, interval_bar
 from gleanset.page.thumbnails import Thumbnail, Thumbnails
 from gleanset.page.words import count, duration, figure, number, percent
@@ -39,6 +40,7 @@ class Test:
     bar: Markup
     matrix: list[Row]
     scores: list[ClassScore]
+    looks: Looks | None
     errors: list[Error]
 
     @property
@@ -58,8 +60,7 @@ class Training:
     facts: list[tuple[str, str]]
     settings: list[tuple[str, str]]
     changed: str
-    epochs: int
-    best_epoch: int
+    course: str
     test: Test | None
 
 
@@ -76,10 +77,9 @@ def training(
         accuracy=accuracy,
         facts=list(_facts(metrics)),
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings.items()],
-        changed=_changed(metrics, present),
-        epochs=len(metrics.epochs),
-        best_epoch=metrics.best_epoch,
-        test=_test(dataset, judged, metrics.classes, thumbnails) if judged else None,
+        changed=_changed(dataset, metrics, present),
+        course=metrics.course,
+        test=_test(dataset, run, judged, metrics.classes, thumbnails) if judged else None,
     )
 
 
@@ -123,8 +123,16 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _changed(metrics: Metrics, present: Classes) -> str:
+def _changed(dataset: Dataset, metrics: Metrics, present: Classes) -> str:
     """Says so when the dataset is no longer the one the run saw; else empty."""
+    if (then := metrics.data.get("splits")) is not None:
+        same = then == dataset.samples.fingerprint_of_splits()
+        return "" if same else "Labels or splits have changed since this run."
+    return _other_counts(metrics, present)
+
+
+def _other_counts(metrics: Metrics, present: Classes) -> str:
+    """The same of an older run, of which nothing but the sizes of its splits is known."""
     then = {split: metrics.data.get(split) for split in SPLITS}
     same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
     if then == present.totals and same_classes:
@@ -135,7 +143,7 @@ def _changed(metrics: Metrics, present: Classes) -> str:
 
 
 def _test(
-    dataset: Dataset, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
+    dataset: Dataset, run: str, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
 ) -> Test:
     told = judged.intervals.get("accuracy")
     interval = Interval(*told) if told else wilson(judged.right, judged.count)
@@ -150,6 +158,7 @@ def _test(
         interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
         rows(judged.confusion, classes),
         judged.classes,
+        Peeks(dataset.db).of_run(run, "test"),
         list(_errors(dataset, judged, thumbnails)),
     )
 

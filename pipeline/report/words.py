@@ -29,6 +29,12 @@ _MEANINGS = {
     "connection failed": "the site could not be reached",
     "crashed": "broke the decoder twice; isolated, so the run went on",
     "internal error": "a bug in Gleanset; please report it",
+    "no face found": "a detector searched them and found none: facecrop miss lists them",
+    "face too small": "below the smallest size that was asked for",
+    "set aside as a copy": "another picture shows the same and is kept: labeler groups",
+    "rejected": "a decision in the journal",
+    "no part in the split": "labelled, but in neither train, val nor test",
+    "left out of train": "so that classes count alike",
 }  # fmt: skip
 _HTTP = {
     "401": "the site wants a login", "403": "the site refused", "404": "no longer there",

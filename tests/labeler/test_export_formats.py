@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
+from gleanset.db.balances import Balances, Share
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
-from gleanset.settings import SplitSettings
+from gleanset.settings import CropSettings, SplitSettings
 from labeler.export import MARKER, Options, export
 from labeler.export.card import no_formula
 from labeler.export.options import parse_size
+from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
 from labeler.split import apply_split, plan_split
 
@@ -165,6 +170,65 @@ def test_the_card_says_what_is_in_it(dataset: Dataset, tmp_path: Path) -> None:
     assert "all rights reserved" in card
     assert "pictures have no known licence" in card
     assert card.startswith("---\npretty_name:")
+
+
+def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
+    run(dataset, out, **options)
+    return (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_imported_pictures_names_no_detector(empty: Dataset, tmp_path: Path) -> None:
+    for number in range(6):
+        place = tmp_path / "tree" / ("cat", "owl")[number % 2] / f"{number}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(encoded(picture(number)))
+    import_labelled(empty, tmp_path / "tree", workers=1)
+    apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
+    card = card_of(empty, tmp_path / "out")
+    assert "- 6 whole pictures\n" in card
+    assert not re.search("animeface|margin|face", card.partition("## How it was made")[2])
+
+
+def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
+    empty.settings = msgspec.structs.replace(
+        empty.settings, crop=CropSettings(detector="ensemble", margin=2.0)
+    )
+    for number in range(6):
+        data = encoded(picture(number))
+        put(empty, data, "", [Box(10, 10, 30, 30)], label=("cat", "owl")[number % 2],
+            split=SPLITS[number // 2], origin=Origin("flickr", str(number)))  # fmt: skip
+        sha256 = hashlib.sha256(data).hexdigest()
+        with empty.db.write():
+            empty.db.run(
+                "INSERT OR REPLACE INTO scan(image,detector,settings,cut,at) SELECT id, "
+                "'animeface', ?, 'margin=0.8 square', '' FROM image WHERE sha256=?",
+                ("threshold=0.9" if number else "threshold=0.5", sha256),
+            )
+            if number == 5:  # no search of today found it
+                empty.db.run("UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)")
+    card = card_of(empty, tmp_path / "out")
+    assert "- 4 faces found by animeface (threshold=0.9), cut with margin=0.8 square\n" in card
+    assert "- 1 face found by animeface (threshold=0.5), cut with margin=0.8 square\n" in card
+    assert "- 1 face found by animeface (settings not known any more), cut with" in card
+    assert "margin 2" not in card
+
+
+def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_path: Path) -> None:
+    for number in range(6):
+        put(empty, encoded(picture(number)), "", [], label=("cat", "owl")[number % 2],
+            split=SPLITS[number // 2], origin=Origin("flickr", str(number)))  # fmt: skip
+    keys = [sample.key for sample in empty.samples.in_splits() if sample.split == "train"]
+    Balances(empty.db).replace({keys[0]: Share(3, 1.0)}, "method=copies target=3 seed=0")
+    card = card_of(empty, tmp_path / "copies")
+    assert "8 pictures (2 copies to balance train) of 2 classes" in card
+    assert "train is balanced: method=copies" in card
+    assert "No moment (one scene" in card
+    Balances(empty.db).replace({}, "method=off target=3 seed=0")
+    with empty.db.write():
+        empty.db.run("UPDATE sample SET moment='m' WHERE split<>'val'")
+    card = card_of(empty, tmp_path / "off")
+    assert "balanced" not in card
+    assert "1 moment (one scene, one post, one picture found twice) lies in several splits." in card
 
 
 def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(

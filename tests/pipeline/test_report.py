@@ -15,7 +15,9 @@ from lxml import html
 from PIL import Image
 
 from gleanset import Dataset
+from gleanset.db.asides import Aside, Asides
 from gleanset.db.journal import Choice
+from gleanset.db.peeks import Peeks
 from gleanset.db.provenance import FoundAgain, Provenance
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
@@ -267,6 +269,74 @@ def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
     assert "all in" in group.text_content()
 
 
+def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
+    made = fill(dataset, ["owl", "cat"])
+    for number in range(3):
+        add(dataset, picture(900 + number), Origin("folder", f"e{number}", path=f"/p/{number}.png"))
+        (sha256,) = (i.sha256 for i in dataset.images.each() if i.origins[0].key == f"e{number}")
+        dataset.faces.record(sha256, "animeface", "threshold=0.5", [], cut="margin=0.3")
+    small = Face("animeface", Box(1, 1, 9, 9), 0.9)
+    cut = "margin=0.3 min_size=20"
+    dataset.faces.record(sha256, "animeface", "threshold=0.5", [], cut=cut, small=[small])
+    measured = measure(picture(950))
+    dataset.images.add(measured, Origin("folder", "new", path="/p/new.png"))
+    dataset.journal.step("Reject", [Choice(made[0][0], "reject")])
+    with dataset.db.write():
+        row = dataset.db.number("SELECT id FROM sample WHERE key=?", (made[1][0],))
+        Asides(dataset.db).place(1, [Aside(row, False, "g", f"a copy of {made[2][0]}")])
+        dataset.db.run("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
+    page = report(dataset)
+    rows = {row.xpath("string(th/bdi)"): row.xpath("string(td[1])")
+            for row in page.xpath("//section[@id='rejections']//tbody/tr")}  # fmt: skip
+    assert rows == {"no face found": "2", "face too small": "1", "set aside as a copy": "1",
+                    "rejected": "1", "no part in the split": "1"}  # fmt: skip
+    assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
+    said = words(page, "rejections")
+    assert "1 image has no face because nobody has searched it yet" in said
+    assert "could be used" not in said
+
+
+def test_a_head_that_was_solved_made_no_passes(trained: Dataset) -> None:
+    solved = {"strength": 0.1, "strength_by": "cross-validation", "converged": True}
+    figures = metrics(trained, CLASSES) | {"epochs": [], "best_epoch": 0, "training": solved}
+    finish(trained, figures, "run-2")
+    said = words(report(trained, run_id="run-2"), "training")
+    assert "its head was solved as a logistic regression (strength 0.1)" in said
+    assert "passes" not in said
+    assert "epoch 0" not in said
+
+
+def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Dataset) -> None:
+    figures = metrics(trained, CLASSES)
+    figures["data"] = {"train": 50, "val": 9, "test": 4,
+                       "splits": trained.samples.fingerprint_of_splits()}  # fmt: skip
+    finish(trained, figures, "run-2")
+    assert "changed" not in words(report(trained, run_id="run-2"), "training")
+    sample = next(trained.samples.in_splits())
+    trained.journal.step("Label", [Choice(sample.key, "label", "other")])
+    assert "Labels or splits have changed" in words(report(trained, run_id="run-2"), "training")
+
+
+def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> None:
+    assert "once" not in words(report(trained), "test")
+    peeks = Peeks(trained.db)
+    peeks.add("run-1", "test", ["a"], "train")
+    assert "was judged on them once and recognised" in words(report(trained), "test")
+    peeks.add("run-2", "test", ["a"], "train")
+    assert "looked at 2 times so far, by 2 runs" in words(report(trained), "test")
+
+
+def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
+    keys = [add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+            for side in (150, 170)]  # fmt: skip
+    dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
+    dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
+    page = report(dataset)
+    assert "1 of them lies on two sides" in words(page, "classes")
+    assert "Each group lies whole" not in words(page, "sources")
+    assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
+
+
 def test_no_mistakes(dataset: Dataset) -> None:
     fill(dataset, CLASSES[2:])
     finish(dataset, metrics(dataset, CLASSES[2:], wrong=0))
@@ -293,7 +363,7 @@ def test_run_that_was_not_judged(dataset: Dataset) -> None:
     finish(dataset, figures)
     page = report(dataset)
     assert "was not judged" in words(page, "test")
-    assert "recorded no epochs" in words(page, "training")
+    assert "no passes over the training pictures are recorded" in words(page, "training")
 
 
 def test_dataset_that_changed_since_the_run(trained: Dataset) -> None:

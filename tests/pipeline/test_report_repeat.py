@@ -1,0 +1,266 @@
+"""The commands that a report prints: read by the real command lines they ask for what was done."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import shutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from click.testing import CliRunner
+from test_report import add, fill, picture
+
+from baseline.report.read import Metrics
+from baseline.settings import load_preset, preset_names
+from facecrop import cli as facecrop_cli
+from facecrop.detectors import DetectorSpec
+from gleanset import Dataset
+from gleanset.cli_options import key_values
+from gleanset.db.balances import Balances
+from gleanset.images.cut import CutSettings
+from gleanset.records import Origin
+from gleanset.settings import CropSettings, SplitSettings
+from harvest.keyword import read_keywords, searches
+from harvest.sources import source_named
+from harvest.video.options import Wish
+from labeler.split import apply_split, plan_split
+from pipeline.report.repeat import steps
+
+MODULES = {"gleanset": "pipeline.cli"}
+
+
+def parsed(command: str) -> tuple[str, dict[str, Any]]:
+    """Program and subcommand, and what the real command line understands."""
+    program, name, *words = shlex.split(command)
+    found: click.Command = import_module(MODULES.get(program, f"{program}.cli")).commands
+    assert isinstance(found, click.Group)
+    return f"{program} {name}", found.commands[name].make_context(name, words).params
+
+
+def printed(
+    dataset: Dataset, program: str, metrics: Metrics | None = None
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What the printed commands of one program are understood as; all of them must parse."""
+    understood = [parsed(step.command) for step in steps(dataset, metrics)]
+    return [params for name, params in understood if name == program]
+
+
+def test_every_printed_command_parses(dataset: Dataset) -> None:
+    fill(dataset, ["owl", "it's $HOME"])
+    add(dataset, picture(7), Origin("bing", "7", query="-rf", hint="-rf"))
+    assert [parsed(step.command)[0] for step in steps(dataset, None)] == [
+        "harvest keyword", "facecrop run", "labeler split", "gleanset status",
+    ]  # fmt: skip
+
+
+def cuts() -> Iterator[CutSettings]:
+    for margin, square, pad, level, least in itertools.product(
+        (0.3, 0.8), (False, True), (False, True), (False, True), (0, 24)
+    ):
+        yield CutSettings(margin, square, pad, level, least)
+
+
+def scanned(dataset: Dataset, detector: str, settings: str, cut: str) -> None:
+    (sha256,) = (image.sha256 for image in dataset.images.each())
+    dataset.faces.record(sha256, detector, settings, [], cut=cut)
+
+
+def asked(params: dict[str, Any], own: CropSettings) -> tuple[DetectorSpec, CutSettings]:
+    cut = {key: params[key] for key in ("margin", "square", "pad", "level", "min_size")}
+    spec = facecrop_cli._detector(
+        own, params["detector"], params["threshold"], params["cascade"], params["options"]
+    )
+    return spec, facecrop_cli._cutting(own, cut)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [CropSettings(), CropSettings(detector="ensemble", threshold=0.9, margin=1.5, square=True,
+                                  pad=True, level=True, min_size=99)],
+)  # fmt: skip
+def test_the_printed_cut_is_the_recorded_one(dataset: Dataset, own: CropSettings) -> None:
+    add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
+    dataset.settings = msgspec.structs.replace(dataset.settings, crop=own)
+    for cut in cuts():
+        scanned(dataset, "lbpcascade", "cascade=9376d30ac38d equalize=no threshold=0", str(cut))
+        (params,) = printed(dataset, "facecrop run")
+        assert asked(params, own)[1] == cut
+
+
+@pytest.mark.parametrize("own", [CropSettings(), CropSettings(detector="animeface", threshold=0.8)])
+def test_the_printed_detector_is_the_recorded_one(
+    dataset: Dataset, shared_data: Path, own: CropSettings
+) -> None:
+    add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
+    dataset.settings = msgspec.structs.replace(dataset.settings, crop=own)
+    cascade = str(shared_data / "lbpcascade_animeface.xml")
+    named = {"lbpcascade": {"cascade": cascade}, "ensemble": {"cascade": cascade}}
+    wanted = [DetectorSpec.of("whole"), DetectorSpec.of("animeface", threshold="0.9")]
+    wanted += [DetectorSpec.of("ensemble", cascade=cascade, threshold="0.25")]
+    for equalize, neighbours, scale, smallest, threshold in itertools.product(
+        ("yes", "no"), ("3", "5"), ("1.05", "1.1"), ("32", "24"), ("0", "0.5")
+    ):
+        wanted.append(DetectorSpec.of(
+            "lbpcascade", equalize=equalize, neighbors=neighbours, scale=scale,
+            smallest=smallest, threshold=threshold, cascade=cascade,
+        ))  # fmt: skip
+    for spec in wanted:
+        scanned(dataset, spec.name, spec.build().settings, "margin=0.3")
+        (params,) = printed(dataset, "facecrop run")
+        found = asked(params, own)[0]
+        given = DetectorSpec.of(found.name, **dict(found.settings), **named.get(spec.name, {}))
+        assert given.build().settings == spec.build().settings
+
+
+def test_files_of_detectors_are_named_as_places(dataset: Dataset) -> None:
+    add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
+    scanned(dataset, "lbpcascade", "cascade=0123456789ab threshold=0", "margin=0.3")
+    (params,) = printed(dataset, "facecrop run")
+    assert params["cascade"] == Path("CASCADE")
+    told = "face=1 model=0123456789ab overlap=0.45 size=320x320 threshold=0.25"
+    scanned(dataset, "onnx", told, "margin=0.3")
+    (params,) = printed(dataset, "facecrop run")
+    assert set(params["options"]) == {"onnx.model=MODEL", "onnx.face=1", "onnx.size=320"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SplitSettings("8:1:1"), SplitSettings("6:3:1", seed=7), SplitSettings(counts="rest:2:2"),
+        SplitSettings(counts="4:2:2", seed=3), SplitSettings(folds=4, fold=3, seed=1),
+        SplitSettings("7:3:0", hold_out=["source=flickr"]), SplitSettings(most=["bing=75%"]),
+    ],
+)  # fmt: skip
+def test_the_printed_split_is_the_recorded_one(
+    dataset: Dataset, settings: SplitSettings, tmp_path: Path
+) -> None:
+    from labeler.cli import commands
+
+    made = fill(dataset, ["owl", "cat"], each=12)
+    for key, _ in made[::5]:
+        sample = dataset.samples.get(key)
+        assert sample is not None
+        data = dataset.image_path(sample.image, "PNG").read_bytes()
+        add(dataset, data, Origin("flickr", key))
+    with dataset.db.write():
+        dataset.samples.set_splits({}, "by hand")
+    shutil.copytree(dataset.root, tmp_path / "again")
+    apply_split(dataset, plan_split(dataset, settings))
+    (step,) = (step for step in steps(dataset, None) if "labeler split" in step.command)
+    words = shlex.split(step.command)[1:]
+    ran = CliRunner().invoke(
+        commands, [*words, "-d", str(tmp_path / "again")], catch_exceptions=False
+    )
+    assert ran.exit_code == 0
+    with Dataset.open(tmp_path / "again") as other:
+        assert other.samples.split_settings() == dataset.samples.split_settings()
+        assert other.samples.fingerprint_of_splits() == dataset.samples.fingerprint_of_splits()
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str) -> None:
+    choices: dict[str, tuple[str, ...]] = {
+        "size": ("64", "96"), "colour": ("grayscale", "rgb"), "balance": ("none", "sampling"),
+        "blocks": ("8,16", "16,32,64"), "head": ("mlp", "logistic"), "strength": ("0.03", "0"),
+        "learning_rate": ("0.00002", "0"), "weights": ("/my weights/x'y.safetensors", "none"),
+    }  # fmt: skip
+    known = load_preset(preset, {}).to_json()
+    keys = [key for key in choices if key in known]
+    for values in itertools.product(*(choices[key] for key in keys)):
+        given = dict(zip(keys, values, strict=True))
+        if given.get("head") == "logistic":
+            del given["learning_rate"]
+        settings = load_preset(preset, given).to_json()
+        metrics = Metrics(["a"], settings, {})
+        (params,) = printed(dataset, "baseline train", metrics)
+        again = load_preset(params["preset"], key_values(params["options"], "epochs=10"))
+        assert again.to_json() == settings
+
+
+def test_a_preset_that_is_gone_has_no_command(dataset: Dataset) -> None:
+    assert not printed(dataset, "baseline train", Metrics(["a"], {"preset": "of before"}, {}))
+
+
+@pytest.mark.parametrize("method", ["down", "copies", "augment", "weights", "off"])
+def test_the_printed_balance_is_the_one_in_force(dataset: Dataset, method: str) -> None:
+    Balances(dataset.db).replace({}, f"method={method} target=12 seed=3")
+    found = [(p["method"], p["target"], p["seed"]) for p in printed(dataset, "labeler balance")]
+    assert found == ([] if method == "off" else [(method, 12, 3)])
+
+
+def test_printed_searches_ask_for_the_same_with_the_same_hints(dataset: Dataset) -> None:
+    told = {
+        ("bing", "owl", "owl"), ("bing", "-owl", "-owl"), ("bing", "barn owl", "owl"),
+        ("flickr", "owl", "owl"), ("gallery_dl", "https://a.example/x?y=1&z", None),
+        ("gallery_dl", "https://a.example/cats", "cat"), ("of before", "owl", "owl"),
+    }  # fmt: skip
+    for number, (source, query, hint) in enumerate(sorted(told, key=str)):
+        add(dataset, picture(number), Origin(source, str(number), query=query, hint=hint))
+    found = set()
+    for params in printed(dataset, "harvest keyword"):
+        sites = [source_named(name) for name in params["sources"]]
+        words = read_keywords(params["keywords"], params["file"], params["label"])
+        for search in searches(words, sites, {}):
+            found |= {(s.name, q.text, q.hint) for s, q in search.asked}
+    assert found == {one for one in told if one[0] != "of before"}
+
+
+def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) -> None:
+    origins = [
+        Origin("folder", "1", path="/pics/owl/1.png", hint="owl"),
+        Origin("folder", "2", path="/pics/2.png"),
+        Origin("folder", "3", path="/pics/3.png", hint="cat"),
+        Origin("archive", "abc:cat/4.png", path="/pics/pets.zip", hint="cat"),
+        Origin("archive", "abc:5.png", path="/pics/pets.tar.gz", hint="pets"),
+        Origin("archive", "abc:x/6.png", path="/pics/pets.zip", hint="dog"),
+        Origin("urls", "7", url="https://a.example/7.png", hint="fox"),
+        Origin("import", "/sorted/owl/8.png", path="/sorted/owl/8.png"),
+    ]
+    for number, origin in enumerate(origins):
+        add(dataset, picture(number), origin)
+    folders = {(str(*p["places"]), p["hints_from_folders"], p["label"])
+               for p in printed(dataset, "harvest folder")}  # fmt: skip
+    assert folders == {("FOLDER", True, None), ("FOLDER", False, None), ("FOLDER", False, "cat"),
+                       ("ARCHIVE", True, None), ("ARCHIVE", False, "dog")}  # fmt: skip
+    assert [p["label"] for p in printed(dataset, "harvest urls")] == ["fox"]
+    assert [p["path"] for p in printed(dataset, "labeler import")] == [Path("LABELLED")]
+    assert not printed(dataset, "labeler accept-hints")
+    assert not printed(dataset, "labeler dedup")
+
+
+def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
+    samplings = {
+        Wish(scenes=2, size="960x540", skip_similar=False).sampling().settings: ("-ep 1.mkv", None),
+        Wish(around=("1:30",), within="4s", format="png").sampling().settings: ("ep2.mkv", "rin"),
+        Wish(every="2s", crop_bars=True).sampling().settings: ("https://v.example/3", None),
+    }
+    for number, (settings, (name, hint)) in enumerate(samplings.items()):
+        url = name if "://" in name else None
+        dataset.videos.record(f"video{number}", "title" if url else name, settings, 9.0, 1, url)
+        add(dataset, picture(number), Origin("video", f"{number}@1", video=f"video{number}",
+                                             time=1.0, hint=hint))  # fmt: skip
+    found = {p["wish"] if "wish" in p else _wish(p).sampling().settings: (*p["videos"], p["label"])
+             for p in printed(dataset, "harvest frames")}  # fmt: skip
+    assert found == samplings
+
+
+def test_many_episodes_stand_for_a_folder(dataset: Dataset) -> None:
+    for number in range(30):
+        dataset.videos.record(f"video{number}", f"ep{number}.mkv", "mode=useful", 9.0, 1)
+    (params,) = printed(dataset, "harvest frames")
+    assert params["videos"] == ("EPISODES",)
+
+
+def _wish(params: dict[str, Any]) -> Wish:
+    told = {name: params[name] for name in Wish.__struct_fields__}
+    if params["no_skip_similar"]:
+        told["skip_similar"] = False
+    elif told["skip_similar"] is None:
+        told["skip_similar"] = True
+    return Wish(**told)
