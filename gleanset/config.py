@@ -1,7 +1,7 @@
 """TOML that people write: typed, checked, and when wrong answered with key, line and mend.
 
 The shape of a file is a `msgspec.Struct` that forbids unknown fields; msgspec does the
-checking, this module turns its verdict into a line a person can act on.
+checking, this module turns its verdict into lines a person can act on: all mistakes at once.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -36,39 +37,96 @@ def read_toml(path: Path, shape: type[T]) -> T:
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _explained(error, path, text, shape) from error
+        found = list(_mistakes(data, shape, ())) or [_Mistake((), _lowered(error), WRONG_VALUE)]
+        raise _told(path, text, found) from error
 
 
-def _explained(error: Exception, path: Path, text: str, shape: type) -> RecipeError:
-    message = str(error)
-    where = re.search(r" - at `\$\.?(.*)`$", message)
-    steps = re.findall(r"\.\.\.|[^.\[\]]+", where.group(1)) if where else []
-    unknown = re.search(r"unknown field `(.*?)`", message)
-    if unknown:
-        key = unknown.group(1)
-        line = line_of(text, [*steps, key])
-        known = sorted(_fields(shape, steps))
-        close = difflib.get_close_matches(key, known, n=1)
-        mend = f"did you mean {close[0]!r}? " if close else ""
-        return RecipeError(
-            f"{path}, line {line}: there is no key {key!r} here",
-            f"{mend}known keys: {', '.join(known)}",
-        )
-    line = line_of(text, steps)
-    name = ".".join(s for s in steps if s != "..." and not s.isdigit()) or "the file"
-    problem = message.split(" - at ")[0].replace("`", "")
-    return RecipeError(
-        f"{path}, line {line}: {name}: {problem[0].lower()}{problem[1:]}", "change that value"
-    )
+WRONG_VALUE = "change that value"
 
 
-def _fields(shape: Any, steps: list[str]) -> set[str]:
-    """The keys that the table at the end of `steps` may have."""
-    for step in steps:
-        if not step.isdigit() and step != "...":
-            shape = get_type_hints(_struct(shape))[step]
-    found = _struct(shape)
-    return set(get_type_hints(found)) if found else set()
+class _Mistake(NamedTuple):
+    """What is wrong at `place` (keys, and numbers of list items), and what mends it."""
+
+    place: tuple[str, ...]
+    what: str
+    mend: str
+    named: bool = True
+
+
+def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
+    """Find everything that is wrong with a value; msgspec itself stops at the first mistake."""
+    struct = _struct(shape)
+    if struct and isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _mistakes(item, struct, (*place, str(number)))
+    elif struct and isinstance(value, dict) and get_origin(shape) is dict:
+        for name, item in value.items():
+            yield from _mistakes(item, struct, (*place, name))
+    elif struct and isinstance(value, dict):
+        yield from _mistakes_of_table(value, struct, place)
+    else:
+        try:
+            msgspec.convert(value, shape)
+        except msgspec.ValidationError as error:
+            what = _lowered(error).partition(" - at ")[0]
+            yield _Mistake(place, what, _allowed(value, shape) or WRONG_VALUE)
+
+
+def _mistakes_of_table(
+    table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
+) -> Iterator[_Mistake]:
+    shapes = get_type_hints(struct, include_extras=True)
+    for key, value in table.items():
+        if key in shapes:
+            yield from _mistakes(value, shapes[key], (*place, key))
+        else:
+            mend = f"{meant(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            yield _Mistake((*place, key), f"there is no key {key!r} here", mend, named=False)
+    for field in msgspec.structs.fields(struct):
+        if field.required and field.name not in table:
+            yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
+
+
+def _allowed(value: object, shape: Any) -> str:
+    """The values of a key that has only a few, with the one that was meant; '' for others."""
+    known = [str(one) for one in _choices(shape)]
+    if not known:
+        return ""
+    wrong = [one for one in (value if isinstance(value, list) else [value]) if one not in known]
+    return f"{meant(str(wrong[0]), known) if wrong else ''}allowed: {', '.join(known)}"
+
+
+def _choices(shape: Any) -> tuple[object, ...]:
+    """The values of the `Literal` inside `list[X]`, `X | None` or `Annotated[X, …]`."""
+    if get_origin(shape) is Literal:
+        return get_args(shape)
+    return next((found for inner in get_args(shape) if (found := _choices(inner))), ())
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """'did you mean …? ' with the known word that is most like it, or ''."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
+    """One mistake with its mend; several as a list, by line."""
+    lines = sorted((line_of(text, list(m.place)), _said(m), m.mend) for m in mistakes)
+    if len(lines) == 1:
+        line, said, mend = lines[0]
+        return RecipeError(f"{path}, line {line}: {said}", mend)
+    listed = [f"  line {line}: {said}; {mend}" for line, said, mend in lines]
+    return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "mend them all")
+
+
+def _said(mistake: _Mistake) -> str:
+    name = ".".join(step for step in mistake.place if not step.isdigit()) or "the file"
+    return f"{name}: {mistake.what}" if mistake.named else mistake.what
+
+
+def _lowered(error: Exception) -> str:
+    message = str(error).replace("`", "")
+    return message[0].lower() + message[1:]
 
 
 def _struct(shape: Any) -> Any:
@@ -97,8 +155,7 @@ def line_of(text: str, steps: list[str]) -> int:
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        # msgspec writes `...` for a name that the person chose.
-        fits = all(part in ("...", here) for part, here in zip(want, place, strict=False))
+        fits = all(part == here for part, here in zip(want, place, strict=False))
         if fits and len(place) <= len(want) and max(seen.get(".".join(table), 0), 0) == index:
             best = number
             if len(place) == len(want):

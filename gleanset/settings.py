@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import msgspec
 import platformdirs
@@ -88,7 +88,8 @@ def write_settings(root: Path, settings: Settings) -> None:
 def read_settings(root: Path) -> Settings:
     """`dataset.toml`, over it the user's own settings, over them the environment.
 
-    The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`.
+    The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
+    written with commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`) or as in TOML.
     """
     own = read_toml(root / FILE, Settings)
     merged = msgspec.to_builtins(own)
@@ -102,7 +103,7 @@ def read_settings(root: Path) -> Settings:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
-        name = f"GLEANSET_{place.strip('`').replace('.', '_').upper()}"
+        name = f"GLEANSET_{place.rstrip('`').partition('[')[0].replace('.', '_').upper()}"
         raise RecipeError(
             f"the environment variable {name} has a wrong value: {problem}", "unset or mend it"
         ) from error
@@ -118,10 +119,26 @@ def _is_there(path: Path) -> bool:
 def _from_environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for table, shape in (("crop", CropSettings), ("split", SplitSettings), ("net", NetSettings)):
-        for key in shape.__struct_fields__:
-            if value := os.environ.get(f"GLEANSET_{table}_{key}".upper()):
-                found.setdefault(table, {})[key] = value
+        for field in msgspec.structs.fields(shape):
+            name = f"GLEANSET_{table}_{field.name}".upper()
+            if value := os.environ.get(name):
+                is_list = get_origin(field.type) is list
+                found.setdefault(table, {})[field.name] = _listed(name, value) if is_list else value
     return found
+
+
+def _listed(name: str, text: str) -> list[Any]:
+    """The items of a list in the environment: with commas between them, or a TOML array."""
+    if not text.lstrip().startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        items: list[Any] = tomllib.loads(f"items = {text}")["items"]
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(
+            f"the environment variable {name} is no TOML array: {error}",
+            f'write {name}=first,second or {name}=\'["first", "second"]\'',
+        ) from error
+    return items
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

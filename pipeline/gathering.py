@@ -32,6 +32,7 @@ from pipeline.recipe import (
 
 Result = dict[str, object]
 Stage = tuple[str, Callable[[Dataset], Result]]
+Check = Callable[[], object]
 _NAMED = 3
 
 
@@ -60,20 +61,28 @@ class Gathering:
         for frames in recipe.frames:
             yield f"frames {_short(frames.videos)}", partial(self._frames, frames)
 
-    def check(self) -> None:
-        """Find what is wrong with names and values before anything is begun."""
+    def checks(self) -> Iterator[Check]:
+        """What finds mistakes in names and values before anything is begun: each may raise."""
+        recipe = self.recipe
         for option in self.options:
-            source_named(option.partition(".")[0])
-        for folder in self.recipe.folder:
-            checked_places([self._existing(folder.path)], self.here / "none")
-        for urls in self.recipe.urls:
-            checked_list(self._existing(urls.file))
-        for keyword in self.recipe.keyword:
-            _selection(keyword)
-            self._searches(keyword)
-        for frames in self.recipe.frames:
-            frames.sampling()
-            find_inputs(self._videos(frames), self.here / "none", lambda url: Address(url, Client))
+            yield partial(source_named, option.partition(".")[0])
+        yield from (partial(self._check_folder, folder) for folder in recipe.folder)
+        yield from (partial(self._check_urls, urls) for urls in recipe.urls)
+        for keyword in recipe.keyword:
+            yield partial(_selection, keyword)
+            yield partial(self._searches, keyword)
+        for frames in recipe.frames:
+            yield frames.sampling
+            yield partial(self._check_videos, frames)
+
+    def _check_folder(self, folder: FolderSource) -> None:
+        checked_places([self._existing(folder.path)], self.here / "none")
+
+    def _check_urls(self, urls: UrlsSource) -> None:
+        checked_list(self._existing(urls.file))
+
+    def _check_videos(self, frames: FramesSource) -> None:
+        find_inputs(self._videos(frames), self.here / "none", lambda url: Address(url, Client))
 
     def _place(self, path: str) -> Path:
         try:

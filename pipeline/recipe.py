@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 # What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
 Robots = Literal["robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all"]
 Plain = str | int | float | bool
+OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
+"""What a dataset folder holds besides exports."""
 BLANK = "CHANGE ME"
 """How a text begins that the person has to replace; a recipe with one is not carried out."""
 
@@ -143,6 +146,22 @@ class ExportPart(Table, frozen=True):
     licences: tuple[str, ...] = ()
     keep_metadata: bool = False
     card: bool = True
+
+    def target(self, root: Path) -> Path:
+        """Where to export in the dataset at `root`. Raises `UsageError` for any other place."""
+        place = Path(os.path.normpath(self.to))
+        if place.is_absolute() or place.drive or place.parts[:1] in (("..",), ()):
+            raise UsageError(
+                f"export.to = {self.to!r} leads out of the dataset",
+                'name a folder in it, such as to = "exports/imagefolder"; for another place '
+                "leave [export] out and run: labeler export OUT",
+            )
+        if place.parts[0] in OWN_PLACES or (root / place.parts[0]).is_file():
+            raise UsageError(
+                f"export.to = {self.to!r}: the dataset keeps its own files there",
+                'write to = "exports/imagefolder"',
+            )
+        return root / place
 
     def options(self) -> Options:
         """As the exporter takes them. Raises `UsageError`."""

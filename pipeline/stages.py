@@ -13,7 +13,8 @@ from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Dataset
-from gleanset.errors import UsageError
+from gleanset.dataset import CATALOGUE
+from gleanset.errors import GleansetError, RecipeError, UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
@@ -23,7 +24,7 @@ from labeler.export import export
 from labeler.hints import apply_hints, plan_hints
 from labeler.split import apply_split, plan_split
 from labeler.splits.wish import Wish
-from pipeline.gathering import Gathering, Result, Stage
+from pipeline.gathering import Check, Gathering, Result, Stage
 from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
 
 
@@ -63,14 +64,15 @@ class Stages:
         if recipe.train:
             yield "train", partial(self._train, recipe.train)
 
-    def checked(self, start: str | None = None) -> list[Stage]:
-        """All stages, or those from `start` on, when names and values make sense.
+    def checked(self, root: Path, start: str | None = None) -> list[Stage]:
+        """All stages, or those from `start` on, when they can be carried out at `root`.
 
-        Sources that are not asked are not looked at: their folders and sites may be gone.
+        Sources that are not asked are not looked at: their folders and sites may be gone. Raises
+        what is wrong with names and values, all of it at once.
         """
-        self._check_what_follows()
+        sources = [] if start else self.sources.checks()
+        raise_found([*self._checks_of_what_follows(root), *sources])
         if start is None:
-            self.sources.check()
             return list(self)
         following = list(self._following())
         names = [name for name, _ in following]
@@ -81,16 +83,19 @@ class Stages:
             )
         return following[names.index(start) :]
 
-    def _check_what_follows(self) -> None:
-        if self.recipe.split:
-            Wish.of(self.recipe.split)
-        if self.recipe.export:
-            self.recipe.export.options()
-        if self.recipe.train:
-            need_torch()
-            load_preset(self.recipe.train.preset, self.recipe.train.texts())
+    def _checks_of_what_follows(self, root: Path) -> Iterator[Check]:
+        recipe = self.recipe
+        if recipe.split:
+            yield partial(Wish.of, recipe.split)
+        yield partial(_check_split, recipe, root)
+        if recipe.export:
+            yield partial(recipe.export.target, root)
+            yield recipe.export.options
+        if recipe.train:
+            yield need_torch
+            yield partial(load_preset, recipe.train.preset, recipe.train.texts())
         # Built, because only the detector itself knows which thresholds make sense.
-        self._detector().build()
+        yield lambda: self._detector().build()
 
     def _faces(self, dataset: Dataset) -> Result:
         cutting = CutSettings.of(self.recipe.crop)
@@ -104,7 +109,7 @@ class Stages:
         return plan.result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        target = dataset.root / part.to
+        target = part.target(dataset.root)
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
@@ -117,6 +122,41 @@ class Stages:
         crop = self.recipe.crop
         least = {} if crop.threshold is None else {"threshold": crop.threshold}
         return DetectorSpec.of(crop.detector, **least)
+
+
+def raise_found(checks: Iterable[Check]) -> None:
+    """Make all checks, then raise what they found: one error as it is, several as one."""
+    errors: list[GleansetError] = []
+    for check in checks:
+        try:
+            check()
+        except GleansetError as error:
+            if str(error) not in map(str, errors):
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        told = [f"  {error.what}; {error.mend}".rstrip("; ") for error in errors]
+        raise RecipeError("\n".join(("the recipe cannot be carried out:", *told)), "mend them all")
+
+
+def _check_split(recipe: Recipe, root: Path) -> None:
+    """Refuse parts that need a split where the recipe makes none and the dataset has none."""
+    parts = {"balance": recipe.balance, "export": recipe.export, "train": recipe.train}
+    needing = [f"[{name}]" for name, part in parts.items() if part]
+    if recipe.split or not needing or _has_split(root):
+        return
+    raise UsageError(
+        f"{', '.join(needing)} of the recipe: there is no [split], and the dataset has none yet",
+        'write [split] into the recipe, for instance with ratio = "8:1:1"',
+    )
+
+
+def _has_split(root: Path) -> bool:
+    if not (root / CATALOGUE).is_file():
+        return False
+    with Dataset.open(root) as dataset:
+        return next(dataset.samples.in_splits(), None) is not None
 
 
 def _told_apart(stages: Iterable[Stage]) -> Iterator[Stage]:
@@ -157,7 +197,7 @@ def run_recipe(
     The result maps each stage to its own. With `start` what comes before that stage is left
     out, and there must be a dataset. With `simulate` the stages are only checked and named.
     """
-    todo = stages.checked(start)
+    todo = stages.checked(root, start)
     if simulate:
         return {"stages": [name for name, _ in todo]}
     recipe = stages.recipe

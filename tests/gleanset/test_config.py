@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -76,7 +77,7 @@ def test_a_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
         ("[[parts]]\nname = 'a'\n[[parts]]\nname = 'b'\nlimit = '3'", 5, "parts.limit"),
         ("parts = 3", 1, "parts"),
         ("[inner]\nlimit = 3", 1, "inner"),
-        ("[named.'x y']\nname = 'n'\nlimit = 'many'", 3, "named.limit"),
+        ("[named.'x y']\nname = 'n'\nlimit = 'many'", 3, "named.x y.limit"),
         ("[crop]\nthreshold = true", 2, "crop.threshold"),
     ],
 )
@@ -84,6 +85,34 @@ def test_a_wrong_value_is_named_with_its_line(
     tmp_path: Path, text: str, line: int, key: str
 ) -> None:
     assert f"line {line}: {key}: " in told(tmp_path, text).what
+
+
+def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
+    text = (
+        "titel = 'x'\n[crop]\nmargin = 9\n[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
+    )
+    error = told(tmp_path, text)
+    assert error.what.splitlines()[0].endswith("has 5 mistakes:")
+    assert [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]] == [
+        "line 1",
+        "line 3",
+        "line 6",
+        "line 7",
+        "line 8",
+    ]
+    for said in ("'titel'", "crop.margin", "did you mean 'limit'?", "'name' is missing", "got str"):
+        assert said in error.what
+
+
+def test_a_value_of_a_few_is_told_with_those_and_the_one_that_was_meant(tmp_path: Path) -> None:
+    class Chosen(Table, frozen=True):
+        colour: Literal["grayscale", "rgb"] = "rgb"
+        stages: list[Literal["faces", "dedup"]] = msgspec.field(default_factory=list)
+
+    error = told(tmp_path, "colour = 'grayscal'", Chosen)
+    assert error.mend == "did you mean 'grayscale'? allowed: grayscale, rgb"
+    error = told(tmp_path, "stages = ['faces', 'dedupe']", Chosen)
+    assert error.mend == "did you mean 'dedup'? allowed: faces, dedup"
 
 
 def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
@@ -148,6 +177,32 @@ def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
     monkeypatch.setenv("GLEANSET_CROP_THRESHOLD", "0.75")
     found = read_settings(tmp_path)
     assert (found.net.threads, found.crop.threshold, found.crop.margin) == (9, 0.75, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("source=pixiv", ["source=pixiv"]),
+        ("source=pixiv, source=bing", ["source=pixiv", "source=bing"]),
+        ('["video=one, two.mkv"]', ["video=one, two.mkv"]),
+    ],
+)
+def test_a_list_can_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, held: list[str]
+) -> None:
+    write_settings(tmp_path, Settings())
+    monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
+    assert read_settings(tmp_path).split.hold_out == held
+
+
+@pytest.mark.parametrize("text", ["[1", "[1]"])
+def test_a_wrong_list_in_the_environment_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    write_settings(tmp_path, Settings())
+    monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
+    with pytest.raises(RecipeError, match="GLEANSET_SPLIT_HOLD_OUT "):
+        read_settings(tmp_path)
 
 
 def test_the_user_wins_also_with_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,48 @@ def test_wrong_names_are_found_before_anything_is_begun(
         assert not (tmp_path / "made").exists()
 
 
+def test_all_wrong_names_are_told_in_one_run(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    wrong = (
+        GOOD.replace('"whole"', '"wohle"').replace("6:2:2", "6:2").replace("epochs", "epoch")
+        + '[[urls]]\nfile = "no.txt"\n[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n'
+    )
+    code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", "-s")
+    assert code == 3
+    for said in ("'whole'", "8:1:1", "epochs", "no.txt", "bing"):
+        assert said in err
+
+
+@pytest.mark.parametrize("part", ["balance", "export", "train"])
+def test_a_part_that_needs_a_split_is_refused_before_anything_is_begun(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path, part: str
+) -> None:
+    start, _, rest = GOOD.partition("[split]")
+    bare = start + f"[{part}]\n"
+    code, _, err = command("run", recipe(bare), "--into", tmp_path / "made", "--simulate")
+    assert (code, f"[{part}] of the recipe: there is no [split]" in err) == (2, True), err
+    assert not (tmp_path / "made").exists()
+    # A dataset that is split already may be exported and learnt from again.
+    split = start + "[split]" + rest.partition("[export]")[0]
+    assert command("run", recipe(split), "--into", tmp_path / "made")[0] == 0
+    assert command("run", recipe(bare), "--into", tmp_path / "made", "--simulate")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../../x", "exports/../../x", "/tmp/x", ".", "images", "cache/x", "catalog.sqlite", "runs"],
+)
+def test_an_export_of_a_recipe_stays_in_the_dataset(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path, place: str
+) -> None:
+    path = recipe(GOOD.replace("exports/tree", place))
+    for simulate in ([], ["--simulate"]):
+        code, _, err = command("run", path, "--into", tmp_path / "made", *simulate)
+        assert (code, "export.to" in err) == (2, True), err
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize("option", ["bing.siez=large", "bong.size=large", "size=large", "bing"])
 def test_wrong_options_on_the_command_line_are_found_too(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path, option: str
