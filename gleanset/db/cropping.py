@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, Row
 from gleanset.records import Box
 
 
@@ -17,6 +17,12 @@ class Placed(NamedTuple):
     by_hand: bool
     status: str
     label: str | None
+
+
+_PLACED = (
+    "SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s "
+    "JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE s.status<>'retired' AND "
+)
 
 
 class Croppings:
@@ -41,16 +47,21 @@ class Croppings:
     def placed(self, sha256: str) -> list[Placed]:
         """The samples in use of an image that have a face, from left to right."""
         rows = self._db.rows(
-            "SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s "
-            "JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE "
-            "s.status<>'retired' AND s.image=(SELECT id FROM image WHERE sha256=?) "
-            "ORDER BY f.x, f.y, s.id",
+            f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
         )
-        return [Placed(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])
-                for row in rows]  # fmt: skip
+        return [_placed(row) for row in rows]
+
+    def in_use(self, key: str) -> Placed | None:
+        """A sample as it is now; None where it is in use no more, or never was."""
+        row = self._db.one(f"{_PLACED} s.key=?", (key,))
+        return None if row is None else _placed(row)
 
     def taken(self, key: str) -> str | None:
         """The status of a sample of that key; None where there never was one."""
         row = self._db.one("SELECT status FROM sample WHERE key=?", (key,))
         return None if row is None else str(row[0])
+
+
+def _placed(row: Row) -> Placed:
+    return Placed(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])

@@ -60,10 +60,11 @@ def sheet(dataset: Dataset, sha256: str) -> Sheet:
 
 
 def put(
-    dataset: Dataset, sha256: str, box: Box, angle: float = 0.0, instead: Placed | None = None
+    dataset: Dataset, sha256: str, box: Box, angle: float = 0.0, moved: str | None = None
 ) -> Drawn:
-    """Draw a box turned clockwise by `angle` degrees, or put it in place of another one.
+    """Draw a box turned clockwise by `angle` degrees, or put it in place of the sample `moved`.
 
+    It takes over what that sample is now; of one that is gone meanwhile nothing is taken over.
     Raises `UsageError` for a box that is none, or is there already, and `InputUnusable` where
     the image cannot be read.
     """
@@ -77,6 +78,7 @@ def put(
         with dataset.db.write():
             if not dataset.faces.add_by_hand(image.sha256, cut):
                 raise UsageError("there is a sample of just this box already", "move it a little")
+            instead = Croppings(dataset.db).in_use(moved) if moved else None
             choices = [_begun(cut.key, instead)]
             choices += [_gone(instead)] if instead is not None else []
             did = operation("move-box" if instead else "draw-box")
@@ -84,10 +86,22 @@ def put(
     return Drawn(step, cut.key)
 
 
-def take_away(dataset: Dataset, box: Placed) -> Drawn:
-    """Take a box away; one that a detector found is no face from now on."""
+def take_away(dataset: Dataset, key: str) -> Drawn:
+    """Take a box away; one that a detector found is no face from now on.
+
+    Raises `UsageError` where it is gone already.
+    """
+    box = in_use(dataset, key)
     did = operation("remove-box") if box.by_hand else operation("reject", count=1)
     return Drawn(dataset.journal.step(did, [_gone(box)]), box.key)
+
+
+def in_use(dataset: Dataset, key: str) -> Placed:
+    """The box of a sample as it is now. Raises `UsageError` where it is gone."""
+    box = Croppings(dataset.db).in_use(key)
+    if box is None:
+        raise UsageError("this box was taken away meanwhile", "draw it anew")
+    return box
 
 
 def _begun(key: str, instead: Placed | None) -> Choice:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QTransform
@@ -17,22 +19,33 @@ HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5
 TURN = -1
 """The handle above the box, which turns it."""
 
+_NUMBERS = count(1)
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A box in pixels of the image, turned clockwise by `angle` degrees about its middle.
 
-    `kept` is the sample it is of, None for a new one.
+    `kept` is the sample it is of, None for a new one; `sent` where it was when it was last
+    handed over to be saved. `id` stays the same wherever it is moved.
     """
 
     rect: QRectF
     angle: float = 0.0
     kept: Placed | None = None
+    sent: tuple[Box, float] | None = None
+    id: int = field(default_factory=_NUMBERS.__next__)
 
     @classmethod
     def of(cls, placed: Placed) -> Draft:
         """The box of a sample."""
-        return cls(QRectF(*placed.box), placed.angle, placed)
+        return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
+
+    def kept_as(self, placed: Placed) -> Draft:
+        """The same box of the screen as the sample that it is by now."""
+        if self.changed:
+            return replace(self, kept=placed)
+        return replace(Draft.of(placed), id=self.id)
 
     @property
     def box(self) -> Box:
@@ -42,10 +55,14 @@ class Draft:
         return Box(left, top, round(rect.right()) - left, round(rect.bottom()) - top)
 
     @property
+    def place(self) -> tuple[Box, float]:
+        """Where it is, as it would be saved."""
+        return self.box, round(self.angle, 1)
+
+    @property
     def changed(self) -> bool:
-        """Whether it differs from its sample."""
-        kept = self.kept
-        return kept is None or (self.box, round(self.angle, 1)) != (kept.box, round(kept.angle, 1))
+        """Whether it is elsewhere than when it was last handed over."""
+        return self.place != self.sent
 
     def outline(self) -> list[QPointF]:
         """Its four corners, turned, from the top left."""
@@ -115,3 +132,28 @@ class Draft:
         rect.moveLeft(min(max(rect.left(), 0.0), width - rect.width()))
         rect.moveTop(min(max(rect.top(), 0.0), height - rect.height()))
         return replace(self, rect=rect)
+
+
+def brought_up_to_date(
+    drafts: Sequence[Draft],
+    found: Sequence[Placed],
+    keys: Mapping[int, str],
+    under_way: Container[int],
+) -> list[Draft]:
+    """The boxes of a screen after the catalogue was read; the gesture under the mouse goes on.
+
+    `keys` are the samples that boxes (by id) are known to be. Boxes `under_way` to be saved, and
+    those that were changed since, stay as they are on the screen. What the catalogue does not
+    have any more is gone from the screen, too.
+    """
+    mine = {keys.get(one.id, one.kept.key if one.kept else ""): one for one in drafts}
+    shown = []
+    for placed in found:
+        one = mine.pop(placed.key, None)
+        if one is None:
+            shown.append(Draft.of(placed))
+        else:
+            shown.append(replace(one, kept=placed) if one.id in under_way else one.kept_as(placed))
+    there = {one.id for one in shown}
+    rest = [one for one in drafts if one.id not in there]
+    return shown + [replace(one, kept=None) for one in rest if one.changed or one.id in under_way]

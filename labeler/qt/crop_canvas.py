@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from gleanset.db.cropping import Placed
 from labeler.qt.box_painter import paint_box
-from labeler.qt.box_state import HANDLES, TURN, Draft
+from labeler.qt.box_state import HANDLES, TURN, Draft, brought_up_to_date
 from labeler.qt.class_keys import class_key
 from labeler.qt.shades import backdrop, ring
 
@@ -25,11 +29,12 @@ FEWEST = 4
 class CropCanvas(QWidget):
     """Boxes are `Draft`s in pixels of the image; `current` is the one that keys act on.
 
-    `edited` comes when a gesture with a box has ended, `nudged` with every key that moved one,
-    `commanded` (text) for keys that are none of the canvas's own.
+    `edited` comes when a gesture has changed a box, `rested` after every gesture, `nudged` with
+    every key that moved a box, `commanded` (text) for keys that are none of the canvas's own.
     """
 
     edited = Signal()
+    rested = Signal()
     nudged = Signal()
     chosen = Signal()
     keyed = Signal(str)
@@ -61,6 +66,21 @@ class CropCanvas(QWidget):
         self.boxes, self.current = boxes, min(current, len(boxes) - 1)
         self._speak()
         self.update()
+
+    def bring_up_to_date(
+        self, found: Sequence[Placed], keys: Mapping[int, str], under_way: Iterable[int] = ()
+    ) -> None:
+        """Show what the catalogue has by now; see `brought_up_to_date`. A gesture goes on."""
+        held = {self.boxes[self.current].id} if self.busy and self.current >= 0 else set()
+        self.renew(brought_up_to_date(self.boxes, found, keys, held | {*under_way}))
+
+    def renew(self, boxes: list[Draft]) -> None:
+        """Other boxes, of which the current one stays the same; a gesture ends with its box."""
+        chosen = self.boxes[self.current].id if self.current >= 0 else None
+        place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
+        if chosen is not None and place is None:
+            self._kind = ""
+        self.show_boxes(boxes, self.current if place is None else place)
 
     @property
     def busy(self) -> bool:
@@ -161,11 +181,15 @@ class CropCanvas(QWidget):
         if self._before is None:
             self.boxes.append(Draft(rect))
             self.current = len(self.boxes) - 1
-        self._before = Draft(rect)
-        self._put(self._before)
+        self._before = self.boxes[self.current]
+        self._put(Draft(rect))
 
-    def _put(self, draft: Draft) -> None:
-        self.boxes[self.current] = draft.kept_within(*self.size_of)
+    def _put(self, where: Draft) -> None:
+        """Move the current box there; what it is a sample of may have changed meanwhile."""
+        there = where.kept_within(*self.size_of)
+        self.boxes[self.current] = replace(
+            self.boxes[self.current], rect=there.rect, angle=there.angle
+        )
         self._speak()
         self.update()
 
@@ -173,9 +197,13 @@ class CropCanvas(QWidget):
         """The end of the gesture: what changed is to be kept."""
         kind, self._kind = self._kind, ""
         if kind == "draw" and self._before is not None and self._too_small():
-            self.show_boxes(self.boxes[:-1], -1)
+            self._drop_current()
         elif kind and self.current >= 0 and self.boxes[self.current].changed:
             self.edited.emit()
+        self.rested.emit()
+
+    def _drop_current(self) -> None:
+        self.show_boxes([b for n, b in enumerate(self.boxes) if n != self.current], -1)
 
     def _too_small(self) -> bool:
         return min(self.boxes[self.current].box[2:]) < FEWEST
@@ -186,7 +214,7 @@ class CropCanvas(QWidget):
         """Tab leads from box to box, and out at the last one: no trap."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Key.Key_Tab: 1, Key.Key_Backtab: -1}.get(Key(event.key()))
-            if step and 0 <= self.current + step < len(self.boxes):
+            if step and not self.busy and 0 <= self.current + step < len(self.boxes):
                 self.choose(self.current + step)
                 return True
         return super().event(event)
@@ -198,6 +226,8 @@ class CropCanvas(QWidget):
         key = Key(event.key())
         if key == Key.Key_Escape and self._kind:
             self.cancel()
+        elif self.busy:  # keys mean the current box, which the mouse has
+            event.ignore()
         elif key in ARROWS and self.current >= 0:
             across, down = (step * (10 if shift else 1) for step in ARROWS[key])
             box = self.boxes[self.current]
@@ -228,9 +258,10 @@ class CropCanvas(QWidget):
         """Esc: as it was before the press."""
         kind, self._kind = self._kind, ""
         if kind == "draw" and self._before is not None:
-            self.show_boxes(self.boxes[:-1], -1)
+            self._drop_current()
         elif kind and self._before is not None:
             self._put(self._before)
+        self.rested.emit()
 
     # -- painting
 

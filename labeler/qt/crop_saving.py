@@ -1,88 +1,132 @@
-"""Keeping boxes: one change at a time, each a step; what was changed meanwhile comes next."""
+"""Keeping boxes: each change is a step; what is drawn while one is saved is never touched.
+
+Changes are handed to the desk at once and carried out in order. Which sample a box is by then is
+looked up when its turn comes: a box that is moved, labelled or deleted while it is still being
+saved may have become another sample.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QObject, QRectF, Signal
 
 from gleanset.db.cropping import Placed
-from gleanset.errors import GleansetError
-from labeler.cropping.session import Drawn, Sheet, put, sheet, take_away
+from gleanset.errors import GleansetError, UsageError
+from labeler.cropping.session import Drawn, Sheet, in_use, put, sheet, take_away
 from labeler.qt.box_state import Draft
 from labeler.qt.crop_canvas import CropCanvas
 from labeler.qt.desk import Desk
-from labeler.sorting.session import Done, SortingSession
+from labeler.sorting.session import NOTHING, Done, SortingSession
 
 
 class CropSaving(QObject):
-    """Hands the boxes of a canvas to the desk. `saved` (Sheet, number of the current box)."""
+    """Hands the boxes of a canvas to the desk. `read` (Sheet) is the image after a change."""
 
-    saved = Signal(object, int)
+    read = Signal(object)
 
     def __init__(self, desk: Desk, canvas: CropCanvas) -> None:
         super().__init__()
         self._desk, self._canvas = desk, canvas
         self._first: dict[str, tuple[QRectF, float]] = {}
-        self.pending = False
+        self._keys: dict[int, str] = {}
+        self._newest: dict[int, str] = {}  # the same, on the desk's thread
+        self._under_way: Counter[int] = Counter()
+        self._leaving: set[int] = set()
 
-    def save(self, sha256: str) -> bool:
-        """Keep the first box that was changed; whether there was one, or one is being kept."""
-        number = next((n for n, box in enumerate(self._canvas.boxes) if box.changed), -1)
-        if self.pending or number < 0:
-            return self.pending
-        draft = self._canvas.boxes[number]
+    @property
+    def pending(self) -> bool:
+        """Whether something is being saved."""
+        return bool(self._under_way or self._leaving)
+
+    def save(self, sha256: str) -> None:
+        """Keep every box that was changed, but for the one under the mouse."""
+        canvas = self._canvas
+        for number, box in enumerate(canvas.boxes):
+            if box.changed and not (canvas.busy and number == canvas.current):
+                canvas.boxes[number] = replace(box, sent=box.place)
+                self._put(sha256, canvas.boxes[number])
+
+    def _put(self, sha256: str, draft: Draft) -> None:
         drawn: list[Drawn] = []
 
         def work(session: SortingSession) -> Done:
-            drawn.append(put(session.dataset, sha256, draft.box, round(draft.angle, 1), draft.kept))
+            box, angle = draft.place
+            drawn.append(put(session.dataset, sha256, box, angle, self._sample_of(draft)))
+            self._newest[draft.id] = drawn[-1].key
             return session.adopt(drawn[-1].step, 1)
 
         def then(done: Done) -> None:
+            self._rested(draft)
+            self._keys[draft.id] = drawn[-1].key
             self._note_first(draft.kept, drawn[-1].key)
-            self._read(sha256, drawn[-1].key, draft)
 
         def failed(error: GleansetError) -> None:
+            self._rested(draft)
+            self._give_up(draft)
             self._desk.say(str(error), bad=True)
-            self._read(sha256, "", None)
 
-        self.pending = True
-        self._desk.decide(work, then, failed)
-        return True
+        self._under_way[draft.id] += 1
+        self._decide(sha256, work, then, failed)
 
-    def take_away(self, sha256: str, box: Placed) -> None:
+    def take_away(self, sha256: str, draft: Draft) -> None:
         """A sample is none any more."""
 
         def work(session: SortingSession) -> Done:
-            gone = take_away(session.dataset, box)
-            return session.adopt(gone.step, 1)
-
-        self.pending = True
-        self._desk.decide(work, lambda done: self._read(sha256, "", None),
-                          lambda error: self._read(sha256, "", None))  # fmt: skip
-
-    def _read(self, sha256: str, key: str, submitted: Draft | None) -> None:
-        def then(found: Sheet) -> None:
-            self.pending = False
-            self._show(found, key, submitted)
+            key = self._sample_of(draft)
+            if key is None:  # it could not be saved before
+                return NOTHING
+            return session.adopt(take_away(session.dataset, key).step, 1)
 
         def failed(error: GleansetError) -> None:
-            self.pending = False
+            self._leaving.discard(draft.id)
             self._desk.say(str(error), bad=True)
 
-        self._desk.ask(lambda session: sheet(session.dataset, sha256), then, failed)
+        self._leaving.add(draft.id)
+        self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
 
-    def _show(self, found: Sheet, key: str, submitted: Draft | None) -> None:
-        """The boxes as they are kept now; the current one as it was moved since."""
-        canvas, boxes = self._canvas, [Draft.of(box) for box in found.boxes]
-        place = next((n for n, box in enumerate(found.boxes) if box.key == key), -1)
-        now = canvas.boxes[canvas.current] if canvas.current >= 0 else None
-        if place >= 0 and now is not None and submitted is not None and now != submitted:
-            same = now.kept is not None and submitted.kept == now.kept
-            if same and now.changed:
-                boxes[place] = replace(boxes[place], rect=now.rect, angle=now.angle)
-        canvas.show_boxes(boxes, place)
-        self.saved.emit(found, place)
+    def label(self, sha256: str, draft: Draft, target: str) -> None:
+        """Give the sample that a box is, or is about to be, a class."""
+
+        def work(session: SortingSession) -> Done:
+            key = self._sample_of(draft)
+            if key is None:
+                raise UsageError("a box that was not saved has no class", "draw it anew")
+            return session.to([in_use(session.dataset, key).key], target)
+
+        self._decide(sha256, work, None, None)
+
+    def _decide(
+        self, sha256: str, work: Callable[[SortingSession], Done],
+        then: Callable[[Done], None] | None, failed: Callable[[GleansetError], None] | None,
+    ) -> None:  # fmt: skip
+        self._desk.decide(work, then, failed)
+        self._desk.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
+
+    def _sample_of(self, draft: Draft) -> str | None:
+        """The sample that a box is by now. On the desk's thread."""
+        return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
+
+    def _rested(self, draft: Draft) -> None:
+        self._under_way[draft.id] -= 1
+        self._under_way += Counter()  # without those that are zero
+
+    def _give_up(self, draft: Draft) -> None:
+        """Put a box that could not be saved back where it was, unless it was moved since."""
+        boxes = self._canvas.boxes
+        place = next((n for n, box in enumerate(boxes) if box.id == draft.id), -1)
+        if place < 0 or boxes[place].place != draft.place:
+            return
+        before = [replace(Draft.of(draft.kept), id=draft.id)] if draft.kept else []
+        self._canvas.renew(boxes[:place] + before + boxes[place + 1 :])
+
+    def bring_up_to_date(self, found: Sheet) -> None:
+        """Show the boxes as they are kept now; what a person is at stays."""
+        leaving = {self._keys.get(number) for number in self._leaving}
+        staying = [box for box in found.boxes if box.key not in leaving]
+        self._canvas.bring_up_to_date(staying, self._keys, self._under_way)
 
     def _note_first(self, before: Placed | None, key: str) -> None:
         if before is not None:

@@ -6,6 +6,8 @@ the button is let go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QRectF, QTimer
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
@@ -36,8 +38,8 @@ class CropView(View):
         self._images: list[str] = []
         self._at = 0
         self._sheet: Sheet | None = None
-        self._wanted = ""
-        self._turn: int | None = None
+        self._wanted = self._goal = ""
+        self._later: Callable[[], None] | None = None
         self._saving = CropSaving(self.desk, self.canvas)
         self._loader = Working(self.desk.root)
         self._rest, self._typing = QTimer(self), QTimer(self)
@@ -78,6 +80,7 @@ class CropView(View):
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
+        self.canvas.rested.connect(self._go_on)
         self.canvas.nudged.connect(self._rest.start)
         self.canvas.chosen.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
@@ -85,7 +88,7 @@ class CropView(View):
         self.which.currentIndexChanged.connect(self.look)
         self.text.textChanged.connect(self._typing.start)
         self._loader.done.connect(self._loaded)
-        self._saving.saved.connect(self._saved)
+        self._saving.read.connect(self._read)
         self.desk.outside.connect(self._again)
         self.desk.stepped.connect(self._stepped)
 
@@ -103,17 +106,17 @@ class CropView(View):
         self.desk.ask(lambda session: images(session.dataset, which, text), self._found)
 
     def _found(self, found: list[str]) -> None:
-        here = self._sheet.sha256 if self._sheet else ""
         self._images = found
-        self.turn_to(found.index(here) if here in found else 0)
+        self.turn_to(found.index(self._goal) if self._goal in found else 0)
 
     def turn_to(self, place: int) -> None:
-        """Show an image of the list, when what was drawn is saved."""
-        if self.save():
-            self._turn = place
+        """Show an image of the list; not while a button is held."""
+        if self.canvas.busy:
+            self._later = lambda: self.turn_to(place)
             return
+        self.save()
         if not self._images:
-            self._sheet = None
+            self._sheet, self._goal = None, ""
             self.canvas.show_boxes([], -1)
             self.canvas.show_image(QImage(), (1, 1), self._nothing())
             self.title.setText(self.which.currentText())
@@ -127,23 +130,47 @@ class CropView(View):
         return self.tr("There is no image in which no face was found. To search for faces: "
                        "facecrop run -d {root}").format(root=self.desk.root)  # fmt: skip
 
+    def _go_on(self) -> None:
+        """The button was let go: what waited for that."""
+        later, self._later = self._later, None
+        if later is not None:
+            later()
+
     def _ask(self, sha256: str) -> None:
-        self.desk.ask(lambda session: sheet(session.dataset, sha256), self._open)
+        self._goal = sha256
+        self.desk.ask(lambda session: sheet(session.dataset, sha256), self._read)
 
     def _again(self) -> None:
-        busy = self._rest.isActive() or self._saving.pending or self.canvas.busy
-        if self._sheet is not None and self.isVisible() and not busy:
-            self._ask(self._sheet.sha256)
+        if self._sheet is not None and self._goal == self._sheet.sha256 and self.isVisible():
+            self._ask(self._goal)
+
+    def _read(self, found: Sheet) -> None:
+        """An image as it is now; nothing where another one was asked for since."""
+        if found.sha256 != self._goal:
+            return
+        if self._sheet is not None and self._sheet.sha256 == found.sha256:
+            self._sheet = found
+            self._saving.bring_up_to_date(found)
+            self._say()
+        elif self.canvas.busy:
+            self._later = lambda: self._read(found)
+        else:
+            self._open(found)
 
     def _open(self, found: Sheet) -> None:
-        another = self._sheet is None or self._sheet.sha256 != found.sha256
+        self.save()  # what was drawn on the image before this one
         self._sheet = found
-        if another:
-            self.canvas.show_image(QImage(), (found.width, found.height), "…")
-            self._wanted = found.path
-            self._load()
-        current = 0 if another else self.canvas.current
-        self.canvas.show_boxes([Draft.of(box) for box in found.boxes], current)
+        self.canvas.show_image(QImage(), (found.width, found.height), "…")
+        self._wanted = found.path
+        self._load()
+        self.canvas.show_boxes([], -1)
+        self._saving.bring_up_to_date(found)
+        self.canvas.choose(min(0, len(self.canvas.boxes) - 1))
+        self._say()
+
+    def _say(self) -> None:
+        found = self._sheet
+        assert found is not None
         self.title.setText(
             self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}").format(
                 number=f"{self._at + 1:,}", count=f"{len(self._images):,}", name=found.title,
@@ -175,19 +202,16 @@ class CropView(View):
 
     # -- boxes
 
-    def save(self) -> bool:
-        """Keep what was drawn or moved; whether something is under way."""
+    def save(self) -> None:
+        """Keep what was drawn or moved."""
         self._rest.stop()
-        return self._sheet is not None and self._saving.save(self._sheet.sha256)
+        if self._sheet is not None:
+            self._saving.save(self._sheet.sha256)
 
-    def _saved(self, found: Sheet, place: int) -> None:
-        if self._sheet is not None and self._sheet.sha256 == found.sha256:
-            self._sheet = found
-        if self.save():
-            return
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            self.turn_to(turn)
+    def undo(self) -> bool:
+        """A box that was just moved is saved first: that is what is taken back."""
+        self.save()
+        return False
 
     def _stepped(self, done: Done) -> None:
         """An undo or a redo shows on the boxes."""
@@ -225,12 +249,11 @@ class CropView(View):
 
     def _delete(self) -> None:
         number = self.canvas.current
-        kept = self.canvas.boxes[number].kept
+        gone = self.canvas.boxes[number]
         left = [box for n, box in enumerate(self.canvas.boxes) if n != number]
-        self._rest.stop()
         self.canvas.show_boxes(left, min(number, len(left) - 1))
-        if kept is not None and self._sheet is not None:
-            self._saving.take_away(self._sheet.sha256, kept)
+        if gone.sent is not None and self._sheet is not None:
+            self._saving.take_away(self._sheet.sha256, gone)
 
     def _keyed(self, key: str) -> None:
         keys = self.desk.last.keys if self.desk.last else {}
@@ -241,10 +264,8 @@ class CropView(View):
 
     def send(self, target: str) -> bool:
         """Give the current box a class."""
-        current = self.canvas.current
-        kept = self.canvas.boxes[current].kept if current >= 0 else None
-        if kept is None:
+        if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:
             return False
-        self.desk.decide(lambda session: session.to([kept.key], target),
-                         lambda done: self._again())  # fmt: skip
+        self.save()
+        self._saving.label(self._sheet.sha256, self.canvas.boxes[self.canvas.current], target)
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from drawn_faces import FaceSet
@@ -12,6 +14,8 @@ from PySide6.QtTest import QTest
 
 from gleanset import Dataset
 from gleanset.db.cropping import Croppings, Placed
+from gleanset.errors import UsageError
+from labeler.qt import crop_saving
 from labeler.qt.crop_view import CropView
 from labeler.qt.window import Window
 
@@ -200,3 +204,120 @@ def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     assert view.canvas.image.isNull()
     drag(view, QPoint(50, 50), QPoint(200, 200))
     assert view.canvas.boxes == [] or view.canvas.boxes[0].kept is not None
+
+
+@contextmanager
+def locked(window: Window) -> Iterator[None]:
+    """Another program holds the write lock, on a connection of its own."""
+    other = sqlite3.connect(window.desk.root / "catalog.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
+    QTest.mousePress(view.canvas, Button.LeftButton, NONE, start)
+    hover(view.canvas, (start + end) / 2, Button.LeftButton)
+    hover(view.canvas, end, Button.LeftButton)
+
+
+def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: Window) -> None:
+    view = view_of(window)
+    with locked(window):
+        drag(view, spot(view, 20, 10), spot(view, 60, 50))
+        end = spot(view, 90, 80)
+        press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
+    until(lambda: len(kept(window)) == 1)
+    ready(window)
+    assert len(view.canvas.boxes) == 2
+    assert view.canvas.boxes[0].kept is not None
+    hover(view.canvas, end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
+    ready(window)
+    one, other = kept(window)
+    assert near(one, 20, 10, 40, 40)
+    assert near(other, 70, 60, 20, 20)
+
+
+def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer has no box at all."""
+    view = view_of(window)
+
+    def refuse(*arguments: object) -> None:
+        raise UsageError("there are boxes like this already", "move it a little")
+
+    with locked(window), monkeypatch.context() as patched:
+        patched.setattr(crop_saving, "put", refuse)
+        drag(view, spot(view, 20, 10), spot(view, 60, 50))
+        press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
+        until(lambda: not view._saving.pending)
+        settle(window)
+        assert len(view.canvas.boxes) == 1
+    end = spot(view, 90, 80)
+    hover(view.canvas, end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
+    ready(window)
+    (box,) = kept(window)
+    assert near(box, 70, 60, 20, 20)
+
+
+def test_a_label_given_before_a_move_is_saved_moves_along(window: Window) -> None:
+    view, first = view_of(window), draw(window)
+    name, key = next(iter(window.desk.last.keys.items()))
+    QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)  # not saved before the keys rest
+    QTest.keyClick(view.canvas, key)
+    QTest.keyClick(view.canvas, Key.Key_Down, SHIFT)
+    until(lambda: near(kept(window)[0], 30, 20, 40, 40))
+    ready(window)
+    (box,) = kept(window)
+    assert (box.label, box.status) == (name, "labelled")
+    with Dataset.open(window.desk.root) as dataset:
+        before = dataset.samples.get(first.key)
+        assert before is not None
+        assert (before.status, before.label) == ("retired", None)
+
+
+def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: Window) -> None:
+    view = view_of(window)
+    name, key = next(iter(window.desk.last.keys.items()))
+    with locked(window):
+        drag(view, spot(view, 20, 10), spot(view, 60, 50))
+        QTest.keyClick(view.canvas, key)
+        drag(view, spot(view, 70, 60), spot(view, 90, 80))
+        QTest.keyClick(view.canvas, Key.Key_Delete)
+        assert len(view.canvas.boxes) == 1
+    until(lambda: not view._saving.pending)
+    ready(window)
+    (box,) = kept(window)
+    assert near(box, 20, 10, 40, 40)
+    assert box.label == name
+    assert [one.kept for one in view.canvas.boxes] == [box]
+
+
+def test_undo_takes_back_a_move_that_was_not_saved_yet(window: Window) -> None:
+    view, box = view_of(window), draw(window)
+    QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
+    window.undo()
+    ready(window)
+    assert kept(window) == [box]
+    assert [one.kept for one in view.canvas.boxes] == [box]
+
+
+def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(window: Window) -> None:
+    view = view_of(window)
+    assert view._sheet is not None
+    before = view._sheet.sha256
+    view.turn_to(1)
+    press_and_pull(view, spot(view, 20, 10), spot(view, 60, 50))
+    settle(window)
+    assert view._sheet.sha256 == before
+    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, spot(view, 60, 50))
+    ready(window)
+    assert view._sheet.sha256 != before
+    with Dataset.open(window.desk.root) as dataset:
+        assert len(Croppings(dataset.db).placed(before)) == 1
