@@ -57,9 +57,11 @@ class Connection:
 
     def _prepare(self) -> None:
         try:
-            self._sql.execute("PRAGMA foreign_keys=ON")
             self._sql.execute("PRAGMA cache_size=-16384")
+            # A migration may make a table anew: dropping the old one is no deletion of its rows.
+            self._sql.execute("PRAGMA foreign_keys=OFF")
             self._migrate()
+            self._sql.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             self._sql.close()
             raise

@@ -126,6 +126,12 @@ class Upkeep:
             for what in (sha256, *self.sample_keys(sha256)):
                 # Hashes of content: no stage means anything else by them.
                 self._db.run("DELETE FROM rejection WHERE what=?", (what,))
+            # No reference: the item of a change may be a class as well.
+            self._db.run(
+                "DELETE FROM change WHERE what IN ('mark','refused') AND item IN "
+                "(SELECT id FROM sample WHERE image=?)",
+                (number,),
+            )
             self._delete("image", [number])
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
