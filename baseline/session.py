@@ -145,6 +145,7 @@ def _summary(
         "classes": len(material.classes), "data": dict(read),
         **(course if fitted.history else {}),
         **{split: _figures(judged.metrics.get(split)) for split in ("val", "test")},
+        "calibration": judged.calibration.told(),
     }  # fmt: skip
 
 

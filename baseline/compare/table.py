@@ -10,7 +10,7 @@ import numpy as np
 
 from baseline.compare.paired import Paired, paired
 from baseline.evaluation.answers import load_answers
-from baseline.evaluation.calibration import calibration
+from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import intervals
 from baseline.evaluation.outputs import Outputs, load_outputs
@@ -148,7 +148,7 @@ def _row(one: _Told, shared: Sequence[str], moments: Sequence[str], against: Pai
         accuracy=figures.accuracy,
         interval=ranges.get("accuracy"),
         log_loss=figures.log_loss,
-        ece=calibration(softmax(told.logits, one.temperature), told.y).ece,
+        ece=calibration_error(softmax(told.logits, one.temperature), told.y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
         parameters=sum(layer.parameters for layer in layers) if layers else None,

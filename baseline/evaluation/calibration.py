@@ -1,85 +1,100 @@
-"""Whether a confidence of 0.8 is right in 8 of 10 cases, and making it so.
+"""Scores as probabilities that can be believed: temperature scaling that small samples cannot fool.
 
-Expected calibration error and temperature scaling as in Guo, Pleiss, Sun and Weinberger,
-"On Calibration of Modern Neural Networks", 2017.
+Scores are divided by one temperature (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
+Neural Networks", 2017). On a few pictures its likeliest value is noise, so it is the mode of a
+posterior: the prior holds it at 1, where the network is believed as it is, until enough moments
+speak against it. `benchmarks/calibration.py` measures what that costs and what it saves.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
-from baseline.evaluation.probabilities import Floats, Indices, Scores, softmax
+from baseline.evaluation.probabilities import Indices, Scores, log_softmax
+from gleanset.page.words import count
 
-BINS = 15
-"""As in the paper, so that figures can be compared."""
 COLDEST, HOTTEST = 0.05, 20.0
-_STEPS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Answers whose confidence lies above `low` up to `high`: their mean, and how many are right.
-
-    `confidence` and `accuracy` are 0 where there are none.
-    """
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
+SPREAD = 0.4
+"""Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
+whose tails let a network be as loud as much evidence says."""
+HALF = 10
+"""Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
+without a mistake is likely even where the network is too sure."""
+_GRID = 40
+_ALIKE = 0.05
+"""Temperatures whose ratio is within this of 1 are called the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count."""
+    """How scores become probabilities, and what that was learnt from.
 
-    ece: float
-    bins: tuple[Bin, ...]
+    `plain` is the temperature that makes the same `pictures` likeliest without a prior, which for
+    few of their `moments` is noise; it is None where there is nothing to fit it on.
+    """
+
+    temperature: float = 1.0
+    plain: float | None = None
+    pictures: int = 0
+    moments: int = 0
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether the pictures alone would ask for another temperature."""
+        return self.plain is not None and abs(self.plain / self.temperature - 1) > _ALIKE
+
+    def told(self) -> str:
+        """What was done, in a sentence."""
+        if self.plain is None:
+            return "left as the network gives it: there is nothing to calibrate by"
+        asked = "certainty" if self.plain <= 2 * COLDEST else f"{self.plain:.2f}"
+        source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
+        if not self.shrunk:
+            return f"temperature {self.temperature:.2f}, by {source}"
+        left = "left at" if abs(self.temperature - 1) <= _ALIKE else "held back to"
+        return (
+            f"temperature {left} {self.temperature:.2f}: {source} alone ask for {asked}, which so "
+            "few cannot show"
+        )
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
-        return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
+        return asdict(self) | {"shrunk": self.shrunk, "told": self.told()}
 
 
-def calibration(probabilities: Floats, y: Indices, bins: int = BINS) -> Calibration:
-    """How far confidences (the greatest probability of each row) are from the share right."""
-    sure, right = probabilities.max(1), probabilities.argmax(1) == y
-    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    some = np.maximum(counts, 1)
-    confidence = np.bincount(place, sure, minlength=bins) / some
-    accuracy = np.bincount(place, right, minlength=bins) / some
-    ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
-    return Calibration(ece, tuple(
-        Bin(i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i]))
-        for i in range(bins)
-    ))  # fmt: skip
+def fit_calibration(logits: Scores, y: Indices, moments: Sequence[str]) -> Calibration:
+    """The calibration of scores N x C by their classes `y` (N), none where there is nothing to fit.
 
-
-def fit_temperature(logits: Scores, y: Indices) -> float:
-    """The temperature that makes val likeliest; 1 where there is nothing to fit it on.
-
-    The targets are smoothed by one case of every outcome (Platt, 1999), or else a val split
-    without a mistake would ask for certainty. Kept within `COLDEST`..`HOTTEST`.
+    `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
+    picture weighs alike, as in the log loss, but they are as much evidence as their moments.
     """
-    count, classes = logits.shape
-    if count < 2 or classes < 2:
-        return 1.0
-    scores = logits.astype(np.float64)
-    slip = 1 / (count + 2)
-    wanted = (1 - slip) * scores[np.arange(count), y] + slip * scores.mean(1)
+    pictures, classes = logits.shape
+    witnesses = len(set(moments))
+    if pictures < 2 or classes < 2:
+        return Calibration(pictures=pictures, moments=witnesses)
 
-    def slope(warmth: float) -> float:
-        # The derivative of the loss by 1/temperature, in which the loss is convex.
-        expected = (softmax(scores * warmth) * scores).sum(1)
-        return float((expected - wanted).mean())
+    def loss(log_temperature: float) -> float:
+        told = log_softmax(logits, float(np.exp(log_temperature)))
+        return float(-told[np.arange(pictures), y].mean())
 
-    low, high = 1 / HOTTEST, 1 / COLDEST
-    for _ in range(_STEPS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    return 1 / math.sqrt(low * high)
+    evidence = witnesses**2 / (witnesses + HALF)
+    best = _lowest(lambda at: evidence * loss(at) + _prior(at))
+    return Calibration(float(np.exp(best)), float(np.exp(_lowest(loss))), pictures, witnesses)
+
+
+def _prior(log_temperature: float) -> float:
+    """The negative logarithm of the prior's density, less a constant."""
+    return 1.5 * float(np.log1p((log_temperature / SPREAD) ** 2 / 2))
+
+
+def _lowest(of: Callable[[float], float]) -> float:
+    """The logarithm of a temperature where `of` is least: by a grid first, for it may dip twice."""
+    grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
+    at = int(np.argmin([of(float(one)) for one in grid]))
+    near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
+    found = minimize_scalar(of, bounds=near, method="bounded", options={"xatol": 1e-5})
+    return float(found.x)

@@ -10,7 +10,8 @@ import numpy as np
 
 from baseline.data import Examples
 from baseline.evaluation.answers import Answers, save_answers
-from baseline.evaluation.calibration import calibration, fit_temperature
+from baseline.evaluation.calibration import Calibration, fit_calibration
+from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.context import Context, context_of
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import group_numbers, intervals
@@ -38,6 +39,7 @@ class Judged:
 
     metrics: Figures
     looks: Looks | None
+    calibration: Calibration
 
 
 def judge_run(
@@ -51,14 +53,20 @@ def judge_run(
     """
     context = context_of(dataset, (s for part in examples.splits.values() for s in part))
     outputs = {split: unique(told) for split, told in outputs.items() if len(told)}
-    temperature = fit_temperature(outputs["val"].logits, outputs["val"].y) if (
-        "val" in outputs) else 1.0  # fmt: skip
+    fitted = calibration_on(outputs.get("val"), context)
     save_outputs(folder, outputs, scratch=scratch)
-    save_answers(folder, Answers(temperature), scratch=scratch)
-    metrics = all_figures(outputs, examples.classes, context, temperature)
+    save_answers(folder, Answers(fitted.temperature), scratch=scratch)
+    metrics = all_figures(outputs, examples.classes, context, fitted)
     looks = Peeks(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train") if (
         TEST in outputs) else None  # fmt: skip
-    return Judged(metrics, looks)
+    return Judged(metrics, looks, fitted)
+
+
+def calibration_on(val: Outputs | None, context: Context) -> Calibration:
+    """The calibration that val gives; none without one."""
+    if val is None:
+        return Calibration()
+    return fit_calibration(val.logits, val.y, context.groups(val.keys))
 
 
 def unique(told: Outputs) -> Outputs:
@@ -68,16 +76,16 @@ def unique(told: Outputs) -> Outputs:
 
 
 def all_figures(
-    outputs: Mapping[str, Outputs], classes: Sequence[str], context: Context, temperature: float
+    outputs: Mapping[str, Outputs], classes: Sequence[str], context: Context, fitted: Calibration
 ) -> Figures:
     """The figures of every split, the overfitting gap, and retrieval where there are embeddings."""
     told = {
-        split: split_figures(found, classes, context, temperature)
+        split: split_figures(found, classes, context, fitted.temperature)
         for split, found in outputs.items()
     }
     return {
-        "temperature": temperature, **told, "gap": _gap(outputs),
-        "retrieval": retrieval_figures(outputs, context),
+        "temperature": fitted.temperature, "calibration": fitted.to_json(), **told,
+        "gap": _gap(outputs), "retrieval": retrieval_figures(outputs, context),
     }  # fmt: skip
 
 
@@ -92,8 +100,8 @@ def split_figures(
     groups = context.groups(told.keys)
     plain = evaluate_logits(told.logits, told.y, told.keys, classes)
     warm = evaluate_logits(told.logits, told.y, told.keys, classes, temperature=temperature)
-    before = calibration(softmax(told.logits), told.y)
-    after = calibration(softmax(told.logits, temperature), told.y)
+    before = calibration_error(softmax(told.logits), told.y)
+    after = calibration_error(softmax(told.logits, temperature), told.y)
     ranges = intervals(told.logits, told.y, groups)
     return {
         **plain.to_json(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from baseline.data import Examples, find_examples, load_arrays
-from baseline.evaluation.calibration import fit_temperature
+from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.doubts import likely_wrong
 from baseline.evaluation.folds import Learn, out_of_fold
 from baseline.evaluation.network import outputs_of
@@ -19,6 +20,7 @@ from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.doubts import Doubt, Doubts
 from gleanset.db.peeks import Peeks
+from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 
@@ -49,7 +51,8 @@ def search_doubts(
     examples = find_examples(dataset)
     samples = {sample.key for part in examples.splits.values() for sample in part}
     told = out_of_fold(examples, folds, settings.seed, learner(dataset, settings, progress))
-    doubts = doubts_in(told, examples.classes, run)
+    moments = moments_of(dataset.db, told.keys)
+    doubts = doubts_in(told, [moments[key] for key in told.keys], examples.classes, run)
     if test := examples.splits["test"]:
         Peeks(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
@@ -57,9 +60,12 @@ def search_doubts(
     return Search(run, folds, len(samples), len(told), agree, tuple(doubts))
 
 
-def doubts_in(told: Outputs, classes: tuple[str, ...], run: str) -> list[Doubt]:
+def doubts_in(
+    told: Outputs, moments: Sequence[str], classes: tuple[str, ...], run: str
+) -> list[Doubt]:
     """Labels that are likely wrong by out-of-fold answers, which are calibrated first."""
-    probabilities = softmax(told.logits, fit_temperature(told.logits, told.y))
+    fitted = fit_calibration(told.logits, told.y, moments)
+    probabilities = softmax(told.logits, fitted.temperature)
     return [
         Doubt(
             told.keys[one.row], classes[told.y[one.row]], classes[one.suggested],

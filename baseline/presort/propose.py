@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.calibration import calibration
+from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.probabilities import Floats, softmax
 from baseline.presort.ask import by_gradient, by_type
 from baseline.presort.classify import Indices, Learnt, Vectors, learn
@@ -160,7 +160,7 @@ def _facts(
         "samples": sum(map(_shown, samples)),
         "labelled": sum(bool(one.label) for one in samples), "classes": len(known.classes),
         "held_out": len(folded), "accuracy": learnt.accuracy,
-        "ece": calibration(told, folded).ece if len(folded) else None,
+        "ece": calibration_error(told, folded).ece if len(folded) else None,
         "temperature": learnt.temperature, "strength": learnt.strength,
         "expected_right": float(best.mean()),
         "evidence": {one.kind: {"trust": one.trust, "cases": one.cases, "named": len(one.named)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from baseline.evaluation.calibration import Bin
+from baseline.evaluation.calibration_error import Bin
 from baseline.evaluation.figures import ClassScore, Mistake
 from gleanset.errors import InputUnusable
 from gleanset.page.words import count
@@ -41,6 +41,16 @@ class Calibrated:
     log_loss: float
     ece: float
     bins: list[Bin]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """As `baseline.evaluation.calibration.Calibration` tells it."""
+
+    temperature: float
+    told: str
+    plain: float | None = None
+    shrunk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ class Metrics:
     precision: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    calibration: Fitted | None = None
     train: SplitFigures | None = None
     val: SplitFigures | None = None
     test: SplitFigures | None = None

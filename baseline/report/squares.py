@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from baseline.evaluation.calibration import Bin
+from baseline.evaluation.calibration_error import Bin
 from gleanset.page.charts import tag
 from gleanset.page.words import percent
 

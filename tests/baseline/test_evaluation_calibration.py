@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calibrated_nets import Net, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from baseline.evaluation.calibration import COLDEST, HOTTEST, calibration, fit_temperature
+from baseline.evaluation.calibration import COLDEST, HOTTEST, fit_calibration
+from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import draws, intervals, share_interval
 from baseline.evaluation.probabilities import log_softmax, softmax
@@ -24,22 +26,28 @@ def honest(count: int, classes: int, seed: int = 0) -> Drawn:
     return logits, (random.random((count, 1)) > share[:, :-1]).sum(1).astype(np.int64)
 
 
+def alone(count: int) -> list[str]:
+    """A moment for each picture."""
+    return [str(i) for i in range(count)]
+
+
 def test_an_honest_network_is_calibrated_and_an_overconfident_one_is_mended() -> None:
     logits, y = honest(6000, 5)
-    assert calibration(softmax(logits), y).ece < 0.02
-    assert fit_temperature(logits, y) == pytest.approx(1, abs=0.06)
+    assert calibration_error(softmax(logits), y).ece < 0.02
+    assert fit_calibration(logits, y, alone(6000)).temperature == pytest.approx(1, abs=0.06)
     loud = logits * 3
-    assert calibration(softmax(loud), y).ece > 0.15
-    temperature = fit_temperature(loud, y)
-    assert temperature == pytest.approx(3, abs=0.2)
-    assert calibration(softmax(loud, temperature), y).ece < 0.03
+    assert calibration_error(softmax(loud), y).ece > 0.15
+    fitted = fit_calibration(loud, y, alone(6000))
+    assert fitted.temperature == pytest.approx(3, abs=0.2)
+    assert not fitted.shrunk
+    assert calibration_error(softmax(loud, fitted.temperature), y).ece < 0.03
 
 
 def test_ece_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]])
     y = np.array([0, 1, 0, 1])
     # 0.9 is right once of two; 0.6 and 0.65 (bins of a tenth: .5-.6 and .6-.7) both.
-    told = calibration(probabilities, y, bins=10)
+    told = calibration_error(probabilities, y, bins=10)
     assert told.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
     assert [one.count for one in told.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
 
@@ -57,30 +65,87 @@ scores = st.integers(2, 5).flatmap(
 @given(scores, st.integers(0, 10**6))
 def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: int) -> None:
     y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
-    temperature = fit_temperature(logits, y)
-    assert COLDEST * 0.999 <= temperature <= HOTTEST * 1.001
-    told = calibration(softmax(logits, temperature), y)
+    fitted = fit_calibration(logits, y, alone(len(y)))
+    assert fitted.plain is not None
+    for temperature in (fitted.temperature, fitted.plain):
+        assert COLDEST * 0.999 <= temperature <= HOTTEST * 1.001
+    told = calibration_error(softmax(logits, fitted.temperature), y)
     assert 0 <= told.ece <= 1
     assert sum(one.count for one in told.bins) == len(y)
-    # The smoothed loss, which is what is made small, is nowhere smaller nearby.
-    slip = 1 / (len(y) + 2)
-    wanted = np.full(logits.shape, slip / logits.shape[1])
-    wanted[np.arange(len(y)), y] += 1 - slip
 
     def loss(at: float) -> float:
-        return float(-(wanted * log_softmax(logits, at)).sum())
+        return float(-log_softmax(logits, at)[np.arange(len(y)), y].mean())
 
+    # What the pictures alone ask for makes them likeliest; what is fitted lies on the way there.
     for factor in (0.8, 1.25):
-        near = min(max(temperature * factor, COLDEST), HOTTEST)
-        assert loss(temperature) <= loss(near) + 1e-6 * max(1, loss(near))
+        near = min(max(fitted.plain * factor, COLDEST), HOTTEST)
+        assert loss(fitted.plain) <= loss(near) + 1e-6 * max(1, loss(near))
+    assert loss(fitted.temperature) <= loss(1.0) + 1e-6
 
 
-def test_without_a_mistake_on_val_it_does_not_become_certain() -> None:
-    y = np.arange(20) % 2
-    logits = np.stack((1 - y, y), 1).astype(np.float32) * 4
-    assert softmax(logits, fit_temperature(logits, y)).max() < 0.99
-    assert fit_temperature(logits[:1], y[:1]) == 1
-    assert fit_temperature(logits[:, :1], np.zeros(20, np.int64)) == 1
+def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None:
+    """Two classes, ten pictures, none wrong: smoothed targets asked for a temperature of 4.9."""
+    y = np.arange(10) % 2
+    logits = np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
+    fitted = fit_calibration(logits.astype(np.float32), y, alone(10))
+    assert fitted.temperature == pytest.approx(1, abs=0.05)
+    assert fitted.shrunk
+    assert "left at" in fitted.told()
+    assert "10 pictures (10 moments) of val alone ask for certainty" in fitted.told()
+
+
+def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
+    logits, y = honest(20, 3)
+    for fitted in (fit_calibration(logits[:1], y[:1], ["a"]),
+                   fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))):  # fmt: skip
+        assert (fitted.temperature, fitted.plain, fitted.shrunk) == (1.0, None, False)
+        assert fitted.told().startswith("left as the network gives it")
+
+
+def test_frames_of_one_scene_are_one_witness() -> None:
+    logits, y = honest(12, 4, 2)
+    loud = logits * 4
+    once = fit_calibration(loud, y, alone(12))
+    repeated = np.repeat(loud, 8, axis=0), np.repeat(y, 8)
+    scenes = fit_calibration(*repeated, [str(i // 8) for i in range(96)])
+    frames = fit_calibration(*repeated, alone(96))
+    assert scenes.temperature == pytest.approx(once.temperature, rel=1e-3)
+    assert (scenes.pictures, scenes.moments) == (96, 12)
+    assert frames.temperature > 1.3 * scenes.temperature
+
+
+NETS = [Net(classes, skill, loud) for classes in (2, 6) for skill in (2.0, 5.0)
+        for loud in (0.6, 1.0, 1.6, 4.0)]  # fmt: skip
+"""From networks that are not sure enough to ones that are far too sure."""
+
+
+def _losses(net: Net, moments: int, most: int, rounds: int) -> tuple[float, float, np.ndarray]:
+    """Log loss on new pictures: as the network says, scaled plainly, and by fits (rounds)."""
+    judged = draw(net, 3000, 1, seed=99)
+    drawn = [draw(net, moments, most, seed) for seed in range(rounds)]
+    fits = [fit_calibration(one.logits, one.y, one.moments) for one in drawn]
+    plain = np.mean([judged.loss(fit.plain or 1.0) for fit in fits])
+    return judged.loss(1.0), float(plain), np.array([judged.loss(f.temperature) for f in fits])
+
+
+@pytest.mark.parametrize(("moments", "most"), [(4, 1), (10, 1), (10, 8), (25, 4)])
+def test_calibration_by_few_pictures_never_costs_log_loss(moments: int, most: int) -> None:
+    for net in NETS:
+        raw, _, fitted = _losses(net, moments, most, 12)
+        noise = fitted.std() / 12**0.5
+        assert fitted.mean() <= raw * 1.01 + noise, net
+        if net.loud == 4.0 and moments >= 25:
+            assert fitted.mean() < 0.9 * raw, net
+
+
+@pytest.mark.parametrize(("moments", "most"), [(200, 1), (90, 4)])
+def test_calibration_by_200_pictures_keeps_what_plain_scaling_gains(
+    moments: int, most: int
+) -> None:
+    for net in NETS:
+        raw, plain, fitted = _losses(net, moments, most, 8)
+        if raw - plain > 0.005:
+            assert raw - fitted.mean() >= 0.9 * (raw - plain), net
 
 
 def test_the_interval_of_independent_pictures_is_that_of_the_textbook() -> None:
