@@ -58,7 +58,9 @@ def make_pictures(folder: Path, root: Path, number: int) -> None:
             with dataset.db.write():
                 for place, measure in rows:
                     box = Box(0, 0, SIDE, SIDE)
-                    dataset.images.add(measure, Origin("folder", str(place), title=f"{place}.jpg"))
+                    dataset.take_original(
+                        keep.store, measure, Origin("folder", str(place), title=f"{place}.jpg")
+                    )
                     key = sample_key(measure.sha256, box)
                     cut = Cut(Face("whole", box, 1.0), key, box, place, 1.0)
                     dataset.faces.record(measure.sha256, "whole", "bench", [cut])

@@ -16,9 +16,10 @@ from gleanset.db.samples import Samples
 from gleanset.db.scans import Scans
 from gleanset.db.videos import Videos
 from gleanset.db.visits import Fetches, Rejections
-from gleanset.errors import DatasetMissing, NotWritable
+from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import Store
+from gleanset.records import Measured, Origin
 from gleanset.settings import FILE, Settings, read_settings, write_settings
 from gleanset.work.stage import stage
 
@@ -88,12 +89,26 @@ class Dataset:
         return stage(self.cache, name)
 
     def originals(self, scratch: Path) -> Store:
-        """The store of original bytes; unfinished files lie in `scratch`."""
+        """The store of original bytes; what has no row yet lies in `scratch`."""
         return Store(self.root / "images", scratch)
 
     def crops(self, scratch: Path) -> Store:
         """The store of cut faces, named by their samples."""
         return Store(self.root / "crops", scratch)
+
+    def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
+        """Publish a staged picture and write its row, in one transaction; True when it is new.
+
+        One that was missing is there again. Raises `Unreadable` with the reason 'forgotten'
+        for what was taken down, which is discarded, or where the staged file is gone.
+        """
+        sha256, kind = measured.sha256, measured.format
+        with self.db.write():
+            if (why := self.images.buried(sha256)) is not None:
+                store.discard(sha256, kind)
+                raise Unreadable("forgotten", why)
+            store.publish(sha256, kind, measured.bytes)
+            return self.images.add(measured, origin)
 
     def image_path(self, sha256: str, kind: str) -> Path:
         """Where the original of an image lies."""

@@ -58,8 +58,9 @@ def harvest_archives(
     """
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
-        intake = Intake(dataset, STAGE)
-        keep = _Keep(KeepFile(KeepBytes(dataset.originals(scratch))))
+        store = dataset.originals(scratch)
+        intake = Intake(dataset, STAGE, store)
+        keep = _Keep(KeepFile(KeepBytes(store)))
         new = (c for path in given for c in _copied(_known(path), intake, scratch, hints, label))
         outcomes = run_over(keep, new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):

@@ -40,8 +40,9 @@ def harvest_folders(
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
     with dataset.stage(STAGE) as scratch:
-        intake = Intake(dataset, STAGE)
-        keep = KeepFile(KeepBytes(dataset.originals(scratch)))
+        store = dataset.originals(scratch)
+        intake = Intake(dataset, STAGE, store)
+        keep = KeepFile(KeepBytes(store))
         new = (
             found
             for root in roots

@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import sha256_of_file
-from gleanset.records import Measured, Rejection
+from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Threads, cores, run_over
 from gleanset.work.progress import Progress
 from harvest.intake import Intake
@@ -47,7 +47,8 @@ def harvest_frames(
         _check_space(dataset, wanted, lengths)
         total = sum(one.seconds for one in lengths.values()) or None
         quota = Quota(wanted.limit)
-        intake = Intake(dataset, STAGE, None if wanted.limit is None else quota.images)
+        store = dataset.originals(scratch)
+        intake = Intake(dataset, STAGE, store, None if wanted.limit is None else quota.images)
         keeping = Keeping(dataset, intake, wanted, label, quota)
         with (progress or Progress()).video_time("frames", total) as advance:
             run = _Run(dataset, wanted, keeping, intake, scratch, advance)
@@ -79,7 +80,6 @@ class _Run:
     ) -> None:  # fmt: skip
         self._dataset, self._sampling, self._keeping = dataset, sampling, keeping
         self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._store = dataset.originals(scratch)
         self._ready: deque[Lane] = deque()
         self._bad: list[Unusable] = []
         self._good = 0
@@ -145,7 +145,8 @@ class _Run:
                     self._keeping.known(found.sha256, lane.place)
                 self._good += 1
             else:
-                lane.showing = Showing(found, self._sampling, self._keep)
+                store = self._keeping.store(found.sha256, self._scratch)
+                lane.showing = Showing(found, self._sampling, store)
                 self._keeping.take_up(lane.showing)
                 lane.showing.most = lane.share.rest
                 if lane.showing.most == 0:
@@ -167,9 +168,6 @@ class _Run:
         # The same video twice in one run: what the first gives will be there.
         self._met[video.sha256] += 1
         return self._met[video.sha256] > 1
-
-    def _keep(self, data: bytes, measured: Measured) -> None:
-        self._store.put(measured.sha256, measured.format, data)
 
     def _after(self, outcome: Outcome[Lane, Step | None]) -> bool:
         """Write what a step gave; whether the lane goes on."""

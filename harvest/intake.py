@@ -1,7 +1,7 @@
 """The door through which every image enters, wherever it comes from.
 
-Workers read or download, decode, measure and store the bytes; here the parent writes the
-rows, so that a run may be killed at any moment and simply be started again.
+Workers read or download, decode, measure and stage the bytes; here the parent publishes each
+file with its rows, so that a run may be killed at any moment and simply be started again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
@@ -35,13 +37,16 @@ class Seen(Enum):
 class Intake:
     """Records what became of each candidate and counts it.
 
-    `images`, where one is given, takes up the hashes that are met, for callers that stop at
-    a number of them; several intakes may share it.
+    What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
+    are met, for callers that stop at a number of them; several intakes may share it.
     """
 
-    def __init__(self, dataset: Dataset, stage: str, images: set[str] | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, stage: str, store: Store, images: set[str] | None = None
+    ) -> None:
         self._dataset = dataset
         self._stage = stage
+        self._store = store
         self._images = images
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
@@ -72,27 +77,29 @@ class Intake:
 
     def take(
         self, origin: Origin, outcome: Outcome[Any, Measured], stamp: str = "",
-        candidate: str | None = None,
+        candidate: str | None = None, store: Store | None = None,
     ) -> bool:  # fmt: skip
         """Record one outcome in one transaction; True when it gave an image.
 
-        `candidate` is kept with a failure, for another try.
+        `candidate` is kept with a failure, for another try. `store` is where it was staged, if
+        not in that of all.
         """
-        measured = outcome.result
-        if measured is None:
-            self._reject(origin, outcome.reason or "?", outcome.detail, stamp, candidate)
+        try:
+            measured = outcome.unwrap()
+            new = self._publish(measured, origin, stamp, store or self._store)
+        except Unreadable as refused:
+            self._reject(origin, refused.reason, refused.detail, stamp, candidate)
             return False
-        if (why := self._dataset.images.buried(measured.sha256)) is not None:
-            self._dataset.image_path(measured.sha256, measured.format).unlink(missing_ok=True)
-            self._reject(origin, "forgotten", why, stamp, candidate)
-            return False
-        with self._dataset.db.write():
-            new = self._dataset.images.add(measured, origin)
-            self._record(origin, "done", stamp, measured.sha256)
-            self._dataset.rejections.clear(self._stage, origin.key)
         self.tally["added" if new else "duplicate"] += 1
         self._met(measured.sha256)
         return True
+
+    def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
+        with self._dataset.db.write():
+            new = self._dataset.take_original(store, measured, origin)
+            self._record(origin, "done", stamp, measured.sha256)
+            self._dataset.rejections.clear(self._stage, origin.key)
+        return new
 
     def _reject(
         self, origin: Origin, reason: str, detail: str, stamp: str, candidate: str | None

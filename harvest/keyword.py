@@ -18,6 +18,7 @@ from harvest.asking import closing_searches
 from harvest.http import Client
 from harvest.http.supply import Bell
 from harvest.http.turns import in_turns
+from harvest.intake import Intake
 from harvest.lanes import Lane
 from harvest.selection import ALL, Selection
 from harvest.sharing import Shared
@@ -99,6 +100,10 @@ class Tools:
     threads: int
     progress: Progress | None
 
+    def intake(self, met: set[str]) -> Intake:
+        """A new one for one source, which notes the images that it met."""
+        return Intake(self.dataset, STAGE, self.download.store, met)
+
 
 class Run:
     """Searches one keyword after another, and keeps account of each."""
@@ -124,7 +129,7 @@ class Run:
 
     def _lane(self, asked: tuple[Source, Query], images: set[str], bell: Bell) -> Lane:
         tools = self._tools
-        return Lane(asked, tools.dataset, STAGE, tools.client, tools.selection, images, bell.ring)
+        return Lane(asked, tools.intake, tools.client, tools.selection, images, bell.ring)
 
     def _fetch(self, keyword: str, lanes: Sequence[Lane], images: set[str], bell: Bell) -> None:
         tools = self._tools

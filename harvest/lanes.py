@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate
 from harvest.asking import Asked
@@ -70,14 +69,14 @@ class Lane:
     """One source at work for one keyword; `common` are the images of the keyword so far."""
 
     def __init__(
-        self, asked: tuple[Source, Query], dataset: Dataset, stage: str, client: Client,
+        self, asked: tuple[Source, Query], open_intake: Callable[[Met], Intake], client: Client,
         selection: Selection, common: set[str], ring: Callable[[], None],
     ) -> None:  # fmt: skip
         self.source, query = asked
         self.share = 0
         self.met = Met(common)
         self.found = Found(self.source, query, client)
-        self.intake = Intake(dataset, stage, self.met)
+        self.intake = open_intake(self.met)
         self._filtered = 0
         search = self.found.results()
         self._asked = Asked(search, selection.among(search, self._leave_out), ring)

@@ -48,8 +48,9 @@ def _retry_stage(
     progress: Progress | None,
 ) -> dict[str, object]:  # fmt: skip
     with dataset.stage(stage) as scratch:
-        intake = Intake(dataset, stage)
-        download = Download(client, KeepBytes(dataset.originals(scratch)))
+        store = dataset.originals(scratch)
+        intake = Intake(dataset, stage, store)
+        download = Download(client, KeepBytes(store))
         workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
         failed = Fed(_candidates(dataset, stage, reason))
         batches = in_turns(download, failed, workers, client)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.store import Store
 from gleanset.images.keep import KeepBytes
 from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome, Threads
@@ -23,11 +24,16 @@ STAGE = "harvest-urls"
 
 
 class Download:
-    """Download one candidate, measure and store it; runs in a thread."""
+    """Download one candidate, measure and stage it; runs in a thread."""
 
     def __init__(self, client: Client, keep: KeepBytes) -> None:
         self.client = client
         self._keep = keep
+
+    @property
+    def store(self) -> Store:
+        """Where the pictures are staged."""
+        return self._keep.store
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Raises `Unreadable` with what was wrong."""
@@ -146,9 +152,10 @@ def harvest_urls(
     lists = [checked_list(file) for file in files]
     images: set[str] = set()
     with dataset.stage(STAGE) as scratch, open_client() as client:
+        store = dataset.originals(scratch)
         # Without a limit nobody asks for the images, and a list may be long.
-        intake = Intake(dataset, STAGE, None if limit is None else images)
-        download = Download(client, KeepBytes(dataset.originals(scratch)))
+        intake = Intake(dataset, STAGE, store, None if limit is None else images)
+        download = Download(client, KeepBytes(store))
         candidates = (c for file in lists for c in read_list(file, label))
         fetch_wanted(
             Wanted(candidates, intake, images, limit), intake, download,

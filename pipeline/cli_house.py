@@ -77,12 +77,16 @@ def forget(
 @click.option("--older", default="1d", show_default=True, metavar="AGE",
               help="Spare files that are younger, such as 12h, 1d or 2w.")  # fmt: skip
 def gc(job: Job, older: str) -> Result:
-    """Remove files that no row knows, what killed runs left, and copies of old catalogues."""
+    """Remove files that no row knows, what killed runs left, and old copies of the catalogue.
+
+    The copy made by the last upgrade is kept, however old. With --simulate the paths are shown.
+    """
     from pipeline.house.tidy import collect
 
     age = parse_age(older)
+    show = (lambda path: job.show(str(path))) if job.simulate else (lambda path: None)
     with job.open() as dataset:
-        return collect(dataset, age, simulate=job.simulate)
+        return collect(dataset, age, simulate=job.simulate, show=show)
 
 
 @click.command(cls=Command, epilog="Example: gleanset merge ../anas-dataset -d my-dataset")

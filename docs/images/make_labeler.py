@@ -79,7 +79,7 @@ def draw(root: Path) -> dict[str, str]:
             measured = keep(buffer.getvalue())
             origin = Origin("folder", name, title=name, hint=None)
             with dataset.db.write():
-                dataset.images.add(measured, origin)
+                dataset.take_original(keep.store, measured, origin)
                 cuts = [cutter.cut(measured.sha256, np.asarray(pixels), face) for face in faces]
                 dataset.faces.record(measured.sha256, "drawn", "docs", cuts)
             truth.update((cut.key, who) for cut in cuts)

@@ -34,11 +34,27 @@ class Images:
         self._db = db
 
     def add(self, measured: Measured, origin: Origin) -> bool:
-        """Record an image and one origin; True when the image itself is new."""
+        """Record an image and one origin; True when the image itself is new.
+
+        Its file is there: one that was missing is so no longer.
+        """
         with self._db.write():
             new = self._insert(measured)
+            if not new:
+                self.mark_present(measured.sha256)
             self.add_origin(measured.sha256, origin)
         return new
+
+    def mark_present(self, sha256: str) -> None:
+        """Note that the file of a missing image is there again."""
+        with self._db.write():
+            if self._db.change(
+                "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
+            ):
+                self._db.run(
+                    "DELETE FROM rejection WHERE what=? AND reason IN ('file is gone','damaged')",
+                    (sha256,),
+                )
 
     def add_many(self, rows: Iterable[tuple[Measured, Origin]]) -> int:
         """Record many in one transaction; how many images were new."""

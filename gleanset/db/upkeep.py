@@ -33,6 +33,13 @@ class Upkeep:
             f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose[:20]
         ]
 
+    def migrated_at(self, name: str) -> float | None:
+        """When a migration was applied, in seconds since 1970; None where it was not."""
+        row = self._db.one(
+            "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
+        )
+        return None if row is None else row[0]
+
     def stored(self) -> Iterator[Stored]:
         """Every image by hash, a page in memory at a time."""
         after = ""
@@ -52,14 +59,19 @@ class Upkeep:
         )
         return [row[0] for row in rows]
 
-    def set_state(self, sha256: str, state: str) -> None:
-        """Mark an image as 'ok' or 'missing'; what is missing may be harvested again."""
+    def mark_missing(self, sha256: str) -> None:
+        """Note that the file of an image is gone, and forget that its places were visited.
+
+        A harvest of them then fetches it again, and samples its videos again.
+        """
         with self._db.write():
-            self._db.run("UPDATE image SET state=? WHERE sha256=?", (state, sha256))
-            if state == "missing":
-                self._db.run(
-                    "DELETE FROM fetch WHERE image=(SELECT id FROM image WHERE sha256=?)", (sha256,)
-                )
+            image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
+            self._db.run("UPDATE image SET state='missing' WHERE id=?", (image,))
+            self._db.run("DELETE FROM fetch WHERE image=?", (image,))
+            self._db.run(
+                "DELETE FROM video WHERE sha256 IN (SELECT video FROM origin WHERE image=?)",
+                (image,),
+            )
 
     def cut_samples(self) -> Iterator[str]:
         """The keys of all samples in use that have a crop, a page at a time."""

@@ -35,6 +35,13 @@ def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> Non
         sync_folder(folder)
 
 
+def move_synced(source: Path, target: Path) -> None:
+    """Rename a whole file on one disk to `target`. Raises `DiskFull` or `NotWritable`."""
+    with disk_errors(target):
+        _in_folder(target.parent, lambda: source.replace(target))
+        sync_folder(target.parent)
+
+
 def _in_folder(folder: Path, act: Callable[[], object]) -> None:
     """Do it, and make the folder only where that fails for want of one: it seldom does."""
     try:

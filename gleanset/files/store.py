@@ -1,8 +1,10 @@
 """The content-addressed store: a file is known by its name, stored once, never changed.
 
 `images/3f/3f9a….jpg` are originals named by the SHA-256 of their bytes, `crops/3f/…` are
-cut faces named by their sample. Writing what is there already costs nothing, so a killed
-run can simply be started again. Workers may write here side by side.
+cut faces named by their sample. Workers stage originals in the scratch folder of their stage;
+the one process that writes rows publishes each in the transaction that writes its row, and a
+file is removed only in a transaction that saw no row of it. So nothing that a row refers to, or
+is about to refer to, can be removed by somebody else, in whatever process.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from gleanset.files.atomic import write_atomic
+from gleanset.errors import Unreadable
+from gleanset.files.atomic import move_synced, write_atomic
 
 EXTENSIONS = {
     "JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif",
@@ -40,8 +43,50 @@ class Store:
         """Where the file called `name` (hex) of that image format lies, or would lie."""
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
+    def staged(self, name: str, kind: str) -> Path:
+        """Where that file waits for its row."""
+        return self.scratch / f"{name}.{EXTENSIONS[kind]}"
+
+    def stage(self, name: str, kind: str, data: bytes) -> None:
+        """Write bytes to the scratch folder, from any worker; `publish` stores them."""
+        path = self.staged(name, kind)
+        if not self.has(path, len(data)):
+            write_atomic(path, data)
+
+    def publish(self, name: str, kind: str, size: int) -> None:
+        """Move a staged file to its place, inside the transaction that writes its row.
+
+        Raises `Unreadable` where it is neither staged nor stored.
+        """
+        path, staged = self.path(name, kind), self.staged(name, kind)
+        if self.has(path, size):
+            staged.unlink(missing_ok=True)
+            return
+        if not staged.exists():
+            raise Unreadable("cannot be read", "its file was removed while it was taken in")
+        move_synced(staged, path)
+
+    def discard(self, name: str, kind: str) -> None:
+        """Remove a staged file that gets no row."""
+        self.staged(name, kind).unlink(missing_ok=True)
+
+    def holds(self, name: str, kind: str) -> bool:
+        """Whether there is such a file, staged or stored."""
+        # In this order: publishing moves it from the first place to the second.
+        return self.staged(name, kind).exists() or self.path(name, kind).exists()
+
+    def read(self, name: str, kind: str) -> bytes:
+        """The bytes of a file, staged or stored. Raises `OSError`."""
+        try:
+            return self.staged(name, kind).read_bytes()
+        except FileNotFoundError:
+            return self.path(name, kind).read_bytes()
+
     def put(self, name: str, kind: str, data: bytes) -> Path:
-        """Store bytes under a name; nothing is written when they are there already."""
+        """Store bytes at once, inside the transaction that writes their row; their path.
+
+        Nothing is written when they are there already.
+        """
         path = self.path(name, kind)
         if not self.has(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)

@@ -1,4 +1,4 @@
-"""What a worker does with a new picture: measure it and put its bytes into the store."""
+"""What a worker does with a new picture: measure it and stage its bytes for the store."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gleanset.records import Measured
 
 @dataclass(frozen=True, slots=True)
 class KeepBytes:
-    """Measure bytes and put them into the store. Small and picklable: it goes to workers."""
+    """Measure bytes and stage them. Small and picklable: it goes to workers."""
 
     store: Store
 
     def __call__(self, data: bytes) -> Measured:
         """Raises `Unreadable` for anything that is not a whole picture we take."""
         measured = measure(data)
-        self.store.put(measured.sha256, measured.format, data)
+        self.store.stage(measured.sha256, measured.format, data)
         return measured
 
 

@@ -41,6 +41,12 @@ class Outcome(Generic[Item, Result]):
     reason: str | None = None
     detail: str = ""
 
+    def unwrap(self) -> Result:
+        """The result. Raises `Unreadable` with the reason and detail where there is none."""
+        if self.result is None:
+            raise Unreadable(self.reason or "?", self.detail)
+        return self.result
+
 
 @dataclass(frozen=True)
 class Processes:

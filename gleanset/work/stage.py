@@ -16,6 +16,9 @@ from filelock import FileLock, Timeout
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
+WAITING = "waiting"
+"""The folder of the cache where a stage keeps what a run that was stopped goes on with."""
+
 
 @contextmanager
 def stage(cache: Path, name: str) -> Iterator[Path]:
@@ -24,6 +27,19 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
     Raises `DatasetBusy` when the same stage is at work on this dataset already.
     """
     scratch = cache / "scratch" / name
+    with hold(cache, name):
+        try:
+            with disk_errors(scratch):
+                shutil.rmtree(scratch, ignore_errors=True)
+                scratch.mkdir(parents=True)
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def hold(cache: Path, name: str) -> Iterator[None]:
+    """Hold a stage, and leave its scratch folder as it is. Raises `DatasetBusy`."""
     lock = cache / "locks" / f"{name}.lock"
     with disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -36,10 +52,6 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
                 "wait until it has finished, or stop it, and run the command again",
             ) from error
     try:
-        with disk_errors(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
-        yield scratch
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         held.release()

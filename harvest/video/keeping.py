@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.videos import VideoName
+from gleanset.files.store import Store, sha256_of
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
+from gleanset.work.stage import WAITING
 from harvest.intake import Intake
 from harvest.video.episode import Episode, Picked, Step
 from harvest.video.inputs import Video
@@ -49,11 +52,24 @@ class Keeping:
         self._shown.append((place - _DONE, None, _prints(state.get("prints", []))))
         return True
 
+    def store(self, sha256: str, scratch: Path) -> Store:
+        """Where the frames of a video are staged.
+
+        Those that wait for the end of a run have to outlast one that is stopped.
+        """
+        if not self._sampling.skip_openings:
+            return self._dataset.originals(scratch)
+        key = sha256_of(f"{sha256} {self._sampling.settings}".encode())[:16]
+        return self._dataset.originals(self._dataset.cache / WAITING / STAGE / key)
+
     def take_up(self, showing: Showing) -> None:
-        """Give a video back what a run before knew of it."""
-        state = self._dataset.videos.state(showing.video.sha256, self._sampling.settings)
-        if state is not None:
-            showing.waiting = [_picked(one) for one in state.pop("waiting", [])]
+        """Give a video back what a run before knew of it, if all that waited is still there."""
+        state = self._dataset.videos.state(showing.video.sha256, self._sampling.settings) or {}
+        waiting = [_picked(one) for one in state.pop("waiting", [])]
+        if state and all(
+            showing.store.holds(one.measured.sha256, one.measured.format) for one in waiting
+        ):
+            showing.waiting = waiting
             showing.frames = state.pop("frames", 0)
             showing.state = state
         self._all.before.setdefault(showing.video.sha256, showing.frames)
@@ -114,13 +130,17 @@ class Keeping:
                 with self._dataset.db.write():
                     self._store(showing, picked)
                     self._record(showing, prints)
+                # Only now, and all of it: frames of one video may be the same picture.
+                shutil.rmtree(showing.store.scratch, ignore_errors=True)
 
     def _is_new(self, one: Picked, repeats: list[Repeat]) -> bool:
-        if any(part.start < one.time < part.end for part in repeats):
-            self.left_out["opening"] += 1
-            self._drop(one.measured)
-            return False
-        return True
+        if not any(part.start < one.time < part.end for part in repeats):
+            return True
+        known = self._dataset.images.get(one.measured.sha256)
+        if known is not None and known.state == "missing":
+            return True
+        self.left_out["opening"] += 1
+        return False
 
     def _within_limit(self, fresh: list[list[Picked]]) -> list[list[Picked]]:
         left = self._all.left
@@ -132,8 +152,6 @@ class Keeping:
             if one.measured.sha256 in images or len(images) < left:
                 images.add(one.measured.sha256)
                 chosen[number].append(one)
-            else:
-                self._drop(one.measured)
         return chosen
 
     def _tell_of_damage(self, showing: Showing, episode: Episode) -> None:
@@ -159,12 +177,8 @@ class Keeping:
             origin = self._origin(showing.video, one)
             stamp = f"{one.measured.sha256[:16]}"
             if not self._intake.knows(origin, stamp):
-                self._intake.take(origin, Outcome(origin.key, one.measured), stamp)
-
-    def _drop(self, measured: Measured) -> None:
-        if self._dataset.images.get(measured.sha256) is None:
-            path: Path = self._dataset.image_path(measured.sha256, measured.format)
-            path.unlink(missing_ok=True)
+                outcome = Outcome(origin.key, one.measured)
+                self._intake.take(origin, outcome, stamp, store=showing.store)
 
     def _origin(self, video: Video, one: Picked) -> Origin:
         return replace(

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import Unreadable
-from harvest.video.episode import Episode, Keep, Picked, Step, facts_of
+from gleanset.files.store import Store
+from gleanset.records import Measured
+from harvest.video.episode import Episode, Picked, Step, facts_of
 from harvest.video.inputs import Found, Input, Video
 from harvest.video.quota import Share
 from harvest.video.sampling import Sampling
@@ -24,13 +26,13 @@ State = dict[str, Any]
 class Showing:
     """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
 
-    Frames wait where it is not yet known whether they lie in an opening. `most` is how many
-    more it may give, None where all are wanted.
+    Frames are staged in `store`, and wait where it is not yet known whether they lie in an
+    opening. `most` is how many more it may give, None where all are wanted.
     """
 
     video: Video
     sampling: Sampling
-    keep: Keep
+    store: Store
     state: State | None = None
     most: int | None = None
     waiting: list[Picked] = field(default_factory=list)
@@ -52,8 +54,11 @@ class Showing:
         given = self.state["chosen"]["count"] if self.state else 0
         limit = None if self.most is None else given + self.most
         wanted = replace(self.sampling, limit=limit)
-        self.episode = Episode(self.video.path, facts, wanted, self.keep, self.state)
+        self.episode = Episode(self.video.path, facts, wanted, self._stage, self.state)
         yield from self.episode.steps()
+
+    def _stage(self, data: bytes, measured: Measured) -> None:
+        self.store.stage(measured.sha256, measured.format, data)
 
     @property
     def is_cut(self) -> bool:

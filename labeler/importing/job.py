@@ -9,7 +9,8 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, Unreadable
+from gleanset.files.store import Store
 from gleanset.images.crops import Cutter
 from gleanset.images.cut import CutSettings
 from gleanset.images.keep import KeepBytes, KeepFile
@@ -84,10 +85,11 @@ def _take_in(
     wanted: dict[str, str] = {}
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
-        take = Take(KeepFile(KeepBytes(dataset.originals(scratch))), cutter)
+        store = dataset.originals(scratch)
+        take = Take(KeepFile(KeepBytes(store)), cutter)
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
-            _record(dataset, outcome, tally, wanted)
+            _record(dataset, store, outcome, tally, wanted)
         disputed = _decide(dataset, wanted, path, moved)
     if tally["rejected"] == len(found) and not moved:
         raise InputUnusable(
@@ -99,28 +101,42 @@ def _take_in(
 
 
 def _record(
-    dataset: Dataset, outcome: Outcome[Labelled, Taken], tally: Counter[str], wanted: dict[str, str]
+    dataset: Dataset,
+    store: Store,
+    outcome: Outcome[Labelled, Taken],
+    tally: Counter[str],
+    wanted: dict[str, str],
 ) -> None:
-    path, taken = str(outcome.item.path), outcome.result
-    if taken is None:
-        why = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
-        dataset.rejections.add(why)
+    path = str(outcome.item.path)
+    try:
+        new = _publish(dataset, store, outcome.unwrap(), outcome.item.path, wanted)
+    except Unreadable as refused:
+        dataset.rejections.add(Rejection(STAGE, path, refused.reason, refused.detail))
         tally["rejected"] += 1
         return
-    if (reason := dataset.images.buried(taken.measured.sha256)) is not None:
-        measured = taken.measured
-        dataset.image_path(measured.sha256, measured.format).unlink(missing_ok=True)
-        dataset.rejections.add(Rejection(STAGE, path, "forgotten", reason))
-        tally["rejected"] += 1
-        return
+    tally["added" if new else "duplicate"] += 1
+
+
+def _publish(
+    dataset: Dataset, store: Store, taken: Taken, file: Path, wanted: dict[str, str]
+) -> bool:
+    """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
+    path = str(file)
     with dataset.db.write():
-        origin = Origin(SOURCE, path, path=path, title=outcome.item.path.name)
-        new = dataset.images.add(taken.measured, origin)
+        origin = Origin(SOURCE, path, path=path, title=file.name)
+        try:
+            new = dataset.take_original(store, taken.measured, origin)
+        except Unreadable as refused:
+            if refused.reason == "forgotten":
+                # It leaves no crop either: what was taken down has no sample.
+                for cut, _ in taken.cuts:
+                    dataset.crop_path(cut.key).unlink(missing_ok=True)
+            raise
         for cut, label in taken.cuts:
             dataset.faces.add_by_hand(taken.measured.sha256, cut)
             wanted[cut.key] = label
         dataset.rejections.clear(STAGE, path)
-    tally["added" if new else "duplicate"] += 1
+    return new
 
 
 def _decide(dataset: Dataset, wanted: dict[str, str], path: Path, moved: Sequence[Choice]) -> int:

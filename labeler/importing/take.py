@@ -35,8 +35,8 @@ class Take:
         """Raises `Unreadable` for what is no picture, or has a box outside of it."""
         measured = self.keep(item.path)
         whole = Box(0, 0, measured.width, measured.height)
-        path = self.keep.keep.store.path(measured.sha256, measured.format)
-        pixels = np.asarray(decode(path.read_bytes()).pixels)
+        data = self.keep.keep.store.read(measured.sha256, measured.format)
+        pixels = np.asarray(decode(data).pixels)
         cuts = []
         for box, label in item.labels:
             face = (

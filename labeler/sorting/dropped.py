@@ -14,6 +14,8 @@ import numpy as np
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
 from gleanset.images.crops import Cutter
 from gleanset.images.cut import CutSettings
 from gleanset.images.decode import ENDINGS, decode
@@ -42,9 +44,9 @@ class _Take:
 
     def __call__(self, path: Path) -> tuple[Measured, Cut]:
         measured = self._keep(path)
-        stored = self._keep.keep.store.path(measured.sha256, measured.format)
+        data = self._keep.keep.store.read(measured.sha256, measured.format)
         whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
-        pixels = np.asarray(decode(stored.read_bytes()).pixels)
+        pixels = np.asarray(decode(data).pixels)
         return measured, self._cutter.cut(measured.sha256, pixels, whole)
 
 
@@ -73,12 +75,17 @@ def take_in(
     rejected = 0
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
-        take = _Take(KeepFile(KeepBytes(dataset.originals(scratch))), cutter)
+        store = dataset.originals(scratch)
+        take = _Take(KeepFile(KeepBytes(store)), cutter)
         files = (path for path in pictures_in(paths) if not stop())
         for outcome in run_over(take, files, Threads(THREADS)):
-            choice = _recorded(dataset, outcome, label)
-            choices += [choice] if choice else []
-            rejected += outcome.result is None
+            try:
+                choice = _recorded(dataset, store, outcome, label)
+                choices += [choice] if choice else []
+            except Unreadable as refused:
+                why = Rejection(STAGE, str(outcome.item), refused.reason, refused.detail)
+                dataset.rejections.add(why)
+                rejected += 1
             progress(len(choices) + rejected)
         step = dataset.journal.step(_dropping(len(choices), label), choices) if choices else 0
     return Taken(step, len(choices), rejected)
@@ -91,18 +98,13 @@ def _dropping(count: int, label: str | None) -> Operation:
 
 
 def _recorded(
-    dataset: Dataset, outcome: Outcome[Path, tuple[Measured, Cut]], label: str | None
+    dataset: Dataset, store: Store, outcome: Outcome[Path, tuple[Measured, Cut]], label: str | None
 ) -> Choice | None:
+    measured, cut = outcome.unwrap()
     path = str(outcome.item)
-    reason, detail = outcome.reason, outcome.detail
-    if outcome.result is not None:
-        reason = dataset.images.buried(outcome.result[0].sha256) and "forgotten"
-    if outcome.result is None or reason is not None:
-        dataset.rejections.add(Rejection(STAGE, path, reason or "?", detail))
-        return None
-    measured, cut = outcome.result
     with dataset.db.write():
-        dataset.images.add(measured, Origin("dropped", path, path=path, title=outcome.item.name))
+        origin = Origin("dropped", path, path=path, title=outcome.item.name)
+        dataset.take_original(store, measured, origin)
         new = dataset.faces.add_by_hand(measured.sha256, cut)
         dataset.rejections.clear(STAGE, path)
     if label is not None:

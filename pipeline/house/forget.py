@@ -47,16 +47,18 @@ def plan_take_down(
 def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
     """Remove the bytes and the rows; a tombstone of each keeps it from coming back.
 
-    The crops go first and the row last, so that a take-down that was stopped can be given
-    again. Exports and runs made earlier are not touched.
+    The files go first and the rows last, in one transaction, so that a take-down that was
+    stopped can be given again, and no harvest brings a file back in between. Exports and runs
+    made earlier are not touched.
     """
     upkeep = Upkeep(dataset.db)
     for sha256 in plan.images:
-        for key in upkeep.sample_keys(sha256):
-            dataset.crop_path(key).unlink(missing_ok=True)
-        for path in (dataset.root / "images" / sha256[:2]).glob(f"{sha256}.*"):
-            path.unlink(missing_ok=True)
-        upkeep.forget(sha256, reason)
+        with dataset.db.write():
+            for key in upkeep.sample_keys(sha256):
+                dataset.crop_path(key).unlink(missing_ok=True)
+            for path in (dataset.root / "images" / sha256[:2]).glob(f"{sha256}.*"):
+                path.unlink(missing_ok=True)
+            upkeep.forget(sha256, reason)
 
 
 def _some(found: list[str], told: str) -> list[str]:

@@ -57,8 +57,8 @@ def _take_files(
             ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root)))
             found["rejected"] += 1
             continue
-        store.put(sha256, kind, data)
         with ours.db.write():
+            store.put(sha256, kind, data)
             both.add_image(sha256)
         found["images"] += 1
     return dict(found)

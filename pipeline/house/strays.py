@@ -16,16 +16,28 @@ _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 def strays(dataset: Dataset, upkeep: Upkeep, older_than: float = 0.0) -> Iterator[Path]:
     """Files of `images/` and `crops/` without a row, last changed so many seconds ago.
 
-    A harvest writes a file before its row, so young ones may be about to get theirs.
+    A crop is written before its row, so young ones may be about to get theirs.
     """
     latest = time.time() - older_than
-    for path in _files(dataset.root / "images"):
-        kind = _FORMATS.get(path.suffix.lstrip("."), "")
-        if not upkeep.has_image(path.stem, kind) and changed(path) <= latest:
-            yield path
-    for path in _files(dataset.root / "crops"):
-        if not upkeep.has_sample(path.stem) and changed(path) <= latest:
-            yield path
+    for folder in (dataset.root / "images", dataset.root / "crops"):
+        for path in _files(folder):
+            if not _has_row(dataset, upkeep, path) and changed(path) <= latest:
+                yield path
+
+
+def remove_stray(dataset: Dataset, upkeep: Upkeep, path: Path) -> bool:
+    """Remove a file that still has no row, while nobody can write one; whether it was so."""
+    with dataset.db.write():
+        if _has_row(dataset, upkeep, path):
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _has_row(dataset: Dataset, upkeep: Upkeep, path: Path) -> bool:
+    if (dataset.root / "crops") in path.parents:
+        return upkeep.has_sample(path.stem)
+    return upkeep.has_image(path.stem, _FORMATS.get(path.suffix.lstrip("."), ""))
 
 
 def _files(folder: Path) -> Iterator[Path]:

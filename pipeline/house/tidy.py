@@ -4,56 +4,119 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from gleanset import Dataset
 from gleanset.db.upkeep import Upkeep
+from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
-from pipeline.house.strays import changed, strays
+from gleanset.work.stage import WAITING, hold
+from pipeline.house.strays import changed, remove_stray, strays
+
+STAGE = "gc"
+_BACKUPS = "catalog.sqlite.before-*"
+_HALF = ".partial"
 
 
-def waste(dataset: Dataset, older_than: float) -> Iterator[Path]:
-    """Files without a row, what killed stages left, and copies made before an upgrade.
+def collect(
+    dataset: Dataset, older_than: float, *, simulate: bool,
+    show: Callable[[Path], None] = lambda path: None,
+) -> dict[str, object]:  # fmt: skip
+    """Remove what is older than so many seconds, and give the catalogue's free pages back.
 
-    `older_than` in seconds spares what may be in use.
+    Each path is shown, and the counts tell how much it was. Nothing that is in use is touched.
     """
-    latest = time.time() - older_than
-    yield from strays(dataset, Upkeep(dataset.db), older_than)
-    scratch = dataset.cache / "scratch"
-    yield from (path for path in scratch.glob("*") if not _at_work(dataset, path.name))
-    yield from dataset.root.glob("catalog.sqlite.before-*")
-    for look in (dataset.root.glob, dataset.cache.rglob, (dataset.root / "runs").rglob):
-        for path in look(f"{PARTIAL}*"):
-            if scratch not in path.parents and changed(path) <= latest:
-                yield path
-
-
-def collect(dataset: Dataset, older_than: float, *, simulate: bool) -> dict[str, object]:
-    """Remove it all, and give the catalogue's free pages back; how much that was."""
-    files = freed = 0
-    with dataset.stage("gc"):
-        for path in waste(dataset, older_than):
-            if path.name == "gc":
-                continue
-            files += 1
-            freed += _size(path)
-            if not simulate:
-                _remove(path)
+    tally = {"files": 0, "bytes": 0}
+    with dataset.stage(STAGE):
+        waste = _Waste(dataset, older_than, simulate=simulate)
+        for path, size in waste.collected():
+            tally["files"] += 1
+            tally["bytes"] += size
+            show(path)
         if not simulate:
             dataset.db.compact()
-    return {"would_remove" if simulate else "removed": files, "bytes": freed}
+    return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
 
 
-def _at_work(dataset: Dataset, stage: str) -> bool:
-    lock = FileLock(dataset.cache / "locks" / f"{stage}.lock", timeout=0)
-    try:
-        with lock:
-            return False
-    except Timeout:
-        return True
+class _Waste:
+    """What nobody needs. Each part removes its own, under what keeps others from using it."""
+
+    def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
+        self._dataset, self._upkeep = dataset, Upkeep(dataset.db)
+        self._older_than, self._simulate = older_than, simulate
+        self._latest = time.time() - older_than
+
+    def collected(self) -> Iterator[tuple[Path, int]]:
+        """(path, bytes) of everything, removed unless it is only simulated."""
+        yield from self._strays()
+        yield from self._left_by_stages()
+        for path in (*self._backups(), *self._partials()):
+            yield from self._removed(path)
+
+    def _strays(self) -> Iterator[tuple[Path, int]]:
+        busy = self._anyone_at_work()
+        for path in strays(self._dataset, self._upkeep, self._older_than):
+            if busy and (self._dataset.root / "crops") in path.parents:
+                # It may be about to get its row.
+                continue
+            size = _size(path)
+            if self._simulate or remove_stray(self._dataset, self._upkeep, path):
+                yield path, size
+
+    def _left_by_stages(self) -> Iterator[tuple[Path, int]]:
+        """Scratch folders, and old files that wait for a run to go on, of stages not at work."""
+        cache = self._dataset.cache
+        for path in sorted((*(cache / "scratch").glob("*"), *(cache / WAITING).glob("*/*"))):
+            waits = path.parent.parent.name == WAITING
+            name = path.parent.name if waits else path.name
+            if name != STAGE and not (waits and changed(path) > self._latest):
+                with suppress(DatasetBusy), hold(cache, name):
+                    yield from self._removed(path)
+
+    def _anyone_at_work(self) -> bool:
+        for lock in (self._dataset.cache / "locks").glob("*.lock"):
+            if lock.stem != STAGE:
+                try:
+                    with hold(self._dataset.cache, lock.stem):
+                        pass
+                except DatasetBusy:
+                    return True
+        return False
+
+    def _backups(self) -> Iterator[Path]:
+        """Copies of the catalogue that are old, but never the newest: it is the only way back."""
+        found = [one for one in self._dataset.root.glob(_BACKUPS) if one.suffix != _HALF]
+        by_time = sorted((self._made(one), one.name, one) for one in found)
+        return (path for made, _, path in by_time[:-1] if made <= self._latest)
+
+    def _made(self, backup: Path) -> float:
+        """When a backup was made: just before the migration that it is named after.
+
+        The catalogue knows; a file's own times may be those of another file. Of a migration
+        that this catalogue has not seen, the later of them.
+        """
+        told = self._upkeep.migrated_at(backup.name.partition(".before-")[2])
+        times = backup.stat()
+        return max(times.st_mtime, times.st_ctime) if told is None else told
+
+    def _partials(self) -> Iterator[Path]:
+        root, cache = self._dataset.root, self._dataset.cache
+        found = [
+            *root.glob(f"{PARTIAL}*"), *root.glob(f"{_BACKUPS}{_HALF}"),
+            *cache.rglob(f"{PARTIAL}*"), *(root / "runs").rglob(f"{PARTIAL}*"),
+        ]  # fmt: skip
+        kept = (cache / "scratch", cache / WAITING)
+        for path in found:
+            if changed(path) <= self._latest and not any(one in path.parents for one in kept):
+                yield path
+
+    def _removed(self, path: Path) -> Iterator[tuple[Path, int]]:
+        size = _size(path)
+        if not self._simulate:
+            _remove(path)
+        yield path, size
 
 
 def _size(path: Path) -> int:

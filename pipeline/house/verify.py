@@ -86,30 +86,46 @@ class _Keeper:
             if item.state == "missing":
                 self._sound_again(item)
             return
-        self.tally["gone" if reason == "file is gone" else "damaged"] += 1
-        if self.repair and self._mended(item):
-            self.tally["repaired"] += 1
-            return
+        # Nobody writes to the store meanwhile, nor takes the picture down.
+        with self.dataset.db.write():
+            if self.upkeep.has_image(item.sha256, item.format):
+                self.tally["gone" if reason == "file is gone" else "damaged"] += 1
+                if self.repair and self._mended(item):
+                    self.tally["repaired"] += 1
+                else:
+                    self._mark(item, reason, detail)
+
+    def _mark(self, item: Stored, reason: str, detail: str) -> None:
         self.dataset.rejections.add(Rejection(STAGE, item.sha256, reason, detail))
         if self.repair and item.state == "ok":
-            self.upkeep.set_state(item.sha256, "missing")
+            self.upkeep.mark_missing(item.sha256)
 
     def _mended(self, item: Stored) -> bool:
+        """Whether the right file is there again."""
         path = self.store.path(item.sha256, item.format)
+        if file_hash(path) != item.sha256:
+            self._put_aside(path)
+            if not self._found_again(item):
+                return False
+        self._sound_again(item)
+        return True
+
+    def _put_aside(self, path: Path) -> None:
+        """Keep what is left of a picture: it may still be of use to somebody."""
         if path.exists():
-            # What is left of a picture may still be of use to somebody.
             aside = self.dataset.root / DAMAGED / path.name
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
+
+    def _found_again(self, item: Stored) -> bool:
         for source in map(Path, self.upkeep.local_paths(item.sha256)):
             if file_hash(source) == item.sha256:
                 self.store.put(item.sha256, item.format, source.read_bytes())
-                self._sound_again(item)
                 return True
         return False
 
     def _sound_again(self, item: Stored) -> None:
-        self.upkeep.set_state(item.sha256, "ok")
+        self.dataset.images.mark_present(item.sha256)
         self.dataset.rejections.clear(STAGE, item.sha256)
 
 

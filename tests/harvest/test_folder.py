@@ -290,7 +290,7 @@ def test_workers_keep_what_they_measure(tmp_path: Path, dataset: Dataset) -> Non
         keep = KeepFile(KeepBytes(dataset.originals(scratch)))
         pixels(1).save(tmp_path / "x.webp")
         measured = keep(tmp_path / "x.webp")
-        assert dataset.image_path(measured.sha256, "WEBP").stat().st_size == measured.bytes
+        assert keep.keep.store.staged(measured.sha256, "WEBP").stat().st_size == measured.bytes
 
 
 # The memory of a process counts from that of its parent: a small one has to stand between.

@@ -125,8 +125,8 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    stored = tmp_path / "killed" / "images"
-    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 100, 60)
+    waiting = tmp_path / "killed" / "cache" / "waiting"
+    assert eventually(lambda: len(list(waiting.rglob("*.jpg"))) > 100, 60)
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()
     process.wait()

@@ -69,7 +69,7 @@ def _add(
     name = f"{shot:04}-{frame}.png"
     video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
     with dataset.db.write():
-        dataset.images.add(measured, Origin("folder", name, title=name, **video))
+        dataset.take_original(keep.store, measured, Origin("folder", name, title=name, **video))
         cut = cutter.cut(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
         dataset.faces.record(measured.sha256, "drawn", "test", [cut])
     return cut.key
@@ -87,7 +87,9 @@ def real_set(root: Path, folder: Path, most: int | None = None) -> FaceSet:
             measured = keep(path.read_bytes())
             whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
             with dataset.db.write():
-                dataset.images.add(measured, Origin("folder", str(path), title=path.name))
+                dataset.take_original(
+                    keep.store, measured, Origin("folder", str(path), title=path.name)
+                )
                 pixels = np.asarray(Image.open(path).convert("RGB"))
                 cut = cutter.cut(measured.sha256, pixels, whole)
                 dataset.faces.record(measured.sha256, "whole", "test", [cut])

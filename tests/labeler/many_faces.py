@@ -31,5 +31,7 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
                 key = sample_key(measured.sha256, box)
                 cuts.append(Cut(Face("many", box, 0.9), key, box, start + place, 1.0))
             with dataset.db.write():
-                dataset.images.add(measured, Origin("folder", f"{start}", title=f"{start}.jpg"))
+                dataset.take_original(
+                    keep.store, measured, Origin("folder", f"{start}", title=f"{start}.jpg")
+                )
                 dataset.faces.record(measured.sha256, "many", "test", cuts)

@@ -14,6 +14,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.upkeep import Upkeep
 from gleanset.records import Rejection
+from pipeline.house.tidy import collect
 
 
 def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
@@ -196,6 +197,55 @@ def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> No
     assert not half.exists()
     assert len(stored(root)) == 4
     assert house(root, "gc", "--older", "soon").code == 2
+
+
+def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
+    """A copy made so many days ago, as the catalogue knows; its file says `changed` days."""
+    path = dataset.root / f"catalog.sqlite.before-{name}"
+    path.write_bytes(b"copy")
+    with dataset.db.write():
+        dataset.db.run(
+            "UPDATE migration SET at=datetime('now', ?) WHERE name=?", (f"-{days} days", name)
+        )
+    os.utime(path, (time.time() - changed * 86400,) * 2)
+    return path
+
+
+def test_gc_keeps_the_newest_copy_of_the_catalogue_and_young_ones(dataset: Dataset) -> None:
+    old = backup(dataset, "0003-faces", days=30, changed=0)
+    young = backup(dataset, "0004-curation", days=3, changed=400)
+    newest = backup(dataset, "0005-balance", days=2, changed=400)
+    half = dataset.root / "catalog.sqlite.before-0006-splits.partial"
+    half.write_bytes(b"half")
+    seen: list[Path] = []
+    week = 7 * 86400.0
+    told = collect(dataset, week, simulate=True, show=seen.append)
+    assert (told, seen) == ({"would_remove": 1, "bytes": 4}, [old])
+    assert old.exists()
+    assert collect(dataset, week, simulate=False)["removed"] == 1
+    assert not old.exists()
+    assert young.exists()
+    assert half.exists()
+    assert collect(dataset, 0.0, simulate=False)["removed"] == 2
+    assert [path for path in (young, newest, half) if path.exists()] == [newest]
+
+
+def test_gc_keeps_a_fresh_copy_that_no_migration_is_named_after(dataset: Dataset) -> None:
+    fresh = dataset.root / "catalog.sqlite.before-0999-later"
+    for path in (fresh, dataset.root / "catalog.sqlite.before-0998-later"):
+        path.write_bytes(b"copy")
+        os.utime(path, (0, 0))
+    assert collect(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, "its times are of another"
+
+
+def test_gc_names_what_it_would_remove(dataset: Dataset) -> None:
+    stray = dataset.root / "images" / "ab" / f"ab{'0' * 62}.jpg"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"half a download")
+    told = house(dataset.root, "gc", "--older", "0h", "--simulate")
+    assert told.stdout.splitlines()[:-1] == [str(stray)]
+    assert told.json == {"would_remove": 1, "bytes": 15}
+    assert stray.exists()
 
 
 def label(root: Path, who: str, **labels: str) -> None:

@@ -44,7 +44,9 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels.save(buffer, "JPEG", quality=90)
                 measured = keep(buffer.getvalue())
                 with dataset.db.write():
-                    dataset.images.add(measured, Origin("folder", f"{number}-{size[0]}"))
+                    dataset.take_original(
+                        keep.store, measured, Origin("folder", f"{number}-{size[0]}")
+                    )
                     whole = Face("whole", Box(0, 0, *size), 1.0)
                     cut = cutter.cut(measured.sha256, np.asarray(pixels), whole)
                     dataset.faces.record(measured.sha256, "whole", "t", [cut])

@@ -1,0 +1,115 @@
+"""Frames on disk: what the catalogue keeps is never removed, and what is gone is sampled again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+from gleanset.work.stage import WAITING
+from harvest.frames import harvest_frames
+from harvest.video import episode, keeping
+from harvest.video.sampling import Sampling
+from pipeline.house.tidy import collect
+from pipeline.house.verify import verify
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+ALL = Sampling("every", every=1.0, skip_similar=None, drop_bad=False, skip_openings=True)
+
+
+def ffmpeg(*words: str | Path) -> None:
+    line = ["ffmpeg", "-v", "error", "-y", *map(str, words)]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two episodes whose opening of 20 s was copied as it is: its frames are identical."""
+    folder = tmp_path_factory.mktemp("episodes")
+    cellauto = "cellauto=s=192x108:r=10:rule={}:seed=3"
+    for name, source, seconds in (
+        ("opening", cellauto.format(110), 20), ("a", "testsrc2=s=192x108:r=10", 6),
+        ("b", "testsrc=s=192x108:r=10", 6),
+    ):  # fmt: skip
+        ffmpeg("-f", "lavfi", "-i", source, "-t", str(seconds), "-pix_fmt", "yuv420p",
+               "-preset", "ultrafast", folder / f"{name}.ts")  # fmt: skip
+    for name in "ab":
+        (folder / f"{name}.txt").write_text(f"file 'opening.ts'\nfile '{name}.ts'\n")
+        ffmpeg("-f", "concat", "-i", folder / f"{name}.txt", "-c", "copy", folder / f"{name}.mp4")
+    return [folder / "a.mp4", folder / "b.mp4"]
+
+
+def check(dataset: Dataset, *, repair: bool = False) -> dict[str, object]:
+    return verify(dataset, repair=repair, progress=Progress())
+
+
+def states(dataset: Dataset) -> set[str]:
+    return {image.state for image in dataset.images.each()}
+
+
+def test_two_episodes_with_one_opening_keep_its_frames(
+    dataset: Dataset, episodes: list[Path]
+) -> None:
+    found = harvest_frames(dataset, episodes, ALL)
+    left_out = found["left_out"]
+    assert isinstance(left_out, dict)
+    assert left_out["opening"] >= 15
+    seen = check(dataset)
+    assert (seen["gone"], seen["strays"]) == (0, 0)
+    assert seen["sound"] == dataset.images.count() >= 26
+
+
+def test_a_limit_where_openings_are_skipped_keeps_what_is_recorded(
+    dataset: Dataset, episodes: list[Path]
+) -> None:
+    first, second = episodes
+    harvest_frames(dataset, [first], Sampling("every", every=1.0, skip_similar=None, limit=30))
+    wanted = Sampling("every", every=1.0, skip_similar=None, limit=5, skip_openings=True)
+    harvest_frames(dataset, [second], wanted)
+    assert check(dataset)["gone"] == 0
+
+
+@pytest.mark.parametrize("skip_openings", [False, True])
+def test_a_frame_that_is_missing_is_sampled_again(
+    dataset: Dataset, episodes: list[Path], skip_openings: bool
+) -> None:
+    wanted = Sampling("every", every=1.0, skip_similar=None, skip_openings=skip_openings)
+    harvest_frames(dataset, episodes, wanted)
+    images = dataset.images.count()
+    for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
+        path.unlink()
+    assert check(dataset, repair=True)["repaired"] == 0
+    assert states(dataset) == {"ok", "missing"}
+    harvest_frames(dataset, episodes, wanted)
+    assert states(dataset) == {"ok"}
+    assert check(dataset)["sound"] == dataset.images.count() == images
+    assert not list(dataset.rejections.each())
+    assert harvest_frames(dataset, episodes, wanted)["added"] == 0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_frames_that_wait_are_no_garbage_and_are_made_anew_where_they_are_gone(
+    dataset: Dataset, episodes: list[Path], monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    def stopped(_: object) -> None:
+        raise KeyboardInterrupt
+
+    waiting = dataset.cache / WAITING
+    monkeypatch.setattr(episode, "_CHECKPOINT", 2.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(keeping, "find_repeats", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            harvest_frames(dataset, episodes, ALL)
+    assert len(list(waiting.rglob("*.jpg"))) > 20
+    assert collect(dataset, 3600.0, simulate=False)["removed"] == 0
+    assert check(dataset)["strays"] == 0
+    if lost:
+        assert collect(dataset, 0.0, simulate=False)["removed"] == 2
+        assert not list(waiting.rglob("*.jpg"))
+    harvest_frames(dataset, episodes, ALL)
+    assert check(dataset)["sound"] == dataset.images.count() >= 26
+    assert not list(waiting.rglob("*.jpg"))
