@@ -81,24 +81,28 @@ class _Keeper:
         self.tally: Counter[str] = Counter(sound=0, gone=0, damaged=0, repaired=0)
 
     def take(self, item: Stored, reason: str | None, detail: str) -> None:
-        if reason is None:
-            self.tally["sound"] += 1
-            if item.state == "missing":
-                self._sound_again(item)
+        if not self.repair or (reason is None and item.state == "ok"):
+            self._count(reason)
             return
         # Nobody writes to the store meanwhile, nor takes the picture down.
         with self.dataset.db.write():
             if self.upkeep.has_image(item.sha256, item.format):
-                self.tally["gone" if reason == "file is gone" else "damaged"] += 1
-                if self.repair and self._mended(item):
-                    self.tally["repaired"] += 1
-                else:
-                    self._mark(item, reason, detail)
+                self._count(reason)
+                self._settle(item, reason, detail)
 
-    def _mark(self, item: Stored, reason: str, detail: str) -> None:
-        self.dataset.rejections.add(Rejection(STAGE, item.sha256, reason, detail))
-        if self.repair and item.state == "ok":
-            self.upkeep.mark_missing(item.sha256)
+    def _count(self, reason: str | None) -> None:
+        self.tally[{None: "sound", "file is gone": "gone"}.get(reason, "damaged")] += 1
+
+    def _settle(self, item: Stored, reason: str | None, detail: str) -> None:
+        if reason is None:
+            if item.state == "missing":
+                self._sound_again(item)
+        elif self._mended(item):
+            self.tally["repaired"] += 1
+        else:
+            self.dataset.rejections.add(Rejection(STAGE, item.sha256, reason, detail))
+            if item.state == "ok":
+                self.upkeep.mark_missing(item.sha256)
 
     def _mended(self, item: Stored) -> bool:
         """Whether the right file is there again."""

@@ -320,3 +320,12 @@ def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_pat
     run_cli("pipeline.cli", "init", "-d", third)
     assert house(third, "merge", other).json["rejected"] == 1
     assert len(stored(third)) == 4
+
+
+def test_verify_changes_nothing_where_it_simulates(root: Path) -> None:
+    gone = stored(root)[0]
+    gone.unlink()
+    assert house(root, "verify", "--simulate").json["gone"] == 1
+    with Dataset.open(root) as dataset:
+        assert not list(dataset.rejections.each())
+        assert {image.state for image in dataset.images.each()} == {"ok"}
