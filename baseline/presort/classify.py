@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from baseline.evaluation.calibration import fit_calibration
+from baseline.evaluation.calibration import fit_temperature
 from baseline.evaluation.probabilities import Floats, softmax
 
 Vectors = npt.NDArray[np.float32]
@@ -70,8 +70,7 @@ def learn(
     if usable.sum() < 2 * classes or len(np.unique(y[some][usable])) < 2:
         scores = _scores(known, y, vectors, classes, STRENGTHS[1])
         return Learnt(scores, tried[1][:0], some[:0], _CAUTIOUS, STRENGTHS[1], None)
-    held_groups = [groups[i] for i in some[usable]]
-    best, temperature = _choice([one[usable] for one in tried], y[some][usable], held_groups)
+    best, temperature = _choice([one[usable] for one in tried], y[some][usable])
     held_out = tried[best][usable]
     scores = _scores(known, y, vectors, classes, STRENGTHS[best])
     right = float((held_out.argmax(1) == y[some][usable]).mean())
@@ -113,9 +112,9 @@ def _usable(held_out: Vectors, y: Indices) -> npt.NDArray[np.bool_]:
     return np.isfinite(own) & (own > _ABSENT / 2)
 
 
-def _choice(tried: Sequence[Vectors], y: Indices, groups: Sequence[str]) -> tuple[int, float]:
-    """Which strength gives the lowest log loss at its temperature, and that temperature."""
-    temperatures = [fit_calibration(scores, y, groups).temperature for scores in tried]
+def _choice(tried: Sequence[Vectors], y: Indices) -> tuple[int, float]:
+    """Which strength gives the lowest log loss at its best temperature, and that temperature."""
+    temperatures = [fit_temperature(scores, y) for scores in tried]
     losses = [
         -float(np.log(softmax(scores, warmth)[np.arange(len(y)), y] + 1e-12).mean())
         for scores, warmth in zip(tried, temperatures, strict=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from baseline.evaluation.calibration import COLDEST, HOTTEST, fit_calibration
+from baseline.evaluation.calibration import COLDEST, HOTTEST, fit_calibration, fit_temperature
 from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import draws, intervals, share_interval
@@ -190,3 +190,10 @@ def test_all_right_is_not_certain_and_one_moment_tells_nothing() -> None:
     assert low == pytest.approx(0.566, abs=0.001)  # Wilson, 5 of 5
     assert intervals(logits, y, ["one"] * 10) == {}
     assert intervals(logits[:0], y[:0], []) == {}
+
+
+def test_quick_proposals_without_a_mistake_are_not_certain() -> None:
+    y = np.arange(20) % 2
+    logits = np.stack((1 - y, y), 1).astype(np.float32) * 4
+    assert softmax(logits, fit_temperature(logits, y)).max() < 0.99
+    assert fit_temperature(logits[:1], y[:1]) == 1
