@@ -1,22 +1,29 @@
 """The Python API: `baseline.load(path).predict(picture)`.
 
 A picture is a path, the bytes of a file, an image of Pillow, or a numpy array (uint8,
-H x W x 3, RGB). A model may be asked from several threads at once.
+H x W x 3, RGB). It is cut as those were that the model learnt from, so a model of faces looks
+for the faces. A model may be asked from several threads at once.
 """
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from baseline.crops import Cropping, CropWish, cropping_of, dataset_of
 from baseline.engines import Engine, Facts, Floats, Told, engine_of
 from baseline.evaluation.answers import UNKNOWN, Answers, decide
-from baseline.pictures import Picture, model_pixels
+from baseline.pictures import Picture, as_image
 from baseline.pixels import Pixels
+from baseline.predict_files import Part
+from gleanset.records import Box
 
 BATCH = 32
 """Pictures a forward pass: a bound on memory."""
@@ -46,19 +53,41 @@ class Answer:
     """What a model says of one picture.
 
     `label` is None where it does not know; `predictions` come surest first, `nearest` are the
-    most similar known pictures of a model with a gallery.
+    most similar known pictures of a model with a gallery. `box` is the face that was judged, in
+    pixels of the upright picture; None where that is the whole picture.
     """
 
     label: str | None
     predictions: tuple[Prediction, ...]
     nearest: tuple[Known, ...] = ()
+    box: Box | None = None
 
 
 class Model:
-    """A trained model. Obtained by `baseline.load`."""
+    """A trained model. Obtained by `baseline.load`.
 
-    def __init__(self, engine: Engine) -> None:
+    `place` is where it lies; with `faces` its pictures are searched for faces, or (False) taken
+    whole, whatever it learnt from.
+    """
+
+    def __init__(
+        self, engine: Engine, place: Path | None = None, faces: bool | None = None
+    ) -> None:  # fmt: skip
         self._engine = engine
+        self._place = place
+        self._wish = CropWish(faces)
+        # Detectors need not bear two threads at once.
+        self._one_search = threading.Lock()
+
+    @functools.cached_property
+    def cropping(self) -> Cropping:
+        """How pictures are cut before they are judged; `cropping.words` says it.
+
+        Raises `UsageError` where no detector finds again what the model learnt from: `load` it
+        with `faces` True or False.
+        """
+        dataset = dataset_of(self._place) if self._place else None
+        return cropping_of(self.facts, dataset, self._wish)
 
     @property
     def facts(self) -> Facts:
@@ -71,7 +100,7 @@ class Model:
         return self.facts.classes
 
     def predict(self, picture: Picture, top: int = 5) -> list[Prediction]:
-        """The `top` likeliest classes, surest first. Raises `Unreadable`."""
+        """The `top` likeliest classes, surest first, as in `answer`. Raises `Unreadable`."""
         return list(self.answer(picture, top).predictions)
 
     def predict_many(self, pictures: Iterable[Picture], top: int = 5) -> Iterator[list[Prediction]]:
@@ -79,13 +108,24 @@ class Model:
         return (list(answer.predictions) for answer in self.answers(pictures, top))
 
     def answer(self, picture: Picture, top: int = 5) -> Answer:
-        """The class or None for "unknown", the likeliest classes, the nearest known pictures."""
+        """The class or None for "unknown", the likeliest classes, the nearest known pictures.
+
+        Of several faces the largest answers. Raises `Unreadable`, also where a face is looked
+        for and none is found.
+        """
         return next(self.answers([picture], top))
+
+    def faces(self, picture: Picture, top: int = 5) -> list[Answer]:
+        """An answer for each face, in reading order; one of a picture that is judged whole."""
+        parts = self._parts(picture)
+        told = self.answers_to(np.stack([part.pixels for part in parts]), top)
+        return [replace(one, box=part.box) for one, part in zip(told, parts, strict=True)]
 
     def answers(self, pictures: Iterable[Picture], top: int = 5) -> Iterator[Answer]:
         """The same for many pictures, in their order. Raises `Unreadable` at a bad one."""
         for batch in self._batches(pictures):
-            yield from self.answers_to(batch, top)
+            told = self.answers_to(np.stack([part.pixels for part in batch]), top)
+            yield from (replace(one, box=p.box) for one, p in zip(told, batch, strict=True))
 
     def answers_to(self, pixels: Pixels, top: int = 5) -> list[Answer]:
         """The answers to pixels that were read already: uint8 N x size x size x 3."""
@@ -98,7 +138,8 @@ class Model:
 
     def embed(self, pictures: Iterable[Picture]) -> Floats:
         """What the classes are told apart by: float32 N x D, of length 1 from a triplet run."""
-        parts = [self.embed_pixels(batch) for batch in self._batches(pictures)]
+        parts = [self.embed_pixels(np.stack([part.pixels for part in batch]))
+                 for batch in self._batches(pictures)]  # fmt: skip
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embed_pixels(self, pixels: Pixels) -> Floats:
@@ -107,10 +148,16 @@ class Model:
                  for at in range(0, len(pixels), BATCH)]  # fmt: skip
         return np.concatenate(parts)
 
-    def _batches(self, pictures: Iterable[Picture]) -> Iterator[Pixels]:
+    def _batches(self, pictures: Iterable[Picture]) -> Iterator[list[Part]]:
+        """One part of each picture: of several faces the largest."""
         rest = iter(pictures)
-        while batch := [model_pixels(one, self.facts.size) for one in islice(rest, BATCH)]:
-            yield np.stack(batch)
+        while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
+            yield batch
+
+    def _parts(self, picture: Picture) -> list[Part]:
+        read = self.cropping.read
+        with self._one_search if read.detector else nullcontext():
+            return read.parts(as_image(picture))
 
     def _answer(self, told: Told, row: int, label: int, top: int) -> Answer:
         sure = told.probabilities[row]
@@ -131,14 +178,20 @@ class Model:
         return tuple(sorted(named, key=lambda one: (-one.likeness, one.sample))[:NEAREST])
 
 
+def _area(part: Part) -> int:
+    return part.box.width * part.box.height if part.box else 0
+
+
 def _unscaled(answers: Answers) -> Answers:
     """The same thresholds, where the temperature is applied already."""
     return Answers(1.0, answers.unknown_below, answers.thresholds)
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, faces: bool | None = None) -> Model:
     """The model in a run's folder, or in an exported `.onnx` or `.tflite` file.
+
+    Pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
 
     Raises `InputUnusable` where there is none, `MissingComponent` without its runtime.
     """
-    return Model(engine_of(Path(path)))
+    return Model(engine_of(Path(path)), Path(path), faces)

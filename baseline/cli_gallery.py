@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from baseline.cli_predict import dataset_of, reader
-from facecrop.cli_compare import checked_detector
+from baseline.cli_options import crop_options, crop_wish, told_cropping
 from gleanset.cli import Group, Job, Result, job_options
 
 
@@ -40,26 +40,25 @@ def list_classes(job: Job, run: str | None) -> Result:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--class", "name", required=True, help="The class they are of, known or new.")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
-@click.option("--faces", is_flag=True, help="Find the face in each picture and add that.")
-@click.option("--detector", metavar="NAME", callback=checked_detector,
-              help="The detector, when not that of the dataset.")  # fmt: skip
+@crop_options
 def add(
-    job: Job, paths: tuple[str, ...], name: str, run: str | None, faces: bool,
-    detector: str | None,
+    job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: Any
 ) -> Result:  # fmt: skip
     """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
 
-    Nothing is trained. The files are kept in the run's folder, and gallery/changes.jsonl there
-    tells of every change.
+    They are cut as those were that the run learnt from, or as --faces and --whole say. Nothing is
+    trained. The files are kept in the run's folder, and gallery/changes.jsonl there tells of every
+    change.
     """
+    wish = crop_wish(**crop)
     folder = _folder(job, run)
     from baseline.gallery import add_files
     from baseline.predict_files import files_of
-    from baseline.storage import load_model
+    from baseline.run_torch import TorchEngine
 
-    size = load_model(folder)[1].size
-    read = reader(dataset_of(job.root, folder), size, faces, detector)
-    return add_files(folder, name, files_of(paths), read, job.progress)
+    cropping = told_cropping(job, TorchEngine.of(folder).facts, folder, wish)
+    found = add_files(folder, name, files_of(paths), cropping.read, job.progress)
+    return {**found, "cropping": cropping.to_json()} if job.as_json else found
 
 
 @gallery.command(epilog="Example: baseline gallery remove --class mei -d my-dataset")

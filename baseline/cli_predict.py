@@ -8,38 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facecrop.cli_compare import checked_detector
+from baseline.cli_options import crop_options, crop_wish, told_cropping
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.settings import FILE
 
 if TYPE_CHECKING:
+    from baseline.crops import Cropping
     from baseline.predict import Predicted
-    from baseline.predict_files import ReadParts
 
 
-@click.command(
-    cls=Command, epilog="Example: baseline predict --faces episode.jpg holiday/ -d my-dataset"
-)
+@click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
 @click.option("--model", "file", type=click.Path(path_type=Path), metavar="FILE",
               help="An exported .onnx or .tflite file instead of a run.")  # fmt: skip
-@click.option("--faces", is_flag=True, help="Find the faces in each picture and predict those.")
-@click.option("--detector", metavar="NAME", callback=checked_detector,
-              help="The detector, when not that of the dataset.")  # fmt: skip
+@crop_options
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="How many classes to name.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def predict(
-    job: Job, paths: tuple[str, ...], run: str | None, file: Path | None, faces: bool,
-    detector: str | None, top: int, workers: int | None,
+    job: Job, paths: tuple[str, ...], run: str | None, file: Path | None, top: int,
+    workers: int | None, **crop: Any,
 ) -> Result:  # fmt: skip
     """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
 
-    Confidences are calibrated where the run has a val split; "unknown" is answered as the run's
-    answers.json has it. What cannot be read is told with the reason, and the rest goes on.
+    Pictures are cut as those were that the model learnt from: of faces it finds each and answers
+    for it. What is done is told, and --faces and --whole say otherwise. Confidences are calibrated
+    where the run has a val split; "unknown" is answered as the run's answers.json has it. What
+    cannot be read is told with the reason, and the rest goes on.
     """
     if run is not None and file is not None:
         raise UsageError("--run and --model both name a model", "give one of them")
@@ -47,12 +44,13 @@ def predict(
     from baseline.predict import predict_files
     from baseline.predict_files import files_of
 
+    wish = crop_wish(**crop)
     place = file or _run_folder(job, run)
     model = load(place)
-    read = reader(dataset_of(job.root, place), model.facts.size, faces, detector)
-    found = predict_files(model, files_of(paths), read, top, workers or 0)
+    cropping = told_cropping(job, model.facts, place, wish)
+    found = predict_files(model, files_of(paths), cropping.read, top, workers or 0)
     told = [_shown(job, one) for one in job.progress.over(found, "predict")]
-    return _result(job, model.facts.run, told)
+    return _result(job, model.facts.run, cropping, told)
 
 
 def _run_folder(job: Job, run: str | None) -> Path:
@@ -61,32 +59,6 @@ def _run_folder(job: Job, run: str | None) -> Path:
 
     need_torch()
     return run_folder_of(job.root, run)
-
-
-def dataset_of(root: Path, place: Path) -> Path:
-    """The dataset whose run it is, or else the one that was named."""
-    own = place.resolve().parent.parent
-    return own if (own / FILE).is_file() else root
-
-
-def reader(root: Path, size: int, faces: bool, detector: str | None) -> ReadParts:
-    """How pictures are read. Faces are found and cut as the dataset does it, where there is one."""
-    from baseline.predict_files import ReadParts
-    from facecrop.detectors.options import spec_of
-    from gleanset.images.cut import CutSettings
-    from gleanset.settings import CropSettings, read_settings
-
-    if detector is not None and not faces:
-        raise UsageError("--detector says how to find faces", "add --faces")
-    if not faces:
-        return ReadParts(size)
-    crop = read_settings(root).crop if (root / FILE).is_file() else CropSettings()
-    # The dataset's threshold is that of its own detector: scores of two do not compare.
-    least = crop.threshold if detector in (None, crop.detector) else None
-    known: dict[str, Any] = {} if least is None else {"threshold": least}
-    spec = spec_of(detector or crop.detector, **known)
-    spec.build()  # what it lacks is said now, not of each picture
-    return ReadParts(size, spec, CutSettings.of(crop))
 
 
 def _shown(job: Job, one: Predicted) -> Predicted:
@@ -113,7 +85,7 @@ def lines(one: Predicted) -> list[str]:
     return found
 
 
-def _result(job: Job, run: str, told: list[Predicted]) -> Result:
+def _result(job: Job, run: str, cropping: Cropping, told: list[Predicted]) -> Result:
     good = [one for one in told if one.rejection is None]
     bad = [one for one in told if one.rejection is not None]
     if not good and bad and all(one.rejection and one.rejection.reason == "file is gone"
@@ -123,5 +95,5 @@ def _result(job: Job, run: str, told: list[Predicted]) -> Result:
     counts = {"run": run, "pictures": len(good), "parts": answers.total(), "rejected": len(bad)}
     if not job.as_json:
         return {**counts, "answers": dict(answers.most_common())}
-    return {**counts, "predicted": [one.to_json() for one in good],
+    return {**counts, "cropping": cropping.to_json(), "predicted": [one.to_json() for one in good],
             "rejections": [one.to_json() for one in bad]}  # fmt: skip

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from baseline.evaluation.answers import Answers
 from baseline.pixels import Pixels
+from gleanset.db.crop_methods import CropMethod
 from gleanset.errors import InputUnusable
 
 Floats = npt.NDArray[np.float32]
@@ -35,7 +36,8 @@ class Told(NamedTuple):
 class Facts:
     """What one must know of a model to use it.
 
-    `known` names the pictures of its gallery by class; `run` is the folder's name it came from.
+    `known` names the pictures of its gallery by class; `run` is the folder's name it came from;
+    `crops` are the ways in which its training pictures were cut, None where that is not recorded.
     """
 
     run: str
@@ -43,6 +45,7 @@ class Facts:
     classes: tuple[str, ...]
     answers: Answers
     known: tuple[tuple[str, ...], ...] | None = None
+    crops: tuple[CropMethod, ...] | None = None
 
 
 class Engine(Protocol):

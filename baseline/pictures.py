@@ -17,11 +17,6 @@ Picture: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
 
 
-def model_pixels(picture: Picture, size: int) -> Pixels:
-    """uint8 size x size x 3, RGB. Raises `Unreadable`."""
-    return squeezed(as_image(picture), size)
-
-
 def squeezed(image: Image.Image, size: int) -> Pixels:
     """An upright RGB image as size x size x 3; its proportions are given up, as in training."""
     return np.asarray(resized(image, size), dtype=np.uint8)

@@ -8,19 +8,20 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from baseline.pictures import read_bytes, squeezed
 from baseline.pixels import Pixels
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import Unreadable
-from gleanset.images.cut import CutSettings, cut, region
+from gleanset.images.cut import Array, CutSettings, cut, region
 from gleanset.images.decode import decode
-from gleanset.records import Box
+from gleanset.records import Box, Face
 
 NO_FACE = "no face found"
 
@@ -35,26 +36,42 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadParts:
-    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable."""
+    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable.
+
+    With `or_whole` a picture in which it finds none is one part as a whole.
+    """
 
     size: int
     detector: DetectorSpec | None = None
     cutting: CutSettings = field(default_factory=CutSettings)
+    or_whole: bool = False
 
     def __call__(self, path: str) -> list[Part]:
         """The parts, at least one. Raises `Unreadable`."""
-        picture = decode(read_bytes(Path(path))).pixels
+        return self.parts(decode(read_bytes(Path(path))).pixels)
+
+    def parts(self, picture: Image.Image) -> list[Part]:
+        """The parts of an upright RGB picture, at least one. Raises `Unreadable`."""
         if self.detector is None:
-            return [Part(squeezed(picture, self.size))]
+            return [self._whole(picture)]
         pixels = np.asarray(picture)
-        parts = []
-        for face in self.detector.build().detect(pixels):
-            place = region(face, self.cutting, picture.width, picture.height)
-            shown = cut(pixels, place.box, place.angle)
-            parts.append(Part(squeezed(shown, self.size), face.box, face.score))
-        if not parts:
+        faces = self.detector.build().detect(pixels)
+        if not faces and not self.or_whole:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
-        return parts
+        found = [self._face(pixels, face) for face in faces]
+        return found or [self._whole(picture)]
+
+    def _face(self, pixels: Array, face: Face) -> Part:
+        place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
+        shown = cut(pixels, place.box, place.angle)
+        return Part(squeezed(shown, self.size), face.box, face.score)
+
+    def _whole(self, picture: Image.Image) -> Part:
+        whole = Box(0, 0, picture.width, picture.height)
+        cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
+        place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
+        shown = picture if place.box == whole else cut(picture, place.box)
+        return Part(squeezed(shown, self.size))
 
 
 def files_of(names: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 
 from baseline.compute import choose_compute
+from baseline.crops import load_crops
 from baseline.engines import Facts, Told
 from baseline.evaluation.answers import load_answers
 from baseline.networks import GalleryHead, Net
@@ -36,7 +37,8 @@ class TorchEngine:
             from baseline.methods.gallery import load_gallery
 
             known = load_gallery(folder)
-        facts = Facts(folder.resolve().name, settings.size, classes, load_answers(folder), known)
+        facts = Facts(folder.resolve().name, settings.size, classes, load_answers(folder), known,
+                      load_crops(folder))  # fmt: skip
         return cls(facts, net, settings)
 
     def __call__(self, pictures: Pixels) -> Told:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from baseline.crops import save_crops
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples
 from baseline.evaluation.again import ROOM, TRAINED_ON, straddle
@@ -29,6 +30,7 @@ from baseline.storage import save_model
 from baseline.validation import with_val
 from baseline.watch import RunWatch
 from gleanset import Dataset
+from gleanset.db.crop_methods import crop_methods
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Run
@@ -114,6 +116,8 @@ def _keep(material: Material, net: Net, folder: Path, scratch: Path) -> None:
     """The network, what it has learnt from, and what it is made of."""
     learnt = json.dumps(sorted({sample.key for sample in material.examples.splits["train"]}))
     write_atomic(folder / TRAINED_ON, learnt.encode(), scratch=scratch)
+    train = (sample.key for sample in material.examples.splits["train"])
+    save_crops(folder, crop_methods(material.dataset.db, train), scratch=scratch)
     save_layers(
         folder, layers_of(net, material.settings.channels, material.settings.size), scratch=scratch
     )

@@ -8,15 +8,16 @@ import msgspec
 
 from baseline.engines import Facts
 from baseline.evaluation.answers import Answers
+from gleanset.db.crop_methods import CropMethod
 from gleanset.errors import InputUnusable
 
 KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata, and `gleanset.json` in a LiteRT file's zip."""
-FORMAT = 1
+FORMAT = 2
+"""Since 2 a card says how pictures were cut."""
 INPUT = (
-    "uint8 N x size x size x 3, RGB, the upright picture or face scaled to size x size without "
-    "keeping its proportions (bilinear with antialiasing); scaling to 0..1, normalising and "
-    "greying are done inside"
+    "uint8 N x size x size x 3, RGB, scaled to size x size without keeping its proportions "
+    "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
 )
 OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
@@ -29,7 +30,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A description for whoever uses the file without Gleanset.
 
     Below `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all
-    others together have more than that probability. `checked` tells how far the answers were from
+    others together have more than that probability. `crops` are the ways in which the pictures
+    that it learnt from were cut, the commonest first, and `pictures` says it in words; None where
+    that is not recorded. `checked` tells how far the answers were from
     PyTorch's when it was written.
     """
 
@@ -45,12 +48,14 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thresholds: dict[str, float]
     known: tuple[tuple[str, ...], ...] | None = None
     checked: dict[str, float | int | str] = {}
+    pictures: str | None = None
+    crops: tuple[CropMethod, ...] | None = None
 
     @property
     def facts(self) -> Facts:
         """What is needed to use the model; its temperature is inside."""
         answers = Answers(self.temperature, self.unknown_below, self.thresholds)
-        return Facts(self.run, self.size, self.classes, answers, self.known)
+        return Facts(self.run, self.size, self.classes, answers, self.known, self.crops)
 
     def to_json(self) -> str:
         """The text that is stored."""
@@ -64,17 +69,34 @@ def card_of(facts: Facts, precision: str) -> Card:
         FORMAT, facts.run, precision, facts.classes, facts.size, INPUT,
         {name: OUTPUTS[name] for name in names}, facts.answers.temperature,
         facts.answers.unknown_below, dict(facts.answers.thresholds), facts.known,
+        pictures=_pictures(facts), crops=facts.crops,
     )  # fmt: skip
+
+
+def _pictures(facts: Facts) -> str:
+    if facts.crops is None:
+        return "how the pictures that it learnt from were cut is not recorded"
+    return (
+        f"it learnt from {', '.join(method.words for method in facts.crops)}: cut pictures alike "
+        "before they are scaled"
+    )
 
 
 def read_card(text: str | bytes | None, path: Path) -> Card:
     """The description in a file. Raises `InputUnusable` where it is none of ours."""
     try:
-        card = msgspec.json.decode(text or b"", type=Card)
+        if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
+            raise InputUnusable(
+                f"{path} was written by a newer Gleanset", "pip install -U gleanset"
+            )
+        return msgspec.json.decode(text or b"", type=Card)
     except msgspec.DecodeError as error:
         raise InputUnusable(
             f"{path} is no model that Gleanset exported: {error}", "write one: baseline export"
         ) from error
-    if card.format > FORMAT:
-        raise InputUnusable(f"{path} was written by a newer Gleanset", "pip install -U gleanset")
-    return card
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """All that is read of a card whose other fields may be unknown."""
+
+    format: int

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.faces import HAND
@@ -19,7 +19,8 @@ WHOLE = "whole"
 """The detector of samples that are their image, or the square in its middle."""
 
 
-class CropMethod(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CropMethod:
     """One way in which `samples` samples were cut.
 
     `detector` is that of a face, `whole` or `hand`; `settings` are the detector's and `cut` is the

@@ -33,7 +33,7 @@ from gleanset.records import Cut, Run
 ROOT = Path(__file__).parents[2]
 FILES = {
     "weights.safetensors", "settings.json", METRICS, "trained_on.json", "answers.json",
-    "network.json", "outputs.npz", "curves.png", "events", "log.txt", "report.html",
+    "crops.json", "network.json", "outputs.npz", "curves.png", "events", "log.txt", "report.html",
 }  # fmt: skip
 QUICK = load_preset(
     "simple",

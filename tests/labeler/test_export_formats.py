@@ -213,6 +213,7 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
     assert "margin 2" not in card
 
 
+@pytest.mark.damages("one moment is put into two splits")
 def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_path: Path) -> None:
     for number in range(6):
         put(empty, encoded(picture(number)), "", [], label=("cat", "owl")[number % 2],

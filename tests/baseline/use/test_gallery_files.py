@@ -62,9 +62,9 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 
 
 def baseline_image(path: Path) -> np.ndarray:
-    from baseline.pictures import model_pixels
+    from baseline.pictures import as_image, squeezed
 
-    return model_pixels(path, 32)
+    return squeezed(as_image(path), 32)
 
 
 @pytest.fixture

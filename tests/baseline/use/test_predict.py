@@ -112,7 +112,7 @@ def test_no_face_is_a_rejection(patterns_root: Path, pictures: list[Path]) -> No
     ("words", "error"),
     [
         (["--run", "r", "--model", "m.onnx"], UsageError),
-        (["--detector", "animeface"], UsageError),
+        (["--whole", "--detector", "animeface"], UsageError),
         (["--run", "nobody"], InputUnusable),
         (["--model", "gone.onnx"], InputUnusable),
         (["--faces", "--detector", "nosuch"], UsageError),
