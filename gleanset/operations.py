@@ -36,6 +36,7 @@ TEXTS = {
     "label-by-command": "Label {count} as {label}",
     "reject-by-command": "Reject {count}",
     "accept-hints": "Accept {count} hints",
+    "take-back-hints": "Take back {count} disputed hints",
     "import": "Import {count} from {folder}",
     "import-moves": "Import: {count} moved in {folder}",
     "add-boxes": "Add {count} by hand",

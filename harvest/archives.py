@@ -66,6 +66,7 @@ def harvest_archives(
         for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
             intake.take(outcome.item.origin, outcome, outcome.item.stamp)
             outcome.item.path.unlink(missing_ok=True)
+        intake.finish()
     return intake.result()
 
 

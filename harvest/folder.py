@@ -52,6 +52,7 @@ def harvest_folders(
         outcomes = run_over(_Keep(keep), new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "files", unit=" files"):
             _take(intake, outcome)
+        intake.finish()
     return intake.result()
 
 

@@ -55,6 +55,7 @@ def harvest_frames(
             run.over(inputs, workers or max(cores() // _CORES_EACH, 1))
         keeping.settle()
         tidy(dataset)
+        intake.finish()
     run.raise_if_nothing()
     result = intake.result()
     if keeping.left_out:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.db.hints import take_back
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Measured, Origin, Rejection
@@ -48,6 +49,7 @@ class Intake:
         self._stage = stage
         self._store = store
         self._images = images
+        self._hinted: set[str] = set()
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
 
@@ -67,7 +69,8 @@ class Intake:
         image = fetches.image(origin.source, origin.key) if state == "done" else None
         if image is not None:
             with self._dataset.db.write():
-                self._dataset.images.add_origin(image, origin)
+                if self._dataset.images.add_origin(image, origin):
+                    self._note_hint(image, origin)
             self._met(image)
         return Seen.KNOWN
 
@@ -92,6 +95,8 @@ class Intake:
             return False
         self.tally["added" if new else "duplicate"] += 1
         self._met(measured.sha256)
+        if not new:
+            self._note_hint(measured.sha256, origin)
         return True
 
     def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
@@ -124,6 +129,16 @@ class Intake:
     def _met(self, image: str) -> None:
         if self._images is not None:
             self._images.add(image)
+
+    def _note_hint(self, image: str, origin: Origin) -> None:
+        if origin.hint is not None:
+            self._hinted.add(image)
+
+    def finish(self) -> None:
+        """Take labels back that were accepted from hints, where those of this run disagree."""
+        if back := take_back(self._dataset.db, self._hinted):
+            self.tally["taken_back"] = back
+        self._hinted.clear()
 
     def result(self) -> dict[str, object]:
         """The numbers of this run, as commands return them."""

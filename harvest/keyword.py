@@ -148,6 +148,7 @@ class Run:
         error = lane.found.error or self._given_up.get(name)
         if isinstance(error, _FINAL):
             self._given_up[name] = error
+        lane.intake.finish()
         self.ledger.enter(keyword, name, lane.intake, error)
 
 

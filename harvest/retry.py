@@ -55,6 +55,7 @@ def _retry_stage(
         failed = Fed(_candidates(dataset, stage, reason))
         batches = in_turns(download, failed, workers, client)
         take_batches(batches, intake, progress or Progress(), f"retry {stage}")
+        intake.finish()
     return intake.result()
 
 

@@ -161,6 +161,7 @@ def harvest_urls(
             Wanted(candidates, intake, images, limit), intake, download,
             threads=threads or dataset.settings.net.threads, progress=progress, total=limit,
         )  # fmt: skip
+        intake.finish()
     return intake.result()
 
 

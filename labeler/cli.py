@@ -33,7 +33,9 @@ add_window(commands)
 def accept_hints(job: Job) -> Result:
     """Label the samples whose image has one undisputed hint and one face.
 
-    All others stay in the queue and are counted by reason.
+    The hints of a picture and of all its copies, as labeler dedup found them, are one question.
+    All others stay in the queue and are counted by reason; a label that was accepted from a hint
+    is taken back where another hint disputes it since.
     """
     from labeler.hints import apply_hints, plan_hints
 

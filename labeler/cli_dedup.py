@@ -22,9 +22,9 @@ def dedup(job: Job, workers: int | None) -> Result:
     nobody is set aside and the pair waits for you (labeler groups --doubtful, labeler same). Of
     faces under a hundred pixels a side, and of whole pictures in which a mouth is under ten,
     many such changes cannot be seen and are taken for copies. Labels move to the one that is
-    kept; copies with different labels wait for you (labeler groups --conflicts). Nothing is
-    deleted, and labeler undo takes it back. With --simulate what was found is remembered, but
-    nobody is set aside.
+    kept; copies with different labels wait for you, and so does the label of copies that were
+    found under different hints (labeler groups --conflicts). Nothing is deleted, and labeler undo
+    takes it back. With --simulate what was found is remembered, but nobody is set aside.
     """
     from labeler.duplicates.session import DuplicateSession
 
@@ -41,7 +41,9 @@ def dedup(job: Job, workers: int | None) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
 @job_options()
-@click.option("--conflicts", is_flag=True, help="Only those whose copies are labelled differently.")
+@click.option(
+    "--conflicts", is_flag=True, help="Only those whose copies are labelled or hinted differently."
+)
 @click.option("--doubtful", is_flag=True, help="Only pairs of which you have to say what they are.")
 def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
     """Print the duplicate groups, one JSON object a line: who is kept, and why.
@@ -53,9 +55,11 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
     with job.open() as dataset:
         plan = DuplicateSession(dataset, progress=job.progress).plan()
         for group in plan.groups:
-            if (conflicts and group.conflict) or not (conflicts or doubtful):
+            differ = group.conflict or group.hints
+            if (conflicts and differ) or not (conflicts or doubtful):
                 told = {"kept": group.kept, "others": group.others, "reason": group.reason,
                         "conflict": group.conflict, "decisions": group.decisions}  # fmt: skip
+                told |= {"hints": group.hints} if group.hints else {}
                 job.show(json.dumps(told, ensure_ascii=False))
         for pair in [] if conflicts and not doubtful else plan.doubts:
             why = "the same but for a small place"

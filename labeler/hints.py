@@ -1,7 +1,8 @@
 """Turning hints into labels where nobody could object; everything else stays in the queue.
 
 A hint says what an image was found as, not who is in a box of it: bystanders are not the
-star. So only samples whose image has one undisputed hint and one face are accepted.
+star. So only samples with one face and one undisputed hint, all copies of the picture heard,
+are accepted. Where hints came to disagree after they were accepted, the label is taken back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
+from gleanset.db.hints import Hinted, Hints
 from gleanset.db.journal import Choice, class_name
 from gleanset.errors import UsageError
 from gleanset.operations import operation
@@ -17,9 +19,10 @@ from gleanset.operations import operation
 
 @dataclass
 class HintPlan:
-    """What would be accepted, and why the others are left to a person."""
+    """What would be accepted, what is taken back, and why the others are left to a person."""
 
     choices: list[Choice] = field(default_factory=list)
+    back: list[Choice] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
 
     def result(self) -> dict[str, object]:
@@ -30,24 +33,36 @@ class HintPlan:
             "left_in_queue": sum(self.left.values()),
             "labels": dict(sorted(labels.items())),
             "left": dict(self.left.most_common()),
-        }
+        } | ({"taken_back": len(self.back)} if self.back else {})
 
 
 def plan_hints(dataset: Dataset) -> HintPlan:
-    """Look at every sample that waits, and decide nothing yet."""
-    plan = HintPlan()
-    for sample in dataset.samples.hinted():
-        if sample.hint is None:
-            plan.left["no hint"] += 1
-        elif sample.hints > 1:
-            plan.left["disputed hint"] += 1
-        elif sample.siblings > 1:
-            plan.left["several faces"] += 1
-        elif (label := _class_of(sample.hint)) is None:
-            plan.left["hint is not a class name"] += 1
-        else:
+    """Look at every sample that waits or got its label from a hint, and decide nothing yet."""
+    plan, hints = HintPlan(), Hints(dataset.db)
+    for sample in hints.waiting():
+        if (why := why_left(sample)) is None:
+            label = class_name(sample.hint or "")
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
+        else:
+            plan.left[why] += 1
+    plan.back = [Choice(one.key, "clear", None, "hint") for one in hints.disputed()]
+    plan.left += Counter({"disputed hint": len(plan.back)})
     return plan
+
+
+def why_left(sample: Hinted) -> str | None:
+    """Why a sample's hint is not accepted, None where it is."""
+    if sample.hint is None:
+        return "no hint"
+    if sample.hints > 1:
+        return "disputed hint"
+    if sample.faces > 1:
+        return "several faces"
+    if (label := _class_of(sample.hint)) is None:
+        return "hint is not a class name"
+    if any(said != label for said in sample.decided):
+        return "a copy was decided otherwise"
+    return None
 
 
 def apply_hints(dataset: Dataset, plan: HintPlan) -> None:
@@ -56,13 +71,15 @@ def apply_hints(dataset: Dataset, plan: HintPlan) -> None:
     What was decided elsewhere since the plan was made is left alone, and counted in `left`.
     """
     with dataset.db.write():
-        waiting = {sample.key for sample in dataset.samples.hinted()}
-        still = [choice for choice in plan.choices if choice.sample in waiting]
+        now = plan_hints(dataset)
+        accepted, back = set(now.choices), set(now.back)
+        still = [choice for choice in plan.choices if choice in accepted]
         if late := len(plan.choices) - len(still):
             plan.left["decided meanwhile"] += late
-        plan.choices = still
-        if still:
-            dataset.journal.step(operation("accept-hints", count=len(still)), still)
+        plan.choices, plan.back = still, [choice for choice in plan.back if choice in back]
+        for kind, choices in (("take-back-hints", plan.back), ("accept-hints", plan.choices)):
+            if choices:
+                dataset.journal.step(operation(kind, count=len(choices)), choices)
 
 
 def _class_of(hint: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 
 from gleanset import Dataset
+from gleanset.db.hints import Hints
+from labeler.hints import why_left
 
 FEW_LEFT_OUT = 10
 """One in so many: what ties two splits, or is over the most of a source, gets none."""
@@ -50,7 +52,7 @@ def next_step(dataset: Dataset) -> str:
     if not states.get("labelled"):
         if not dataset.faces.scanned():
             return f"facecrop run {where}"
-        clear = any(one.hint and one.hints == one.siblings == 1 for one in samples.hinted())
+        clear = any(why_left(one) is None for one in Hints(dataset.db).waiting())
         return f"labeler accept-hints {where}" if clear else f"labeler {where}"
     if _waits_for_split(dataset):
         return f"labeler split {where}"

@@ -71,9 +71,10 @@ class Images:
             )
         )  # fmt: skip
 
-    def add_origin(self, sha256: str, origin: Origin) -> None:
-        """Record one more place where a known image was found."""
-        self._db.run(_INSERT_ORIGIN, (self.row_id(sha256), *_origin_values(origin)))
+    def add_origin(self, sha256: str, origin: Origin) -> bool:
+        """Record one more place where a known image was found; whether it is a new one."""
+        values = (self.row_id(sha256), *_origin_values(origin))
+        return bool(self._db.change(_INSERT_ORIGIN, values))
 
     def row_id(self, sha256: str) -> int:
         """The internal number of an image; 0 where there is none."""

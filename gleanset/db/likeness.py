@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.hints import HINT
 from gleanset.db.values import in_parts, now
 
 
@@ -13,7 +14,7 @@ class Like(NamedTuple):
     """A sample (row) that can be compared. `traits` is its descriptor, None while unmeasured.
 
     `video`, `time` and `post` are those of one of its image's origins; `hint` is None where its
-    image has several. `label` is the class (row) that it has.
+    image, or those of its copies, have several. `label` is the class (row) that it has.
     """
 
     id: int
@@ -38,9 +39,7 @@ class Offer(NamedTuple):
 
 _REGION = "q.x=s.x AND q.y=s.y AND q.w=s.w AND q.h=s.h AND q.angle=s.angle"
 _LIKE = (
-    "SELECT s.id, s.key, s.image, q.traits, "
-    "iif((SELECT count(DISTINCT hint) FROM origin WHERE image=s.image)=1, "
-    "(SELECT max(hint) FROM origin WHERE image=s.image), NULL) AS hint, "
+    f"SELECT s.id, s.key, s.image, q.traits, {HINT} AS hint, "
     "o.video, o.time, iif(o.post IS NULL, NULL, o.source || ':' || o.post) AS post, "
     "s.label, s.score FROM sample s LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.hints import Hints
 from gleanset.db.values import in_parts
 from gleanset.errors import UsageError
 
@@ -36,7 +37,11 @@ class Settled(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A sample as groups see it: what decides whether it is the best, and what it carries."""
+    """A sample as groups see it: what decides whether it is the best, and what it carries.
+
+    `hints` are the classes that its own image hints at; a label is `by_hint` where no person gave
+    it.
+    """
 
     id: int
     key: str
@@ -52,6 +57,8 @@ class Member(NamedTuple):
     group: str | None
     licence: str | None
     source: str | None
+    hints: frozenset[str] = frozenset()
+    by_hint: bool = False
 
 
 class Pairs:
@@ -170,7 +177,12 @@ class Pairs:
                 some,
             )
             found |= {row["id"]: _member(row) for row in rows}
-        return found
+        hints = Hints(self._db)
+        said, by_hint = hints.of(wanted), hints.labelled()
+        return {
+            number: member._replace(hints=said.get(number, frozenset()), by_hint=number in by_hint)
+            for number, member in found.items()
+        }
 
     def chosen(self) -> set[int]:
         """The copies that a person chose to keep, and that are kept still."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.hints import HINT
 from gleanset.db.paging import EVERYTHING, Position, Where, page_query
 from gleanset.db.values import now, unsigned
 from gleanset.errors import UsageError
@@ -15,9 +16,7 @@ from gleanset.records import Box, Sample
 _COLUMNS = (
     "s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label_name, s.split, s.grp, "
-    "s.moment, s.fold, "
-    "CASE WHEN (SELECT count(DISTINCT hint) FROM origin WHERE image=s.image)=1 THEN "
-    "(SELECT hint FROM origin WHERE image=s.image AND hint IS NOT NULL LIMIT 1) END AS hint"
+    f"s.moment, s.fold, {HINT} AS hint"
 )
 _JOINED = "JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 
@@ -27,15 +26,6 @@ class Page(NamedTuple):
 
     samples: list[Sample]
     next: Position | None
-
-
-class Hinted(NamedTuple):
-    """A sample that waits: how many different hints its image has, and how many samples."""
-
-    key: str
-    hint: str | None
-    hints: int
-    siblings: int
 
 
 class Samples:
@@ -135,23 +125,6 @@ class Samples:
     def count(self) -> int:
         """How many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")
-
-    def hinted(self) -> Iterator[Hinted]:
-        """Every sample that waits for a decision, in the order of the keys.
-
-        `siblings` counts the samples of the same image that wait or have a label.
-        """
-        after = ""
-        while rows := self._db.rows(
-            "SELECT s.key, (SELECT max(hint) FROM origin WHERE image=s.image) AS hint, "
-            "(SELECT count(DISTINCT hint) FROM origin WHERE image=s.image) AS hints, "
-            "(SELECT count(*) FROM sample t WHERE t.image=s.image AND "
-            "t.status IN ('queue','labelled')) AS siblings "
-            "FROM sample s WHERE s.status='queue' AND s.key>? ORDER BY s.key LIMIT 1000",
-            (after,),
-        ):
-            yield from (Hinted(*row) for row in rows)
-            after = rows[-1]["key"]
 
     def split_settings(self) -> str:
         """The settings of the split that is in force; empty when there is none."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.hints import HINT
 from gleanset.db.values import load
 
 
@@ -13,8 +14,9 @@ class Sortable(NamedTuple):
     """A sample in use. `status` is queue, labelled or rejected, `label` its class.
 
     `group` is equal for copies of one picture; `ties` names what it shares with others: a scene
-    of a video, a post. `hint` is None where its sources disagree. `refused` are the classes that
-    a person said it is not. What is not `kept` was set aside as a copy, and has a label.
+    of a video, a post. `hint` is None where its sources, or
+    those of its copies, disagree. `refused` are the classes that a person said it is not. What is
+    not `kept` was set aside as a copy, and has a label.
     """
 
     key: str
@@ -44,19 +46,18 @@ class Sortables:
             "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
             "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
             "json_group_array(DISTINCT iif(o.post IS NULL, NULL, o.source || ':' || o.post)), "
-            "min(o.hint), max(o.hint), s.kept FROM (SELECT * FROM sample WHERE "
+            f"{HINT}, s.kept FROM (SELECT * FROM sample WHERE "
             "(kept AND status<>'retired' OR status='labelled') AND key>? ORDER BY key "
             "LIMIT 1000) s "
             "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
             "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key",
             (after,),
         ):
-            for key, status, label, group, refused, scenes, posts, low, high, kept in rows:
+            for key, status, label, group, refused, scenes, posts, hint, kept in rows:
                 ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
                 numbers = (int(part) for part in (refused or "").split(",") if part)
                 said_no = frozenset(classes[one] for one in numbers if one in classes)
                 yield Sortable(
-                    key, status, label, group, ties, low if low == high else None,
-                    said_no, bool(kept),
+                    key, status, label, group, ties, hint, said_no, bool(kept),
                 )  # fmt: skip
             after = rows[-1][0]

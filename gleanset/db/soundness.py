@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.faces import IN_FORCE
-from gleanset.db.givers import provenances
+from gleanset.db.hints import Hints
 
 _EXAMPLES = 5
-_NOT_LOOKED_AT = ("hint", "duplicate")
 
 
 class Finding(NamedTuple):
@@ -67,19 +66,8 @@ def _duplicate_faces(db: Connection) -> list[str]:
 
 
 def _disputed_labels(db: Connection) -> list[str]:
-    """Labels by hint, while the hints of the picture or of its copies name several classes.
-
-    What a person said of any copy settles the question.
-    """
-    rows = db.rows(
-        "SELECT ifnull(s.grp, s.key) AS question, s.key, c.name FROM sample s "
-        "JOIN class c ON c.id=s.label WHERE s.status='labelled' AND (SELECT count(DISTINCT hint) "
-        "FROM origin WHERE image IN (SELECT s.image UNION SELECT g.image FROM sample g WHERE "
-        "g.grp=s.grp AND g.status<>'retired'))>1 ORDER BY s.key"
-    )
-    given = provenances(db) if rows else {}
-    settled = {row["question"] for row in rows if given.get(row["key"]) not in _NOT_LOOKED_AT}
-    return [f"{row['key']} is {row['name']}" for row in rows if row["question"] not in settled]
+    """Labels by hint, while the hints of the picture or of its copies name several classes."""
+    return [f"{one.key} is {one.label}" for one in Hints(db).disputed()]
 
 
 def _straddling_moments(db: Connection) -> list[str]:

@@ -16,10 +16,9 @@ from gleanset.db.journal import Choice
 from gleanset.db.pairs import BY_PERSON, NOT, SAME, Member, Pairs
 from gleanset.errors import UsageError
 from gleanset.operations import operation
+from labeler.duplicates.heard import DECIDED, hear, moved
 from labeler.duplicates.keep import best_first, why_kept
 from labeler.duplicates.plan import DuplicatePlan, Group
-
-_ACTIONS = {"labelled": "label", "rejected": "reject"}
 
 
 class OpenGroup(NamedTuple):
@@ -44,7 +43,7 @@ class OpenGroup(NamedTuple):
     def settled(self) -> bool:
         """Whether nobody has to say more: that they are the same, and whose decision counts."""
         said = self.reason == BY_PERSON
-        decided = not self.conflict or self.members[0].status in _ACTIONS
+        decided = not self.conflict or self.members[0].status in DECIDED
         return said and decided if self.conflict or self.doubtful else True
 
     @property
@@ -77,7 +76,7 @@ def _doubts(pairs: Pairs, plan: DuplicatePlan) -> list[OpenGroup]:
     found = []
     for pair in plan.doubts:
         copies = best_first([members[rows[key]] for key in pair])
-        decisions = tuple(sorted({_decision(one) for one in copies if one.status in _ACTIONS}))
+        decisions = tuple(sorted({_decision(one) for one in copies if one.status in DECIDED}))
         differ = decisions if len(decisions) > 1 else ()
         found.append(OpenGroup(tuple(copies), why_kept(copies[0], copies[1:]), differ, True))
     return found
@@ -143,15 +142,17 @@ def _places(group: OpenGroup) -> list[Aside]:
 
 
 def _moved(group: OpenGroup) -> list[Choice]:
-    """The best copy takes over the one decision that its copies carry; all get it in a conflict."""
+    """The best copy takes over the one decision that its copies carry; all get it in a conflict.
+
+    A label from a hint becomes that of the person who chose its copy in a conflict.
+    """
     best, *others = group.members
-    if best.status in _ACTIONS and group.conflict:
-        return [Choice(other.key, _ACTIONS[best.status], best.label, "duplicate")
-                for other in others if _decision(other) != _decision(best)]  # fmt: skip
-    giver = next((other for other in others if other.status in _ACTIONS), None)
-    if giver is None or best.status in _ACTIONS or group.conflict:
-        return []
-    return [Choice(best.key, _ACTIONS[giver.status], giver.label, "duplicate")]
+    if best.status not in DECIDED or not group.conflict:
+        return moved(best, others, hear(group.members))
+    said = Choice(best.key, DECIDED[best.status], best.label)
+    return [*([said] if best.by_hint else []),
+            *(Choice(other.key, DECIDED[best.status], best.label, "duplicate")
+              for other in others if _decision(other) != _decision(best))]  # fmt: skip
 
 
 def _decision(member: Member) -> str:

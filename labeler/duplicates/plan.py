@@ -10,9 +10,8 @@ from gleanset.db.journal import Choice
 from gleanset.db.pairs import BY_PERSON, Member, Pairs
 from gleanset.operations import Operation, operation
 from labeler.duplicates.groups import Pair, Same, find_groups
+from labeler.duplicates.heard import hear, moved, without
 from labeler.duplicates.keep import best_first, why_kept
-
-_DECIDED = {"labelled": "label", "rejected": "reject"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,8 @@ class Group:
     """Copies of one picture. `kept` and `others` are sample keys, `reason` says why it is kept.
 
     In a `conflict` the members carry different decisions, and nobody is set aside until a
-    person has settled it; `decisions` lists them.
+    person has settled it; `decisions` lists them. `hints` are the classes that the members were
+    found as, where they differ and no person has said which it is: the group has no label then.
     """
 
     kept: str
@@ -28,6 +28,7 @@ class Group:
     reason: str
     conflict: bool = False
     decisions: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class DuplicatePlan:
         """The groups that wait for a person."""
         return [group for group in self.groups if group.conflict]
 
+    @property
+    def disputed(self) -> list[Group]:
+        """The groups whose hints name several classes: a person has to give the label."""
+        return [group for group in self.groups if group.hints]
+
     def operation(self) -> Operation:
         """What carrying it out is."""
         return operation("set-aside", count=sum(not place.kept for place in self.places))
@@ -57,8 +63,11 @@ class DuplicatePlan:
         settled = [group for group in self.groups if not group.conflict]
         return {
             "groups": len(self.groups), "set_aside": sum(len(g.others) for g in settled),
-            "changed": len(self.places), "labels_moved": len(self.choices),
-            "conflicts": len(self.conflicts), "doubtful": len(self.doubts),
+            "changed": len(self.places),
+            "labels_moved": sum(choice.action != "clear" for choice in self.choices),
+            "conflicts": len(self.conflicts), "disputed": len(self.disputed),
+            "labels_taken_back": sum(choice.action == "clear" for choice in self.choices),
+            "doubtful": len(self.doubts),
         }  # fmt: skip
 
 
@@ -96,30 +105,24 @@ def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
 def _add(
     plan: DuplicatePlan, group: Sequence[Member], close: Mapping[Pair, float], chosen: set[int]
 ) -> None:
+    heard = hear(group)
+    group = without(group, heard.unborne)
     centre = group[0].id
     shown = {m.id: close.get((min(centre, m.id), max(centre, m.id)), 1.0) for m in group}
     best, *others = sorted(best_first(group, group[0], shown), key=lambda m: m.id not in chosen)
-    decisions = sorted({_decision(m) for m in group if m.status in _DECIDED})
-    conflict = len(decisions) > 1
     reason = BY_PERSON if best.id in chosen else why_kept(best, others)
     keys = tuple(member.key for member in others)
-    plan.groups.append(Group(best.key, keys, reason, conflict, tuple(decisions)))
+    plan.groups.append(Group(best.key, keys, reason, heard.conflict, heard.decisions, heard.hints))
     # The name of a group is the smallest key in it: it stays when another one becomes the best.
     name = min(member.key for member in group)
     _move(plan, best, Aside(best.id, True, name, f"kept: {reason}"))
     for other in others:
-        why = ("copies with different decisions: a person has to say" if conflict
+        why = ("copies with different decisions: a person has to say" if heard.conflict
                else f"a copy of {best.key}")  # fmt: skip
-        _move(plan, other, Aside(other.id, conflict, name, why))
-    giver = next((m for m in others if m.status in _DECIDED), None)
-    if giver is not None and not conflict and best.status not in _DECIDED:
-        plan.choices.append(Choice(best.key, _DECIDED[giver.status], giver.label, "duplicate"))
+        _move(plan, other, Aside(other.id, heard.conflict, name, why))
+    plan.choices.extend(moved(best, others, heard))
 
 
 def _move(plan: DuplicatePlan, member: Member, place: Aside) -> None:
     if (member.kept, member.group) != (place.kept, place.group):
         plan.places.append(place)
-
-
-def _decision(member: Member) -> str:
-    return member.label or member.status

@@ -35,8 +35,8 @@ def import_labelled(
 
     An export of this dataset is read back: a picture that was moved into another class folder
     is relabelled, and pictures that were put in are added. Anything else, an export of another
-    dataset too, is added as it is. A
-    sample that has a decision already keeps it, and is counted as `disputed` where the labels
+    dataset too, is added as it is. A sample that has a decision already keeps it, and one that
+    lies in several classes goes into the queue; both are counted as `disputed` where the labels
     differ. Raises `InputUnusable` for what holds no labelled pictures.
     """
     path = path.absolute()
@@ -82,7 +82,7 @@ def _take_in(
 ) -> dict[str, Any]:  # fmt: skip
     """Pictures become samples with labels, in one step with what was `moved`; the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
-    wanted: dict[str, str] = {}
+    wanted: dict[str, set[str]] = {}
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
@@ -96,7 +96,7 @@ def _take_in(
             f"none of the {len(found)} pictures could be read",
             "see why: gleanset list rejections --where stage=import",
         )
-    labels = Counter(class_name(label) for label in wanted.values())
+    labels = Counter(label for said in wanted.values() if len(said) == 1 for label in said)
     return {**tally, "labels": labels, "disputed": disputed}
 
 
@@ -105,7 +105,7 @@ def _record(
     store: Store,
     outcome: Outcome[Labelled, Taken],
     tally: Counter[str],
-    wanted: dict[str, str],
+    wanted: dict[str, set[str]],
 ) -> None:
     path = str(outcome.item.path)
     try:
@@ -118,7 +118,7 @@ def _record(
 
 
 def _publish(
-    dataset: Dataset, store: Store, taken: Taken, file: Path, wanted: dict[str, str]
+    dataset: Dataset, store: Store, taken: Taken, file: Path, wanted: dict[str, set[str]]
 ) -> bool:
     """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
     path = str(file)
@@ -134,19 +134,26 @@ def _publish(
             raise
         for cut, label in taken.cuts:
             dataset.faces.add_by_hand(taken.measured.sha256, cut)
-            wanted[cut.key] = label
+            wanted.setdefault(cut.key, set()).add(class_name(label))
         dataset.rejections.clear(STAGE, path)
     return new
 
 
-def _decide(dataset: Dataset, wanted: dict[str, str], path: Path, moved: Sequence[Choice]) -> int:
-    """Label what nobody has decided on; how many were decided otherwise."""
+def _decide(
+    dataset: Dataset, wanted: dict[str, set[str]], path: Path, moved: Sequence[Choice]
+) -> int:
+    """Label what nobody has decided on and has one class; how many are disputed."""
     choices, disputed = list(moved), 0
-    for key, label in wanted.items():
+    for key, said in wanted.items():
         sample = dataset.samples.get(key)
-        if sample is None or sample.status in ("queue", "retired"):
-            choices.append(Choice(key, "label", label, SOURCE))
-        elif sample.label != class_name(label):
+        undecided = sample is None or sample.status in ("queue", "retired")
+        if undecided and len(said) == 1:
+            choices.append(Choice(key, "label", min(said), SOURCE))
+        elif undecided:
+            # Who decides sees in the journal what was said.
+            choices.append(Choice(key, "add", provenance=" or ".join(sorted(said))))
+            disputed += 1
+        elif sample is not None and said != {sample.label}:
             disputed += 1
     if choices:
         did = operation("import", count=len(choices), folder=path.name)

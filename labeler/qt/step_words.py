@@ -30,6 +30,7 @@ _TEMPLATES = {
     "label-by-command": QT_TRANSLATE_NOOP("Steps", "Label {count} as {label}"),
     "reject-by-command": QT_TRANSLATE_NOOP("Steps", "Reject {count}"),
     "accept-hints": QT_TRANSLATE_NOOP("Steps", "Accept {count} hints"),
+    "take-back-hints": QT_TRANSLATE_NOOP("Steps", "Take back {count} disputed hints"),
     "import": QT_TRANSLATE_NOOP("Steps", "Import {count} from {folder}"),
     "import-moves": QT_TRANSLATE_NOOP("Steps", "Import: {count} moved in {folder}"),
     "add-boxes": QT_TRANSLATE_NOOP("Steps", "Add {count} by hand"),

@@ -42,7 +42,8 @@ _HTTP = {
 }  # fmt: skip
 QUEUE = {
     "no hint": "nothing says what they are: a person must look",
-    "disputed hint": "found under different hints: a person must decide",
+    "disputed hint": "found, or copies of it, under different hints: a person must decide",
+    "a copy was decided otherwise": "a person said something else of a copy than the hint says",
     "several faces": "one hint, but several faces in the picture: whose is it?",
     "hint is not a class name": "the hint cannot be used as the name of a class",
     "clear hint": "one hint, one face: labeler accept-hints will label them",

@@ -250,6 +250,7 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
     assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
 
 
+@pytest.mark.damages("a picture is removed")
 def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
     lost = next(s for s in small.samples.by_key() if s.split == "train")
     small.image_path(lost.image, "PNG").unlink()

@@ -28,6 +28,7 @@ def test_a_val_that_is_there_is_left_alone(dataset: Dataset) -> None:
     assert with_val(examples, 0) == (examples, None)
 
 
+@pytest.mark.damages("a split that was made elsewhere")
 def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     fill(dataset, 32, parts=("train",) * 7 + ("test",), moment=2)
     before = find_examples(dataset)

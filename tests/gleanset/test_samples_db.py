@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gleanset import Dataset
+from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
 from gleanset.db.ties import Ties
@@ -184,8 +185,8 @@ def test_a_hint_that_is_disputed_is_none(dataset: Dataset) -> None:
     sample = dataset.samples.get(key)
     assert sample is not None
     assert sample.hint is None
-    [hinted] = dataset.samples.hinted()
-    assert (hinted.key, hinted.hints, hinted.siblings) == (key, 2, 1)
+    [hinted] = Hints(dataset.db).waiting()
+    assert (hinted.key, hinted.hints, hinted.faces) == (key, 2, 1)
 
 
 def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> None:

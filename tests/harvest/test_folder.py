@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from tools_for_tests import command, picture, pixels, python, run_cli
 
-from gleanset import Dataset, Image
+from gleanset import Box, Dataset, Face, Image
+from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
+from gleanset.images.cut import sample_key
 from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.records import Cut
 from harvest.folder import harvest_folders
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -164,6 +167,32 @@ ODD_NAMES = [
     b"new\nline.jpg", b"-rf.jpg", b"latin\xe9.jpg", b"\xff\xfe", b"quote'\"`$(x).jpg", b"tab\t.jpg",
     "日本🐱.jpg".encode(), b"back\\slash.jpg", b"%s%d.jpg", b" space ", b"x" * 251 + b".jpg",
 ]  # fmt: skip
+
+
+def whole(dataset: Dataset, image: Image) -> str:
+    """The whole image becomes a sample; its key."""
+    box = Box(0, 0, image.width, image.height)
+    cut = Cut(Face("whole", box, 1.0), sample_key(image.sha256, box), box, image.phash, 1.0)
+    dataset.faces.record(image.sha256, "whole", "", [cut])
+    return cut.key
+
+
+def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: Path) -> None:
+    for hint in ("hana", "rei"):
+        (tmp_path / hint).mkdir()
+    for name in ("one.jpg", "other.jpg"):
+        (tmp_path / "hana" / name).write_bytes(picture(len(name)))
+    harvest(dataset, tmp_path / "hana", hints=True)
+    keys = [whole(dataset, image) for image in list(dataset.images.each())]
+    dataset.journal.step("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
+    (tmp_path / "rei" / "same.jpg").write_bytes(picture(len("one.jpg")))
+    found = harvest(dataset, tmp_path / "rei", hints=True)
+    assert (found["duplicate"], found["taken_back"]) == (1, 1)
+    assert sorted(sample.status for sample in dataset.samples.each()) == ["labelled", "queue"]
+    assert "taken_back" not in harvest(dataset, tmp_path / "rei", hints=True)
+    dataset.journal.undo()
+    assert {sample.status for sample in dataset.samples.each()} == {"labelled"}
+    dataset.journal.undo()
 
 
 def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:

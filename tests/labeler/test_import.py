@@ -11,6 +11,7 @@ import pytest
 from labelled_pictures import encoded, mixed, picture, put
 
 from gleanset import Box, Dataset
+from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from labeler.export import Options, export, plan_export
 from labeler.export.options import Format
@@ -61,6 +62,23 @@ def test_a_label_that_a_person_gave_is_kept(empty: Dataset, tmp_path: Path) -> N
     (tmp_path / "tree" / "rei" / "same.jpg").write_bytes(data)
     assert run(empty, tmp_path / "tree")["disputed"] == 1
     assert labels(empty) == {"hana": 1}
+
+
+def test_the_same_picture_in_two_classes_is_disputed_and_waits(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    write(tmp_path / "tree" / "test" / "a" / "one.jpg", 1)
+    write(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
+    write(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
+    for added in (2, 0):
+        found = run(empty, tmp_path / "tree")
+        assert (found["added"], found["disputed"], found["labels"]) == (added, 1, {"b": 1})
+        assert sorted(s.status for s in empty.samples.by_key()) == ["labelled", "queue"]
+    assert "a or b" in {decision.provenance for decision in empty.journal.each()}
+    (waiting,) = [s.key for s in empty.samples.by_key() if s.status == "queue"]
+    empty.journal.step("Label", [Choice(waiting, "label", "a")])
+    assert run(empty, tmp_path / "tree")["disputed"] == 1
+    assert labels(empty) == {"a": 1, "b": 1}, "what a person said stays"
 
 
 def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_the_command_says_what_to_label_next(tmp_path: Path) -> None:
     assert set(told["label_next"]) <= set(truth)
 
 
+@pytest.mark.damages("its pictures are removed")
 def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         with pytest.raises(InputUnusable, match="no sample to sort"):

@@ -1,0 +1,170 @@
+"""The hints of a picture and its copies are one question, in whatever order commands run."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import pytest
+from labeler_makers import add_faces, add_image, label, plain
+
+from gleanset import Dataset, Origin
+from gleanset.db.hints import Hints
+from gleanset.db.journal import Choice
+from gleanset.db.likeness import Likeness
+from gleanset.db.pairs import SAME, Pairs, Settled
+from gleanset.db.sortables import Sortables
+from gleanset.db.soundness import unsound
+from labeler.duplicates.deciding import accept, open_groups
+from labeler.duplicates.session import DuplicateSession
+from labeler.hints import apply_hints, plan_hints
+
+
+def found_as(dataset: Dataset, name: str, hint: str | None, faces: int = 1) -> str:
+    """A picture found under a hint; the key of its first sample."""
+    image = add_image(dataset, name, Origin("folder", f"{name} {hint}", hint=hint))
+    return add_faces(dataset, image, [30 * n for n in range(faces)])[0]
+
+
+def copies(dataset: Dataset, *keys: str) -> None:
+    """The pixels say that these are the same."""
+    rows = sorted(Pairs(dataset.db).numbers(keys))
+    Pairs(dataset.db).settle([Settled(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)])
+
+
+def dedup(dataset: Dataset) -> dict[str, object]:
+    session = DuplicateSession(dataset)
+    plan = session.plan()
+    session.apply(plan)
+    return plan.result()
+
+
+def accept_hints(dataset: Dataset) -> dict[str, object]:
+    plan = plan_hints(dataset)
+    apply_hints(dataset, plan)
+    return plan.result()
+
+
+def labels(dataset: Dataset) -> dict[str, str]:
+    return {s.key: str(s.label) for s in dataset.samples.by_key() if s.status == "labelled"}
+
+
+def told_apart(dataset: Dataset) -> dict[str, str]:
+    """The labels of what takes part in a split."""
+    return {s.key: str(s.label) for s in dataset.samples.by_key() if s.label and s.kept}
+
+
+@pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))
+def test_copies_under_different_hints_get_no_label_in_any_order(
+    empty: Dataset, order: tuple[object, ...]
+) -> None:
+    copies(empty, found_as(empty, "better", "rei"), found_as(empty, "poorer", "hana"))
+    alone = found_as(empty, "alone", "hana")
+    for command in (*order, dedup, accept_hints):
+        command(empty)  # type: ignore[operator]
+    assert labels(empty) == {alone: "hana"}
+    assert unsound(empty.db)["disputed_labels"].cases == 0
+    assert dedup(empty)["disputed"] == 1
+    assert accept_hints(empty)["left"] == {"disputed hint": 2}
+    before = plain(empty)
+    dedup(empty)
+    accept_hints(empty)
+    assert plain(empty) == before, "it stays as it is"
+
+
+def test_what_came_later_disputes_what_was_accepted(empty: Dataset) -> None:
+    first = found_as(empty, "better", "hana")
+    accept_hints(empty)
+    assert labels(empty) == {first: "hana"}
+    copies(empty, first, found_as(empty, "poorer", "rei"))
+    result = dedup(empty)
+    assert (result["disputed"], result["conflicts"], result["labels_taken_back"]) == (1, 0, 1)
+    assert labels(empty) == {}
+    empty.journal.undo()
+    assert labels(empty) == {first: "hana"}, "with the groups the label comes back"
+
+
+def test_a_second_place_of_the_same_picture_disputes_what_was_accepted(empty: Dataset) -> None:
+    key = found_as(empty, "one", "hana")
+    accept_hints(empty)
+    found_as(empty, "one", "rei")
+    assert unsound(empty.db)["disputed_labels"].examples == (f"{key} is hana",)
+    simulated = plan_hints(empty).result()
+    assert (simulated["taken_back"], simulated["left"]) == (1, {"disputed hint": 1})
+    accept_hints(empty)
+    assert labels(empty) == {}
+    assert unsound(empty.db)["disputed_labels"].cases == 0
+
+
+def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "rei")
+    copies(empty, one, other)
+    accept_hints(empty)
+    label(empty, one, "rei")
+    result = dedup(empty)
+    assert (result["conflicts"], result["disputed"], result["set_aside"]) == (0, 0, 1)
+    accept_hints(empty)
+    assert set(told_apart(empty).values()) == {"rei"}
+    assert len(told_apart(empty)) == 1
+    assert unsound(empty.db)["disputed_labels"].cases == 0
+
+
+def test_a_label_by_hint_gives_way_to_that_of_a_person(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
+    accept_hints(empty)
+    label(empty, other, "rei")
+    copies(empty, one, other)
+    assert dedup(empty)["conflicts"] == 0
+    assert set(labels(empty).values()) == {"rei"}
+    accept_hints(empty)
+    assert set(labels(empty).values()) == {"rei"}, "the hint of the copy is heard no more"
+
+
+def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "hana")
+    accept_hints(empty)
+    copies(empty, one, other)
+    empty.journal.step("Reject", [Choice(other, "reject")])
+    (group,) = open_groups(empty, DuplicateSession(empty).plan())
+    assert group.conflict == ("hana", "rejected")
+    accept(empty, [group.with_best(one)])
+    assert labels(empty) == {one: "hana", other: "hana"}
+    last = {decision.sample: decision.provenance for decision in empty.journal.each()}
+    assert last == {one: "person", other: "duplicate"}
+
+
+def test_one_hint_speaks_for_all_copies(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
+    crowd = found_as(empty, "c", "hana", faces=2)
+    copies(empty, one, other, crowd)
+    dedup(empty)
+    assert accept_hints(empty)["left"] == {"several faces": 1}, "who is in no group"
+    assert labels(empty) == dict.fromkeys([one, other, crowd], "hana")
+
+
+def test_two_hints_of_classes_that_were_merged_are_one(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "Anna"), found_as(empty, "b", "Rin")
+    copies(empty, one, other)
+    with empty.db.write():
+        anna, rin = empty.journal.class_id("Anna"), empty.journal.class_id("Rin")
+        empty.db.run("UPDATE class SET merged_into=? WHERE id=?", (rin, anna))
+    dedup(empty)
+    accept_hints(empty)
+    assert set(labels(empty).values()) == {"Rin"}
+
+
+def test_lists_presort_and_pages_see_the_hint_of_the_whole_group(empty: Dataset) -> None:
+    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
+    copies(empty, one, other)
+    dedup(empty)
+    rows = Pairs(empty.db).numbers([one, other])
+
+    def seen() -> set[str | None]:
+        listed = {sample.hint for sample in empty.samples.by_key()}
+        liked = {like.hint for like in Likeness(empty.db).of(rows)}
+        return listed | liked | {sample.hint for sample in Sortables(empty.db).each()}
+
+    assert seen() == {"hana"}
+    copies(empty, one, other, found_as(empty, "c", "rei"))
+    dedup(empty)
+    assert seen() == {None}
+    assert {hinted.hints for hinted in Hints(empty.db).waiting()} == {2}
