@@ -180,12 +180,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One item that was not used, and why. A value: it never ends a run."""
+    """One item that was not used, and why. A value: it never ends a run.
+
+    `source` is the one that offered `what` (as `Origin.source`); empty where there is none.
+    """
 
     stage: str
     what: str
     reason: str
     detail: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

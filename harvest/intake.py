@@ -103,7 +103,7 @@ class Intake:
         with self._dataset.db.write():
             new = self._dataset.take_original(store, measured, origin)
             self._record(origin, "done", stamp, measured.sha256)
-            self._dataset.rejections.clear(self._stage, origin.key)
+            self._dataset.rejections.clear(self._stage, origin.key, origin.source)
         return new
 
     def _reject(
@@ -111,7 +111,9 @@ class Intake:
     ) -> None:
         state = _state_after(reason, of_the_net=origin.url is not None)
         with self._dataset.db.write():
-            self._dataset.rejections.add(Rejection(self._stage, origin.key, reason, detail))
+            self._dataset.rejections.add(
+                Rejection(self._stage, origin.key, reason, detail, origin.source)
+            )
             if state is not None:
                 self._record(origin, state, stamp, None, candidate)
         self.tally["rejected"] += 1

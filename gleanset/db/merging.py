@@ -17,6 +17,7 @@ from gleanset.operations import operation
 _OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
 _PERHAPS_OUR_IMAGE = _OUR_IMAGE.replace("JOIN", "LEFT JOIN")
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
+_HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.what AND f.state='done'"
 _DECIDED = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
 
 
@@ -57,8 +58,8 @@ class Merging:
     def add_places(self) -> int:
         """Origins, fetches, videos, rejections and tombstones; how many origins were new."""
         self._copy("fetch", "1", _PERHAPS_OUR_IMAGE, {"image": "i.id"})
-        for table in ("video", "rejection"):
-            self._copy(table, "1", "", {})
+        self._copy("video", "1", "", {})
+        self._copy("rejection", f"NOT EXISTS({_HAD})", "", {})
         self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {})
         return self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
 

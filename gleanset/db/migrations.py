@@ -324,13 +324,36 @@ INSERT INTO sqlite_sequence(name, seq) SELECT 'decision', max(
 DELETE FROM change WHERE what IN ('mark', 'refused') AND item NOT IN (SELECT id FROM sample);
 """
 
+# A place is refused by its source: two sources may offer the same address. Rows from before are
+# those of every source whose fetch of it failed; a failure that the success of another source
+# had wiped out is told again, or `harvest retry` would not see it.
+REJECTED_BY_SOURCE = """
+CREATE TABLE new_rejection(
+    stage TEXT NOT NULL, what TEXT NOT NULL, source TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL, detail TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
+CREATE TEMP TABLE refused AS SELECT f.source, f.key, f.candidate, 'harvest-' || CASE f.source
+    WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' WHEN 'archive' THEN 'archive'
+    WHEN 'video' THEN 'frames' ELSE 'keyword' END AS stage FROM fetch f WHERE f.state<>'done';
+CREATE INDEX temp.refused_key ON refused(key, stage);
+INSERT INTO new_rejection(stage, what, source, reason, detail, at)
+    SELECT r.stage, r.what, ifnull(f.source, ''), r.reason, r.detail, r.at
+    FROM rejection r LEFT JOIN temp.refused f ON f.key=r.what AND f.stage=r.stage;
+INSERT OR IGNORE INTO new_rejection(stage, what, source, reason, detail, at)
+    SELECT stage, key, source, 'not recorded', 'another source gave it', datetime('now')
+    FROM temp.refused WHERE candidate IS NOT NULL;
+DROP TABLE temp.refused;
+DROP TABLE rejection;
+ALTER TABLE new_rejection RENAME TO rejection;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
     ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
     ("0007-quality", QUALITY), ("0008-overlap", OVERLAP),
     ("0009-presort", PRESORT), ("0010-sorting", SORTING), ("0011-doubts", DOUBTS),
     ("0012-look-again", LOOK_AGAIN), ("0013-operations", OPERATIONS),
-    ("0014-numbers-once", NUMBERS_ONCE),
+    ("0014-numbers-once", NUMBERS_ONCE), ("0015-rejected-by-source", REJECTED_BY_SOURCE),
 )  # fmt: skip
 
 

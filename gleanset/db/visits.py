@@ -16,6 +16,7 @@ _STAGE = (
     "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
     "WHEN 'archive' THEN 'archive' WHEN 'video' THEN 'frames' ELSE 'keyword' END"
 )
+_OF_FETCH = f"r.stage={_STAGE} AND r.what=f.key AND r.source=f.source"
 
 
 class Failed(NamedTuple):
@@ -57,34 +58,39 @@ class Rejections:
         self._db = db
 
     def add(self, rejection: Rejection) -> None:
-        """Record a rejection; a later one of the same item takes its place."""
+        """Record a rejection; a later one of the same item and source takes its place."""
         with self._db.write():
             self._db.run(
-                "INSERT OR REPLACE INTO rejection VALUES(?,?,?,?,?)",
+                "INSERT OR REPLACE INTO rejection(stage,what,source,reason,detail,at) "
+                "VALUES(?,?,?,?,?,?)",
                 (
                     rejection.stage,
                     clean(rejection.what),
+                    rejection.source,
                     rejection.reason,
                     clean(rejection.detail),
                     now(),
                 ),
             )
 
-    def clear(self, stage: str, what: str) -> None:
+    def clear(self, stage: str, what: str, source: str = "") -> None:
         """Forget a rejection, because the item was used after all."""
         with self._db.write():
-            self._db.run("DELETE FROM rejection WHERE stage=? AND what=?", (stage, clean(what)))
+            self._db.run(
+                "DELETE FROM rejection WHERE stage=? AND what=? AND source=?",
+                (stage, clean(what), source),
+            )
 
     def each(self) -> Iterator[Rejection]:
-        """All rejections by stage and item, a page in memory at a time."""
-        after = ("", "")
+        """All rejections by stage, item and source, a page in memory at a time."""
+        after = ("", "", "")
         while rows := self._db.rows(
-            "SELECT stage, what, reason, detail FROM rejection WHERE (stage, what)>(?,?) "
-            "ORDER BY stage, what LIMIT 500",
+            "SELECT stage, what, reason, detail, source FROM rejection "
+            "WHERE (stage, what, source)>(?,?,?) ORDER BY stage, what, source LIMIT 500",
             after,
         ):
             yield from (Rejection(*row) for row in rows)
-            after = (rows[-1]["stage"], rows[-1]["what"])
+            after = (rows[-1]["stage"], rows[-1]["what"], rows[-1]["source"])
 
     def by_reason(self) -> dict[str, dict[str, int]]:
         """How many items each stage rejected for each reason."""
@@ -152,7 +158,7 @@ class Fetches:
         after = ("", "")
         while rows := self._db.rows(
             f"SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
-            f"ON r.stage={_STAGE} AND r.what=f.key WHERE f.state<>'done' AND f.url IS NOT NULL "
+            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL "
             "AND (f.source, f.key)>(?,?) ORDER BY f.source, f.key LIMIT 500",
             after,
         ):
@@ -175,7 +181,7 @@ class Fetches:
         rows = self._db.rows(
             "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
             "''), r.reason, count(*) "
-            f"FROM fetch f JOIN rejection r ON r.stage={_STAGE} AND r.what=f.key "
+            f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
             "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
         )
         return [Refused(*row) for row in rows]

@@ -24,6 +24,7 @@ _MEANINGS = {
     "bad url": "not an address that can be fetched",
     "bad redirect": "sent in circles, or to a place that cannot be fetched",
     "timed out": "the site did not answer in time",
+    "not recorded": "failed earlier, nobody knows why; harvest retry tries it again",
     "too slow": "took longer than one item may take",
     "cut off": "the connection ended before the file did",
     "connection failed": "the site could not be reached",

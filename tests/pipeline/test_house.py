@@ -322,6 +322,7 @@ def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_pat
     assert len(stored(third)) == 4
 
 
+@pytest.mark.damages("a file is gone, and is to stay so")
 def test_verify_changes_nothing_where_it_simulates(root: Path) -> None:
     gone = stored(root)[0]
     gone.unlink()

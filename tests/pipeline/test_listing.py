@@ -199,7 +199,8 @@ def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None
         key_of("beta"), "reject", None,
     )  # fmt: skip
     assert lines(filled, "rejections") == [
-        {"stage": "urls", "what": what, "reason": "HTTP 404", "detail": "gone"} for what in "ab"
+        {"stage": "urls", "what": what, "reason": "HTTP 404", "detail": "gone", "source": ""}
+        for what in "ab"
     ]
     (run,) = lines(filled, "runs")
     assert run["started"] <= run["ended"]

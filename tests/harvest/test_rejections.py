@@ -1,0 +1,116 @@
+"""What two sources offer under one address is two things that may fail, each for its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import picture
+
+from gleanset import Candidate, Dataset, Origin, Rejection
+from gleanset.db.connection import Connection
+from gleanset.db.migrations import MIGRATIONS
+from gleanset.images.keep import KeepBytes
+from gleanset.records import Measured
+from gleanset.work.pool import Outcome
+from gleanset.work.progress import Progress
+from harvest.http import Client
+from harvest.intake import Intake
+from harvest.keyword import STAGE
+from harvest.report_status import yields
+from harvest.retry import retry
+from harvest.urls import written
+from pipeline.house.merge import merge
+
+URL = "/p/1.jpg"
+
+
+def candidate(site: str, source: str) -> Candidate:
+    return Candidate(site + URL, Origin(source, site + URL, url=site + URL, query="cat"))
+
+
+def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
+    """What became of a download: a picture, or the reason for which there is none."""
+    with dataset.stage("test") as scratch:
+        store = dataset.originals(scratch)
+        outcome: Outcome[Candidate, Measured] = (
+            Outcome(one, None, result, "as told")
+            if isinstance(result, str)
+            else Outcome(one, KeepBytes(store)(result))
+        )
+        told = None if outcome.result else written(one)
+        Intake(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {one.source: one.reason for one in dataset.rejections.each()}
+
+
+def test_one_address_of_two_sources_keeps_both_reasons(dataset: Dataset) -> None:
+    met(dataset, candidate("http://x", "bing"), "http 403")
+    met(dataset, candidate("http://x", "google"), "truncated")
+    assert reasons(dataset) == {"bing": "http 403", "google": "truncated"}
+    assert {one.reason for one in dataset.fetches.failed()} == {"http 403", "truncated"}
+    told = [(one.source, one.reason, one.items) for one in dataset.fetches.refused()]
+    assert told == [("bing", "http 403", 1), ("google", "truncated", 1)]
+    rejected = yields(dataset)["rejections"]
+    assert rejected == {STAGE: {"http 403": 1, "truncated": 1}}
+
+
+def test_retry_sees_what_failed_for_one_source_and_not_for_the_other(
+    dataset: Dataset, site: FaultyServer
+) -> None:
+    def otherwise(h: Handler) -> None:
+        h.answer(200, picture(1), Content_Type="image/jpeg")
+
+    site.otherwise = otherwise
+    met(dataset, candidate(site.url, "bing"), "http 403")
+    met(dataset, candidate(site.url, "google"), picture(1))
+    assert reasons(dataset) == {"bing": "http 403"}
+    found = retry(dataset, lambda: Client(allow_private=True))
+    assert (found["added"], found["duplicate"]) == (0, 1)
+    assert reasons(dataset) == {}
+    [image] = dataset.images.each()
+    assert [origin.source for origin in image.origins] == ["bing", "google"]
+
+
+def test_rejections_from_before_get_their_sources(tmp_path: Path) -> None:
+    names = [name for name, _ in MIGRATIONS]
+    path = tmp_path / "catalog.sqlite"
+    before = MIGRATIONS[: names.index("0015-rejected-by-source")]
+    old = Connection(path, create=True, migrations=before)
+    with old.write():
+        for source, key, state, told in (
+            ("bing", "both", "rejected", "{}"), ("google", "both", "failed", "{}"),
+            ("bing", "wiped", "failed", "{}"), ("google", "wiped", "done", None),
+            ("bing", "forgotten", "rejected", None), ("folder", "/a.jpg", "rejected", None),
+        ):  # fmt: skip
+            old.run(
+                "INSERT INTO fetch(source,key,state,candidate,url) VALUES(?,?,?,?,?)",
+                (source, key, state, told, key),
+            )
+        for stage, what in (("harvest-keyword", "both"), ("harvest-folder", "/a.jpg"),
+                            ("facecrop", "both"), ("harvest-urls", "both")):  # fmt: skip
+            old.run("INSERT INTO rejection VALUES(?,?,'empty','','now')", (stage, what))
+    old.close()
+    (tmp_path / "dataset.toml").write_text("")
+    with Dataset.open(tmp_path) as dataset:
+        assert list(dataset.rejections.each()) == [
+            Rejection("facecrop", "both", "empty"),
+            Rejection("harvest-folder", "/a.jpg", "empty", "", "folder"),
+            Rejection("harvest-keyword", "both", "empty", "", "bing"),
+            Rejection("harvest-keyword", "both", "empty", "", "google"),
+            Rejection("harvest-keyword", "wiped", "not recorded", "another source gave it", "bing"),
+            Rejection("harvest-urls", "both", "empty"),
+        ]
+
+
+def test_merging_brings_rejections_by_source_and_none_of_what_is_here(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    with Dataset.create(tmp_path / "other") as other:
+        met(other, candidate("http://x", "bing"), "http 403")
+        met(other, candidate("http://x", "google"), "truncated")
+        met(dataset, candidate("http://x", "google"), picture(1))
+        merge(dataset, other, simulate=False, progress=Progress())
+    assert reasons(dataset) == {"bing": "http 403"}
