@@ -9,6 +9,7 @@ import click
 
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable
+from gleanset.shares import few
 
 if TYPE_CHECKING:
     from baseline.compare.table import Comparison, Row
@@ -31,7 +32,8 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
 
     Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
-    run is held against the first one, with an interval and McNemar's test. Log loss and ECE are
+    run is held against the first one, with an interval and an exact test of
+    its moments. Log loss and ECE are
     those of what predict answers, after scaling by the temperature of the run.
     """
     from baseline.compare.plot import check_target, write_plot
@@ -45,6 +47,8 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
         write_plot(found, output)
     if split == "test" and len(found.rows) > 1:
         job.say(f"baseline: {_BY_TEST}")
+    if words := few(found.moments):
+        job.say(f"baseline: {found.split} has {words}")
     return _result(job, found) | ({"plot": str(output.absolute())} if output else {})
 
 
@@ -60,6 +64,7 @@ def _all(dataset: Dataset) -> list[str]:
 def _result(job: Job, found: Comparison) -> Result:
     told: Result = {
         "split": found.split, "count": found.count, "left_out": found.left_out,
+        "moments": found.moments,
         "commonest_class": found.commonest_class,
     }  # fmt: skip
     if job.as_json:

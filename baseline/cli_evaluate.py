@@ -10,6 +10,7 @@ import click
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
 from gleanset.page.words import count, percent
+from gleanset.shares import few
 
 if TYPE_CHECKING:
     from baseline.evaluation.again import Again
@@ -109,6 +110,9 @@ def _warn(job: Job, found: Again) -> None:
         job.say(f"baseline: {words}")
     if found.warning:
         job.say(f"baseline: {found.warning}")
+    moments = found.figures["moments"]
+    if isinstance(moments, int) and (words := few(moments)):
+        job.say(f"baseline: {found.split} has {words}")
     for one in found.spared:
         job.say(f"baseline: {promise(one)}")
     if found.knowing is not None:
@@ -117,15 +121,17 @@ def _warn(job: Job, found: Again) -> None:
 
 def promise(one: Spared) -> str:
     """What a threshold does, and what it does not promise."""
+    unknown = f", {one.unknown} of them unknown" if one.unknown else ""
     said = (
-        f"{one.name}: on val {one.lost} of {one.count} would be called something else; with 95 % "
-        f"confidence at most {100 * one.at_most:.3g} % of such pictures will"
+        f"{one.name}: on val {one.lost} of {one.count} ({count(one.moments, 'moment')}) would not "
+        f"keep their name{unknown}; with 95 % confidence at most {100 * one.at_most:.3g} % of such "
+        "pictures will not"
     )
     if one.promised:
         return said
     if not one.needed:
-        return f"{said}; no number of pictures can promise {100 * one.wanted:.4g} %"
-    needed = f"val needs {one.needed:,} pictures of it and no mistake"
+        return f"{said}; no number of moments can promise {100 * one.wanted:.4g} %"
+    needed = f"val needs {one.needed:,} moments of it and no mistake"
     return f"{said}; to promise {100 * one.wanted:.4g} %, {needed}"
 
 
@@ -135,7 +141,8 @@ def knowing(found: Knowing) -> str:
         "no answer has to be unknown")  # fmt: skip
     return (
         f"{start}: {percent(found.coverage)} of val are "
-        f"answered, {found.errors} of these {found.answered} wrongly; with 95 % confidence at "
+        f"answered, {found.errors} of these {found.answered} ({count(found.moments, 'moment')}) "
+        f"wrongly; with 95 % confidence at "
         f"most {100 * found.at_most:.3g} % of answers are wrong"
     )
 

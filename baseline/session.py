@@ -34,6 +34,7 @@ from gleanset.db.crop_methods import crop_methods
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Run
+from gleanset.shares import few
 from gleanset.work.progress import Progress
 
 METRICS = "metrics.json"
@@ -96,6 +97,10 @@ def _carry_out(
     )
     if judged.looks is not None and (words := looked(judged.looks)):
         hear(words)
+    for split in ("val", "test"):
+        found: Any = judged.metrics.get(split)
+        if found and (words := few(found["moments"])):
+            hear(f"{split} has {words}")
     read = {split: len(found) for split, found in outputs.items()}
     lost = sum(material.examples.counts().values()) - sum(read.values())
     metrics = {

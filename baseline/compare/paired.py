@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.intervals import between, draws, group_numbers, mean_draws
-from gleanset.shares import Interval, up_to
+from baseline.evaluation.intervals import difference_interval, group_numbers
+from gleanset.shares import Interval
 
 Right = npt.NDArray[np.bool_]
 LUCK = 0.05
@@ -19,10 +19,9 @@ LUCK = 0.05
 class Paired:
     """One run against another.
 
-    `difference` in accuracy (points of 1) with its 95 % interval from drawing moments; None for
-    a single moment. `only_this` and `only_other` pictures are right in one run alone, and
-    `p` is McNemar's exact two-sided probability of so unequal a pair by luck (1947); it takes
-    pictures for independent, the interval does not.
+    `difference` in accuracy (points of 1) with its 95 % interval; None for a single moment.
+    `only_this` and `only_other` pictures are right in one run alone, and `p` is the exact
+    two-sided probability that so unequal a pair comes by luck, moments being the cases.
     """
 
     difference: float
@@ -37,7 +36,7 @@ class Paired:
 
     @property
     def clear(self) -> bool:
-        """Whether both agree that it is no luck; of few differences the interval makes too much."""
+        """Whether both agree that it is no luck."""
         beyond = self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
         return beyond and self.p < LUCK
 
@@ -46,15 +45,29 @@ def paired(this: Right, other: Right, moments: Sequence[str]) -> Paired:
     """Compare which of the same N pictures two runs got right."""
     only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
     groups = group_numbers(moments)
-    count = int(groups.max()) + 1 if len(groups) else 0
     gain = this.astype(np.float64) - other
-    interval = between(mean_draws(gain, groups, draws(count))) if count > 1 else None
     return Paired(
-        float(gain.mean()) if len(gain) else 0.0, interval, only_this, only_other,
-        mcnemar(only_this, only_other),
-    )  # fmt: skip
+        float(gain.mean()) if len(gain) else 0.0,
+        difference_interval(gain, groups) if groups.any() else None,
+        only_this,
+        only_other,
+        swapped(np.bincount(groups, gain).astype(np.int64).tolist()),
+    )
 
 
-def mcnemar(one: int, other: int) -> float:
-    """The exact two-sided probability for `one` and `other` pictures right in one run alone."""
-    return min(1.0, 2 * up_to(min(one, other), one + other, 0.5)) if one + other else 1.0
+def swapped(gains: Iterable[int]) -> float:
+    """How often the sum of `gains` would be as far from 0 if runs were swapped at random.
+
+    A gain is by how many pictures of a moment one run is ahead; each has either sign with
+    probability 1/2 (Fisher's randomization test, exact). For moments of one picture that is
+    McNemar's test.
+    """
+    sums = list(gains)
+    chances = np.ones(1)  # of the sums that can be, from the least on
+    for size in filter(None, map(abs, sums)):
+        more = np.zeros(len(chances) + 2 * size)
+        more[: len(chances)] += chances / 2
+        more[2 * size :] += chances / 2
+        chances = more
+    far = np.abs(np.arange(len(chances)) - len(chances) // 2) >= abs(sum(sums))
+    return min(1.0, float(chances[far].sum()))

@@ -13,6 +13,7 @@ from gleanset.images.sheet_file import KINDS, save_sheet
 from gleanset.page.charts import interval_bar
 from gleanset.page.fill import as_bytes, templates
 from gleanset.page.words import percent
+from gleanset.shares import few
 
 PAGE = (".html", ".htm")
 WIDTH, LEFT, RIGHT, TOP, STEP = 1000, 330, 110, 70, 46
@@ -40,7 +41,7 @@ def page(comparison: Comparison) -> str:
     """The table with bars, as one HTML file that loads nothing."""
     bars = {row.run: _bar(row, comparison.commonest_class) for row in comparison.rows}
     template = templates("baseline.compare").get_template("compare.html.jinja")
-    return template.render(comparison=comparison, bars=bars)
+    return template.render(comparison=comparison, bars=bars, few=few(comparison.moments))
 
 
 def _bar(row: Row, base: float) -> str:

@@ -51,13 +51,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All runs on the `count` pictures of `split` that they share; `left_out` are not shared."""
+    """All runs on the `count` pictures of `split` that they share; `left_out` are not shared.
+
+    These pictures are of so many `moments`.
+    """
 
     split: str
     count: int
     left_out: int
     commonest_class: float
     rows: tuple[Row, ...]
+    moments: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,12 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     counts = np.unique([labels[key] for key in shared], return_counts=True)[1]
     everything = {key for one in told for key in one.outputs.keys}
     return Comparison(
-        split, len(shared), len(everything) - len(shared), float(counts.max() / len(shared)), rows
+        split,
+        len(shared),
+        len(everything) - len(shared),
+        float(counts.max() / len(shared)),
+        rows,
+        len(set(moments)),
     )
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from baseline.data import Examples, find_examples, load_arrays
-from baseline.evaluation.answers import Answers, load_answers, save_answers
-from baseline.evaluation.context import context_of
+from baseline.evaluation.answers import Answers, load_answers, save_answers, without
+from baseline.evaluation.context import Context, context_of
+from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.judge import TEST, Figures, split_figures, unique
 from baseline.evaluation.network import outputs_of
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import Knowing, Spared, spare, unknown_below, unknown_for
+from baseline.evaluation.probabilities import Indices
+from baseline.evaluation.thresholds import (
+    Knowing,
+    Spared,
+    spare,
+    spared,
+    unknown_below,
+    unknown_for,
+)
 from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.peeks import Looks, Peeks
@@ -94,59 +103,65 @@ def judge_again(
         split == TEST) else None  # fmt: skip
     save_outputs(folder, load_outputs(folder) | told)
     answers = load_answers(folder)
-    spared: tuple[Spared, ...] = ()
+    context = context_of(dataset, (one for part in wanted for one in examples.splits[part]))
+    told_of: tuple[Spared, ...] = ()
     knowing: Knowing | None = None
     if wishes.any:
-        answers, spared, knowing = choose(told.get("val"), examples.classes, wishes, answers)
+        answers, told_of, knowing = choose(
+            told.get("val"), examples.classes, wishes, answers, context
+        )
         save_answers(folder, answers)
-    context = context_of(dataset, examples.splits[split])
     figures = split_figures(told[split], examples.classes, context, answers.temperature)
-    return Again(run, split, figures, looks, spared, knowing, straddle(examples, split))
+    return Again(run, split, figures, looks, told_of, knowing, straddle(examples, split))
 
 
 def choose(
-    val: Outputs | None, classes: tuple[str, ...], wishes: Wishes, before: Answers
-) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:
-    """The thresholds that fulfil the wishes; those chosen before stay unless chosen anew."""
+    val: Outputs | None, classes: tuple[str, ...], wishes: Wishes, before: Answers,
+    context: Context,
+) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:  # fmt: skip
+    """The thresholds that fulfil the wishes, and those of before that are not wished for anew.
+
+    All are solved and told together, for each changes what the others do. `context`
+    knows the moments of val.
+    """
     if wishes.forget:
-        return Answers(before.temperature), (), None
+        return without(before), (), None
     if val is None or not len(val):
         raise InputUnusable(
             "val is empty, so no threshold can be chosen",
             "give it a share: labeler split --ratio 8:1:1, then train again",
         )
-    spared = tuple(
-        spare(val, classes, name, share, before.temperature)
-        for name, share in wishes.spare.items()
-    )  # fmt: skip
-    answers = msgspec.structs.replace(
-        before, thresholds=before.thresholds | {one.name: one.threshold for one in spared}
-    )
-    knowing = _knowing(val, classes, wishes, answers)
-    chosen = dict(answers.chosen)
-    chosen |= {"spared": [*_others(chosen, spared), *(one.to_json() for one in spared)]}
+    groups = group_numbers(context.groups(val.keys))
+    wanted = _spared_before(val, classes, before) | dict(wishes.spare)
+    answers = spare(val, classes, wanted, before)
+    knowing = _knowing(val, classes, wishes, answers, groups)
     if knowing is not None:
-        chosen["unknown"] = knowing.to_json()
         answers = msgspec.structs.replace(answers, unknown_below=knowing.below)
-    return msgspec.structs.replace(answers, chosen=chosen), spared, knowing
+    told = tuple(
+        spared(val, classes, name, share, answers, groups) for name, share in wanted.items()
+    )
+    chosen = {"spared": [one.to_json() for one in told], "unknown": knowing and knowing.to_json()}
+    return msgspec.structs.replace(answers, chosen=chosen), told, knowing
 
 
-def _others(chosen: Mapping[str, object], spared: tuple[Spared, ...]) -> list[object]:
-    """What was chosen before for other classes."""
-    anew = {one.name for one in spared}
-    before = chosen.get("spared")
-    held = before if isinstance(before, list) else []
-    return [one for one in held if isinstance(one, dict) and one.get("name") not in anew]
+def _spared_before(val: Outputs, classes: Sequence[str], before: Answers) -> dict[str, float]:
+    """What was wished for earlier, of the classes that val still has."""
+    there = {classes[number] for number in val.y}
+    held = before.chosen.get("spared") or ()
+    return {one["name"]: one["wanted"] for one in held if one["name"] in there}
 
 
 def _knowing(
-    val: Outputs, classes: tuple[str, ...], wishes: Wishes, answers: Answers
+    val: Outputs, classes: tuple[str, ...], wishes: Wishes, answers: Answers, groups: Indices
 ) -> Knowing | None:
-    if wishes.unknown_below is not None:
-        return unknown_below(val, classes, wishes.unknown_below, answers)
-    if wishes.unknown_error is not None:
-        return unknown_for(val, classes, wishes.unknown_error, answers)
-    return None
+    """When to say "unknown": as wished for now, or else as before."""
+    below, wanted = wishes.unknown_below, wishes.unknown_error
+    if below is None and wanted is None:
+        below = answers.unknown_below
+        wanted = (answers.chosen.get("unknown") or {}).get("wanted")
+    if wanted is not None:
+        return unknown_for(val, classes, wanted, answers, groups)
+    return None if below is None else unknown_below(val, classes, below, answers, groups)
 
 
 def _answers_now(

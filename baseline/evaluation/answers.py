@@ -65,6 +65,11 @@ def decide(logits: Scores, classes: Sequence[str], answers: Answers) -> Decided:
     return Decided(chosen, probabilities)
 
 
+def without(answers: Answers) -> Answers:
+    """The same without any threshold."""
+    return msgspec.structs.replace(answers, unknown_below=None, thresholds={}, chosen={})
+
+
 def save_answers(folder: Path, answers: Answers, *, scratch: Path | None = None) -> None:
     """Write the file, whole. Raises NotWritable or DiskFull."""
     text = json.dumps(msgspec.to_builtins(answers), ensure_ascii=False, indent=1)

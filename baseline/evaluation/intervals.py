@@ -1,31 +1,35 @@
-"""How far figures would wander with other pictures of the same kind: the cluster bootstrap.
+"""How far figures would wander with other pictures of the same kind, counted in moments.
 
-Whole moments are drawn, not pictures: frames of one scene, copies and pictures of one post are
-right or wrong together, so drawing them one by one would make intervals too narrow. Pictures of
-one show or one photographer still resemble each other beyond a moment; of other shows the
-interval says nothing.
+Frames of one scene, copies and pictures of one post are right or wrong together, so the cases are
+moments, not pictures. Pictures of one show or one photographer still resemble each other beyond a
+moment; of other shows an interval says nothing. `benchmarks/coverage.py` measures what each
+interval and bound promises and what it does.
+
+A share is a ratio of two sums over moments (Cochran, "Sampling Techniques", 1977, section 6.4).
+Its variance says how many independent pictures the sample is worth, and the exact limits of so
+many are taken (Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number
+of Positive Counts", 1998). Drawing moments again, as the bootstrap does, is too narrow for few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
-from gleanset.shares import Interval, wilson
+from gleanset.shares import Interval
 
-DRAWS = 1000
-"""The ends of a 95 % interval are then the means of some 25 draws beyond them."""
-FEWEST = 200
-_NUMBERS = 20_000_000
-"""Above that many in all, fewer draws are made: of many moments the ends are steady anyway."""
-_AT_ONCE = 50
+Flags = npt.NDArray[np.bool_]
 
-Sums: TypeAlias = npt.NDArray[np.float64]
-Drawn: TypeAlias = Sequence[npt.NDArray[np.float32]]
+_END = 0.975
+"""The confidence of either end of a 95 % interval."""
+_UNSEEN = 0.25
+"""The part of a moment of mistakes that log loss is taken to have missed."""
+_SWAPPED = 0.25
+"""The part of a moment that two runs are taken to have missed differing in, either way."""
 
 
 def group_numbers(names: Sequence[str]) -> Indices:
@@ -33,78 +37,127 @@ def group_numbers(names: Sequence[str]) -> Indices:
     return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def draws(groups: int, seed: int = 0) -> list[npt.NDArray[np.float32]]:
-    """How often each group is drawn, in parts of some draws x groups; each row sums to `groups`."""
-    random = np.random.default_rng(seed)
-    share = np.full(groups, 1 / groups)
-    number = min(DRAWS, max(FEWEST, _NUMBERS // groups))
-    parts = [min(_AT_ONCE, number - start) for start in range(0, number, _AT_ONCE)]
-    return [random.multinomial(groups, share, size=part).astype(np.float32) for part in parts]
-
-
-def mean_draws(values: Floats, groups: Indices, drawn: Drawn) -> Floats:
-    """The mean of `values` (N) in every draw of their groups (N)."""
-    count = int(groups.max()) + 1
-    sums = np.bincount(groups, values, minlength=count)
-    sizes = np.bincount(groups, minlength=count).astype(np.float64)
-    return np.concatenate([(part @ sums) / (part @ sizes) for part in drawn])
-
-
-def between(values: Floats) -> Interval:
-    """The middle 95 % of some draws."""
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(float(low), float(high))
-
-
 def intervals(
     logits: Scores, y: Indices, groups: Sequence[str], temperature: float = 1.0
 ) -> dict[str, Interval]:
     """95 % intervals of accuracy, log loss and macro F1; empty for a single moment."""
     numbers = group_numbers(groups)
-    count = int(numbers.max()) + 1 if len(numbers) else 0
-    if count < 2:
+    if len(set(groups)) < 2:
         return {}
     log_probabilities = log_softmax(logits, temperature)
     predicted = log_probabilities.argmax(1)
-    losses = -log_probabilities[np.arange(len(y)), y]
-    drawn = draws(count)
     return {
-        "accuracy": share_interval(predicted == y, numbers, drawn),
-        "log_loss": between(mean_draws(losses, numbers, drawn)),
-        "macro_f1": between(_macro_f1_draws(y, predicted, numbers, logits.shape[1], drawn)),
+        "accuracy": share_interval(predicted == y, numbers),
+        "log_loss": _log_loss_interval(log_probabilities, y, numbers),
+        "macro_f1": _macro_f1_interval(y, predicted, numbers, logits.shape[1]),
     }
 
 
-def share_interval(right: npt.NDArray[np.bool_], groups: Indices, drawn: Drawn) -> Interval:
-    """The interval of a share. Where all or none are right, drawing them again tells nothing.
+def share_interval(right: Flags, groups: Indices) -> Interval:
+    """The 95 % interval of the share of `right` (N), whose moments are numbered `groups` (N)."""
+    return Interval(1 - share_at_most(~right, groups, _END), share_at_most(right, groups, _END))
 
-    Then it is Wilson's, with every moment as one case.
+
+def share_at_most(hits: Flags, groups: Indices, confidence: float = 0.95) -> float:
+    """The share of hits among pictures that is not exceeded with this confidence.
+
+    `hits` and the numbers of their moments `groups` are N long. Where no picture hits, nothing
+    tells how alike those of a moment are, and every moment counts as one case.
     """
-    if right.all() or not right.any():
-        count = int(groups.max()) + 1
-        return wilson(count if right.all() else 0, count)
-    return between(mean_draws(right.astype(np.float64), groups, drawn))
+    sums, sizes = _by_moment(hits.astype(np.float64), groups)
+    total = float(sizes.sum())
+    share = float(sums.sum() / total) if total else 1.0
+    if share == 0:
+        return _limit(0.0, len(sizes), confidence)
+    if share == 1 or len(sizes) < 2:
+        return 1.0
+    return _limit(share, _worth(share, _variance(sums, sizes), total, len(sizes), confidence),
+                  confidence)  # fmt: skip
 
 
-def _macro_f1_draws(
-    y: Indices, predicted: Indices, groups: Indices, classes: int, drawn: Drawn
-) -> Floats:
+def difference_interval(gain: Floats, groups: Indices) -> Interval:
+    """The 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
+
+    A part of a moment is added that either run alone got right, as Bonett and Price do with
+    pictures ("Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based
+    on Paired Data", 2012): runs that agree on few moments need not agree on others.
+    """
+    sums, sizes = _by_moment(gain, groups)
+    mean, part = float(sums.sum() / sizes.sum()), _SWAPPED * float(sizes.mean())
+    more = np.append(sums, (part, -part)), np.append(sizes, (part, part))
+    half = float(stdtrit(len(sizes) - 1, _END)) * _variance(*more) ** 0.5
+    return Interval(max(-1.0, mean - half), min(1.0, mean + half))
+
+
+def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -> Interval:
+    """The interval of the mean loss, wider upwards: what costs most is seen least.
+
+    Its upper end counts a part of a moment more in which the second likeliest class were right,
+    and is that of the square root, whose distribution leans less (the delta method).
+    """
+    losses = -log_probabilities[np.arange(len(y)), y]
+    sums, sizes = _by_moment(losses, groups)
+    slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
+    part, worst = _UNSEEN * float(sizes.mean()), float((sums / sizes).max())
+    more = np.append(sums, part * max(float(slip), worst)), np.append(sizes, part)
+    t = float(stdtrit(len(sizes) - 1, _END))
+    mean, high = float(sums.sum() / sizes.sum()), float(more[0].sum() / more[1].sum())
+    root = high**0.5 + (t * _variance(*more) ** 0.5 / (2 * high**0.5) if high else 0.0)
+    return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
+
+
+def _macro_f1_interval(
+    y: Indices, predicted: Indices, groups: Indices, classes: int
+) -> Interval:  # fmt: skip
+    """The interval of macro F1, as of a share whose variance is that of leaving moments out."""
+    right = predicted == y
+    tables = [_by_class(y[right], groups[right], groups, classes),
+              _by_class(y, groups, groups, classes),
+              _by_class(predicted, groups, groups, classes)]  # fmt: skip
+    mean = float(_macro_f1(*(table.sum(0, keepdims=True) for table in tables))[0])
+    without = _macro_f1(*(table.sum(0) - table for table in tables))
+    count = len(without)
+    variance = float((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    worth = _worth(mean, variance, len(y), count, _END) if 0 < mean < 1 else count
+    return Interval(1 - _limit(1 - mean, worth, _END), _limit(mean, worth, _END))
+
+
+def _by_moment(values: Floats, groups: Indices) -> tuple[Floats, Floats]:
+    """The sum of `values` (N) in each moment, and how many there are."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    found: Floats = np.bincount(numbers, values).astype(np.float64)
+    return found, np.bincount(numbers).astype(np.float64)
+
+
+def _variance(sums: Floats, sizes: Floats) -> float:
+    """The variance of sum of sums / sum of sizes."""
+    count, total = len(sizes), sizes.sum()
+    off = sums - sums.sum() / total * sizes
+    return float((off**2).sum() / total**2 * count / (count - 1))
+
+
+def _worth(share: float, variance: float, total: float, moments: int, confidence: float) -> float:
+    """How many independent cases have this variance, less what few moments know of it."""
+    most = share * (1 - share) / variance if variance > 0 else total
+    known = float(ndtri(confidence) / stdtrit(moments - 1, confidence)) ** 2
+    return min(total, most) * known
+
+
+def _limit(share: float, cases: float, confidence: float) -> float:
+    """The exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
+    if share >= 1 or not cases:
+        return 1.0
+    return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
+
+
+def _by_class(kind: Indices, of: Indices, groups: Indices, classes: int) -> Floats:
+    """Counts of each class in each moment, moments x classes."""
     count = int(groups.max()) + 1
-    right = _by_group(y[predicted == y], groups[predicted == y], count, classes)
-    support = _by_group(y, groups, count, classes)
-    answered = _by_group(predicted, groups, count, classes)
-    return np.concatenate(
-        [_macro_f1(part @ right, part @ support, part @ answered) for part in drawn]
-    )
-
-
-def _by_group(kind: Indices, groups: Indices, count: int, classes: int) -> Sums:
-    """Counts of each class in each group, groups x classes."""
-    table = np.bincount(groups * classes + kind, minlength=count * classes)
+    table = np.bincount(of * classes + kind, minlength=count * classes)
     return table.reshape(count, classes).astype(np.float64)
 
 
-def _macro_f1(right: Sums, support: Sums, answered: Sums) -> Floats:
+def _macro_f1(right: Floats, support: Floats, answered: Floats) -> Floats:
     f1 = 2 * right / np.maximum(support + answered, 1)
     there = support > 0
     result: Floats = (f1 * there).sum(1) / np.maximum(there.sum(1), 1)

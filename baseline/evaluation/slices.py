@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from baseline.evaluation.intervals import draws, group_numbers, share_interval
+from baseline.evaluation.intervals import group_numbers, share_interval
 from baseline.evaluation.outputs import Outputs
 from gleanset.records import Origin
 from gleanset.shares import Interval
@@ -44,9 +44,8 @@ def slices(
     for name in dict.fromkeys(named.tolist()):
         at = np.flatnonzero(named == name)
         groups = group_numbers([moments[outputs.keys[i]] for i in at])
-        several = int(groups.max()) > 0
-        interval = share_interval(right[at], groups, draws(int(groups.max()) + 1))
-        found.append(Slice(name, len(at), float(right[at].mean()), interval if several else None))
+        interval = share_interval(right[at], groups) if groups.any() else None
+        found.append(Slice(name, len(at), float(right[at].mean()), interval))
     return tuple(sorted(found, key=lambda part: (-part.count, part.name)))
 
 

@@ -27,7 +27,7 @@ from gleanset.db.peeks import Looks, Peeks
 from gleanset.page.charts import Line, curves, interval_bar
 from gleanset.page.thumbnails import Thumbnail, Thumbnails
 from gleanset.page.words import count, percent
-from gleanset.shares import Interval, wilson
+from gleanset.shares import UNKNOWN, Interval
 
 WORST = 20
 DOUBTED = 40
@@ -137,7 +137,7 @@ def _summary(metrics: Metrics, told: Split | None) -> str:
 
 def _split(name: str, found: SplitFigures, metrics: Metrics) -> Split:
     given = found.intervals.get("accuracy")
-    interval = Interval(*given) if given else wilson(found.right, found.count)
+    interval = Interval(*given) if given else UNKNOWN
     return Split(name, found, interval, metrics.gap.get(name))
 
 

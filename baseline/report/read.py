@@ -13,6 +13,7 @@ from baseline.evaluation.calibration_error import Bin
 from baseline.evaluation.figures import ClassScore, Mistake
 from gleanset.errors import InputUnusable
 from gleanset.page.words import count
+from gleanset.shares import few
 
 METRICS = "metrics.json"
 NETWORK = "network.json"
@@ -89,6 +90,11 @@ class SplitFigures:
     def right(self) -> int:
         """How many pictures were recognised."""
         return sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
+    def few(self) -> str:
+        """A warning where they were counted on few moments."""
+        return few(self.moments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from gleanset.db.peeks import Looks, Peeks
 from gleanset.page.charts import Line, curves, interval_bar
 from gleanset.page.thumbnails import Thumbnail, Thumbnails
 from gleanset.page.words import count, duration, figure, number, percent
-from gleanset.shares import Interval, wilson
+from gleanset.shares import UNKNOWN, Interval
 from pipeline.report.classes import SPLITS, Classes
 
 WORST = 20
@@ -146,7 +146,7 @@ def _test(
     dataset: Dataset, run: str, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
 ) -> Test:
     told = judged.intervals.get("accuracy")
-    interval = Interval(*told) if told else wilson(judged.right, judged.count)
+    interval = Interval(*told) if told else UNKNOWN
     words = (
         f"{percent(judged.accuracy)} of {count(judged.count, 'test picture')}, 95 % interval "
         f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baseline.evaluation.again import Wishes, choose
 from baseline.evaluation.answers import (
     UNKNOWN,
     Answers,
@@ -16,8 +18,17 @@ from baseline.evaluation.answers import (
     load_answers,
     save_answers,
 )
+from baseline.evaluation.context import Context
+from baseline.evaluation.intervals import group_numbers, share_at_most
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import risk_curve, spare, unknown_below, unknown_for
+from baseline.evaluation.thresholds import (
+    Spared,
+    risk_curve,
+    spare,
+    spared,
+    unknown_below,
+    unknown_for,
+)
 from gleanset.errors import InputUnusable, UsageError
 
 CLASSES = ("meme", "photo", "猫")
@@ -31,6 +42,21 @@ def val(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -
     return Outputs(logits.astype(np.float32), y, tuple(map(str, range(count))))
 
 
+def alone(told: Outputs) -> np.ndarray:
+    """Every picture is a moment of its own."""
+    return group_numbers(told.keys)
+
+
+def scenes(told: Outputs, each: int = 1) -> Context:
+    """Moments of so many pictures one after the other."""
+    return Context({key: str(at // each) for at, key in enumerate(told.keys)}, {}, {})
+
+
+def spared_alone(told: Outputs, names: Sequence[str], wanted: float, temperature: float) -> Spared:
+    answers = spare(told, names, {"photo": wanted}, Answers(temperature))
+    return spared(told, names, "photo", wanted, answers, alone(told))
+
+
 @settings(max_examples=60)
 @given(
     st.integers(3, 80), st.integers(2, 3), st.integers(0, 10**6),
@@ -41,7 +67,7 @@ def test_so_many_are_spared_on_val_and_not_more_than_needed(
 ) -> None:
     told = val(count, classes, seed, skill)
     names = CLASSES[:classes]
-    one = spare(told, names, "photo", wanted, temperature)
+    one = spared_alone(told, names, wanted, temperature)
     answers = Answers(temperature, None, {"photo": one.threshold})
     its = told.y == 1
     kept = decide(told.logits, names, answers).classes[its] == 1
@@ -55,7 +81,7 @@ def test_so_many_are_spared_on_val_and_not_more_than_needed(
 
 
 def test_a_small_val_promises_little_and_says_so() -> None:
-    one = spare(val(200), CLASSES[:2], "photo", 0.999, 1.0)
+    one = spared_alone(val(200), CLASSES[:2], 0.999, 1.0)
     assert (one.count, one.lost, one.needed) == (100, 0, 2995)
     assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 100))
     assert not one.promised
@@ -63,15 +89,100 @@ def test_a_small_val_promises_little_and_says_so() -> None:
     assert one.others_kept is not None
     assert one.others_before is not None
     assert one.others_kept < one.others_before
-    assert spare(val(12_000, skill=9), CLASSES[:2], "photo", 0.999, 1.0).promised
+    assert spared_alone(val(12_000, skill=9), CLASSES[:2], 0.999, 1.0).promised
 
 
 def test_sparing_what_is_not_there() -> None:
     with pytest.raises(UsageError, match="knows no class 'dog'"):
-        spare(val(), CLASSES[:2], "dog", 0.9, 1.0)
+        spare(val(), CLASSES[:2], {"dog": 0.9}, Answers())
     only = val().at(np.arange(0, 200, 2))
     with pytest.raises(InputUnusable, match="no picture of photo"):
-        spare(only, CLASSES[:2], "photo", 0.9, 1.0)
+        spare(only, CLASSES[:2], {"photo": 0.9}, Answers())
+
+
+def rivals() -> Outputs:
+    """50 memes, 50 photos that half look like cats, 50 cats that more look like memes."""
+    y, spread = np.repeat([0, 1, 2], 50), np.linspace(0, 0.1, 50)[:, None]
+    means = np.array([[0.9, 0.05, 0.05], [0.02, 0.53, 0.45], [0.55, 0.05, 0.4]])
+    drift = np.array([[-1, 0.5, 0.5], [0.5, 0.5, -1], [0.5, 0.5, -1]])
+    probabilities = np.concatenate([means[k] + drift[k] * spread for k in range(3)])
+    return Outputs(np.log(probabilities).astype(np.float32), y, tuple(map(str, range(150))))
+
+
+def test_two_spared_classes_keep_their_promises_together() -> None:
+    """Each alone, the second takes what the first was promised."""
+    told = rivals()
+    wishes = {"photo": 0.9, "猫": 0.9}
+    each = {name: spare(told, CLASSES, {name: share}, Answers()).thresholds[name]
+            for name, share in wishes.items()}  # fmt: skip
+    kept = decide(told.logits, CLASSES, Answers(thresholds=each)).classes
+    assert (kept == told.y)[told.y == 1].mean() == 0
+
+    answers, both, _ = choose(told, CLASSES, Wishes(wishes), Answers(), scenes(told))
+    kept = decide(told.logits, CLASSES, answers).classes
+    assert [one.name for one in both] == ["photo", "猫"]
+    for number, one in enumerate(both, 1):
+        lost = (kept != told.y)[told.y == number]
+        assert (one.lost, one.count) == (lost.sum(), 50)
+        assert lost.mean() <= 0.1
+        assert one.at_most == share_at_most(lost, np.arange(50))
+        assert answers.chosen["spared"][number - 1] == one.to_json()
+
+
+def test_two_classes_that_cannot_both_be_spared_are_refused() -> None:
+    told = rivals()
+    told.logits[told.y == 1] = (0, 1, 2)
+    told.logits[told.y == 2] = (0, 1, 2)
+    with pytest.raises(InputUnusable, match="photo cannot be spared 100 % beside 猫"):
+        choose(told, CLASSES, Wishes({"photo": 1, "猫": 1}), Answers(), scenes(told))
+
+
+def test_what_was_spared_before_is_solved_and_told_anew() -> None:
+    told, before = rivals(), Answers()
+    for wishes in (Wishes({"photo": 0.9}), Wishes({"猫": 0.9}), Wishes({}, unknown_below=0.5)):
+        before, both, knowing = choose(told, CLASSES, wishes, before, scenes(told))
+    together, _, _ = choose(
+        told, CLASSES, Wishes({"photo": 0.9, "猫": 0.9}), Answers(), scenes(told)
+    )
+    assert before.thresholds == together.thresholds
+    assert [one.name for one in both] == ["photo", "猫"]
+    kept = decide(told.logits, CLASSES, before).classes
+    for number, one in enumerate(both, 1):
+        assert one.lost == (kept != told.y)[told.y == number].sum()
+        assert one.unknown == (kept == UNKNOWN)[told.y == number].sum()
+    assert knowing is not None
+    assert before.unknown_below == knowing.below == 0.5
+    # A threshold chosen for an error rate is chosen anew when others change what is answered.
+    error, _, known = choose(told, CLASSES, Wishes({}, unknown_error=0.2), Answers(), scenes(told))
+    after, _, knowing = choose(told, CLASSES, Wishes({"猫": 0.9}), error, scenes(told))
+    assert known is not None
+    assert knowing == unknown_for(told, CLASSES, 0.2, after, alone(told))
+    assert knowing != known
+    assert choose(told, CLASSES, Wishes({}, forget=True), after, scenes(told))[0] == Answers()
+
+
+def test_bounds_count_moments_and_not_pictures() -> None:
+    """Four frames of each scene are lost or wrong together."""
+    one = val(100)
+    four = one.at(np.repeat(np.arange(100), 4))
+    four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
+    wishes = Wishes({"photo": 0.95}, unknown_error=0.1)
+    _, (once,), known = choose(one, CLASSES[:2], wishes, Answers(), scenes(one))
+    _, (often,), sure = choose(four, CLASSES[:2], wishes, Answers(), scenes(four, 4))
+    assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
+    assert often.at_most == pytest.approx(once.at_most)
+    assert known is not None
+    assert sure is not None
+    assert (sure.answered, sure.moments) == (4 * known.answered, known.moments)
+    assert sure.at_most == pytest.approx(known.at_most)
+
+
+def test_the_bound_of_a_chosen_threshold_knows_that_it_was_chosen() -> None:
+    told = val(200)
+    chosen = unknown_for(told, CLASSES[:2], 0.1, Answers(), alone(told))
+    given_ = unknown_below(told, CLASSES[:2], chosen.below, Answers(), alone(told))
+    assert chosen.errors == given_.errors
+    assert chosen.at_most > given_.at_most
 
 
 def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
@@ -94,7 +205,7 @@ def test_so_few_of_the_answers_given_are_wrong(
 ) -> None:
     told, names = val(count, 3, seed, skill), CLASSES
     try:
-        found = unknown_for(told, names, wanted, Answers())
+        found = unknown_for(told, names, wanted, Answers(), alone(told))
     except InputUnusable:
         risks = [risk for _, risk in risk_curve(told, names, Answers())]
         assert min(risks) > wanted
@@ -103,16 +214,16 @@ def test_so_few_of_the_answers_given_are_wrong(
     given_ = chosen != UNKNOWN
     assert given_.sum() == found.answered > 0
     assert (chosen != told.y)[given_].mean() <= wanted + 1e-12
-    assert found == unknown_below(told, names, found.below, Answers(), wanted)
+    assert found == unknown_below(told, names, found.below, Answers(), alone(told), wanted)
     assert found.at_most >= found.errors / found.answered
 
 
 def test_an_empty_val_is_told() -> None:
     nothing = val().at(np.zeros(0, np.int64))
     with pytest.raises(InputUnusable, match="val is empty"):
-        unknown_for(nothing, CLASSES[:2], 0.1, Answers())
+        unknown_for(nothing, CLASSES[:2], 0.1, Answers(), alone(nothing))
     with pytest.raises(InputUnusable, match="val is empty"):
-        unknown_below(nothing, CLASSES[:2], 0.1, Answers())
+        unknown_below(nothing, CLASSES[:2], 0.1, Answers(), alone(nothing))
 
 
 def test_the_risk_curve_ends_at_the_error_rate() -> None:

@@ -54,7 +54,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
     said = page.text_content()
-    for words in (*CLASSES, "2,995 pictures of it", "“unknown”", "Test was looked at once"):
+    for words in (*CLASSES, "2,995 moments of it", "“unknown”", "Test was looked at once"):
         assert words in said
     assert len(page.xpath("//section[@id='doubts']//img")) == 1
     assert page.xpath("//section[@id='network']//*[local-name()='svg']")

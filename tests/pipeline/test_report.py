@@ -27,7 +27,6 @@ from gleanset.page.thumbnails import SIDE
 from gleanset.page.words import duration, percent
 from gleanset.records import Box, Cut, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
-from gleanset.shares import wilson
 from labeler.split import apply_split, plan_split
 from pipeline.report import write_report
 from pipeline.report.classes import warn
@@ -91,6 +90,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
               for name, row in zip(classes, confusion, strict=True)]  # fmt: skip
     judged = {"count": len(test), "accuracy": 1 - wrong / len(test), "log_loss": 0.3,
               "macro_f1": 0.9, "top5_accuracy": None, "classes": scores,
+              "moments": len(test), "intervals": {"accuracy": [0.3, 0.95]},
               "confusion": confusion.tolist(), "mistakes": mistakes}  # fmt: skip
     sizes = {split: sum(n for (s,), n in dataset.samples.counts("split").items() if s == split)
              for split in ("train", "val", "test")}  # fmt: skip
@@ -394,20 +394,6 @@ def test_run_that_cannot_be_read(trained: Dataset, name: str) -> None:
 def test_same_dataset_same_page(trained: Dataset) -> None:
     paths = [write_report(trained, trained.root / f"{n}.html", title="T") for n in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("right", "count", "low", "high"),
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3.
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
-     (1, 29, 0.0061, 0.1718), (20, 20, 0.8389, 1.0)],
-)  # fmt: skip
-def test_wilson(right: int, count: int, low: float, high: float) -> None:
-    assert wilson(right, count) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_wilson_of_nothing_knows_nothing() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_curves_survive_what_training_may_record() -> None:

@@ -1,0 +1,264 @@
+"""What each interval and bound promises, and what it does: coverage and width by simulation.
+
+    python benchmarks/coverage.py                     # all cases
+    python benchmarks/coverage.py --only accuracy --runs 2000
+    python benchmarks/coverage.py --table             # only the summary that docs/results.md has
+
+Test sets of 6, 12, 25 and 100 moments of 1 to 8 pictures are drawn from a world whose truth is
+known, and the project's own functions are asked. An oracle knows by how much moments differ: for a
+share it gives the exact limits (Clopper and Pearson) of as many independent pictures as the true
+variance makes of the sample; for anything else the estimate -+ 1.96 true standard errors. A bound
+counts as the interval from 0 up to it.
+
+A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
+it. `tests/baseline/test_coverage.py` runs a small fixed version of every case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betaincinv, ndtri
+
+from baseline.compare.paired import paired
+from baseline.evaluation.intervals import intervals
+from baseline.evaluation.outputs import Outputs
+
+MOMENTS = (6, 12, 25, 100)
+ACCURACIES = (0.5, 0.8, 0.9, 0.97, 0.99)
+ALIKE = (0.0, 0.3, 0.8)
+RUNS = 400
+SLACK = 0.02
+"""Coverage may be below what is promised by so much."""
+WIDER = 1.3
+"""Mean width may be so many times that of the oracle."""
+
+
+class World(NamedTuple):
+    """How pictures are answered.
+
+    Two classes; an answer's score margin is normal with standard deviation `sure` and is right
+    with probability `accuracy`. `alike` is the correlation of margins within a moment, of
+    1 to 8 pictures; a large `sure` makes losses heavy-tailed.
+    """
+
+    moments: int
+    accuracy: float = 0.8
+    alike: float = 0.3
+    sure: float = 1.0
+
+    def draw(self, random: np.random.Generator) -> tuple[Outputs, list[str]]:
+        """What a network says of all pictures of the moments, and the moment of each."""
+        groups = np.repeat(np.arange(self.moments), random.integers(1, 9, self.moments))
+        margin = float(ndtri(self.accuracy)) + (
+            self.alike**0.5 * random.normal(size=self.moments)[groups]
+            + (1 - self.alike) ** 0.5 * random.normal(size=len(groups))
+        )
+        y = random.integers(0, 2, len(groups))
+        half = np.where(y == 1, 1, -1) * margin * self.sure / 2
+        logits = np.stack((-half, half), 1).astype(np.float32)
+        return Outputs(logits, y, tuple(map(str, range(len(y))))), list(map(str, groups))
+
+
+class Trial(NamedTuple):
+    """What was told and what is true: the interval `low`..`high`, the estimate, the truth."""
+
+    low: float
+    high: float
+    estimate: float
+    truth: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A promise. `bound` is one-sided, of a `share` the oracle's limits are exact."""
+
+    name: str
+    promised: float
+    bound: bool
+    share: bool
+    worlds: tuple[World, ...]
+    run: Callable[[World, np.random.Generator], Trial | None]
+
+
+CASES: dict[str, Case] = {}
+Run = Callable[[World, np.random.Generator], Trial | None]
+
+
+def case(
+    name: str, worlds: Sequence[World], promised: float = 0.95, *, bound: bool = False,
+    share: bool = True,
+) -> Callable[[Run], Run]:  # fmt: skip
+    """Register a promise under a name."""
+
+    def register(run: Run) -> Run:
+        CASES[name] = Case(name, promised, bound, share, tuple(worlds), run)
+        return run
+
+    return register
+
+
+def worlds(
+    accuracies: Sequence[float] = ACCURACIES, alike: Sequence[float] = ALIKE,
+    sure: Sequence[float] = (1.0,),
+) -> list[World]:  # fmt: skip
+    """All combinations, for every number of moments."""
+    return [World(*values) for values in product(MOMENTS, accuracies, alike, sure)]
+
+
+_KNOWN: dict[tuple[str, World], float] = {}
+
+
+def truth(name: str, world: World, of: Callable[[Outputs], float]) -> float:
+    """A figure on so many moments that it is as good as true; found once."""
+    many = world._replace(moments=40_000)
+    if (name, many) not in _KNOWN:
+        _KNOWN[name, many] = of(many.draw(np.random.default_rng(1))[0])
+    return _KNOWN[name, many]
+
+
+@case("accuracy", worlds())
+def _accuracy(world: World, random: np.random.Generator) -> Trial:
+    told, moments = world.draw(random)
+    low, high = intervals(told.logits, told.y, moments)["accuracy"]
+    return Trial(low, high, float((told.logits.argmax(1) == told.y).mean()), world.accuracy)
+
+
+def _loss(told: Outputs) -> float:
+    margin = (told.logits[:, 1] - told.logits[:, 0]) * np.where(told.y == 1, 1, -1)
+    return float(np.logaddexp(0, -margin.astype(np.float64)).mean())
+
+
+@case("log loss", worlds(sure=(1.0, 4.0)), share=False)
+def _log_loss(world: World, random: np.random.Generator) -> Trial:
+    told, moments = world.draw(random)
+    low, high = intervals(told.logits, told.y, moments)["log_loss"]
+    return Trial(low, high, _loss(told), truth("log loss", world, _loss))
+
+
+def _f1(told: Outputs) -> float:
+    answered = told.logits.argmax(1)
+    support = [kind for kind in (0, 1) if (told.y == kind).any()]
+    return float(np.mean([
+        2 * ((told.y == k) & (answered == k)).sum() / ((told.y == k).sum() + (answered == k).sum())
+        for k in support
+    ]))  # fmt: skip
+
+
+@case("macro F1", worlds())
+def _macro_f1(world: World, random: np.random.Generator) -> Trial:
+    told, moments = world.draw(random)
+    low, high = intervals(told.logits, told.y, moments)["macro_f1"]
+    return Trial(low, high, _f1(told), truth("macro F1", world, _f1))
+
+
+@case("difference of two runs", worlds(), share=False)
+def _difference(world: World, random: np.random.Generator) -> Trial | None:
+    """The second run's margins resemble the first's; it is somewhat better."""
+    told, moments = world.draw(random)
+    at = np.unique(np.array(moments), return_inverse=True)[1]
+    sign = np.where(told.y == 1, 1, -1)
+    margin = (told.logits[:, 1] - told.logits[:, 0]) * sign
+    own = 0.3 + 0.5 * (world.alike**0.5 * random.normal(size=world.moments)[at]
+                       + (1 - world.alike) ** 0.5 * random.normal(size=len(at)))  # fmt: skip
+    found = paired(margin + own > 0, margin > 0, moments)
+    if found.interval is None:
+        return None
+    from scipy.stats import norm
+
+    true = float(norm.cdf((ndtri(world.accuracy) + 0.3) / 1.25**0.5)) - world.accuracy
+    return Trial(*found.interval, found.difference, true)
+
+
+class Row(NamedTuple):
+    """What a case did in a world: shares and widths are means over the runs."""
+
+    case: str
+    world: World
+    promised: float
+    covered: float
+    wider: float
+    runs: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether it covers what is promised, but for the slack and what luck may do."""
+        luck = 2 * (self.promised * (1 - self.promised) / self.runs) ** 0.5
+        return self.covered >= self.promised - SLACK - luck
+
+
+def measure(one: Case, world: World, runs: int) -> Row | None:
+    """Ask so many times; None where hardly ever anything is told."""
+    random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
+    trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
+    if len(trials) < max(10, runs // 10):
+        return None
+    low, high, estimate, true = np.array(trials).T
+    inside = (low <= true + 1e-9) & (true <= high + 1e-9)
+    error = float(np.std(estimate - true))
+    best = _oracle(one, np.clip(estimate, 0, 1) if one.share else estimate, error)
+    return Row(one.name, world, one.promised, float(inside.mean()),
+               float((high - low).mean() / best), len(trials))  # fmt: skip
+
+
+def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
+    """The mean width of what could be told by one who knows the standard error."""
+    end = one.promised if one.bound else (1 + one.promised) / 2
+    if not one.share:
+        return max(2 * float(ndtri(end)) * error, 1e-9)
+    middle = float(np.clip(estimate.mean(), 1e-3, 1 - 1e-3))
+    cases = middle * (1 - middle) / max(error, 1e-4) ** 2
+
+    def limit(share: np.ndarray) -> np.ndarray:
+        some = np.maximum((1 - share) * cases, 1e-9)
+        return np.where(share >= 1, 1, betaincinv(share * cases + 1, some, end))
+
+    high = limit(estimate)
+    return float((high if one.bound else high - (1 - limit(1 - estimate))).mean())
+
+
+def table(only: Sequence[str], runs: int) -> Iterator[Row]:
+    """All rows of the cases whose names contain one of the words."""
+    for one in CASES.values():
+        if not only or any(word in one.name for word in only):
+            found = (measure(one, world, runs) for world in one.worlds)
+            yield from (row for row in found if row is not None)
+
+
+def summary(rows: Sequence[Row]) -> Iterator[str]:
+    """One line for each case and number of moments."""
+    yield "| figure | promised | moments | covered: mean | least | width / oracle: median | most |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, moments in dict.fromkeys((row.case, row.world.moments) for row in rows):
+        those = [row for row in rows if (row.case, row.world.moments) == (name, moments)]
+        covered, wider = [row.covered for row in those], [row.wider for row in those]
+        yield (f"| {name} | {those[0].promised:.2f} | {moments} | {np.mean(covered):.3f} | "
+               f"{min(covered):.3f} | {np.median(wider):.2f} | {max(wider):.2f} |")  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    rows = []
+    for row in table(given.only, given.runs):
+        rows.append(row)
+        if not given.table:
+            sign = "" if row.kept else "  TOO LOW"
+            print(f"{row.case}: {row.world.moments} moments, accuracy {row.world.accuracy}, alike "
+                  f"{row.world.alike}, sure {row.world.sure}: {row.covered:.3f} of "
+                  f"{row.promised}, {row.wider:.2f} x the oracle{sign}", flush=True)  # fmt: skip
+    print("\n".join(summary(rows)))
+
+
+if __name__ == "__main__":
+    main()
