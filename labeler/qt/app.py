@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QApplication
 
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import DatasetBusy, MissingComponent, UsageError
 from labeler.qt.font_warning import FontWarning
 from labeler.qt.translations import install
 
@@ -37,9 +37,15 @@ def open_window(root: Path, view: str | None = None, language: str | None = None
     FontWarning(window.desk, shown, window)
     window.show()
     try:
-        return application.exec()
+        code = application.exec()
     finally:
         window.shut_down()
+    if window.desk.lost:
+        raise DatasetBusy(
+            f"{window.desk.lost} decisions could not be saved to {root} and are lost",
+            "open the window again: the faces they were about stand as before",
+        )
+    return code
 
 
 def take_picture(

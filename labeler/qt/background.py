@@ -20,6 +20,7 @@ from labeler.sorting.traits import count_unmeasured, measure_some
 
 A_FEW = 16
 PAUSE = 0.01
+TAKING = "taking in"
 
 
 class Background(QObject):
@@ -65,6 +66,11 @@ class Background(QObject):
             time.sleep(PAUSE)
         self._emit(self.measuring, 0)
 
+    @property
+    def takes(self) -> bool:
+        """Whether files are being taken in."""
+        return any(one.name == TAKING and one.is_alive() for one in self._threads)
+
     def take(self, paths: Sequence[str], label: str | None) -> None:
         """Take dropped files in."""
         files = [Path(path) for path in paths]
@@ -75,7 +81,7 @@ class Background(QObject):
 
             self._emit(self.taken, take_in(dataset, files, label, progress, self._end.is_set))
 
-        self.start(work, "taking in")
+        self.start(work, TAKING)
 
     @staticmethod
     def _emit(signal: SignalInstance, value: object) -> None:

@@ -195,9 +195,12 @@ class CropView(View):
         """Not before the image is there."""
         return super().settled() and not self._loader.busy
 
-    def shut_down(self) -> None:
+    def flush(self) -> None:
         """What was moved is saved."""
         self.save()
+
+    def shut_down(self) -> None:
+        """End the thread."""
         self._loader.close()
 
     # -- boxes

@@ -2,7 +2,7 @@
 
 Widgets hand in a function of the session; it runs on the desk's thread, in order, and its answer
 comes back on the window's thread. Decisions that the disk refuses for now are tried again: they
-stay first in the queue, and nothing overtakes them.
+stay first in the queue, and nothing overtakes them. None is dropped without a word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import shiboken6
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
@@ -33,6 +33,9 @@ PAUSE_SECONDS = 30.0
 """After such a pause nobody was at work."""
 
 RETRY_SECONDS = 1.0
+END_SECONDS = 1.0
+"""So long closing waits for what is no decision."""
+
 DROP_SECONDS = 20.0
 
 
@@ -66,6 +69,11 @@ class Desk(QObject):
         self._last_gesture = 0.0
         self._written = 0
         self.stuck = False
+        self.lost = 0
+        """Decisions that could not be saved before the end."""
+        self._dataset: Dataset | None = None  # as the session, of the desk's thread
+        self._session: SortingSession | None = None
+        self._gives_up = False
         self._slow = SlowSaving()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
@@ -80,6 +88,19 @@ class Desk(QObject):
         self._effort.timeout.connect(self._write_effort)
         self._effort.start(EFFORT_MS)
         self.ask(lambda session: session.progress(), self._progressed)
+
+    @property
+    def unsaved(self) -> int:
+        """How many decisions have no answer yet."""
+        return self._slow.waiting
+
+    def settle(self, seconds: float) -> bool:
+        """Wait for the answers to all decisions, at most so long; whether they have come."""
+        end = time.monotonic() + seconds
+        while self.unsaved and time.monotonic() < end:
+            QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
+            time.sleep(0.002)
+        return not self.unsaved
 
     @property
     def busy(self) -> bool:
@@ -138,16 +159,20 @@ class Desk(QObject):
             self._written = gestures
             self.ask(lambda session: session.spend(gestures, seconds), failed=lambda error: None)
 
-    def close(self) -> None:
-        """Finish what is queued, and end. Decisions are never dropped."""
+    def close(self, give_up: bool = False) -> None:
+        """Finish what is queued, and end; `lost` tells how many decisions could not be saved.
+
+        With `give_up` those that are not saved yet are dropped: a person said so.
+        """
         if self._closed.is_set():
             return
         self._timer.stop()
         self._effort.stop()
         self._write_effort()
+        self._gives_up = give_up
         self._closed.set()
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(None if self.unsaved and not give_up else END_SECONDS)
 
     def _put(self, job: _Job) -> None:
         if not self._closed.is_set():
@@ -177,34 +202,51 @@ class Desk(QObject):
 
     def _run(self) -> None:
         """The desk's own thread."""
-        session: SortingSession | None = None
-        dataset: Dataset | None = None
         while (job := self._jobs.get()) is not None:
             self._slow.begin()
             try:
-                if session is None:
-                    dataset = Dataset.open(self.root)
-                    session = SortingSession(dataset)
-                answer = self._carry_out(job, session)
-                after = session.progress() if job.decides else None
-                self._emit((job, answer, after, None))
+                answer = self._carry_out(job)
+                self._emit((job, answer, self._progress_after(job), None))
             except GleansetError as error:
+                self.lost += job.decides and self._closed.is_set()
                 self._emit((job, None, None, error))
             except Exception as error:  # our bug: the window goes on, and says so
                 traceback.print_exc(file=sys.stderr)
+                self.lost += job.decides and self._closed.is_set()
                 self._emit((job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")))
             finally:
                 self._slow.end()
-        if dataset is not None:
-            dataset.close()
+        if self._dataset is not None:
+            self._dataset.close()
 
-    def _carry_out(self, job: _Job, session: SortingSession) -> Any:
+    def _opened(self) -> SortingSession:
+        if self._session is None:
+            self._dataset = self._dataset or Dataset.open(self.root)
+            self._session = SortingSession(self._dataset)
+        return self._session
+
+    def _progress_after(self, job: _Job) -> Progress | None:
+        """Where the work stands after a decision, which counts even where that cannot be read."""
+        if not job.decides:
+            return None
+        try:
+            return self._opened().progress()
+        except GleansetError:
+            return self.last
+
+    def _carry_out(self, job: _Job) -> Any:
+        if job.decides and self._gives_up:
+            raise GleansetError("it was given up")
         refused = False
         while True:
             try:
-                answer = job.work(session)
+                answer = job.work(self._opened())
             except (DatasetBusy, DiskFull, NotWritable) as error:
-                if not job.decides or self._closed.wait(RETRY_SECONDS if refused else 0):
+                never = self._dataset is not None and self._dataset.read_only
+                if never or not job.decides:
+                    raise
+                if self._closed.wait(RETRY_SECONDS if refused else 0):
+                    self._gives_up = True  # the others would wait as long, each of them
                     raise
                 refused = self.stuck = True
                 with suppress(RuntimeError):
@@ -235,6 +277,7 @@ class Desk(QObject):
             return
         if after is not None:
             self._progressed(after)
+        if job.decides:
             self.stepped.emit(answer)
         if _is_there(job.then):
             job.then(answer)  # type: ignore[misc]

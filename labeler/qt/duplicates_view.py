@@ -6,6 +6,7 @@ group, B shows two in turn. Nothing is deleted, and every step can be undone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from PySide6.QtWidgets import (
@@ -18,12 +19,13 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
+from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from labeler.duplicates.deciding import OpenGroup, accept, keep_all, open_groups
 from labeler.qt.blink import Blink
 from labeler.qt.grid_layout import GAP, HEADING, Section
 from labeler.qt.group_grid import GroupGrid
-from labeler.qt.sending_view import SendingView
+from labeler.qt.sending_view import ENTER_DEAD, SendingView
 from labeler.qt.tile_model import IN
 from labeler.qt.views import Workshop
 from labeler.qt.working import Working
@@ -43,8 +45,8 @@ class DuplicatesView(SendingView):
         self.view.lifts = True
         self.view.set_side(SIDE)
         self.groups: list[OpenGroup] = []
-        self._skipped = 0
-        self._stale = True
+        self._shown_at = 0.0
+        self._stale, self._decided = True, False
         self._fit = 1
         self._working = Working(self.desk.root)
         self.title, self.bar = QLabel(), QProgressBar()
@@ -110,7 +112,7 @@ class DuplicatesView(SendingView):
             return open_groups(dataset, session.plan())
 
         if self._working.start(work):
-            self._stale = False
+            self._stale = self._decided = False
             self._at_work(True)
 
     def _at_work(self, busy: bool) -> None:
@@ -133,9 +135,12 @@ class DuplicatesView(SendingView):
         self.desk.say(why, bad=True)
 
     def _planned(self, groups: list[OpenGroup]) -> None:
+        if self._decided:  # something was, since this plan was begun
+            self._plan()
+            return
         self.groups = groups
-        self._skipped = 0
         self._at_work(False)
+        self._shown_at = time.monotonic()
         self._show()
 
     def _outside(self) -> None:
@@ -213,7 +218,9 @@ class DuplicatesView(SendingView):
     # -- decisions
 
     def accept_page(self) -> None:
-        """Set the others of every group of the page aside."""
+        """Set the others of every group of the page aside, not of one that has just come."""
+        if time.monotonic() - self._shown_at < ENTER_DEAD:
+            return
         if not self.view.seen_to_the_end():
             bar = self.view.verticalScrollBar()
             bar.setValue(bar.value() + bar.pageStep())
@@ -235,7 +242,15 @@ class DuplicatesView(SendingView):
         self.groups = [group for group in self.groups if group.name not in names]
         self._show()
 
-        self.desk.decide(work, failed=lambda error: self._failed(str(error)))
+        # A plan that is being made now does not know of this decision yet.
+        self._decided |= self._working.busy
+        self.desk.decide(work, failed=self._not_decided)
+
+    def _not_decided(self, error: GleansetError) -> None:
+        """Show the groups as they are: those of the page were taken away too early."""
+        self.desk.say(str(error), bad=True)
+        self._stale = True
+        self._plan()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         """Class keys mean nothing here."""

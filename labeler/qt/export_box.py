@@ -114,3 +114,4 @@ class ExportBox(QGroupBox):
     def _failed(self, why: str) -> None:
         self._at_work(False)
         self.result.setText(why)
+        self._desk.say(why, bad=True)

@@ -62,6 +62,7 @@ class GestureView(TileView):
         self.held = ""
         self.stroke: list[int] = []
         self.mouse = TileMouse(self)
+        model.replaced.connect(self._replaced)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
 
@@ -145,6 +146,11 @@ class GestureView(TileView):
             self.held, self.stroke = "", []
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
+
+    def _replaced(self) -> None:
+        """What was begun on these tiles does not go on with others."""
+        self.end_stroke()
+        self.mouse.forget()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """A key that is released elsewhere still ends its sweep."""

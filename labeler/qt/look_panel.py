@@ -91,6 +91,7 @@ class LookPanel(QWidget):
         self._near_label = QLabel(self.tr("Nearest of those decided"))
         self._lay_out()
         self._due: Callable[[], None] | None = None
+        self._shown: int | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._show_due)
@@ -123,6 +124,7 @@ class LookPanel(QWidget):
 
     def show_tile(self, tile: Tile | None) -> None:
         """Show a tile now; None for nothing."""
+        self._shown = tile.id if tile else None
         self._face.show_seen(tile.seen if tile else None)
         box = QRect(*tile.seen.region.box) if tile else None
         self._frame.show_seen(whole(tile.seen) if tile else None, box)
@@ -141,8 +143,10 @@ class LookPanel(QWidget):
         self._top.setText("\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %"
                                     for key, label, sure in top))  # fmt: skip
 
-    def show_neighbours(self, near: Sequence[Tile]) -> None:
-        """The nearest samples that were decided on."""
+    def show_neighbours(self, near: Sequence[Tile], of: int | None = None) -> None:
+        """The nearest samples that were decided on; nothing where another than `of` is shown."""
+        if of is not None and of != self._shown:
+            return
         self._near_label.setVisible(bool(near))
         for place, picture in enumerate(self._near):
             picture.setVisible(place < len(near))

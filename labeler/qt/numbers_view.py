@@ -93,6 +93,12 @@ class NumbersView(View):
         """Not while a split is being planned."""
         return super().settled() and not self._splitting.busy
 
+    def under_way(self) -> str:
+        """An export or a split that is being written."""
+        if self.export_box.working.busy:
+            return self.tr("an export is being written")
+        return self.tr("a split is being made") if self._splitting.busy else ""
+
     def shut_down(self) -> None:
         """End the threads."""
         self._splitting.close()
@@ -107,9 +113,10 @@ class NumbersView(View):
 
     def _show(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self.target.blockSignals(True)
-        self.target.setValue(numbers.target)
-        self.target.blockSignals(False)
+        if not self.target.hasFocus():  # a person is not interrupted
+            self.target.blockSignals(True)
+            self.target.setValue(numbers.target)
+            self.target.blockSignals(False)
         progress = self.desk.last
         if progress is None:
             return
@@ -201,3 +208,4 @@ class NumbersView(View):
     def _failed(self, why: str) -> None:
         self.plan_button.setEnabled(True)
         self.split_text.setText(why)
+        self.desk.say(why, bad=True)

@@ -12,16 +12,13 @@ from gleanset.db.sorting import Tile
 from gleanset.errors import GleansetError
 from labeler.qt.page_grid import PageGrid
 from labeler.qt.page_header import Hints, PageHeader
-from labeler.qt.sending_view import SendingView
+from labeler.qt.sending_view import ENTER_DEAD, SendingView
 from labeler.qt.tile_model import IN, State
 from labeler.qt.views import Workshop
 from labeler.sorting.checks import Checks
 from labeler.sorting.composing import Page
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import Done, SortingSession
-
-ENTER_DEAD = 0.3
-"""Seconds for which Enter does nothing after a page has appeared."""
 
 
 class PagesView(SendingView):
@@ -245,6 +242,6 @@ class PagesView(SendingView):
         def more() -> None:
             look.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
             self.desk.ask(lambda s: list(s.tiles.of(self._work(s).nearest(tile.id)).values()),
-                          look.show_neighbours)  # fmt: skip
+                          lambda near: look.show_neighbours(near, tile.id))  # fmt: skip
 
         look.point(tile._replace(label=None) if self.model.blind else tile, more)

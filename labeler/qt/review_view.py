@@ -146,15 +146,17 @@ class ReviewView(SendingView):
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], State("sent", self.key_of(label), label))
         self.desk.decide(lambda session: take_suggestions(session, ids, suggested),
-                         self._decided(chosen))  # fmt: skip
+                         self._decided(chosen), self.not_sent(chosen))  # fmt: skip
 
     def _keep(self, rows: Sequence[int]) -> None:
         if not rows:
             self.desk.say(self.tr("Point at a face first"))
             return
-        ids = self.model.ids(rows)
+        tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
+        seen = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, State("done", "✓"))
-        self.desk.decide(lambda session: keep_labels(session, ids), self._decided(rows))
+        self.desk.decide(lambda session: keep_labels(session, seen),
+                         self._decided(rows), self.not_sent(rows))  # fmt: skip
 
     def _decided(self, rows: Sequence[int]) -> Callable[[Done], None]:
         """Remembers, when it is saved, which tiles an undo has to put back."""

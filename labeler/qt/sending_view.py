@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gleanset.db.sorting import Tile
+from gleanset.errors import GleansetError
 from labeler.qt.gesture_view import GestureView
 from labeler.qt.tile_model import IN, State, TileModel
 from labeler.qt.views import View, Workshop
 from labeler.sorting.session import BY_HAND, BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done
 
 PLACES = {"reject": REJECT, "later": LATER, "other": OTHER, "queue": QUEUE}
+ENTER_DEAD = 0.3
+"""Seconds for which Enter does nothing after a page has appeared by itself."""
+
 LETTERS = {REJECT: "⌫", LATER: "L", OTHER: "O", QUEUE: "Q"}
 
 
@@ -84,7 +88,19 @@ class SendingView(View):
             if kept == self.model.generation:
                 self._sent[done.root] = rows
 
-        self.desk.decide(lambda session: session.to_ids(ids, target, how), saved)
+        self.desk.decide(lambda session: session.to_ids(ids, target, how), saved,
+                         self.not_sent(rows))  # fmt: skip
+
+    def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
+        """What to do where tiles that are shown as sent could not be: they stand as before."""
+        generation = self.model.generation
+
+        def failed(error: GleansetError) -> None:
+            if generation == self.model.generation:
+                self.model.set_state(rows, IN)
+            self.desk.say(str(error), bad=True)
+
+        return failed
 
     def _stepped(self, done: Done) -> None:
         """An undo or a redo of something that is still on the screen shows there."""
@@ -103,6 +119,10 @@ class SendingView(View):
     def forget_sent(self) -> None:
         """Something else is shown now."""
         self._sent.clear()
+
+    def flush(self) -> None:
+        """A class key that is still held counts."""
+        self.view.end_stroke()
 
     def undo(self) -> bool:
         """A selection that a slip has cost comes back first."""

@@ -12,7 +12,8 @@ class SlowSaving:
 
     def __init__(self) -> None:
         self._begun: float | None = None
-        self._waiting = 0
+        self.waiting = 0
+        """How many decisions have no answer yet."""
         self._told = False
 
     def begin(self) -> None:
@@ -25,19 +26,19 @@ class SlowSaving:
 
     def queued(self, decides: bool) -> None:
         """Something is to be done."""
-        self._waiting += decides
+        self.waiting += decides
 
     def is_news(self) -> bool:
         """Whether decisions have begun to wait for long; True once."""
         begun = self._begun
         slow = begun is not None and time.monotonic() - begun > SLOW_SECONDS
-        news = slow and self._waiting > 0 and not self._told
+        news = slow and self.waiting > 0 and not self._told
         self._told |= news
         return news
 
     def is_over(self, decides: bool) -> bool:
         """Something was done: whether nothing waits any more, after it was said that it does."""
-        self._waiting -= decides
-        over = self._told and not self._waiting
+        self.waiting -= decides
+        over = self._told and not self.waiting
         self._told &= not over
         return over

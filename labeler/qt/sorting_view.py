@@ -20,7 +20,7 @@ class SortingView(SendingView):
     def __init__(self, workshop: Workshop) -> None:
         super().__init__(workshop)
         self.place = f":{QUEUE}"
-        self.scrolled = 0
+        self.scrolled = self._asked = 0
         self.title = QLabel()
         self.title.setMargin(6)
         column = QVBoxLayout(self)
@@ -35,9 +35,16 @@ class SortingView(SendingView):
         self.view.setFocus()
 
     def open_place(self, place: str) -> bool:
-        """Show a class, or a place besides classes."""
+        """Show a class, or a place besides classes; only the last answer counts."""
         self.place = place
-        self.desk.ask(lambda session: ids_of(session, place), self._opened)
+        self._asked += 1
+        number = self._asked
+
+        def opened(ids: array[int]) -> None:
+            if number == self._asked:
+                self._opened(ids)
+
+        self.desk.ask(lambda session: ids_of(session, place), opened)
         return True
 
     def _opened(self, ids: array[int]) -> None:

@@ -52,6 +52,8 @@ class TileModel(QAbstractListModel):
     """Rows are samples, or stacks of them. `sections_changed` tells the view to lay out anew."""
 
     sections_changed = Signal()
+    replaced = Signal()
+    """Just before other samples are shown: rows still mean those that a person saw."""
 
     def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -76,6 +78,7 @@ class TileModel(QAbstractListModel):
         members: Mapping[int, Sequence[int]] | None = None,
     ) -> None:  # fmt: skip
         """Show these samples (rows of the catalogue). `members` are all samples of a stack."""
+        self.replaced.emit()
         self.beginResetModel()
         self._ids, self._rows = ids, {}
         self._asked.clear()

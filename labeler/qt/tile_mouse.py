@@ -168,6 +168,12 @@ class TileMouse:
         self._view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
         return True
 
+    def forget(self) -> None:
+        """Other tiles are shown: rows that were remembered mean nothing any more."""
+        self.cancel()
+        self._row = self.anchor = -1
+        self._before, self.lost = [], []
+
     def cancel(self) -> None:
         """Esc: no band, no press."""
         self._kind = ""

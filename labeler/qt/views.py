@@ -54,6 +54,13 @@ class View(QWidget):
         """Whether everything is there that is to be seen."""
         return not self.workshop.desk.busy and not self.workshop.thumbs.waiting
 
+    def flush(self) -> None:
+        """Hand over to the desk what a person did and is not saved yet."""
+
+    def under_way(self) -> str:
+        """What would be cut short if the window closed now; empty for nothing."""
+        return ""
+
     def shut_down(self) -> None:
         """The window closes: end threads of one's own."""
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QTabBar, Q
 
 from gleanset import Dataset
 from labeler.qt.background import Background
+from labeler.qt.closing import Closing
 from labeler.qt.desk import Desk
 from labeler.qt.drag_out import TileMime
 from labeler.qt.key_sheet import KeySheet
@@ -38,7 +39,6 @@ class Window(QMainWindow):
         super().__init__()
         self.dragging = False
         self.shown_name = ""
-        self._warned = False
         with Dataset.open(root) as dataset:  # says at once what cannot be opened
             self.thumbs = ThumbLoader.of(dataset)
         self.desk = Desk(root)
@@ -54,6 +54,7 @@ class Window(QMainWindow):
         self.status = Status(self)
         self.sheet = KeySheet(self)
         self.portraits = Portraits(self.desk, self.rail.model)
+        self._closing = Closing(self)
         self._actions()
         self._connect()
         restore(self)
@@ -208,24 +209,34 @@ class Window(QMainWindow):
     # -- coming and going
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the place; finish what is not saved yet, or say once that it cannot be."""
-        if self.desk.stuck and not self._warned:
-            self._warned = True
-            self.desk.say(
-                self.tr("Not everything is saved yet. Close again to give it up"), bad=True
-            )
+        """Remember the place and end; not before everything is saved, unless it is given up."""
+        if not self._closing.may_close():
             event.ignore()
             return
         remember(self)
-        self.shut_down()
+        self.shut_down(give_up=True)
         for part in (self.desk, self.background, self.thumbs):
             part.deleteLater()  # what is connected to them keeps the window in memory
         super().closeEvent(event)
 
-    def shut_down(self) -> None:
-        """End the threads; every decision is saved first."""
+    def under_way(self) -> str:
+        """What would be lost if the window closed now; empty for nothing."""
+        if self.desk.unsaved:
+            return self.tr("not everything is saved yet")
+        if self.background.takes:
+            return self.tr("files are being taken in")
+        return next((why for view in self._made.values() if (why := view.under_way())), "")
+
+    def flush(self) -> None:
+        """Hand over what is not saved yet in any view."""
+        for view in self._made.values():
+            view.flush()
+
+    def shut_down(self, give_up: bool = False) -> None:
+        """End the threads; every decision is saved first, unless they are given up."""
+        self.flush()
         for view in self._made.values():
             view.shut_down()
         self.background.close()
-        self.desk.close()
+        self.desk.close(give_up)
         self.thumbs.close()

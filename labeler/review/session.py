@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.reviewing import REVIEWED, Found, Reviews, Wanted
+from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
 from labeler.sorting.session import Done, SortingSession
@@ -67,9 +68,19 @@ def take_suggestions(
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 
-def keep_labels(session: SortingSession, ids: Sequence[int]) -> Done:
-    """The labels are right: they are confirmed, and not asked about again."""
-    tiles = session.tiles.of(ids)
-    labels = {tiles[row].key: str(tiles[row].label) for row in ids
-              if row in tiles and tiles[row].label}  # fmt: skip
+def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> Done:
+    """The labels are right: they are confirmed, and not asked about again.
+
+    `seen` are the labels (by row) that a person saw. What somebody changed since is left alone;
+    raises `UsageError` where that is all.
+    """
+    with session.dataset.db.write():
+        tiles = session.tiles.of(list(seen))
+        labels = {tile.key: seen[row] for row, tile in tiles.items() if tile.label == seen[row]}
+        if not labels:
+            raise UsageError("these labels were changed meanwhile", "look at them again")
+        return _confirm(session, labels)
+
+
+def _confirm(session: SortingSession, labels: dict[str, str]) -> Done:
     return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)

@@ -53,10 +53,12 @@ class Checks:
         row = self._session.classes.id_of(page.label or "")
         wrong = set(lifted) | set(sent)
         held = {tile.rows[0]: n not in wrong for n, tile in enumerate(page.tiles)}
-        back = self._session.tiles.keys_of([page.tiles[n].rows[0] for n in lifted])
         with self._session.dataset.db.write():
             if row is not None:
                 self._likeness.note_checked(row, held)
+            tiles = self._session.tiles.of([page.tiles[n].rows[0] for n in lifted])
+            # What somebody has given another class since stays there.
+            back = [tile.key for tile in tiles.values() if tile.label == page.label]
             if not back:
                 return NOTHING
             done = self._session.send(back, QUEUE)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gleanset import Dataset
+from gleanset.db.changes import Changes
 from gleanset.db.journal import Choice
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
@@ -23,6 +24,7 @@ from gleanset.images.keep import KeepBytes, KeepFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
+from labeler.sorting.classes import Classes
 
 STAGE = "dropped"
 THREADS = 2
@@ -87,8 +89,17 @@ def take_in(
                 dataset.rejections.add(why)
                 rejected += 1
             progress(len(choices) + rejected)
-        step = dataset.journal.step(_dropping(len(choices), label), choices) if choices else 0
+        step = _decided(dataset, choices, label) if choices else 0
     return Taken(step, len(choices), rejected)
+
+
+def _decided(dataset: Dataset, choices: list[Choice], label: str | None) -> int:
+    """One step for the whole drop; a class that was renamed meanwhile has its new name."""
+    with dataset.db.write():
+        if label is not None:
+            label = Classes(dataset, Changes(dataset.db)).resolved(label)
+            choices = [choice._replace(label=label) for choice in choices]
+        return dataset.journal.step(_dropping(len(choices), label), choices)
 
 
 def _dropping(count: int, label: str | None) -> Operation:

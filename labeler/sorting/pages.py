@@ -168,15 +168,21 @@ class Pages:
         labels = {row: name for n, name in chosen.items() if name for row in page.tiles[n].rows}
         refused = {row: label or page.tiles[n].proposal.label or ""
                    for n in lifted for row in page.tiles[n].rows}  # fmt: skip
-        self._learn(page, lifted, sent, label)
-        still = self._still_waiting(labels)
-        no = {key: name for key, name in self._by_key(refused).items() if name}
-        if not still and not no:
-            return NOTHING
-        names = set(still.values())
-        self._finishing.filed(names)
-        done = self._session.file_each(still, _filing(still), WITH_PAGE, no)
-        self._learn_votes(page)
+        known = label is not None and self._session.classes.id_of(label) is not None
+        with self._session.dataset.db.write():
+            still = self._still_waiting(labels)
+            no = {key: name for key, name in self._by_key(refused).items() if name}
+            something = still or no
+            done = (
+                self._session.file_each(still, _filing(still), WITH_PAGE, no)
+                if something
+                else NOTHING
+            )
+        # Only now: while the disk refuses, this is tried again and again.
+        self._learn(page, lifted, sent, label, known=known)
+        if something:
+            self._finishing.filed(set(still.values()))
+            self._learn_votes(page)
         return done
 
     def _learn_votes(self, page: Page) -> None:
@@ -188,10 +194,10 @@ class Pages:
                 self.trust.learn(says[label], right=label == tile.label)
 
     def _learn(
-        self, page: Page, lifted: Collection[int], sent: Collection[int], label: str | None
-    ) -> None:
+        self, page: Page, lifted: Collection[int], sent: Collection[int], label: str | None, *,
+        known: bool,
+    ) -> None:  # fmt: skip
         if page.kind == "likes":
-            known = label is not None and self._session.classes.id_of(label) is not None
             self._familiar += known
             self._strangers += not known
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from labeler_makers import add_faces, add_image
+from tools_for_tests import picture
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
@@ -13,6 +14,8 @@ from gleanset.db.paging import Where
 from gleanset.errors import UsageError
 from gleanset.operations import named, operation
 from gleanset.settings import FILE
+from labeler.review.session import keep_labels
+from labeler.sorting.dropped import take_in
 from labeler.sorting.keys import KEYS, assigned, with_key
 from labeler.sorting.session import BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done, SortingSession
 
@@ -303,3 +306,31 @@ def test_a_class_that_was_renamed_meanwhile_is_merged_with_all_its_samples(
     assert {tile.label for tile in session.all_of("Go")} == {"Go"}
     assert len(session.all_of("Go")) == 2
     assert session.all_of("Rin") == []
+
+
+def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
+    session: SortingSession, keys: list[str]
+) -> None:
+    session.file(keys[:2], "Mio")
+    rows = session.tiles.rows_of(keys[:2])
+    seen = dict.fromkeys(rows.values(), "Mio")
+    with Dataset.open(session.dataset.root) as dataset:
+        dataset.journal.step("Elsewhere", [Choice(keys[0], "label", "Rin")])
+    assert keep_labels(session, seen).count == 1
+    assert [one.sample for one in session.dataset.journal.each()][-1] == keys[1]
+    with pytest.raises(UsageError, match="changed meanwhile"):
+        keep_labels(session, {rows[keys[0]]: "Mio"})
+
+
+def test_files_dropped_on_a_class_that_is_renamed_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(picture(7))
+    with Dataset.create(tmp_path / "own") as dataset:
+        session = SortingSession(dataset)
+        session.add_class("Mio")
+
+        def progress(count: int) -> None:
+            session.rename_class("Mio", "Rin")
+
+        assert take_in(dataset, [tmp_path / "one.png"], "Mio", progress).samples == 1
+        assert dataset.journal.classes() == ["Rin"]
+        assert len(session.tiles.labelled("Rin")) == 1

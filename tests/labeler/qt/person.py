@@ -21,9 +21,9 @@ from PySide6.QtGui import (
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
-from labeler.qt import drag_out, pages_view
+from labeler.qt import drag_out
 from labeler.qt.pages_view import PagesView
-from labeler.qt.sending_view import SendingView
+from labeler.qt.sending_view import ENTER_DEAD, SendingView
 from labeler.qt.window import Window
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Person:
 
     def enter(self) -> None:
         self.gestures["enter"] += 1
+        shown = getattr(self.view, "_shown_at", 0.0)
+        until(lambda: time.monotonic() - shown > ENTER_DEAD)
         QTest.keyClick(self.view.view, Key.Key_Return)
 
     def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:
@@ -222,7 +224,7 @@ class Person:
         for row, (who, said) in enumerate(zip(true, wanted, strict=True)):
             if who != said:
                 self._mend(row, who)
-        until(lambda: time.monotonic() - view._shown_at > pages_view.ENTER_DEAD)
+        until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
         if not whole:
             self._see_all(view)
             self.enter()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from drawn_faces import FaceSet
+from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
@@ -206,18 +205,6 @@ def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     assert view.canvas.boxes == [] or view.canvas.boxes[0].kept is not None
 
 
-@contextmanager
-def locked(window: Window) -> Iterator[None]:
-    """Another program holds the write lock, on a connection of its own."""
-    other = sqlite3.connect(window.desk.root / "catalog.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-
-
 def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
     QTest.mousePress(view.canvas, Button.LeftButton, NONE, start)
     hover(view.canvas, (start + end) / 2, Button.LeftButton)
@@ -226,7 +213,7 @@ def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
 
 def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: Window) -> None:
     view = view_of(window)
-    with locked(window):
+    with locked(window.desk.root):
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         end = spot(view, 90, 80)
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
@@ -251,7 +238,7 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
     def refuse(*arguments: object) -> None:
         raise UsageError("there are boxes like this already", "move it a little")
 
-    with locked(window), monkeypatch.context() as patched:
+    with locked(window.desk.root), monkeypatch.context() as patched:
         patched.setattr(crop_saving, "put", refuse)
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
@@ -285,7 +272,7 @@ def test_a_label_given_before_a_move_is_saved_moves_along(window: Window) -> Non
 def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: Window) -> None:
     view = view_of(window)
     name, key = next(iter(window.desk.last.keys.items()))
-    with locked(window):
+    with locked(window.desk.root):
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         QTest.keyClick(view.canvas, key)
         drag(view, spot(view, 70, 60), spot(view, 90, 80))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from gleanset.images.cut import CutSettings
 from gleanset.images.keep import KeepBytes
 from labeler.duplicates.session import DuplicateSession
 from labeler.qt.duplicates_view import DuplicatesView
+from labeler.qt.sending_view import ENTER_DEAD
 from labeler.qt.window import Window
 from pipeline.sample.character import CAST
 from pipeline.sample.drawing import paint_scene, plan_scene
@@ -167,6 +169,7 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
         session.apply(session.plan())
     said: list[str] = []
     person.window.desk.said.connect(lambda text, bad: said.append(text))
+    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
     view.accept_page()
     until(lambda: bool(said))
     assert "decided meanwhile" in said[-1]

@@ -15,8 +15,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
-from labeler.qt import pages_view
 from labeler.qt.pages_view import PagesView
+from labeler.qt.sending_view import ENTER_DEAD
 from labeler.qt.tile_model import IN
 from labeler.sorting.session import SortingSession
 
@@ -50,7 +50,7 @@ def ready(person: Person) -> None:
     """Past the moment in which Enter is dead."""
     until(lambda: view_of(person).page is not None)
     shown = view_of(person)._shown_at
-    until(lambda: time.monotonic() - shown > pages_view.ENTER_DEAD)
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
 
 
 def counted(person: Person) -> int:

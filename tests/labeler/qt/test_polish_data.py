@@ -86,19 +86,19 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(
 def test_a_disk_that_is_read_only(
     opened: Opened, few: FaceSet, small_disk: Callable[[str], Path]
 ) -> None:
-    """Everything can be looked at; a decision says that it is not saved, and where."""
+    """Everything can be looked at; a decision says at once that it cannot be saved, and where."""
     disk = small_disk("size=24m")
     shutil.copytree(few.root, disk / "few")
     if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode:
         pytest.skip("needs the right to remount a disk")
     person = Person(opened(disk / "few"), few)
-    waiting: list[str] = []
-    person.window.desk.waiting.connect(waiting.append)
+    said: list[str] = []
+    person.window.desk.said.connect(lambda text, bad: said.append(text))
     settle(person.window)
     person.send(1, "hana")
-    until(lambda: any(waiting))
-    assert "not saved yet" in person.window.status.saved.text()
-    assert str(disk) in waiting[0]
+    until(lambda: any("can only be read" in text for text in said))
+    assert str(disk) in said[-1]
+    assert person.view.model.state(1).kind == "in"
     person.window.close()  # and does not hang
     assert [name for name in labels(disk / "few").values() if name] == []
 
@@ -124,16 +124,16 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few:
     spent = time.thread_time() - start
     assert {person.view.model.state(row).kind for row in range(20)} == {"sent"}
     assert list(labels(few.root).values()).count("rei") == 0
-    # SQLite waits for half a minute; a person is told within seconds, and closing asks once.
+    # SQLite waits for half a minute; a person is told within seconds, and closing waits for it.
     saved, told = person.window.status.saved, time.monotonic()
     until(lambda: "another program may be writing here" in saved.text())
     assert time.monotonic() - told < 8
     person.window.close()
     assert person.window.isVisible()
+    assert "not everything is saved yet" in person.window.statusBar().currentMessage()
     free.set()
     thread.join()
-    settle(person.window, 60)
-    assert saved.text() == "saved"
+    until(lambda: not person.window.isVisible())
     assert list(labels(few.root).values()).count("rei") == 20
     assert spent < 2
 

@@ -134,7 +134,7 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
 def until_enter_lives(view: PagesView) -> None:
     from time import monotonic
 
-    from labeler.qt.pages_view import ENTER_DEAD
+    from labeler.qt.sending_view import ENTER_DEAD
 
     until(lambda: monotonic() - view._shown_at > ENTER_DEAD)
 

@@ -57,6 +57,7 @@ def opened(application: QApplication) -> Iterator[Opened]:
 
     yield make
     for window in windows:
-        window.close()
+        if not window.close():
+            window.close()  # what is under way is given up
         window.deleteLater()
     application.processEvents()

@@ -1,0 +1,154 @@
+"""Closing: nothing that a person decided is lost without a word."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_faces import FaceSet
+from other_program import locked
+from person import NONE, SHIFT, Opened, Person, settle, until
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from gleanset import Dataset
+from gleanset.db.cropping import Croppings
+from gleanset.db.sorting import Tiles
+from labeler.qt.crop_view import CropView
+from labeler.qt.numbers_view import NumbersView
+from labeler.qt.window import Window
+from labeler.sorting.session import SortingSession
+
+Key = Qt.Key
+
+
+def message(window: Window) -> str:
+    return window.statusBar().currentMessage()
+
+
+def labels(faces: FaceSet) -> list[str]:
+    with Dataset.open(faces.root) as dataset:
+        return [sample.label for sample in dataset.samples.each() if sample.label]
+
+
+def test_a_decision_made_while_closing_waits_for_a_busy_dataset(
+    opened: Opened, few: FaceSet
+) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    with locked(few.root):
+        person.send(0, "rei")
+        assert not person.window.close()
+        assert person.window.isVisible()
+        assert "not everything is saved yet" in message(person.window)
+        assert labels(few) == []
+    until(lambda: not person.window.isVisible())
+    assert labels(few) == ["rei"]
+
+
+def test_a_key_that_is_still_held_counts_when_the_window_closes(
+    opened: Opened, few: FaceSet
+) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    person.point(0)
+    QTest.keyPress(person.view.view, person.keys["rei"], NONE)
+    assert person.window.close()
+    assert labels(few) == ["rei"]
+
+
+def test_closing_twice_gives_up_and_does_not_hang(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    with locked(few.root):
+        person.send(0, "rei")
+        assert not person.window.close()
+        assert person.window.close()
+        assert not person.window.isVisible()
+
+
+def test_a_refused_decision_keeps_the_window_open_once(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    window.desk.decide(lambda session: session.add_class("rei"))
+    assert not window.close()
+    assert "there is a class 'rei' already" in message(window)
+    assert window.close()
+
+
+def test_a_box_that_was_just_moved_is_saved_when_the_window_closes(
+    opened: Opened, few: FaceSet
+) -> None:
+    window = opened(few.root, "crop")
+    view = window.view
+    assert isinstance(view, CropView)
+    settle(window)
+    view.which.setCurrentIndex(1)
+    until(lambda: view.canvas.current >= 0 and not view.canvas.image.isNull())
+    settle(window)
+    assert view._sheet is not None
+    sha256, before = view._sheet.sha256, view.canvas.boxes[0].box
+    with locked(few.root):
+        QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
+        assert not window.close()
+    until(lambda: not window.isVisible())
+    with Dataset.open(few.root) as dataset:
+        boxes = [one.box for one in Croppings(dataset.db).placed(sha256) if one.by_hand]
+    assert boxes == [before._replace(x=before.x + 10)]
+
+
+def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: FaceSet) -> None:
+    with Dataset.open(few.root) as dataset:
+        SortingSession(dataset).file_each(few.truth, "all")
+    window = opened(few.root, "numbers")
+    view = window.view
+    assert isinstance(view, NumbersView)
+    settle(window)
+    view.export_box.start()
+    assert not window.close()
+    assert "an export is being written" in message(window)
+    # It fails, for nothing is split yet: a person has to see that.
+    until(lambda: not view.export_box.working.busy, 60)
+    assert window.isVisible()
+    assert message(window) == view.export_box.result.text() != ""
+    view.keep()
+    until(lambda: not view._splitting.busy, 60)
+    view.export_box.start()
+    assert not window.close()
+    until(lambda: not window.isVisible(), 60)
+    assert len(list((few.root / "exports").rglob("*.jpg"))) == 60
+
+
+def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: FaceSet) -> None:
+    """Where nobody can be asked: the session of the desktop ends."""
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    desk = person.window.desk
+    desk.ask(lambda session: session.dataset.db.rows("PRAGMA busy_timeout=20"))
+    with locked(few.root):
+        for row in range(3):
+            person.send(row, "rei")
+        desk.close()
+    assert desk.lost == 3
+
+
+@pytest.mark.parametrize("how", ["key", "sweep"])
+def test_a_held_key_means_the_faces_that_were_shown_when_it_was_pressed(
+    opened: Opened, few: FaceSet, how: str
+) -> None:
+    """The answer to an earlier question shows other faces while a key is held."""
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    person.send(0, "hana")
+    settle(person.window)
+    seen = [person.view.model.id(row) for row in (1, 2)]
+    person.point(1)
+    QTest.keyPress(person.view.view, person.keys["rei"], NONE)
+    if how == "sweep":
+        person.point(2)
+    person.window.view.enter()
+    settle(person.window)
+    assert person.view.model.id(1) != seen[0]
+    QTest.keyRelease(person.view.view, person.keys["rei"], NONE)
+    settle(person.window)
+    with Dataset.open(few.root) as dataset:
+        rei = Tiles(dataset.db).labelled("rei")
+    assert rei == (seen if how == "sweep" else seen[:1])
