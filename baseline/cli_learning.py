@@ -77,6 +77,6 @@ def augment(
     settings = load_preset(preset, key_values(options, "augment=photos"))
     from baseline.augment_sheet import write_sheet
 
-    with job.open() as dataset:
+    with job.open(rehearse=True) as dataset:
         shown = write_sheet(dataset, settings, sheet, count)
     return {"samples": shown, "augment": settings.augment, "sheet": str(sheet.absolute())}

@@ -43,9 +43,13 @@ class Job:
     as_json: bool = False
     simulate: bool = False
 
-    def open(self) -> Dataset:
-        """The dataset, which must exist."""
-        return Dataset.open(self.root)
+    def open(self, *, rehearse: bool = False) -> Dataset:
+        """The dataset, which must exist.
+
+        A simulation, or what only remembers what it found (`rehearse`), works on one that can
+        only be read.
+        """
+        return Dataset.open(self.root, rehearse=rehearse or self.simulate)
 
     def create(self) -> Dataset:
         """The dataset, made when it is not there yet."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, copy_catalogue
 from gleanset.db.faces import Faces
 from gleanset.db.images import Images
 from gleanset.db.journal import Journal
+from gleanset.db.read_only import is_read_only
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.db.scans import Scans
@@ -36,11 +38,13 @@ class Dataset:
     0
     """
 
-    def __init__(self, root: Path, *, create: bool = False) -> None:
+    def __init__(self, root: Path, *, create: bool = False, rehearse: bool = False) -> None:
         self.root = root
-        self.cache = root / "cache"
         self.settings: Settings = read_settings(root)
-        self.db = _connected(root / CATALOGUE, create)
+        self._aside = _copied_aside(root) if rehearse and is_read_only(root / CATALOGUE) else None
+        place = Path(self._aside.name) if self._aside else root
+        self.cache = place / "cache"
+        self.db = _connected(place / CATALOGUE, create)
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -52,8 +56,12 @@ class Dataset:
         self.videos = Videos(self.db)
 
     @classmethod
-    def open(cls, root: Path | str) -> Dataset:
-        """Open an existing dataset. Raises `DatasetMissing` and what the catalogue raises."""
+    def open(cls, root: Path | str, *, rehearse: bool = False) -> Dataset:
+        """Open an existing dataset. Raises `DatasetMissing` and what the catalogue raises.
+
+        With `rehearse` a dataset that can only be read is given a copy of its catalogue and a
+        cache, which may be written to and are thrown away at the end.
+        """
         root = Path(root)
         with disk_errors(root):
             there = (root / FILE).is_file() and (root / CATALOGUE).is_file()
@@ -62,7 +70,7 @@ class Dataset:
                 f"there is no dataset in {root.absolute()}",
                 "name its folder with -d DIR, or make one: gleanset init -d DIR",
             )
-        return cls(root)
+        return cls(root, rehearse=rehearse)
 
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
@@ -85,7 +93,11 @@ class Dataset:
         return self.db.read_only
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
-        """Hold a stage such as 'harvest-folder'; gives its scratch folder."""
+        """Hold a stage such as 'harvest-folder'; gives its scratch folder.
+
+        Raises `NotWritable` where nothing can be written, and `DatasetBusy`.
+        """
+        self.db.refuse_if_read_only()
         return stage(self.cache, name)
 
     def originals(self, scratch: Path) -> Store:
@@ -125,6 +137,8 @@ class Dataset:
     def close(self) -> None:
         """Close the catalogue."""
         self.db.close()
+        if self._aside is not None:
+            self._aside.cleanup()
 
     def __enter__(self) -> Dataset:
         return self
@@ -134,6 +148,12 @@ class Dataset:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.close()
+
+
+def _copied_aside(root: Path) -> TemporaryDirectory[str]:
+    aside = TemporaryDirectory(prefix="gleanset-")
+    copy_catalogue(root / CATALOGUE, Path(aside.name) / CATALOGUE)
+    return aside
 
 
 def _connected(path: Path, create: bool) -> Connection:

@@ -24,7 +24,8 @@ def dedup(job: Job, workers: int | None) -> Result:
     many such changes cannot be seen and are taken for copies. Labels move to the one that is
     kept; copies with different labels wait for you, and so does the label of copies that were
     found under different hints (labeler groups --conflicts). Nothing is deleted, and labeler undo
-    takes it back. With --simulate what was found is remembered, but nobody is set aside.
+    takes it back. With --simulate what was found is remembered, unless the
+    dataset can only be read, but nobody is set aside.
     """
     from labeler.duplicates.session import DuplicateSession
 
@@ -52,7 +53,7 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
     """
     from labeler.duplicates.session import DuplicateSession
 
-    with job.open() as dataset:
+    with job.open(rehearse=True) as dataset:
         plan = DuplicateSession(dataset, progress=job.progress).plan()
         for group in plan.groups:
             differ = group.conflict or group.hints
@@ -99,7 +100,7 @@ def find(job: Job, image: Path) -> Result:
         told = error.args if isinstance(error, Unreadable) else (error.strerror,)
         why = ", ".join(str(word) for word in told if word)
         raise InputUnusable(f"cannot read {image}: {why}", "name a picture") from error
-    with job.open() as dataset:
+    with job.open(rehearse=True) as dataset:
         session = DuplicateSession(dataset, progress=job.progress)
         session.look()
         found = session.find(pixels)

@@ -30,7 +30,7 @@ def sheet(job: Job, out: Path, names: tuple[str, ...], each: int, size: int) -> 
     from labeler.sheet import make_sheet
 
     checked_ending(out)
-    with job.open() as dataset:
+    with job.open(rehearse=True) as dataset:
         QualitySession(dataset, progress=job.progress).run()
         made = make_sheet(dataset, out, names=names, each=each, size=size)
         if made.without_font:

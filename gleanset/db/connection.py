@@ -43,7 +43,7 @@ class Connection:
         self._may_be_empty = create
         self._depth = 0
         self._mended = _Mended(path)
-        self.read_only = not create and is_read_only(path)
+        self.read_only = is_read_only(path)
         with self._mended:
             mode = mode_for_reading(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
@@ -76,7 +76,7 @@ class Connection:
             )
         if not self._pending(done):
             return
-        self._refuse_if_read_only()
+        self.refuse_if_read_only()
         self._sql.execute("PRAGMA journal_mode=WAL")
         with self.write():
             # Another process may have been quicker while we waited for the lock.
@@ -123,7 +123,7 @@ class Connection:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One immediate transaction; inside another one it simply joins it."""
-        self._refuse_if_read_only()
+        self.refuse_if_read_only()
         with self._mended:
             if self._depth == 0:
                 self._sql.execute("BEGIN IMMEDIATE")
@@ -181,8 +181,9 @@ class Connection:
     def attach(self, path: Path, name: str) -> None:
         """Put another catalogue beside this one, to be read as `name.table`."""
         with self._mended:
+            mode = mode_for_reading(path) if is_read_only(path) else "ro"
             self._sql.execute(
-                f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",)
+                f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
             )
 
     def detach(self, name: str) -> None:
@@ -199,12 +200,22 @@ class Connection:
         """Close; the write-ahead log is folded back when nobody else has it open."""
         self._sql.close()
 
-    def _refuse_if_read_only(self) -> None:
+    def refuse_if_read_only(self) -> None:
+        """Raise `NotWritable` where nothing can be written."""
         if self.read_only:
             raise NotWritable(
                 f"{self.path.parent} can only be read, and this would write to it",
                 "copy the dataset to a place of your own, or give yourself write access",
             )
+
+
+def copy_catalogue(path: Path, target: Path) -> None:
+    """Copy a catalogue that can only be read, with what its write-ahead log holds."""
+    address = f"{path.absolute().as_uri()}?mode={mode_for_reading(path)}"
+    with _Mended(path), disk_errors(target):
+        source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)
+        with closing(source), closing(copy):
+            source.backup(copy)
 
 
 class _Mended:

@@ -93,7 +93,12 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise DiskFull(
                 f"no space left for {path}", "free some space and run the command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno == errno.EROFS:
+            raise NotWritable(
+                f"{path} lies on a medium that can only be read",
+                "name another place, or copy the dataset to a place of your own",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM):
             raise NotWritable(
                 f"cannot write to {path}",
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",

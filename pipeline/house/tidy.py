@@ -67,16 +67,16 @@ class _Waste:
 
     def _left_by_stages(self) -> Iterator[tuple[Path, int]]:
         """Scratch folders, and old files that wait for a run to go on, of stages not at work."""
-        cache = self._dataset.cache
+        cache = self._dataset.root / "cache"
         for path in sorted((*(cache / "scratch").glob("*"), *(cache / WAITING).glob("*/*"))):
             waits = path.parent.parent.name == WAITING
             name = path.parent.name if waits else path.name
             if name != STAGE and not (waits and changed(path) > self._latest):
-                with suppress(DatasetBusy), hold(cache, name):
+                with suppress(DatasetBusy), hold(self._dataset.cache, name):
                     yield from self._removed(path)
 
     def _anyone_at_work(self) -> bool:
-        for lock in (self._dataset.cache / "locks").glob("*.lock"):
+        for lock in (self._dataset.root / "cache" / "locks").glob("*.lock"):
             if lock.stem != STAGE:
                 try:
                     with hold(self._dataset.cache, lock.stem):
@@ -102,7 +102,7 @@ class _Waste:
         return max(times.st_mtime, times.st_ctime) if told is None else told
 
     def _partials(self) -> Iterator[Path]:
-        root, cache = self._dataset.root, self._dataset.cache
+        root, cache = self._dataset.root, self._dataset.root / "cache"
         found = [
             *root.glob(f"{PARTIAL}*"), *root.glob(f"{_BACKUPS}{_HALF}"),
             *cache.rglob(f"{PARTIAL}*"), *(root / "runs").rglob(f"{PARTIAL}*"),

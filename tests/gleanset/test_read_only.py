@@ -43,9 +43,9 @@ class Medium:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def run(self, module: str, *words: str | Path) -> Ran:
+    def run(self, module: str, *words: str | Path, at: Path | None = None) -> Ran:
         prefix = () if os.geteuid() else ("unshare", "-m", "sh", "-c", _MOUNTED, str(self.root))
-        return run_cli(module, *words, "-d", self.root, prefix=prefix)
+        return run_cli(module, *words, "-d", at or self.root, prefix=prefix)
 
 
 @pytest.fixture
@@ -77,6 +77,74 @@ def test_it_can_be_looked_at_and_exported(medium: Medium, tmp_path: Path) -> Non
     told = medium.run("labeler.cli", "export", tmp_path / "out", "--workers", "1", "--json")
     assert told.code == 0, told.stderr
     assert len(list((tmp_path / "out").rglob("*.jpg"))) == told.json["exported"] == 4
+
+
+READING = {
+    "list": ("pipeline.cli", "list", "images"),
+    "status": ("pipeline.cli", "status"),
+    "groups": ("labeler.cli", "groups"),
+    "find": ("labeler.cli", "find", "{picture}"),
+    "verify": ("pipeline.cli", "verify", "-s"),
+    "gc": ("pipeline.cli", "gc", "-s", "--older", "0h"),
+    "forget": ("pipeline.cli", "forget", "-s", "--image", "{picture}"),
+    "merge": ("pipeline.cli", "merge", "-s", "{made}"),
+    "dedup": ("labeler.cli", "dedup", "-s", "--workers", "1"),
+    "quality": ("labeler.cli", "quality", "-s", "--workers", "1"),
+    "accept-hints": ("labeler.cli", "accept-hints", "-s"),
+    "split": ("labeler.cli", "split", "-s", "--seed", "3"),
+    "balance": ("labeler.cli", "balance", "-s"),
+    "import": ("labeler.cli", "import", "-s", "{tree}"),
+    "export": ("labeler.cli", "export", "-s", "{out}"),
+    "sheet": ("labeler.cli", "sheet", "{out}.png"),
+    "facecrop": ("facecrop.cli", "run", "-s", "--detector", "whole"),
+    "folder": ("harvest.cli", "folder", "-s", "{tree}"),
+    "sweep": ("baseline.cli", "sweep", "-s"),
+    "audit": ("labeler.cli", "audit"),
+    "report": ("pipeline.cli", "report", "--out", "{out}.html"),
+}
+WRITING = {
+    "verify": ("pipeline.cli", "verify"),
+    "dedup": ("labeler.cli", "dedup", "--workers", "1"),
+    "quality": ("labeler.cli", "quality", "--workers", "1"),
+    "evaluate": ("baseline.cli", "evaluate"),
+    "presort": ("baseline.cli", "presort"),
+    "folder": ("harvest.cli", "folder", "{tree}"),
+    "facecrop": ("facecrop.cli", "run", "--detector", "whole", "--margin", "0.9"),
+    "undo": ("labeler.cli", "undo"),
+    "gc": ("pipeline.cli", "gc"),
+    "report": ("pipeline.cli", "report"),
+    "merge": ("pipeline.cli", "merge", "{made}"),
+}
+
+
+def run_with_places(medium: Medium, made: Path, tmp_path: Path, words: tuple[str, ...]) -> Ran:
+    tree = made.parent / "tree"
+    places = {"made": made, "tree": tree, "picture": tree / "hana/0.jpg", "out": tmp_path / "out"}
+    return medium.run(*[word.format(**places) for word in words])
+
+
+@pytest.mark.parametrize("command", READING)
+def test_simulations_and_readers_need_no_lock(
+    medium: Medium, made: Path, tmp_path: Path, command: str
+) -> None:
+    told = run_with_places(medium, made, tmp_path, READING[command])
+    assert told.code == 0, told.stderr
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_what_must_write_says_what_to_do(
+    medium: Medium, made: Path, tmp_path: Path, command: str
+) -> None:
+    told = run_with_places(medium, made, tmp_path, WRITING[command])
+    assert (told.code, "Traceback" in told.stderr) == (3, False), told.stderr
+    assert "can only be read" in told.stderr
+    assert "copy" in told.stderr
+
+
+def test_another_dataset_that_can_only_be_read_is_merged(medium: Medium, tmp_path: Path) -> None:
+    assert run_cli("pipeline.cli", "init", "-d", tmp_path / "own").code == 0
+    told = medium.run("pipeline.cli", "merge", medium.root, at=tmp_path / "own")
+    assert told.code == 0, told.stderr
 
 
 def test_a_write_says_what_is_wrong(medium: Medium) -> None:

@@ -22,6 +22,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
 from labeler.qt import drag_out
+from labeler.qt.duplicates_view import DuplicatesView
 from labeler.qt.pages_view import PagesView
 from labeler.qt.sending_view import ENTER_DEAD, SendingView
 from labeler.qt.window import Window
@@ -122,8 +123,9 @@ class Person:
 
     def enter(self) -> None:
         self.gestures["enter"] += 1
-        shown = getattr(self.view, "_shown_at", 0.0)
-        until(lambda: time.monotonic() - shown > ENTER_DEAD)
+        if isinstance(self.view, DuplicatesView):
+            shown = self.view._shown_at
+            until(lambda: time.monotonic() - shown > ENTER_DEAD)
         QTest.keyClick(self.view.view, Key.Key_Return)
 
     def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:

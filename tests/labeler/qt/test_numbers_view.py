@@ -123,13 +123,14 @@ def test_a_cancelled_export_leaves_nothing(view: NumbersView) -> None:
     assert not any(path.is_dir() for path in Path(view.desk.root / "exports").glob("*"))
 
 
-def test_closing_during_an_export_ends_it(view: NumbersView) -> None:
+def test_closing_twice_during_an_export_ends_it(view: NumbersView) -> None:
     preview(view)
     view.keep()
     until(lambda: not view._splitting.busy)
     box = view.export_box
     box.start()
-    window_of(view).close()
+    assert not window_of(view).close()
+    assert window_of(view).close()
     assert box.working._thread is not None
     assert not box.working._thread.is_alive()
 
