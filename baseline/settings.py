@@ -114,7 +114,7 @@ Settings = Simple | Transfer | Finetune | Triplet
 METHODS: dict[str, type[Settings]] = {
     "simple": Simple, "transfer": Transfer, "finetune": Finetune, "triplet": Triplet,
 }  # fmt: skip
-_UNUSED_WHEN_SOLVED = {"optimiser", "learning_rate", "epochs", "patience", "dropout",
+UNUSED_WHEN_SOLVED = {"optimiser", "learning_rate", "epochs", "patience", "dropout",
                        "weight_decay", "batch", "dense"}  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def _joined(settings: Settings) -> Settings:
 
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
     """An option that would change nothing is refused rather than ignored."""
-    idle = _UNUSED_WHEN_SOLVED & set(overrides)
+    idle = UNUSED_WHEN_SOLVED & set(overrides)
     if isinstance(settings, Transfer) and settings.head == "logistic" and idle:
         raise UsageError(
             f"'{min(idle)}' has no meaning for a logistic head: it is solved, not descended to.",

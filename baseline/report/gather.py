@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from baseline.crops import load_crops
 from baseline.evaluation.answers import Answers, load_answers
 from baseline.report.diagram import diagram
 from baseline.report.matrix import Confused, Row, confused, rows
@@ -22,6 +23,7 @@ from baseline.report.read import (
 )
 from baseline.report.squares import reliability, risk, roc
 from gleanset import Dataset
+from gleanset.db.crop_methods import CropMethod
 from gleanset.db.doubts import Doubts
 from gleanset.db.peeks import Looks, Peeks
 from gleanset.page.charts import Line, curves, interval_bar
@@ -84,6 +86,7 @@ class Report:
     doubts: list[Picture]
     doubted: int
     searched: bool
+    crops: tuple[CropMethod, ...] | None
     layers: list[LayerRow]
     diagram: Markup | None
     size: int | None
@@ -114,6 +117,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
             for one in doubts[:DOUBTED]
         ],
         doubted=len(doubts),
+        crops=load_crops(folder),
         searched=Peeks(dataset.db).searched_doubts(folder.name),
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),

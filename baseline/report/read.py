@@ -11,6 +11,7 @@ import msgspec
 
 from baseline.evaluation.calibration_error import Bin
 from baseline.evaluation.figures import ClassScore, Mistake
+from baseline.settings import UNUSED_WHEN_SOLVED
 from gleanset.errors import InputUnusable
 from gleanset.page.words import count
 from gleanset.shares import few
@@ -117,6 +118,12 @@ class Metrics:
     test: SplitFigures | None = None
     gap: dict[str, float] = field(default_factory=dict)
     retrieval: dict[str, Any] | None = None
+
+    @property
+    def settings_used(self) -> dict[str, Any]:
+        """The settings that had a say: a head that was solved did not descend."""
+        idle = UNUSED_WHEN_SOLVED if "strength" in self.training else set()
+        return {key: value for key, value in self.settings.items() if key not in idle}
 
     @property
     def course(self) -> str:

@@ -76,7 +76,7 @@ def training(
         loss=loss,
         accuracy=accuracy,
         facts=list(_facts(metrics)),
-        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings.items()],
+        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
         test=_test(dataset, run, judged, metrics.classes, thumbnails) if judged else None,

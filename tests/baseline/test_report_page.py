@@ -10,6 +10,7 @@ import pytest
 from judged_runs import fill, judged_run
 from lxml import html
 
+from baseline.crops import save_crops
 from baseline.evaluation.answers import Answers, load_answers, save_answers
 from baseline.evaluation.layers import layers_of, save_layers
 from baseline.networks import build_net
@@ -19,7 +20,9 @@ from baseline.report.matrix import confused
 from baseline.report.read import LayerRow, read_layers
 from baseline.settings import load_preset
 from gleanset import Dataset
+from gleanset.db.crop_methods import crop_methods
 from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.peeks import Peeks
 from gleanset.errors import InputUnusable
 
 CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")
@@ -68,6 +71,23 @@ def test_a_second_look_at_test_is_told(dataset: Dataset) -> None:
     judged_run(dataset, "two")
     _, page = page_of(dataset, "two")
     assert "looked at 2 times so far, by 2 runs" in page.text_content()
+
+
+def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = judged_run(dataset, "one", only=("train", "test"))
+    said = page_of(dataset, "one")[1].text_content()
+    assert "no val to fit a temperature on" in said
+    assert "fitted on val" not in said
+    assert "No search for doubtful labels is recorded" in said
+    assert "no passes over the training pictures are recorded" in said
+    assert "were cut is not recorded" in said
+    keys = [sample.key for sample in dataset.samples.in_splits()]
+    save_crops(folder, crop_methods(dataset.db, keys))
+    Peeks(dataset.db).add("one", "test", keys[:1], "doubts")
+    said = page_of(dataset, "one")[1].text_content()
+    assert f"It learnt from {len(keys)} whole pictures." in said
+    assert "contradict no label of this run" in said
 
 
 def test_forty_classes(dataset: Dataset) -> None:
