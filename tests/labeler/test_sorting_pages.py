@@ -7,10 +7,12 @@ import random
 import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
+from other_program import locked
 
 from gleanset import Dataset, Origin
 from gleanset.db.proposals import Proposal as Said
 from gleanset.db.proposals import Proposals, Standing
+from gleanset.errors import DatasetBusy
 from labeler.sorting.checks import Checks, Rate
 from labeler.sorting.composing import ROOM, Page
 from labeler.sorting.neighbours import Neighbours
@@ -210,3 +212,29 @@ def test_neighbours_know_whom_they_do_not_know() -> None:
     assert (alone.vote(faces(2, 30)).known < 0.5).mean() > 0.9
     none = Neighbours(rows[:3], np.array([1, 1, 2]))
     assert set(none.vote(rows).label) == {-1}
+
+
+def test_a_page_that_is_filed_again_after_a_busy_dataset_is_learnt_from_once(
+    empty: Dataset,
+) -> None:
+    keys = samples(empty, 10)
+    pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
+    page = only(pages.next())
+    empty.db.rows("PRAGMA busy_timeout=10")
+    with locked(empty.root), pytest.raises(DatasetBusy):
+        pages.file(page, lifted=[0])
+    assert (pages.honesty.expected, pages.honesty.wrong) == (0, 0)
+    assert pages.file(page, lifted=[0]).count == 9
+    assert (pages.honesty.expected, pages.honesty.wrong) == (page.expected_wrong, 1)
+
+
+def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:
+    keys = samples(empty, 8)
+    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
+    session.file_each(dict.fromkeys(keys, "Miku"), "with a page")
+    page = only(Checks(session, random.Random(1)).page("Miku"))
+    seen = session.tiles.keys_of([page.tiles[n].rows[0] for n in (0, 1)])
+    session.file(seen[:1], "Mio")  # by another window
+    assert Checks(session).answer(page, [0, 1], []).count == 1
+    labels = {tile.key: tile.label for tile in session.tiles.of(list(page.rows)).values()}
+    assert [labels[key] for key in seen] == ["Mio", None]

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from gleanset import Dataset
 from gleanset.db.sorting import Tiles
+from gleanset.errors import UsageError
 from labeler.qt.drag_out import TileMime, drag_picture
 from labeler.qt.window import Window
 from labeler.sorting.session import SortingSession
@@ -334,3 +335,37 @@ def test_the_window_remembers_its_place(opened: Opened, few: FaceSet) -> None:
     assert (again.width(), again.height()) == (780, 700)
     assert again.split.sizes() == sizes
     again.close()
+
+
+def test_only_the_place_that_was_asked_for_last_is_shown(person: Person) -> None:
+    view, shown = person.window.view, []
+    person.view.model.sections_changed.connect(lambda: shown.append(person.view.model.rowCount()))
+    for place in ("rei", ":later", ":queue"):
+        view.open_place(place)
+    settle(person.window)
+    assert shown == [60]
+
+
+def test_neighbours_of_a_tile_that_is_pointed_at_no_more_are_not_shown(person: Person) -> None:
+    settle(person.window)
+    tiles = [person.view.model.tile(row) for row in (0, 1, 2)]
+    look = person.window.look
+    look.show_tile(tiles[1])
+    look.show_neighbours([tiles[2]], of=tiles[0].id)
+    assert not look._near_label.isVisible()
+    look.show_neighbours([tiles[2]], of=tiles[1].id)
+    assert look._near_label.isVisible()
+
+
+def test_a_tile_whose_decision_was_refused_is_not_shown_as_sent(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise UsageError("there is no such sample", "look again")
+
+    monkeypatch.setattr(SortingSession, "to_ids", refuse)
+    person.send(0, "rei")
+    assert person.view.model.state(0).kind == "sent"
+    settle(person.window)
+    assert person.view.model.state(0).kind == "in"
+    assert "there is no such sample" in person.window.statusBar().currentMessage()
