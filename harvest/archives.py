@@ -61,7 +61,9 @@ def harvest_archives(
         store = dataset.originals(scratch)
         intake = Intake(dataset, STAGE, store)
         keep = _Keep(KeepFile(KeepBytes(store)))
-        new = (c for path in given for c in _copied(_known(path), intake, scratch, hints, label))
+        new = (
+            c for path in given for c in _copied(identified(path), intake, scratch, hints, label)
+        )
         outcomes = run_over(keep, new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
             intake.take(outcome.item.origin, outcome, outcome.item.stamp)
@@ -132,7 +134,8 @@ def _kind_of(file: Path) -> str | None:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
 
 
-def _known(path: Path) -> Archive:
+def identified(path: Path) -> Archive:
+    """The archive at that path. Raises `InputUnusable` where it cannot be read."""
     try:
         digest = sha256_of_file(path)
     except OSError as error:
@@ -147,14 +150,21 @@ def _copied(
     archive: Archive, intake: Intake, scratch: Path, hints: bool, label: str | None
 ) -> Iterator[Copied]:
     """Every member worth trying and not known, copied when it is asked for."""
-    names: Counter[str] = Counter()
-    for number, entry in enumerate(open_archive(archive.path)):
-        names[entry.name] += 1
-        origin = _origin(archive, entry.name, names[entry.name], hints, label)
-        stamp = origin.hint or ""
+    for number, (entry, origin, stamp) in enumerate(members(archive, hints, label)):
         if not intake.knows(origin, stamp):
             path = scratch / f"{archive.key}-{number}"
             yield Copied(path, _copy(entry, path), origin, stamp)
+
+
+def members(
+    archive: Archive, hints: bool, label: str | None
+) -> Iterator[tuple[Entry, Origin, str]]:
+    """Every member worth trying, with the origin and stamp that it is known by."""
+    names: Counter[str] = Counter()
+    for entry in open_archive(archive.path):
+        names[entry.name] += 1
+        origin = _origin(archive, entry.name, names[entry.name], hints, label)
+        yield entry, origin, origin.hint or ""
 
 
 def _origin(archive: Archive, name: str, times: int, hints: bool, label: str | None) -> Origin:

@@ -20,7 +20,7 @@ from harvest.video.inputs import Input, Known, Unusable, Video, VideoFile
 from harvest.video.keeping import STAGE, Keeping
 from harvest.video.lane import Lane, Showing, advanced
 from harvest.video.quota import Quota
-from harvest.video.run_ffmpeg import find_ffmpeg
+from harvest.video.run_ffmpeg import end_all, find_ffmpeg
 from harvest.video.sampling import Sampling
 from harvest.video.space import Length, check_space
 
@@ -101,7 +101,9 @@ class _Run:
         try:
             for _ in range(at_once):
                 self._next_lane(waiting, lanes)
-            steps = run_over(advanced, self._items(), Threads(at_once), lambda _: bool(self._ready))
+            steps = run_over(
+                advanced, self._items(), Threads(at_once, stop=end_all), lambda _: bool(self._ready)
+            )
             for outcome in steps:
                 if not self._after(outcome):
                     outcome.item.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
+from harvest.archives import identified, members
 from harvest.asking import Asked, closing_searches
 from harvest.folder import printable, walk
 from harvest.http import Client
@@ -17,7 +18,6 @@ from harvest.lanes import Found
 from harvest.selection import Selection
 from harvest.sharing import Met, Shared
 from harvest.sources import Query, Source
-from harvest.unpack import open_archive
 from harvest.urls import checked_list, read_list
 
 Show = Callable[[str], None]
@@ -150,7 +150,6 @@ def preview_folders(
         for found in walk(tree, hints=hints, label=label, leave_out=own):
             preview.take(printable(found.path), found.origin, found.stamp)
     for archive in archives:
-        for entry in open_archive(archive):
-            line = f"{printable(archive)}:{entry.name}"
-            preview.take(line, Origin("archive", line))
+        for entry, origin, stamp in members(identified(archive), hints, label):
+            preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
     return preview.result()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import ffmpeg
 
 from harvest.video.probe_ffmpeg import Facts
-from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg
+from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg, log_of
 
 Crop = tuple[int, int, int, int]
 
@@ -24,7 +23,10 @@ _MOST = 0.45
 
 
 def find_bars(video: Path, facts: Facts) -> Crop | None:
-    """(x, y, width, height) of what lies within bars, as shown; None without bars."""
+    """(x, y, width, height) of what lies within bars, as shown; None without bars.
+
+    Raises `Unreadable` where ffmpeg takes too long to tell.
+    """
     if facts.container == "picture":
         return None
     graph = (
@@ -37,11 +39,7 @@ def find_bars(video: Path, facts: Facts) -> Crop | None:
     )
     words = ffmpeg.compile(graph, cmd=find_ffmpeg())
     line = [f"file:{video}" if word == "file:INPUT" else word for word in words]
-    done = subprocess.run(  # noqa: S603
-        line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, errors="replace", timeout=_PATIENCE, check=False,
-    )  # fmt: skip
-    told = _FOUND.findall(done.stderr)
+    told = _FOUND.findall(log_of(line, _PATIENCE))
     return _sensible([int(number) for number in told[-1]], facts) if told else None
 
 

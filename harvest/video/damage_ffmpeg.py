@@ -17,7 +17,7 @@ from pathlib import Path
 import ffmpeg
 
 from harvest.video.probe_ffmpeg import Facts
-from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg, with_us
+from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg, started
 
 _SHOWN = re.compile(r" pts_time:(-?[\d.]+) .* iskey:([01])")
 _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")
@@ -65,15 +65,12 @@ def find_damage(video: Path, facts: Facts, skip: str | None) -> list[Damage]:
 
     Depends on the file alone, so that a run that was stopped leaves out the same frames.
     """
-    with subprocess.Popen(  # noqa: S603
-        with_us(_command(video, facts, skip)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, errors="replace",
+    with started(
+        _command(video, facts, skip), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, errors="replace",
     ) as process:  # fmt: skip
-        try:
-            assert process.stderr is not None
-            return joined(_read(process.stderr, facts))
-        finally:
-            process.kill()
+        assert process.stderr is not None
+        return joined(_read(process.stderr, facts))
 
 
 def joined(found: Iterable[Damage]) -> list[Damage]:

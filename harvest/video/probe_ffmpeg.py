@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset.errors import Unreadable
-from harvest.video.run_ffmpeg import CONTAINERS, explained, find_ffmpeg, raise_for_us
+from harvest.video.run_ffmpeg import CONTAINERS, explained, find_ffmpeg, log_of, raise_for_us
 
 _PATIENCE = 60.0
 # Whole lines at ffmpeg's own indent: what a file says of itself is indented further.
@@ -62,18 +61,15 @@ def probe(video: Path) -> Facts:
     line = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file",
             "-format_whitelist", CONTAINERS, "-i", f"file:{video}"]  # fmt: skip
     try:
-        done = subprocess.run(  # noqa: S603
-            line, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=_PATIENCE, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
+        log = log_of(line, _PATIENCE)
+    except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
-    lines = [one.strip() for one in done.stderr.splitlines()]
+    lines = [one.strip() for one in log.splitlines()]
     raise_for_us(lines, video)
-    container = _INPUT.search(done.stderr)
-    for found in _VIDEO.finditer(done.stderr):
+    container = _INPUT.search(log)
+    for found in _VIDEO.finditer(log):
         if "(attached pic)" not in found.group(2):
-            return _facts(container.group(1) if container else "", found, done.stderr)
+            return _facts(container.group(1) if container else "", found, log)
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", explained([x for x in lines if x]))

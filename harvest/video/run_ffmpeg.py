@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 
-from gleanset.errors import DiskFull, MissingComponent
+from gleanset.errors import DiskFull, MissingComponent, Unreadable
 
 # Text, image and playlist demuxers are not video, and could read other files for us.
 CONTAINERS = (
@@ -32,6 +35,7 @@ LARGE = "pictures"
 # What Linux lets everyone ask for; more at a time is fewer changes between the two.
 _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031
+_AT_WORK: set[subprocess.Popen[Any]] = set()
 
 
 def find_ffmpeg() -> str:
@@ -53,46 +57,99 @@ def with_us(command: Sequence[str]) -> list[str]:
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
 
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """ffmpeg at work, ended with the block; `options` are those of `Popen`.
+
+    Raises `MissingComponent` where the program cannot be started.
+    """
+    try:
+        # A group of its own, so that what a wrapper has started can be ended with it.
+        process = subprocess.Popen(  # noqa: S603
+            with_us(command), stdin=subprocess.DEVNULL, process_group=0, **options
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+            raise
+        raise MissingComponent(
+            f"{command[0]} cannot be started: {error.strerror}",
+            "install an ffmpeg that runs here, and put it first in PATH",
+        ) from error
+    with process:
+        _AT_WORK.add(process)
+        try:
+            yield process
+        finally:
+            _AT_WORK.discard(process)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_all() -> None:
+    """End every ffmpeg of this process: an interrupt of the terminal does not reach them."""
+    for process in tuple(_AT_WORK):
+        _end(process)
+
+
+def log_of(command: Sequence[str], seconds: float) -> str:
+    """What ffmpeg says on the way. Raises `Unreadable` where it takes longer than `seconds`."""
+    with started(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            return str(process.communicate(timeout=seconds)[1])
+        except subprocess.TimeoutExpired as error:
+            raise Unreadable("too slow", f"ffmpeg took longer than {seconds:.0f} s") from error
+
+
 class Running:
     """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
 
     The words `OUT:name` of the command become pipes. Ends with this process as `with_us` has it,
-    and with the `with` block in any case.
+    and with the `with` block in any case. Raises `MissingComponent` as `started` does.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
-        self._selector = selectors.DefaultSelector()
-        ends = {name: os.pipe() for name in names}
-        places = {f"OUT:{name}": f"pipe:{write}" for name, (_, write) in ends.items()}
-        try:
-            self._process = subprocess.Popen(  # noqa: S603
-                with_us([places.get(word, word) for word in command]),
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                pass_fds=[write for _, write in ends.values()],
-            )  # fmt: skip
-        finally:
-            for _, write in ends.values():
-                os.close(write)
-        self._files = {name: read for name, (read, _) in ends.items()}
-        for name, read in self._files.items():
-            with suppress(OSError):
-                fcntl.fcntl(read, _SET_PIPE_SIZE, _PIPE_BYTES)
-            self._selector.register(read, selectors.EVENT_READ, name)
-        assert self._process.stderr is not None
-        os.set_blocking(self._process.stderr.fileno(), False)
-        self._selector.register(self._process.stderr, selectors.EVENT_READ, LOG)
+        with ExitStack() as opened:
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._files: dict[str, int] = {}
+            self._process = self._start(command, names, opened)
+            for name, read in self._files.items():
+                with suppress(OSError):
+                    fcntl.fcntl(read, _SET_PIPE_SIZE, _PIPE_BYTES)
+                self._selector.register(read, selectors.EVENT_READ, name)
+            assert self._process.stderr is not None
+            os.set_blocking(self._process.stderr.fileno(), False)
+            self._selector.register(self._process.stderr, selectors.EVENT_READ, LOG)
+            self._opened = opened.pop_all()
+
+    def _start(
+        self, command: Sequence[str], names: Sequence[str], opened: ExitStack
+    ) -> subprocess.Popen[bytes]:
+        """Open a pipe for each output; the process, which alone keeps the ends to write to."""
+        with ExitStack() as ends:
+            places, kept = {}, []
+            for name in names:
+                read, write = os.pipe()
+                opened.callback(os.close, read)
+                ends.callback(os.close, write)
+                self._files[name] = read
+                places[f"OUT:{name}"] = f"pipe:{write}"
+                kept.append(write)
+            words = [places.get(word, word) for word in command]
+            pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "pass_fds": kept}
+            return opened.enter_context(started(words, **pipes))
 
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._selector.close()
-        for read in self._files.values():
-            os.close(read)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        self._opened.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
         """(output, bytes) as they come, until all outputs are closed.

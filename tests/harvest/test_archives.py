@@ -22,6 +22,7 @@ from tools_for_tests import eventually, picture, python
 from gleanset import Dataset, Image
 from gleanset.errors import InputUnusable, Unreadable
 from harvest.archives import checked_archives, combined, harvest_archives
+from harvest.preview import Preview, preview_folders
 from harvest.unpack import Entry, open_archive
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -432,3 +433,23 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, small_disk: object) -> None:
     archive = packed(tmp_path / "a.zip", members)
     with Dataset.create(disk / "d") as dataset, pytest.raises(DiskFull):
         harvest(dataset, archive)
+
+
+@pytest.mark.parametrize("hints", [False, True])
+def test_a_harvested_archive_is_previewed_as_known(
+    dataset: Dataset, archive: Path, hints: bool
+) -> None:
+    shown: list[str] = []
+
+    def preview(label: str | None = None) -> dict[str, object]:
+        looked = Preview(dataset, shown.append)
+        return preview_folders(looked, dataset.root, [], [archive], hints=hints, label=label)
+
+    assert preview() == {"candidates": len(PICTURES)}
+    assert len(shown) == len(PICTURES)
+    harvest(dataset, archive, hints=hints)
+    shown.clear()
+    assert preview() == {"candidates": 0, "known": len(PICTURES)}
+    assert shown == []
+    # As the harvest itself has it: with another hint it comes again.
+    assert preview(label="pet")["candidates"] == (0 if hints else len(PICTURES))

@@ -1,0 +1,98 @@
+"""ffmpeg as a program: it ends with us and in time, and leaves nothing open or at work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from tools_for_tests import eventually
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from harvest.frames import harvest_frames
+from harvest.video import bars_ffmpeg, run_ffmpeg
+from harvest.video.run_ffmpeg import Running, end_all, log_of, started
+from harvest.video.sampling import Sampling
+
+WRAPPER = """#!/bin/sh
+case "$*" in *cropdetect*) sleep 60 & echo $! > {pid}; wait;; *) exec {ffmpeg} "$@";; esac
+"""
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        # What has ended and was not waited for yet is a zombie.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_no_pipe_stays_open_where_ffmpeg_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_ffmpeg, "with_us", list)
+    not_a_program = tmp_path / "ffmpeg"
+    not_a_program.write_text("no program")
+    before = descriptors()
+    for path in (tmp_path / "nowhere", not_a_program):
+        with pytest.raises(MissingComponent, match="cannot be started"):
+            Running([str(path), "OUT:times", "OUT:thumbs"], ["times", "thumbs"])
+    assert descriptors() == before
+
+
+def test_no_pipe_stays_open_after_a_run() -> None:
+    before = descriptors()
+    with Running(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
+        assert b"".join(data for _, data in running.read()) == b"here\n"
+        assert running.code() == 0
+    assert descriptors() == before
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = tmp_path / "v.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=5:d=2"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, str(video)], check=True)
+    wrapper, pid = tmp_path / "bin" / "ffmpeg", tmp_path / "pid"
+    wrapper.parent.mkdir()
+    wrapper.write_text(WRAPPER.format(pid=pid, ffmpeg=shutil.which("ffmpeg")))
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
+    monkeypatch.setattr(bars_ffmpeg, "_PATIENCE", 1.0)
+    with pytest.raises(InputUnusable, match="too slow"):
+        harvest_frames(dataset, [video], Sampling(crop_bars=True))
+    assert [one.reason for one in dataset.rejections.each()] == ["too slow"]
+    assert eventually(lambda: not is_running(int(pid.read_text())), 5)
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started() -> None:
+    with pytest.raises(Unreadable, match="too slow"):
+        log_of(["sh", "-c", "sleep 60 & wait"], 0.2)
+    assert log_of(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
+
+
+def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
+    told: list[int] = []
+    begun = threading.Event()
+
+    def wait() -> None:
+        with started(["sleep", "60"]) as process:
+            begun.set()
+            told.append(process.wait())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert begun.wait(10)
+    end_all()
+    thread.join(10)
+    assert told == [-9]
