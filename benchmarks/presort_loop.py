@@ -67,7 +67,9 @@ class Loop:
         """Label `BATCH` that `choose` chooses, so many times; the figures after each."""
         told = []
         for number in range(rounds + 1):
-            standings = propose(self.samples(), self.vectors, self.seed).standings
+            samples = self.samples()
+            moments = {one.key: one.key for one in samples}
+            standings = propose(samples, self.vectors, moments, self.seed).standings
             right, sure = self._judged(standings)
             rest = ~self.labelled
             if number:

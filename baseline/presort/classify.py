@@ -1,7 +1,7 @@
-"""A quick classifier on features, whose confidence is calibrated on pictures it had not learnt.
+"""A quick classifier on features, and what it says of pictures that it had not learnt.
 
-Logistic regression with an L2 penalty. Its strength and the temperature of its scores are chosen
-by cross-validation whose folds keep copies and moments together.
+Logistic regression with an L2 penalty. Its strength is chosen by cross-validation whose folds keep
+moments whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from baseline.evaluation.calibration import fit_temperature
-from baseline.evaluation.probabilities import Floats, softmax
+from baseline.evaluation.probabilities import log_softmax
 
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 STRENGTHS = (0.1, 1.0, 10.0)
 """Inverse penalties that are tried, for features of length 1 times `GAIN`."""
+BALANCES = ("balanced", None)
+"""Class weights that are tried: with few labels classes of equal weight are told apart better, with
+more of them classes as frequent as they are keep what a probability promises."""
 GAIN = 10.0
 FOLDS = 5
 MOST_FOLDED = 4000
@@ -31,50 +35,70 @@ MOST_FOLDED = 4000
 STEPS = 200
 _ABSENT = -30.0
 """The score of a class that a fold had no picture of."""
-_CAUTIOUS = 2.0
-"""The temperature where there is too little to choose one by."""
+
+
+class Way(NamedTuple):
+    """How a model is fitted: its inverse penalty, and the weights of its classes."""
+
+    strength: float
+    balance: str | None
+
+
+WAYS = tuple(Way(strength, balance) for balance in BALANCES for strength in STRENGTHS)
+USUAL = Way(1.0, "balanced")
+
+
+class HeldOut(NamedTuple):
+    """Scores M x classes of the learnt samples `rows` (M), by models that had not learnt them."""
+
+    rows: Indices
+    scores: Vectors
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What was learnt. `scores` are N x classes of all samples, to be divided by `temperature`.
+    """What was learnt: `scores` N x classes of all samples.
 
-    `held_out` are the scores of the labelled samples that were folded (rows `folded` of them), by
-    models that had not learnt them; `accuracy` is theirs, None where there was nothing to fold.
+    `alone` are held out with all of their moment, as a sample is whose moment has no label.
+    `beside` are held out by themselves, as a sample is beside labelled ones of its moment; only
+    samples of moments with several are there. Either is empty where there was too little.
     """
 
     scores: Vectors
-    held_out: Vectors
-    folded: Indices
-    temperature: float
-    strength: float
-    accuracy: float | None
-
-    def probabilities(self) -> Floats:
-        """Calibrated, N x classes."""
-        return softmax(self.scores, self.temperature)
+    alone: HeldOut
+    beside: HeldOut
+    way: Way
 
 
 def learn(
-    vectors: Vectors, rows: Indices, y: Indices, groups: Sequence[str], classes: int, seed: int
+    vectors: Vectors, rows: Indices, y: Indices, moments: Sequence[str], classes: int, seed: int
 ) -> Learnt:
     """Learn from `rows` of `vectors` (N x D, of length 1), which are of classes `y`.
 
-    `groups` names, for each of the rows, what must not straddle a fold.
+    `moments` names, for each of the rows, what must not straddle a fold.
     """
     known = vectors[rows]
     some = _folded(len(rows), seed)
-    folds = _folds(y[some], [groups[i] for i in some], seed)
-    tried = [_held_out(known[some], y[some], folds, classes, strength) for strength in STRENGTHS]
-    usable = _usable(tried[0], y[some])
-    if usable.sum() < 2 * classes or len(np.unique(y[some][usable])) < 2:
-        scores = _scores(known, y, vectors, classes, STRENGTHS[1])
-        return Learnt(scores, tried[1][:0], some[:0], _CAUTIOUS, STRENGTHS[1], None)
-    best, temperature = _choice([one[usable] for one in tried], y[some][usable])
-    held_out = tried[best][usable]
-    scores = _scores(known, y, vectors, classes, STRENGTHS[best])
-    right = float((held_out.argmax(1) == y[some][usable]).mean())
-    return Learnt(scores, held_out, some[usable], temperature, STRENGTHS[best], right)
+    names = np.unique(np.array(moments), return_inverse=True)[1][some]
+    few, labels = known[some], y[some]
+    folds = _folds(labels, names, seed)
+    tried = [_held_out(few, labels, folds, classes, way) for way in WAYS]
+    usable = _usable(tried[0], labels)
+    if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
+        scores = _scores(known, y, vectors, classes, USUAL)
+        nothing = HeldOut(some[:0], scores[:0])
+        return Learnt(scores, nothing, nothing, USUAL)
+    best = _choice([one[usable] for one in tried], labels[usable])
+    way = WAYS[best]
+    torn = _folds(labels, np.arange(len(labels)), seed)
+    within = _held_out(few, labels, torn, classes, way)
+    several = (np.bincount(names)[names] > 1) & _usable(within, labels)
+    return Learnt(
+        _scores(known, y, vectors, classes, way),
+        HeldOut(some[usable], tried[best][usable]),
+        HeldOut(some[several], within[several]),
+        way,
+    )
 
 
 def _folded(count: int, seed: int) -> Indices:
@@ -82,27 +106,27 @@ def _folded(count: int, seed: int) -> Indices:
     return np.sort(order).astype(np.int64)
 
 
-def _folds(y: Indices, groups: Sequence[str], seed: int) -> list[tuple[Indices, Indices]]:
+def _folds(y: Indices, groups: Indices, seed: int) -> list[tuple[Indices, Indices]]:
     """(the rest, a fold) of the rows, classes alike in each; none where that cannot be."""
-    parts = min(FOLDS, len(set(groups)), int(np.bincount(y).max()))
+    parts = min(FOLDS, len(np.unique(groups)), int(np.bincount(y).max()))
     if parts < 2:
         return []
     with warnings.catch_warnings():
         # Classes rarer than there are folds are usual here.
         warnings.simplefilter("ignore", UserWarning)
         made = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        return list(made.split(y, y, list(groups)))
+        return list(made.split(y, y, groups))
 
 
 def _held_out(
     known: Vectors, y: Indices, folds: Sequence[tuple[Indices, Indices]], classes: int,
-    strength: float,
+    way: Way,
 ) -> Vectors:  # fmt: skip
     """Scores of every row by a model that learnt from the other folds; NaN where that fails."""
     found = np.full((len(y), classes), np.nan, np.float32)
     for rest, out in folds:
         if len(np.unique(y[rest])) > 1:
-            found[out] = _scores(known[rest], y[rest], known[out], classes, strength)
+            found[out] = _scores(known[rest], y[rest], known[out], classes, way)
     return found
 
 
@@ -112,25 +136,21 @@ def _usable(held_out: Vectors, y: Indices) -> npt.NDArray[np.bool_]:
     return np.isfinite(own) & (own > _ABSENT / 2)
 
 
-def _choice(tried: Sequence[Vectors], y: Indices) -> tuple[int, float]:
-    """Which strength gives the lowest log loss at its best temperature, and that temperature."""
-    temperatures = [fit_temperature(scores, y) for scores in tried]
-    losses = [
-        -float(np.log(softmax(scores, warmth)[np.arange(len(y)), y] + 1e-12).mean())
-        for scores, warmth in zip(tried, temperatures, strict=True)
-    ]
-    best = int(np.argmin(losses))
-    return best, temperatures[best]
+def _choice(tried: Sequence[Vectors], y: Indices) -> int:
+    """Which way gives the lowest log loss at its temperature."""
+    at = np.arange(len(y))
+    losses = [-float(log_softmax(one, fit_temperature(one, y))[at, y].mean()) for one in tried]
+    return int(np.argmin(losses))
 
 
-def _scores(known: Vectors, y: Indices, of: Vectors, classes: int, strength: float) -> Vectors:
+def _scores(known: Vectors, y: Indices, of: Vectors, classes: int, way: Way) -> Vectors:
     """Scores N x classes of the rows `of`, classes that `y` lacks far below all others."""
     present = np.unique(y)
     scores = np.full((len(of), classes), _ABSENT, np.float32)
     if len(present) == 1:
         scores[:, present[0]] = 0
         return scores
-    model = LogisticRegression(C=strength, max_iter=STEPS, class_weight="balanced")
+    model = LogisticRegression(C=way.strength, class_weight=way.balance, max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(known * GAIN, y)

@@ -1,98 +1,174 @@
 """What samples share with labelled ones, and hints, as evidence beside what they look like.
 
-How far each kind of evidence is to be trusted is counted on the labelled samples themselves:
+How far a kind of evidence is to be trusted is counted on the labelled samples themselves, by
+moments: frames of one scene are one witness and one case, however many of them are labelled.
 p(class | looks, evidence) ~ p(class | looks) x p(evidence | class), where a piece of evidence
 names the right class with the share counted and any other class alike (naive Bayes).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from baseline.evaluation.probabilities import Floats, softmax
+from baseline.evaluation.probabilities import Floats
 from gleanset.db.sortables import Sortable
 
-Named = list[tuple[int, int]]
-"""(row of a sample, class that a piece of evidence names for it)."""
-
-MOST = 3
-"""Labelled partners of a sample that count at most: those of one scene are no witnesses apart."""
 LEAST_SEEN = 10
-"""Cases by which a kind of evidence must have been judged before it counts at all."""
-SURE = {"group": 0.998}
+"""Moments by which a kind of evidence must have been judged before it counts at all."""
+COPIES, TIES, HINTS = "group", "ties", "hint"
+SURE = 0.998
 """Copies of one picture are of one class, as far as `labeler dedup` is right."""
+
+Members = dict[str, dict[str, Counter[int]]]
+"""For each group or tie how many labelled samples of each moment have which class."""
+
+
+class Vote(NamedTuple):
+    """A class that evidence names for the sample of a row.
+
+    Each moment that speaks has one vote, and one of several minds divides it.
+    """
+
+    row: int
+    label: int
+    votes: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One kind of evidence: how often it named the right class, in how many cases, and for whom."""
+    """One kind of evidence: what it names, and in which share of each moment it named rightly.
+
+    `judged` holds the moments with labelled samples that it names a class for, `classes` says of
+    how many it chooses.
+    """
 
     kind: str
-    trust: float
-    cases: int
-    named: Named
+    classes: int
+    judged: Mapping[str, float]
+    votes: Sequence[Vote]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is known well enough to be heard."""
+        return self.kind == COPIES or len(self.judged) >= LEAST_SEEN
+
+    def trust(self, but: str | None = None) -> float:
+        """The share of moments it names rightly, drawn towards chance by a case of each class.
+
+        Judged without the moment `but`, which must not speak for itself.
+        """
+        if self.kind == COPIES:
+            return SURE
+        left = [right for moment, right in self.judged.items() if moment != but]
+        return (sum(left) + 1) / (len(left) + self.classes)
+
+    def named(self) -> set[int]:
+        """The rows that it names a class for."""
+        return {vote.row for vote in self.votes}
+
+    def shares(self, samples: int, width: int) -> Floats:
+        """The share of its votes for each class, `samples` x `width`; 0 where there are none."""
+        found = np.zeros((samples, width))
+        for row, label, votes in self.votes:
+            found[row, label] += votes
+        total: Floats = found / np.maximum(found.sum(1, keepdims=True), 1e-12)
+        return total
+
+    def gains(self, moments: Sequence[str | None], width: int) -> Floats:
+        """What it adds to the logarithms of the probabilities, N x `width`.
+
+        `moments` are those of the labelled samples, None for the others.
+        """
+        found = np.zeros((len(moments), width))
+        if not self.counts:
+            return found
+        weights = {name: _log_odds(self.trust(name), width) for name in {None, *self.judged}}
+        for row, label, votes in self.votes:
+            found[row, label] += votes * weights.get(moments[row], weights[None])
+        return found
 
 
-def gather(samples: Sequence[Sortable], number: dict[str, int]) -> list[Evidence]:
-    """The kinds of evidence there are: copies, scenes and posts, hints."""
-    kinds: tuple[tuple[str, Callable[[Sortable], Sequence[str]]], ...] = (
-        ("group", lambda one: (one.group,) if one.group else ()),
-        ("ties", lambda one: one.ties),
-    )
-    found = [_shared(kind, samples, of, number) for kind, of in kinds]
-    return [*found, _hinted(samples, number)]
+def gather(
+    samples: Sequence[Sortable], number: Mapping[str, int], moments: Sequence[str | None]
+) -> list[Evidence]:
+    """The kinds of evidence there are: copies, scenes and posts, hints.
+
+    `number` numbers the classes, `moments` (N) are those of the labelled samples.
+    """
+    return [
+        _shared(COPIES, samples, lambda one: (one.group,) if one.group else (), number, moments),
+        _shared(TIES, samples, lambda one: one.ties, number, moments),
+        _hinted(samples, number, moments),
+    ]
 
 
 def _shared(
     kind: str, samples: Sequence[Sortable], of: Callable[[Sortable], Sequence[str]],
-    number: dict[str, int],
+    number: Mapping[str, int], moments: Sequence[str | None],
 ) -> Evidence:  # fmt: skip
     """What labelled samples with the same group or tie say of each other and of the rest."""
-    members: dict[str, Counter[int]] = {}
-    for one in samples:
-        if one.label in number:
+    members: Members = defaultdict(lambda: defaultdict(Counter))
+    for one, moment in zip(samples, moments, strict=True):
+        if one.label in number and moment is not None:
             for name in of(one):
-                members.setdefault(name, Counter())[number[one.label]] += 1
-    named, right, cases = [], 0, 0
-    for row, one in enumerate(samples):
-        own = number.get(one.label or "", -1)
-        votes: Counter[int] = Counter()
-        for name in of(one):
-            votes += members.get(name, Counter())
-        if own >= 0:
-            votes[own] -= len(of(one))
-            right += votes[own]
-            cases += votes.total()
-        named += [(row, label) for label, count in votes.most_common(MOST)
-                  for _ in range(min(count, MOST))][:MOST]  # fmt: skip
-    return Evidence(kind, SURE.get(kind, _share(right, cases, len(number))), cases, named)
+                members[name][moment][number[str(one.label)]] += 1
+    votes: list[Vote] = []
+    judged: dict[str, list[float]] = defaultdict(list)
+    for row, (one, moment) in enumerate(zip(samples, moments, strict=True)):
+        own = number.get(one.label or "", -1) if moment is not None else -1
+        named = _votes(members, of(one), moment, own)
+        votes += [Vote(row, label, share) for label, share in sorted(named.items())]
+        if named and moment is not None and own >= 0:
+            judged[moment].append(named.get(own, 0.0) / sum(named.values()))
+    return Evidence(kind, len(number), _means(judged), votes)
 
 
-def _hinted(samples: Sequence[Sortable], number: dict[str, int]) -> Evidence:
+def _votes(
+    members: Members, names: Sequence[str], moment: str | None, own: int
+) -> dict[int, float]:
+    """The votes for each class of the labelled samples that share one of `names`.
+
+    Of a labelled sample, which is of a `moment` and of the class `own`, all but itself.
+    """
+    told: dict[str, Counter[int]] = defaultdict(Counter)
+    for name in names:
+        for speaker, labels in members.get(name, {}).items():
+            told[speaker] += labels
+            if own >= 0 and speaker == moment:
+                told[speaker][own] -= 1
+    found: dict[int, float] = defaultdict(float)
+    for labels in told.values():
+        total = labels.total()
+        for label, count in labels.items():
+            if count:
+                found[label] += count / total
+    return found
+
+
+def _hinted(
+    samples: Sequence[Sortable], number: Mapping[str, int], moments: Sequence[str | None]
+) -> Evidence:
     """Hints that name a class, judged by the samples that have both a hint and a label."""
-    named = [(row, number[one.hint]) for row, one in enumerate(samples) if one.hint in number]
-    judged = [(row, label) for row, label in named if samples[row].label in number]
-    right = sum(number[str(samples[row].label)] == label for row, label in judged)
-    return Evidence("hint", _share(right, len(judged), len(number)), len(judged), named)
+    votes = [Vote(row, number[str(one.hint)], 1) for row, one in enumerate(samples)
+             if one.hint in number]  # fmt: skip
+    judged: dict[str, list[float]] = defaultdict(list)
+    for row, label, _ in votes:
+        moment, given = moments[row], samples[row].label
+        if moment is not None and given in number:
+            judged[moment].append(float(number[str(given)] == label))
+    return Evidence(HINTS, len(number), _means(judged), votes)
 
 
-def _share(right: int, cases: int, classes: int) -> float:
-    """The share right, drawn towards chance by one case of each class (Laplace)."""
-    return (right + 1) / (cases + classes)
+def _means(judged: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """One case a moment: the share right within it."""
+    return {moment: float(np.mean(cases)) for moment, cases in judged.items()}
 
 
-def weigh(probabilities: Floats, kinds: Sequence[Evidence]) -> Floats:
-    """The probabilities N x classes after the evidence."""
-    logs = np.log(np.maximum(probabilities, 1e-12))
-    others = max(logs.shape[1] - 1, 1)
-    for one in kinds:
-        if one.kind not in SURE and one.cases < LEAST_SEEN:
-            continue
-        gain = np.log(one.trust) - np.log((1 - one.trust) / others)
-        for row, label in one.named:
-            logs[row, label] += gain
-    return softmax(logs)
+def _log_odds(trust: float, width: int) -> float:
+    """How much likelier a class is for being named, as a logarithm."""
+    return float(np.log(trust) - np.log((1 - trust) / max(width - 1, 1)))

@@ -5,18 +5,18 @@ The same samples, vectors and seed give the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.calibration_error import calibration_error
-from baseline.evaluation.probabilities import Floats, softmax
+from baseline.evaluation.probabilities import Floats
 from baseline.presort.ask import by_gradient, by_type
-from baseline.presort.classify import Indices, Learnt, Vectors, learn
+from baseline.presort.classify import Indices, Vectors, learn
 from baseline.presort.clusters import oddness, order
-from baseline.presort.evidence import Evidence, gather, weigh
+from baseline.presort.evidence import Evidence, gather
+from baseline.presort.weighing import Weighed, weigh
 from gleanset.db.proposals import Proposal, Standing
 from gleanset.db.sortables import Sortable
 
@@ -38,12 +38,12 @@ class Proposed(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """The classes, and what is learnt from: rows, their classes' numbers, their groups."""
+    """The classes, and what is learnt from: rows, their classes' numbers, their moments."""
 
     classes: tuple[str, ...]
     rows: Indices
     y: Indices
-    groups: list[str]
+    moments: list[str]
 
     @property
     def learnable(self) -> bool:
@@ -51,33 +51,47 @@ class _Known(NamedTuple):
         return len(np.unique(self.y)) > 1
 
 
-def propose(samples: Sequence[Sortable], vectors: Vectors, seed: int = 0) -> Proposed:
+def propose(
+    samples: Sequence[Sortable], vectors: Vectors, moments: Mapping[str, str], seed: int = 0
+) -> Proposed:
     """What a presort says of samples with vectors N x D of length 1.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
+    `moments` are those of what teaches (`teaching`), by key.
     """
-    known = _known(samples)
+    known = _known(samples, moments)
     waiting = np.array([one.status == "queue" and one.kept for one in samples])
     groups = [one.group or one.key for one in samples]
     if not known.learnable or not known.classes:
         return _by_likeness(samples, vectors, waiting, groups, seed)
-    learnt = learn(vectors, known.rows, known.y, known.groups, _width(known), seed)
-    kinds = gather(samples, {name: number for number, name in enumerate(known.classes)})
-    sure = _allowed(weigh(learnt.probabilities(), kinds), samples, known.classes)
+    learnt = learn(vectors, known.rows, known.y, known.moments, _width(known), seed)
+    of = dict(zip(known.rows.tolist(), known.moments, strict=True))
+    spoken = [of.get(row) for row in range(len(samples))]
+    numbers = {name: number for number, name in enumerate(known.classes)}
+    kinds = gather(samples, numbers, spoken)
+    weighed = weigh(learnt, known.rows, known.y, kinds, spoken)
+    sure = _allowed(weighed.probabilities, samples, known.classes)
     drawn = np.concatenate([vectors, PULL * np.sqrt(sure)], axis=1).astype(np.float32)
     along = order(drawn, seed)
     kind = np.where(waiting, sure.argmax(1), 0)
     kind[known.rows] = known.y
     odd = oddness(vectors, kind)
-    odd[known.rows[learnt.folded]] = _doubt(learnt, known)
+    alone = weighed.alone
+    odd[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     asked = by_gradient(sure, vectors, waiting, groups)
     proposals = [_top(sure[row], known.classes) if waiting[row] else ()
                  for row in range(len(samples))]  # fmt: skip
-    facts = _facts(samples, known, learnt, kinds, sure[waiting])
+    facts = _facts(samples, known, weighed, kinds, sure[waiting])
+    facts |= learnt.way._asdict()
     return Proposed(_standings(samples, along.place, along.cluster, odd, asked, proposals), facts)
 
 
-def _known(samples: Sequence[Sortable]) -> _Known:
+def teaching(samples: Sequence[Sortable]) -> list[str]:
+    """The keys of the samples that presort learns from."""
+    return [one.key for one in samples if one.label or one.status == "rejected"]
+
+
+def _known(samples: Sequence[Sortable], moments: Mapping[str, str]) -> _Known:
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}
     rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
@@ -85,9 +99,8 @@ def _known(samples: Sequence[Sortable]) -> _Known:
     y = [number[str(samples[row].label)] for row in rows]
     if len(rejected) >= BACKGROUND:
         rows, y = rows + rejected, y + [len(classes)] * len(rejected)
-    # Copies are one group, and so is what shares a scene or a post.
-    groups = [samples[r].group or (samples[r].ties or (samples[r].key,))[0] for r in rows]
-    return _Known(classes, np.array(rows, np.int64), np.array(y, np.int64), groups)
+    named = [moments[samples[row].key] for row in rows]
+    return _Known(classes, np.array(rows, np.int64), np.array(y, np.int64), named)
 
 
 def _width(known: _Known) -> int:
@@ -119,13 +132,6 @@ def _by_likeness(
     return Proposed(standings, dict(facts))
 
 
-def _doubt(learnt: Learnt, known: _Known) -> Floats:
-    """How unlikely a labelled sample's own class is to a model that had not learnt it."""
-    told = softmax(learnt.held_out, learnt.temperature)
-    doubt: Floats = 1 - told[np.arange(len(told)), known.y[learnt.folded]]
-    return doubt
-
-
 def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
     best = np.argsort(-sure[: len(classes)], kind="stable")[:TOP]
     return tuple(Proposal(classes[c], float(sure[c])) for c in best if sure[c] >= LEAST)
@@ -149,20 +155,18 @@ def _shown(one: Sortable) -> bool:
 
 
 def _facts(
-    samples: Sequence[Sortable], known: _Known, learnt: Learnt, kinds: Sequence[Evidence],
+    samples: Sequence[Sortable], known: _Known, weighed: Weighed, kinds: Sequence[Evidence],
     sure: Floats,
 ) -> dict[str, object]:  # fmt: skip
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
-    told = softmax(learnt.held_out, learnt.temperature)
-    folded = known.y[learnt.folded]
     best = sure[:, : len(known.classes)].max(1) if len(sure) else np.zeros(1)
     return {
         "samples": sum(map(_shown, samples)),
         "labelled": sum(bool(one.label) for one in samples), "classes": len(known.classes),
-        "held_out": len(folded), "accuracy": learnt.accuracy,
-        "ece": calibration_error(told, folded).ece if len(folded) else None,
-        "temperature": learnt.temperature, "strength": learnt.strength,
-        "expected_right": float(best.mean()),
-        "evidence": {one.kind: {"trust": one.trust, "cases": one.cases, "named": len(one.named)}
-                     for one in kinds if one.named},
+        "moments": len(set(known.moments)),
+        **weighed.alone.to_json(), "beside": weighed.beside.to_json(),
+        "temperature": weighed.scale.looks, "expected_right": float(best.mean()),
+        "evidence": {one.kind: {"trust": one.trust(), "cases": len(one.judged),
+                                "named": len(one.named())}
+                     for one in kinds if one.votes},
     }  # fmt: skip

@@ -6,12 +6,13 @@ import time
 
 from baseline.features import FeatureSpec
 from baseline.presort.material import read_vectors
-from baseline.presort.propose import Proposed, propose
+from baseline.presort.propose import Proposed, propose, teaching
 from baseline.settings import Settings, Transfer
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sortables import Sortables
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 STAGE = "presort"
@@ -41,7 +42,9 @@ def presort(
         spec = FeatureSpec.of(settings, views=0)
         keys, vectors = read_vectors(dataset, pictures, spec, progress or Progress())
         seen = time.monotonic()
-        made = propose([samples[key] for key in keys], vectors, settings.seed)
+        chosen = [samples[key] for key in keys]
+        moments = moments_of(dataset.db, teaching(chosen))
+        made = propose(chosen, vectors, moments, settings.seed)
         facts = made.facts | {"unreadable": len(pictures) - len(keys),
                               "backbone": settings.backbone}  # fmt: skip
         number = Proposals(dataset.db).replace(made.standings, None, facts)

@@ -1,0 +1,165 @@
+"""Presort among scenes: what is counted, what is promised, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+
+from baseline.evaluation.calibration_error import calibration_error
+from baseline.evaluation.probabilities import Floats, Indices
+from baseline.presort.evidence import HINTS, LEAST_SEEN, TIES, gather
+from baseline.presort.propose import Proposed, propose
+from gleanset.db.sortables import Sortable
+
+CLASSES = ("ann", "bea", "cid", "dot")
+SHARES = (0.4, 0.3, 0.2, 0.1)
+NUMBER = {name: place for place, name in enumerate(CLASSES)}
+WIDTH = 16
+FRAMES = 4
+
+
+def scenes(
+    count: int, pure: float, spread: float, seed: int
+) -> tuple[np.ndarray, Indices, Indices]:
+    """Vectors, classes and scenes of frames; `pure` is the share that is of its scene's class.
+
+    A scene has a look of its own, as wide as `spread`, that its frames share.
+    """
+    random = np.random.default_rng(seed)
+    scene = np.repeat(np.arange(count), FRAMES)
+    kind = random.choice(len(CLASSES), count, p=SHARES)[scene]
+    others = random.choice(len(CLASSES), len(scene), p=SHARES)
+    truth = np.where(random.random(len(scene)) < pure, kind, others)
+    look = random.normal(0, spread, (count, WIDTH))[scene]
+    points = np.eye(WIDTH)[truth] + look + random.normal(0, 0.25, (len(scene), WIDTH))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points.astype(np.float32), truth, scene
+
+
+def told(
+    vectors: np.ndarray, truth: Indices, scene: Indices, known: Iterable[int], seed: int = 0,
+    hints: Sequence[str | None] | None = None,
+) -> Proposed:  # fmt: skip
+    """A presort with these rows labelled."""
+    labelled = set(known)
+    samples = [
+        Sortable(
+            f"{row:05}", "labelled" if row in labelled else "queue",
+            CLASSES[truth[row]] if row in labelled else None, None, (f"scene {scene[row]}",),
+            hints[row] if hints else None, frozenset(),
+        )
+        for row in range(len(truth))
+    ]  # fmt: skip
+    moments = {one.key: f"moment {scene[row]}" for row, one in enumerate(samples)}
+    return propose(samples, vectors, moments, seed)
+
+
+def probabilities(found: Proposed, rows: Sequence[int]) -> Floats:
+    """What is proposed for these rows, N x classes."""
+    by_row = {int(one.sample): one.proposals for one in found.standings}
+    table = np.zeros((len(rows), len(CLASSES)))
+    for place, row in enumerate(rows):
+        for one in by_row[row]:
+            table[place, NUMBER[one.label]] = one.confidence
+    return table
+
+
+def frames(labels: Sequence[str | None], scene: str = "s") -> list[Sortable]:
+    """Samples of one scene."""
+    return [
+        Sortable(f"{scene}{n}", "labelled" if label else "queue", label, None, (scene,), None,
+                 frozenset())
+        for n, label in enumerate(labels)
+    ]  # fmt: skip
+
+
+def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
+    one, four = frames(["ann", None], "a"), frames(["ann"] * 4 + [None], "b")
+    mixed = frames(["ann", "ann", "ann", "bea", None], "c")
+    moments = [f"m{s.key[0]}" if s.label else None for s in (*one, *four, *mixed)]
+    ties = next(e for e in gather([*one, *four, *mixed], NUMBER, moments) if e.kind == TIES)
+    votes = {(v.row, CLASSES[v.label]): v.votes for v in ties.votes}
+    assert votes[1, "ann"] == votes[6, "ann"] == 1
+    assert (votes[11, "ann"], votes[11, "bea"]) == (0.75, 0.25)
+    # A case a moment: three of four frames find two of the three others right, the last none.
+    assert ties.judged == {"mb": 1.0, "mc": pytest.approx((3 * 2 / 3 + 0) / 4)}
+    assert ties.trust() == pytest.approx((1 + 0.5 + 1) / (2 + 4))
+    assert ties.trust("mb") == pytest.approx((0.5 + 1) / (1 + 4))
+
+
+def test_the_minimum_of_cases_is_one_of_moments() -> None:
+    """Six frames of one scene are thirty pairs, and one case."""
+    for count in (1, LEAST_SEEN - 1, LEAST_SEEN):
+        samples = [s for n in range(count) for s in frames(["ann"] * 6, chr(97 + n))]
+        hinted = [s._replace(hint="ann") for s in samples]
+        kinds = {e.kind: e for e in gather(hinted, NUMBER, [s.key[0] for s in hinted])}
+        for kind in (TIES, HINTS):
+            assert len(kinds[kind].judged) == count
+            assert kinds[kind].counts is (count >= LEAST_SEEN)
+            heard = kinds[kind].gains([s.key[0] for s in hinted], len(CLASSES))
+            assert heard.any() == (count >= LEAST_SEEN)
+
+
+@pytest.mark.parametrize("pure", [0.6, 0.97])
+def test_what_is_proposed_beside_labelled_frames_holds_for_each_class(pure: float) -> None:
+    """Over many datasets: confidence is no greater than the share right, and classes add up."""
+    sure: list[Floats] = []
+    true: list[Indices] = []
+    for seed in range(5):
+        vectors, truth, scene = scenes(120, pure, 0.5, seed)
+        # Two frames of each of 60 scenes.
+        known = [4 * n + k for n in range(60) for k in (0, 1)]
+        rows = [4 * n + k for n in range(60) for k in (2, 3)]
+        found = told(vectors, truth, scene, known, seed)
+        sure.append(probabilities(found, rows))
+        true.append(truth[rows])
+    p, y = np.concatenate(sure), np.concatenate(true)
+    right = (p.argmax(1) == y).mean()
+    assert right - 0.06 < p.max(1).mean() < right + 0.015
+    for place in range(len(CLASSES)):
+        assert abs(p[:, place].mean() - (y == place).mean()) < 0.025
+
+
+def test_what_is_printed_is_what_is_served() -> None:
+    """Also where hints make proposals far better than looks alone."""
+    printed, served = [], []
+    for seed in range(3):
+        vectors, truth, scene = scenes(200, 0.6, 0.9, seed)
+        random = np.random.default_rng(seed)
+        honest = random.random(len(truth)) < 0.9
+        hints = [CLASSES[t if h else (t + 1) % 4] for t, h in zip(truth, honest, strict=True)]
+        known = np.arange(0, 400)  # whole scenes: of the others nothing is labelled
+        found = told(vectors, truth, scene, known, seed, hints)
+        rows = list(range(400, 800))
+        p = probabilities(found, rows)
+        served.append((float((p.argmax(1) == truth[rows]).mean()),
+                       calibration_error(p, truth[rows]).ece))  # fmt: skip
+        printed.append((found.facts["accuracy"], found.facts["ece"]))
+    (right, ece), (told_right, told_ece) = np.mean(served, axis=0), np.mean(printed, axis=0)
+    assert right > 0.88
+    assert told_right == pytest.approx(right, abs=0.03)
+    assert told_ece == pytest.approx(ece, abs=0.02)
+
+
+def test_folds_keep_moments_whole_whichever_tie_makes_them() -> None:
+    """Copies of noise with labels by chance: whoever has seen the other half knows the label."""
+    random = np.random.default_rng(0)
+    pair = np.repeat(np.arange(80), 2)
+    vectors = random.normal(size=(80, 128)).astype(np.float32)[pair]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    truth = random.integers(0, 4, 80)[pair]
+    samples = [
+        Sortable(f"{row:05}", "labelled", CLASSES[truth[row]], None,
+                 (f"a post of its own {row}", f"pair {pair[row]}"), None, frozenset())
+        for row in range(160)
+    ]  # fmt: skip
+    moments = {one.key: f"m{pair[row]}" for row, one in enumerate(samples)}
+    found = propose(samples, vectors, moments)
+    assert found.facts["moments"] == 80
+    assert isinstance(found.facts["accuracy"], float)
+    assert found.facts["accuracy"] < 0.45
+    beside = found.facts["beside"]
+    assert isinstance(beside, dict)
+    assert beside["accuracy"] > 0.8  # beside its copy a sample is known, and that is told apart
