@@ -141,6 +141,7 @@ def test_no_colour_is_written_down() -> None:
         assert "QColor('" not in text, path
 
 
+@pytest.mark.damages("takes a file away and spoils one")
 def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet) -> None:
     with Dataset.open(few.root) as dataset:
         first, second = [s for s, _ in zip(dataset.samples.each(), range(2), strict=False)]

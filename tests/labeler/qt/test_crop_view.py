@@ -192,6 +192,7 @@ def test_pages_and_any_image(window: Window) -> None:
     assert [one.status for one in kept(window)] == ["rejected"]
 
 
+@pytest.mark.damages("takes a file away")
 def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     with Dataset.open(few.root) as dataset:
         image = next(iter(dataset.images.each()))
