@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
-from gleanset.db.connection import Connection, copy_catalogue
+from gleanset.db.connection import Connection
 from gleanset.db.faces import Faces
 from gleanset.db.images import Images
 from gleanset.db.journal import Journal
@@ -16,6 +16,7 @@ from gleanset.db.read_only import is_read_only
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.db.scans import Scans
+from gleanset.db.snapshot import snapshot
 from gleanset.db.videos import Videos
 from gleanset.db.visits import Fetches, Rejections
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
@@ -63,13 +64,7 @@ class Dataset:
         cache, which may be written to and are thrown away at the end.
         """
         root = Path(root)
-        with disk_errors(root):
-            there = (root / FILE).is_file() and (root / CATALOGUE).is_file()
-        if not there:
-            raise DatasetMissing(
-                f"there is no dataset in {root.absolute()}",
-                "name its folder with -d DIR, or make one: gleanset init -d DIR",
-            )
+        refuse_missing(root)
         return cls(root, rehearse=rehearse)
 
     @classmethod
@@ -152,8 +147,19 @@ class Dataset:
 
 def _copied_aside(root: Path) -> TemporaryDirectory[str]:
     aside = TemporaryDirectory(prefix="gleanset-")
-    copy_catalogue(root / CATALOGUE, Path(aside.name) / CATALOGUE)
+    snapshot(root / CATALOGUE, Path(aside.name) / CATALOGUE)
     return aside
+
+
+def refuse_missing(root: Path) -> None:
+    """Raise `DatasetMissing` for a folder that holds no dataset; it is not opened."""
+    with disk_errors(root):
+        there = (root / FILE).is_file() and (root / CATALOGUE).is_file()
+    if not there:
+        raise DatasetMissing(
+            f"there is no dataset in {root.absolute()}",
+            "name its folder with -d DIR, or make one: gleanset init -d DIR",
+        )
 
 
 def _connected(path: Path, create: bool) -> Connection:

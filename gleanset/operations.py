@@ -41,7 +41,7 @@ TEXTS = {
     "import-moves": "Import: {count} moved in {folder}",
     "add-boxes": "Add {count} by hand",
     "remove-boxes": "Remove {count} by hand",
-    "merge-datasets": "Merge: {count} labelled differently",
+    "take-in": "Merge of {dataset}: {count} decided",
 }
 
 

@@ -10,6 +10,7 @@ import click
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
 
+_CONFLICTS_TOLD = 20
 _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -96,13 +97,21 @@ def merge(job: Job, other: Path) -> Result:
     """Take in another dataset: its pictures, faces, samples, and who decided what and when.
 
     A sample that the two label differently goes back into the queue, with both opinions in
-    its decisions. Merging the same dataset again adds what is new in it. OTHER is not changed.
+    its decisions; where only one of the two has decided since they were the same dataset, that
+    counts. Merging the same dataset again adds what is new in it. Nothing is written to OTHER.
+    labeler undo takes back what a merge decided; the pictures, faces and samples that came stay.
     """
-    from gleanset import Dataset
     from pipeline.house.merge import merge as take_in
 
-    with job.open() as dataset, Dataset.open(other) as theirs:
-        return take_in(dataset, theirs, simulate=job.simulate, progress=job.progress)
+    with job.open() as dataset:
+        result, conflicts = take_in(dataset, other, simulate=job.simulate, progress=job.progress)
+    for sample, said in list(conflicts.items())[:_CONFLICTS_TOLD]:
+        job.say(f"labelled differently: {sample} is {said}")
+    if len(conflicts) > _CONFLICTS_TOLD:
+        job.say(f"and {len(conflicts) - _CONFLICTS_TOLD} more")
+    if result["decided"] and not job.simulate:
+        job.say("labeler undo takes back what this merge decided; what it added stays")
+    return {"would_merge": result} if job.simulate else result
 
 
 def parse_age(text: str) -> float:

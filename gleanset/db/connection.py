@@ -209,15 +209,6 @@ class Connection:
             )
 
 
-def copy_catalogue(path: Path, target: Path) -> None:
-    """Copy a catalogue that can only be read, with what its write-ahead log holds."""
-    address = f"{path.absolute().as_uri()}?mode={mode_for_reading(path)}"
-    with _Mended(path), disk_errors(target):
-        source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)
-        with closing(source), closing(copy):
-            source.backup(copy)
-
-
 class _Mended:
     """Turns SQLite's errors into ours. No generator: it stands around every statement."""
 

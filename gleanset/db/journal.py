@@ -119,7 +119,7 @@ class Journal:
         return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)
 
     def _undoable(self, step: int | None) -> Row:
-        chosen = "id=?" if step is not None else "depth%2=0"
+        chosen = "id=?" if step is not None else "depth%2=0 AND NOT merged"
         row = self._db.one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth) AS (SELECT id, 0 FROM step WHERE undoes IS NULL "

@@ -1,8 +1,8 @@
-"""Taking the rows of another catalogue into ours; the other one is only read."""
+"""Taking the rows of another catalogue into ours; the other one is a copy that is only read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,23 +10,48 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.faces import HAND
 from gleanset.db.steps import add_step, operation_of
-from gleanset.db.values import now
-from gleanset.operations import operation
+
+TAKE_IN = "take-in"
+"""The operation of the step with what a merge made of the samples."""
 
 # The table that rows of `o` belong to is joined by what it is known by everywhere.
 _OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
-_PERHAPS_OUR_IMAGE = _OUR_IMAGE.replace("JOIN", "LEFT JOIN")
+_PERHAPS_OUR_IMAGE = (
+    "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
+)
+# Before a merge, images that come with it are not there yet.
+_COMES = "(i.id IS NOT NULL OR oi.sha256 IN (SELECT sha256 FROM temp.coming))"
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.what AND f.state='done'"
 _DECIDED = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
+_NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_DECIDED})"
+_NEW_ORIGIN = (
+    "NOT EXISTS(SELECT 1 FROM main.origin p WHERE p.image=i.id AND p.source=o.source AND "
+    "p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND "
+    "ifnull(p.hint,'')=ifnull(o.hint,''))"
+)
+# A box is taken once, however often it is there, and not where we have it already.
+_NEW_BOX = (
+    "NOT EXISTS(SELECT 1 FROM main.face t WHERE (t.image,t.x,t.y,t.w,t.h)=(i.id,o.x,o.y,o.w,o.h)) "
+    "AND o.id=(SELECT t.id FROM other.face t WHERE (t.image,t.x,t.y,t.w,t.h)="
+    "(o.image,o.x,o.y,o.w,o.h) ORDER BY t.gone, "
+    "NOT EXISTS(SELECT 1 FROM other.sample WHERE face=t.id), t.id LIMIT 1)"
+)
+_OUR_FACE = (
+    "(SELECT f.id FROM main.face f JOIN other.face t ON (f.x,f.y,f.w,f.h)=(t.x,t.y,t.w,t.h) "
+    "WHERE t.id=o.face AND f.image=i.id AND NOT f.gone ORDER BY f.id LIMIT 1)"
+)
+
+_OUR_CLASS = "(SELECT c.id FROM main.class c JOIN other.class o USING(name) WHERE o.id={})"
 
 
-class Opinion(NamedTuple):
-    """What two catalogues say of a sample: (status, class) here and there; None: never decided."""
+class Said(NamedTuple):
+    """What a catalogue says of a sample: its status, class, and the last decision's words."""
 
-    sample: int
-    ours: tuple[str, str | None] | None
-    theirs: tuple[str, str | None]
+    status: str
+    label: str | None
+    action: str
+    provenance: str
 
 
 class Merging:
@@ -35,17 +60,34 @@ class Merging:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def new_images(self) -> Iterator[tuple[str, str]]:
+    def new_images(self) -> list[tuple[str, str]]:
         """(hash, format) of images that only the other has, and nobody took down here."""
-        after = ""
-        while rows := self._db.rows(
-            "SELECT sha256, format FROM other.image o WHERE sha256>? AND state='ok' AND NOT "
-            "EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256) AND NOT EXISTS("
-            "SELECT 1 FROM main.tombstone WHERE sha256=o.sha256) ORDER BY sha256 LIMIT 500",
-            (after,),
-        ):
-            yield from ((row["sha256"], row["format"]) for row in rows)
-            after = rows[-1]["sha256"]
+        rows = self._db.rows(
+            "SELECT sha256, format FROM other.image o WHERE state='ok' AND NOT "
+            "EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256 AND state='ok') AND NOT EXISTS("
+            "SELECT 1 FROM main.tombstone WHERE sha256=o.sha256) ORDER BY sha256"
+        )
+        return [(row["sha256"], row["format"]) for row in rows]
+
+    def expect(self, hashes: Iterable[str]) -> None:
+        """Count with these images as if they were here."""
+        # Outside a write: a table of this connection alone needs no lock on the catalogue.
+        self._db.run("DELETE FROM temp.coming")
+        self._db.many("INSERT INTO temp.coming VALUES(?)", [(one,) for one in hashes])
+
+    def count_origins(self) -> int:
+        """How many origins `add_places` would add."""
+        return self._db.number(
+            f"SELECT count(*) FROM other.origin o {_PERHAPS_OUR_IMAGE} "
+            f"WHERE {_COMES} AND {_NEW_ORIGIN}"
+        )
+
+    def count_samples(self) -> int:
+        """How many samples `add_samples` would add."""
+        return self._db.number(
+            f"SELECT count(*) FROM other.sample o {_PERHAPS_OUR_IMAGE} "
+            f"WHERE {_COMES} AND {_NEW_SAMPLE}"
+        )
 
     def forgotten_there(self) -> int:
         """How many of our images were taken down in the other dataset."""
@@ -54,132 +96,139 @@ class Merging:
     def add_image(self, sha256: str) -> None:
         """Take one image over, after its file. Call inside a write."""
         self._copy("image", "o.sha256=?", "", {}, (sha256,))
+        self._db.run("UPDATE main.image SET state='ok' WHERE sha256=?", (sha256,))
 
-    def add_places(self) -> int:
-        """Origins, fetches, videos, rejections and tombstones; how many origins were new."""
-        self._copy("fetch", "1", _PERHAPS_OUR_IMAGE, {"image": "i.id"})
+    def add_places(self) -> None:
+        """Origins, fetches, videos, rejections and tombstones. Call inside a write."""
+        # What was fetched there, and is not here, is still to be fetched.
+        got = "(o.image IS NULL OR i.id IS NOT NULL)"
+        self._copy("fetch", got, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
         self._copy("video", "1", "", {})
         self._copy("rejection", f"NOT EXISTS({_HAD})", "", {})
         self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {})
-        return self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
+        self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
 
-    def add_samples(self) -> int:
+    def add_samples(self) -> None:
         """Faces and samples of what we have not searched, else only what they decided on.
 
-        All arrive undecided; how many samples were new.
+        All arrive undecided. Call inside a write.
         """
-        self._copy("class", "1", "", {"merged_into": "NULL"})
-        new = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_DECIDED})"
-        self._copy("face", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
+        self._add_classes()
+        self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
         kept = f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
-        twin = "(image,x,y,w,h)=(i.id,o.x,o.y,o.w,o.h)"
-        self._copy(
-            "face", f"{kept} AND NOT EXISTS(SELECT 1 FROM main.face WHERE {twin})", _OUR_IMAGE,
-            {"image": "i.id", "gone": f"o.detector<>'{HAND}'"},
-        )  # fmt: skip
-        face = (
-            "(SELECT f.id FROM main.face f JOIN other.face t ON (f.x,f.y,f.w,f.h)=(t.x,t.y,t.w,t.h)"
-            " WHERE t.id=o.face AND f.image=i.id)"
-        )
-        own = {"image": "i.id", "face": face, "label": "NULL", "grp": "NULL", "moment": "NULL",
-               "split": "NULL", "fold": "NULL",
-               "status": "iif(o.status='retired','retired','queue')"}  # fmt: skip
-        added = self._copy("sample", new, _OUR_IMAGE, own)
+        gone = f"o.detector<>'{HAND}'"
+        self._copy("face", f"{kept} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone})
+        own = dict.fromkeys(("label", "grp", "moment", "split", "fold"), "NULL")
+        status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
+        own |= {"image": "i.id", "face": _OUR_FACE, "status": status}
+        self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
-        return added
+
+    def _add_classes(self) -> None:
+        """All their classes; one that was merged there is merged here where it is new."""
+        new = self._db.rows(
+            "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
+        )
+        self._copy("class", "1", "", {"merged_into": "NULL"})
+        self._db.many(
+            "UPDATE main.class SET merged_into=(SELECT c.id FROM other.class o JOIN other.class t "
+            "ON t.id=o.merged_into JOIN main.class c ON c.name=t.name WHERE o.name=?1) "
+            "WHERE name=?1",
+            [(row["name"],) for row in new],
+        )
 
     def _copy(
         self, table: str, where: str, joined: str, own: dict[str, str],
         values: tuple[object, ...] = (),
-    ) -> int:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Insert the rows `o` of a table that are not there; `own` gives columns of ours."""
         columns = [
             row["name"] for row in self._db.rows(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]  # fmt: skip
         picked = ", ".join(own.get(name, f"o.{name}") for name in columns)
-        return self._db.change(
+        order = "o.id" if table in _NUMBERED else "1"
+        self._db.run(
             f"INSERT OR IGNORE INTO main.{table}({','.join(columns)}) "
-            f"SELECT {picked} FROM other.{table} o {joined} WHERE {where}",
+            f"SELECT {picked} FROM other.{table} o {joined} WHERE {where} ORDER BY {order}",
             values,
         )
 
-    def steps(self, schema: str) -> Iterator[tuple[Row, list[Row]]]:
-        """Every step of `main` or `other`, oldest first, with its decisions on what both have.
-
-        A step is then the same in both, whatever was forgotten in either since.
-        """
-        beside = {"main": "other", "other": "main"}[schema]
-        for step in self._db.rows(f"SELECT * FROM {schema}.step ORDER BY id"):
-            yield (
-                step,
-                self._db.rows(
-                    "SELECT s.key, d.action, c.name AS value, d.provenance, d.before_status, "
-                    f"b.name AS before FROM {schema}.decision d "
-                    f"JOIN {schema}.sample s ON s.id=d.sample "
-                    f"LEFT JOIN {schema}.class c ON c.id=d.value "
-                    f"LEFT JOIN {schema}.class b ON b.id=d.before_label "
-                    f"WHERE d.step=? AND s.key IN (SELECT key FROM {beside}.sample) "
-                    "ORDER BY d.id",
-                    (step["id"],),
-                ),
-            )
-
-    def add_step(self, step: Row, decisions: list[Row], undoes: int | None) -> int:
-        """Append a step as it was taken there; its number here."""
-        taken = undoes is not None and self._db.number(
-            "SELECT 1 FROM step WHERE undoes=?", (undoes,)
+    def steps(self, schema: str) -> list[Row]:
+        """Every step of `main` or `other`, oldest first, but for what merges made and its undos."""
+        return self._db.rows(
+            f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{TAKE_IN}' "
+            f"UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id) "
+            f"SELECT * FROM {schema}.step WHERE id NOT IN (SELECT id FROM made) ORDER BY id"
         )
-        told = operation_of(step)
-        number = add_step(self._db, step["at"], step["who"], told, None if taken else undoes)
-        self._db.many(
-            "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
-            "SELECT ?, s.id, ?, (SELECT id FROM class WHERE name=?), ?, "
-            "(SELECT id FROM class WHERE name=?), ? FROM main.sample s WHERE s.key=?",
-            [(number, d["action"], d["value"], d["before_status"], d["before"], d["provenance"],
-              d["key"]) for d in decisions],
-        )  # fmt: skip
-        return number
 
-    def opinion(self, key: str, *, decided_here: bool) -> Opinion | None:
-        """What both say of a sample now; None where it is not in both."""
+    def lines(self, schema: str, step: int) -> dict[str, str]:
+        """The action of each decision of a step, by sample, on what both have or will have."""
+        rows = self._db.rows(
+            f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
+            f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
+            (step,),
+        )
+        return {row["key"]: row["action"] for row in rows}
+
+    def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
+        """Append a step as it was taken there, or to step `here` what it lacks; its number.
+
+        It is not ours to undo: `labeler undo` takes back what the merge made of it.
+        """
+        if here is None:
+            taken = self._db.number("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
+            undone = None if taken else undoes
+            here = add_step(self._db, step["at"], step["who"], operation_of(step), undone)
+            self._db.run("UPDATE main.step SET merged=1 WHERE id=?", (here,))
+        self._db.run(
+            "INSERT INTO main.decision(step,sample,action,value,before_status,before_label,"
+            "provenance) SELECT ?1, s.id, d.action, "
+            f"{_OUR_CLASS.format('d.value')}, d.before_status, "
+            f"{_OUR_CLASS.format('d.before_label')}, d.provenance "
+            "FROM other.decision d JOIN other.sample o ON o.id=d.sample "
+            "JOIN main.sample s ON s.key=o.key WHERE d.step=?2 AND s.id NOT IN "
+            "(SELECT sample FROM main.decision WHERE step=?1) ORDER BY d.id",
+            (here, step["id"]),
+        )
+        return here
+
+    def said(self, schema: str, key: str) -> Said | None:
+        """What one of the two says of a sample now; None where it is not there."""
+        last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.one(
-            "SELECT s.id, s.status, c.name AS label, o.status AS their_status, "
-            "oc.name AS their_label FROM main.sample s JOIN other.sample o ON o.key=s.key "
-            "LEFT JOIN main.class c ON c.id=s.label LEFT JOIN other.class oc ON oc.id=o.label "
-            "WHERE s.key=?",
+            "SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '') "
+            f"FROM {schema}.sample s LEFT JOIN {schema}.class c ON c.id=s.label "
+            f"LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?",
             (key,),
         )
-        if row is None:
-            return None
-        ours = (row["status"], row["label"]) if decided_here else None
-        return Opinion(row["id"], ours, (row["their_status"], row["their_label"]))
+        return Said(*row) if row else None
 
-    def set_state(self, sample: int, status: str, label: str | None) -> None:
-        """Give a sample the state that the copied decisions led to."""
-        self._db.run(
-            "UPDATE main.sample SET status=?, label=(SELECT id FROM main.class WHERE name=?) "
-            "WHERE id=?",
-            (status, label, sample),
+    def steps_about(self, key: str) -> set[int]:
+        """The steps of ours with a decision on a sample."""
+        rows = self._db.rows(
+            "SELECT DISTINCT step FROM main.decision WHERE sample="
+            "(SELECT id FROM main.sample WHERE key=?)",
+            (key,),
         )
+        return {row["step"] for row in rows}
 
-    def queue(self, who: str, conflicts: list[tuple[Opinion, str]]) -> None:
-        """Put samples back into the queue in a step of its own; the texts say why."""
-        step = add_step(self._db, now(), who, operation("merge-datasets", count=len(conflicts)))
-        self._db.many(
-            "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
-            "SELECT ?, id, 'clear', NULL, status, label, ? FROM sample WHERE id=?",
-            [(step, why, opinion.sample) for opinion, why in conflicts],
-        )
-        for opinion, _ in conflicts:
-            self.set_state(opinion.sample, "queue", None)
+
+_NUMBERED = ("image", "origin", "video", "class", "face", "sample")
+_SHARED = {
+    "main": "s.key IN (SELECT key FROM other.sample)",
+    "other": "EXISTS(SELECT 1 FROM other.image oi LEFT JOIN main.image i ON i.sha256=oi.sha256 "
+    f"WHERE oi.id=s.image AND {_COMES})",
+}
 
 
 @contextmanager
 def beside(db: Connection, other: Path) -> Iterator[Merging]:
-    """Put another catalogue beside ours, as long as the block lasts."""
+    """Put a copy of another catalogue beside ours, as long as the block lasts."""
     db.attach(other, "other")
     try:
+        db.run("CREATE TEMP TABLE coming(sha256 TEXT PRIMARY KEY)")
         yield Merging(db)
     finally:
+        db.run("DROP TABLE IF EXISTS temp.coming")
         db.detach("other")

@@ -347,6 +347,12 @@ DROP TABLE rejection;
 ALTER TABLE new_rejection RENAME TO rejection;
 """
 
+# A step of another dataset, which came with a merge: what the merge made of it is a step of ours,
+# and that is what an undo takes back.
+MERGED_STEPS = """
+ALTER TABLE step ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
     ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
@@ -354,6 +360,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0009-presort", PRESORT), ("0010-sorting", SORTING), ("0011-doubts", DOUBTS),
     ("0012-look-again", LOOK_AGAIN), ("0013-operations", OPERATIONS),
     ("0014-numbers-once", NUMBERS_ONCE), ("0015-rejected-by-source", REJECTED_BY_SOURCE),
+    ("0016-merged-steps", MERGED_STEPS),
 )  # fmt: skip
 
 

@@ -189,8 +189,8 @@ class Tiles:
         return Counts(named, queue - later, later, other, rejected - other)
 
     def steps(self, after: int = 0) -> list[StepRow]:
-        """The steps of the journal after one of them, oldest first."""
-        rows = self._db.rows("SELECT * FROM step WHERE id>? ORDER BY id", (after,))
+        """The steps of the journal after one of them, oldest first; none that came by a merge."""
+        rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
         return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
 
     def samples_of(self, step: int, most: int = 1000) -> list[int]:

@@ -35,7 +35,7 @@ _TEMPLATES = {
     "import-moves": QT_TRANSLATE_NOOP("Steps", "Import: {count} moved in {folder}"),
     "add-boxes": QT_TRANSLATE_NOOP("Steps", "Add {count} by hand"),
     "remove-boxes": QT_TRANSLATE_NOOP("Steps", "Remove {count} by hand"),
-    "merge-datasets": QT_TRANSLATE_NOOP("Steps", "Merge: {count} labelled differently"),
+    "take-in": QT_TRANSLATE_NOOP("Steps", "Merge of {dataset}: {count} decided"),
 }
 
 

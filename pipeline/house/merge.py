@@ -2,111 +2,213 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.dataset import CATALOGUE
+from gleanset.dataset import CATALOGUE, refuse_missing
 from gleanset.db.connection import Row
-from gleanset.db.merging import Merging, Opinion, beside
-from gleanset.db.steps import operation_of
-from gleanset.db.values import dump
+from gleanset.db.journal import Choice
+from gleanset.db.merging import TAKE_IN, Merging, Said, beside
+from gleanset.db.snapshot import snapshot
 from gleanset.errors import UsageError
 from gleanset.files.store import Store, sha256_of
+from gleanset.operations import operation
 from gleanset.records import Rejection
 from gleanset.work.progress import Progress
 
 STAGE = "merge"
-_UNDECIDED = ("queue", "retired")
+_ACTIONS = {"labelled": "label", "rejected": "reject"}
+_UNDECIDED = ("clear", "add", "remove")
 
 
-def merge(
-    ours: Dataset, theirs: Dataset, *, simulate: bool, progress: Progress
-) -> dict[str, object]:
-    """Take in what the other dataset has and we have not; the counts.
+class Taking(NamedTuple):
+    """A step of theirs, and ours that is the same one; None where it is new here."""
+
+    step: Row
+    here: int | None
+
+
+@dataclass
+class Plan:
+    """What a merge does besides taking pictures: steps to take over, and what they lead to."""
+
+    origins: int
+    samples: int
+    forgotten_there: int
+    steps: list[Taking] = field(default_factory=list)
+    decisions: int = 0
+    choices: list[Choice] = field(default_factory=list)
+    conflicts: dict[str, str] = field(default_factory=dict)
+
+    def result(self) -> dict[str, object]:
+        """As a command returns it: numbers."""
+        return {
+            "origins": self.origins, "samples": self.samples, "decisions": self.decisions,
+            "decided": len(self.choices), "conflicts": len(self.conflicts),
+            "forgotten_there": self.forgotten_there,
+        }  # fmt: skip
+
+
+class Merged(NamedTuple):
+    """What came, or would come: numbers, and what is said of each sample in conflict."""
+
+    result: dict[str, object]
+    conflicts: dict[str, str]
+
+
+def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> Merged:
+    """Take in what the dataset in folder `other` has and we have not.
 
     Files come first, each with its row, so that a stopped merge is simply given again.
-    Decisions keep who made them and when; a sample that was labelled differently goes back
-    into the queue. Raises `UsageError` for a dataset and itself.
+    Decisions keep who made them and when. Where only one side has decided on a sample since
+    both were the same, that counts; what both labelled differently goes back into the queue.
+    What samples become is one step, which can be undone. Nothing is written to `other`, whose
+    catalogue is copied. Raises `UsageError` for a dataset and itself.
     """
-    if ours.root.resolve() == theirs.root.resolve():
+    refuse_missing(other)
+    if ours.root.resolve() == other.resolve():
         raise UsageError("a dataset cannot be merged into itself", "name another folder")
-    with beside(ours.db, theirs.root / CATALOGUE) as both:
-        if simulate:
-            return {"would_add": sum(1 for _ in both.new_images())}
-        with ours.stage(STAGE) as scratch:
-            found = _take_files(ours, theirs, both, ours.originals(scratch), progress)
+    with _scratch(ours, simulate) as scratch:
+        copy = scratch / CATALOGUE
+        snapshot(other / CATALOGUE, copy)
+        with beside(ours.db, copy) as both:
+            theirs = Store(other / "images", scratch)
+            if simulate:
+                files = _look_at_files(both, theirs)
+                return _merged(files, plan_merge(both))
+            files = _take_files(ours, theirs, both, ours.originals(scratch), progress)
             with ours.db.write():
-                found["origins"] = both.add_places()
-                found["samples"] = both.add_samples()
-                found |= _take_decisions(both, ours.journal.who)
-            found["forgotten_there"] = both.forgotten_there()
-    return found
+                plan = plan_merge(both)
+                _apply(ours, both, plan, other.resolve().name)
+            return _merged(files, plan)
+
+
+def _merged(files: dict[str, object], plan: Plan) -> Merged:
+    return Merged(files | plan.result(), plan.conflicts)
+
+
+@contextmanager
+def _scratch(ours: Dataset, simulate: bool) -> Iterator[Path]:
+    if simulate:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        with ours.stage(STAGE) as folder:
+            yield folder
+
+
+def _look_at_files(both: Merging, theirs: Store) -> dict[str, object]:
+    """How many pictures would come; only a merge sees whether their bytes are whole."""
+    new = both.new_images()
+    there = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
+    both.expect(there)
+    return {"images": len(there), "rejected": len(new) - len(there)}
 
 
 def _take_files(
-    ours: Dataset, theirs: Dataset, both: Merging, store: Store, progress: Progress
+    ours: Dataset, theirs: Store, both: Merging, store: Store, progress: Progress
 ) -> dict[str, object]:
     found = {"images": 0, "rejected": 0}
-    for sha256, kind in progress.over(list(both.new_images()), "merge"):
+    for sha256, kind in progress.over(both.new_images(), "merge"):
         data = b""
         with suppress(OSError):
-            data = theirs.image_path(sha256, kind).read_bytes()
+            data = theirs.path(sha256, kind).read_bytes()
         if sha256_of(data) != sha256:
             why = "file is gone" if not data else "damaged"
-            ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root)))
+            ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root.parent)))
             found["rejected"] += 1
             continue
         with ours.db.write():
             store.put(sha256, kind, data)
             both.add_image(sha256)
+        ours.rejections.clear(STAGE, sha256)
         found["images"] += 1
     return dict(found)
 
 
-def _take_decisions(both: Merging, who: str) -> dict[str, object]:
-    """Append their steps that we do not have, and settle what each sample is now."""
-    known: dict[str, int] = {}
-    decided: set[str] = set()
-    for step, decisions in both.steps("main"):
-        known[_identity(step, decisions)] = step["id"]
-        decided |= {row["key"] for row in decisions}
-    here: dict[int, int] = {}
+def plan_merge(both: Merging) -> Plan:
+    """Look at both catalogues, and change nothing."""
+    plan = Plan(both.count_origins(), both.count_samples(), both.forgotten_there())
     touched: dict[str, None] = {}
-    added = 0
-    for step, decisions in both.steps("other"):
-        number = known.get(_identity(step, decisions))
-        if number is None:
-            undoes = here.get(step["undoes"]) if step["undoes"] is not None else None
-            number = both.add_step(step, decisions, undoes)
-            touched |= dict.fromkeys(row["key"] for row in decisions)
-            added += len(decisions)
-        here[step["id"]] = number
-    return {"decisions": added, "conflicts": _settle(both, who, list(touched), decided)}
+    for taking, new in _their_steps(both):
+        plan.steps.append(taking)
+        plan.decisions += len(new)
+        touched |= new
+    shared = {taking.here for taking in plan.steps}
+    own = {step["id"] for step in both.steps("main")} - shared
+    for key in touched:
+        _settle(plan, both, key, decided_here=not own.isdisjoint(both.steps_about(key)))
+    return plan
 
 
-def _settle(both: Merging, who: str, keys: list[str], decided: set[str]) -> int:
-    conflicts: list[tuple[Opinion, str]] = []
-    for key in keys:
-        opinion = both.opinion(key, decided_here=key in decided)
-        if opinion is None or opinion.ours == opinion.theirs:
+def _their_steps(both: Merging) -> Iterator[tuple[Taking, dict[str, None]]]:
+    """Their steps about samples that both have or will have, and the samples that are new in each.
+
+    A step is the same in both where who, when and what are, and what it did to any sample: one
+    may have lost lines by a take-down, or have come when not all of its pictures did.
+    """
+    waiting: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for step in both.steps("main"):
+        waiting[_identity(step)].append(step["id"])
+    for step in both.steps("other"):
+        lines = both.lines("other", step["id"])
+        if not lines:
             continue
-        if opinion.ours is None or opinion.ours[0] in _UNDECIDED:
-            both.set_state(opinion.sample, *opinion.theirs)
-        elif opinion.theirs[0] not in _UNDECIDED:
-            conflicts.append((opinion, f"{_said(opinion.ours)} or {_said(opinion.theirs)}"))
-    if conflicts:
-        both.queue(who, conflicts)
-    return len(conflicts)
+        alike = waiting[_identity(step)]
+        known = {here: both.lines("main", here) for here in alike}
+        here = next((one for one in alike if _same(lines, known[one])), None)
+        if here is not None:
+            alike.remove(here)
+        had = known[here] if here is not None else {}
+        yield Taking(step, here), dict.fromkeys(key for key in lines if key not in had)
 
 
-def _said(state: tuple[str, str | None]) -> str:
-    return state[1] or state[0]
+def _identity(step: Row) -> tuple[str, ...]:
+    return tuple(str(step[name]) for name in ("at", "who", "name", "kind", "arguments"))
 
 
-def _identity(step: Row, decisions: list[Row]) -> str:
-    """The same for a step wherever it was copied to."""
-    told = [(row["key"], row["action"], row["value"]) for row in decisions]
-    did = operation_of(step)
-    what = [step["at"], step["who"], did.kind, did.arguments, told]
-    return hashlib.sha256(dump(what).encode()).hexdigest()
+def _same(lines: dict[str, str], others: dict[str, str]) -> bool:
+    common = lines.keys() & others.keys()
+    return bool(common) and all(lines[key] == others[key] for key in common)
+
+
+def _settle(plan: Plan, both: Merging, key: str, *, decided_here: bool) -> None:
+    """Find what a sample becomes about which they have decided something that we do not know.
+
+    `decided_here`: so have we, about what they do not know.
+    """
+    ours, theirs = both.said("main", key), both.said("other", key)
+    if theirs is None:
+        return
+    if ours is None:  # it comes with this merge
+        ours = Said("queue", None, "", "")
+    labelled = [one.status in _ACTIONS for one in (ours, theirs)]
+    if ours[:2] == theirs[:2] or not any(labelled):
+        return
+    if decided_here and all(labelled):
+        plan.conflicts[key] = f"{ours.label or ours.status} or {theirs.label or theirs.status}"
+        plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
+    else:
+        plan.choices.append(_kept(key, ours if decided_here and labelled[0] else theirs))
+
+
+def _kept(key: str, said: Said) -> Choice:
+    """The decision that leads to what one of the two says."""
+    undecided = said.action if said.action in _UNDECIDED else "clear"
+    return Choice(key, _ACTIONS.get(said.status, undecided), said.label, said.provenance)
+
+
+def _apply(ours: Dataset, both: Merging, plan: Plan, name: str) -> None:
+    both.add_places()
+    both.add_samples()
+    here: dict[int | None, int] = {}
+    for step, known in plan.steps:
+        here[step["id"]] = both.add_step(step, known, here.get(step["undoes"]))
+    if plan.choices:
+        ours.journal.step(operation(TAKE_IN, dataset=name, count=len(plan.choices)), plan.choices)

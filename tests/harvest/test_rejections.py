@@ -112,5 +112,5 @@ def test_merging_brings_rejections_by_source_and_none_of_what_is_here(
         met(other, candidate("http://x", "bing"), "http 403")
         met(other, candidate("http://x", "google"), "truncated")
         met(dataset, candidate("http://x", "google"), picture(1))
-        merge(dataset, other, simulate=False, progress=Progress())
+        merge(dataset, other.root, simulate=False, progress=Progress())
     assert reasons(dataset) == {"bing": "http 403"}

@@ -279,8 +279,9 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
     before = (other / "catalog.sqlite").read_bytes()
 
-    assert house(root, "merge", other, "--simulate").json == {"would_add": 2}
+    told = house(root, "merge", other, "--simulate").json["would_merge"]
     found = house(root, "merge", other).json
+    assert found == told
     assert (found["images"], found["decisions"], found["conflicts"]) == (2, 3, 1)
     assert (other / "catalog.sqlite").read_bytes() == before
     assert len(stored(root)) == 6
@@ -288,13 +289,16 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
     with Dataset.open(root) as dataset:
         said = list(dataset.journal.each())
-        assert {d.who for d in said if d.value == "yui"} == {"ana"}
+        assert {d.who for d in said if d.value == "yui" and "Merge of" not in d.name} == {"ana"}
         (conflict,) = [d for d in said if d.action == "clear"]
         assert conflict.provenance == "hana or yui"
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
 
     again = house(root, "merge", other).json
     assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
+    undone = run_cli("labeler.cli", "undo", "-d", root, "--json").json
+    assert undone == {"undone": "Merge of other: 2 decided", "restored": 2, "changed_since": 0}
+    assert (labels(root)[hers], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
     house(root, "merge", other)
     assert labels(root)[disputed] == "hana"

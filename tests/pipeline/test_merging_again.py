@@ -29,7 +29,7 @@ def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
 
 
 def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
-    found = merge(into, other, simulate=False, progress=Progress())
+    found = merge(into, other.root, simulate=False, progress=Progress()).result
     return found["decisions"], found["conflicts"]
 
 
