@@ -154,6 +154,12 @@ class Search:
         )  # fmt: skip
         self.dataset.rejections.clear(STAGE, item.sha256)
 
+    def remove_crops(self, item: Item, found: Found | None) -> None:
+        """Remove what was cut of an image that was taken down meanwhile, with its samples."""
+        cuts = () if found is None else (*found.cuts, *found.kept)
+        for key in (*(cut.key for cut in cuts), *(key for key, _ in item.regions)):
+            self.dataset.crop_path(key).unlink(missing_ok=True)
+
     def reject(self, item: Item, reason: str, detail: str) -> None:
         """Note why an image could not be used; its samples stay where that may pass."""
         why = Rejection(STAGE, item.sha256, reason, detail)
@@ -199,6 +205,9 @@ def _record(
     search: Search, outcome: Outcome[Item, Found], tally: Counter[str], reasons: Counter[str]
 ) -> None:
     item, found = outcome.item, outcome.result
+    if not search.dataset.images.row_id(item.sha256):
+        search.remove_crops(item, found)
+        return
     tally["images" if item.search else "recut"] += 1
     if found is None:
         search.reject(item, outcome.reason or "?", outcome.detail)

@@ -6,18 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 
+from facecrop import job
 from facecrop.detectors import DetectorSpec
 from facecrop.job import STAGE, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
+from gleanset.work.pool import run_batches
+from pipeline.house.forget import TakeDown, take_down
 
 ROOT = Path(__file__).parents[2]
 SPEC = DetectorSpec.of("animeface")
@@ -57,6 +62,24 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
         assert np.abs(crop(dataset, sample) - np.asarray(exact).astype(int)).mean() < 2
     assert len(list((dataset.root / "crops").rglob("*.jpg"))) == 2
     assert not list((dataset.cache / "scratch").iterdir())
+
+
+def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, other = put(dataset, scene(10)), put(dataset, scene(100))
+
+    def batches(*told: Any) -> Iterator[Any]:
+        for number, batch in enumerate(run_batches(*told)):
+            if number == 0:
+                take_down(dataset, TakeDown((image,), 0), "asked to")
+            yield batch
+
+    monkeypatch.setattr(job, "run_batches", batches)
+    assert search(dataset) == counts(images=1, faces=1)
+    (sample,) = samples(dataset)
+    assert sample.image == other
+    assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [sample.key]
 
 
 def test_a_second_run_searches_nothing_and_a_new_image_alone(dataset: Dataset) -> None:
