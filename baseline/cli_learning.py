@@ -51,7 +51,12 @@ def _table(found: dict[str, Any]) -> Result:
                              f"{cell['seconds']:.0f} s")
         for cell in found["cells"]
     ]  # fmt: skip
-    level = f"{found['level_with_best']} others are within ±{found['noise']:.3f}, which is chance"
+    level = f"{found['level_with_best']} others may be as good: what they are behind can be luck"
+    if found["interval"]:
+        low, high = found["interval"]
+        level += (
+            f" (95 % interval of the best, of {found['moments']} moments: {low:.3f} to {high:.3f})"
+        )
     return {"accuracy on val": lines, "level": level, "plot": found["plot"],
             "next": found["command"]}  # fmt: skip
 

@@ -11,13 +11,20 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+
+from baseline.compare.paired import Right, paired
+from baseline.evaluation.intervals import group_numbers, share_interval
+from baseline.evaluation.probabilities import Indices
 from baseline.settings import Settings, load_preset
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.shares import Interval
 
 FILE = "sweep.json"
 MOST = 200
@@ -36,7 +43,11 @@ GRIDS: dict[str, Grid] = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting of the grid and what it came to on val; `failed` says why it came to nothing."""
+    """One setting of the grid and what it came to on val; `failed` says why it came to nothing.
+
+    `wrong` are the keys of the samples of val that it did not recognise, `unread` of those that
+    could not be read.
+    """
 
     options: dict[str, str]
     accuracy: float | None = None
@@ -44,6 +55,8 @@ class Cell:
     epochs: int = 0
     seconds: float = 0.0
     failed: str = ""
+    wrong: tuple[str, ...] | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -106,11 +119,12 @@ def run_cells(
 
 
 def read_cells(folder: Path) -> list[Cell]:
-    """The cells that are known so far."""
+    """The cells that are known so far; not those of old, which do not say what they mistook."""
     try:
-        return [Cell(**cell) for cell in json.loads((folder / FILE).read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
+        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[Cell])
+    except (OSError, msgspec.MsgspecError):
         return []
+    return [cell for cell in found if cell.failed or cell.wrong is not None]
 
 
 def _learnt(options: dict[str, str], preset: str, learn: Learn, place: Path) -> Cell:
@@ -121,7 +135,7 @@ def _learnt(options: dict[str, str], preset: str, learn: Learn, place: Path) -> 
         # A rate that makes the loss infinite is a finding, and no reason to stop.
         return Cell(options, failed=error.what)
     seconds = round(time.monotonic() - start, 2)
-    return Cell(options, cell.accuracy, cell.log_loss, cell.epochs, seconds)
+    return replace(cell, options=options, seconds=seconds)
 
 
 def ranked(cells: Sequence[Cell]) -> list[Cell]:
@@ -134,12 +148,34 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=key)
 
 
-def noise(accuracy: float, count: int) -> float:
-    """Half the 95 % interval of an accuracy on `count` samples (normal approximation).
+@dataclass(frozen=True, slots=True)
+class Val:
+    """The `keys` of val that every cell could read, and the number of each one's moment."""
 
-    At least that of one sample more or less.
-    """
-    return max(1.96 * math.sqrt(accuracy * (1 - accuracy) / count), 1 / count)
+    keys: tuple[str, ...]
+    moments: Indices
+
+    @classmethod
+    def of(cls, moments: Mapping[str, str], cells: Sequence[Cell]) -> Val:
+        """What `cells` were judged on, where `moments` has all samples of val by key."""
+        unread = {key for cell in cells for key in cell.unread}
+        keys = tuple(sorted(key for key in moments if key not in unread))
+        return cls(keys, group_numbers([moments[key] for key in keys]))
+
+    def right(self, cell: Cell) -> Right:
+        """Which of the keys a cell recognised."""
+        wrong = frozenset(cell.wrong or ())
+        return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
+
+    def interval(self, cell: Cell) -> Interval | None:
+        """The 95 % interval of its accuracy, by moments; None for a single one."""
+        several = len(np.unique(self.moments)) > 1
+        return share_interval(self.right(cell), self.moments) if several else None
+
+    def level(self, best: Cell, other: Cell) -> bool:
+        """Whether it may be luck that `best` is ahead of `other` on the same pictures."""
+        names = [str(number) for number in self.moments]
+        return not paired(self.right(best), self.right(other), names).clear
 
 
 def best_command(preset: str, best: Cell, root: Path) -> list[str]:
@@ -150,4 +186,5 @@ def best_command(preset: str, best: Cell, root: Path) -> list[str]:
 
 def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """The ranked cells as JSON values."""
-    return [asdict(cell) for cell in ranked(cells)]
+    shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
+    return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]

@@ -17,7 +17,7 @@ from baseline.loop.reports import Watch
 from baseline.methods.fit import fit
 from baseline.methods.material import Material
 from baseline.settings import Settings, load_preset
-from baseline.sweep import Cell, Learn, best_command, noise, ranked, run_cells, table
+from baseline.sweep import Cell, Learn, Val, best_command, ranked, run_cells, table
 from baseline.sweep_plot import draw_sweep
 from baseline.validation import with_val
 from gleanset import Dataset
@@ -42,8 +42,8 @@ def sweep(
         examples, told = with_val(find_examples(dataset), load_preset(preset, {}).seed)
         if told is not None:
             say(told)
-        count = len(examples.splits["val"])
-        if not count:
+        moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
+        if not moments:
             raise InputUnusable("val is empty: there is nothing to choose by",
                                 "give it a share: labeler split --ratio 8:1:1")  # fmt: skip
         folder = dataset.root / "runs" / _name(preset, cells, examples)
@@ -55,8 +55,9 @@ def sweep(
         for cell in bar:
             found.append(cell)
             say(_line(cell))
-        plot = draw_sweep(folder, found, count, scratch=scratch)
-        return _told(dataset, preset, found, count) | {"plot": str(plot.absolute())}
+        val = Val.of(moments, found)
+        plot = draw_sweep(folder, found, val, scratch=scratch)
+        return _told(dataset, preset, found, val) | {"plot": str(plot.absolute())}
 
 
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
@@ -75,7 +76,11 @@ def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> Learn:
         logits = outputs_of(fitted.net, val).logits
         judged = evaluate_logits(logits, val.y, val.keys, examples.classes)
         forget_checkpoint(place)
-        return Cell({}, judged.accuracy, judged.log_loss, len(fitted.history))
+        mistaken = logits.argmax(1) != val.y
+        wrong = tuple(key for key, missed in zip(val.keys, mistaken, strict=True) if missed)
+        unread = {sample.key for sample in examples.splits["val"]}.difference(val.keys)
+        return Cell({}, judged.accuracy, judged.log_loss, len(fitted.history), wrong=wrong,
+                    unread=tuple(sorted(unread)))  # fmt: skip
 
     return learn
 
@@ -86,15 +91,17 @@ def _line(cell: Cell) -> str:
     return f"{cell.name}: val {cell.accuracy:.3f}, log loss {cell.log_loss:.3f}"
 
 
-def _told(dataset: Dataset, preset: str, cells: Sequence[Cell], count: int) -> dict[str, Any]:
+def _told(dataset: Dataset, preset: str, cells: Sequence[Cell], val: Val) -> dict[str, Any]:
     best = ranked(cells)[0]
     if best.accuracy is None:
         raise InputUnusable(f"every training of the sweep failed: {best.failed}",
                             "try lower learning rates: -o learning_rate=0.0001,0.0003")  # fmt: skip
-    margin = noise(best.accuracy, count)
-    level = sum((c.accuracy or 0) >= best.accuracy - margin for c in cells) - 1
+    others = [cell for cell in cells if cell.accuracy is not None and cell is not best]
+    level = sum(val.level(best, cell) for cell in others)
+    interval = val.interval(best)
     return {
-        "cells": table(cells), "val": count, "best": best.options, "accuracy": best.accuracy,
-        "noise": round(margin, 4), "level_with_best": level,
+        "cells": table(cells), "val": len(val.keys), "moments": len(set(val.moments.tolist())),
+        "best": best.options, "accuracy": best.accuracy,
+        "interval": interval and list(interval), "level_with_best": level,
         "command": shlex.join(best_command(preset, best, dataset.root)),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from baseline.settings import Settings, Simple
 from baseline.sweep import (
     FILE,
     Cell,
+    Val,
     best_command,
     cells_of,
-    noise,
     ranked,
     read_cells,
     read_grid,
@@ -74,7 +74,7 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
             raise UsageError("Training went astray")
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return Cell({}, settings.dropout, 1.0, 5)
+        return Cell({}, settings.dropout, 1.0, 5, wrong=("a",))
 
     with pytest.raises(KeyboardInterrupt):
         list(run_cells(tmp_path, "simple", cells, learn, tmp_path))
@@ -88,7 +88,8 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
     command = best_command("simple", best, Path("my data"))
     assert command == ["baseline", "train", "--preset", "simple", "-o", "dropout=0.3",
                        "-d", "my data"]  # fmt: skip
-    assert draw_sweep(tmp_path, found, 50, scratch=tmp_path) == tmp_path / PLOT
+    val = Val.of({"a": "one", "b": "one", "c": "two"}, found)
+    assert draw_sweep(tmp_path, found, val, scratch=tmp_path) == tmp_path / PLOT
     assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
 
 
@@ -97,9 +98,28 @@ def test_ties_go_to_the_lower_log_loss() -> None:
     assert [cell.options["a"] for cell in ranked(cells)] == ["2", "1", "3"]
 
 
-def test_chance_is_at_least_one_sample() -> None:
-    assert noise(1.0, 20) == 0.05
-    assert noise(0.5, 100) == pytest.approx(1.96 * math.sqrt(0.25 / 100))
+def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> None:
+    """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
+    keys = [f"{number:03}" for number in range(100)]
+    best, other = Cell({"a": "1"}, 0.9, wrong=()), Cell({"a": "2"}, 0.74, wrong=tuple(keys[:16]))
+    alone = Val.of({key: key for key in keys}, [best, other])
+    scenes = Val.of({key: key[:2] if key < "016" else key for key in keys}, [best, other])
+    assert not alone.level(best, other)
+    assert scenes.level(best, other)
+    narrow, wide = alone.interval(other), scenes.interval(other)
+    assert narrow is not None
+    assert wide is not None
+    assert wide.high - wide.low > narrow.high - narrow.low
+    assert Val.of(dict.fromkeys(keys, "one"), [best]).interval(best) is None
+
+
+def test_what_a_cell_could_not_read_is_left_out_of_the_comparison(tmp_path: Path) -> None:
+    cell = Cell({"a": "1"}, 0.5, wrong=("b",), unread=("c",))
+    val = Val.of({"a": "1", "b": "2", "c": "3"}, [cell])
+    assert val.keys == ("a", "b")
+    assert val.right(cell).tolist() == [True, False]
+    (tmp_path / FILE).write_text(json.dumps([asdict(cell), {"options": {}, "accuracy": 0.5}]))
+    assert read_cells(tmp_path) == [cell]  # one of old has to be trained again
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
