@@ -201,6 +201,27 @@ def test_merging_is_the_same_once_and_twice_there_and_back(
         _check_merges(ours, other)
 
 
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@given(mine=ACTS, theirs=ACTS)
+def test_two_that_take_each_other_in_come_to_rest_and_say_the_same(
+    mine: list[tuple[str, int, int, str]], theirs: list[tuple[str, int, int, str]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        start = [("add", 0, 0, "cat"), ("take", 0, 0, "cat")]
+        ours = made(Path(folder, "ours"), "ana", start)
+        other = Path(folder, "other")
+        shutil.copytree(ours, other)
+        made(ours, "ana", mine)
+        made(other, "ben", theirs)
+        for _ in range(2):
+            merged(ours, other)
+            merged(other, ours)
+        assert not any(merged(ours, other).result.values())
+        assert not any(merged(other, ours).result.values())
+        assert decided(ours) == decided(other)
+        assert decisions(ours) == decisions(other)
+
+
 def _check_merges(ours: Path, other: Path) -> None:
     back = ours.with_name("back")
     shutil.copytree(other, back)
