@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gleanset import Dataset
 from gleanset.db.balances import Balances
 from gleanset.db.crop_methods import crop_methods
+from gleanset.moments import moments_of
 from gleanset.page.words import count
 from labeler.export.options import Options
 from labeler.export.plan import Item
@@ -43,7 +44,7 @@ def dataset_card(dataset: Dataset, items: Sequence[Item], options: Options) -> s
         _front(name, len(items)),
         f"# {_plain(name)}",
         f"{_what(items, options)} of {len(_labels(items))} classes, collected and split with "
-        f"Gleanset. {_moments(items)}",
+        f"Gleanset. {_moments(dataset, items)}",
         "## Classes and splits\n\n" + _class_table(items),
         "## Sources\n\n" + _counted(items, [item.origin.source for item in items], "source"),
         "## Licences\n\n" + _counted(
@@ -95,11 +96,12 @@ def _what(items: Sequence[Item], options: Options) -> str:
     return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
 
 
-def _moments(items: Sequence[Item]) -> str:
+def _moments(dataset: Dataset, items: Sequence[Item]) -> str:
     """What is known of pictures that belong together."""
+    moments = moments_of(dataset.db, [item.sample.key for item in items])
     found: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        found[item.sample.moment or item.sample.key].add(str(item.sample.split))
+        found[moments[item.sample.key]].add(str(item.sample.split))
     if not (torn := sum(len(splits) > 1 for splits in found.values())):
         return (
             "No moment (one scene, one post, one picture found twice) that was found lies in two "

@@ -226,7 +226,8 @@ def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_pat
     assert "No moment (one scene" in card
     Balances(empty.db).replace({}, "method=off target=3 seed=0")
     with empty.db.write():
-        empty.db.run("UPDATE sample SET moment='m' WHERE split<>'val'")
+        empty.db.run("UPDATE origin SET post='1' WHERE image IN (SELECT image FROM sample WHERE "
+                     "split<>'val')")  # fmt: skip
     card = card_of(empty, tmp_path / "off")
     assert "balanced" not in card
     assert "1 moment (one scene, one post, one picture found twice) lies in several splits." in card
