@@ -20,20 +20,29 @@ import argparse
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv, ndtri
+from scipy.stats import norm
 
 from baseline.compare.paired import paired
+from baseline.evaluation.again import Wishes, choose
+from baseline.evaluation.answers import UNKNOWN, Answers, decide
+from baseline.evaluation.context import Context
 from baseline.evaluation.intervals import intervals
 from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.probabilities import Floats, Indices
+from baseline.evaluation.slices import slices
+from gleanset.errors import InputUnusable
 
 MOMENTS = (6, 12, 25, 100)
 ACCURACIES = (0.5, 0.8, 0.9, 0.97, 0.99)
 ALIKE = (0.0, 0.3, 0.8)
 RUNS = 400
+EVERY = 20_000
 SLACK = 0.02
 """Coverage may be below what is promised by so much."""
 WIDER = 1.3
@@ -43,9 +52,9 @@ WIDER = 1.3
 class World(NamedTuple):
     """How pictures are answered.
 
-    Two classes; an answer's score margin is normal with standard deviation `sure` and is right
-    with probability `accuracy`. `alike` is the correlation of margins within a moment, of
-    1 to 8 pictures; a large `sure` makes losses heavy-tailed.
+    Each moment has 1 to 8 pictures of one of two classes. An answer's score margin is normal, with
+    standard deviation `sure`, and right with probability `accuracy`; `alike` is the correlation of
+    margins within a moment. A large `sure` makes losses heavy-tailed.
     """
 
     moments: int
@@ -60,10 +69,18 @@ class World(NamedTuple):
             self.alike**0.5 * random.normal(size=self.moments)[groups]
             + (1 - self.alike) ** 0.5 * random.normal(size=len(groups))
         )
-        y = random.integers(0, 2, len(groups))
+        y = random.integers(0, 2, self.moments)[groups]
+        return self._told(margin, y), list(map(str, groups))
+
+    def every(self) -> Outputs:
+        """All that a network may say, each as often as it does: figures on these are true."""
+        at = (np.arange(EVERY) + 0.5) / EVERY
+        return self._told(ndtri(self.accuracy) + ndtri(at), np.arange(EVERY) % 2)
+
+    def _told(self, margin: Floats, y: Indices) -> Outputs:
         half = np.where(y == 1, 1, -1) * margin * self.sure / 2
         logits = np.stack((-half, half), 1).astype(np.float32)
-        return Outputs(logits, y, tuple(map(str, range(len(y))))), list(map(str, groups))
+        return Outputs(logits, y, tuple(map(str, range(len(y)))))
 
 
 class Trial(NamedTuple):
@@ -112,15 +129,10 @@ def worlds(
     return [World(*values) for values in product(MOMENTS, accuracies, alike, sure)]
 
 
-_KNOWN: dict[tuple[str, World], float] = {}
-
-
-def truth(name: str, world: World, of: Callable[[Outputs], float]) -> float:
-    """A figure on so many moments that it is as good as true; found once."""
-    many = world._replace(moments=40_000)
-    if (name, many) not in _KNOWN:
-        _KNOWN[name, many] = of(many.draw(np.random.default_rng(1))[0])
-    return _KNOWN[name, many]
+@cache
+def truth(world: World, of: Callable[[Outputs], float]) -> float:
+    """The true value of a figure."""
+    return of(world.every())
 
 
 @case("accuracy", worlds())
@@ -139,7 +151,7 @@ def _loss(told: Outputs) -> float:
 def _log_loss(world: World, random: np.random.Generator) -> Trial:
     told, moments = world.draw(random)
     low, high = intervals(told.logits, told.y, moments)["log_loss"]
-    return Trial(low, high, _loss(told), truth("log loss", world, _loss))
+    return Trial(low, high, _loss(told), truth(world, _loss))
 
 
 def _f1(told: Outputs) -> float:
@@ -155,7 +167,7 @@ def _f1(told: Outputs) -> float:
 def _macro_f1(world: World, random: np.random.Generator) -> Trial:
     told, moments = world.draw(random)
     low, high = intervals(told.logits, told.y, moments)["macro_f1"]
-    return Trial(low, high, _f1(told), truth("macro F1", world, _f1))
+    return Trial(low, high, _f1(told), truth(world, _f1))
 
 
 @case("difference of two runs", worlds(), share=False)
@@ -170,10 +182,76 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
     found = paired(margin + own > 0, margin > 0, moments)
     if found.interval is None:
         return None
-    from scipy.stats import norm
-
     true = float(norm.cdf((ndtri(world.accuracy) + 0.3) / 1.25**0.5)) - world.accuracy
     return Trial(*found.interval, found.difference, true)
+
+
+@case("accuracy of a part", worlds((0.8, 0.97), (0.3, 0.8)))
+def _part(world: World, random: np.random.Generator) -> Trial | None:
+    """The pictures of one class, as a slice of the whole."""
+    told, moments = world.draw(random)
+    named = dict(zip(told.keys, map(str, told.y), strict=True))
+    found = {part.name: part for part in slices(told, named, dict(zip(told.keys, moments,
+                                                                     strict=True)))}  # fmt: skip
+    part = found.get("1")
+    if part is None or part.interval is None:
+        return None
+    return Trial(*part.interval, part.accuracy, world.accuracy)
+
+
+CLASSES = ("a", "b")
+
+
+def _chosen(world: World, random: np.random.Generator, wishes: Wishes) -> tuple[Answers, dict]:
+    told, moments = world.draw(random)
+    context = Context(dict(zip(told.keys, moments, strict=True)), {}, {})
+    answers, _, _ = choose(told, CLASSES, wishes, Answers(), context)
+    return answers, answers.chosen
+
+
+def _wrong(world: World, answers: Answers) -> float:
+    """The true share wrong of what is answered."""
+    told = world.every()
+    answered = decide(told.logits, CLASSES, answers).classes
+    given = answered != UNKNOWN
+    return float((answered != told.y)[given].mean()) if given.any() else 0.0
+
+
+BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
+
+
+@case("--spare CLASS=90%", BOUNDED, bound=True)
+def _spared(world: World, random: np.random.Generator) -> Trial | None:
+    try:
+        answers, told = _chosen(world, random, Wishes({"b": 0.9}))
+    except InputUnusable:
+        return None
+    its = world.every()
+    lost = decide(its.logits, CLASSES, answers).classes[its.y == 1] != 1
+    one = told["spared"][0]
+    return Trial(0, one["at_most"], one["lost"] / one["count"], float(lost.mean()))
+
+
+def _unknown(world: World, random: np.random.Generator, wishes: Wishes) -> Trial | None:
+    try:
+        answers, told = _chosen(world, random, wishes)
+    except InputUnusable:
+        return None
+    one = told["unknown"]
+    if not one["answered"]:
+        return None
+    true = _wrong(world, answers)
+    return Trial(0, one["at_most"], one["errors"] / one["answered"], true)
+
+
+@case("--unknown-error 5%", BOUNDED, bound=True)
+def _error(world: World, random: np.random.Generator) -> Trial | None:
+    return _unknown(world, random, Wishes({}, unknown_error=0.05))
+
+
+@case("--unknown-below 0.7", BOUNDED, bound=True)
+def _below(world: World, random: np.random.Generator) -> Trial | None:
+    return _unknown(world, random, Wishes({}, unknown_below=0.7))
 
 
 class Row(NamedTuple):

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from baseline.evaluation.intervals import share_interval
 from baseline.evaluation.outputs import Outputs
 from baseline.evaluation.probabilities import Indices, Scores
+from gleanset.shares import Interval
 
 _AT_ONCE = 256
 """Queries whose likeness to all of the gallery is in memory at a time."""
@@ -36,7 +38,8 @@ class Retrieval:
     """`queries` had a picture of their class in the gallery; others are left out.
 
     `recall_at_1` and `recall_at_5`: how many have one among their first, and first five;
-    `mean_average_precision` is over the whole gallery, ranked by cosine likeness.
+    `mean_average_precision` is over the whole gallery, ranked by cosine likeness. `interval` is
+    that of recall at 1 (95 %, in moments of the queries); None for a single moment.
     """
 
     queries: int
@@ -44,10 +47,11 @@ class Retrieval:
     recall_at_1: float
     recall_at_5: float
     mean_average_precision: float
+    interval: Interval | None
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
-        return asdict(self)
+        return asdict(self) | {"interval": self.interval and list(self.interval)}
 
 
 def vectors_of(outputs: Outputs, moments: Indices) -> Vectors:
@@ -70,15 +74,20 @@ def likeness(queries: Vectors, gallery: Vectors) -> Iterator[tuple[slice, npt.ND
 def retrieval(queries: Vectors, gallery: Vectors) -> Retrieval | None:
     """How well each query finds its class; None where no query has its class in the gallery."""
     found: list[npt.NDArray[np.float64]] = []
+    moments: list[Indices] = []
     for part, cosines in likeness(queries, gallery):
         order = np.argsort(-cosines, axis=1, kind="stable")
         same = gallery.y[order] == queries.y[part, None]
         same &= np.take_along_axis(cosines, order, 1) > -np.inf
         found.append(_of_ranking(same[same.any(1)]))
+        moments.append(queries.moments[part][same.any(1)])
     figures = np.concatenate(found) if found else np.zeros((0, 3))
     if not len(figures):
         return None
-    return Retrieval(len(figures), len(gallery), *map(float, figures.mean(0)))
+    of = np.concatenate(moments)
+    interval = share_interval(figures[:, 0] > 0, of) if (of != of[0]).any() else None
+    first, fifth, mean = map(float, figures.mean(0))
+    return Retrieval(len(figures), len(gallery), first, fifth, mean, interval)
 
 
 def _of_ranking(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -69,8 +70,8 @@ def roc(scores: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_]) -> Ro
 class Verification:
     """The ROC over pairs of pictures.
 
-    `true_positive_rate` is by false positive rate; None where there are too few pairs of
-    different classes to tell so small a rate. `curve` are points (false, true).
+    `true_positive_rate` is by false positive rate; None where there are too few pairs of moments
+    of different classes to tell so small a rate. `curve` are points (false, true).
     """
 
     pairs: int
@@ -96,7 +97,7 @@ def verification(
     curve = roc(scores, same)
     if curve is None:
         return None
-    others = len(same) - int(same.sum())
+    others = _apart(queries, gallery)
     return Verification(
         pairs=len(same),
         same=int(same.sum()),
@@ -107,6 +108,16 @@ def verification(
         },
         curve=curve.points(),
     )
+
+
+def _apart(queries: Vectors, gallery: Vectors) -> int:
+    """How many pairs of moments there are that differ in class: frames of one are no more pairs."""
+    one, two = (set(zip(v.moments.tolist(), v.y.tolist(), strict=True)) for v in (queries, gallery))
+    alike = 0
+    for at in (0, 1):
+        ours, theirs = (Counter(pair[at] for pair in pairs) for pairs in (one, two))
+        alike += sum(number * theirs[key] for key, number in ours.items())
+    return len(one) * len(two) - alike + len(one & two)
 
 
 def _pairs(

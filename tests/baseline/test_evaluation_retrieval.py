@@ -100,6 +100,19 @@ def test_too_few_pairs_for_a_small_rate_is_said() -> None:
     assert told.true_positive_rate["0.01"] == 1
 
 
+def test_pairs_of_frames_are_no_more_pairs_of_moments() -> None:
+    """Four scenes have twelve pairs, however many frames they have."""
+    many = clusters(4, 50, 0.1)
+    scenes = Vectors(many.unit, many.y, many.y)
+    told = verification(scenes, Vectors(many.unit, many.y, many.y + 4))
+    assert told is not None
+    assert told.pairs == 40_000
+    assert told.true_positive_rate == {"0.01": None, "0.001": None}
+    found = retrieval(scenes, Vectors(many.unit, many.y, many.y + 4))
+    assert found is not None
+    assert (found.recall_at_1, found.interval) == (1, (pytest.approx(0.025 ** (1 / 4)), 1))
+
+
 def test_unknown_classes_are_told_apart_as_far_as_the_embedding_goes() -> None:
     good, poor = open_set(*[clusters(8, 10, 0.3)] * 2), open_set(*[clusters(8, 10, 12.0)] * 2)
     assert good is not None
