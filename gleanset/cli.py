@@ -24,7 +24,7 @@ import click
 
 from gleanset import __version__
 from gleanset.dataset import Dataset
-from gleanset.errors import GleansetError, Leaking
+from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.settings import FILE
 from gleanset.work.progress import Progress
 
@@ -158,8 +158,9 @@ def main(commands: click.Group) -> NoReturn:
     try:
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        code = _interrupted()
+    except click.exceptions.Abort as abort:
+        unanswered = isinstance(abort.__context__, EOFError)
+        code = _unanswered(name) if unanswered else _interrupted()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -179,6 +180,16 @@ def main(commands: click.Group) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            return False
+        raise
+
+
 class _ReaderGone(Exception):
     """Whoever read our stdout (such as `head`) has gone."""
 
@@ -194,6 +205,11 @@ def _out(line: str) -> None:
 def _interrupted() -> int:
     click.echo("\ninterrupted; what was done is kept, run the same command to go on", err=True)
     return INTERRUPTED
+
+
+def _unanswered(name: str) -> int:
+    click.echo(f"{name}: the input has ended, and a question was not answered", err=True)
+    return UsageError.exit_code
 
 
 def _set_up_logging(verbose: int) -> None:

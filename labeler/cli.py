@@ -8,7 +8,7 @@ import click
 
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import Operation, operation
 from labeler.cli_audit import audit
 from labeler.cli_balance import balance
@@ -55,10 +55,30 @@ def accept_hints(job: Job) -> Result:
 @job_options()
 @click.argument("label")
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
-def label(job: Job, label: str, samples: tuple[str, ...]) -> Result:
-    """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`."""
+@click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
+def label(job: Job, label: str, samples: tuple[str, ...], new: bool) -> Result:
+    """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
+
+    A class that is not there yet is made. One whose name is much like that of another class, or of
+    a hint, is taken for a slip and refused without --new.
+    """
+    if not new:
+        _refuse_slips(job, label)
     did = operation("label-by-command", count=len(samples), label=label)
     return _decide(job, did, "label", samples, label)
+
+
+def _refuse_slips(job: Job, label: str) -> None:
+    """Refuse a name that nothing has and that is much like one that is known (`UsageError`)."""
+    from gleanset.config import meant
+    from gleanset.db.hints import Hints
+    from gleanset.db.journal import class_name
+
+    name = class_name(label)
+    with job.open() as dataset:
+        known = {*dataset.journal.classes(), *Hints(dataset.db).names()}
+    if name not in known and (guess := meant(name, sorted(known))):
+        raise UsageError(f"there is no class {name!r}", f"{guess}To make it all the same: --new")
 
 
 @commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")

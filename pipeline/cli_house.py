@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, Job, Result, confirmed, job_options
 from gleanset.errors import UsageError
 
 _CONFLICTS_TOLD = 20
@@ -67,8 +67,10 @@ def forget(
         if job.simulate:
             return {"would_forget": plan.result()}
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
-        if not yes and not click.confirm(question, err=True):
-            raise UsageError("nothing was removed", "answer y, or name less: --simulate shows what")
+        if not yes and not confirmed(question):
+            raise UsageError(
+                "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
+            )
         take_down(dataset, plan, reason)
         return {"forgotten": plan.result()}
 

@@ -58,15 +58,23 @@ class Changes:
     def take_back(self, step: int, undoing: int) -> int:
         """Undo what `step` did, as a part of step `undoing`; how much could not go back.
 
-        Call inside a write. What another step changed since is left alone, and so are a name
-        that was given to another class, and a class that samples have.
+        Call inside a write. What another step changed since is left alone, and so is a name
+        that was given to another class. A class that samples have stays, and is not counted.
         """
         rows = self._db.rows(
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
-        back = [row for row in rows if self._may_go_back(*row)]
+        free = [row for row in rows if not self._is_used(*row)]
+        back = [row for row in free if self._may_go_back(*row)]
         self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
-        return len(rows) - len(back)
+        return len(free) - len(back)
+
+    def _is_used(
+        self, what: str, item: int, before: str | int | None, after: str | int | None
+    ) -> bool:
+        """Whether a class would be hidden that samples have: it just stays."""
+        hides = what == "merged" and before == item and after is None
+        return hides and bool(self._db.number("SELECT 1 FROM sample WHERE label=?", (item,)))
 
     def _may_go_back(
         self, what: str, item: int, before: str | int | None, after: str | int | None
@@ -75,9 +83,6 @@ class Changes:
         row = self._db.one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
         if row is None or row[0] != after:
             return False
-        if what == "merged" and before == item:
-            # A class is hidden again only while nobody has it.
-            return not self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
         taken = "SELECT 1 FROM class WHERE name=? AND id<>?"
         return what != "name" or not self._db.number(taken, (before, item))
 

@@ -77,6 +77,11 @@ class Hints:
             yield from (Hinted(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
             after = rows[-1]["key"]
 
+    def names(self) -> list[str]:
+        """Every hint there is, in alphabetical order."""
+        rows = self._db.rows("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
+        return [row[0] for row in rows]
+
     def of(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
         """The classes that the images of samples (rows) hint at, each for itself."""
         found: dict[int, frozenset[str]] = {}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import getpass
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.asides import Asides
-from gleanset.db.changes import Changes
+from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
 from gleanset.db.steps import add_step, operation_of
 from gleanset.db.values import now
@@ -77,6 +77,7 @@ class Journal:
         with self._db.write():
             classes = self._classes(choices)
             step = self._new_step(operation, None)
+            self._show(step, classes.values())
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
@@ -91,6 +92,12 @@ class Journal:
         labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
         numbers = {label: self.class_id(label) for label in {label for _, label in labelled}}
         return {sample: numbers[label] for sample, label in labelled}
+
+    def _show(self, step: int, classes: Iterable[int]) -> None:
+        """Show those of these classes that are hidden; undoing the step hides them again."""
+        hidden = {row[0] for row in self._db.rows("SELECT id FROM class WHERE merged_into=id")}
+        changes = [Change("merged", row, None) for row in sorted(hidden & set(classes))]
+        Changes(self._db).make(step, changes)
 
     def undo(self, step: int | None = None) -> Undone:
         """Undo a step, by default the last one in force. `UsageError` when there is none.
@@ -116,6 +123,7 @@ class Journal:
             )  # fmt: skip
             aside, changed = Asides(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
+            self._show(new, [r["before_label"] for r in same if r["before_label"] is not None])
         return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)
 
     def _undoable(self, step: int | None) -> Row:
@@ -160,13 +168,14 @@ class Journal:
         )
 
     def class_id(self, name: str) -> int:
-        """The number of a class, which is made when it is new. Call inside a write.
+        """The number of a class, which is made, and hidden, when it is new. Call inside a write.
 
-        One that was merged stands for the class it was merged into; a hidden one shows again.
+        One that was merged stands for the class it was merged into.
         """
         name = class_name(name)
-        self._db.run("INSERT OR IGNORE INTO class(name) VALUES(?)", (name,))
-        self._db.run("UPDATE class SET merged_into=NULL WHERE name=? AND merged_into=id", (name,))
+        if not self._db.number("SELECT 1 FROM class WHERE name=?", (name,)):
+            number = self._db.run("INSERT INTO class(name) VALUES(?)", (name,))
+            self._db.run("UPDATE class SET merged_into=id WHERE id=?", (number,))
         return self._db.number(
             "WITH RECURSIVE chain(id, into_) AS (SELECT id, merged_into FROM class WHERE name=? "
             "UNION SELECT c.id, c.merged_into FROM chain JOIN class c ON c.id=chain.into_) "

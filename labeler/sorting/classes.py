@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -109,18 +109,6 @@ class Classes:
         if row is None:
             db.run("UPDATE class SET merged_into=id WHERE id=?", (number,))
         self._changes.make(step, [Change("merged", number, None)])
-
-    def new_among(self, names: Iterable[str]) -> list[str]:
-        """Which of these names no class that is shown has."""
-        shown = set(self._dataset.journal.classes())
-        return sorted(set(names) - shown)
-
-    def came_with(self, step: int, names: Iterable[str]) -> None:
-        """Note that a step made these classes: undoing it hides them."""
-        for name in names:
-            row = self.id_of(name)
-            self._dataset.db.run("UPDATE class SET merged_into=id WHERE id=?", (row,))
-            self._changes.make(step, [Change("merged", row or 0, None)])
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class as a part of a step. `UsageError` for a name that is taken."""

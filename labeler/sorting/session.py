@@ -136,9 +136,7 @@ class SortingSession:
 
     def _step(self, what: Operation | str, choices: list[Choice], mark: str | None) -> Done:
         with self.dataset.db.write():
-            new = self.classes.new_among(c.label for c in choices if c.label)
             step = self.dataset.journal.step(what, choices)
-            self.classes.came_with(step, new)
             self._mark(step, [choice.sample for choice in choices], mark)
         return self._done(step, len({choice.sample for choice in choices}))
 

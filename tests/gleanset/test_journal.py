@@ -164,6 +164,34 @@ def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
         class_name(name)
 
 
+def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    journal = dataset.journal
+    journal.step("a", [Choice(keys[0], "label", "hana")])
+    assert journal.classes() == ["hana"]
+    assert journal.undo() == Undone(named("a"), 1, 0)
+    assert journal.classes() == []
+    journal.undo(dataset.db.number("SELECT max(id) FROM step"))
+    assert journal.classes() == ["hana"], "a redo brings it back"
+    redone = dataset.db.number("SELECT max(id) FROM step")
+    journal.step("b", [Choice(keys[1], "label", "hana")])
+    assert journal.undo(redone).changed_since == 0
+    assert journal.classes() == ["hana"], "another sample has it"
+    journal.undo()
+    assert journal.classes() == ["hana"], "that step did not make it"
+
+
+def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys: list[str]) -> None:
+    journal = dataset.journal
+    first = journal.step("a", [Choice(keys[0], "label", "hana")])
+    second = journal.step("b", [Choice(keys[0], "label", "rei")])
+    journal.undo(first)
+    assert journal.classes() == ["rei"]
+    journal.undo(second)
+    assert journal.classes() == ["hana"]
+
+
 def test_spellings_of_a_class_are_one_class(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.step("x", [Choice(keys[0], "label", "é"), Choice(keys[1], "label", " e\u0301")])
     assert dataset.journal.classes() == ["é"]

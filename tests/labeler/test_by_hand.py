@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from labeler_makers import add_faces, add_image
 
-from gleanset import Dataset
+from gleanset import Dataset, Origin
 from gleanset.errors import UsageError
 
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -50,3 +50,29 @@ def test_the_beginning_of_an_id_will_do(empty: Dataset, labeler: Labeler) -> Non
     assert "there is no sample 'zz'" in none.stderr
     with pytest.raises(UsageError, match="several samples begin"):
         empty.samples.named("")
+
+
+def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
+    empty: Dataset, labeler: Labeler
+) -> None:
+    first, second, third = (add_faces(empty, add_image(empty, name))[0] for name in "abc")
+    assert labeler("label", "hatsune_miku", first, "-d", empty.root).returncode == 0
+    slip = labeler("label", "hatsune_mikuu", second, "-d", empty.root)
+    assert slip.returncode == 2
+    assert "did you mean 'hatsune_miku'?" in slip.stderr
+    assert "--new" in slip.stderr
+    assert empty.journal.classes() == ["hatsune_miku"]
+    assert labeler("label", "rei", second, "-d", empty.root).returncode == 0, "like no other"
+    told = labeler("label", "--new", "hatsune_mikuu", third, "-d", empty.root)
+    assert told.returncode == 0
+    assert empty.journal.classes() == ["hatsune_miku", "hatsune_mikuu", "rei"]
+    assert labeler("undo", "-d", empty.root).returncode == 0
+    assert empty.journal.classes() == ["hatsune_miku", "rei"], "it goes with the step"
+
+
+def test_a_name_that_is_a_hint_is_no_slip_and_one_like_it_is(
+    empty: Dataset, labeler: Labeler
+) -> None:
+    (key,) = add_faces(empty, add_image(empty, "a", Origin("folder", "a", hint="hana song")))
+    assert "did you mean" in labeler("label", "hana sonh", key, "-d", empty.root).stderr
+    assert labeler("label", "hana song", key, "-d", empty.root).returncode == 0

@@ -128,7 +128,10 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
         keys = Upkeep(dataset.db).sample_keys(sha256)
         dataset.journal.step("Label 1", [Choice(keys[0], "label", "hana")])
     asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)
-    assert asked.code != 0, "without -y it asks, and nobody answered"
+    assert asked.code == 2, "without -y it asks, and nobody answered"
+    assert "nothing was removed" in asked.stderr
+    assert "-y" in asked.stderr
+    assert "interrupted" not in asked.stderr, "the end of input is no Ctrl-C"
     assert first.exists()
     done = house(root, "forget", "--image", sha256[:8], "--reason", "its painter asked", "-y")
     assert done.json["forgotten"] == {"images": 1, "samples": 1}
