@@ -60,8 +60,10 @@ def run(
     """Search every image that was not searched with these settings yet, and cut the faces.
 
     What is not given comes from the table [crop] of dataset.toml. Another margin, square,
-    pad, level or min-size only cuts anew; crops that are missing are made again.
+    pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
+    are not of faces are taken whole: --detector whole.
     """
+    from facecrop.advice import whole_instead
     from facecrop.job import Search, find_faces
 
     with job.open() as dataset:
@@ -71,7 +73,11 @@ def run(
         if job.simulate:
             search = Search(dataset, spec, cutting)
             return {"would_search": search.to_search(), "would_recut": search.to_cut()}
-        return find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
+        found = find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
+        if (instead := whole_instead(dataset)) is not None:
+            found["next"], why = instead
+            job.say(why)
+        return found
 
 
 def _detector(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from facecrop.advice import whole_instead
 from gleanset import Dataset
 from gleanset.db.hints import Hints
 from labeler.hints import why_left
@@ -52,6 +53,8 @@ def next_step(dataset: Dataset) -> str:
     if not states.get("labelled"):
         if not dataset.faces.scanned():
             return f"facecrop run {where}"
+        if (instead := whole_instead(dataset)) is not None:
+            return instead[0]
         clear = any(why_left(one) is None for one in Hints(dataset.db).waiting())
         return f"labeler accept-hints {where}" if clear else f"labeler {where}"
     if _waits_for_split(dataset):

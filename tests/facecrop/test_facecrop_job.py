@@ -243,6 +243,10 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     (dataset.root / "dataset.toml").write_text("[crop]\nthreshold = 1.0\nmargin = 0.0\n")
     assert json.loads(run("--detector", "whole", "-s").stdout)["would_search"] == 0
     assert json.loads(run().stdout)["without_face"] == 1
+    found, told = json.loads(run().stdout), run().stderr
+    assert found["next"].startswith("facecrop run --detector whole -d ")
+    assert "None of 1 has a face" in told
+    assert "next" not in json.loads(run("--detector", "whole").stdout)
     wrong = run("--detector", "animefaec")
     assert wrong.returncode == 2
     assert "did you mean 'animeface'" in wrong.stderr

@@ -46,6 +46,19 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
     }  # fmt: skip
 
 
+def test_photos_without_faces_are_to_be_taken_whole(empty: Dataset) -> None:
+    images = [add_image(empty, f"{n}", Origin("folder", f"{n}", hint="cat")) for n in range(11)]
+    key = sample_key(images[0], BOX)
+    face = Face("animeface", BOX, 0.9)
+    empty.faces.record(images[0], "animeface", "", [Cut(face, key, BOX, 0, 0.0)])
+    for image in images[1:]:
+        empty.faces.record(image, "animeface", "", [])
+    assert next_step(empty) == f"facecrop run --detector whole -d {shlex.quote(str(empty.root))}"
+    for image in images:
+        add_sample(empty, image)
+    assert next_step(empty).startswith("labeler accept-hints")
+
+
 def test_everything_is_counted(empty: Dataset) -> None:
     keys = []
     for number in range(4):
