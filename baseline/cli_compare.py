@@ -33,8 +33,7 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
 
     Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
     run is held against the first one, with an interval and an exact test of
-    its moments. Log loss and ECE are
-    those of what predict answers, after scaling by the temperature of the run.
+    its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
     from baseline.compare.plot import check_target, write_plot
     from baseline.compare.table import compare as compare_runs

@@ -167,6 +167,9 @@ def _short(found: Again) -> Result:
     scaled = figures["calibrated"]
     told["scaled"] = (f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}: as predict "
                       "answers, and as compare shows them")  # fmt: skip
+    classwise = figures["classwise"]
+    few = f" ({classwise['warning']})" if classwise["warning"] else ""
+    told["classwise_ece"] = f"{classwise['ece']:.3f}{few}"
     if interval := figures["intervals"].get("accuracy"):
         told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
     if found.looks is not None:

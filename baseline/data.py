@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,13 +30,14 @@ class Examples:
     `moments` names what must not be learnt from and judged by at once, by sample key.
 
     Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
-    classes in the loss where it gave some.
+    classes in the loss where it gave some. `natural` counts the samples of train by class before.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
     moments: Mapping[str, str]
     weights: tuple[float, ...] = ()
+    natural: Mapping[str, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """A hash of which sample is of which class in which split: equal means equal data.
@@ -72,6 +74,7 @@ def find_examples(dataset: Dataset) -> Examples:
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
+    natural = Counter(str(sample.label) for sample in by_split["train"])
     shares = Balances(dataset.db).shares()
     by_split["train"] = tuple(
         sample
@@ -79,7 +82,8 @@ def find_examples(dataset: Dataset) -> Examples:
         for _ in range(shares.get(sample.key, AS_IT_IS).copies)
     )
     moments = moments_of(dataset.db, [sample.key for sample in chosen])
-    return Examples(classes, by_split, moments, _class_weights(by_split["train"], classes, shares))
+    weights = _class_weights(by_split["train"], classes, shares)
+    return Examples(classes, by_split, moments, weights, natural)
 
 
 def _class_weights(

@@ -6,6 +6,8 @@ What is predicted with and what is exported is this one module, so that a phone,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -18,18 +20,24 @@ LUMA = (0.299, 0.587, 0.114)
 class Portable(nn.Module):
     """Pictures (uint8 N x size x size x 3, RGB) to probabilities, embeddings and likenesses.
 
-    Gives N x classes probabilities (softmax of the scores over `temperature`), N x D embeddings
-    and, where the head is a gallery, the cosine likeness N x classes x K to its K pictures.
+    Gives N x classes probabilities (softmax of the scores over `temperature` plus `offsets`, one
+    a class), N x D embeddings and, where the head is a gallery, the cosine likeness
+    N x classes x K to its K pictures.
     """
 
-    def __init__(self, net: Net, channels: int, temperature: float) -> None:
+    def __init__(
+        self, net: Net, channels: int, temperature: float, offsets: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.net = net
         self.grey = channels == 1
         self.temperature = temperature
+        held = torch.tensor(offsets, dtype=torch.float32).view(1, -1) if any(offsets) else None
+        self.register_buffer("offsets", held, persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
     luma: torch.Tensor
+    offsets: torch.Tensor | None
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(probabilities, embeddings), and likenesses behind them where there is a gallery."""
@@ -38,6 +46,8 @@ class Portable(nn.Module):
             x = (x * self.luma).sum(1, keepdim=True)
         embedded = self.net.embed(x)
         scores = self.net.head(embedded).float() / self.temperature
+        if self.offsets is not None:
+            scores = scores + self.offsets
         told = (torch.softmax(scores, 1), embedded.float())
         head = self.net.head
         if not isinstance(head, GalleryHead):

@@ -24,7 +24,9 @@ class TorchEngine:
     def __init__(self, facts: Facts, net: Net, settings: Settings) -> None:
         self.facts = facts
         self.settings = settings
-        self.portable = Portable(net, settings.channels, facts.answers.temperature).eval()
+        answers = facts.answers
+        offsets = [answers.offsets.get(name, 0.0) for name in facts.classes]
+        self.portable = Portable(net, settings.channels, answers.temperature, offsets).eval()
         self._device = choose_compute("fp32").device
         self.portable.to(self._device)
 

@@ -24,6 +24,7 @@ from baseline.methods.fit import fit
 from baseline.methods.gallery import save_gallery
 from baseline.methods.material import Material
 from baseline.networks import FeatureNet, GalleryHead, Net
+from baseline.priors import prior_shift
 from baseline.report import write_report
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.storage import save_model
@@ -93,8 +94,9 @@ def _carry_out(
     _keep(material, fitted.net, folder, scratch)
     outputs = {split: _outputs(material, fitted.net, split) for split in SPLITS}
     judged = judge_run(
-        material.dataset, run.id, folder, material.examples, outputs, scratch=scratch
-    )
+        material.dataset, run.id, folder, material.examples, outputs,
+        shift=prior_shift(material.examples, settings), scratch=scratch,
+    )  # fmt: skip
     if judged.looks is not None and (words := looked(judged.looks)):
         hear(words)
     for split in ("val", "test"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from baseline.compare.paired import Paired, paired
-from baseline.evaluation.answers import load_answers
+from baseline.evaluation.answers import calibrated, load_answers
 from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import intervals
@@ -24,7 +24,7 @@ from gleanset.shares import Interval
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run. Log loss and ECE are those after scaling by its temperature.
+    """One run. All figures are of its calibrated scores, as it answers.
 
     `seconds` is the whole training, `parameters` None where the run did not record its layers,
     `size` bytes of weights; `against` compares it with the first run.
@@ -66,13 +66,15 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What one run said; labels are told by class names, for runs may number them otherwise."""
+    """What one run answers, its scores calibrated.
+
+    Labels are told by class names, for runs may number them otherwise.
+    """
 
     run: str
     folder: Path
     classes: tuple[str, ...]
     outputs: Outputs
-    temperature: float
 
     def labels(self) -> dict[str, str]:
         """The true class of each sample when the run was judged."""
@@ -125,7 +127,8 @@ def _read(dataset: Dataset, run: str, split: str) -> _Told:
             f"judge it: baseline evaluate {run} --split {split} -d {dataset.root}",
         )
     classes = tuple(read_metrics(folder).classes)
-    return _Told(run, folder, classes, outputs, load_answers(folder).temperature)
+    given = calibrated(outputs.logits, classes, load_answers(folder))
+    return _Told(run, folder, classes, replace(outputs, logits=given))
 
 
 def _shared(told: Sequence[_Told]) -> list[str]:
@@ -148,16 +151,16 @@ def _right(one: _Told, shared: Sequence[str]) -> np.ndarray:
 
 def _row(one: _Told, shared: Sequence[str], moments: Sequence[str], against: Paired | None) -> Row:
     told = _at(one, shared)
-    figures = evaluate_logits(told.logits, told.y, told.keys, one.classes, 0, one.temperature)
+    figures = evaluate_logits(told.logits, told.y, told.keys, one.classes, 0)
     metrics, layers = read_metrics(one.folder), read_layers(one.folder)
-    ranges = intervals(told.logits, told.y, moments, one.temperature)
+    ranges = intervals(told.logits, told.y, moments)
     return Row(
         run=one.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=figures.accuracy,
         interval=ranges.get("accuracy"),
         log_loss=figures.log_loss,
-        ece=calibration_error(softmax(told.logits, one.temperature), told.y).ece,
+        ece=calibration_error(softmax(told.logits), told.y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
         parameters=sum(layer.parameters for layer in layers) if layers else None,

@@ -111,7 +111,7 @@ def judge_again(
             told.get("val"), examples.classes, wishes, answers, context
         )
         save_answers(folder, answers)
-    figures = split_figures(told[split], examples.classes, context, answers.temperature)
+    figures = split_figures(told[split], examples.classes, context, answers)
     return Again(run, split, figures, looks, told_of, knowing, straddle(examples, split))
 
 

@@ -28,7 +28,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class Answers(msgspec.Struct, frozen=True):
     """How scores become answers.
 
-    Scores are divided by `temperature` before softmax. Where the answer's probability is below
+    Scores are divided by `temperature`, and `offsets` are added to those of the classes named,
+    before softmax (`baseline.evaluation.calibration`). Where the answer's probability is below
     `unknown_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
     answered only where all others together have more than that probability. `chosen` is what
     val said when the thresholds were chosen, for the report.
@@ -38,6 +39,7 @@ class Answers(msgspec.Struct, frozen=True):
     unknown_below: Share | None = None
     thresholds: dict[str, Share] = {}
     chosen: dict[str, Any] = {}
+    offsets: dict[str, float] = {}
 
 
 class Decided(NamedTuple):
@@ -47,9 +49,16 @@ class Decided(NamedTuple):
     probabilities: Floats
 
 
+def calibrated(logits: Scores, classes: Sequence[str], answers: Answers) -> Scores:
+    """Scores (N x C) whose softmax are the probabilities that are answered."""
+    offsets = np.array([answers.offsets.get(name, 0.0) for name in classes])
+    found: Scores = (logits.astype(np.float64) / answers.temperature + offsets).astype(np.float32)
+    return found
+
+
 def decide(logits: Scores, classes: Sequence[str], answers: Answers) -> Decided:
     """What is answered to each row of scores (N x C)."""
-    probabilities = softmax(logits, answers.temperature)
+    probabilities = softmax(calibrated(logits, classes, answers))
     chosen = probabilities.argmax(1)
     spared = probabilities.copy()
     for name, threshold in answers.thresholds.items():

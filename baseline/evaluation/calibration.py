@@ -12,18 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
-from baseline.evaluation.probabilities import Indices, Scores, log_softmax
-from gleanset.page.words import count
+from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
+from gleanset.page.words import count, percent
 
 COLDEST, HOTTEST = 0.05, 20.0
 SPREAD = 0.5
 """Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
 whose tails let a network be as loud as much evidence says."""
+SHARE = 0.5
+"""Deviation of the prior on the share of the shift, which is held at none."""
 HALF = 15
 """Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
 without a mistake is likely even where the network is too sure."""
+Pair = tuple[float, float]
 _GRID = 40
 _ALIKE = 0.05
 """Temperatures whose ratio is within this of 1 are called the same."""
@@ -33,11 +36,15 @@ _ALIKE = 0.05
 class Calibration:
     """How scores become probabilities, and what that was learnt from.
 
-    `plain` is the temperature that makes the same `pictures` likeliest without a prior, which for
-    few of their `moments` is noise; it is None where there is nothing to fit it on.
+    Scores are divided by `temperature`, then `offsets` (one a class, or none) are added: `share`
+    (0..1) of the shift that balancing the classes in training may have made. `plain` is the
+    temperature that makes the same `pictures` likeliest without a prior, which for few of their
+    `moments` is noise; it is None where there is nothing to fit it on.
     """
 
     temperature: float = 1.0
+    offsets: tuple[float, ...] = ()
+    share: float | None = None
     plain: float | None = None
     pictures: int = 0
     moments: int = 0
@@ -47,10 +54,18 @@ class Calibration:
         """Whether the pictures alone would ask for another temperature."""
         return self.plain is not None and abs(self.plain / self.temperature - 1) > _ALIKE
 
+    def applied(self, logits: Scores) -> Floats:
+        """Scores N x C whose softmax are the probabilities."""
+        scores: Floats = logits.astype(np.float64) / self.temperature
+        return scores + np.array(self.offsets) if self.offsets else scores
+
     def told(self) -> str:
         """What was done, in a sentence."""
+        return self._temperature_told() + self._shift_told()
+
+    def _temperature_told(self) -> str:
         if self.plain is None:
-            return "left as the network gives it: there is nothing to calibrate by"
+            return "scores are left as the network gives them: there is nothing to calibrate by"
         asked = "certainty" if self.plain <= 2 * COLDEST else f"{self.plain:.2f}"
         source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
         if not self.shrunk:
@@ -61,29 +76,59 @@ class Calibration:
             "few cannot show"
         )
 
+    def _shift_told(self) -> str:
+        if self.share is None:
+            return ""
+        if self.plain is None:
+            return "; classes were balanced in training: rare ones may be given too much"
+        if self.share < _ALIKE:
+            return "; classes were balanced in training, of which val shows no effect to take back"
+        return (
+            f"; classes were balanced in training, of whose effect {percent(self.share)} are taken "
+            "back, as far as val shows it: probabilities are for classes as common as in train"
+        )
+
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
         return asdict(self) | {"shrunk": self.shrunk, "told": self.told()}
 
 
-def fit_calibration(logits: Scores, y: Indices, moments: Sequence[str]) -> Calibration:
+def fit_calibration(
+    logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
+) -> Calibration:
     """The calibration of scores N x C by their classes `y` (N), none where there is nothing to fit.
 
     `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
     picture weighs alike, as in the log loss, but they are as much evidence as their moments.
+    `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
+    (`baseline.priors`).
     """
     pictures, classes = logits.shape
     witnesses = len(set(moments))
+    shifted = shift is not None and len(shift) > 0
     if pictures < 2 or classes < 2:
-        return Calibration(pictures=pictures, moments=witnesses)
+        return Calibration(share=0.0 if shifted else None, pictures=pictures, moments=witnesses)
+    added = shift if shift is not None and shifted else np.zeros(classes)
+    scores = logits.astype(np.float64)
 
-    def loss(log_temperature: float) -> float:
-        told = log_softmax(logits, float(np.exp(log_temperature)))
+    def loss(log_temperature: float, share: float) -> float:
+        told = log_softmax(scores / np.exp(log_temperature) + share * added)
         return float(-told[np.arange(pictures), y].mean())
 
     evidence = witnesses**2 / (witnesses + HALF)
-    best = _lowest(lambda at: evidence * loss(at) + _prior(at))
-    return Calibration(float(np.exp(best)), float(np.exp(_lowest(loss))), pictures, witnesses)
+
+    def cost(log_temperature: float, share: float) -> float:
+        return evidence * loss(log_temperature, share) + _prior(log_temperature, share)
+
+    best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
+    if shifted:
+        best, share = _lowest_of_two(cost, best)
+    plain = _lowest(lambda at: loss(at, share))
+    offsets = tuple(map(float, share * added)) if share else ()
+    return Calibration(
+        float(np.exp(best)), offsets, share if shifted else None, float(np.exp(plain)), pictures,
+        witnesses,
+    )  # fmt: skip
 
 
 def fit_temperature(logits: Scores, y: Indices) -> float:
@@ -106,9 +151,9 @@ def fit_temperature(logits: Scores, y: Indices) -> float:
     return float(np.exp(_lowest(loss)))
 
 
-def _prior(log_temperature: float) -> float:
+def _prior(log_temperature: float, share: float) -> float:
     """The negative logarithm of the prior's density, less a constant."""
-    return 1.5 * float(np.log1p((log_temperature / SPREAD) ** 2 / 2))
+    return float(1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2)
 
 
 def _lowest(of: Callable[[float], float]) -> float:
@@ -119,3 +164,13 @@ def _lowest(of: Callable[[float], float]) -> float:
     near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
     found = minimize_scalar(of, bounds=near, method="bounded", options={"xatol": 1e-5})
     return float(found.x if found.fun <= tried[at] else grid[at])
+
+
+def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) -> Pair:
+    """The logarithm of a temperature, begun at one without a shift, and the share of the shift."""
+    starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
+    ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
+    found = [minimize(lambda at: of(*at), start, method="L-BFGS-B", bounds=ends)
+             for start in starts]  # fmt: skip
+    best = min(found, key=lambda one: float(one.fun))
+    return float(best.x[0]), float(best.x[1])

@@ -68,8 +68,7 @@ class Evaluation:
 
 
 def evaluate_logits(
-    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20,
-    temperature: float = 1.0,
+    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
 ) -> Evaluation:  # fmt: skip
     """The figures for `logits` (N x classes) against the true classes `y` (N).
 
@@ -77,7 +76,7 @@ def evaluate_logits(
     """
     if not len(y):
         raise no_picture()
-    log_probabilities = log_softmax(logits, temperature)
+    log_probabilities = log_softmax(logits)
     confusion = confusion_of(y, log_probabilities.argmax(1), len(classes))
     scores = tuple(_score(name, confusion, i) for i, name in enumerate(classes))
     return Evaluation(

@@ -2,8 +2,8 @@
 
 Frames of one scene, copies and pictures of one post are right or wrong together, so the cases are
 moments, not pictures. Pictures of one show or one photographer still resemble each other beyond a
-moment; of other shows an interval says nothing. `benchmarks/coverage.py` measures what each
-interval and bound promises and what it does.
+moment; of other shows an interval says nothing. `benchmarks/interval_coverage.py` measures what
+each interval and bound promises and what it does.
 
 A share is a ratio of two sums over moments (Cochran, "Sampling Techniques", 1977, section 6.4).
 Its variance says how many independent pictures the sample is worth, and the exact limits of so
@@ -37,14 +37,12 @@ def group_numbers(names: Sequence[str]) -> Indices:
     return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def intervals(
-    logits: Scores, y: Indices, groups: Sequence[str], temperature: float = 1.0
-) -> dict[str, Interval]:
+def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, Interval]:
     """95 % intervals of accuracy, log loss and macro F1; empty for a single moment."""
     numbers = group_numbers(groups)
     if len(set(groups)) < 2:
         return {}
-    log_probabilities = log_softmax(logits, temperature)
+    log_probabilities = log_softmax(logits)
     predicted = log_probabilities.argmax(1)
     return {
         "accuracy": share_interval(predicted == y, numbers),

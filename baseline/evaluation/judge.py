@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from baseline.data import Examples
-from baseline.evaluation.answers import Answers, save_answers
+from baseline.evaluation.answers import Answers, calibrated, save_answers, without
 from baseline.evaluation.calibration import Calibration, fit_calibration
-from baseline.evaluation.calibration_error import calibration_error
+from baseline.evaluation.calibration_error import calibration_error, classwise_error
 from baseline.evaluation.context import Context, context_of
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import group_numbers, intervals
 from baseline.evaluation.openset import open_set
 from baseline.evaluation.outputs import Outputs, save_outputs
-from baseline.evaluation.probabilities import softmax
+from baseline.evaluation.probabilities import Floats, softmax
 from baseline.evaluation.retrieval import Vectors, retrieval, vectors_of
 from baseline.evaluation.slices import slices
 from baseline.evaluation.thresholds import risk_curve
@@ -44,29 +44,33 @@ class Judged:
 
 def judge_run(
     dataset: Dataset, run_id: str, folder: Path, examples: Examples,
-    outputs: Mapping[str, Outputs], *, scratch: Path | None = None,
+    outputs: Mapping[str, Outputs], *, shift: Floats | None = None, scratch: Path | None = None,
 ) -> Judged:  # fmt: skip
     """Judge a new run on its splits, and keep what later questions need in its `folder`.
 
-    Written are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
+    `shift` is what balancing the classes may have done to the scores (`baseline.priors`). Written
+    are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
     pictures may be missing. Raises what the disk raises.
     """
     context = context_of(dataset, (s for part in examples.splits.values() for s in part))
     outputs = {split: unique(told) for split, told in outputs.items() if len(told)}
-    fitted = calibration_on(outputs.get("val"), context)
+    fitted = calibration_on(outputs.get("val"), context, shift)
+    offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
+    answers = Answers(fitted.temperature, offsets=offsets)
     save_outputs(folder, outputs, scratch=scratch)
-    save_answers(folder, Answers(fitted.temperature), scratch=scratch)
-    metrics = all_figures(outputs, examples.classes, context, fitted)
+    save_answers(folder, answers, scratch=scratch)
+    metrics = {"temperature": fitted.temperature, "calibration": fitted.to_json()}
+    metrics |= all_figures(outputs, examples.classes, context, answers)
     looks = Peeks(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train") if (
         TEST in outputs) else None  # fmt: skip
     return Judged(metrics, looks, fitted)
 
 
-def calibration_on(val: Outputs | None, context: Context) -> Calibration:
+def calibration_on(val: Outputs | None, context: Context, shift: Floats | None) -> Calibration:
     """The calibration that val gives; none without one."""
     if val is None:
-        return Calibration()
-    return fit_calibration(val.logits, val.y, context.groups(val.keys))
+        return Calibration(share=0.0 if shift is not None and len(shift) else None)
+    return fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
 
 
 def unique(told: Outputs) -> Outputs:
@@ -76,49 +80,50 @@ def unique(told: Outputs) -> Outputs:
 
 
 def all_figures(
-    outputs: Mapping[str, Outputs], classes: Sequence[str], context: Context, fitted: Calibration
+    outputs: Mapping[str, Outputs], classes: Sequence[str], context: Context, answers: Answers
 ) -> Figures:
     """The figures of every split, the overfitting gap, and retrieval where there are embeddings."""
     told = {
-        split: split_figures(found, classes, context, fitted.temperature)
-        for split, found in outputs.items()
+        split: split_figures(found, classes, context, answers) for split, found in outputs.items()
     }
-    return {
-        "temperature": fitted.temperature, "calibration": fitted.to_json(), **told,
-        "gap": _gap(outputs), "retrieval": retrieval_figures(outputs, context),
-    }  # fmt: skip
+    return {**told, "gap": _gap(told), "retrieval": retrieval_figures(outputs, context)}
 
 
 def split_figures(
-    told: Outputs, classes: Sequence[str], context: Context, temperature: float
+    told: Outputs, classes: Sequence[str], context: Context, answers: Answers
 ) -> Figures:
-    """One split: plain figures, intervals, calibration before and after, parts of the data.
+    """One split: figures, intervals, calibration before and after, parts of the data.
 
-    `calibrated` holds what scaling by the temperature changes; accuracy is not among it. The
-    confidences of mistakes are scaled, as those of a prediction are.
+    Accuracy and all that counts answers is of the answers that are given, by calibrated scores.
+    Log loss and calibration error are of the scores as the network gives them; `calibrated` holds
+    both anew, and `classwise`, the calibration of each class. Thresholds play no part.
     """
-    groups = context.groups(told.keys)
-    plain = evaluate_logits(told.logits, told.y, told.keys, classes)
-    warm = evaluate_logits(told.logits, told.y, told.keys, classes, temperature=temperature)
-    before = calibration_error(softmax(told.logits), told.y)
-    after = calibration_error(softmax(told.logits, temperature), told.y)
-    ranges = intervals(told.logits, told.y, groups)
+    groups, plain = context.groups(told.keys), without(answers)
+    given = replace(told, logits=calibrated(told.logits, classes, plain))
+    raw = evaluate_logits(told.logits, told.y, told.keys, classes)
+    figures = evaluate_logits(given.logits, given.y, given.keys, classes)
+    probabilities = softmax(given.logits)
+    after = calibration_error(probabilities, told.y)
+    ranges = intervals(given.logits, given.y, groups)
+    if ranges:
+        ranges["log_loss"] = intervals(told.logits, told.y, groups)["log_loss"]
     return {
-        **plain.to_json(),
-        "mistakes": warm.to_json()["mistakes"],
+        **figures.to_json(),
+        "log_loss": raw.log_loss,
         "moments": len(set(groups)),
         "intervals": {name: list(found) for name, found in ranges.items()},
-        **before.to_json(),
-        "calibrated": {"log_loss": warm.log_loss, **after.to_json()},
-        "kinds": [part.to_json() for part in slices(told, context.kinds, context.moments)],
-        "labels": [part.to_json() for part in slices(told, context.givers, context.moments)],
-        "risk": risk_curve(told, classes, Answers(temperature)),
+        **calibration_error(softmax(told.logits), told.y).to_json(),
+        "calibrated": {"log_loss": figures.log_loss, **after.to_json()},
+        "classwise": classwise_error(probabilities, told.y, groups, classes).to_json(),
+        "kinds": [part.to_json() for part in slices(given, context.kinds, context.moments)],
+        "labels": [part.to_json() for part in slices(given, context.givers, context.moments)],
+        "risk": risk_curve(told, classes, plain),
     }
 
 
-def _gap(outputs: Mapping[str, Outputs]) -> dict[str, float]:
+def _gap(told: Mapping[str, Figures]) -> dict[str, float]:
     """By how much the accuracy on train is above that on the other splits."""
-    right = {s: float((told.logits.argmax(1) == told.y).mean()) for s, told in outputs.items()}
+    right = {split: float(str(figures["accuracy"])) for split, figures in told.items()}
     if "train" not in right:
         return {}
     return {s: right["train"] - share for s, share in right.items() if s != "train"}

@@ -12,9 +12,10 @@ from baseline.evaluation.doubts import likely_wrong
 from baseline.evaluation.folds import Learn, out_of_fold
 from baseline.evaluation.network import outputs_of
 from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.probabilities import softmax
+from baseline.evaluation.probabilities import Floats, softmax
 from baseline.methods.fit import fit
 from baseline.methods.material import Material
+from baseline.priors import prior_shift
 from baseline.settings import Settings
 from baseline.storage import load_model
 from gleanset import Dataset
@@ -52,7 +53,9 @@ def search_doubts(
     samples = {sample.key for part in examples.splits.values() for sample in part}
     told = out_of_fold(examples, folds, settings.seed, learner(dataset, settings, progress))
     moments = moments_of(dataset.db, told.keys)
-    doubts = doubts_in(told, [moments[key] for key in told.keys], examples.classes, run)
+    groups = [moments[key] for key in told.keys]
+    shift = prior_shift(examples, settings)
+    doubts = doubts_in(told, groups, examples.classes, run, shift)
     if test := examples.splits["test"]:
         Peeks(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
@@ -61,11 +64,11 @@ def search_doubts(
 
 
 def doubts_in(
-    told: Outputs, moments: Sequence[str], classes: tuple[str, ...], run: str
+    told: Outputs, moments: Sequence[str], classes: tuple[str, ...], run: str, shift: Floats
 ) -> list[Doubt]:
     """Labels that are likely wrong by out-of-fold answers, which are calibrated first."""
-    fitted = fit_calibration(told.logits, told.y, moments)
-    probabilities = softmax(told.logits, fitted.temperature)
+    fitted = fit_calibration(told.logits, told.y, moments, shift)
+    probabilities = softmax(fitted.applied(told.logits))
     return [
         Doubt(
             told.keys[one.row], classes[told.y[one.row]], classes[one.suggested],

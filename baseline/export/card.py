@@ -29,11 +29,11 @@ OUTPUTS = {
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A description for whoever uses the file without Gleanset.
 
-    Below `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all
-    others together have more than that probability. `crops` are the ways in which the pictures
-    that it learnt from were cut, the commonest first, and `pictures` says it in words; None where
-    that is not recorded. `checked` tells how far the answers were from
-    PyTorch's when it was written.
+    Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
+    `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
+    together have more than that probability. `crops` are the ways in which the pictures that it
+    learnt from were cut, the commonest first, and `pictures` says it in words; None where that is
+    not recorded. `checked` tells how far the answers were from PyTorch's when it was written.
     """
 
     format: int
@@ -50,11 +50,14 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checked: dict[str, float | int | str] = {}
     pictures: str | None = None
     crops: tuple[CropMethod, ...] | None = None
+    offsets: dict[str, float] = {}
 
     @property
     def facts(self) -> Facts:
-        """What is needed to use the model; its temperature is inside."""
-        answers = Answers(self.temperature, self.unknown_below, self.thresholds)
+        """What is needed to use the model; its calibration is inside."""
+        answers = Answers(
+            self.temperature, self.unknown_below, self.thresholds, offsets=self.offsets
+        )
         return Facts(self.run, self.size, self.classes, answers, self.known, self.crops)
 
     def to_json(self) -> str:
@@ -69,7 +72,7 @@ def card_of(facts: Facts, precision: str) -> Card:
         FORMAT, facts.run, precision, facts.classes, facts.size, INPUT,
         {name: OUTPUTS[name] for name in names}, facts.answers.temperature,
         facts.answers.unknown_below, dict(facts.answers.thresholds), facts.known,
-        pictures=_pictures(facts), crops=facts.crops,
+        pictures=_pictures(facts), crops=facts.crops, offsets=dict(facts.answers.offsets),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from baseline.evaluation.calibration_error import Bin
+from baseline.evaluation.calibration_error import Bin, ClasswiseError
 from baseline.evaluation.figures import ClassScore, Mistake
 from baseline.settings import UNUSED_WHEN_SOLVED
 from gleanset.errors import InputUnusable
@@ -53,6 +53,7 @@ class Fitted:
     told: str
     plain: float | None = None
     shrunk: bool = False
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class SplitFigures:
     ece: float | None = None
     bins: list[Bin] = field(default_factory=list)
     calibrated: Calibrated | None = None
+    classwise: ClasswiseError | None = None
     kinds: list[Part] = field(default_factory=list)
     labels: list[Part] = field(default_factory=list)
     risk: list[Pair] = field(default_factory=list)

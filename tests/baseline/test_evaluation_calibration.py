@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from calibrated_nets import Net, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from baseline.evaluation.calibration import COLDEST, HOTTEST, fit_calibration, fit_temperature
-from baseline.evaluation.calibration_error import calibration_error
+from baseline.evaluation.calibration_error import calibration_error, classwise_error
 from baseline.evaluation.figures import evaluate_logits
 from baseline.evaluation.intervals import intervals, share_interval
 from baseline.evaluation.probabilities import log_softmax, softmax
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from calibrated_nets import Net, draw, learn_balanced
 
 Drawn = tuple[np.ndarray, np.ndarray]
 
@@ -99,7 +104,7 @@ def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
     for fitted in (fit_calibration(logits[:1], y[:1], ["a"]),
                    fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))):  # fmt: skip
         assert (fitted.temperature, fitted.plain, fitted.shrunk) == (1.0, None, False)
-        assert fitted.told().startswith("left as the network gives it")
+        assert fitted.told().startswith("scores are left as the network gives them")
 
 
 def test_frames_of_one_scene_are_one_witness() -> None:
@@ -196,3 +201,55 @@ def test_quick_proposals_without_a_mistake_are_not_certain() -> None:
     logits = np.stack((1 - y, y), 1).astype(np.float32) * 4
     assert softmax(logits, fit_temperature(logits, y)).max() < 0.99
     assert fit_temperature(logits[:1], y[:1]) == 1
+
+
+def _log_loss(scores: np.ndarray, y: np.ndarray) -> float:
+    return float(-log_softmax(scores)[np.arange(len(y)), y].mean())
+
+
+def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> None:
+    """One class of 8 % and weights that make it count half: its mean probability was .36."""
+    head = learn_balanced(4, 1.0, 400, 0)
+    test = head.drawn(4000, 1)
+    assert softmax(test.logits)[:, 1].mean() > 0.3
+    fitted = fit_calibration(*head.drawn(100, 2), head.shift)
+    assert fitted.share is not None
+    assert fitted.share > 0.7
+    assert "are taken back" in fitted.told()
+    given = fitted.applied(test.logits)
+    assert softmax(given)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
+    assert _log_loss(given, test.y) < 0.55 * _log_loss(test.logits, test.y)
+    # One temperature cannot do that.
+    single = fit_calibration(*head.drawn(100, 2))
+    assert (single.share, single.offsets) == (None, ())
+    assert _log_loss(single.applied(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
+
+
+@pytest.mark.parametrize("pictures", [10, 50])
+def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: int) -> None:
+    """More features than pictures: the weights change nothing, and nothing is taken back."""
+    changes = []
+    for seed in range(8):
+        head = learn_balanced(300, 3.0, 80, seed)
+        test = head.drawn(2000, seed + 100)
+        fitted = fit_calibration(*head.drawn(pictures, seed + 200), head.shift)
+        before = _log_loss(test.logits, test.y)
+        changes.append(_log_loss(fitted.applied(test.logits), test.y) - before)
+        assert _log_loss(test.logits + head.shift, test.y) > before
+    noise = float(np.std(changes)) / 8**0.5
+    assert np.mean(changes) <= noise
+
+
+def test_the_calibration_of_each_class_is_told_and_few_moments_are_warned_of() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    y = np.array([0, 1, 0, 1])
+    told = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
+    cat, owl = told.classes
+    assert (cat.expected, cat.share, cat.moments) == (pytest.approx(0.7), 0.5, 2)
+    # Bins of cat: .9 holds one of two, .6 one of one, .4 none of one.
+    assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
+    assert owl.ece == pytest.approx(cat.ece)
+    assert told.ece == pytest.approx(cat.ece)
+    assert told.warning == "fewer than 20 moments, so mostly chance: cat, owl"
+    many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
+    assert classwise_error(*many, alone(40), ("cat", "owl")).warning == ""

@@ -10,15 +10,16 @@ import pytest
 from judged_runs import answers, fill, judged_run
 
 from baseline.data import find_examples
-from baseline.evaluation.answers import load_answers
+from baseline.evaluation.answers import decide, load_answers
 from baseline.evaluation.context import context_of
 from baseline.evaluation.doubts import likely_wrong
 from baseline.evaluation.folds import fold_examples, out_of_fold
-from baseline.evaluation.judge import unique
+from baseline.evaluation.judge import judge_run, split_figures, unique
 from baseline.evaluation.outputs import Outputs, load_outputs
 from baseline.evaluation.probabilities import softmax
 from baseline.evaluation.slices import BULK, PERSON, kind_of
 from baseline.methods.material import Material
+from baseline.priors import prior_shift
 from baseline.report.read import read_metrics
 from baseline.settings import load_preset
 from gleanset import Dataset
@@ -26,6 +27,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.records import Origin
+from labeler.balance import Method, apply_balance, plan_balance
 
 CLASSES = ("cat", "owl", "狐")
 
@@ -69,6 +71,64 @@ def test_without_val_nothing_is_calibrated(dataset: Dataset) -> None:
     assert judged.metrics["temperature"] == 1.0
     assert "val" not in judged.metrics
     assert load_answers(folder).temperature == 1.0
+
+
+def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=40)
+    examples = find_examples(dataset)
+    outputs = answers(examples, skill=1.5)
+    # A network that was taught that owls are as common as the rest, where they are not.
+    shift = np.array([0.8, -1.6, 0.8])
+    taught = {split: replace(told, logits=(told.logits - shift).astype(np.float32))
+              for split, told in outputs.items()}  # fmt: skip
+    for split, told in taught.items():
+        rest = np.flatnonzero(told.y != 1)
+        taught[split] = told.at(rest)
+    taught["val"] = taught["train"]
+    folder = dataset.root / "runs" / "one"
+    dataset.runs.begin("one", "baseline", {})
+    judged = judge_run(dataset, "one", folder, examples, taught, shift=shift)
+    kept = load_answers(folder)
+    assert judged.calibration.share == pytest.approx(1, abs=0.25)
+    assert kept.offsets == pytest.approx(
+        {name: judged.calibration.share * by for name, by in zip(CLASSES, shift, strict=True)}
+    )
+    told = judged.metrics["test"]
+    assert isinstance(told, dict)
+    given = decide(taught["test"].logits, CLASSES, kept)
+    assert told["accuracy"] == float((given.classes == taught["test"].y).mean())
+    owl = told["classwise"]["classes"][1]
+    assert owl["expected"] == pytest.approx(given.probabilities[:, 1].mean())
+    assert owl["expected"] < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
+    assert told["calibrated"]["log_loss"] < told["log_loss"]
+    again = split_figures(
+        load_outputs(folder)["test"], CLASSES, context_of(dataset, examples.splits["test"]), kept
+    )
+    assert json.loads(json.dumps(again)) == json.loads(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("balance", "method", "owls"),
+    [("none", "off", None), ("weights", "off", 8), ("sampling", "off", 8), ("none", "down", 8),
+     ("none", "copies", 8), ("none", "weights", 8)],
+)  # fmt: skip
+def test_the_shift_is_that_of_whoever_balanced(
+    dataset: Dataset, balance: str, method: Method, owls: int | None
+) -> None:
+    fill(dataset, CLASSES, each=20)
+    thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][8:]
+    dataset.journal.step("Reject", [Choice(s.key, "reject") for s in thinned])
+    apply_balance(dataset, plan_balance(dataset, method))
+    examples = find_examples(dataset)
+    assert examples.natural["owl"] == 8
+    common = [examples.natural[name] for name in ("cat", "狐")]
+    settings = load_preset("transfer", {"balance": balance})
+    shift = prior_shift(examples, settings)
+    if owls is None:
+        assert len(shift) == 0
+    else:
+        assert np.exp(shift[1] - shift[0]) == pytest.approx(owls / common[0], rel=0.01)
+    assert len(prior_shift(examples, load_preset("triplet", {}))) == 0
 
 
 def test_copies_that_balancing_made_count_once() -> None:

@@ -57,7 +57,15 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
     said = page.text_content()
-    for words in (*CLASSES, "2,995 moments of it", "“unknown”", "Test was looked at once"):
+    for words in (
+        *CLASSES,
+        "2,995 moments of it",
+        "“unknown”",
+        "Test was looked at once",
+        "Fitted: temperature",
+        "Class by class on test",
+        "so mostly chance: ",
+    ):
         assert words in said
     assert len(page.xpath("//section[@id='doubts']//img")) == 1
     assert page.xpath("//section[@id='network']//*[local-name()='svg']")

@@ -116,6 +116,8 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     test = result["test"]
     assert isinstance(test, dict)
     assert test["accuracy"] == told["test"]["accuracy"] == 1.0
+    assert result["calibration"] == told["calibration"]["told"]
+    assert "2 pictures (2 moments) of val alone ask for" in str(result["calibration"])
 
     judged = judge_again(small, None, "test")
     assert (judged.run, json.loads(json.dumps(judged.figures))) == (run.id, told["test"])

@@ -25,7 +25,7 @@ def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = root / "runs" / RUN
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(folder, net, settings, tuple(sorted(CLASSES)))
-        save_answers(folder, Answers(1.5, 0.6))
+        save_answers(folder, Answers(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
         dataset.runs.end(RUN, "done", {})
     return root
 

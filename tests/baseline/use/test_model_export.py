@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 import baseline
 from baseline.cli import commands
 from baseline.engines import Facts, Told
-from baseline.evaluation.answers import Answers
+from baseline.evaluation.answers import Answers, save_answers
 from baseline.export.check import compare, refuse_unequal
 from baseline.export.session import export_run
 from baseline.pixels import Pixels
@@ -48,6 +49,21 @@ def test_the_file_answers_as_the_run(
     assert np.allclose(one.embed(pictures[:3]), other.embed(pictures[:3]), atol=1e-4)
 
 
+def test_what_balancing_did_is_taken_back_inside_the_model(
+    exported: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    plain = shutil.copytree(run_folder, tmp_path / "plain")
+    save_answers(plain, Answers(1.5, 0.6))
+    given, raw = (
+        {one.label: one.confidence for one in baseline.load(path).predict(pictures[0])}
+        for path in (exported, plain)
+    )
+    moved = {name: raw[name] * np.exp(by) for name, by in
+             {"cross": 0.7, "disc": 0.0, "stripes": -0.9}.items()}  # fmt: skip
+    total = sum(moved.values())
+    assert given == pytest.approx({name: one / total for name, one in moved.items()}, abs=1e-5)
+
+
 def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     model = onnx.load(exported)
     about = {one.key: one.value for one in model.metadata_props}
@@ -55,6 +71,7 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     assert about["labels"].split("\n") == card["classes"] == ["cross", "disc", "stripes"]
     assert card == json.loads(exported.with_name("model.onnx.json").read_text())
     assert (card["temperature"], card["unknown_below"], card["size"]) == (1.5, 0.6, 32)
+    assert card["offsets"] == {"cross": 0.7, "stripes": -0.9}
     assert card["checked"]["pictures"] == 90
     shape = model.graph.input[0].type.tensor_type
     assert shape.elem_type == onnx.TensorProto.UINT8

@@ -1,8 +1,8 @@
 """What each interval and bound promises, and what it does: coverage and width by simulation.
 
-    python benchmarks/coverage.py                     # all cases
-    python benchmarks/coverage.py --only accuracy --runs 2000
-    python benchmarks/coverage.py --table             # only the summary that docs/results.md has
+    python benchmarks/interval_coverage.py             # all cases
+    python benchmarks/interval_coverage.py --only accuracy --runs 2000
+    python benchmarks/interval_coverage.py --table     # the summary that docs/results.md has
 
 Test sets of 6, 12, 25 and 100 moments of 1 to 8 pictures are drawn from a world whose truth is
 known, and the project's own functions are asked. An oracle knows by how much moments differ: for a
