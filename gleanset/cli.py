@@ -26,11 +26,11 @@ from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.settings import FILE
+from gleanset.starting import INTERRUPTED, take_over
 from gleanset.work.progress import Progress
 
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-INTERRUPTED = 130
 BUG = 1
 
 
@@ -156,6 +156,7 @@ def main(commands: click.Group) -> NoReturn:
         # Paths may hold bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        take_over()
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as abort:

@@ -1,0 +1,17 @@
+"""The `baseline` command from its first instant on."""
+
+from typing import NoReturn
+
+from gleanset.starting import listen
+
+
+def main() -> NoReturn:
+    """The console script."""
+    listen()
+    from baseline.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Ctrl-C in the first instant of every console script, while it only imports."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from tools_for_tests import ROOT
+
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+# Presses Ctrl-C the moment that a module is looked for.
+PRESSED = """
+import os, signal, sys
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == {wanted!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Press())
+sys.argv = ["command", "--help"]
+from {module} import {function}
+{function}()
+"""
+
+
+def pressed(script: str, wanted: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    module, function = SCRIPTS[script].split(":")
+    code = before + PRESSED.format(module=module, function=function, wanted=wanted)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_ctrl_c_while_a_command_imports_prints_no_traceback(script: str) -> None:
+    done = pressed(script, "click")
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted; nothing was begun"
+    assert done.stdout == ""
+
+
+def test_ctrl_c_that_a_script_ignores_stays_ignored() -> None:
+    deaf = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    done = pressed("harvest", "click", deaf)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_the_handler_of_the_command_itself_comes_back() -> None:
+    from gleanset.starting import listen, take_over
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        listen()
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        take_over()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
