@@ -129,9 +129,12 @@ class Hints:
         )
 
 
-def take_back(db: Connection, images: Collection[str]) -> int:
-    """Put back into the queue what hints of these images dispute, as one step; how many."""
-    if not images:
+def take_back(db: Connection, images: Collection[str] | None = None) -> int:
+    """Put back into the queue what hints dispute, of all or of some images; how many.
+
+    As one step, if there is any.
+    """
+    if images is not None and not images:
         return 0
     with db.write():
         choices = [Choice(one.key, "clear", None, "hint") for one in Hints(db).disputed(images)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE, refuse_missing
 from gleanset.db.connection import Row
+from gleanset.db.hints import take_back
 from gleanset.db.journal import Choice
 from gleanset.db.merging import TAKE_IN, Merging, Said, beside
 from gleanset.db.snapshot import snapshot
@@ -86,7 +87,9 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
             with ours.db.write():
                 plan = plan_merge(both)
                 _apply(ours, both, plan, other.resolve().name)
-            return _merged(files, plan)
+                # Their pictures may have been found as something else than ours.
+                back = take_back(ours.db)
+            return _merged(files | ({"taken_back": back} if back else {}), plan)
 
 
 def _merged(files: dict[str, object], plan: Plan) -> Merged:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_cli
 
-from gleanset import Dataset
+from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress
 from pipeline.house.forget import plan_take_down, take_down
@@ -33,7 +33,6 @@ def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
     return found["decisions"], found["conflicts"]
 
 
-@pytest.mark.damages("merging adds the faces once more each time")
 def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
     both: tuple[Dataset, Dataset],
 ) -> None:
@@ -53,3 +52,21 @@ def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
     assert ours.images.get(image[second]) is None
     taken(theirs, ours)
     assert taken(theirs, ours) == taken(ours, theirs) == (0, 0)
+
+
+def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
+    both: tuple[Dataset, Dataset],
+) -> None:
+    ours, theirs = both
+    image = next(iter(ours.images.each())).sha256
+    (key,) = [sample.key for sample in ours.samples.each() if sample.image == image]
+    for dataset, hint in ((ours, "hana"), (theirs, "rei")):
+        dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
+        dataset.journal.step("Clear", [Choice(key, "clear")])
+    ours.journal.step("Accept", [Choice(key, "label", "hana", "hint")])
+    assert merge(ours, theirs.root, simulate=False, progress=Progress()).result["taken_back"] == 1
+    disputed = ours.samples.get(key)
+    assert disputed is not None
+    assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
+    taken(theirs, ours)
+    assert taken(ours, theirs) == taken(theirs, ours) == (0, 0)
