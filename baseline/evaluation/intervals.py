@@ -26,8 +26,10 @@ Flags = npt.NDArray[np.bool_]
 
 _END = 0.975
 """The confidence of either end of a 95 % interval."""
-_UNSEEN = 0.25
+_UNSEEN = 0.5
 """The part of a moment of mistakes that log loss is taken to have missed."""
+_FEW_HIT = 0.5
+"""The part of a moment of hits by which the variance of a share is taken to be larger."""
 _SWAPPED = 0.25
 """The part of a moment that two runs are taken to have missed differing in, either way."""
 
@@ -60,7 +62,8 @@ def share_at_most(hits: Flags, groups: Indices, confidence: float = 0.95) -> flo
     """The share of hits among pictures that is not exceeded with this confidence.
 
     `hits` and the numbers of their moments `groups` are N long. Where no picture hits, nothing
-    tells how alike those of a moment are, and every moment counts as one case.
+    tells how alike those of a moment are, and every moment counts as one case. Where few moments
+    hit they tell little of it: the variance is that with a part of a moment of hits added.
     """
     sums, sizes = _by_moment(hits.astype(np.float64), groups)
     total = float(sizes.sum())
@@ -69,8 +72,8 @@ def share_at_most(hits: Flags, groups: Indices, confidence: float = 0.95) -> flo
         return _limit(0.0, len(sizes), confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
-    return _limit(share, _worth(share, _variance(sums, sizes), total, len(sizes), confidence),
-                  confidence)  # fmt: skip
+    worth = _worth(*_seen_more(sums, sizes), total) * _known(len(sizes), confidence)
+    return _limit(share, worth, confidence)
 
 
 def difference_interval(gain: Floats, groups: Indices) -> Interval:
@@ -107,7 +110,10 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
 def _macro_f1_interval(
     y: Indices, predicted: Indices, groups: Indices, classes: int
 ) -> Interval:  # fmt: skip
-    """The interval of macro F1, as of a share whose variance is that of leaving moments out."""
+    """The interval of macro F1, as of a share whose variance is that of leaving moments out.
+
+    The sample is worth no more to it than to the share wrong.
+    """
     right = predicted == y
     tables = [_by_class(y[right], groups[right], groups, classes),
               _by_class(y, groups, groups, classes),
@@ -116,7 +122,10 @@ def _macro_f1_interval(
     without = _macro_f1(*(table.sum(0) - table for table in tables))
     count = len(without)
     variance = float((count - 1) / count * ((without - without.mean()) ** 2).sum())
-    worth = _worth(mean, variance, len(y), count, _END) if 0 < mean < 1 else count
+    most = _worth(*_seen_more(*_by_moment((~right).astype(np.float64), groups)), len(y))
+    worth = float(count)
+    if 0 < mean < 1:
+        worth = _worth(mean, variance, most) * _known(count, _END)
     return Interval(1 - _limit(1 - mean, worth, _END), _limit(mean, worth, _END))
 
 
@@ -134,11 +143,21 @@ def _variance(sums: Floats, sizes: Floats) -> float:
     return float((off**2).sum() / total**2 * count / (count - 1))
 
 
-def _worth(share: float, variance: float, total: float, moments: int, confidence: float) -> float:
-    """How many independent cases have this variance, less what few moments know of it."""
-    most = share * (1 - share) / variance if variance > 0 else total
-    known = float(ndtri(confidence) / stdtrit(moments - 1, confidence)) ** 2
-    return min(total, most) * known
+def _seen_more(sums: Floats, sizes: Floats) -> tuple[float, float]:
+    """The share of hits and its variance, with a part of a moment of hits added."""
+    part = _FEW_HIT * float(sizes.mean())
+    sums, sizes = np.append(sums, part), np.append(sizes, part)
+    return float(sums.sum() / sizes.sum()), _variance(sums, sizes)
+
+
+def _worth(share: float, variance: float, most: float) -> float:
+    """How many independent cases have this variance, at most so many."""
+    return min(most, share * (1 - share) / variance) if variance > 0 else most
+
+
+def _known(moments: int, confidence: float) -> float:
+    """The part of its worth that a sample has when its variance is known from few moments."""
+    return float(ndtri(confidence) / stdtrit(moments - 1, confidence)) ** 2
 
 
 def _limit(share: float, cases: float, confidence: float) -> float:

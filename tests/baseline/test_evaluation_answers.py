@@ -170,11 +170,11 @@ def test_bounds_count_moments_and_not_pictures() -> None:
     _, (once,), known = choose(one, CLASSES[:2], wishes, Answers(), scenes(one))
     _, (often,), sure = choose(four, CLASSES[:2], wishes, Answers(), scenes(four, 4))
     assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
-    assert often.at_most == pytest.approx(once.at_most)
+    assert often.at_most == pytest.approx(once.at_most, abs=0.005)
     assert known is not None
     assert sure is not None
     assert (sure.answered, sure.moments) == (4 * known.answered, known.moments)
-    assert sure.at_most == pytest.approx(known.at_most)
+    assert sure.at_most == pytest.approx(known.at_most, abs=0.005)
 
 
 def test_the_bound_of_a_chosen_threshold_knows_that_it_was_chosen() -> None:
