@@ -2,8 +2,9 @@
 
 Scores are divided by one temperature (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
 Neural Networks", 2017). On a few pictures its likeliest value is noise, so it is the mode of a
-posterior: the prior holds it at 1, where the network is believed as it is, until enough moments
-speak against it. `benchmarks/calibration.py` measures what that costs and what it saves.
+posterior whose prior holds it near 1, where the network is believed as it is; and it is left at 1
+where the evidence is no more than chance gives. `benchmarks/calibration.py` measures what that
+costs and what it saves.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softm
 from gleanset.page.words import count, percent
 
 COLDEST, HOTTEST = 0.05, 20.0
-SPREAD = 0.5
+SPREAD = 0.6
 """Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
 whose tails let a network be as loud as much evidence says."""
 SHARE = 0.5
@@ -26,6 +27,9 @@ SHARE = 0.5
 HALF = 15
 """Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
 without a mistake is likely even where the network is too sure."""
+WORTH = 20.0
+"""Evidence that changes scores at all: so many nats, divided by the number of moments. Where those
+are few, chance alone makes some temperature look better than 1."""
 Pair = tuple[float, float]
 _GRID = 40
 _ALIKE = 0.05
@@ -82,7 +86,10 @@ class Calibration:
         if self.plain is None:
             return "; classes were balanced in training: rare ones may be given too much"
         if self.share < _ALIKE:
-            return "; classes were balanced in training, of which val shows no effect to take back"
+            return (
+                "; classes were balanced in training: nothing is taken back, for val shows no sure "
+                "effect of it"
+            )
         return (
             f"; classes were balanced in training, of whose effect {percent(self.share)} are taken "
             "back, as far as val shows it: probabilities are for classes as common as in train"
@@ -123,6 +130,8 @@ def fit_calibration(
     best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
     if shifted:
         best, share = _lowest_of_two(cost, best)
+    if witnesses * (loss(0.0, 0.0) - loss(best, share)) < WORTH / witnesses:
+        best, share = 0.0, 0.0
     plain = _lowest(lambda at: loss(at, share))
     offsets = tuple(map(float, share * added)) if share else ()
     return Calibration(
