@@ -1,4 +1,4 @@
-"""Every interval and bound keeps its promise in a small fixed simulation of benchmarks/coverage."""
+"""Every interval and bound keeps its promise in a small fixed simulation: see benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from tools_for_tests import ROOT
 
 # Not by its name, which is that of a well-known package.
-_SPEC = importlib.util.spec_from_file_location("promises", ROOT / "benchmarks" / "coverage.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "promises", ROOT / "benchmarks" / "interval_coverage.py"
+)
 assert _SPEC is not None
 assert _SPEC.loader is not None
 promises = sys.modules["promises"] = importlib.util.module_from_spec(_SPEC)
