@@ -11,7 +11,7 @@ variance makes of the sample; for anything else the estimate -+ 1.96 true standa
 counts as the interval from 0 up to it.
 
 A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
-it. `tests/baseline/test_coverage.py` runs a small fixed version of every case.
+it. `tests/baseline/test_interval_coverage.py` runs a small fixed version of every case.
 """
 
 from __future__ import annotations
