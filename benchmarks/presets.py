@@ -45,7 +45,7 @@ AHEAD = "transfer"
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST: ("", {}),
     "simple": ("simple", {}),
-    "simple, colour=rgb": ("simple", {"colour": "rgb"}),
+    "simple, colour=grayscale": ("simple", {"colour": "grayscale"}),
     "transfer": ("transfer", {}),
     "triplet": ("triplet", {}),
     "finetune, size=96, epochs=8": ("finetune", {"size": "96", "epochs": "8"}),
@@ -202,11 +202,11 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
     "who-am-i": ("40 drawn characters, 10 pictures each", True,
                  lambda: drawn_faces(40, 10, 128), "triplet", {"size": "96", "views": "1"}),
     "anime-vs-cartoon": ("272 anime faces, 100 cartoon faces, grey, 120x120", False,
-                         anime_or_cartoon, "simple", {"epochs": "15"}),
+                         anime_or_cartoon, "simple", {"colour": "grayscale", "epochs": "15"}),
     "memes": ("32 memes and screenshots, 192 photos", False, memes_or_photos, "finetune",
               {"size": "96", "epochs": "5", "augment": "photos"}),
     "cats-vs-owls": ("60 cats, 60 dogs (no owls at hand), colour, 120x120", False, cats_and_dogs,
-                     "simple", {"colour": "rgb", "augment": "photos"}),
+                     "simple", {"augment": "photos"}),
 }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def run_gleanset(data: Any, seed: int, epochs: int, augment: str) -> tuple[Clock
     from baseline.training import train
 
     torch.set_num_threads(THREADS)
-    simple = load_preset("simple", {})
+    simple = load_preset("simple", {"colour": "grayscale"})
     settings = msgspec.structs.replace(
         simple, seed=seed, epochs=epochs, patience=epochs, augment=augment, balance="none"
     )  # fmt: skip

@@ -37,6 +37,11 @@ TICK = 0.25
 JUDGED = 128
 """Samples at once in validation: a bound on memory, halved where that is too much."""
 MOST_THREADS = 8
+LEAST_TO_STEER = 50
+"""Validation samples under which nothing is stopped or chosen by their loss: of six photos it is
+noise, and ended trainings after a third of their course (docs/experiments.md)."""
+
+_KEPT = "all epochs are gone through and the last weights kept"
 
 
 def fit(
@@ -46,7 +51,8 @@ def fit(
 ) -> Fitted[Network]:  # fmt: skip
     """Train `net` (in place) on `train`, watch it on `val`, and put its best weights back.
 
-    Without samples in `val` there is no early stopping and the last weights are kept. `frozen`
+    With fewer than `LEAST_TO_STEER` samples in `val` there is no early stopping and the last
+    weights are kept: the rate has fallen to nothing by then. `frozen`
     is a part of `net` that does not learn in the first `frozen_epochs`. `place` is a folder for
     checkpoints: a training that was killed goes on from there, and the last one stays until
     `forget_checkpoint`. Raises UsageError where the settings make the loss infinite,
@@ -75,6 +81,7 @@ class _Run(Generic[Network]):
         self.net = net.to(self.compute.device)
         self.train, self.objective, self.plan, self.settings = train, objective, plan, settings
         self.val = val if val is not None and len(val.y) else None
+        self.steered = self.val is not None and len(self.val.y) >= LEAST_TO_STEER
         self.watch = watch
         first = plan(random_at(settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
@@ -103,6 +110,8 @@ class _Run(Generic[Network]):
             at.rate = self.settings.learning_rate
         else:
             self._find_rate()
+        if self.val is not None and not self.steered:
+            self.watch.say(f"val has {len(self.val.y)} pictures, too few to stop by: {_KEPT}")
         self.watch.begin(self.images, self.settings.epochs, self._seen())
         while at.epoch <= self.settings.epochs and not self._patience_lost():
             self._epoch()
@@ -205,7 +214,7 @@ class _Run(Generic[Network]):
             self.judged //= 2
 
     def _keep_best(self, report: EpochReport) -> None:
-        loss = report.val_loss
+        loss = report.val_loss if self.steered else None
         if loss is not None and not loss < self.at.best_loss:
             return
         self.at.best_epoch = report.epoch
@@ -216,7 +225,7 @@ class _Run(Generic[Network]):
         """Whether validation has not improved for `patience` epochs with all weights awake."""
         done = len(self.at.history)
         since = max(self.at.best_epoch, self.course.resting_epochs)
-        return self.val is not None and done - since >= self.settings.patience
+        return self.steered and done - since >= self.settings.patience
 
     def finish(self) -> Fitted[Network]:
         """The best weights put back, ready to predict."""
@@ -231,6 +240,6 @@ class _Run(Generic[Network]):
         }  # fmt: skip
         return Fitted(
             self.net.eval(), tuple(at.history), at.best_epoch,
-            len(at.history) < self.settings.epochs, self.val is not None,
+            len(at.history) < self.settings.epochs, self.steered,
             str(self.compute.device), self.compute.name, facts,
         )  # fmt: skip

@@ -10,7 +10,7 @@ SIDE = 32
 CLASSES = ("stripes", "disc", "cross")
 
 
-def patterns(counts: tuple[int, ...], seed: int, channels: int = 1) -> Arrays:
+def patterns(counts: tuple[int, ...], seed: int, channels: int = 3) -> Arrays:
     """`counts[i]` pictures of `CLASSES[i]`, 32 x 32, in random place and brightness."""
     random = np.random.default_rng(seed)
     y = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
@@ -19,7 +19,7 @@ def patterns(counts: tuple[int, ...], seed: int, channels: int = 1) -> Arrays:
     return Arrays(x, y, tuple(f"{CLASSES[kind]}-{i}" for i, kind in enumerate(y)))
 
 
-def none(channels: int = 1) -> Arrays:
+def none(channels: int = 3) -> Arrays:
     """A split without pictures."""
     return Arrays(np.zeros((0, channels, SIDE, SIDE), np.uint8), np.zeros(0, np.int64), ())
 

@@ -40,17 +40,17 @@ def enlarged(pictures: Arrays, times: int) -> Arrays:
 def main(megabytes: int, batch: str, size: int) -> None:
     torch.set_num_threads(1)
     options = {"size": str(size), "blocks": "256,8", "dense": "8", "epochs": "2",
-               "precision": "fp32", "learning_rate": "0.01", "dropout": "0",
+               "precision": "fp32", "learning_rate": "0.01", "dropout": "0", "colour": "grayscale",
                "batch": batch}  # fmt: skip
     settings = load_preset("simple", options)
     assert isinstance(settings, Simple)
-    pictures = enlarged(patterns((128, 128, 128), 1), size // SIDE)
+    pictures = enlarged(patterns((128, 128, 128), 1, channels=1), size // SIDE)
     with reproducible(0):
         net = build_net(settings, 3)
     small = load_preset("simple", options | {"size": "32", "batch": "4", "epochs": "1"})
     assert isinstance(small, Simple)
     # Threads and libraries take what they need once and for all.
-    learn_pictures(build_net(small, 3), patterns((8, 8, 8), 1), none(), CLASSES, small)
+    learn_pictures(build_net(small, 3), patterns((8, 8, 8), 1, channels=1), none(), CLASSES, small)
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
     try:

@@ -28,8 +28,8 @@ def test_the_presets_are_as_promised() -> None:
     assert (small.preset, small.size, small.colour, small.channels) == (
         "simple",
         120,
-        "grayscale",
-        1,
+        "rgb",
+        3,
     )
     assert (small.blocks, small.dense, small.batch) == ((32, 64, 128), 128, 64)
     tuned = load_preset("finetune", {})

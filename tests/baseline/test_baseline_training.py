@@ -91,7 +91,7 @@ def test_random_state_and_threads_are_put_back() -> None:
 
 
 def test_stops_early_and_keeps_the_best_weights() -> None:
-    pictures, val = patterns((10, 10, 10), 1), patterns((8, 8, 8), 2)
+    pictures, val = patterns((10, 10, 10), 1), patterns((20, 20, 20), 2)
     # Labels of the validation pictures turned round: the better it learns, the worse they fare.
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
     trained = train(pictures, wrong, CLASSES, settings(epochs=30, patience=2), quiet)
@@ -102,6 +102,17 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
     assert losses[trained.best_epoch - 1] == min(losses)
     kept = evaluate(trained.net, wrong, CLASSES)
     assert kept.log_loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
+    pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
+    wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
+    trained = train(pictures, wrong, CLASSES, settings(epochs=8, patience=2), quiet)
+    assert not trained.validated
+    assert not trained.stopped_early
+    assert trained.best_epoch == len(trained.history) == 8
+    # It is still told how they fared.
+    assert all(report.val_loss is not None for report in trained.history)
 
 
 def test_without_validation_pictures_all_epochs_run() -> None:

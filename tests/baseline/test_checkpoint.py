@@ -57,7 +57,7 @@ def test_an_optimiser_goes_on_as_it_would_have(optimiser: str) -> None:
     options = {"optimiser": optimiser, "size": "16", "blocks": "4", "dense": "4"}
     settings = load_preset("simple", options)
     assert isinstance(settings, Simple)
-    x = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
     def step(net: torch.nn.Module, mover: torch.optim.Optimizer) -> None:
         mover.zero_grad()

@@ -153,7 +153,7 @@ def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
     assert layers[-1].shape == (3,)
     convolutions = [layer for layer in layers if layer.kind == "Conv2d"]
-    assert convolutions[0].macs == 9 * 1 * 4 * 32 * 32
+    assert convolutions[0].macs == 9 * 3 * 4 * 32 * 32
     assert convolutions[1].macs == 9 * 4 * 8 * 16 * 16
     save_layers(tmp_path, layers)
     assert [row.name for row in read_layers(tmp_path)] == [layer.name for layer in layers]

@@ -28,14 +28,13 @@ def test_predict_is_the_network_with_its_calibration(
 ) -> None:
     model = baseline.load(run_folder)
     net, _, classes = load_model(run_folder)
-    grey = np.stack([np.asarray(Image.open(path).convert("L")) for path in pictures[:10]])
+    plain = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in pictures[:10]])
     with torch.inference_mode():
-        scores = net(torch.from_numpy(grey[:, None]).float() / 255).numpy()
+        scores = net(torch.from_numpy(plain.transpose(0, 3, 1, 2)).float() / 255).numpy()
     # Cross, disc, stripes: as answers.json of the run has them.
     wanted = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
     for found, row in zip(model.predict_many(pictures[:10], top=3), wanted, strict=True):
         assert [one.label for one in found] == [classes[c] for c in np.argsort(-row)]
-        # Grey is made after the picture was read, not before: half a level of 255 apart.
         assert [one.confidence for one in found] == pytest.approx(sorted(row)[::-1], abs=0.01)
 
 

@@ -1,0 +1,208 @@
+"""The preset `simple` beside an ordinary Keras network, on small cuts of real pictures.
+
+    python benchmarks/small_sets.py WORK [--splits 10] [--keras PYTHON] [-o KEY=VALUE ...]
+
+PYTHON is an interpreter with keras>=3 and one of its backends; without it only ours is run. Each
+split draws whole moments: so many pictures a class to learn from, up to 24 a class to be judged on.
+Both get the same pictures and decide alone what to do with those to learn from: ours takes the
+same share of them for val as `baseline train` does, Keras learns from all for 60 epochs
+(convolutions 32-64-128 with batch norm and pooling, dropout 0.3, L2 1e-4, dense 128, grey 120 x
+120, Adam 1e-3, mirrored at random). `-o` changes ours as in `baseline train`. WORK keeps a line
+for each training: what was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDE = 120
+MOST_TEST = 24
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+# Name: folder, classes (none: all), pictures a class to learn from.
+SETS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "cat-dog-30": ("photos", ("cat", "dog"), 30),
+    "cat-dog-10": ("photos", ("cat", "dog"), 10),
+    "photos-12": ("photos", (), 12),
+    "fan10-13": ("characters_fan10", (), 13),
+    "fan10-30": ("characters_fan10", (), 30),
+    "characters-8": ("characters", (), 8),
+}
+
+
+def pictures(folder: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    """All pictures of a tree as `baseline` reads them, with class and moment (numbers)."""
+    from baseline.pixels import resized
+    from gleanset.images.decode import decode
+
+    x, y, moments = [], [], []
+    names: dict[str, int] = {}
+    told = DATA / folder / "sources.json"
+    rows = json.loads(told.read_text()) if told.is_file() else []
+    source = {r["file"]: str(r.get("source_dup_group") or r["source_image"]) for r in rows}
+    for path in sorted((DATA / folder).glob("*/*.*")):
+        name, label = path.relative_to(DATA / folder).as_posix(), path.parent.name
+        if not classes or label in classes:
+            picture = decode(path.read_bytes()).pixels.convert("RGB")
+            x.append(np.asarray(resized(picture, SIDE)))
+            y.append(names.setdefault(label, len(names)))
+            moments.append(source.get(name, name))
+    numbers = np.unique(moments, return_inverse=True)[1]
+    return {"x": np.stack(x), "y": np.array(y, np.int64), "moments": numbers}
+
+
+def split(y: Any, moments: Any, each: int, seed: int) -> tuple[Any, Any]:
+    """Rows to learn from (`each` a class) and to be judged on; no moment is in both."""
+    order = np.random.default_rng(seed).permutation(moments.max() + 1)
+    train: dict[int, list[int]] = defaultdict(list)
+    test: dict[int, list[int]] = defaultdict(list)
+    for moment in order.tolist():
+        rows = np.flatnonzero(moments == moment).tolist()
+        full = any(len(train[int(y[r])]) >= each for r in rows)
+        for row in rows:
+            part = test if full else train
+            if full and len(test[int(y[row])]) >= MOST_TEST:
+                continue
+            part[int(y[row])].append(row)
+    return (np.sort(sum(train.values(), [])), np.sort(sum(test.values(), [])))
+
+
+def ours(data: Any, train: Any, test: Any, seed: int, options: dict[str, str]) -> Any:
+    """Whether each picture of test was right, by the preset with `options`."""
+    import torch
+
+    from baseline.arrays import Arrays
+    from baseline.evaluation.network import predict_logits
+    from baseline.settings import load_preset
+    from baseline.training import train as learn
+
+    torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+    settings = load_preset("simple", {"seed": str(seed)} | options)
+    x = data["x"] if settings.channels == 3 else grey(data["x"])[..., None]
+    val = val_of(data["y"], data["moments"], train, seed)
+    parts = [
+        Arrays(np.ascontiguousarray(x[rows]).transpose(0, 3, 1, 2), data["y"][rows],
+               tuple(map(str, rows)))
+        for rows in (np.setdiff1d(train, val), val, test)
+    ]  # fmt: skip
+    classes = [str(number) for number in range(int(data["y"].max()) + 1)]
+    fitted = learn(parts[0], parts[1], classes, settings, lambda report: None)
+    return predict_logits(fitted.net, parts[2]).argmax(1) == parts[2].y
+
+
+def val_of(y: Any, moments: Any, train: Any, seed: int) -> Any:
+    """The rows of train that `baseline train` would take for val."""
+    from baseline.data import Examples
+    from baseline.validation import with_val
+    from gleanset import Box
+    from gleanset.records import Sample
+
+    samples = tuple(
+        Sample(str(row), str(row), Box(0, 0, 1, 1), "whole", None, 0, 0.0, "labelled",
+               label=str(y[row]), moment=str(moments[row]), split="train")
+        for row in train
+    )  # fmt: skip
+    names = tuple(str(n) for n in range(int(y.max()) + 1))
+    named = {str(row): str(moments[row]) for row in train}
+    splits = {"train": samples, "val": (), "test": ()}
+    examples, _ = with_val(Examples(names, splits, named), seed)
+    return np.array([int(sample.key) for sample in examples.splits["val"]], np.int64)
+
+
+def keras_net(data: Any, train: Any, test: Any, seed: int) -> Any:
+    """The same for the ordinary network."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    x, y = grey(data["x"])[..., None], data["y"]
+    penalty = keras.regularizers.L2(1e-4)
+    stack = [keras.Input((SIDE, SIDE, 1)), layers.Rescaling(1 / 255), layers.RandomFlip("horizontal")]
+    for width in (32, 64, 128):
+        stack += [layers.Conv2D(width, 3, padding="same", kernel_regularizer=penalty),
+                  layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(2)]  # fmt: skip
+    stack += [layers.Dropout(0.3), layers.Flatten(), layers.Dense(128, "relu", kernel_regularizer=penalty),
+              layers.Dropout(0.3), layers.Dense(int(y.max()) + 1)]  # fmt: skip
+    net = keras.Sequential(stack)
+    net.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    net.fit(x[train], y[train], batch_size=32, epochs=60, verbose=0)
+    return net.predict(x[test], verbose=0).argmax(1) == y[test]
+
+
+def grey(x: Any) -> Any:
+    """Luma as Pillow's 'L'."""
+    return (x @ np.array([299, 587, 114]) / 1000).round().astype(np.uint8)
+
+
+def child(who: str, file: Path, seed: int, each: int, options: dict[str, str]) -> dict[str, Any]:
+    """One training in this process."""
+    with np.load(file) as stored:
+        data = dict(stored)
+    train, test = split(data["y"], data["moments"], each, seed)
+    started = time.process_time()
+    right = (keras_net(data, train, test, seed) if who == "keras"
+             else ours(data, train, test, seed, options))  # fmt: skip
+    return {"train": len(train), "test": len(test), "accuracy": float(right.mean()),
+            "seconds": round(time.process_time() - started, 1)}  # fmt: skip
+
+
+def main() -> None:
+    """A table on stdout, each training as it ends on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--keras")
+    parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("-o", dest="options", action="append", default=[])
+    parser.add_argument("--child", nargs=4)
+    given = parser.parse_args()
+    options = dict(option.split("=", 1) for option in given.options)
+    if given.child:
+        who, file, seed, each = given.child
+        print(json.dumps(child(who, Path(file), int(seed), int(each), options)))
+        return
+    given.work.mkdir(parents=True, exist_ok=True)
+    results = given.work / "results.jsonl"
+    done = {}
+    if results.is_file():
+        done = {row["part"]: row for row in map(json.loads, results.read_text().splitlines())}
+    rows = [("ours " + " ".join(given.options)).strip()] + ["keras"] * bool(given.keras)
+    print("| set | learnt from | judged on | " + " | ".join(rows) + " | first - last |\n|---|---|---|" + "---|" * (len(rows) + 1))
+    for name in given.only.split(","):
+        folder, classes, each = SETS[name]
+        file = given.work / f"{folder}-{len(classes)}.npz"
+        if not file.is_file():
+            np.savez(file, **pictures(folder, classes))
+        found: dict[str, list[Any]] = {row: [] for row in rows}
+        for seed in range(given.splits):
+            for row in rows:
+                part = f"{name}/{row}/{seed}"
+                if part not in done:
+                    python = given.keras if row == "keras" else sys.executable
+                    line = [python, __file__, str(given.work), "--child", row.split()[0], str(file),
+                            str(seed), str(each), *(f"-o{o}" for o in given.options)]  # fmt: skip
+                    made = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
+                    done[part] = {"part": part} | json.loads(made.stdout.splitlines()[-1])
+                    with results.open("a") as out:
+                        out.write(json.dumps(done[part]) + "\n")
+                    print(done[part], file=sys.stderr, flush=True)
+                found[row].append(done[part])
+        means = [np.array([one["accuracy"] for one in found[row]]) for row in rows]
+        cells = [f"{m.mean():.3f} ({np.mean([o['seconds'] for o in found[r]]):.0f} s)" for m, r in zip(means, rows, strict=True)]
+        gap = means[0] - means[-1]
+        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else 0
+        first = found[rows[0]][0]
+        print(f"| {name} | {first['train']} | {first['test']} | " + " | ".join(cells) + f" | {gap.mean():+.3f} +- {error:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
