@@ -4,11 +4,10 @@
 
 PYTHON is an interpreter with keras>=3 and one of its backends; without it only ours is run. Each
 split draws whole moments: so many pictures a class to learn from, up to 24 a class to be judged on.
-Both get the same pictures and decide alone what to do with those to learn from: ours takes the
-same share of them for val as `baseline train` does, Keras learns from all for 60 epochs
-(convolutions 32-64-128 with batch norm and pooling, dropout 0.3, L2 1e-4, dense 128, grey 120 x
-120, Adam 1e-3, mirrored at random). `-o` changes ours as in `baseline train`. WORK keeps a line
-for each training: what was stopped goes on where it was.
+Both learn from all of those, without val: one of so few pictures would steer nothing. Keras has
+convolutions 32-64-128 with batch norm and pooling, dropout 0.3, L2 1e-4, dense 128, grey 120 x
+120, Adam 1e-3, batches of 8, 60 epochs, mirrored at random. `-o` changes ours as in `baseline
+train`. WORK keeps a line for each training: what was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def pictures(folder: str, classes: tuple[str, ...]) -> dict[str, Any]:
     return {"x": np.stack(x), "y": np.array(y, np.int64), "moments": numbers}
 
 
-def split(y: Any, moments: Any, each: int, seed: int) -> tuple[Any, Any]:
+def split(y: Any, moments: Any, each: int, seed: int) -> tuple[Any, ...]:
     """Rows to learn from (`each` a class) and to be judged on; no moment is in both."""
     order = np.random.default_rng(seed).permutation(moments.max() + 1)
     train: dict[int, list[int]] = defaultdict(list)
@@ -73,7 +72,7 @@ def split(y: Any, moments: Any, each: int, seed: int) -> tuple[Any, Any]:
             if full and len(test[int(y[row])]) >= MOST_TEST:
                 continue
             part[int(y[row])].append(row)
-    return (np.sort(sum(train.values(), [])), np.sort(sum(test.values(), [])))
+    return tuple(np.sort(np.concatenate(list(part.values()))) for part in (train, test))
 
 
 def ours(data: Any, train: Any, test: Any, seed: int, options: dict[str, str]) -> Any:
@@ -88,34 +87,17 @@ def ours(data: Any, train: Any, test: Any, seed: int, options: dict[str, str]) -
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     settings = load_preset("simple", {"seed": str(seed)} | options)
     x = data["x"] if settings.channels == 3 else grey(data["x"])[..., None]
-    val = val_of(data["y"], data["moments"], train, seed)
     parts = [
-        Arrays(np.ascontiguousarray(x[rows]).transpose(0, 3, 1, 2), data["y"][rows],
-               tuple(map(str, rows)))
-        for rows in (np.setdiff1d(train, val), val, test)
-    ]  # fmt: skip
+        Arrays(
+            np.ascontiguousarray(x[rows]).transpose(0, 3, 1, 2),
+            data["y"][rows],
+            tuple(map(str, rows)),
+        )
+        for rows in (train, train[:0], test)
+    ]
     classes = [str(number) for number in range(int(data["y"].max()) + 1)]
     fitted = learn(parts[0], parts[1], classes, settings, lambda report: None)
     return predict_logits(fitted.net, parts[2]).argmax(1) == parts[2].y
-
-
-def val_of(y: Any, moments: Any, train: Any, seed: int) -> Any:
-    """The rows of train that `baseline train` would take for val."""
-    from baseline.data import Examples
-    from baseline.validation import with_val
-    from gleanset import Box
-    from gleanset.records import Sample
-
-    samples = tuple(
-        Sample(str(row), str(row), Box(0, 0, 1, 1), "whole", None, 0, 0.0, "labelled",
-               label=str(y[row]), moment=str(moments[row]), split="train")
-        for row in train
-    )  # fmt: skip
-    names = tuple(str(n) for n in range(int(y.max()) + 1))
-    named = {str(row): str(moments[row]) for row in train}
-    splits = {"train": samples, "val": (), "test": ()}
-    examples, _ = with_val(Examples(names, splits, named), seed)
-    return np.array([int(sample.key) for sample in examples.splits["val"]], np.int64)
 
 
 def keras_net(data: Any, train: Any, test: Any, seed: int) -> Any:
@@ -126,15 +108,22 @@ def keras_net(data: Any, train: Any, test: Any, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     x, y = grey(data["x"])[..., None], data["y"]
     penalty = keras.regularizers.L2(1e-4)
-    stack = [keras.Input((SIDE, SIDE, 1)), layers.Rescaling(1 / 255), layers.RandomFlip("horizontal")]
+    stack = [
+        keras.Input((SIDE, SIDE, 1)),
+        layers.Rescaling(1 / 255),
+        layers.RandomFlip("horizontal"),
+    ]
     for width in (32, 64, 128):
-        stack += [layers.Conv2D(width, 3, padding="same", kernel_regularizer=penalty),
-                  layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(2)]  # fmt: skip
-    stack += [layers.Dropout(0.3), layers.Flatten(), layers.Dense(128, "relu", kernel_regularizer=penalty),
-              layers.Dropout(0.3), layers.Dense(int(y.max()) + 1)]  # fmt: skip
+        stack.append(layers.Conv2D(width, 3, padding="same", kernel_regularizer=penalty))
+        stack += [layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(2)]
+    stack += [layers.Dropout(0.3), layers.Flatten()]
+    stack.append(layers.Dense(128, "relu", kernel_regularizer=penalty))
+    stack += [layers.Dropout(0.3), layers.Dense(int(y.max()) + 1)]
     net = keras.Sequential(stack)
-    net.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    net.fit(x[train], y[train], batch_size=32, epochs=60, verbose=0)
+    net.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    net.fit(x[train], y[train], batch_size=8, epochs=60, verbose=0)
     return net.predict(x[test], verbose=0).argmax(1) == y[test]
 
 
@@ -155,53 +144,69 @@ def child(who: str, file: Path, seed: int, each: int, options: dict[str, str]) -
             "seconds": round(time.process_time() - started, 1)}  # fmt: skip
 
 
+def trained(
+    given: argparse.Namespace, row: str, file: Path, seed: int, each: int
+) -> dict[str, Any]:
+    """One training in a process of its own."""
+    who = row.split()[0]
+    options = [f"-o{option}" for option in given.options]
+    place = [str(given.work), "--child", who, str(file), str(seed), str(each)]
+    line = [given.keras if who == "keras" else sys.executable, __file__, *place, *options]
+    made = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    return found
+
+
+def line_of(name: str, found: dict[str, list[dict[str, Any]]]) -> str:
+    """A row of the table: means over the splits, and the paired difference with its error."""
+    accuracies = [np.array([one["accuracy"] for one in runs]) for runs in found.values()]
+    seconds = [np.mean([one["seconds"] for one in runs]) for runs in found.values()]
+    cells = [f"{a.mean():.3f} ({s:.0f} s)" for a, s in zip(accuracies, seconds, strict=True)]
+    gain = accuracies[0] - accuracies[-1]
+    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
+    first = next(iter(found.values()))[0]
+    ahead = f"{gain.mean():+.3f} ± {error:.3f}" if len(found) > 1 else ""
+    return f"| {name} | {first['train']} | {first['test']} | {' | '.join(cells)} | {ahead} |"
+
+
 def main() -> None:
-    """A table on stdout, each training as it ends on stderr."""
+    """Print a table, and each training on stderr as it ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--keras")
+    parser.add_argument("--keras", help="the interpreter of another environment")
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("-o", dest="options", action="append", default=[])
-    parser.add_argument("--child", nargs=4)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    options = dict(option.split("=", 1) for option in given.options)
     if given.child:
         who, file, seed, each = given.child
+        options = dict(option.split("=", 1) for option in given.options)
         print(json.dumps(child(who, Path(file), int(seed), int(each), options)))
         return
     given.work.mkdir(parents=True, exist_ok=True)
     results = given.work / "results.jsonl"
-    done = {}
-    if results.is_file():
-        done = {row["part"]: row for row in map(json.loads, results.read_text().splitlines())}
-    rows = [("ours " + " ".join(given.options)).strip()] + ["keras"] * bool(given.keras)
-    print("| set | learnt from | judged on | " + " | ".join(rows) + " | first - last |\n|---|---|---|" + "---|" * (len(rows) + 1))
+    lines = results.read_text().splitlines() if results.is_file() else []
+    done = {row["part"]: row for row in map(json.loads, lines)}
+    rows = [" ".join(("ours", *given.options)), *(["keras"] if given.keras else [])]
+    print(f"| set | learnt from | judged on | {' | '.join(rows)} | ahead by |")
+    print("|---|---|---|" + "---|" * (len(rows) + 1))
     for name in given.only.split(","):
         folder, classes, each = SETS[name]
         file = given.work / f"{folder}-{len(classes)}.npz"
         if not file.is_file():
             np.savez(file, **pictures(folder, classes))
-        found: dict[str, list[Any]] = {row: [] for row in rows}
+        found: dict[str, list[dict[str, Any]]] = {row: [] for row in rows}
         for seed in range(given.splits):
-            for row in rows:
+            for row, runs in found.items():
                 part = f"{name}/{row}/{seed}"
                 if part not in done:
-                    python = given.keras if row == "keras" else sys.executable
-                    line = [python, __file__, str(given.work), "--child", row.split()[0], str(file),
-                            str(seed), str(each), *(f"-o{o}" for o in given.options)]  # fmt: skip
-                    made = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
-                    done[part] = {"part": part} | json.loads(made.stdout.splitlines()[-1])
+                    done[part] = {"part": part} | trained(given, row, file, seed, each)
                     with results.open("a") as out:
                         out.write(json.dumps(done[part]) + "\n")
                     print(done[part], file=sys.stderr, flush=True)
-                found[row].append(done[part])
-        means = [np.array([one["accuracy"] for one in found[row]]) for row in rows]
-        cells = [f"{m.mean():.3f} ({np.mean([o['seconds'] for o in found[r]]):.0f} s)" for m, r in zip(means, rows, strict=True)]
-        gap = means[0] - means[-1]
-        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else 0
-        first = found[rows[0]][0]
-        print(f"| {name} | {first['train']} | {first['test']} | " + " | ".join(cells) + f" | {gap.mean():+.3f} +- {error:.3f} |", flush=True)
+                runs.append(done[part])
+        print(line_of(name, found), flush=True)
 
 
 if __name__ == "__main__":
