@@ -64,17 +64,20 @@ class Changes:
         rows = self._db.rows(
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
-        free = [row for row in rows if not self._is_used(*row)]
+        free = [row for row in rows if not self._is_settled(*row)]
         back = [row for row in free if self._may_go_back(*row)]
         self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         return len(free) - len(back)
 
-    def _is_used(
+    def _is_settled(
         self, what: str, item: int, before: str | int | None, after: str | int | None
     ) -> bool:
-        """Whether a class would be hidden that samples have: it just stays."""
-        hides = what == "merged" and before == item and after is None
-        return hides and bool(self._db.number("SELECT 1 FROM sample WHERE label=?", (item,)))
+        """Whether a class is shown or hidden as it was, or cannot be hidden: samples have it."""
+        if what != "merged" or item not in (before, after):
+            return False
+        row = self._db.one("SELECT merged_into FROM class WHERE id=?", (item,))
+        used = self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
+        return row is not None and (row[0] == before or (before == item and bool(used)))
 
     def _may_go_back(
         self, what: str, item: int, before: str | int | None, after: str | int | None

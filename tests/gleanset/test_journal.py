@@ -182,6 +182,16 @@ def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
     assert journal.classes() == ["hana"], "that step did not make it"
 
 
+def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: list[str]) -> None:
+    journal = dataset.journal
+    journal.step("a", [Choice(keys[0], "label", "hana")])
+    journal.undo()
+    undone = dataset.db.number("SELECT max(id) FROM step")
+    journal.step("b", [Choice(keys[0], "label", "hana")])
+    assert journal.undo(undone).changed_since == 1, "the sample, and not its class as well"
+    assert journal.classes() == ["hana"]
+
+
 def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
     first = journal.step("a", [Choice(keys[0], "label", "hana")])
