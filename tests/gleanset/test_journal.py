@@ -26,7 +26,9 @@ from gleanset.records import Box, Cut, Face
 
 State = tuple[str, str | None]
 # What was decided while its face was lost is taken back by a removal.
-STATUS = {"label": "labelled", "reject": "rejected", "clear": "queue", "remove": "queue"}
+STATUS = {
+    "label": "labelled", "reject": "rejected", "clear": "queue", "remove": "queue", "add": "queue",
+}  # fmt: skip
 
 
 def states(dataset: Dataset) -> list[State]:
