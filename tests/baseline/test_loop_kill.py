@@ -112,10 +112,10 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_taken_up(
     assert "taken up in epoch 3" in said
     assert again == first
     other, said = trained(learning_rate="0.02")
-    assert said == ""
+    assert "taken up" not in said
     assert other["weights"] != first["weights"]
     file = tmp_path / "run" / FILE
     file.write_bytes(file.read_bytes()[:-100])
     whole, said = trained(learning_rate="0.01")
-    assert said == ""
+    assert "taken up" not in said
     assert whole == first
