@@ -2,7 +2,7 @@
 """Set Gleanset up from a fresh checkout and run it. Needs Python 3.11 and nothing else.
 
     python3 bootstrap.py demo      the bundled sample, from a search to a judged model
-    python3 bootstrap.py test      the whole test suite
+    python3 bootstrap.py test      the test suite; with --all also what repeats a test at length
     python3 bootstrap.py install   only install, with everything
 
 It makes .venv (or the folder in $GLEANSET_VENV), installs the project with what the command
@@ -70,20 +70,13 @@ def main() -> int:
 
 
 def run_tests(chosen: list[str]) -> int:
-    """Run the chosen tests, or all of them: first the ordinary ones, then those marked slow."""
+    """Run the chosen tests, or all but those marked long; with --all those, too."""
     # One process more than cores: many tests wait for a server or a killed process.
-    pytest = [
-        BIN / "python",
-        "-m",
-        "pytest",
-        "-n",
-        (os.cpu_count() or 1) + 1,
-        "--dist",
-        "worksteal",
-    ]
-    if chosen:
-        return run([*pytest, *chosen])
-    return run([*pytest, "-m", "not slow"]) or run([*pytest, "-m", "slow"])
+    workers = (os.cpu_count() or 1) + 1
+    pytest = [BIN / "python", "-m", "pytest", "-n", workers, "--dist", "worksteal"]
+    if chosen == ["--all"]:
+        return run(pytest)
+    return run([*pytest, *(chosen or ["-m", "not long"])])
 
 
 def install_system_packages(wanted: dict[str, str]) -> int:

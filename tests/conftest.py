@@ -26,6 +26,11 @@ settings.register_profile("gleanset", derandomize=True, database=None, deadline=
 settings.load_profile("gleanset")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: one that begins last keeps a single process busy."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
@@ -51,9 +56,15 @@ def _opened_catalogues() -> Iterator[set[Path]]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def _damaged_catalogues() -> set[Path]:
+    """Those that a test damaged on purpose: a thread that it left may open one a little later."""
+    return set()
+
+
 @pytest.fixture(autouse=True)
 def _every_dataset_is_sound(
-    request: pytest.FixtureRequest, _opened_catalogues: set[Path]
+    request: pytest.FixtureRequest, _opened_catalogues: set[Path], _damaged_catalogues: set[Path]
 ) -> Iterator[None]:
     """At the end of a test the datasets it made or opened contradict nothing.
 
@@ -65,9 +76,10 @@ def _every_dataset_is_sound(
     yield
     there = {path for path in _opened_catalogues if path.is_file()}
     there |= set(catalogues_below(own)) if own else set()
-    if request.node.get_closest_marker("damages") is None:
-        found = [line for path in sorted(there) for line in complaints(path)]
-        assert not found, "\n".join(found)
+    if request.node.get_closest_marker("damages") is not None:
+        _damaged_catalogues |= there
+    found = [line for path in sorted(there - _damaged_catalogues) for line in complaints(path)]
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_a_read_only_disk_is_told(small_disk: Callable[[str], Path]) -> None:
     disk = small_disk("size=200k")
     write_atomic(disk / "file", b"old")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(NotWritable, match="chmod") as caught:
+    with pytest.raises(NotWritable, match="copy the dataset") as caught:
         write_atomic(disk / "file", b"new")
     assert str(disk / "file") in caught.value.what
     assert (disk / "file").read_bytes() == b"old"
