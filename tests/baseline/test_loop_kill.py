@@ -71,7 +71,13 @@ def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options", [("optimiser=adam",), ("optimiser=sgd", "balance=sampling", "learning_rate=0")]
+    "options",
+    [
+        ("optimiser=adam",),
+        pytest.param(
+            ("optimiser=sgd", "balance=sampling", "learning_rate=0"), marks=pytest.mark.long
+        ),
+    ],
 )
 def test_killed_at_random_and_taken_up_gives_the_same_digits(
     tmp_path: Path, options: tuple[str, ...]
@@ -87,6 +93,7 @@ def test_killed_at_random_and_taken_up_gives_the_same_digits(
         ("triplet", ("epochs=40", "patience=40", "embedding=8", "classes_per_batch=3", "views=1")),
     ],
 )
+@pytest.mark.long
 def test_other_methods_are_taken_up_as_well(
     tmp_path: Path, preset: str, options: tuple[str, ...]
 ) -> None:

@@ -132,8 +132,8 @@ def _packaged_buffers() -> Iterator[tuple[str, torch.Tensor]]:
     "name",
     [
         "mobilenetv3_large_100",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet50", "inception_v3")),
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("vgg16", "vgg19")),
+        pytest.param("resnet50", marks=pytest.mark.slow),
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("inception_v3", "vgg16", "vgg19")),
     ],
 )
 def test_backbones_by_name(tmp_path: Path, name: str) -> None:

@@ -14,8 +14,15 @@ import pytest
 from tools_for_tests import ROOT
 
 PAGE = ROOT / "docs" / "add-a-source.md"
-COPIED = ("pyproject.toml", "gleanset", "harvest", "tests/conftest.py", "tests/tools_for_tests.py",
-          "tests/harvest")  # fmt: skip
+COPIED = (
+    "pyproject.toml",
+    "gleanset",
+    "harvest",
+    "tests/conftest.py",
+    "tests/sound_datasets.py",
+    "tests/tools_for_tests.py",
+    "tests/harvest",
+)
 _BLOCK = re.compile(
     r"^```(?P<kind>\w+) ?(?P<file>\S*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )

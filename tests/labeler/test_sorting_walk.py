@@ -199,6 +199,7 @@ def test_kill_9_at_random(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.long
 def test_kill_9_a_thousand_times(tmp_path: Path) -> None:
     # A dataset for every hundred: what is to be done again and again grows with its journal.
     assert sum(kill_often(tmp_path / str(n), 100, 100 * n) for n in range(10)) > 1000

@@ -175,6 +175,7 @@ SMALL_NETWORK = {"size": 32, "blocks": [8, 16], "dense": 16, "epochs": 2}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_acg_characters(carry_out: CarryOut) -> None:
     recipe = cut_down("acg-characters", keywords=3, limit=12, options={"size": 32, "views": 1})
     names = {label for _, label in recipe["keyword"][0]["keywords"]}

@@ -102,7 +102,8 @@ def test_the_minimum_of_cases_is_one_of_moments() -> None:
             assert heard.any() == (count >= LEAST_SEEN)
 
 
-@pytest.mark.parametrize("pure", [0.6, 0.97])
+@pytest.mark.slow
+@pytest.mark.parametrize("pure", [0.6, pytest.param(0.97, marks=pytest.mark.long)])
 def test_what_is_proposed_beside_labelled_frames_holds_for_each_class(pure: float) -> None:
     """Over many datasets: confidence is no greater than the share right, and classes add up."""
     sure: list[Floats] = []

@@ -75,6 +75,7 @@ def copied(faces: FaceSet, to: Path, *, named: bool = True) -> FaceSet:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("right", "budget"), [(0.9, 130), (0.97, 55)])
+@pytest.mark.long
 def test_a_thousand_drawn_faces(
     opened: Opened, thousand: FaceSet, tmp_path: Path, right: float, budget: int
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_thousand_drawn_faces(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("right", "budget"), [(0.9, 50), (0.97, 30)])
+@pytest.mark.long
 def test_a_thousand_frames_in_stacks(
     opened: Opened, thousand_frames: FaceSet, tmp_path: Path, right: float, budget: int
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_thousand_frames_in_stacks(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_without_a_model(opened: Opened, thousand: FaceSet, tmp_path: Path) -> None:
     """From zero labels, no classes: names are typed, letter by letter."""
     assert sorted_by_pages(opened, copied(thousand, tmp_path / "d", named=False)) < 200
@@ -101,12 +104,14 @@ def test_a_thousand_without_a_model(opened: Opened, thousand: FaceSet, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["drag", "send"])
+@pytest.mark.long
 def test_a_thousand_one_by_one(opened: Opened, thousand: FaceSet, tmp_path: Path, how: str) -> None:
     one_by_one(opened, copied(thousand, tmp_path / "d"), how)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["drag", "send"])
+@pytest.mark.long
 def test_real_characters_one_by_one(
     opened: Opened, shared_data: Path, tmp_path: Path, how: str
 ) -> None:
@@ -131,6 +136,7 @@ FIRST = 80
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_real_characters_from_nothing(opened: Opened, shared_data: Path, tmp_path: Path) -> None:
     """No classes, no model, names typed letter by letter: still cheaper than a key for each."""
     faces = real_set(tmp_path / "d", shared_data / "characters")
@@ -139,6 +145,7 @@ def test_real_characters_from_nothing(opened: Opened, shared_data: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason="a presort needs the extra [train]")
+@pytest.mark.long
 def test_real_characters_from_nothing_with_our_own_presort(
     opened: Opened, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -74,5 +74,6 @@ def test_kill_9_of_a_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_of_25_windows(tmp_path: Path) -> None:
     assert kill_often(tmp_path / "d", 25) > 5

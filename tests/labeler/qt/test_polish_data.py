@@ -275,6 +275,7 @@ def test_no_network(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_memory_stays_over_twenty_windows(application: QApplication, tmp_path: Path) -> None:
     make_many(tmp_path / "d", 3000)
     taken = []

@@ -127,6 +127,7 @@ def test_many_tiles_onto_a_class(shown: Shown) -> None:
     assert shown.steps() == ["12 faces to rei"]
 
 
+@pytest.mark.long
 def test_real_characters_cost_a_drag_each(
     screen: Display, shared_data: Path, tmp_path: Path
 ) -> None:
