@@ -74,7 +74,8 @@ def _every_dataset_is_sound(
     own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     _opened_catalogues.clear()
     yield
-    there = {path for path in _opened_catalogues if path.is_file()}
+    # A copy, because a thread of a window may be opening one just now.
+    there = {path for path in _opened_catalogues.copy() if path.is_file()}
     there |= set(catalogues_below(own)) if own else set()
     if request.node.get_closest_marker("damages") is not None:
         _damaged_catalogues |= there
