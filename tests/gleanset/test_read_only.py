@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from tools_for_tests import Ran, picture, run_cli
 
 # Mounts the dataset on itself, read-only, for one command alone.
@@ -117,13 +118,18 @@ WRITING = {
 }
 
 
+def told_apart(commands: dict[str, tuple[str, ...]], few: set[str]) -> list[ParameterSet | str]:
+    """All commands by name; those that are not among the `few` only in the long run."""
+    return [c if c in few else pytest.param(c, marks=pytest.mark.long) for c in commands]
+
+
 def run_with_places(medium: Medium, made: Path, tmp_path: Path, words: tuple[str, ...]) -> Ran:
     tree = made.parent / "tree"
     places = {"made": made, "tree": tree, "picture": tree / "hana/0.jpg", "out": tmp_path / "out"}
     return medium.run(*[word.format(**places) for word in words])
 
 
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("command", told_apart(READING, {"verify", "dedup"}))
 def test_simulations_and_readers_need_no_lock(
     medium: Medium, made: Path, tmp_path: Path, command: str
 ) -> None:
@@ -131,7 +137,7 @@ def test_simulations_and_readers_need_no_lock(
     assert told.code == 0, told.stderr
 
 
-@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("command", told_apart(WRITING, {"evaluate", "dedup"}))
 def test_what_must_write_says_what_to_do(
     medium: Medium, made: Path, tmp_path: Path, command: str
 ) -> None:

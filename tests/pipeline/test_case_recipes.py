@@ -192,6 +192,7 @@ def test_acg_characters(carry_out: CarryOut) -> None:
 
 @pytest.mark.slow
 @needs_browser
+@pytest.mark.long
 def test_who_am_i(carry_out: CarryOut) -> None:
     options = {"size": 32, "views": 1, "epochs": 2, "classes_per_batch": 2}
     recipe = cut_down("who-am-i", keywords=2, limit=12, options=options)
@@ -204,6 +205,7 @@ def test_who_am_i(carry_out: CarryOut) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_anime_vs_cartoon(carry_out: CarryOut) -> None:
     recipe = cut_down("anime-vs-cartoon", keywords=16, limit=3, options=SMALL_NETWORK)
     result, root = carry_out(recipe)
