@@ -72,7 +72,7 @@ class Model:
 
     def __init__(
         self, engine: Engine, place: Path | None = None, faces: bool | None = None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._engine = engine
         self._place = place
         self._wish = CropWish(faces)
@@ -133,19 +133,23 @@ class Model:
         # The temperature is inside the engine, so here the scores are logarithms.
         scores = np.log(np.maximum(told.probabilities, np.finfo(np.float32).tiny))
         decided = decide(scores, self.classes, _unscaled(self.facts.answers))
-        return [self._answer(told, row, int(label), top)
-                for row, label in enumerate(decided.classes)]  # fmt: skip
+        return [
+            self._answer(told, row, int(label), top) for row, label in enumerate(decided.classes)
+        ]
 
     def embed(self, pictures: Iterable[Picture]) -> Floats:
         """What the classes are told apart by: float32 N x D, of length 1 from a triplet run."""
-        parts = [self.embed_pixels(np.stack([part.pixels for part in batch]))
-                 for batch in self._batches(pictures)]  # fmt: skip
+        parts = [
+            self.embed_pixels(np.stack([part.pixels for part in batch]))
+            for batch in self._batches(pictures)
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embed_pixels(self, pixels: Pixels) -> Floats:
         """The same of pixels that were read already: uint8 N x size x size x 3."""
-        parts = [self._engine(pixels[at : at + BATCH]).embeddings
-                 for at in range(0, len(pixels), BATCH)]  # fmt: skip
+        parts = [
+            self._engine(pixels[at : at + BATCH]).embeddings for at in range(0, len(pixels), BATCH)
+        ]
         return np.concatenate(parts)
 
     def _batches(self, pictures: Iterable[Picture]) -> Iterator[list[Part]]:

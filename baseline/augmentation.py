@@ -25,9 +25,29 @@ Numbers = npt.NDArray[np.float64]
 
 DRAWS = 24
 """Numbers in 0..1 that are drawn for a picture. Each change has its own, used or not."""
-(_MIRROR, _ZOOM, _SHIFT_X, _SHIFT_Y, _TURN, _SHEAR, _STRETCH, _DARK, _BLUR, _BLUR_BY, _JPEG,
- _JPEG_BY, _HUE, _SATURATION, _CONTRAST, _ERASE, _ERASE_X, _ERASE_Y, _ERASE_W, _ERASE_H,
- _ERASE_BY) = range(21)  # fmt: skip
+(
+    _MIRROR,
+    _ZOOM,
+    _SHIFT_X,
+    _SHIFT_Y,
+    _TURN,
+    _SHEAR,
+    _STRETCH,
+    _DARK,
+    _BLUR,
+    _BLUR_BY,
+    _JPEG,
+    _JPEG_BY,
+    _HUE,
+    _SATURATION,
+    _CONTRAST,
+    _ERASE,
+    _ERASE_X,
+    _ERASE_Y,
+    _ERASE_W,
+    _ERASE_H,
+    _ERASE_BY,
+) = range(21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +71,16 @@ class Limits:
 LIMITS: dict[Kind, Limits] = {
     "characters": Limits(),
     "photos": Limits(
-        zoom=0.25, turn=15, shear=10, stretch=0.15, hue=0.03, saturation=0.35, contrast=0.3,
+        zoom=0.25,
+        turn=15,
+        shear=10,
+        stretch=0.15,
+        hue=0.03,
+        saturation=0.35,
+        contrast=0.3,
         erase=0.25,
     ),
-}  # fmt: skip
+}
 BLUR = 0.01
 """The strongest blur's standard deviation, as a share of the side."""
 
@@ -91,9 +117,12 @@ def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -
     maps = _maps(drawn, x.shape[3], x.shape[2], limits, mirror)
     for i, picture in enumerate(x.transpose(0, 2, 3, 1)):
         moved = cv2.warpAffine(
-            np.ascontiguousarray(picture), maps[i], x.shape[:1:-1],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101,
-        )  # fmt: skip
+            np.ascontiguousarray(picture),
+            maps[i],
+            x.shape[:1:-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
         made = _recorded(_coloured(_pixels(moved), drawn[i], limits), drawn[i], limits)
         out[i] = made.reshape(out[i].shape)
     return out.transpose(0, 3, 1, 2)

@@ -175,8 +175,10 @@ def _from_hub(name: str) -> tuple[dict[str, torch.Tensor], Weights]:
     try:
         body: Any = timm.create_model(known, pretrained=True, num_classes=0)
     except RuntimeError as error:
-        raise UsageError(f"timm's hub has no weights for {name}: {error}",
-                         "choose another backbone, or -o weights=none") from error  # fmt: skip
+        raise UsageError(
+            f"timm's hub has no weights for {name}: {error}",
+            "choose another backbone, or -o weights=none",
+        ) from error
     except Exception as error:  # the hub's client raises its own kinds for each way to fail
         raise MissingComponent(
             f"the weights of {name} could not be fetched from the hub: {error}",

@@ -37,8 +37,14 @@ commands.add_command(sweep)
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
 @job_options()
 @preset_option("simple", "How to train.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
-              help="Another value for a setting of the preset, such as epochs=10.")  # fmt: skip
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for a setting of the preset, such as epochs=10.",
+)
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
 def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
     """Train on train, watch val, and judge once on test.

@@ -24,10 +24,20 @@ _BY_TEST = "choosing the best run by test makes its figure too good: choose by -
 )
 @job_options()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test",
-              show_default=True, help="The pictures to compare them on.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write a plot, too: a .html page or a .png.")  # fmt: skip
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="The pictures to compare them on.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a plot, too: a .html page or a .png.",
+)
 def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) -> Result:
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
 
@@ -62,10 +72,12 @@ def _all(dataset: Dataset) -> list[str]:
 
 def _result(job: Job, found: Comparison) -> Result:
     told: Result = {
-        "split": found.split, "count": found.count, "left_out": found.left_out,
+        "split": found.split,
+        "count": found.count,
+        "left_out": found.left_out,
         "moments": found.moments,
         "commonest_class": found.commonest_class,
-    }  # fmt: skip
+    }
     if job.as_json:
         return told | {"runs": [row.to_json() for row in found.rows]}
     if not job.progress.quiet:
@@ -74,8 +86,19 @@ def _result(job: Job, found: Comparison) -> Result:
     return told
 
 
-_HEAD = ("run", "accuracy", "95 %", "against first", "p", "log loss", "ECE", "macro F1",
-         "seconds", "parameters", "MB")  # fmt: skip
+_HEAD = (
+    "run",
+    "accuracy",
+    "95 %",
+    "against first",
+    "p",
+    "log loss",
+    "ECE",
+    "macro F1",
+    "seconds",
+    "parameters",
+    "MB",
+)
 
 
 def table(rows: tuple[Row, ...]) -> list[str]:
@@ -98,18 +121,30 @@ def _cells(row: Row) -> tuple[str, ...]:
         mark = "*" if row.against.clear else ""
         against, p = f"{row.against.difference:+.3f}{mark}", f"{row.against.p:.3g}"
     return (
-        row.run, f"{row.accuracy:.3f}", range_, against, p, f"{row.log_loss:.3f}",
-        f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}",
+        row.run,
+        f"{row.accuracy:.3f}",
+        range_,
+        against,
+        p,
+        f"{row.log_loss:.3f}",
+        f"{row.ece:.3f}",
+        f"{row.macro_f1:.3f}",
+        f"{row.seconds:.0f}",
         "-" if row.parameters is None else f"{row.parameters:,}",
         "-" if row.size is None else f"{row.size / 1e6:.1f}",
-    )  # fmt: skip
+    )
 
 
 @click.command(cls=Command, epilog="Example: baseline report -d my-dataset")
 @job_options()
 @click.argument("run", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Where to write it. Default: report.html in the folder of the run.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write it. Default: report.html in the folder of the run.",
+)
 def report(job: Job, run: str | None, output: Path | None) -> Result:
     """Write the report of a run (the newest by default) anew: one HTML file."""
     from baseline.report import write_report

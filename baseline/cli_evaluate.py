@@ -51,9 +51,14 @@ SHOWN = 20
 )
 @click.option("--forget", is_flag=True, help="Forget the thresholds that were chosen before.")
 def evaluate(
-    job: Job, run: str | None, split: str | None, spare: tuple[str, ...],
-    unknown_below: float | None, unknown_error: str | None, forget: bool,
-) -> Result:  # fmt: skip
+    job: Job,
+    run: str | None,
+    split: str | None,
+    spare: tuple[str, ...],
+    unknown_below: float | None,
+    unknown_error: str | None,
+    forget: bool,
+) -> Result:
     """Judge a run (the newest by default) on the samples as they are now.
 
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
@@ -66,8 +71,9 @@ def evaluate(
     from baseline.report import write_report
 
     if unknown_below is not None and unknown_error is not None:
-        raise UsageError("--unknown-below and --unknown-error both choose one threshold",
-                         "give one of them")  # fmt: skip
+        raise UsageError(
+            "--unknown-below and --unknown-error both choose one threshold", "give one of them"
+        )
     error = None if unknown_error is None else share_of(unknown_error, "--unknown-error")
     wishes = Wishes(dict(map(spare_of, spare)), unknown_below, error, forget)
     if forget and (spare or unknown_below is not None or error is not None):
@@ -137,8 +143,11 @@ def promise(one: Spared) -> str:
 
 def knowing(found: Knowing) -> str:
     """How much is answered, and how often wrongly."""
-    start = f"below {found.below:.3f} the answer is unknown" if found.below else (
-        "no answer has to be unknown")  # fmt: skip
+    start = (
+        f"below {found.below:.3f} the answer is unknown"
+        if found.below
+        else ("no answer has to be unknown")
+    )
     return (
         f"{start}: {percent(found.coverage)} of val are "
         f"answered, {found.errors} of these {found.answered} ({count(found.moments, 'moment')}) "
@@ -150,8 +159,11 @@ def knowing(found: Knowing) -> str:
 def _full(found: Again) -> Result:
     told: Result = {"run": found.run, found.split: found.figures}
     if found.looks is not None:
-        told["looked_before"] = {"times": found.looks.times, "runs": list(found.looks.runs),
-                                 "otherwise": found.looks.otherwise}  # fmt: skip
+        told["looked_before"] = {
+            "times": found.looks.times,
+            "runs": list(found.looks.runs),
+            "otherwise": found.looks.otherwise,
+        }
     if found.spared:
         told["spared"] = [one.to_json() for one in found.spared]
     if found.knowing is not None:
@@ -162,11 +174,15 @@ def _full(found: Again) -> Result:
 def _short(found: Again) -> Result:
     figures: dict[str, Any] = dict(found.figures)
     told: Result = {"run": found.run, "split": found.split}
-    told |= {key: figures[key] for key in ("count", "accuracy", "log_loss", "macro_f1", "ece",
-                                           "commonest_class")}  # fmt: skip
+    told |= {
+        key: figures[key]
+        for key in ("count", "accuracy", "log_loss", "macro_f1", "ece", "commonest_class")
+    }
     scaled = figures["calibrated"]
-    told["scaled"] = (f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}: as predict "
-                      "answers, and as compare shows them")  # fmt: skip
+    told["scaled"] = (
+        f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}: as predict "
+        "answers, and as compare shows them"
+    )
     classwise = figures["classwise"]
     few = f" ({classwise['warning']})" if classwise["warning"] else ""
     told["classwise_ece"] = f"{classwise['ece']:.3f}{few}"
@@ -176,9 +192,9 @@ def _short(found: Again) -> Result:
         told["looked_before"] = found.looks.times
     told["classes"] = {
         score["name"]: f"precision {score['precision']:.3f}, recall {score['recall']:.3f}, "
-                       f"F1 {score['f1']:.3f}, {count(score['support'], 'picture')}"
+        f"F1 {score['f1']:.3f}, {count(score['support'], 'picture')}"
         for score in figures["classes"]
-    }  # fmt: skip
+    }
     return told
 
 
@@ -209,11 +225,19 @@ def doubts(job: Job, run: str | None, folds: int) -> Result:
         name, folder = finished_run(dataset, run)
         found = search_doubts(dataset, name, folder, folds, job.progress)
         report = write_report(dataset, name)
-    told: Result = {"run": name, "folds": folds, "labelled": found.labelled,
-                    "judged": found.judged, "agree": found.accuracy,
-                    "doubts": len(found.doubts), "report": str(report)}  # fmt: skip
+    told: Result = {
+        "run": name,
+        "folds": folds,
+        "labelled": found.labelled,
+        "judged": found.judged,
+        "agree": found.accuracy,
+        "doubts": len(found.doubts),
+        "report": str(report),
+    }
     if job.as_json:
         return told | {"samples": [one._asdict() for one in found.doubts]}
-    shown = [f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)})"
-             for one in found.doubts[:SHOWN]]  # fmt: skip
+    shown = [
+        f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)})"
+        for one in found.doubts[:SHOWN]
+    ]
     return told | {"clearest": shown}

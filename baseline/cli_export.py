@@ -15,10 +15,21 @@ from gleanset.errors import UsageError
 )
 @job_options()
 @click.argument("names", nargs=-1, required=True, metavar="[RUN] OUT")
-@click.option("--format", "kind", type=click.Choice(["onnx", "litert"]), default="onnx",
-              show_default=True, help="For servers and pages, or for phones.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32",
-              show_default=True, help="Smaller and less exact: the cost is shown.")  # fmt: skip
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["onnx", "litert"]),
+    default="onnx",
+    show_default=True,
+    help="For servers and pages, or for phones.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Smaller and less exact: the cost is shown.",
+)
 def export(job: Job, names: tuple[str, ...], kind: str, precision: str) -> Result:
     """Write a RUN (its id or folder; the newest by default) as OUT, a .onnx or .tflite file.
 

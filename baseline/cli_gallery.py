@@ -41,9 +41,7 @@ def list_classes(job: Job, run: str | None) -> Result:
 @click.option("--class", "name", required=True, help="The class they are of, known or new.")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
 @crop_options
-def add(
-    job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: Any
-) -> Result:  # fmt: skip
+def add(job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
     """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
 
     They are cut as those were that the run learnt from, or as --faces and --whole say. Nothing is

@@ -18,9 +18,15 @@ from gleanset.cli_options import key_values
 )
 @job_options(simulate=True)
 @preset_option("simple", "How to train.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE,…",
-              help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
-                   "Without several values a small grid of the preset's own.")  # fmt: skip
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE,…",
+    help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
+    "Without several values a small grid of the preset's own.",
+)
 def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
     """Try combinations of settings, judged on val, and name the best command.
 
@@ -47,18 +53,24 @@ def _words(options: dict[str, str]) -> str:
 def _table(found: dict[str, Any]) -> Result:
     lines = [
         f"{_words(cell['options'])}: "
-        + (cell["failed"] or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, "
-                             f"{cell['seconds']:.0f} s")
+        + (
+            cell["failed"]
+            or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, {cell['seconds']:.0f} s"
+        )
         for cell in found["cells"]
-    ]  # fmt: skip
+    ]
     level = f"{found['level_with_best']} others may be as good: what they are behind can be luck"
     if found["interval"]:
         low, high = found["interval"]
         level += (
             f" (95 % interval of the best, of {found['moments']} moments: {low:.3f} to {high:.3f})"
         )
-    return {"accuracy on val": lines, "level": level, "plot": found["plot"],
-            "next": found["command"]}  # fmt: skip
+    return {
+        "accuracy on val": lines,
+        "level": level,
+        "plot": found["plot"],
+        "next": found["command"],
+    }
 
 
 @click.command(
@@ -66,15 +78,29 @@ def _table(found: dict[str, Any]) -> Result:
 )
 @job_options()
 @preset_option("simple", "Whose changes to show.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
-              help="Another value for a setting, such as augment=photos.")  # fmt: skip
-@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), required=True,
-              metavar="FILE", help="The picture to write, such as sheet.png.")  # fmt: skip
-@click.option("--count", type=click.IntRange(1, 60), default=8, show_default=True,
-              help="How many samples to show.")  # fmt: skip
-def augment(
-    job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int
-) -> Result:  # fmt: skip
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for a setting, such as augment=photos.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="The picture to write, such as sheet.png.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 60),
+    default=8,
+    show_default=True,
+    help="How many samples to show.",
+)
+def augment(job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int) -> Result:
     """Show what training does to pictures: originals on the left, changed copies on the right."""
     from baseline.cli import need_torch
 

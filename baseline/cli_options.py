@@ -32,13 +32,20 @@ def preset_option(default: str, help_text: str) -> Callable[[Any], Any]:
 def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add how pictures are cut, for `crop_wish`; nothing given means as the model learnt them."""
     options = (
-        click.option("--faces/--whole", default=None,
-                     help="Find the faces in each picture, or take it whole. Default: as the "
-                          "pictures that the model learnt from were cut."),
-        click.option("--detector", metavar="NAME", callback=checked_detector,
-                     help="Find faces with this detector instead of the model's own."),
+        click.option(
+            "--faces/--whole",
+            default=None,
+            help="Find the faces in each picture, or take it whole. Default: as the "
+            "pictures that the model learnt from were cut.",
+        ),
+        click.option(
+            "--detector",
+            metavar="NAME",
+            callback=checked_detector,
+            help="Find faces with this detector instead of the model's own.",
+        ),
         setting_options,
-    )  # fmt: skip
+    )
     for option in reversed(options):
         function = option(function)
     return function

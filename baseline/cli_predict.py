@@ -21,16 +21,31 @@ if TYPE_CHECKING:
 @job_options()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
-@click.option("--model", "file", type=click.Path(path_type=Path), metavar="FILE",
-              help="An exported .onnx or .tflite file instead of a run.")  # fmt: skip
+@click.option(
+    "--model",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An exported .onnx or .tflite file instead of a run.",
+)
 @crop_options
-@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True,
-              help="How many classes to name.")  # fmt: skip
+@click.option(
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How many classes to name.",
+)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def predict(
-    job: Job, paths: tuple[str, ...], run: str | None, file: Path | None, top: int,
-    workers: int | None, **crop: Any,
-) -> Result:  # fmt: skip
+    job: Job,
+    paths: tuple[str, ...],
+    run: str | None,
+    file: Path | None,
+    top: int,
+    workers: int | None,
+    **crop: Any,
+) -> Result:
     """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
 
     Pictures are cut as those were that the model learnt from: of faces it finds each and answers
@@ -88,12 +103,19 @@ def lines(one: Predicted) -> list[str]:
 def _result(job: Job, run: str, cropping: Cropping, told: list[Predicted]) -> Result:
     good = [one for one in told if one.rejection is None]
     bad = [one for one in told if one.rejection is not None]
-    if not good and bad and all(one.rejection and one.rejection.reason == "file is gone"
-                                for one in bad):  # fmt: skip
+    if (
+        not good
+        and bad
+        and all(one.rejection and one.rejection.reason == "file is gone" for one in bad)
+    ):
         raise InputUnusable("none of these files is there", "check the names")
     answers = Counter(answer.label or "unknown" for one in good for _, answer in one.parts)
     counts = {"run": run, "pictures": len(good), "parts": answers.total(), "rejected": len(bad)}
     if not job.as_json:
         return {**counts, "answers": dict(answers.most_common())}
-    return {**counts, "cropping": cropping.to_json(), "predicted": [one.to_json() for one in good],
-            "rejections": [one.to_json() for one in bad]}  # fmt: skip
+    return {
+        **counts,
+        "cropping": cropping.to_json(),
+        "predicted": [one.to_json() for one in good],
+        "rejections": [one.to_json() for one in bad],
+    }

@@ -13,8 +13,14 @@ from gleanset.cli_options import key_values
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
 @job_options()
 @preset_option("transfer", "Whose backbone, weights and size are used.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE",
-              help="Another value for a setting, such as backbone=resnet50.")  # fmt: skip
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for a setting, such as backbone=resnet50.",
+)
 def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
     """Propose a class for each sample without one, and say which to label next.
 

@@ -31,9 +31,7 @@ UNKNOWN = (
 )
 
 
-def save_crops(
-    folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None
-) -> None:  # fmt: skip
+def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
     """Keep with a run how its training pictures were cut. Raises what the disk raises."""
     text = msgspec.json.format(msgspec.json.encode(list(methods)), indent=1)
     write_atomic(folder / FILE, text, scratch=scratch)
@@ -113,11 +111,13 @@ class Cropping:
         """The same as JSON values."""
         detector = self.read.detector
         return {
-            "because": self.why, "detector": detector.name if detector else WHOLE,
-            "settings": self.settings, "cut": str(self.read.cutting),
+            "because": self.why,
+            "detector": detector.name if detector else WHOLE,
+            "settings": self.settings,
+            "cut": str(self.read.cutting),
             "else_whole": self.read.or_whole,
             "learnt": None if self.learnt is None else msgspec.to_builtins(self.learnt),
-        }  # fmt: skip
+        }
 
 
 def dataset_of(place: Path, root: Path | None = None) -> Path | None:

@@ -20,9 +20,13 @@ TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"
 
 
 def draw_curves(
-    folder: Path, history: Sequence[EpochReport], best_epoch: int, test: RateTest | None = None,
-    *, scratch: Path | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    history: Sequence[EpochReport],
+    best_epoch: int,
+    test: RateTest | None = None,
+    *,
+    scratch: Path | None = None,
+) -> None:
     """Write `curves.png`: loss and accuracy by epoch, and the test of learning rates if any."""
     figure, axes = new_figure(3 if test else 2)
     _curve(axes[0], history, "loss", best_epoch)

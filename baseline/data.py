@@ -98,9 +98,13 @@ def _class_weights(
 
 
 def load_arrays(
-    dataset: Dataset, examples: Examples, settings: Settings, *,
-    splits: Sequence[str] = SPLITS, progress: Progress | None = None,
-) -> dict[str, Arrays]:  # fmt: skip
+    dataset: Dataset,
+    examples: Examples,
+    settings: Settings,
+    *,
+    splits: Sequence[str] = SPLITS,
+    progress: Progress | None = None,
+) -> dict[str, Arrays]:
     """The pixels of some splits, each in the order of its sample keys.
 
     They are decoded once and mapped into memory from the dataset's cache. Samples whose pictures
@@ -111,10 +115,11 @@ def load_arrays(
     read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
     found = decode_all(dataset.cache / "pixels", chosen, read, progress)
     return {
-        split: _labelled(examples, split, [chosen[split][row].key for row in found[split].rows],
-                         found[split].x)
+        split: _labelled(
+            examples, split, [chosen[split][row].key for row in found[split].rows], found[split].x
+        )
         for split in splits
-    }  # fmt: skip
+    }
 
 
 def _labelled(examples: Examples, split: str, keys: Sequence[str], x: Pixels) -> Arrays:

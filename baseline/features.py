@@ -50,10 +50,15 @@ class FeatureSpec:
     def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:
         """As the settings want it, with their own number of views unless another is given."""
         return cls(
-            settings.backbone, settings.weights, settings.size, settings.channels,
-            settings.augment, settings.views if views is None else views, settings.precision,
+            settings.backbone,
+            settings.weights,
+            settings.size,
+            settings.channels,
+            settings.augment,
+            settings.views if views is None else views,
+            settings.precision,
             settings.seed,
-        )  # fmt: skip
+        )
 
     @property
     def all_views(self) -> range:
@@ -85,9 +90,12 @@ class Features:
 
 
 def features_of(
-    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec,
-    progress: Progress | None = None, backbone: Backbone | None = None,
-) -> Features:  # fmt: skip
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    spec: FeatureSpec,
+    progress: Progress | None = None,
+    backbone: Backbone | None = None,
+) -> Features:
     """The features of `samples`; only those that are not in the cache are computed.
 
     Unreadable samples are left out. Stopped at any moment, it goes on there the next time.
@@ -132,7 +140,7 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
             repr((sample.key, *sample.box, sample.angle, view, changes if view else "")).encode()
         ).digest()[:NAME]
         for view in spec.all_views
-    ]  # fmt: skip
+    ]
 
 
 def _once(samples: Sequence[Sample]) -> list[Sample]:
@@ -148,9 +156,12 @@ def _wanted(
 
 
 def _computed(
-    extractor: Extractor, spec: FeatureSpec, wanted: Sequence[Wanted], names: Names,
+    extractor: Extractor,
+    spec: FeatureSpec,
+    wanted: Sequence[Wanted],
+    names: Names,
     progress: Progress,
-) -> Iterator[tuple[bytes, Vector]]:  # fmt: skip
+) -> Iterator[tuple[bytes, Vector]]:
     """(name, vector) of each view, in batches: what cannot be read is passed over."""
     read = ReadViews(ReadPixels(spec.size, "L" if spec.channels == 1 else "RGB"), spec.augment)
     outcomes = run_over(read, wanted, processes_for(len(wanted) * len(spec.all_views)))

@@ -39,9 +39,12 @@ def listed(folder: Path) -> dict[str, int]:
 
 
 def add_files(
-    folder: Path, name: str, paths: Iterable[str], read: ReadParts,
+    folder: Path,
+    name: str,
+    paths: Iterable[str],
+    read: ReadParts,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Make the pictures in files known as `name`; what was added, and what was rejected and why.
 
     A picture with several faces is rejected where faces are looked for: whose they are is not
@@ -60,13 +63,20 @@ def add_files(
             )
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
-            raise InputUnusable(f"none of {len(rejected)} pictures can be used: "
-                                f"{_reasons(rejected)}", "name other pictures")  # fmt: skip
+            raise InputUnusable(
+                f"none of {len(rejected)} pictures can be used: {_reasons(rejected)}",
+                "name other pictures",
+            )
         embedded = model.embed_pixels(np.stack([part.pixels for part in parts]))
         _note(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
         known = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
-    return {"class": name, "added": len(keys), "known": known, "rejected": len(rejected),
-            "rejections": rejected}  # fmt: skip
+    return {
+        "class": name,
+        "added": len(keys),
+        "known": known,
+        "rejected": len(rejected),
+        "rejections": rejected,
+    }
 
 
 def remove_class(folder: Path, name: str) -> dict[str, object]:

@@ -37,9 +37,11 @@ class Decoded:
 
 
 def decode_all(
-    folder: Path, groups: Mapping[str, Sequence[Source]], read: ReadPixels,
+    folder: Path,
+    groups: Mapping[str, Sequence[Source]],
+    read: ReadPixels,
     progress: Progress | None = None,
-) -> dict[str, Decoded]:  # fmt: skip
+) -> dict[str, Decoded]:
     """The pixels of each group of sources, in its order, without those that cannot be read.
 
     Decoded in worker processes where they are not in `folder` yet; who comes while another

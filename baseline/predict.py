@@ -30,8 +30,11 @@ class Predicted(NamedTuple):
     def to_json(self) -> dict[str, object]:
         """The same as JSON values; `answer` is null where it is unknown."""
         if self.rejection is not None:
-            return {"path": self.path, "reason": self.rejection.reason,
-                    "detail": self.rejection.detail}  # fmt: skip
+            return {
+                "path": self.path,
+                "reason": self.rejection.reason,
+                "detail": self.rejection.detail,
+            }
         return {"path": self.path, "parts": [_part(*one) for one in self.parts]}
 
 
@@ -94,9 +97,14 @@ def _answers(model: Model, parts: list[Part], top: int) -> Iterator[Answer]:
 
 def _part(part: Part, answer: Answer) -> dict[str, object]:
     return {
-        "box": list(part.box) if part.box else None, "score": part.score, "answer": answer.label,
-        "predictions": [{"label": one.label, "confidence": one.confidence}
-                        for one in answer.predictions],
-        "nearest": [{"label": one.label, "sample": one.sample, "likeness": one.likeness}
-                    for one in answer.nearest],
-    }  # fmt: skip
+        "box": list(part.box) if part.box else None,
+        "score": part.score,
+        "answer": answer.label,
+        "predictions": [
+            {"label": one.label, "confidence": one.confidence} for one in answer.predictions
+        ],
+        "nearest": [
+            {"label": one.label, "sample": one.sample, "likeness": one.likeness}
+            for one in answer.nearest
+        ],
+    }

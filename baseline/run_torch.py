@@ -39,8 +39,14 @@ class TorchEngine:
             from baseline.methods.gallery import load_gallery
 
             known = load_gallery(folder)
-        facts = Facts(folder.resolve().name, settings.size, classes, load_answers(folder), known,
-                      load_crops(folder))  # fmt: skip
+        facts = Facts(
+            folder.resolve().name,
+            settings.size,
+            classes,
+            load_answers(folder),
+            known,
+            load_crops(folder),
+        )
         return cls(facts, net, settings)
 
     def __call__(self, pictures: Pixels) -> Told:

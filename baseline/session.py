@@ -44,9 +44,13 @@ Hear = Callable[[str], None]
 
 
 def train_run(
-    dataset: Dataset, settings: Settings, *, again: bool = False,
-    progress: Progress | None = None, hear: Hear = lambda line: None,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    again: bool = False,
+    progress: Progress | None = None,
+    hear: Hear = lambda line: None,
+) -> dict[str, object]:
     """Train, judge on val, and once on test; the result of the run.
 
     A run that was stopped is taken up under its own name, where it was last saved. A finished
@@ -94,9 +98,14 @@ def _carry_out(
     _keep(material, fitted.net, folder, scratch)
     outputs = {split: _outputs(material, fitted.net, split) for split in SPLITS}
     judged = judge_run(
-        material.dataset, run.id, folder, material.examples, outputs,
-        shift=prior_shift(material.examples, settings), scratch=scratch,
-    )  # fmt: skip
+        material.dataset,
+        run.id,
+        folder,
+        material.examples,
+        outputs,
+        shift=prior_shift(material.examples, settings),
+        scratch=scratch,
+    )
     if judged.looks is not None and (words := looked(judged.looks)):
         hear(words)
     for split in ("val", "test"):
@@ -106,14 +115,25 @@ def _carry_out(
     read = {split: len(found) for split, found in outputs.items()}
     lost = sum(material.examples.counts().values()) - sum(read.values())
     metrics = {
-        "classes": list(material.classes), "settings": settings.to_json(),
-        "data": {**read, "unreadable": lost, "fingerprint": material.examples.fingerprint(),
-                 "splits": material.dataset.samples.fingerprint_of_splits(), "told": told},
+        "classes": list(material.classes),
+        "settings": settings.to_json(),
+        "data": {
+            **read,
+            "unreadable": lost,
+            "fingerprint": material.examples.fingerprint(),
+            "splits": material.dataset.samples.fingerprint_of_splits(),
+            "told": told,
+        },
         "epochs": [asdict(epoch) for epoch in fitted.history],
-        "best_epoch": fitted.best_epoch, "seconds": round(time.monotonic() - started, 3),
-        "device": fitted.device, "precision": fitted.precision, "training": fitted.facts,
-        "val": None, "test": None, **judged.metrics,
-    }  # fmt: skip
+        "best_epoch": fitted.best_epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "device": fitted.device,
+        "precision": fitted.precision,
+        "training": fitted.facts,
+        "val": None,
+        "test": None,
+        **judged.metrics,
+    }
     text = json.dumps(metrics, ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
     return _summary(material, fitted, read, judged) | ({"unreadable": lost} if lost else {})
@@ -153,11 +173,12 @@ def _summary(
     # What was solved at once has no epochs.
     course = {"epochs": len(fitted.history), "best_epoch": fitted.best_epoch}
     return {
-        "classes": len(material.classes), "data": dict(read),
+        "classes": len(material.classes),
+        "data": dict(read),
         **(course if fitted.history else {}),
         **{split: _figures(judged.metrics.get(split)) for split in ("val", "test")},
         "calibration": judged.calibration.told(),
-    }  # fmt: skip
+    }
 
 
 def _figures(found: Any) -> dict[str, object] | None:
@@ -167,10 +188,14 @@ def _figures(found: Any) -> dict[str, object] | None:
     commonest = max(score["support"] for score in found["classes"]) / found["count"]
     low, high = found["intervals"].get("accuracy", (None, None))
     return {
-        "count": found["count"], "accuracy": found["accuracy"],
-        "at_least": low, "at_most": high, "log_loss": found["log_loss"],
-        "macro_f1": found["macro_f1"], "commonest_class": commonest,
-    }  # fmt: skip
+        "count": found["count"],
+        "accuracy": found["accuracy"],
+        "at_least": low,
+        "at_most": high,
+        "log_loss": found["log_loss"],
+        "macro_f1": found["macro_f1"],
+        "commonest_class": commonest,
+    }
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:

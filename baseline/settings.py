@@ -112,10 +112,21 @@ class Triplet(Descent, frozen=True, tag="triplet"):
 
 Settings = Simple | Transfer | Finetune | Triplet
 METHODS: dict[str, type[Settings]] = {
-    "simple": Simple, "transfer": Transfer, "finetune": Finetune, "triplet": Triplet,
-}  # fmt: skip
-UNUSED_WHEN_SOLVED = {"optimiser", "learning_rate", "epochs", "patience", "dropout",
-                       "weight_decay", "batch", "dense"}  # fmt: skip
+    "simple": Simple,
+    "transfer": Transfer,
+    "finetune": Finetune,
+    "triplet": Triplet,
+}
+UNUSED_WHEN_SOLVED = {
+    "optimiser",
+    "learning_rate",
+    "epochs",
+    "patience",
+    "dropout",
+    "weight_decay",
+    "batch",
+    "dense",
+}
 
 
 def preset_names() -> list[str]:
@@ -177,8 +188,12 @@ def _explained(shape: type[Settings], values: Mapping[str, object], message: str
 
 def _plainly(problem: str) -> str:
     """msgspec's verdict for somebody who does not write Python."""
-    for theirs, ours in {"`int`": "a whole number", "`float`": "a number", "`str`": "text",
-                         "`array`": "whole numbers with commas between"}.items():  # fmt: skip
+    for theirs, ours in {
+        "`int`": "a whole number",
+        "`float`": "a number",
+        "`str`": "text",
+        "`array`": "whole numbers with commas between",
+    }.items():
         problem = problem.replace(theirs, ours)
     return problem.partition(", got")[0].replace("`", "")
 

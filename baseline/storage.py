@@ -30,9 +30,14 @@ _MEND = "Train again: baseline train"
 
 
 def save_model(
-    folder: Path, model: Net, settings: Settings, classes: Sequence[str], *,
-    scratch: Path | None = None, before_switch: Callable[[str], None] = lambda digest: None,
-) -> None:  # fmt: skip
+    folder: Path,
+    model: Net,
+    settings: Settings,
+    classes: Sequence[str],
+    *,
+    scratch: Path | None = None,
+    before_switch: Callable[[str], None] = lambda digest: None,
+) -> None:
     """Write the model into `folder`, which is made; each file is whole or not there at all.
 
     Unfinished files lie in `scratch`, a folder on the same disk. Where another model is there
@@ -105,8 +110,9 @@ def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Net
         # The bytes are those that were saved: it is the network that differs.
         raise InputUnusable(
             f"{path} does not fit the network that {SETTINGS} describes: {SETTINGS} was changed, "
-            "or this version of timm builds another backbone by that name.", _MEND
-        ) from error  # fmt: skip
+            "or this version of timm builds another backbone by that name.",
+            _MEND,
+        ) from error
     return net.eval()
 
 

@@ -31,13 +31,19 @@ MOST = 200
 Grid = Mapping[str, Sequence[str]]
 
 GRIDS: dict[str, Grid] = {
-    "simple": {"blocks": ("32,64", "32,64,128"), "dropout": ("0.2", "0.5"),
-               "learning_rate": ("0.0005", "0.002")},
+    "simple": {
+        "blocks": ("32,64", "32,64,128"),
+        "dropout": ("0.2", "0.5"),
+        "learning_rate": ("0.0005", "0.002"),
+    },
     "transfer": {"strength": ("0.003", "0.01", "0.03", "0.1", "0.3", "1"), "views": ("0", "2")},
     "finetune": {"learning_rate": ("0.0002", "0.0005", "0.001"), "dropout": ("0.2", "0.5")},
-    "triplet": {"margin": ("0.1", "0.3"), "embedding": ("64", "128"),
-                "learning_rate": ("0.0005", "0.002")},
-}  # fmt: skip
+    "triplet": {
+        "margin": ("0.1", "0.3"),
+        "embedding": ("64", "128"),
+        "learning_rate": ("0.0005", "0.002"),
+    },
+}
 """What is tried for a method where nothing is said."""
 
 

@@ -28,9 +28,13 @@ STAGE = "baseline"
 
 
 def sweep(
-    dataset: Dataset, preset: str, cells: Sequence[dict[str, str]], *,
-    progress: Progress | None = None, say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:  # fmt: skip
+    dataset: Dataset,
+    preset: str,
+    cells: Sequence[dict[str, str]],
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """Train every cell on train and judge it on val; the table, the plot and the best command.
 
     Raises `InputUnusable` where val is empty, and what training raises but for rates that are
@@ -44,8 +48,10 @@ def sweep(
             say(told)
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
         if not moments:
-            raise InputUnusable("val is empty: there is nothing to choose by",
-                                "give it a share: labeler split --ratio 8:1:1")  # fmt: skip
+            raise InputUnusable(
+                "val is empty: there is nothing to choose by",
+                "give it a share: labeler split --ratio 8:1:1",
+            )
         folder = dataset.root / "runs" / _name(preset, cells, examples)
         learn = _learner(dataset, examples, progress)
         found: list[Cell] = []
@@ -79,8 +85,14 @@ def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> Learn:
         mistaken = logits.argmax(1) != val.y
         wrong = tuple(key for key, missed in zip(val.keys, mistaken, strict=True) if missed)
         unread = {sample.key for sample in examples.splits["val"]}.difference(val.keys)
-        return Cell({}, judged.accuracy, judged.log_loss, len(fitted.history), wrong=wrong,
-                    unread=tuple(sorted(unread)))  # fmt: skip
+        return Cell(
+            {},
+            judged.accuracy,
+            judged.log_loss,
+            len(fitted.history),
+            wrong=wrong,
+            unread=tuple(sorted(unread)),
+        )
 
     return learn
 
@@ -94,14 +106,20 @@ def _line(cell: Cell) -> str:
 def _told(dataset: Dataset, preset: str, cells: Sequence[Cell], val: Val) -> dict[str, Any]:
     best = ranked(cells)[0]
     if best.accuracy is None:
-        raise InputUnusable(f"every training of the sweep failed: {best.failed}",
-                            "try lower learning rates: -o learning_rate=0.0001,0.0003")  # fmt: skip
+        raise InputUnusable(
+            f"every training of the sweep failed: {best.failed}",
+            "try lower learning rates: -o learning_rate=0.0001,0.0003",
+        )
     others = [cell for cell in cells if cell.accuracy is not None and cell is not best]
     level = sum(val.level(best, cell) for cell in others)
     interval = val.interval(best)
     return {
-        "cells": table(cells), "val": len(val.keys), "moments": len(set(val.moments.tolist())),
-        "best": best.options, "accuracy": best.accuracy,
-        "interval": interval and list(interval), "level_with_best": level,
+        "cells": table(cells),
+        "val": len(val.keys),
+        "moments": len(set(val.moments.tolist())),
+        "best": best.options,
+        "accuracy": best.accuracy,
+        "interval": interval and list(interval),
+        "level_with_best": level,
         "command": shlex.join(best_command(preset, best, dataset.root)),
-    }  # fmt: skip
+    }

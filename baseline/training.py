@@ -26,10 +26,18 @@ STEPS_AN_EPOCH = 12
 
 
 def learn_pictures(
-    net: Net, train: Arrays, val: Arrays, classes: Sequence[str], settings: Simple | Finetune, *,
-    weights: Sequence[float] = (), watch: Watch | None = None, place: Path | None = None,
-    frozen: nn.Module | None = None, frozen_epochs: int = 0,
-) -> Fitted[Net]:  # fmt: skip
+    net: Net,
+    train: Arrays,
+    val: Arrays,
+    classes: Sequence[str],
+    settings: Simple | Finetune,
+    *,
+    weights: Sequence[float] = (),
+    watch: Watch | None = None,
+    place: Path | None = None,
+    frozen: nn.Module | None = None,
+    frozen_epochs: int = 0,
+) -> Fitted[Net]:
     """Train `net` on `train`, watch it on `val`, keep the best weights; see `baseline.loop.fit`.
 
     `weights` are those of the classes in the loss, in their order; none means all alike. An empty
@@ -40,15 +48,27 @@ def learn_pictures(
     objective = Classify(class_weights(train.y, len(classes), settings.balance, weights))
     plan = plan_for(train.y, settings.balance, settings.batch)
     return fit(
-        net, Pictures(train, settings.augment), objective, plan, settings,
-        val=Pictures(val), watch=watch, place=place, frozen=frozen, frozen_epochs=frozen_epochs,
-    )  # fmt: skip
+        net,
+        Pictures(train, settings.augment),
+        objective,
+        plan,
+        settings,
+        val=Pictures(val),
+        watch=watch,
+        place=place,
+        frozen=frozen,
+        frozen_epochs=frozen_epochs,
+    )
 
 
 def train(
-    train: Arrays, val: Arrays, classes: Sequence[str], settings: Simple,
-    on_epoch: Callable[[EpochReport], None], weights: Sequence[float] = (),
-) -> Fitted[Net]:  # fmt: skip
+    train: Arrays,
+    val: Arrays,
+    classes: Sequence[str],
+    settings: Simple,
+    on_epoch: Callable[[EpochReport], None],
+    weights: Sequence[float] = (),
+) -> Fitted[Net]:
     """Train a small network from nothing; `on_epoch` is called after every epoch."""
     check_classes(train.y, classes)
     with reproducible(settings.seed):

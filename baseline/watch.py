@@ -31,9 +31,11 @@ class RunWatch(Watch):
     """
 
     def __init__(
-        self, folder: Path, progress: Progress | None = None,
+        self,
+        folder: Path,
+        progress: Progress | None = None,
         hear: Callable[[str], None] = lambda line: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder, self._hear = folder, hear
         self._quiet = (progress or Progress()).quiet
         self._bar: tqdm[Any] | None = None
@@ -50,9 +52,11 @@ class RunWatch(Watch):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if error is not None:
             self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
         self._close_bar()
@@ -65,9 +69,14 @@ class RunWatch(Watch):
         self._images, self._epochs = images, epochs
         # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
         self._bar = tqdm(
-            total=images * epochs, initial=done, desc="train", unit=" images", leave=False,
-            disable=True if self._quiet else None, dynamic_ncols=True,
-        )  # fmt: skip
+            total=images * epochs,
+            initial=done,
+            desc="train",
+            unit=" images",
+            leave=False,
+            disable=True if self._quiet else None,
+            dynamic_ncols=True,
+        )
         self.write(f"training on {images} images an epoch, {epochs} epochs at most")
 
     def tick(self, tick: Tick) -> None:
@@ -85,8 +94,15 @@ class RunWatch(Watch):
         self.history.append(report)
         line = epoch_line(report)
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
-        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy",
-                     "images_per_second", "data_wait", "learning_rate"):  # fmt: skip
+        for name in (
+            "train_loss",
+            "train_accuracy",
+            "val_loss",
+            "val_accuracy",
+            "images_per_second",
+            "data_wait",
+            "learning_rate",
+        ):
             if (value := getattr(report, name)) is not None:
                 self._add(f"epoch/{name}", value, report.epoch)
         if self._events is not None:

@@ -32,9 +32,11 @@ LOUD = (0.6, 1.0, 1.6, 4.0)
 VALS = ((4, 1), (10, 1), (10, 8), (25, 4), (45, 8), (90, 4), (200, 1))
 ROUNDS = 60
 # What it is, features, deviations between the classes, pictures to learn from.
-HEADS = (("few features, classes overlap", 4, 1.0, 400),
-         ("few features, classes apart", 4, 2.5, 400),
-         ("more features than pictures", 300, 3.0, 80))  # fmt: skip
+HEADS = (
+    ("few features, classes overlap", 4, 1.0, 400),
+    ("few features, classes apart", 4, 2.5, 400),
+    ("more features than pictures", 300, 3.0, 80),
+)
 
 
 def loss(scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -63,8 +65,10 @@ def real_row(splits: list[Said]) -> str:
     error = ours.std(ddof=1) / len(ours) ** 0.5
     worse = "no" if ours.mean() <= error else "YES"
     val = np.median([len(one.val[1]) for one in splits])
-    return (f"{val:.0f} | {len(splits[0].test[1])} | {raw.mean():.3f} | {told(ours)} | {worse} "
-            f"| {ours.max():+.3f} | {told(smoothed)} | {told(plain)}")  # fmt: skip
+    return (
+        f"{val:.0f} | {len(splits[0].test[1])} | {raw.mean():.3f} | {told(ours)} | {worse} "
+        f"| {ours.max():+.3f} | {told(smoothed)} | {told(plain)}"
+    )
 
 
 def real(work: Path, splits: int, only: str) -> Iterator[str]:
@@ -109,8 +113,10 @@ def drawn() -> Iterator[str]:
                     kept.append((raw - ours) / (raw - plain))
             columns.append(f"{np.mean(changes):+.4f} (worst {max(changes):+.4f})")
         pictures = round(moments * (most + 1) / 2)
-        yield (f"| {moments} moments, {pictures} pictures | {' | '.join(columns)} "
-               f"| {f'{min(kept):.0%}, {np.mean(kept):.0%}' if kept else ''} |")  # fmt: skip
+        yield (
+            f"| {moments} moments, {pictures} pictures | {' | '.join(columns)} "
+            f"| {f'{min(kept):.0%}, {np.mean(kept):.0%}' if kept else ''} |"
+        )
 
 
 def drawn_losses(net: Net, moments: int, most: int) -> tuple[float, float, float]:
@@ -131,11 +137,14 @@ def balanced() -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name, dimensions, apart, pictures in HEADS:
         for count in (10, 25, 50, 200):
-            rows = np.array([_balanced(dimensions, apart, pictures, count, seed)
-                             for seed in range(25)]).mean(0)  # fmt: skip
+            rows = np.array(
+                [_balanced(dimensions, apart, pictures, count, seed) for seed in range(25)]
+            ).mean(0)
             raw, rare_raw, ours, rare_ours, whole = rows
-            yield (f"| {name} | {count} | {raw:.3f} | {rare_raw:.3f} | {ours:.3f} "
-                   f"| {rare_ours:.3f} | {whole:.3f} |")  # fmt: skip
+            yield (
+                f"| {name} | {count} | {raw:.3f} | {rare_raw:.3f} | {ours:.3f} "
+                f"| {rare_ours:.3f} | {whole:.3f} |"
+            )
 
 
 def _balanced(dimensions: int, apart: float, pictures: int, count: int, seed: int) -> list[float]:

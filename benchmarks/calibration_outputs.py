@@ -75,8 +75,10 @@ def said(work: Path, name: str, tree: str, counts: Mapping[str, int], seed: int)
         with dataset_of(work, tree) as dataset:
             np.savez(file, **learnt(dataset, tree, counts, seed))
     with np.load(file) as kept:
-        parts = [(kept[f"{s}.logits"], kept[f"{s}.y"], kept[f"{s}.moments"].tolist())
-                 for s in ("val", "test")]  # fmt: skip
+        parts = [
+            (kept[f"{s}.logits"], kept[f"{s}.y"], kept[f"{s}.moments"].tolist())
+            for s in ("val", "test")
+        ]
         return Said(parts[0], parts[1], kept["shift"], kept["weights"])
 
 
@@ -96,8 +98,11 @@ def learnt(
         seen = material.features(part, net.backbone)
         y = material.classes_of(part, seen.keys)
         told = outputs_of_features(net, seen.plain, y, seen.keys)
-        kept |= {f"{part}.logits": told.logits, f"{part}.y": y,
-                 f"{part}.moments": np.array(material.moments_of(seen.keys))}  # fmt: skip
+        kept |= {
+            f"{part}.logits": told.logits,
+            f"{part}.y": y,
+            f"{part}.moments": np.array(material.moments_of(seen.keys)),
+        }
     there = np.bincount(kept["test.y"], minlength=len(shares))
     kept["weights"] = (shares / shares.sum() / (there / there.sum()))[kept["test.y"]]
     return kept

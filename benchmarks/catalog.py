@@ -49,11 +49,19 @@ def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Meas
         source = "rare" if n % 100_000 == 5 else SOURCES[n % 4]
         video = f"video-{n // 4 % VIDEOS:02d}" if source == "video" else None
         measured = Measured(sha256, "JPEG", 60_000, 960, 540, 1, 1, rng.getrandbits(64), 100.0)
-        yield measured, Origin(
-            source, f"{n}", url=f"https://example.org/{n}.jpg", query=f"class {n % CLASSES:02d}",
-            hint=f"class {n % CLASSES:02d}", video=video, time=float(n),
-            licence=LICENCES[n % len(LICENCES)],
-        )  # fmt: skip
+        yield (
+            measured,
+            Origin(
+                source,
+                f"{n}",
+                url=f"https://example.org/{n}.jpg",
+                query=f"class {n % CLASSES:02d}",
+                hint=f"class {n % CLASSES:02d}",
+                video=video,
+                time=float(n),
+                licence=LICENCES[n % len(LICENCES)],
+            ),
+        )
 
 
 def fill(dataset: Dataset, count: int) -> None:

@@ -62,11 +62,17 @@ class Maker:
             "INSERT INTO look(sample,version,x,y,w,h,angle,plain,flipped,filled,points,shapes,"
             "searched) VALUES(?,?,0,0,960,540,0.0,?,?,1.0,?,?,?)",
             [
-                (row, VERSION, *whole[n].view(np.int64).tolist(), points[n].tobytes(),
-                 shapes[n].tobytes(), searched)
+                (
+                    row,
+                    VERSION,
+                    *whole[n].view(np.int64).tolist(),
+                    points[n].tobytes(),
+                    shapes[n].tobytes(),
+                    searched,
+                )
                 for n, row in enumerate(rows)
             ],
-        )  # fmt: skip
+        )
 
     def _pictures(
         self, first: int, number: int, *, copies: bool = True
@@ -85,9 +91,13 @@ class Maker:
         return whole, points, shapes
 
     def _copy(
-        self, random: np.random.Generator, first: int, points: Hashes,
-        shapes: npt.NDArray[np.uint8], many: int,
-    ) -> None:  # fmt: skip
+        self,
+        random: np.random.Generator,
+        first: int,
+        points: Hashes,
+        shapes: npt.NDArray[np.uint8],
+        many: int,
+    ) -> None:
         """The first `many` are crops of pictures of the block before."""
         _, old, forms = self._pictures(first // STEP * STEP - STEP, STEP, copies=False)
         kept = random.random((many, POINTS)) < 0.75
@@ -111,8 +121,9 @@ def search(dataset: Dataset, what: str) -> None:
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     pairs = dataset.db.number("SELECT count(*) FROM pair") - before
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
-    print(f"{what}: {cpu:.1f} s CPU, {wall:.1f} s, {pairs:,} candidates, peak {memory} MB",
-          flush=True)  # fmt: skip
+    print(
+        f"{what}: {cpu:.1f} s CPU, {wall:.1f} s, {pairs:,} candidates, peak {memory} MB", flush=True
+    )
 
 
 def main() -> None:

@@ -109,8 +109,21 @@ def ours(root: Path, cascade: Path, workers: int, *options: str) -> Figures:
         copy = Path(scratch) / "dataset"
         shutil.copytree(root, copy)
         code = INNER + OURS
-        line = [sys.executable, "-c", code, "run", "-d", str(copy), "--detector", "lbpcascade",
-                "--cascade", str(cascade), "--workers", str(workers), *options]  # fmt: skip
+        line = [
+            sys.executable,
+            "-c",
+            code,
+            "run",
+            "-d",
+            str(copy),
+            "--detector",
+            "lbpcascade",
+            "--cascade",
+            str(cascade),
+            "--workers",
+            str(workers),
+            *options,
+        ]
         done, seconds, cpu = timed(line)
     inner = next(line for line in done.stderr.splitlines() if line.startswith("DETECTOR"))
     alone, number = (float(word) for word in inner.split()[1:])

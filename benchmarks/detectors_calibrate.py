@@ -207,8 +207,10 @@ def main() -> None:
         for equalize in (False, True):
             result = held_out(data, plan(sizes, equalize))
             anime = result.get("centre/ng", Counter())
-            print(f"  {mean_f1(data, result):.3f} {sizes} equalize={equalize}; "
-                  f"ng: {anime['found']} found {anime['false']} false")  # fmt: skip
+            print(
+                f"  {mean_f1(data, result):.3f} {sizes} equalize={equalize}; "
+                f"ng: {anime['found']} found {anime['false']} false"
+            )
     best, _ = chosen(data)
     print("from all sources:", fitted(rows(data, best), best))
 

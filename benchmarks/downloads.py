@@ -64,16 +64,34 @@ def commands(peers: Path, urls: Path, out: Path, threads: int) -> dict[str, list
     """The whole command of every tool."""
     bin_ = peers / "bin"
     return {
-        "gleanset": [sys.executable, "-c", OURS, "urls", str(urls), "-q", "--allow-private",
-                     "--workers", str(threads), "-d", str(out)],
+        "gleanset": [
+            sys.executable,
+            "-c",
+            OURS,
+            "urls",
+            str(urls),
+            "-q",
+            "--allow-private",
+            "--workers",
+            str(threads),
+            "-d",
+            str(out),
+        ],
         "bare urllib3 pool": [sys.executable, "-c", BARE, str(urls), str(threads)],
-        "img2dataset": [str(bin_ / "img2dataset"), f"--url_list={urls}", f"--output_folder={out}",
-                        "--processes_count=1", f"--thread_count={threads}",
-                        "--output_format=files", "--image_size=512", "--resize_mode=no",
-                        "--number_sample_per_shard=100000"],
+        "img2dataset": [
+            str(bin_ / "img2dataset"),
+            f"--url_list={urls}",
+            f"--output_folder={out}",
+            "--processes_count=1",
+            f"--thread_count={threads}",
+            "--output_format=files",
+            "--image_size=512",
+            "--resize_mode=no",
+            "--number_sample_per_shard=100000",
+        ],
         "icrawler": [str(bin_ / "python"), "-c", ICRAWLER, str(urls), str(threads), str(out)],
         "gallery-dl": [str(bin_ / "gallery-dl"), "-q", "-d", str(out), "-i", str(urls)],
-    }  # fmt: skip
+    }
 
 
 def measure(command: list[str], count: int, site: SlowSite, per_host: int) -> Figure:

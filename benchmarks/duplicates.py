@@ -71,8 +71,9 @@ def by_hash(files: list[bytes]) -> Array:
     from imagededup.methods import PHash
 
     method = PHash(verbose=False)
-    hashes = np.array([int(method.encode_image(image_array=one), 16) for one in arrays(files)],
-                      np.uint64)  # fmt: skip
+    hashes = np.array(
+        [int(method.encode_image(image_array=one), 16) for one in arrays(files)], np.uint64
+    )
     return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
 
 
@@ -141,12 +142,21 @@ def main() -> None:
         pair = first[name], number
         counts[kind].update(
             ["copies"]
-            + [word for word, found in (("candidates", pairs), ("confirmed", same),
-                                        ("doubtful", doubtful)) if pair in found]
+            + [
+                word
+                for word, found in (
+                    ("candidates", pairs),
+                    ("confirmed", same),
+                    ("doubtful", doubtful),
+                )
+                if pair in found
+            ]
             + [f"imagededup {peer}" for peer, said in theirs.items() if said[pair]]
-        )  # fmt: skip
-    print(f"{len(originals)} pictures, {len(rows)} files, {each:.1f} ms each; {len(pairs)} "
-          f"candidates, {looked:.1f} ms each")  # fmt: skip
+        )
+    print(
+        f"{len(originals)} pictures, {len(rows)} files, {each:.1f} ms each; {len(pairs)} "
+        f"candidates, {looked:.1f} ms each"
+    )
     columns = ["candidates", "confirmed", "doubtful", *(f"imagededup {peer}" for peer in theirs)]
     for kind, found in counts.items():
         told = (f"{column} {found[column] / found['copies']:.3f}" for column in columns)
@@ -158,8 +168,10 @@ def main() -> None:
         print(f"imagededup {peer}: precision over {joined.sum()} pairs {right / joined.sum():.4f}")
     wrong = [pair for pair in same if rows[pair[0]][0] != rows[pair[1]][0]]
     others = sum(rows[a][0] != rows[b][0] for a, b in doubtful)
-    print(f"precision over {len(same)} pairs {1 - len(wrong) / max(1, len(same)):.4f}; left to a "
-          f"person {len(doubtful)}, {others} of different originals; joined ones:")  # fmt: skip
+    print(
+        f"precision over {len(same)} pairs {1 - len(wrong) / max(1, len(same)):.4f}; left to a "
+        f"person {len(doubtful)}, {others} of different originals; joined ones:"
+    )
     for a, b in sorted(wrong):
         if rows[a][1] == rows[b][1] == "original":
             print("  ", rows[a][0], rows[b][0])

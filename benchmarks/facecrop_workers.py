@@ -58,8 +58,9 @@ def timed(fresh: Path, workers: int, folder: Path, detector: str) -> tuple[float
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", "from facecrop.cli import main; main()", *words],
-        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     wall = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     shutil.rmtree(root)

@@ -68,11 +68,16 @@ def extraction(work: Work) -> None:
 
     ours = {p: Extractor(backbone, 224, 3, p) for p in ("fp32", "bf16")}  # type: ignore[arg-type]
     ways: dict[str, Callable[[], object]] = {
-        "plain": plain, **{p: (lambda e=e: e(pictures)) for p, e in ours.items()}
-    }  # fmt: skip
+        "plain": plain,
+        **{p: (lambda e=e: e(pictures)) for p, e in ours.items()},
+    }
     told = {name: 1000 * seconds / BATCH for name, seconds in quickest(ways).items()}
-    work.keep("features/extraction", ms=told, fp32=told["plain"] / told["fp32"],
-              bf16=told["plain"] / told["bf16"])  # fmt: skip
+    work.keep(
+        "features/extraction",
+        ms=told,
+        fp32=told["plain"] / told["fp32"],
+        bf16=told["plain"] / told["bf16"],
+    )
 
 
 def accuracies(work: Work, dataset: Dataset) -> None:
@@ -82,8 +87,9 @@ def accuracies(work: Work, dataset: Dataset) -> None:
         split(dataset, seed)
         examples = find_examples(dataset)
         for precision, told in found.items():
-            settings = load_preset("transfer", {"views": "0", "strength": "10",
-                                                "precision": precision})  # fmt: skip
+            settings = load_preset(
+                "transfer", {"views": "0", "strength": "10", "precision": precision}
+            )
             material = Material(dataset, examples, settings)
             net = fit(material, settings).net
             test = material.features("test", net.backbone)  # type: ignore[arg-type]
@@ -105,21 +111,32 @@ def epochs(work: Work, dataset: Dataset) -> None:
     pictures = load_arrays(dataset, examples, settings, splits=["train"])["train"]
     extractor = Extractor(net.backbone, 224, 3, "auto")
     objective = Classify(torch.ones(len(examples.classes)), by_head=True)
-    stepper = Stepper(net, objective, build_optimiser([list(net.head.parameters())], settings),
-                      choose_compute(), print)  # fmt: skip
+    stepper = Stepper(
+        net,
+        objective,
+        build_optimiser([list(net.head.parameters())], settings),
+        choose_compute(),
+        print,
+    )
 
     def learn(vectors: Vectors) -> None:
         for index in shuffled(len(vectors.y), 32)(np.random.default_rng(0)):
             x = vectors.take(index, None)
             stepper.step(x, torch.from_numpy(vectors.y[index]), 0)
 
-    told = quickest({
-        "cached": lambda: learn(train),
-        "not cached": lambda: learn(Vectors(extractor(pictures.x)[:, None], pictures.y)),
-    })  # fmt: skip
+    told = quickest(
+        {
+            "cached": lambda: learn(train),
+            "not cached": lambda: learn(Vectors(extractor(pictures.x)[:, None], pictures.y)),
+        }
+    )
     same = float(np.abs(extractor(pictures.x) - train.x[:, 0]).max())
-    work.keep("features/epoch", seconds=told, ratio=told["not cached"] / told["cached"],
-              largest_difference=same)  # fmt: skip
+    work.keep(
+        "features/epoch",
+        seconds=told,
+        ratio=told["not cached"] / told["cached"],
+        largest_difference=same,
+    )
 
 
 def balanced_first(work: Work, dataset: Dataset) -> None:

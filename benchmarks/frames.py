@@ -51,16 +51,22 @@ KEPT = (
     ours("ours --scenes", "--scenes"),
     ours("ours --every 5s", *EVERY),
     FIFTH,
-    bare("ffmpeg key frames", *SIZE, "-fps_mode", "vfr", before=("-skip_frame", "nokey"),
-         times=lambda video, number: keyframe_times(video)[number]),
+    bare(
+        "ffmpeg key frames",
+        *SIZE,
+        "-fps_mode",
+        "vfr",
+        before=("-skip_frame", "nokey"),
+        times=lambda video, number: keyframe_times(video)[number],
+    ),
     ours("ours --keyframes", "--keyframes", *WIDE),
-)  # fmt: skip
+)
 SPEED = (
     FIFTH,
     ours("ours --every 5s, nothing skipped", *EVERY, *ALL),
     ours("ours --keyframes, nothing skipped", "--keyframes", *WIDE, *ALL),
     bare("ffmpeg, decoding only", "-f", "null", "-y"),
-)  # fmt: skip
+)
 
 
 class Course:

@@ -23,13 +23,33 @@ from frames_render import render
 
 FILM = Script()
 SHORT = Script(
-    seconds=45, fps=12, pictures=13, hard=19, gradual=2, flashes=4, blurred=2, opening=6,
-    opening_shots=4, letterboxed=3, black=1, openings=(0.1, 0.7),
-)  # fmt: skip
+    seconds=45,
+    fps=12,
+    pictures=13,
+    hard=19,
+    gradual=2,
+    flashes=4,
+    blurred=2,
+    opening=6,
+    opening_shots=4,
+    letterboxed=3,
+    black=1,
+    openings=(0.1, 0.7),
+)
 EPISODE = Script(
-    seconds=90, fps=8, pictures=23, hard=24, gradual=1, flashes=2, blurred=1, opening=60,
-    opening_shots=15, letterboxed=0, black=1, openings=(0.5,),
-)  # fmt: skip
+    seconds=90,
+    fps=8,
+    pictures=23,
+    hard=24,
+    gradual=1,
+    flashes=2,
+    blurred=1,
+    opening=60,
+    opening_shots=15,
+    letterboxed=0,
+    black=1,
+    openings=(0.5,),
+)
 
 
 def film(path: Path, seed: int = 0, height: int = 1080) -> Film:

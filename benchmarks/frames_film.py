@@ -84,11 +84,15 @@ class Film:
             {"frame": n, "time": n / fps, "kind": k} for n, k in sorted(self.flashes.items())
         ]
         return {
-            "script": asdict(self.script), "fps": fps, "frames": self.frames,
+            "script": asdict(self.script),
+            "fps": fps,
+            "frames": self.frames,
             "pictures": sorted({s.picture for s in self.shots if s.picture is not None}),
             "shots": [asdict(s) | {"end": s.end} for s in self.shots],
-            "cuts": cuts, "flashes": flashes, "openings": self.openings(),
-        }  # fmt: skip
+            "cuts": cuts,
+            "flashes": flashes,
+            "openings": self.openings(),
+        }
 
     def openings(self) -> list[list[float]]:
         """Begin and end of each showing of the opening, in seconds."""
@@ -137,10 +141,14 @@ def _story(script: Script, opening: int, rng: np.random.Generator) -> list[Shot]
     order = _with_repeats(list(range(opening, script.pictures)), number, rng)
     lengths = _lengths(seconds, number, script.fps, rng)
     shots = [
-        Shot(script.first_picture * (p >= opening) + p, n, move=MOVES[i % len(MOVES)],
-             grain=i // 12 % 3 == 1)
+        Shot(
+            script.first_picture * (p >= opening) + p,
+            n,
+            move=MOVES[i % len(MOVES)],
+            grain=i // 12 % 3 == 1,
+        )
         for i, (p, n) in enumerate(zip(order, lengths, strict=True))
-    ]  # fmt: skip
+    ]
     first = number // 3
     for shot in shots[first : first + script.letterboxed]:
         shot.letterbox = True
@@ -174,10 +182,12 @@ def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> Non
     """Dissolves and fades between long shots of the story."""
     room = 1.5 * script.fps
     possible = [
-        n for n in range(1, len(shots))
-        if min(shots[n - 1].frames, shots[n].frames) > room and not shots[n].blurred
+        n
+        for n in range(1, len(shots))
+        if min(shots[n - 1].frames, shots[n].frames) > room
+        and not shots[n].blurred
         and {shots[n - 1].part, shots[n].part} == {"story"}
-    ]  # fmt: skip
+    ]
     chosen = rng.permutation(possible)[: script.gradual]
     if len(chosen) < script.gradual:
         raise SystemExit("the script has too few long shots for its gradual cuts")
@@ -188,10 +198,12 @@ def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> Non
 def _black(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
     """Black screens of a second; the cuts on both sides are hard."""
     possible = [
-        n for n in range(2, len(shots) - 1)
-        if shots[n].into == "hard" and shots[n].part == shots[n - 1].part == "story"
+        n
+        for n in range(2, len(shots) - 1)
+        if shots[n].into == "hard"
+        and shots[n].part == shots[n - 1].part == "story"
         and shots[n].picture != shots[n - 1].picture
-    ]  # fmt: skip
+    ]
     places = sorted(int(n) for n in rng.permutation(possible)[: script.black])
     for place in reversed(places):
         shots.insert(place, Shot(None, script.fps))
@@ -201,11 +213,14 @@ def _flash(film: Film, rng: np.random.Generator) -> None:
     """Single frames in the middle of long shots, every fifth soon after a cut."""
     fps = film.script.fps
     inner = [
-        n for n in range(1, len(film.shots) - 1)
-        if film.shots[n].frames > 1.5 * fps and film.shots[n].picture is not None
-        and film.shots[n].into == film.shots[n + 1].into == "hard" and not film.shots[n].blurred
+        n
+        for n in range(1, len(film.shots) - 1)
+        if film.shots[n].frames > 1.5 * fps
+        and film.shots[n].picture is not None
+        and film.shots[n].into == film.shots[n + 1].into == "hard"
+        and not film.shots[n].blurred
         and film.shots[n].part == "story"
-    ]  # fmt: skip
+    ]
     for count, n in enumerate(rng.permutation(inner)[: film.script.flashes]):
         shot = film.shots[n]
         after = 8 if count % 5 == 4 else int(rng.integers(fps * 7 // 10, shot.frames - fps // 2))

@@ -148,13 +148,16 @@ class Judge:
             s == self.shot_at(t).picture for (s, t), r in zip(told, reasons, strict=True) if not r
         ]
         return {
-            "frames": len(kept), "seen": len(set(seen) - {None}), "of": len(shown),
+            "frames": len(kept),
+            "seen": len(set(seen) - {None}),
+            "of": len(shown),
             "missed": sorted(shown - set(seen)),
-            "near": near, "near %": round(100 * near / max(1, len(kept)), 1),
+            "near": near,
+            "near %": round(100 * near / max(1, len(kept)), 1),
             "second opening": self._second_opening(ordered, seen),
             "useless": {r: reasons.count(r) for r in sorted({r for r in reasons if r})},
             "times that agree": f"{sum(agree)}/{len(agree)}",
-        }  # fmt: skip
+        }
 
     def _second_opening(self, kept: Sequence[Kept], seen: Sequence[int | None]) -> int:
         again = self.film.openings()[1:]

@@ -32,9 +32,24 @@ def numbered(
     """A clip whose frames tell their number; `options` are ffmpeg's for the output."""
     width = even(height * 16 / 9)
     line = [
-        "ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24",
-        "-s", f"{width}x{height}", "-r", str(fps), "-i", "-", *ENCODE, *options, f"file:{path}",
-    ]  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "bgr24",
+        "-s",
+        f"{width}x{height}",
+        "-r",
+        str(fps),
+        "-i",
+        "-",
+        *ENCODE,
+        *options,
+        f"file:{path}",
+    ]
     feed(line, (_frame(n, width, height, a_picture) for n in range(frames)))
     return path
 
@@ -72,9 +87,17 @@ def number_of(picture: Path) -> int:
 def probe_times(path: Path) -> list[float]:
     """Presentation times of all frames in order, from ffprobe, in seconds."""
     line = [
-        "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries",
-        "frame=best_effort_timestamp_time", "-of", "csv=p=0", f"file:{path}",
-    ]  # fmt: skip
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "frame=best_effort_timestamp_time",
+        "-of",
+        "csv=p=0",
+        f"file:{path}",
+    ]
     told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     return [float(one.strip(",")) for one in told.split()]
 
@@ -91,8 +114,9 @@ def turned(path: Path, degrees: int = 90) -> Path:
     line = ["ffmpeg", "-v", "error", "-y", "-i", str(plain), "-c", "copy"]
     subprocess.run(
         [*line, "-metadata:s:v", f"rotate={degrees}", f"file:{path}"],
-        check=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     return path
 
 
@@ -107,10 +131,26 @@ def interlaced(path: Path) -> Path:
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     )
     line = [
-        "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source,
-        "-vf", "interlace=scan=tff:lowpass=0",
-        "-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme", "-top", "1", f"file:{path}",
-    ]  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        source,
+        "-vf",
+        "interlace=scan=tff:lowpass=0",
+        "-c:v",
+        "mpeg2video",
+        "-q:v",
+        "2",
+        "-flags",
+        "+ildct+ilme",
+        "-top",
+        "1",
+        f"file:{path}",
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
@@ -131,7 +171,12 @@ def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
     kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")
     options = {"lossless": True} if kind == "WEBP" else {}
     first.save(
-        path, kind, save_all=True, append_images=others, duration=round(stays * 1000), loop=0,
+        path,
+        kind,
+        save_all=True,
+        append_images=others,
+        duration=round(stays * 1000),
+        loop=0,
         **options,
-    )  # fmt: skip
+    )
     return path

@@ -25,10 +25,23 @@ def render(film: Film, height: int, path: Path, options: list[str] | None = None
     """Write the film as a video of 16:9. Raises CalledProcessError when ffmpeg fails."""
     width = even(height * 16 / 9)
     line = [
-        "ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
-        "-s", f"{width}x{height}", "-r", str(film.script.fps), "-i", "-",
-        *(options if options is not None else ENCODE), f"file:{path}",
-    ]  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        f"{width}x{height}",
+        "-r",
+        str(film.script.fps),
+        "-i",
+        "-",
+        *(options if options is not None else ENCODE),
+        f"file:{path}",
+    ]
     feed(line, Camera(film, height).planes())
 
 

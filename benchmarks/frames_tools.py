@@ -52,9 +52,12 @@ def measured(command: Sequence[str | Path], **environment: str) -> Cost:
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )  # fmt: skip
+    )
     peak: list[float] = [0.0]
     over = threading.Event()
     texts: dict[str, str] = {}
@@ -135,9 +138,12 @@ def images(dataset: Path) -> list[dict[str, Any]]:
 def listed(dataset: Path, what: str) -> list[dict[str, Any]]:
     """What `gleanset list` prints."""
     told = subprocess.run(
-        [*LIST, what, "-d", str(dataset)], check=True, capture_output=True, text=True,
+        [*LIST, what, "-d", str(dataset)],
+        check=True,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 
@@ -176,10 +182,24 @@ def fifth(_: Path, number: int) -> float:
 def keyframe_times(video: Path) -> list[float]:
     """The times of all key frames, from ffprobe."""
     told = subprocess.run(
-        ["ffprobe", "-v", "error", "-select_streams", "v:0", "-skip_frame", "nokey",
-         "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", str(video)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            "ffprobe",
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-skip_frame",
+            "nokey",
+            "-show_entries",
+            "frame=best_effort_timestamp_time",
+            "-of",
+            "csv=p=0",
+            str(video),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return [float(line.strip(",")) for line in told.stdout.split()]
 
 

@@ -93,8 +93,11 @@ def imagededup_tree(hashes: Hashes) -> float:
 def peers(hashes: Hashes) -> list[str]:
     """The peers' times, or why there is none; trees are too slow to build beyond 100,000."""
     told = []
-    for name, run in (("faiss", faiss_flat), ("pybktree", pybktree_tree),
-                      ("imagededup", imagededup_tree)):  # fmt: skip
+    for name, run in (
+        ("faiss", faiss_flat),
+        ("pybktree", pybktree_tree),
+        ("imagededup", imagededup_tree),
+    ):
         if name != "faiss" and len(hashes) > 100_000:
             told.append(f"{name}: not run")
             continue
@@ -108,8 +111,11 @@ def peers(hashes: Hashes) -> list[str]:
 def check(hashes: Hashes) -> bool:
     """Whether ours are exactly the pairs that comparing each with each gives."""
     part = np.unique(hashes[:20_000])
-    found = {pair for near in near_pairs(part, DISTANCE)
-             for pair in zip(near.a.tolist(), near.b.tolist(), strict=True)}  # fmt: skip
+    found = {
+        pair
+        for near in near_pairs(part, DISTANCE)
+        for pair in zip(near.a.tolist(), near.b.tolist(), strict=True)
+    }
     expected = set()
     for i in range(len(part)):
         rest = np.flatnonzero(np.bitwise_count(part[i + 1 :] ^ part[i]) <= DISTANCE)

@@ -51,8 +51,17 @@ def measure(count: int, address: str, folder: Path) -> tuple[float, float, float
     """Peak memory in MB, CPU seconds and wall seconds of one whole command."""
     urls = folder / f"{count}.txt"
     urls.write_text("".join(f"{address}/{number}.jpg\n" for number in range(count)))
-    command = [sys.executable, "-c", HARVEST, "urls", str(urls), "--allow-private", "-q",
-               "-d", str(folder / f"dataset-{count}")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        HARVEST,
+        "urls",
+        str(urls),
+        "--allow-private",
+        "-q",
+        "-d",
+        str(folder / f"dataset-{count}"),
+    ]
     start = time.perf_counter()
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)

@@ -109,9 +109,13 @@ Run = Callable[[World, np.random.Generator], Trial | None]
 
 
 def case(
-    name: str, worlds: Sequence[World], promised: float = 0.95, *, bound: bool = False,
+    name: str,
+    worlds: Sequence[World],
+    promised: float = 0.95,
+    *,
+    bound: bool = False,
     share: bool = True,
-) -> Callable[[Run], Run]:  # fmt: skip
+) -> Callable[[Run], Run]:
     """Register a promise under a name."""
 
     def register(run: Run) -> Run:
@@ -122,9 +126,10 @@ def case(
 
 
 def worlds(
-    accuracies: Sequence[float] = ACCURACIES, alike: Sequence[float] = ALIKE,
+    accuracies: Sequence[float] = ACCURACIES,
+    alike: Sequence[float] = ALIKE,
     sure: Sequence[float] = (1.0,),
-) -> list[World]:  # fmt: skip
+) -> list[World]:
     """All combinations, for every number of moments."""
     return [World(*values) for values in product(MOMENTS, accuracies, alike, sure)]
 
@@ -157,10 +162,16 @@ def _log_loss(world: World, random: np.random.Generator) -> Trial:
 def _f1(told: Outputs) -> float:
     answered = told.logits.argmax(1)
     support = [kind for kind in (0, 1) if (told.y == kind).any()]
-    return float(np.mean([
-        2 * ((told.y == k) & (answered == k)).sum() / ((told.y == k).sum() + (answered == k).sum())
-        for k in support
-    ]))  # fmt: skip
+    return float(
+        np.mean(
+            [
+                2
+                * ((told.y == k) & (answered == k)).sum()
+                / ((told.y == k).sum() + (answered == k).sum())
+                for k in support
+            ]
+        )
+    )
 
 
 @case("macro F1", worlds())
@@ -177,8 +188,10 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
     at = np.unique(np.array(moments), return_inverse=True)[1]
     sign = np.where(told.y == 1, 1, -1)
     margin = (told.logits[:, 1] - told.logits[:, 0]) * sign
-    own = 0.3 + 0.5 * (world.alike**0.5 * random.normal(size=world.moments)[at]
-                       + (1 - world.alike) ** 0.5 * random.normal(size=len(at)))  # fmt: skip
+    own = 0.3 + 0.5 * (
+        world.alike**0.5 * random.normal(size=world.moments)[at]
+        + (1 - world.alike) ** 0.5 * random.normal(size=len(at))
+    )
     found = paired(margin + own > 0, margin > 0, moments)
     if found.interval is None:
         return None
@@ -191,8 +204,9 @@ def _part(world: World, random: np.random.Generator) -> Trial | None:
     """The pictures of one class, as a slice of the whole."""
     told, moments = world.draw(random)
     named = dict(zip(told.keys, map(str, told.y), strict=True))
-    found = {part.name: part for part in slices(told, named, dict(zip(told.keys, moments,
-                                                                     strict=True)))}  # fmt: skip
+    found = {
+        part.name: part for part in slices(told, named, dict(zip(told.keys, moments, strict=True)))
+    }
     part = found.get("1")
     if part is None or part.interval is None:
         return None
@@ -281,8 +295,14 @@ def measure(one: Case, world: World, runs: int) -> Row | None:
     inside = (low <= true + 1e-9) & (true <= high + 1e-9)
     error = float(np.std(estimate - true))
     best = _oracle(one, np.clip(estimate, 0, 1) if one.share else estimate, error)
-    return Row(one.name, world, one.promised, float(inside.mean()),
-               float((high - low).mean() / best), len(trials))  # fmt: skip
+    return Row(
+        one.name,
+        world,
+        one.promised,
+        float(inside.mean()),
+        float((high - low).mean() / best),
+        len(trials),
+    )
 
 
 def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
@@ -316,8 +336,10 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
     for name, moments in dict.fromkeys((row.case, row.world.moments) for row in rows):
         those = [row for row in rows if (row.case, row.world.moments) == (name, moments)]
         covered, wider = [row.covered for row in those], [row.wider for row in those]
-        yield (f"| {name} | {those[0].promised:.2f} | {moments} | {np.mean(covered):.3f} | "
-               f"{min(covered):.3f} | {np.median(wider):.2f} | {max(wider):.2f} |")  # fmt: skip
+        yield (
+            f"| {name} | {those[0].promised:.2f} | {moments} | {np.mean(covered):.3f} | "
+            f"{min(covered):.3f} | {np.median(wider):.2f} | {max(wider):.2f} |"
+        )
 
 
 def main() -> None:
@@ -332,9 +354,12 @@ def main() -> None:
         rows.append(row)
         if not given.table:
             sign = "" if row.kept else "  TOO LOW"
-            print(f"{row.case}: {row.world.moments} moments, accuracy {row.world.accuracy}, alike "
-                  f"{row.world.alike}, sure {row.world.sure}: {row.covered:.3f} of "
-                  f"{row.promised}, {row.wider:.2f} x the oracle{sign}", flush=True)  # fmt: skip
+            print(
+                f"{row.case}: {row.world.moments} moments, accuracy {row.world.accuracy}, alike "
+                f"{row.world.alike}, sure {row.world.sure}: {row.covered:.3f} of "
+                f"{row.promised}, {row.wider:.2f} x the oracle{sign}",
+                flush=True,
+            )
     print("\n".join(summary(rows)))
 
 

@@ -73,9 +73,12 @@ def ready(command: list[str], screen: Display, shot: Path) -> dict[str, float]:
     before, start = screen.pixels(), time.monotonic()
     last, empty, shown = start, before, False
     process = subprocess.Popen(
-        command, env=screen.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command,
+        env=screen.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         while time.monotonic() - start < PATIENCE:
             time.sleep(0.05)
@@ -143,8 +146,10 @@ def beside(peers: list[str], rounds: int, shots: Path) -> None:
                     found[who].append(ready(command, screen, shots / f"{who}.png"))
         for who, runs in found.items():
             times = [run["seconds"] for run in runs[1:]]
-            sys.stdout.write(f"| {who} | {median(times):.1f} s | best {min(times):.1f} s | "
-                             f"{median(run['MB'] for run in runs[1:]):.0f} MB |\n")  # fmt: skip
+            sys.stdout.write(
+                f"| {who} | {median(times):.1f} s | best {min(times):.1f} s | "
+                f"{median(run['MB'] for run in runs[1:]):.0f} MB |\n"
+            )
 
 
 def main() -> None:

@@ -151,11 +151,32 @@ def drag(window: Any, number: int) -> None:
         moves += ["mousemove", str(place.x() + 15 * step), str(place.y()), "sleep", "0.1"]
     begun: list[bool] = []
     with subprocess.Popen(
-        ["xdotool", "mousemove", str(place.x()), str(place.y()), "sleep", "0.3", "mousedown", "1",
-         "sleep", "0.3", *moves, "sleep", "0.5", "key", "Escape", "mouseup", "1"]
-    ) as mouse:  # fmt: skip
-        run_loop(10, lambda: begun.append(True) if window.dragging and not begun else
-                 mouse.poll() is not None)  # fmt: skip
+        [
+            "xdotool",
+            "mousemove",
+            str(place.x()),
+            str(place.y()),
+            "sleep",
+            "0.3",
+            "mousedown",
+            "1",
+            "sleep",
+            "0.3",
+            *moves,
+            "sleep",
+            "0.5",
+            "key",
+            "Escape",
+            "mouseup",
+            "1",
+        ]
+    ) as mouse:
+        run_loop(
+            10,
+            lambda: (
+                begun.append(True) if window.dragging and not begun else mouse.poll() is not None
+            ),
+        )
     run_loop(0.3)
     if not begun:
         raise SystemExit("no drag began: is xdotool there?")
@@ -165,8 +186,11 @@ def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
     """One fresh process with one window."""
     ran = subprocess.run(
         [sys.executable, HERE, "--child", root, "--started", str(time.time())],
-        env=env, stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return answer
 
@@ -175,8 +199,11 @@ def report(rounds: list[dict[str, Any]], samples: int) -> None:
     """The table: medians, and the best round, for noise only adds."""
     write = sys.stdout.write
     write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
-    lines = {"usable": "usable after the start of the process", "CPU until then": "its CPU",
-             "window": "of which the window"}  # fmt: skip
+    lines = {
+        "usable": "usable after the start of the process",
+        "CPU until then": "its CPU",
+        "window": "of which the window",
+    }
     for name, said in lines.items():
         times = [one[name] for one in rounds]
         write(f"| {said} | {median(times):.2f} s | {min(times):.2f} s |\n")

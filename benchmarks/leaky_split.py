@@ -55,8 +55,14 @@ def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
     for _ in range(random.randint(1, 6)):
         left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
         width, height = picture.size
-        seen = picture.crop((int(left * width), int(top * height), int((1 - right) * width),
-                             int((1 - bottom) * height)))  # fmt: skip
+        seen = picture.crop(
+            (
+                int(left * width),
+                int(top * height),
+                int((1 - right) * width),
+                int((1 - bottom) * height),
+            )
+        )
         seen = ImageEnhance.Brightness(seen).enhance(random.uniform(0.9, 1.1))
         buffer = io.BytesIO()
         seen.save(buffer, "JPEG", quality=random.randint(60, 92))

@@ -73,9 +73,14 @@ def captioned(path: Path) -> Iterator[Pair]:
         pictures = [template.copy() for _ in range(2)]
         for picture in pictures:
             ImageDraw.Draw(picture).text(
-                (picture.width / 2, y), " ".join(dice.sample(WORDS, 4)).upper(), "white",
-                font_size=size, anchor="mm", stroke_width=max(1, size // 12), stroke_fill="black",
-            )  # fmt: skip
+                (picture.width / 2, y),
+                " ".join(dice.sample(WORDS, 4)).upper(),
+                "white",
+                font_size=size,
+                anchor="mm",
+                stroke_width=max(1, size // 12),
+                stroke_fill="black",
+            )
         yield "caption", pictures[0], pictures[1]
 
 
@@ -118,8 +123,10 @@ def main() -> None:
             joined[kind, size].append((verdict.same, verdict.doubtful))
     for (kind, size), answers in sorted(joined.items()):
         same, doubtful = np.mean(answers, axis=0)
-        print(f"{kind:20} {size:12} {len(answers):4} pairs, called the same {same:.3f}, "
-              f"left to a person {doubtful:.3f}")  # fmt: skip
+        print(
+            f"{kind:20} {size:12} {len(answers):4} pairs, called the same {same:.3f}, "
+            f"left to a person {doubtful:.3f}"
+        )
 
 
 if __name__ == "__main__":

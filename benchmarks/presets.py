@@ -96,9 +96,13 @@ def one_of_the_table(work: Work, data: str, preset: str, seed: int) -> None:
             keys, right, moments = trained(dataset, data, preset, seed)
         seconds = time.process_time() - started
     work.keep(
-        f"table/{data}/{preset}/{seed}", right=right, moments=moments, count=len(keys),
-        accuracy=float(np.mean(right)), seconds=round(seconds, 1),
-    )  # fmt: skip
+        f"table/{data}/{preset}/{seed}",
+        right=right,
+        moments=moments,
+        count=len(keys),
+        accuracy=float(np.mean(right)),
+        seconds=round(seconds, 1),
+    )
 
 
 def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
@@ -158,8 +162,13 @@ def drawn_faces(classes: int, each: int, side: int) -> Named:
             size = side * dice.uniform(0.72, 0.9)
             place = (dice.uniform(0, side - size), dice.uniform(0, side - size))
             figure = Figure(who, *place, size, dice.uniform(-8, 8), random_expression(dice))
-            scene = Scene((side, side), dice.choice(("hills", "room")), dice.randrange(10**6),
-                          (1.0, 1.0, 1.0), (figure,))  # fmt: skip
+            scene = Scene(
+                (side, side),
+                dice.choice(("hills", "room")),
+                dice.randrange(10**6),
+                (1.0, 1.0, 1.0),
+                (figure,),
+            )
             yield f"{number}/{index}", f"character {number:02}", None, encoded(paint_scene(scene))
 
 
@@ -196,18 +205,42 @@ def cats_and_dogs() -> Named:
 
 # Name: what it is, whether it is drawn, pictures, preset, options.
 CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
-    "acg-characters": ("31 drawn characters, 10 pictures each", True,
-                       lambda: drawn_faces(31, 10, 128), "transfer",
-                       {"size": "96", "views": "1"}),
-    "who-am-i": ("40 drawn characters, 10 pictures each", True,
-                 lambda: drawn_faces(40, 10, 128), "triplet", {"size": "96", "views": "1"}),
-    "anime-vs-cartoon": ("272 anime faces, 100 cartoon faces, grey, 120x120", False,
-                         anime_or_cartoon, "simple", {"colour": "grayscale", "epochs": "15"}),
-    "memes": ("32 memes and screenshots, 192 photos", False, memes_or_photos, "finetune",
-              {"size": "96", "epochs": "5", "augment": "photos"}),
-    "cats-vs-owls": ("60 cats, 60 dogs (no owls at hand), colour, 120x120", False, cats_and_dogs,
-                     "simple", {"augment": "photos"}),
-}  # fmt: skip
+    "acg-characters": (
+        "31 drawn characters, 10 pictures each",
+        True,
+        lambda: drawn_faces(31, 10, 128),
+        "transfer",
+        {"size": "96", "views": "1"},
+    ),
+    "who-am-i": (
+        "40 drawn characters, 10 pictures each",
+        True,
+        lambda: drawn_faces(40, 10, 128),
+        "triplet",
+        {"size": "96", "views": "1"},
+    ),
+    "anime-vs-cartoon": (
+        "272 anime faces, 100 cartoon faces, grey, 120x120",
+        False,
+        anime_or_cartoon,
+        "simple",
+        {"colour": "grayscale", "epochs": "15"},
+    ),
+    "memes": (
+        "32 memes and screenshots, 192 photos",
+        False,
+        memes_or_photos,
+        "finetune",
+        {"size": "96", "epochs": "5", "augment": "photos"},
+    ),
+    "cats-vs-owls": (
+        "60 cats, 60 dogs (no owls at hand), colour, 120x120",
+        False,
+        cats_and_dogs,
+        "simple",
+        {"augment": "photos"},
+    ),
+}
 
 
 def one_case(work: Work, name: str) -> None:
@@ -230,8 +263,10 @@ def of_row(work: Work, data: str, preset: str) -> list[dict[str, Any]]:
 def tables(work: Work) -> Iterator[str]:
     """The tables of docs/results.md as Markdown."""
     for data in ("characters", "photos"):
-        yield (f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
-               f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|")  # fmt: skip
+        yield (
+            f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
+            f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|"
+        )
         for preset in TABLE:
             if rows := of_row(work, data, preset):
                 pooled, low, high = interval(rows)
@@ -239,8 +274,10 @@ def tables(work: Work) -> Iterator[str]:
                 cost = np.median([row["seconds"] for row in rows])
                 ahead = of_row(work, data, AHEAD) if preset != AHEAD else []
                 less = behind(rows, ahead) if ahead else ""
-                yield (f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
-                       f"| {cost:.0f} |")  # fmt: skip
+                yield (
+                    f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
+                    f"| {cost:.0f} |"
+                )
     for title, drawn in (("real pictures", False), ("synthetic: drawn pictures", True)):
         yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | commonest class |"
         yield "|---|---|---|---|---|"
@@ -263,8 +300,12 @@ def main() -> None:
     # Worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
     work = Work(options.work)
-    parts = [f"table/{data}/{preset}/{seed}" for data in ("characters", "photos")
-             for preset in TABLE for seed in range(options.seeds)]  # fmt: skip
+    parts = [
+        f"table/{data}/{preset}/{seed}"
+        for data in ("characters", "photos")
+        for preset in TABLE
+        for seed in range(options.seeds)
+    ]
     parts += [f"case/{name}" for name in CASES]
     for part in parts if not options.tables else ():
         if options.only in part and part not in work.done:

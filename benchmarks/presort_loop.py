@@ -58,10 +58,17 @@ class Loop:
     def samples(self) -> list[Sortable]:
         """The samples as presort sees them now."""
         return [
-            Sortable(f"{row:06}", "labelled" if known else "queue",
-                     self.truth[row] if known else None, None, (), None, frozenset())
+            Sortable(
+                f"{row:06}",
+                "labelled" if known else "queue",
+                self.truth[row] if known else None,
+                None,
+                (),
+                None,
+                frozenset(),
+            )
             for row, known in enumerate(self.labelled)
-        ]  # fmt: skip
+        ]
 
     def run(self, choose: Chooser, rounds: int) -> list[dict[str, float]]:
         """Label `BATCH` that `choose` chooses, so many times; the figures after each."""
@@ -75,12 +82,16 @@ class Loop:
             if number:
                 wrong = float((~right[rest]).sum())
                 labelled = int(self.labelled.sum())
-                told.append({
-                    "labelled": labelled, "right": float(right[rest].mean()),
-                    "ece": ece(sure[rest], right[rest]),
-                    "corrections": self.typed + (1000 - labelled) * float(1 - right[rest].mean()),
-                    "own": 1000 * (self.typed + wrong) / len(self.truth),
-                })  # fmt: skip
+                told.append(
+                    {
+                        "labelled": labelled,
+                        "right": float(right[rest].mean()),
+                        "ece": ece(sure[rest], right[rest]),
+                        "corrections": self.typed
+                        + (1000 - labelled) * float(1 - right[rest].mean()),
+                        "own": 1000 * (self.typed + wrong) / len(self.truth),
+                    }
+                )
             picked = choose(standings, self)[:BATCH]
             self.typed += int((~right[picked]).sum())
             self.labelled[picked] = True
@@ -100,8 +111,10 @@ class Loop:
 
 def ask(standings: Sequence[Standing], loop: Loop) -> list[int]:
     """What presort asks for."""
-    return [int(s.sample) for s in sorted((s for s in standings if s.ask is not None),
-                                          key=lambda s: s.ask or 0)]  # fmt: skip
+    return [
+        int(s.sample)
+        for s in sorted((s for s in standings if s.ask is not None), key=lambda s: s.ask or 0)
+    ]
 
 
 def at_random(standings: Sequence[Standing], loop: Loop) -> list[int]:
@@ -113,8 +126,12 @@ def least_margin(standings: Sequence[Standing], loop: Loop) -> list[int]:
     """Those whose two likeliest classes are closest; any at first."""
     if not loop.labelled.any():
         return at_random(standings, loop)
-    gaps = {int(s.sample): s.proposals[0].confidence - (s.proposals[1].confidence
-            if len(s.proposals) > 1 else 0) for s in standings if s.proposals}  # fmt: skip
+    gaps = {
+        int(s.sample): s.proposals[0].confidence
+        - (s.proposals[1].confidence if len(s.proposals) > 1 else 0)
+        for s in standings
+        if s.proposals
+    }
     return sorted(gaps, key=lambda row: gaps[row])
 
 
@@ -126,17 +143,23 @@ def typical(standings: Sequence[Standing], loop: Loop) -> list[int]:
 
 
 CHOOSERS: dict[str, Chooser] = {
-    "ask": ask, "random": at_random, "margin": least_margin, "typical": typical,
-}  # fmt: skip
+    "ask": ask,
+    "random": at_random,
+    "margin": least_margin,
+    "typical": typical,
+}
 
 
 def ece(sure: np.ndarray, right: np.ndarray) -> float:
     """The expected calibration error of confidences."""
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
-    return float(sum(
-        abs(sure[place == b].mean() - right[place == b].mean()) * (place == b).mean()
-        for b in range(BINS) if (place == b).any()
-    ))  # fmt: skip
+    return float(
+        sum(
+            abs(sure[place == b].mean() - right[place == b].mean()) * (place == b).mean()
+            for b in range(BINS)
+            if (place == b).any()
+        )
+    )
 
 
 def pictures_of(folder: Path) -> list[tuple[str, bytes]]:
@@ -213,8 +236,11 @@ def main() -> None:
     pictures = drawn_faces(given.drawn) if given.drawn else pictures_of(given.folder)
     with tempfile.TemporaryDirectory() as place:
         vectors, truth = read(given.work or Path(place), pictures)
-    print(json.dumps({"pictures": len(truth), "classes": len(set(truth)),
-                      "synthetic": bool(given.drawn)}))  # fmt: skip
+    print(
+        json.dumps(
+            {"pictures": len(truth), "classes": len(set(truth)), "synthetic": bool(given.drawn)}
+        )
+    )
     table(vectors, truth, given.seeds, given.rounds, given.orders.split(","))
 
 

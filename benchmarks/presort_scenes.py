@@ -48,11 +48,17 @@ def one(pure: float, spread: float, how: str, count: int, seed: int) -> tuple[np
     vectors, truth = frames(pure, spread, random)
     known = labelled(how, count, random)
     samples = [
-        Sortable(f"{row:05}", "labelled" if row in known else "queue",
-                 CLASSES[truth[row]] if row in known else None, None, (f"scene {SCENE[row]}",),
-                 None, frozenset())
+        Sortable(
+            f"{row:05}",
+            "labelled" if row in known else "queue",
+            CLASSES[truth[row]] if row in known else None,
+            None,
+            (f"scene {SCENE[row]}",),
+            None,
+            frozenset(),
+        )
         for row in range(len(truth))
-    ]  # fmt: skip
+    ]
     found = propose(samples, vectors, {s.key: s.ties[0] for s in samples}, seed)
     table = np.zeros((len(truth), len(CLASSES)))
     for standing in found.standings:
@@ -82,8 +88,11 @@ def main() -> None:
                 gaps = [p[at, c].mean() - (y[at] == c).mean() for c in range(len(CLASSES))]
                 told = " ".join(f"{gap:+.3f}" for gap in gaps)
                 ece = calibration_error(p[at], y[at]).ece
-                print(f"| {pure} | {spread} | {count}, {how} | {name} | {right:.3f} | "
-                      f"{p[at].max(1).mean():.3f} | {ece:.3f} | {told} |", flush=True)  # fmt: skip
+                print(
+                    f"| {pure} | {spread} | {count}, {how} | {name} | {right:.3f} | "
+                    f"{p[at].max(1).mean():.3f} | {ece:.3f} | {told} |",
+                    flush=True,
+                )
             right, ece = np.nanmean([part[3] for part in parts], axis=0)
             print(f"| | | | printed (alone) | {right:.3f} | | {ece:.3f} | |", flush=True)
 

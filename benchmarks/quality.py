@@ -28,21 +28,36 @@ from labeler.quality.outliers import outlier_scores
 
 DRAWN, PHOTO = 0, 1
 FITTED: dict[str, tuple[int, list[str]]] = {
-    "characters 1": (DRAWN, ["characters/hazuki_shizuku/*", "characters/sakura_nene/*",
-                             "characters/takimoto_hifumi/*", "characters/yagami_kou/*"]),
+    "characters 1": (
+        DRAWN,
+        [
+            "characters/hazuki_shizuku/*",
+            "characters/sakura_nene/*",
+            "characters/takimoto_hifumi/*",
+            "characters/yagami_kou/*",
+        ],
+    ),
     "illustrations 1": (DRAWN, ["faces/ng_sak*", "faces/ng_tak*", "faces/ng_yag*"]),
-    "cartoon 1": (DRAWN, ["faces/southpark*"]), "backgrounds": (DRAWN, ["faces/neg_*"]),
+    "cartoon 1": (DRAWN, ["faces/southpark*"]),
+    "backgrounds": (DRAWN, ["faces/neg_*"]),
     "flowers": (PHOTO, ["photos/daisy/*.jpg", "photos/sunflowers/*.jpg", "photos/tulips/*.jpg"]),
     "meme templates": (PHOTO, ["memes/meme_template/*.jpg"]),
-}  # fmt: skip
+}
 HELD_OUT: dict[str, tuple[int, list[str]]] = {
-    "characters 2": (DRAWN, ["characters/ahagon_umiko/*", "characters/lijima_yun/*",
-                             "characters/suzukaze_aoba/*", "characters/toyama_rin/*"]),
+    "characters 2": (
+        DRAWN,
+        [
+            "characters/ahagon_umiko/*",
+            "characters/lijima_yun/*",
+            "characters/suzukaze_aoba/*",
+            "characters/toyama_rin/*",
+        ],
+    ),
     "illustrations 2": (DRAWN, ["faces/ng_aha*", "faces/ng_lij*", "faces/ng_suz*"]),
     "cartoon 2": (DRAWN, ["faces/simpsons*"]),
     "cats and dogs": (PHOTO, ["photos/cat/*", "photos/dog/*"]),
     "objects": (PHOTO, ["neardup/ukbench/*[0-9].jpg"]),
-}  # fmt: skip
+}
 DRAWN_TEMPLATES = ("awkward", "fa", "gone", "zero-wing")
 WORDS = ["one", "does", "not", "simply", "walk", "into", "an", "office", "without", "coffee", "why"]
 CJK = "昨日は本当にありがとうございました明日もよろしくお願いします待ってください"
@@ -103,8 +118,9 @@ def captioned(picture: Image.Image, kind: str, rng: random.Random) -> Image.Imag
             line = " ".join(rng.sample(WORDS, 9))
             ImageDraw.Draw(picture).text((10, y), line, "#222", font)
         return encoded(picture)
-    size = max(12, int(width / rng.uniform(9, 14)) if kind == "meme" else
-               int(height / rng.uniform(12, 18)))  # fmt: skip
+    size = max(
+        12, int(width / rng.uniform(9, 14)) if kind == "meme" else int(height / rng.uniform(12, 18))
+    )
     name = {"meme": "DejaVuSans-Bold.ttf", "subtitle": "LiberationSans-Regular.ttf"}
     font = ImageFont.truetype(name.get(kind, CJK_FONT), size)
     for place in ("top", "bottom") if kind == "meme" else ("bottom",):
@@ -114,9 +130,14 @@ def captioned(picture: Image.Image, kind: str, rng: random.Random) -> Image.Imag
             line = line[:-1]
         at, anchor = ((width / 2, 6), "ma") if place == "top" else ((width / 2, height - 6), "md")
         ImageDraw.Draw(picture).text(
-            at, line, rng.choice(["white", "white", "#ffee55"]), font, anchor=anchor,
-            stroke_width=max(1, size // 14), stroke_fill="black",
-        )  # fmt: skip
+            at,
+            line,
+            rng.choice(["white", "white", "#ffee55"]),
+            font,
+            anchor=anchor,
+            stroke_width=max(1, size // 14),
+            stroke_fill="black",
+        )
     return encoded(picture)
 
 
@@ -134,13 +155,19 @@ def part(values: Sequence[float], threshold: float) -> float:
 def fit(groups: dict[str, tuple[int, Pictures]]) -> None:
     """Logistic regression (Newton), each source of a side counting alike; prints constants."""
     rng = random.Random(0)
-    tables = {name: np.array([features(p) for q in found for p in (q, varied(q, rng))])
-              for name, (_, found) in groups.items()}  # fmt: skip
+    tables = {
+        name: np.array([features(p) for q in found for p in (q, varied(q, rng))])
+        for name, (_, found) in groups.items()
+    }
     sides = [side for side, _ in groups.values()]
     rows = np.vstack(list(tables.values()))
     side = np.repeat(sides, [len(t) for t in tables.values()]).astype(float)
-    weight = np.concatenate([np.full(len(t), len(rows) / 2 / len(t) / sides.count(groups[n][0]))
-                             for n, t in tables.items()])  # fmt: skip
+    weight = np.concatenate(
+        [
+            np.full(len(t), len(rows) / 2 / len(t) / sides.count(groups[n][0]))
+            for n, t in tables.items()
+        ]
+    )
     mean, deviation = rows.mean(0), rows.std(0) + 1e-9
     inputs = np.c_[(rows - mean) / deviation, np.ones(len(rows))]
     found = np.zeros(inputs.shape[1])
@@ -153,10 +180,18 @@ def fit(groups: dict[str, tuple[int, Pictures]]) -> None:
     weights = found[:-1] / deviation
     print("WEIGHTS =", [round(float(v), 3) for v in [*weights, found[-1] - weights @ mean]])
     drawn.WEIGHTS = (*weights, found[-1] - weights @ mean)
-    for name, measure, share in (("photo", photo_likeness, 97.5), ("blur", edge_blur, 99),
-                                 ("text", text_share, 98)):  # fmt: skip
-        fine = [q for side, many in groups.values() for p in many if name != "photo" or not side
-                for q in ((p, varied(p, rng)) if name == "photo" else (p,))]  # fmt: skip
+    for name, measure, share in (
+        ("photo", photo_likeness, 97.5),
+        ("blur", edge_blur, 99),
+        ("text", text_share, 98),
+    ):
+        fine = [
+            q
+            for side, many in groups.values()
+            for p in many
+            if name != "photo" or not side
+            for q in ((p, varied(p, rng)) if name == "photo" else (p,))
+        ]
         print(name, "threshold", round(float(np.percentile([measure(p) for p in fine], share)), 3))
 
 
@@ -169,17 +204,23 @@ def report(groups: dict[str, tuple[int, Pictures]]) -> None:
     """Flagged part of each source as it is, and of what was done to it."""
     rng = random.Random(1)
     spoiled: dict[str, Callable[[Image.Image], Image.Image]] = {
-        "blur 1.5": lambda p: blurred(p, 1.5), "blur 2": lambda p: blurred(p, 2),
-        "blur 3": lambda p: blurred(p, 3), "blur 5": lambda p: blurred(p, 5),
+        "blur 1.5": lambda p: blurred(p, 1.5),
+        "blur 2": lambda p: blurred(p, 2),
+        "blur 3": lambda p: blurred(p, 3),
+        "blur 5": lambda p: blurred(p, 5),
         "enlarged 4x": lambda p: enlarged(p, 4),
-    }  # fmt: skip
-    lettered = {kind: (lambda p, k=kind: captioned(p, k, rng))
-                for kind in ("meme", "subtitle", "cjk", "page")}  # fmt: skip
+    }
+    lettered = {
+        kind: (lambda p, k=kind: captioned(p, k, rng))
+        for kind in ("meme", "subtitle", "cjk", "page")
+    }
     every: dict[str, list[float]] = {}
     for name, (side, found) in groups.items():
         line = [f"photo {part([photo_likeness(p) for p in found], threshold('photo')):.2f}"]
-        for flag, measure, changes in (("blurred", edge_blur, spoiled),
-                                       ("text", text_share, lettered)):  # fmt: skip
+        for flag, measure, changes in (
+            ("blurred", edge_blur, spoiled),
+            ("text", text_share, lettered),
+        ):
             for change, make in {"as it is": lambda p: p, **changes}.items():
                 values = [measure(make(p)) for p in found]
                 every.setdefault(f"{flag} {change}", []).extend(values)
@@ -192,8 +233,10 @@ def report(groups: dict[str, tuple[int, Pictures]]) -> None:
         print(f"{name} ({len(found)}):", ", ".join(line), flush=True)
     print("photo AUC", round(auc(every["photo 1"], every["photo 0"]), 3))
     for kind in ("as it is", "pale"):
-        ours, usual = (auc(every[f"{name} blur 2"], every[f"{name} {kind}"])
-                       for name in ("blurred", "laplacian"))  # fmt: skip
+        ours, usual = (
+            auc(every[f"{name} blur 2"], every[f"{name} {kind}"])
+            for name in ("blurred", "laplacian")
+        )
         print(f"blur 2 against {kind}: AUC {ours:.4f}, variance of the Laplacian {usual:.4f}")
 
 
@@ -219,15 +262,25 @@ def strangers(root: Path) -> None:
             native += list(found[: len(own)])
             moved += list(found[len(own) :])
         for least in (1.0, 1.1, 1.15, 1.2, 1.25, 1.3):
-            print(kind, "strangers AUC", round(auc(moved, native), 3), "found at", least,
-                  round(part(moved, least), 2), "false", round(part(native, least), 3))  # fmt: skip
+            print(
+                kind,
+                "strangers AUC",
+                round(auc(moved, native), 3),
+                "found at",
+                least,
+                round(part(moved, least), 2),
+                "false",
+                round(part(native, least), 3),
+            )
 
 
 def main() -> None:
     """As the first lines say."""
     root = Path(sys.argv[-1])
-    fitted, held = ({name: (side, pictures(root, patterns)) for name, (side, patterns) in
-                     half.items()} for half in (FITTED, HELD_OUT))  # fmt: skip
+    fitted, held = (
+        {name: (side, pictures(root, patterns)) for name, (side, patterns) in half.items()}
+        for half in (FITTED, HELD_OUT)
+    )
     if "fit" in sys.argv[1:-1]:
         fit(fitted)
         return

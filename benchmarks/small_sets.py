@@ -138,10 +138,17 @@ def child(who: str, file: Path, seed: int, each: int, options: dict[str, str]) -
         data = dict(stored)
     train, test = split(data["y"], data["moments"], each, seed)
     started = time.process_time()
-    right = (keras_net(data, train, test, seed) if who == "keras"
-             else ours(data, train, test, seed, options))  # fmt: skip
-    return {"train": len(train), "test": len(test), "accuracy": float(right.mean()),
-            "seconds": round(time.process_time() - started, 1)}  # fmt: skip
+    right = (
+        keras_net(data, train, test, seed)
+        if who == "keras"
+        else ours(data, train, test, seed, options)
+    )
+    return {
+        "train": len(train),
+        "test": len(test),
+        "accuracy": float(right.mean()),
+        "seconds": round(time.process_time() - started, 1),
+    }
 
 
 def trained(

@@ -68,16 +68,24 @@ def run_gleanset(data: Any, seed: int, epochs: int, augment: str) -> tuple[Clock
     simple = load_preset("simple", {"colour": "grayscale"})
     settings = msgspec.structs.replace(
         simple, seed=seed, epochs=epochs, patience=epochs, augment=augment, balance="none"
-    )  # fmt: skip
+    )
     parts = {
-        name: Arrays(data[f"{name}_x"][:, None], data[f"{name}_y"],
-                     tuple(map(str, range(len(data[f"{name}_y"])))))
+        name: Arrays(
+            data[f"{name}_x"][:, None],
+            data[f"{name}_y"],
+            tuple(map(str, range(len(data[f"{name}_y"])))),
+        )
         for name in ("train", "val")
-    }  # fmt: skip
+    }
     classes = [str(number) for number in range(int(data["classes"]))]
     clock = Clock()
-    fitted = train(parts["train"], parts["val"], classes, settings,
-                   lambda report: clock.epoch(report.val_accuracy or 0.0))  # fmt: skip
+    fitted = train(
+        parts["train"],
+        parts["val"],
+        classes,
+        settings,
+        lambda report: clock.epoch(report.val_accuracy or 0.0),
+    )
     return clock, fitted.facts
 
 
@@ -90,11 +98,22 @@ def run_torch(data: Any, seed: int, epochs: int) -> tuple[Clock, dict[str, Any]]
     torch.set_num_threads(THREADS)
     widths, layers = (1, *BLOCKS), []
     for before, after in zip(widths, BLOCKS, strict=False):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2),
-                   nn.BatchNorm2d(after), nn.ReLU()]  # fmt: skip
-    net = nn.Sequential(*layers, nn.AvgPool2d(3), nn.Flatten(), nn.Dropout(DROPOUT),
-                        nn.Linear(BLOCKS[-1] * 25, DENSE), nn.ReLU(), nn.Dropout(DROPOUT),
-                        nn.Linear(DENSE, int(data["classes"])))  # fmt: skip
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+    net = nn.Sequential(
+        *layers,
+        nn.AvgPool2d(3),
+        nn.Flatten(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(BLOCKS[-1] * 25, DENSE),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(DENSE, int(data["classes"])),
+    )
     optimiser = torch.optim.Adam(net.parameters(), RATE, weight_decay=DECAY)
     x, y = torch.from_numpy(data["train_x"]), torch.from_numpy(data["train_y"])
     val_x, val_y = torch.from_numpy(data["val_x"]), torch.from_numpy(data["val_y"])
@@ -135,28 +154,43 @@ def run_keras(data: Any, seed: int, epochs: int) -> tuple[Clock, dict[str, Any]]
     for width in BLOCKS:
         stack += [
             layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=penalty),
-            layers.MaxPooling2D(2), layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
+            layers.MaxPooling2D(2),
+            layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
             layers.ReLU(),
-        ]  # fmt: skip
-    stack += [layers.AveragePooling2D(3), layers.Flatten(), layers.Dropout(DROPOUT),
-              layers.Dense(DENSE, "relu", kernel_regularizer=penalty), layers.Dropout(DROPOUT),
-              layers.Dense(int(data["classes"]), kernel_regularizer=penalty)]  # fmt: skip
+        ]
+    stack += [
+        layers.AveragePooling2D(3),
+        layers.Flatten(),
+        layers.Dropout(DROPOUT),
+        layers.Dense(DENSE, "relu", kernel_regularizer=penalty),
+        layers.Dropout(DROPOUT),
+        layers.Dense(int(data["classes"]), kernel_regularizer=penalty),
+    ]
     net = keras.Sequential(stack)
     steps = epochs * -(-len(data["train_x"]) // BATCH)
     warm = max(1, round(0.15 * steps))
     rate = keras.optimizers.schedules.CosineDecay(
         RATE / warm, steps - warm, warmup_target=RATE, warmup_steps=warm
     )
-    net.compile(keras.optimizers.Adam(rate, epsilon=1e-8),
-                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                metrics=["accuracy"])  # fmt: skip
+    net.compile(
+        keras.optimizers.Adam(rate, epsilon=1e-8),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
     clock = Clock()
     told = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: clock.epoch(logs["val_accuracy"])
     )
-    net.fit(data["train_x"][..., None], data["train_y"], batch_size=BATCH, epochs=epochs,
-            validation_data=(data["val_x"][..., None], data["val_y"]), validation_batch_size=128,
-            callbacks=[told], verbose=0)  # fmt: skip
+    net.fit(
+        data["train_x"][..., None],
+        data["train_y"],
+        batch_size=BATCH,
+        epochs=epochs,
+        validation_data=(data["val_x"][..., None], data["val_y"]),
+        validation_batch_size=128,
+        callbacks=[told],
+        verbose=0,
+    )
     return clock, {}
 
 
@@ -173,11 +207,18 @@ def child(who: str, file: Path, seed: int, epochs: int) -> dict[str, Any]:
         clock, facts = run_gleanset(data, seed, epochs, kind)
     final = mean(accuracy for _, _, accuracy in clock.epochs[-3:])
     wall, cpu, _ = next(e for e in clock.epochs if e[2] >= 0.95 * final)
-    later = [(b[0] - a[0], b[1] - a[1])
-             for a, b in zip(clock.epochs[1:], clock.epochs[2:], strict=False)]  # fmt: skip
-    return {"wall": wall, "cpu": cpu, "final": final, "epoch_wall": median(w for w, _ in later),
-            "epoch_cpu": median(c for _, c in later), "data_wait": facts.get("data_wait"),
-            "epochs": clock.epochs}  # fmt: skip
+    later = [
+        (b[0] - a[0], b[1] - a[1]) for a, b in zip(clock.epochs[1:], clock.epochs[2:], strict=False)
+    ]
+    return {
+        "wall": wall,
+        "cpu": cpu,
+        "final": final,
+        "epoch_wall": median(w for w, _ in later),
+        "epoch_cpu": median(c for _, c in later),
+        "data_wait": facts.get("data_wait"),
+        "epochs": clock.epochs,
+    }
 
 
 def draw(file: Path, photos: Path | None, each: int) -> None:
@@ -196,18 +237,25 @@ def draw(file: Path, photos: Path | None, each: int) -> None:
             shift = random.uniform(-0.1, 0.1, 2) * box.width
             grey = np.asarray(scene.convert("L"))
             scale = SIDE / (box.width + 2 * margin)
-            move = np.array([[scale, 0, -scale * (left + shift[0])],
-                             [0, scale, -scale * (top + shift[1])]])  # fmt: skip
+            move = np.array(
+                [[scale, 0, -scale * (left + shift[0])], [0, scale, -scale * (top + shift[1])]]
+            )
             pictures.append(cv2.warpAffine(grey, move, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT))
             classes.append(who)
     for path in sorted(photos.rglob("*.jpg")) if photos else []:
-        pictures.append(cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (SIDE, SIDE),
-                                   interpolation=cv2.INTER_AREA))  # fmt: skip
+        pictures.append(
+            cv2.resize(
+                cv2.imread(str(path), cv2.IMREAD_GRAYSCALE),
+                (SIDE, SIDE),
+                interpolation=cv2.INTER_AREA,
+            )
+        )
         classes.append(12)
     x, y = np.stack(pictures), np.array(classes, np.int64)
     val = np.isin(np.arange(len(x)), random.permutation(len(x))[: len(x) // 5])
-    np.savez(file, train_x=x[~val], train_y=y[~val], val_x=x[val], val_y=y[val],
-             classes=1 + int(y.max()))  # fmt: skip
+    np.savez(
+        file, train_x=x[~val], train_y=y[~val], val_x=x[val], val_y=y[val], classes=1 + int(y.max())
+    )
 
 
 def main() -> None:
@@ -238,9 +286,13 @@ def main() -> None:
                 line = [python, __file__, "--child", who, str(file), str(seed), str(given.epochs)]
                 told_threads = os.environ | {"THREADS": str(given.threads)}
                 done = subprocess.run(
-                    line, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                    line,
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
                     env=told_threads,
-                )  # fmt: skip
+                )
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
                 told = {k: round(v, 3) for k, v in runs[-1].items() if isinstance(v, float)}
                 print(who, seed, told, file=sys.stderr, flush=True)
@@ -253,8 +305,10 @@ def main() -> None:
         cells = []
         for key in keys:
             ratios = [run[key] / own[key] for run, own in zip(runs, ours, strict=True)]
-            cells.append(f"{median(run[key] for run in runs):.2f} | {median(ratios):.2f} "
-                         f"({min(ratios):.2f}-{max(ratios):.2f})")  # fmt: skip
+            cells.append(
+                f"{median(run[key] for run in runs):.2f} | {median(ratios):.2f} "
+                f"({min(ratios):.2f}-{max(ratios):.2f})"
+            )
         wait = [run["data_wait"] for run in runs if run["data_wait"] is not None]
         waited = f"{100 * mean(wait):.1f} %" if wait else ""
         final = mean(run["final"] for run in runs)

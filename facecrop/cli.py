@@ -29,16 +29,25 @@ commands.add_command(sheet)
 def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How faces are cut; what is not given comes from `dataset.toml`."""
     options = (
-        click.option("--margin", type=click.FloatRange(0, 3),
-                     help="Room around a face, in face sizes."),
+        click.option(
+            "--margin", type=click.FloatRange(0, 3), help="Room around a face, in face sizes."
+        ),
         click.option("--square/--no-square", default=None, help="Cut squares."),
-        click.option("--pad/--clamp", default=None,
-                     help="At the borders of an image: pad the cut, or clamp it."),
-        click.option("--level/--no-level", default=None,
-                     help="Turn tilted faces upright, by their eyes."),
-        click.option("--min-size", type=click.IntRange(0, 10_000), metavar="PIXELS",
-                     help="Leave out faces whose shorter side is below this."),
-    )  # fmt: skip
+        click.option(
+            "--pad/--clamp",
+            default=None,
+            help="At the borders of an image: pad the cut, or clamp it.",
+        ),
+        click.option(
+            "--level/--no-level", default=None, help="Turn tilted faces upright, by their eyes."
+        ),
+        click.option(
+            "--min-size",
+            type=click.IntRange(0, 10_000),
+            metavar="PIXELS",
+            help="Leave out faces whose shorter side is below this.",
+        ),
+    )
     for option in reversed(options):
         function = option(function)
     return function
@@ -46,17 +55,26 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
 @job_options(simulate=True)
-@click.option("--detector", metavar="NAME", callback=checked_detector,
-              help="animeface, animeface-docker, ensemble, lbpcascade, onnx, or whole for "
-                   "pictures without faces.")  # fmt: skip
+@click.option(
+    "--detector",
+    metavar="NAME",
+    callback=checked_detector,
+    help="animeface, animeface-docker, ensemble, lbpcascade, onnx, or whole for "
+    "pictures without faces.",
+)
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")
 @setting_options
 @cut_options
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def run(
-    job: Job, detector: str | None, threshold: float | None, cascade: Path | None,
-    options: tuple[str, ...], workers: int | None, **cut: Any,
-) -> Result:  # fmt: skip
+    job: Job,
+    detector: str | None,
+    threshold: float | None,
+    cascade: Path | None,
+    options: tuple[str, ...],
+    workers: int | None,
+    **cut: Any,
+) -> Result:
     """Search every image that was not searched with these settings yet, and cut the faces.
 
     What is not given comes from the table [crop] of dataset.toml. Another margin, square,
@@ -81,9 +99,12 @@ def run(
 
 
 def _detector(
-    crop: CropSettings, name: str | None, threshold: float | None, cascade: Path | None,
+    crop: CropSettings,
+    name: str | None,
+    threshold: float | None,
+    cascade: Path | None,
     options: tuple[str, ...],
-) -> DetectorSpec:  # fmt: skip
+) -> DetectorSpec:
     from facecrop.detectors.options import check_options, spec_of
 
     name = name or crop.detector

@@ -13,9 +13,7 @@ from gleanset.cli import Command, Job, Result, job_options
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def checked_detector(
-    _: click.Context, __: click.Parameter, written: str | None
-) -> str | None:  # fmt: skip
+def checked_detector(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
     """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
     if written is not None:
         from facecrop.detectors.options import spec_of
@@ -28,9 +26,14 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How detectors are set; `facecrop.detectors.options` reads them."""
     options = (
         click.option("--cascade", type=FILE, help="The cascade of lbpcascade and ensemble."),
-        click.option("-o", "options", multiple=True, metavar="DETECTOR.SETTING=VALUE",
-                     help="A setting of a detector; may be repeated."),
-    )  # fmt: skip
+        click.option(
+            "-o",
+            "options",
+            multiple=True,
+            metavar="DETECTOR.SETTING=VALUE",
+            help="A setting of a detector; may be repeated.",
+        ),
+    )
     for option in reversed(options):
         function = option(function)
     return function
@@ -44,16 +47,23 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("detectors", nargs=-1, metavar="[DETECTOR[:SETTING=VALUE,...]]...")
 @click.option("--truth", type=FILE, required=True, help="The annotated images: JSON or COCO.")
 @click.option(
-    "--images", type=click.Path(path_type=Path, file_okay=False),
+    "--images",
+    type=click.Path(path_type=Path, file_okay=False),
     help="The folder of the images. Default: that of the annotations.",
-)  # fmt: skip
+)
 @click.option("--by", metavar="FIELD", help="The field that tells the kind of an image.")
 @click.option("--sheet", "sheet_file", type=FILE, help="Draw what was missed and false alarms.")
 @setting_options
 def compare(
-    job: Job, detectors: tuple[str, ...], truth: Path, images: Path | None, by: str | None,
-    sheet_file: Path | None, cascade: Path | None, options: tuple[str, ...],
-) -> Result | None:  # fmt: skip
+    job: Job,
+    detectors: tuple[str, ...],
+    truth: Path,
+    images: Path | None,
+    by: str | None,
+    sheet_file: Path | None,
+    cascade: Path | None,
+    options: tuple[str, ...],
+) -> Result | None:
     """Compare detectors on annotated images: how good, how quick, how large.
 
     Without names all detectors that work here are compared. A face counts as found by
@@ -75,9 +85,11 @@ def compare(
     for label, why in missing.items():
         job.say(f"{label} cannot be compared here: {why}")
     result: Result = {
-        "pictures": len(pictures), "faces": sum(len(picture.boxes) for picture in pictures),
-        "detectors": {one.label: one.as_json() for one in results}, "not_here": missing,
-    }  # fmt: skip
+        "pictures": len(pictures),
+        "faces": sum(len(picture.boxes) for picture in pictures),
+        "detectors": {one.label: one.as_json() for one in results},
+        "not_here": missing,
+    }
     if sheet_file is not None:
         result["mistakes"] = mistakes_sheet(results, sheet_file)
         result["sheet"] = str(sheet_file.absolute())
@@ -97,24 +109,43 @@ def compare(
 @click.option("--label", "--class", "label", metavar="CLASS", help="Only this class.")
 @click.option("--hint", help="Only samples whose image came with this hint.")
 @click.option(
-    "--status", type=click.Choice(["queue", "labelled", "rejected", "retired"]),
+    "--status",
+    type=click.Choice(["queue", "labelled", "rejected", "retired"]),
     help="Only this status. Default: all but retired.",
-)  # fmt: skip
+)
 @click.option("--detector", help="Only what this detector found.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Only faces of this score and more.")
 @click.option("--max-score", type=click.FloatRange(0, 1), help="Only faces of this score and less.")
-@click.option("--order", type=click.Choice(["score", "doubt", "sharpness", "size", "class"]),
-              help="Default: as the images arrived.")  # fmt: skip
+@click.option(
+    "--order",
+    type=click.Choice(["score", "doubt", "sharpness", "size", "class"]),
+    help="Default: as the images arrived.",
+)
 @click.option("--by-class", is_flag=True, help="A heading and rows for every class.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
-@click.option("--size", type=click.IntRange(32, 1024), default=128, show_default=True,
-              help="The side of a tile, in pixels.")  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(32, 1024),
+    default=128,
+    show_default=True,
+    help="The side of a tile, in pixels.",
+)
 @click.option("--columns", type=click.IntRange(1, 100), default=12, show_default=True)
 def sheet(
-    job: Job, file: Path, label: str | None, hint: str | None, status: str | None,
-    detector: str | None, min_score: float | None, max_score: float | None, order: str | None,
-    by_class: bool, limit: int, size: int, columns: int,
-) -> Result:  # fmt: skip
+    job: Job,
+    file: Path,
+    label: str | None,
+    hint: str | None,
+    status: str | None,
+    detector: str | None,
+    min_score: float | None,
+    max_score: float | None,
+    order: str | None,
+    by_class: bool,
+    limit: int,
+    size: int,
+    columns: int,
+) -> Result:
     """Draw samples of a dataset as one image, a contact sheet.
 
     FILE ends in .png, .jpg or .webp.
@@ -126,6 +157,12 @@ def sheet(
     choice = Choice(label, hint, status, detector, min_score, max_score)
     with job.open() as dataset:
         return make_sheet(
-            dataset, choice, file, limit=limit, size=size, columns=columns, order=order,
+            dataset,
+            choice,
+            file,
+            limit=limit,
+            size=size,
+            columns=columns,
+            order=order,
             group=by_class,
-        )  # fmt: skip
+        )

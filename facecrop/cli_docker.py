@@ -12,22 +12,27 @@ from gleanset.cli import HELP, Group, Job, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
 
 docker = Group(
-    "docker", help="Build and check the container of the detector animeface-docker.",
-    epilog="Example: facecrop docker build", context_settings=HELP,
-)  # fmt: skip
+    "docker",
+    help="Build and check the container of the detector animeface-docker.",
+    epilog="Example: facecrop docker build",
+    context_settings=HELP,
+)
 
 engine_option = click.option(
-    "--engine", type=click.Choice(["docker", "podman"]), default=None,
+    "--engine",
+    type=click.Choice(["docker", "podman"]),
+    default=None,
     help="Default: $GLEANSET_CONTAINER_ENGINE, then the first that works here.",
-)  # fmt: skip
+)
 
 
 @docker.command(epilog="Example: facecrop docker build --engine podman")
 @job_options(dataset=False)
 @click.option(
-    "--base", metavar="IMAGE",
+    "--base",
+    metavar="IMAGE",
     help="An image with Python 3.11 to 3.13 and venv to build on. Default: python:3.12-slim.",
-)  # fmt: skip
+)
 @engine_option
 def build(job: Job, base: str | None, engine: str | None) -> Result:
     """Build the image, start it once and let it find a drawn face.
@@ -114,6 +119,8 @@ def _tried(engine: str, image: str) -> Result:
     greeting = made.greeting
     made.stop()
     return {
-        "engine": made.engine, "image": image, "animeface": greeting.animeface,
+        "engine": made.engine,
+        "image": image,
+        "animeface": greeting.animeface,
         "pillow": greeting.pillow,
-    }  # fmt: skip
+    }

@@ -97,15 +97,19 @@ class Compared:
         tallies = {criterion.name: self.tally(criterion, kind) for criterion in CRITERIA}
         faces = next(iter(tallies.values())).faces
         return {
-            "pictures": number, "faces": faces,
+            "pictures": number,
+            "faces": faces,
             **{name: _figures(tally) for name, tally in tallies.items()},
-        }  # fmt: skip
+        }
 
 
 def compare_all(
-    specs: Mapping[str, DetectorSpec], truth: Sequence[Annotated], progress: Progress,
-    *, skip: bool,
-) -> tuple[list[Compared], dict[str, str]]:  # fmt: skip
+    specs: Mapping[str, DetectorSpec],
+    truth: Sequence[Annotated],
+    progress: Progress,
+    *,
+    skip: bool,
+) -> tuple[list[Compared], dict[str, str]]:
     """Compare detectors by label; with `skip` those that cannot run here are told, not raised."""
     results: list[Compared] = []
     missing: dict[str, str] = {}
@@ -167,9 +171,12 @@ def _title(criterion: Criterion) -> str:
 
 def _figures(tally: Tally) -> dict[str, float | int]:
     return {
-        "found": tally.found, "false": tally.false, "recall": round(tally.recall, 4),
-        "precision": round(tally.precision, 4), "f1": round(tally.f1, 4),
-    }  # fmt: skip
+        "found": tally.found,
+        "false": tally.false,
+        "recall": round(tally.recall, 4),
+        "precision": round(tally.precision, 4),
+        "f1": round(tally.f1, 4),
+    }
 
 
 def _peak_memory() -> int:

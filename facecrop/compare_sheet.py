@@ -85,8 +85,10 @@ def _framed(
     line = max(max(part.size) // 60, 1)
     for other in [*(other for other in truth if other != box), box]:
         edges = (
-            other.x - view.x, other.y - view.y,
-            other.x - view.x + other.width, other.y - view.y + other.height,
-        )  # fmt: skip
+            other.x - view.x,
+            other.y - view.y,
+            other.x - view.x + other.width,
+            other.y - view.y + other.height,
+        )
         draw.rectangle(edges, outline=colour if other is box else TRUE, width=line)
     return part

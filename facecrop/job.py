@@ -149,9 +149,14 @@ class Search:
     def record(self, item: Item, found: Found) -> None:
         """Write the rows of one image."""
         self.dataset.faces.record(
-            item.sha256, self.spec.name, self.settings, found.cuts,
-            cut=str(self.cutting), small=found.small, kept=found.kept,
-        )  # fmt: skip
+            item.sha256,
+            self.spec.name,
+            self.settings,
+            found.cuts,
+            cut=str(self.cutting),
+            small=found.small,
+            kept=found.kept,
+        )
         self.dataset.rejections.clear(STAGE, item.sha256)
 
     def remove_crops(self, item: Item, found: Found | None) -> None:
@@ -171,9 +176,13 @@ class Search:
 
 
 def find_faces(
-    dataset: Dataset, spec: DetectorSpec, cutting: CutSettings, *, workers: int = 0,
+    dataset: Dataset,
+    spec: DetectorSpec,
+    cutting: CutSettings,
+    *,
+    workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Search every image not yet searched with these settings, and cut what is not cut so.
 
     The counts of what was done and found.

@@ -41,10 +41,19 @@ MEMORY = 512
 """Megabytes. Searching 1920 x 1920 pixels, the largest piece there is, took 183."""
 
 LIMITS = (
-    "--rm", "--interactive", "--pull=never", "--network=none", "--read-only", "--cap-drop=ALL",
-    "--security-opt=no-new-privileges", "--user=65534:65534", f"--memory={MEMORY}m",
-    f"--memory-swap={MEMORY}m", "--pids-limit=16", "--log-driver=none",
-)  # fmt: skip
+    "--rm",
+    "--interactive",
+    "--pull=never",
+    "--network=none",
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--user=65534:65534",
+    f"--memory={MEMORY}m",
+    f"--memory-swap={MEMORY}m",
+    "--pids-limit=16",
+    "--log-driver=none",
+)
 
 ENGINE_SECONDS = 30.0
 """How long an engine may think about a question about itself."""
@@ -75,9 +84,12 @@ class Engine:
         command = [self.program, "image", "inspect", "--format", "{{.Id}}", "--", image]
         try:
             done = subprocess.run(  # noqa: S603 - a fixed command, no shell
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ENGINE_SECONDS,
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=ENGINE_SECONDS,
                 check=False,
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             return silent(self.name, ENGINE_SECONDS)
         except OSError as error:
@@ -96,9 +108,12 @@ class Engine:
         last: deque[str] = deque(maxlen=5)
         with subprocess.Popen(  # noqa: S603 - as above
             [self.program, "build", f"--tag={image}", *on, "--", str(context)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace",
-        ) as process:  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
             for line in process.stdout or ():
                 last.append(printable(line))
                 say(last[-1])
@@ -148,9 +163,12 @@ class Running:
         try:
             # In a session of its own, where Ctrl-C does not reach it before us.
             self._process = subprocess.Popen(  # noqa: S603 - as above
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as error:
             raise broken(engine.name, error) from error
         self._words = bytearray()
@@ -225,9 +243,12 @@ def _stop(process: subprocess.Popen[bytes], engine: Engine, name: str) -> None:
         # The engine's program may be gone while the container is still there.
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603 - as above
-                [engine.program, "rm", "--force", name], stdin=subprocess.DEVNULL,
-                capture_output=True, timeout=ENGINE_SECONDS, check=False,
-            )  # fmt: skip
+                [engine.program, "rm", "--force", name],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=ENGINE_SECONDS,
+                check=False,
+            )
         process.kill()
         process.wait()
     if process.stdout:

@@ -58,9 +58,16 @@ class Choice:
 
 
 def make_sheet(
-    dataset: Dataset, choice: Choice, file: Path, *, limit: int, size: int, columns: int,
-    order: str | None = None, group: bool = False,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    choice: Choice,
+    file: Path,
+    *,
+    limit: int,
+    size: int,
+    columns: int,
+    order: str | None = None,
+    group: bool = False,
+) -> dict[str, object]:
     """Write the sheet; how many samples fit, are shown, and could not be read.
 
     With `group` every class gets a heading and rows of its own. Raises `InputUnusable` where
@@ -77,9 +84,11 @@ def make_sheet(
     tiles, unreadable = _tiles(dataset, chosen, group=group)
     save_sheet(lay_out(tiles, size, columns), file)
     return {
-        "sheet": str(file.absolute()), "samples": found, "shown": len(chosen) - unreadable,
+        "sheet": str(file.absolute()),
+        "samples": found,
+        "shown": len(chosen) - unreadable,
         "unreadable": unreadable,
-    }  # fmt: skip
+    }
 
 
 def _ordered(

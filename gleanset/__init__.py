@@ -10,9 +10,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Box", "Candidate", "Dataset", "Decision", "Face", "Image", "Origin", "Rejection", "Sample",
+    "Box",
+    "Candidate",
+    "Dataset",
+    "Decision",
+    "Face",
+    "Image",
+    "Origin",
+    "Rejection",
+    "Sample",
     "__version__",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

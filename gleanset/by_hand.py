@@ -124,5 +124,4 @@ def missed(dataset: Dataset) -> Iterator[dict[str, object]]:
         image = dataset.images.get(sha256)
         if image is not None:
             file = dataset.image_path(sha256, kind)
-            yield {"image": sha256, "file": str(file), "width": image.width,
-                   "height": image.height}  # fmt: skip
+            yield {"image": sha256, "file": str(file), "width": image.width, "height": image.height}

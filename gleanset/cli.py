@@ -123,7 +123,7 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
         click.option("-j", "--json", "as_json", is_flag=True, help="The result as a line of JSON."),
         click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
         click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
-    ]  # fmt: skip
+    ]
     if simulate:
         options.append(
             click.option("-s", "--simulate", is_flag=True, help="Show what would be done.")
@@ -132,10 +132,13 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
         options.insert(
             0,
             click.option(
-                "-d", "--dataset", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                "-d",
+                "--dataset",
+                type=click.Path(path_type=Path, file_okay=False),
+                metavar="DIR",
                 help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
             ),
-        )  # fmt: skip
+        )
     return options
 
 

@@ -190,10 +190,14 @@ def _by_sample(ties: Iterable[Tie]) -> Iterator[list[Tie]]:
 def _member(of_one: list[Tie]) -> Member:
     tie = of_one[0]
     return Member(
-        tie.key, tie.label, tie.split, tie.fold, tie.moment,
+        tie.key,
+        tie.label,
+        tie.split,
+        tie.fold,
+        tie.moment,
         frozenset(one.source for one in of_one if one.source is not None),
         frozenset(one.video for one in of_one if one.video),
-    )  # fmt: skip
+    )
 
 
 def _evidence(of_one: list[Tie]) -> Iterator[Hashable]:

@@ -47,9 +47,14 @@ class Archive(NamedTuple):
 
 
 def harvest_archives(
-    dataset: Dataset, archives: Iterable[Path], *, hints: bool = False, label: str | None = None,
-    workers: int = 0, progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    archives: Iterable[Path],
+    *,
+    hints: bool = False,
+    label: str | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
     """Add every picture inside some archives; the counts of what happened.
 
     With `hints` the immediate folder inside the archive is the hint (at its top the
@@ -173,10 +178,12 @@ def _origin(archive: Archive, name: str, times: int, hints: bool, label: str | N
     folder = parts[-2] if len(parts) > 1 else archive.stem
     again = f"#{times}" if times > 1 else ""
     return Origin(
-        source="archive", key=f"{archive.key}:{name}{again}", path=printable(archive.path),
+        source="archive",
+        key=f"{archive.key}:{name}{again}",
+        path=printable(archive.path),
         title=parts[-1] if parts else printable(Path(archive.path.name)),
         hint=folder if hints else label,
-    )  # fmt: skip
+    )
 
 
 def _copy(entry: Entry, path: Path) -> tuple[str, str] | None:

@@ -25,9 +25,11 @@ class Asked:
     """
 
     def __init__(
-        self, search: Generator[Candidate, None, None], chosen: Iterator[Candidate],
+        self,
+        search: Generator[Candidate, None, None],
+        chosen: Iterator[Candidate],
         ring: Callable[[], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._search = search
         self._chosen = chosen
         self._ring = ring

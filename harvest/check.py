@@ -29,9 +29,12 @@ class Checked(NamedTuple):
         """The same as a command returns it."""
         found = [{"title": c.origin.title, "url": c.url} for c in self.found]
         return {
-            "source": self.source, "query": self.query, "status": "ok", "tells": self.tells,
+            "source": self.source,
+            "query": self.query,
+            "status": "ok",
+            "tells": self.tells,
             "found": found,
-        }  # fmt: skip
+        }
 
 
 def check_source(source: Source, options: Mapping[str, str], client: Client) -> Checked:

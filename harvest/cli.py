@@ -25,9 +25,12 @@ for command in (keyword, check, login, frames):
 @label_option
 @workers_option
 def folder(
-    job: Job, places: tuple[Path, ...], hints_from_folders: bool, label: str | None,
+    job: Job,
+    places: tuple[Path, ...],
+    hints_from_folders: bool,
+    label: str | None,
     workers: int | None,
-) -> Result | None:  # fmt: skip
+) -> Result | None:
     """Add the pictures in some folders (and those below), single ones, and zip or tar archives."""
     from harvest.archives import checked_places, combined, harvest_archives
     from harvest.folder import harvest_folders
@@ -38,21 +41,33 @@ def folder(
 
         with existing(job) as known:
             result = preview_folders(
-                Preview(known, job.show), job.root, trees, archives, hints=hints_from_folders,
+                Preview(known, job.show),
+                job.root,
+                trees,
+                archives,
+                hints=hints_from_folders,
                 label=label,
-            )  # fmt: skip
+            )
         return result if job.as_json else None
     with job.create() as dataset:
         return combined(
             harvest_folders(
-                dataset, trees, hints=hints_from_folders, label=label, workers=workers or 0,
+                dataset,
+                trees,
+                hints=hints_from_folders,
+                label=label,
+                workers=workers or 0,
                 progress=job.progress,
             ),
             harvest_archives(
-                dataset, archives, hints=hints_from_folders, label=label, workers=workers or 0,
+                dataset,
+                archives,
+                hints=hints_from_folders,
+                label=label,
+                workers=workers or 0,
                 progress=job.progress,
             ),
-        )  # fmt: skip
+        )
 
 
 @commands.command(epilog="Example: harvest urls list.txt --label cat -d my-dataset")
@@ -63,9 +78,13 @@ def folder(
 @workers_option
 @net_options
 def urls(
-    job: Job, files: tuple[Path, ...], label: str | None, limit: int | None,
-    workers: int | None, net: Net,
-) -> Result | None:  # fmt: skip
+    job: Job,
+    files: tuple[Path, ...],
+    label: str | None,
+    limit: int | None,
+    workers: int | None,
+    net: Net,
+) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
     from harvest.urls import checked_list, harvest_urls
 
@@ -79,9 +98,14 @@ def urls(
         return result if job.as_json else None
     with job.create() as dataset:
         return harvest_urls(
-            dataset, files, net.client(dataset), label=label, limit=limit, threads=workers,
+            dataset,
+            files,
+            net.client(dataset),
+            label=label,
+            limit=limit,
+            threads=workers,
             progress=job.progress,
-        )  # fmt: skip
+        )
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")

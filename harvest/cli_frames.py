@@ -43,41 +43,79 @@ def _spelled_out(args: Sequence[str]) -> list[str]:
 _WHICH: tuple[Callable[[Any], Any], ...] = (
     click.option("--every", metavar="TIME", help="One frame each TIME, such as 5s or 500ms."),
     click.option("--fps", metavar="RATE", help="The same as a rate, such as 2 or 1/5."),
-    click.option("--keyframes", is_flag=True,
-                 help="What the codec stores whole; by far the fastest."),
-    click.option("--scenes", type=click.IntRange(1, 1000), metavar="[N]",
-                 help="The sharpest frame of each scene, or the N sharpest moments."),
-    click.option("--around", multiple=True, metavar="TIME",
-                 help="Around this time, such as 12:34, each half second or --every; repeatable."),
-    click.option("--within", metavar="TIME",
-                 help="How far before and after --around, by default 2s."),
-    click.option("--scene-detector", type=click.Choice(get_args(Detector)),
-                 help="Who finds the cuts: ffmpeg (the default), or one of PySceneDetect's."),
-    click.option("--scene-threshold", type=float, metavar="X",
-                 help="Of that detector, instead of its own; lower finds more cuts."),
+    click.option(
+        "--keyframes", is_flag=True, help="What the codec stores whole; by far the fastest."
+    ),
+    click.option(
+        "--scenes",
+        type=click.IntRange(1, 1000),
+        metavar="[N]",
+        help="The sharpest frame of each scene, or the N sharpest moments.",
+    ),
+    click.option(
+        "--around",
+        multiple=True,
+        metavar="TIME",
+        help="Around this time, such as 12:34, each half second or --every; repeatable.",
+    ),
+    click.option(
+        "--within", metavar="TIME", help="How far before and after --around, by default 2s."
+    ),
+    click.option(
+        "--scene-detector",
+        type=click.Choice(get_args(Detector)),
+        help="Who finds the cuts: ffmpeg (the default), or one of PySceneDetect's.",
+    ),
+    click.option(
+        "--scene-threshold",
+        type=float,
+        metavar="X",
+        help="Of that detector, instead of its own; lower finds more cuts.",
+    ),
     click.option("--from", "start", metavar="TIME", help="Leave out what comes before."),
     click.option("--to", "end", metavar="TIME", help="Leave out what comes after."),
-    click.option("--limit", type=click.IntRange(1), metavar="N",
-                 help="At most N distinct images in all, shared by the videos."),
-    click.option("--skip-openings", is_flag=True,
-                 help="Sample openings, endings and other stretches that recur only once."),
-)  # fmt: skip
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="At most N distinct images in all, shared by the videos.",
+    ),
+    click.option(
+        "--skip-openings",
+        is_flag=True,
+        help="Sample openings, endings and other stretches that recur only once.",
+    ),
+)
 _HOW: tuple[Callable[[Any], Any], ...] = (
-    click.option("--size", metavar="WxH",
-                 help="Fit into this size, such as 960x540, 960x or x540; never enlarged."),
+    click.option(
+        "--size",
+        metavar="WxH",
+        help="Fit into this size, such as 960x540, 960x or x540; never enlarged.",
+    ),
     click.option("--stretch", is_flag=True, help="Exactly that --size, whatever the shape."),
     click.option("--upscale", is_flag=True, help="Enlarge to that --size, too."),
     click.option("--format", type=click.Choice(list(FORMATS)), help="jpeg (the default) or png."),
-    click.option("--quality", type=click.IntRange(1, 100), metavar="1-100",
-                 help="Of the JPEG files, by default 92."),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        metavar="1-100",
+        help="Of the JPEG files, by default 92.",
+    ),
     click.option("--crop-bars", is_flag=True, help="Cut black letterbox bars off."),
-    click.option("--skip-similar", type=click.IntRange(0, 32), metavar="[BITS]",
-                 help="Skip frames that look like one just kept: at most BITS of the 64 of their "
-                 f"perceptual hash differ. On by default, with {SIMILAR}."),
+    click.option(
+        "--skip-similar",
+        type=click.IntRange(0, 32),
+        metavar="[BITS]",
+        help="Skip frames that look like one just kept: at most BITS of the 64 of their "
+        f"perceptual hash differ. On by default, with {SIMILAR}.",
+    ),
     click.option("--no-skip-similar", is_flag=True, help="Keep them."),
-    click.option("--keep-bad", is_flag=True,
-                 help="Keep black and blurred frames and fades, which are dropped otherwise."),
-)  # fmt: skip
+    click.option(
+        "--keep-bad",
+        is_flag=True,
+        help="Keep black and blurred frames and fades, which are dropped otherwise.",
+    ),
+)
 
 
 def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
@@ -106,19 +144,26 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
 @click.argument("videos", nargs=-1, type=click.Path(), metavar="VIDEO|DIR|URL...")
 @_wish_options
 @click.option(
-    "--at", "image", metavar="IMAGE",
+    "--at",
+    "image",
+    metavar="IMAGE",
     help="Print the command that shows the moment of this frame in mpv or ffplay. IMAGE is its "
     "hash or the beginning of it, or its file, or a copy or a cut of it.",
-)  # fmt: skip
+)
 @label_option
 @workers_option
 @click.option(
     "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
 )
 def frames(
-    job: Job, videos: tuple[str, ...], wish: Wish, image: str | None, label: str | None,
-    workers: int | None, allow_private: bool,
-) -> Result | None:  # fmt: skip
+    job: Job,
+    videos: tuple[str, ...],
+    wish: Wish,
+    image: str | None,
+    label: str | None,
+    workers: int | None,
+    allow_private: bool,
+) -> Result | None:
     """Sample frames from videos, and find the way back from a frame to its moment.
 
     Without a choice of frames: the sharpest of each scene, and one every 5 seconds of a long
@@ -159,9 +204,12 @@ def _local_inputs(job: Job, videos: Sequence[str]) -> list[Input]:
 
 
 def _inputs(
-    job: Job, dataset: Dataset | None, videos: Sequence[str], sampling: Sampling,
+    job: Job,
+    dataset: Dataset | None,
+    videos: Sequence[str],
+    sampling: Sampling,
     allow_private: bool,
-) -> list[Input]:  # fmt: skip
+) -> list[Input]:
     # Only here: what the web needs takes as long to load as all the rest.
     from harvest.video.remote import all_inputs
 

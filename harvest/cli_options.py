@@ -31,16 +31,22 @@ def _class(_: click.Context, __: click.Parameter, value: str | None) -> str | No
 
 
 label_option = click.option(
-    "--label", metavar="CLASS", callback=_class,
+    "--label",
+    metavar="CLASS",
+    callback=_class,
     help="The class these images hint at (a hint is not a label).",
-)  # fmt: skip
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes or threads."
 )
 source_option = click.option(
-    "-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="SOURCE.KEY=VALUE",
     help="A setting of a source, such as bing.size=large.",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,11 @@ class Net:
         net = dataset.settings.net if dataset else NetSettings()
         limits = Limits.of(net, delay=self.sleep)
         return lambda: Client(
-            limits, allow_private=self.allow_private, contact=net.contact,
+            limits,
+            allow_private=self.allow_private,
+            contact=net.contact,
             ignore_robots=self.ignore_robots,
-        )  # fmt: skip
+        )
 
 
 def net_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
@@ -87,17 +95,24 @@ def _checked_sleep(_: click.Context, __: click.Parameter, seconds: float) -> flo
 
 _NET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
-        "--sleep", type=float, default=0.0, metavar="SECONDS", callback=_checked_sleep,
+        "--sleep",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        callback=_checked_sleep,
         help="Time from one request to the next on the same host.",
     ),
     click.option(
-        "--ignore-robots", multiple=True, type=click.Choice(ROBOTS), metavar="WORD",
+        "--ignore-robots",
+        multiple=True,
+        type=click.Choice(ROBOTS),
+        metavar="WORD",
         help=f"What a host may say to robots in vain: {', '.join(ROBOTS)}.",
     ),
     click.option(
         "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
     ),
-)  # fmt: skip
+)
 
 
 def source_options(given: Sequence[str], asked: Sequence[str]) -> dict[str, dict[str, str]]:

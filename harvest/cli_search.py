@@ -33,33 +33,54 @@ if TYPE_CHECKING:
 @job_options(simulate=True)
 @click.argument("keywords", nargs=-1, metavar="[KEYWORD]...")
 @click.option(
-    "--source", "sources", multiple=True, default=("bing",), show_default=True,
+    "--source",
+    "sources",
+    multiple=True,
+    default=("bing",),
+    show_default=True,
     help="A site to search; repeat it, or write several with commas.",
-)  # fmt: skip
+)
 @click.option(
-    "--limit", type=click.IntRange(1), show_default="100, or the whole --range",
+    "--limit",
+    type=click.IntRange(1),
+    show_default="100, or the whole --range",
     help="Distinct images for each keyword, over all sources together.",
-)  # fmt: skip
+)
 @click.option(
-    "-i", "--input", "file", type=FILES, metavar="FILE",
+    "-i",
+    "--input",
+    "file",
+    type=FILES,
+    metavar="FILE",
     help="Keywords from a file: one a line, then perhaps a tab and a label.",
-)  # fmt: skip
+)
 @click.option("-g", "--get-urls", is_flag=True, help="Print the addresses, download nothing.")
 @click.option("--range", "span", metavar="A-B", help="Only these results of each query.")
 @click.option(
-    "--filter", "condition", metavar="EXPR",
+    "--filter",
+    "condition",
+    metavar="EXPR",
     help="Only results of which the site tells this, such as 'width >= 800 and not ai'; also "
     "title, author, licence, tags, rating, url, page_url, len() and lower().",
-)  # fmt: skip
+)
 @source_option
 @label_option
 @workers_option
 @net_options
 def keyword(
-    job: Job, keywords: tuple[str, ...], sources: tuple[str, ...], limit: int | None,
-    file: Path | None, get_urls: bool, span: str | None, condition: str | None,
-    options: tuple[str, ...], label: str | None, workers: int | None, net: Net,
-) -> Result | None:  # fmt: skip
+    job: Job,
+    keywords: tuple[str, ...],
+    sources: tuple[str, ...],
+    limit: int | None,
+    file: Path | None,
+    get_urls: bool,
+    span: str | None,
+    condition: str | None,
+    options: tuple[str, ...],
+    label: str | None,
+    workers: int | None,
+    net: Net,
+) -> Result | None:
     """Search sites for keywords and download what they find."""
     from harvest.keyword import harvest_searches, read_keywords
 
@@ -70,9 +91,14 @@ def keyword(
         return _preview(job, asked, net, most, selection, all_of_them=get_urls)
     with job.create() as dataset:
         return harvest_searches(
-            dataset, asked, net.client(dataset), limit=most, selection=selection, threads=workers,
+            dataset,
+            asked,
+            net.client(dataset),
+            limit=most,
+            selection=selection,
+            threads=workers,
             progress=job.progress,
-        )  # fmt: skip
+        )
 
 
 def _selection(span: str | None, condition: str | None) -> Selection:
@@ -163,9 +189,12 @@ def login(job: Job, site: str, token_stdin: bool, options: tuple[str, ...]) -> R
         return login_flickr(_ask, endpoint=where.get("endpoint", FLICKR))
     token = sys.stdin.readline() if token_stdin else None
     return login_pixiv(
-        _ask, webbrowser.open, token, endpoint=where.get("endpoint", PIXIV),
+        _ask,
+        webbrowser.open,
+        token,
+        endpoint=where.get("endpoint", PIXIV),
         auth_endpoint=where.get("auth_endpoint", PIXIV_AUTH),
-    )  # fmt: skip
+    )
 
 
 def _endpoints(site: str, options: tuple[str, ...]) -> dict[str, str]:

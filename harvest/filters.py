@@ -39,15 +39,26 @@ _FIELDS: Mapping[str, tuple[str, Get]] = {
 }
 FIELDS = tuple(_FIELDS)
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Value, Value], Value]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
 _ORDER: Mapping[type[ast.cmpop], Callable[[Value, Value], bool]] = {
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 _KINDS: Mapping[type, str] = {
-    bool: "truth", int: "number", float: "number", str: "text", type(None): "unknown",
-}  # fmt: skip
+    bool: "truth",
+    int: "number",
+    float: "number",
+    str: "text",
+    type(None): "unknown",
+}
 
 
 class Part(NamedTuple):
@@ -184,9 +195,7 @@ def _equality(left: Part, right: Part, *, same: bool) -> Get:
 
 
 def _membership(left: Part, right: Part, node: ast.Compare, *, inside: bool) -> Get:
-    if (left.kind, right.kind) not in {
-        ("text", "text"), ("text", "words"), ("number", "numbers")
-    }:  # fmt: skip
+    if (left.kind, right.kind) not in {("text", "text"), ("text", "words"), ("number", "numbers")}:
         raise Refused(f"{_shown(node)!r} looks for {left.kind} in {right.kind}")
     return lambda c: _both(lambda a, b: (a in b) is inside, left.get(c), right.get(c))
 
@@ -217,7 +226,13 @@ def _shown(node: ast.AST) -> str:
 
 
 _MAKERS: Mapping[type[ast.expr], Callable[[Any, int], Part]] = {
-    ast.Constant: _constant, ast.Name: _name, ast.Tuple: _words, ast.List: _words,
-    ast.BoolOp: _junction, ast.UnaryOp: _unary, ast.BinOp: _arithmetic, ast.Compare: _comparison,
+    ast.Constant: _constant,
+    ast.Name: _name,
+    ast.Tuple: _words,
+    ast.List: _words,
+    ast.BoolOp: _junction,
+    ast.UnaryOp: _unary,
+    ast.BinOp: _arithmetic,
+    ast.Compare: _comparison,
     ast.Call: _call,
-}  # fmt: skip
+}

@@ -30,9 +30,14 @@ class Found(NamedTuple):
 
 
 def harvest_folders(
-    dataset: Dataset, folders: Iterable[Path], *, hints: bool = False, label: str | None = None,
-    workers: int = 0, progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    folders: Iterable[Path],
+    *,
+    hints: bool = False,
+    label: str | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
     With `hints` the immediate parent folder is the hint, else `label`. Files seen before are

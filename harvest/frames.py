@@ -29,9 +29,14 @@ _CORES_EACH = 4
 
 
 def harvest_frames(
-    dataset: Dataset, videos: Iterable[Input | Path], sampling: Sampling | None = None, *,
-    label: str | None = None, workers: int = 0, progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    videos: Iterable[Input | Path],
+    sampling: Sampling | None = None,
+    *,
+    label: str | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
     """Add the frames that a sampling takes of each video; the counts of what happened.
 
     A video is known by its content and is not sampled twice with the same settings; one
@@ -76,9 +81,14 @@ class _Run:
     """Lanes at work. Their steps run in threads; all else happens here."""
 
     def __init__(
-        self, dataset: Dataset, sampling: Sampling, keeping: Keeping, intake: Intake,
-        scratch: Path, advance: Callable[[float], None],
-    ) -> None:  # fmt: skip
+        self,
+        dataset: Dataset,
+        sampling: Sampling,
+        keeping: Keeping,
+        intake: Intake,
+        scratch: Path,
+        advance: Callable[[float], None],
+    ) -> None:
         self._dataset, self._sampling, self._keeping = dataset, sampling, keeping
         self._intake, self._scratch, self._advance = intake, scratch, advance
         self._ready: deque[Lane] = deque()

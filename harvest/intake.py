@@ -22,9 +22,15 @@ from gleanset.work.pool import Outcome
 UNSETTLED = frozenset({"private address", "cannot be read", "internal error"})
 # Reasons that pass: runs that come upon the item again try it again, a few times.
 PASSING = frozenset(
-    {"connection failed", "timed out", "too slow", "cut off", "http 429",
-     "robots.txt could not be read"}
-)  # fmt: skip
+    {
+        "connection failed",
+        "timed out",
+        "too slow",
+        "cut off",
+        "http 429",
+        "robots.txt could not be read",
+    }
+)
 
 
 class Seen(Enum):
@@ -79,9 +85,13 @@ class Intake:
         return self._dataset.db.write()
 
     def take(
-        self, origin: Origin, outcome: Outcome[Any, Measured], stamp: str = "",
-        candidate: str | None = None, store: Store | None = None,
-    ) -> bool:  # fmt: skip
+        self,
+        origin: Origin,
+        outcome: Outcome[Any, Measured],
+        stamp: str = "",
+        candidate: str | None = None,
+        store: Store | None = None,
+    ) -> bool:
         """Record one outcome in one transaction; True when it gave an image.
 
         `candidate` is kept with a failure, for another try. `store` is where it was staged, if
@@ -120,13 +130,23 @@ class Intake:
         self.reasons[reason] += 1
 
     def _record(
-        self, origin: Origin, state: str, stamp: str, image: str | None,
+        self,
+        origin: Origin,
+        state: str,
+        stamp: str,
+        image: str | None,
         candidate: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._dataset.fetches.record(
-            origin.source, origin.key, state, stamp=stamp, image=image, url=origin.url,
-            query=origin.query, candidate=candidate,
-        )  # fmt: skip
+            origin.source,
+            origin.key,
+            state,
+            stamp=stamp,
+            image=image,
+            url=origin.url,
+            query=origin.query,
+            candidate=candidate,
+        )
 
     def _met(self, image: str) -> None:
         if self._images is not None:

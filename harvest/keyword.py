@@ -56,9 +56,10 @@ def read_keywords(words: Sequence[str], file: Path | None, label: str | None) ->
 
 
 def searches(
-    keywords: Sequence[Keyword], sources: Sequence[Source],
+    keywords: Sequence[Keyword],
+    sources: Sequence[Source],
     options: Mapping[str, Mapping[str, str]],
-) -> list[Search]:  # fmt: skip
+) -> list[Search]:
     """Every keyword for every source, with the options of each.
 
     Raises `UsageError` for an option that a source does not have, before any request.
@@ -181,10 +182,15 @@ class _Supply:
 
 
 def harvest_searches(
-    dataset: Dataset, asked: Sequence[Search], open_client: Callable[[], Client], *,
-    limit: int = LIMIT, selection: Selection = ALL, threads: int | None = None,
+    dataset: Dataset,
+    asked: Sequence[Search],
+    open_client: Callable[[], Client],
+    *,
+    limit: int = LIMIT,
+    selection: Selection = ALL,
+    threads: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Download up to `limit` distinct images for each keyword, over all its sources; the counts.
 
     Each source brings its equal share; one that a source cannot fill passes to the others.
@@ -201,12 +207,21 @@ def harvest_searches(
 
 
 def harvest_keywords(
-    dataset: Dataset, source: Source, asked: Sequence[Query],
-    open_client: Callable[[], Client], *, limit: int = LIMIT, threads: int | None = None,
+    dataset: Dataset,
+    source: Source,
+    asked: Sequence[Query],
+    open_client: Callable[[], Client],
+    *,
+    limit: int = LIMIT,
+    threads: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """The same for queries to one source."""
     return harvest_searches(
-        dataset, [Search(query.text, ((source, query),)) for query in asked], open_client,
-        limit=limit, threads=threads, progress=progress,
-    )  # fmt: skip
+        dataset,
+        [Search(query.text, ((source, query),)) for query in asked],
+        open_client,
+        limit=limit,
+        threads=threads,
+        progress=progress,
+    )

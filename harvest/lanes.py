@@ -69,9 +69,14 @@ class Lane:
     """One source at work for one keyword; `common` are the images of the keyword so far."""
 
     def __init__(
-        self, asked: tuple[Source, Query], open_intake: Callable[[Met], Intake], client: Client,
-        selection: Selection, common: set[str], ring: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        asked: tuple[Source, Query],
+        open_intake: Callable[[Met], Intake],
+        client: Client,
+        selection: Selection,
+        common: set[str],
+        ring: Callable[[], None],
+    ) -> None:
         self.source, query = asked
         self.share = 0
         self.met = Met(common)

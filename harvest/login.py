@@ -42,10 +42,14 @@ def login_flickr(ask: Ask, *, endpoint: str = FLICKR) -> dict[str, object]:
 
 
 def login_pixiv(
-    ask: Ask, open_browser: Callable[[str], bool], token: str | None = None, *,
-    endpoint: str = PIXIV, auth_endpoint: str = PIXIV_AUTH,
+    ask: Ask,
+    open_browser: Callable[[str], bool],
+    token: str | None = None,
+    *,
+    endpoint: str = PIXIV,
+    auth_endpoint: str = PIXIV_AUTH,
     catch_code: Callable[[str], str | None] = catch_in_browser,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Log in to Pixiv once, and keep the refresh token that stands for it from then on.
 
     `token` is an existing refresh token: nothing is asked then. Otherwise `catch_code` opens

@@ -66,9 +66,11 @@ class PixivLogin:
         )
 
     def token_from_browser(
-        self, ask: Ask, open_browser: Callable[[str], bool],
+        self,
+        ask: Ask,
+        open_browser: Callable[[str], bool],
         catch_code: Callable[[str], str | None],
-    ) -> str:  # fmt: skip
+    ) -> str:
         """A refresh token: by a code caught in a browser, else by one that is pasted."""
         code = catch_code(self.url)
         if code and (token := self._exchanged(code)):

@@ -28,9 +28,13 @@ class Look:
     """One source asked for one keyword; `common` are the addresses of the keyword so far."""
 
     def __init__(
-        self, asked: tuple[Source, Query], client: Client, selection: Selection,
-        common: set[str], ring: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        asked: tuple[Source, Query],
+        client: Client,
+        selection: Selection,
+        common: set[str],
+        ring: Callable[[], None],
+    ) -> None:
         source, query = asked
         self.name = source.name
         self.share = 0
@@ -142,9 +146,14 @@ def preview_urls(
 
 
 def preview_folders(
-    preview: Preview, own: Path, trees: Iterable[Path], archives: Iterable[Path], *,
-    hints: bool, label: str | None,
-) -> Result:  # fmt: skip
+    preview: Preview,
+    own: Path,
+    trees: Iterable[Path],
+    archives: Iterable[Path],
+    *,
+    hints: bool,
+    label: str | None,
+) -> Result:
     """Show the files that would be tried, and every member of the archives."""
     for tree in trees:
         for found in walk(tree, hints=hints, label=label, leave_out=own):

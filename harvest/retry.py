@@ -24,9 +24,13 @@ _FINAL = "forgotten"
 
 
 def retry(
-    dataset: Dataset, open_client: Callable[[], Client], *, reason: str | None = None,
-    threads: int | None = None, progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+    dataset: Dataset,
+    open_client: Callable[[], Client],
+    *,
+    reason: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, object]:
     """Try every failed download again, or those that failed for `reason`; the counts.
 
     What succeeds loses its rejection; what fails again keeps its new reason.
@@ -44,9 +48,13 @@ def retry(
 
 
 def _retry_stage(
-    dataset: Dataset, client: Client, stage: str, reason: str | None, threads: int | None,
+    dataset: Dataset,
+    client: Client,
+    stage: str,
+    reason: str | None,
+    threads: int | None,
     progress: Progress | None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     with dataset.stage(stage) as scratch:
         store = dataset.originals(scratch)
         intake = Intake(dataset, stage, store)
@@ -61,9 +69,10 @@ def _retry_stage(
 
 def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
     return (
-        read_back(failed.told) for failed in dataset.fetches.failed()
+        read_back(failed.told)
+        for failed in dataset.fetches.failed()
         if failed.stage == stage and _is_meant(failed, reason)
-    )  # fmt: skip
+    )
 
 
 def _is_meant(failed: Failed, reason: str | None) -> bool:

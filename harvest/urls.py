@@ -55,9 +55,12 @@ class Wanted:
     """
 
     def __init__(
-        self, candidates: Iterable[Candidate], intake: Intake, images: set[str],
+        self,
+        candidates: Iterable[Candidate],
+        intake: Intake,
+        images: set[str],
         limit: int | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._candidates = iter(candidates)
         self._intake = intake
         self._images = images
@@ -109,9 +112,15 @@ class Wanted:
 
 
 def fetch_wanted(
-    wanted: Wanted, intake: Intake, download: Download, *, threads: int,
-    progress: Progress | None = None, what: str = "images", total: int | None = None,
-) -> None:  # fmt: skip
+    wanted: Wanted,
+    intake: Intake,
+    download: Download,
+    *,
+    threads: int,
+    progress: Progress | None = None,
+    what: str = "images",
+    total: int | None = None,
+) -> None:
     """Download what is wanted and take it in."""
     workers = Threads(threads, stop=download.stop)
     batches = in_turns(download, Fed(wanted, wanted.may_start), workers, download.client)
@@ -119,9 +128,12 @@ def fetch_wanted(
 
 
 def take_batches(
-    batches: Iterable[list[Outcome[Candidate, Measured]]], intake: Intake, progress: Progress,
-    what: str, total: int | None = None,
-) -> None:  # fmt: skip
+    batches: Iterable[list[Outcome[Candidate, Measured]]],
+    intake: Intake,
+    progress: Progress,
+    what: str,
+    total: int | None = None,
+) -> None:
     """Take in downloads as they come: what is ready together in one transaction."""
     for batch in progress.batches(batches, what, total):
         with intake.together():
@@ -144,10 +156,15 @@ def read_back(text: str) -> Candidate:
 
 
 def harvest_urls(
-    dataset: Dataset, files: Iterable[Path], open_client: Callable[[], Client], *,
-    label: str | None = None, limit: int | None = None, threads: int | None = None,
+    dataset: Dataset,
+    files: Iterable[Path],
+    open_client: Callable[[], Client],
+    *,
+    label: str | None = None,
+    limit: int | None = None,
+    threads: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Download every URL of some lists; the counts of what happened."""
     lists = [checked_list(file) for file in files]
     images: set[str] = set()
@@ -158,9 +175,13 @@ def harvest_urls(
         download = Download(client, KeepBytes(store))
         candidates = (c for file in lists for c in read_list(file, label))
         fetch_wanted(
-            Wanted(candidates, intake, images, limit), intake, download,
-            threads=threads or dataset.settings.net.threads, progress=progress, total=limit,
-        )  # fmt: skip
+            Wanted(candidates, intake, images, limit),
+            intake,
+            download,
+            threads=threads or dataset.settings.net.threads,
+            progress=progress,
+            total=limit,
+        )
         intake.finish()
     return intake.result()
 

@@ -65,21 +65,30 @@ class Audit:
             "alike": kinds["alike"],
             "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
             "leaking": {name: len(found) for name, found in sorted(leaking.items())},
-            "unreadable": len(unreadable), "other_files": self.gallery.other,
+            "unreadable": len(unreadable),
+            "other_files": self.gallery.other,
             "reasons": dict(Counter(why for _, why in unreadable)),
             "not_read": [{"file": f, "reason": why} for f, why in unreadable[:_SHOWN_UNREADABLE]],
             "pairs": [
-                {"kind": leak.kind, "a": leak.a.name, "b": leak.b.name,
-                 "splits": [leak.a.split, leak.b.split], "labels": [leak.a.label, leak.b.label]}
+                {
+                    "kind": leak.kind,
+                    "a": leak.a.name,
+                    "b": leak.b.name,
+                    "splits": [leak.a.split, leak.b.split],
+                    "labels": [leak.a.label, leak.b.label],
+                }
                 for leak in self.leaks
             ],
-        }  # fmt: skip
+        }
 
 
 def find_leaks(
-    gallery: Gallery, *, workers: int = 0, progress: Progress | None = None,
+    gallery: Gallery,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
     also: Iterable[tuple[int, int]] = (),
-) -> Audit:  # fmt: skip
+) -> Audit:
     """Compare every split with every other one. `also` are pairs (numbers) of one moment.
 
     What cannot be read is noted and passed over.
@@ -97,9 +106,11 @@ def find_leaks(
     leaks = [_leak(shots[a], shots[b], kind) for (a, b), kind in found.items()]
     twins = _twins(shots, known)
     leaks += [
-        leak._replace(b=shots[twin]) for leak in leaks if leak.kind != "same file"
+        leak._replace(b=shots[twin])
+        for leak in leaks
+        if leak.kind != "same file"
         for twin in twins.get(leak.b.number, ())
-    ]  # fmt: skip
+    ]
     return Audit(gallery, sorted(leaks, key=lambda x: (KINDS.index(x.kind), x.b.name, x.a.name)))
 
 
@@ -190,9 +201,9 @@ def _candidates(shots: Sequence[Shot], known: dict[int, Described]) -> list[tupl
         if shot.number in known and shot.number not in again:
             of[shot.split].append(known[shot.number].look)
     batches = [batch_of(looks) for _, looks in sorted(of.items(), key=lambda row: _rank(row[0]))]
-    return sorted({
-        pair for old, new in combinations(batches, 2) for pair in candidates_between(new, old)
-    })  # fmt: skip
+    return sorted(
+        {pair for old, new in combinations(batches, 2) for pair in candidates_between(new, old)}
+    )
 
 
 def _leak(a: Shot, b: Shot, kind: str) -> Leak:

@@ -72,9 +72,10 @@ def plan_balance(
         plan.shares |= shares
         counts = [shares.get(sample.key, Share(1, 1.0)) for sample in samples]
         plan.table[label] = {
-            "before": len(samples), "pictures": sum(share.copies for share in counts),
+            "before": len(samples),
+            "pictures": sum(share.copies for share in counts),
             "counts_for": round(sum(share.copies * share.weight for share in counts), 3),
-        }  # fmt: skip
+        }
     return plan
 
 

@@ -107,8 +107,7 @@ def undo(job: Job) -> Result:
     """Undo the last step of decisions that was not undone yet."""
     with job.open() as dataset:
         done = dataset.journal.undo()
-        return {"undone": done.name, "restored": done.restored,
-                "changed_since": done.changed_since}  # fmt: skip
+        return {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
 
 
 def main() -> NoReturn:

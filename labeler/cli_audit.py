@@ -27,9 +27,13 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 def audit(
-    job: Job, tree: Path | None, against: Path | None, sheet: Path | None, fail: bool,
+    job: Job,
+    tree: Path | None,
+    against: Path | None,
+    sheet: Path | None,
+    fail: bool,
     workers: int | None,
-) -> Result:  # fmt: skip
+) -> Result:
     """Find pictures of one split that are in another one as well.
 
     TREE has folders train, val or test on its first level (or images/train and so on); it may
@@ -78,9 +82,10 @@ def _readable(result: dict[str, Any]) -> Result:
     """For a person: a line for each pair, and not thousands of them."""
     lines = [
         f"{_told(pair['a'])}  =  {_told(pair['b'])}  ({pair['kind']}"
-        + (", other labels" if pair["labels"][0] != pair["labels"][1] else "") + ")"
+        + (", other labels" if pair["labels"][0] != pair["labels"][1] else "")
+        + ")"
         for pair in result["pairs"]
-    ]  # fmt: skip
+    ]
     files = [f"{_told(row['file'])}: {row['reason']}" for row in result["not_read"]]
     return result | {"pairs": _few(lines), "not_read": _few(files)}
 

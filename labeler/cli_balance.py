@@ -10,15 +10,22 @@ from labeler.balance import METHODS, Method
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
 @job_options(simulate=True)
-@click.option("--method", type=click.Choice(METHODS), default="weights", show_default=True,
-              help="down: leave some out. copies: repeat some (exported as NAME_balancing). "
-              "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
-              "that count each class alike. off: as they are.")  # fmt: skip
 @click.option(
-    "--target", type=click.IntRange(1), metavar="N",
+    "--method",
+    type=click.Choice(METHODS),
+    default="weights",
+    show_default=True,
+    help="down: leave some out. copies: repeat some (exported as NAME_balancing). "
+    "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
+    "that count each class alike. off: as they are.",
+)
+@click.option(
+    "--target",
+    type=click.IntRange(1),
+    metavar="N",
     help="Samples a class. Default: as the smallest (down), the largest (copies, augment) or the "
-         "mean class (weights) has.",
-)  # fmt: skip
+    "mean class (weights) has.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones are chosen.")
 def balance(job: Job, method: Method, target: int | None, seed: int) -> Result:
     """Bring the classes of train to one size, for exports and training.

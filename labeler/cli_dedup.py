@@ -58,8 +58,13 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
         for group in plan.groups:
             differ = group.conflict or group.hints
             if (conflicts and differ) or not (conflicts or doubtful):
-                told = {"kept": group.kept, "others": group.others, "reason": group.reason,
-                        "conflict": group.conflict, "decisions": group.decisions}  # fmt: skip
+                told = {
+                    "kept": group.kept,
+                    "others": group.others,
+                    "reason": group.reason,
+                    "conflict": group.conflict,
+                    "decisions": group.decisions,
+                }
                 told |= {"hints": group.hints} if group.hints else {}
                 job.show(json.dumps(told, ensure_ascii=False))
         for pair in [] if conflicts and not doubtful else plan.doubts:

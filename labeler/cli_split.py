@@ -39,9 +39,15 @@ from gleanset.errors import UsageError
 )
 @click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
 def split(
-    job: Job, ratio: str | None, counts: str | None, folds: int | None, fold: int | None,
-    hold_out: tuple[str, ...], most: tuple[str, ...], seed: int | None,
-) -> Result:  # fmt: skip
+    job: Job,
+    ratio: str | None,
+    counts: str | None,
+    folds: int | None,
+    fold: int | None,
+    hold_out: tuple[str, ...],
+    most: tuple[str, ...],
+    seed: int | None,
+) -> Result:
     """Assign labelled samples to train, val and test, keeping every moment whole.
 
     Run again with the same settings it places what is new, and nothing leaves val or test; where
@@ -56,9 +62,15 @@ def split(
         )
     with job.open() as dataset:
         own = dataset.settings.split
-        given = {"ratio": ratio, "counts": counts, "folds": folds, "fold": fold,
-                 "hold_out": list(hold_out) or None, "most": list(most) or None,
-                 "seed": seed}  # fmt: skip
+        given = {
+            "ratio": ratio,
+            "counts": counts,
+            "folds": folds,
+            "fold": fold,
+            "hold_out": list(hold_out) or None,
+            "most": list(most) or None,
+            "seed": seed,
+        }
         if ratio or counts or folds is not None:  # another way than that of dataset.toml
             own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
         changed = {name: value for name, value in given.items() if value is not None}

@@ -12,16 +12,21 @@ from gleanset.errors import MissingComponent
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
-VIEW = click.option("--view", type=click.Choice(NAMES),
-                    help="The view to begin with (sorting is the grid). Default: that of the "
-                    "last time.")  # fmt: skip
+VIEW = click.option(
+    "--view",
+    type=click.Choice(NAMES),
+    help="The view to begin with (sorting is the grid). Default: that of the last time.",
+)
 PICTURE = click.option(
-    "--screenshot", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    "--screenshot",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Write a PNG of the view instead of opening a window.",
-)  # fmt: skip
+)
 
-LANGUAGE = click.option("--language", metavar="NAME",
-                        help="en, ja or zh_CN. Default: that of the system.")  # fmt: skip
+LANGUAGE = click.option(
+    "--language", metavar="NAME", help="en, ja or zh_CN. Default: that of the system."
+)
 
 
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")

@@ -76,8 +76,11 @@ def make_sheet(
 
 
 def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
-    found = {str(label): number for (status, label), number in
-             dataset.samples.counts("status", "label").items() if status == "labelled"}  # fmt: skip
+    found = {
+        str(label): number
+        for (status, label), number in dataset.samples.counts("status", "label").items()
+        if status == "labelled"
+    }
     if not found:
         raise InputUnusable(
             "nothing has a label yet, so there are no classes",

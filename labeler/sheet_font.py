@@ -11,9 +11,27 @@ from pathlib import Path
 from PIL import ImageFont
 
 # Fonts with many letters first, so that few have to be opened.
-_RICH = ("notosanscjk", "notosansjp", "sourcehansans", "hiragino", "pingfang", "yugoth", "meiryo",
-         "msyh", "msgothic", "malgun", "arialuni", "ipag", "takao", "wqy", "droidsansfallback",
-         "dejavusans.", "notosans-regular", "arial.", "liberationsans-regular")  # fmt: skip
+_RICH = (
+    "notosanscjk",
+    "notosansjp",
+    "sourcehansans",
+    "hiragino",
+    "pingfang",
+    "yugoth",
+    "meiryo",
+    "msyh",
+    "msgothic",
+    "malgun",
+    "arialuni",
+    "ipag",
+    "takao",
+    "wqy",
+    "droidsansfallback",
+    "dejavusans.",
+    "notosans-regular",
+    "arial.",
+    "liberationsans-regular",
+)
 _ENDINGS = (".ttf", ".ttc", ".otf")
 _MOST = 400
 """Fonts that are opened at most for a name whose letters are rare."""
@@ -91,5 +109,9 @@ def _folders() -> list[Path]:
             Path("/Library/Fonts"),
             Path.home() / "Library/Fonts",
         ]
-    return [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"),
-            home / ".local/share/fonts", home / ".fonts"]  # fmt: skip
+    return [
+        Path("/usr/share/fonts"),
+        Path("/usr/local/share/fonts"),
+        home / ".local/share/fonts",
+        home / ".fonts",
+    ]

@@ -54,10 +54,11 @@ def plan_moments(moments: Sequence[Moment], wish: Wish, *, again: bool = False) 
     held = {m.key: kept for m in moments if (kept := hold(m, wish)) is not None}
     fixed = held | {m.key: keep(m, wish) if again else Kept() for m in moments if m.key not in held}
     plan = SplitPlan(
-        settings=wish.settings, moments=len(moments),
+        settings=wish.settings,
+        moments=len(moments),
         largest_moment=max(len(moment.members) for moment in moments),
         tied=sum(kept.tied for kept in fixed.values()),
-    )  # fmt: skip
+    )
     plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
     placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
     _place_free(moments, wish, fixed, placed, plan)
@@ -73,9 +74,12 @@ def plan_moments(moments: Sequence[Moment], wish: Wish, *, again: bool = False) 
 
 
 def _place_free(
-    moments: Sequence[Moment], wish: Wish, fixed: dict[str, Kept], placed: dict[str, str],
+    moments: Sequence[Moment],
+    wish: Wish,
+    fixed: dict[str, Kept],
+    placed: dict[str, str],
     plan: SplitPlan,
-) -> None:  # fmt: skip
+) -> None:
     """Place what has no part yet, and note how close each class came."""
     there = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
     totals: Counter[str] = Counter()
@@ -161,8 +165,12 @@ def _named(wish: Wish, ties: Ties) -> Wish:
             _must_be_there(name, sources, "source")
             named.append((kind, name))
             continue
-        found = [sha for sha, title in videos.items() if name in (title, title.rpartition(".")[0])
-                 or (len(name) >= 8 and sha.startswith(name))]  # fmt: skip
+        found = [
+            sha
+            for sha, title in videos.items()
+            if name in (title, title.rpartition(".")[0])
+            or (len(name) >= 8 and sha.startswith(name))
+        ]
         _must_be_there(name if not found else None, sorted(videos.values()), "video")
         named += [("video", sha) for sha in found]
     for source in wish.most:

@@ -44,9 +44,12 @@ def status(job: Job) -> Result:
 @job_options()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option(
-    "--where", "conditions", multiple=True, metavar="FIELD=VALUE",
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="FIELD=VALUE",
     help="Only lines for which this holds; also != < > <= >=, and origins.source=bing.",
-)  # fmt: skip
+)
 def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
     """Print one JSON object a line, with every field the catalogue has."""
     from pipeline.listing import listing
@@ -59,17 +62,35 @@ def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
 @job_options(simulate=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--into", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="The dataset folder (the same as -d).")  # fmt: skip
-@click.option("-o", "--option", "options", multiple=True, metavar="SOURCE.KEY=VALUE",
-              help="A setting of a source that wins over the recipe's.")  # fmt: skip
-@click.option("--from", "start", metavar="STAGE",
-              help="Leave out what comes before this stage, such as split.")  # fmt: skip
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The dataset folder (the same as -d).",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="SOURCE.KEY=VALUE",
+    help="A setting of a source that wins over the recipe's.",
+)
+@click.option(
+    "--from",
+    "start",
+    metavar="STAGE",
+    help="Leave out what comes before this stage, such as split.",
+)
 @click.option("--allow-private", is_flag=True, help="Also fetch from private networks.")
 def run(
-    job: Job, recipe: Path, into: Path | None, options: tuple[str, ...], start: str | None,
+    job: Job,
+    recipe: Path,
+    into: Path | None,
+    options: tuple[str, ...],
+    start: str | None,
     allow_private: bool,
-) -> Result:  # fmt: skip
+) -> Result:
     """Carry out a recipe, stage by stage; run it again to go on where it stopped.
 
     RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
@@ -117,8 +138,12 @@ def recipes(job: Job, name: str | None) -> Result | None:
 @commands.command(epilog="Example: gleanset report -d my-dataset")
 @job_options()
 @click.option("--title", help="The title. Default: the dataset's name.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Where to write it. Default: report.html in the dataset.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write it. Default: report.html in the dataset.",
+)
 @click.option("--run", "run_id", metavar="RUN", help="The training run. Default: the newest.")
 def report(job: Job, title: str | None, out: Path | None, run_id: str | None) -> Result:
     """Write what is in a dataset and how good its model is as one HTML page."""
@@ -130,8 +155,13 @@ def report(job: Job, title: str | None, out: Path | None, run_id: str | None) ->
 
 @commands.command(epilog="Example: gleanset demo --into demo")
 @job_options(dataset=False)
-@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
-              show_default=True, help="Where to build the sample dataset.")  # fmt: skip
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Where to build the sample dataset.",
+)
 def demo(job: Job, into: Path) -> Result | None:
     """Build, train and judge the bundled sample, offline; print the report's path."""
     from pipeline.demo import run_demo

@@ -46,15 +46,24 @@ _MENDS = {
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
 @click.option("--image", "images", multiple=True, metavar="SHA256|FILE", help="This image.")
-@click.option("--origin", "origins", multiple=True, metavar="URL|SOURCE:ID",
-              help="Every image that was found there.")  # fmt: skip
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="URL|SOURCE:ID",
+    help="Every image that was found there.",
+)
 @click.option("--author", "authors", multiple=True, help="Every image by this author.")
 @click.option("--reason", default="asked to", show_default=True, help="Kept with the tombstone.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def forget(
-    job: Job, images: tuple[str, ...], origins: tuple[str, ...], authors: tuple[str, ...],
-    reason: str, yes: bool,
-) -> Result:  # fmt: skip
+    job: Job,
+    images: tuple[str, ...],
+    origins: tuple[str, ...],
+    authors: tuple[str, ...],
+    reason: str,
+    yes: bool,
+) -> Result:
     """Take pictures out of the dataset for good: files, faces, samples and decisions.
 
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
@@ -77,8 +86,13 @@ def forget(
 
 @click.command(cls=Command, epilog="Example: gleanset gc --older 1d --simulate -d my-dataset")
 @job_options(simulate=True)
-@click.option("--older", default="1d", show_default=True, metavar="AGE",
-              help="Spare files that are younger, such as 12h, 1d or 2w.")  # fmt: skip
+@click.option(
+    "--older",
+    default="1d",
+    show_default=True,
+    metavar="AGE",
+    help="Spare files that are younger, such as 12h, 1d or 2w.",
+)
 def gc(job: Job, older: str) -> Result:
     """Remove files that no row knows, what killed runs left, and old copies of the catalogue.
 

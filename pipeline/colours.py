@@ -9,9 +9,16 @@ COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
 # Up to which hue, in degrees, a colour has a name.
 _HUES = (
-    (15, "red"), (45, "orange"), (70, "yellow"), (165, "green"), (195, "cyan"), (255, "blue"),
-    (290, "purple"), (345, "pink"), (360, "red"),
-)  # fmt: skip
+    (15, "red"),
+    (45, "orange"),
+    (70, "yellow"),
+    (165, "green"),
+    (195, "cyan"),
+    (255, "blue"),
+    (290, "purple"),
+    (345, "pink"),
+    (360, "red"),
+)
 
 
 def named_colours(evidence: Mapping[str, object]) -> dict[str, object]:

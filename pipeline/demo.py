@@ -21,9 +21,12 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
     recipe = data / "recipes" / "sample.toml"
     with SampleSite(data / "sample") as site:
         sources = Gathering(
-            read_recipe(recipe), recipe.parent, progress, allow_private=True,
+            read_recipe(recipe),
+            recipe.parent,
+            progress,
+            allow_private=True,
             options={"bing.endpoint": site.address},
-        )  # fmt: skip
+        )
         result = run_recipe(Stages(sources), root, say)
     with Dataset.open(root) as dataset:
         report = write_report(dataset, title=sources.recipe.title)

@@ -103,28 +103,42 @@ class Gathering:
         trees, archives = checked_places([self._place(part.path)], dataset.root)
         if archives:
             return harvest_archives(
-                dataset, archives, hints=part.hints_from_folders, label=part.label,
+                dataset,
+                archives,
+                hints=part.hints_from_folders,
+                label=part.label,
                 progress=self.progress,
-            )  # fmt: skip
+            )
         return harvest_folders(
-            dataset, trees, hints=part.hints_from_folders, label=part.label,
+            dataset,
+            trees,
+            hints=part.hints_from_folders,
+            label=part.label,
             progress=self.progress,
-        )  # fmt: skip
+        )
 
     def _urls(self, part: UrlsSource, dataset: Dataset) -> Result:
         return harvest_urls(
-            dataset, [self._place(part.file)], self._client(dataset, part), label=part.label,
-            limit=part.limit, progress=self.progress,
-        )  # fmt: skip
+            dataset,
+            [self._place(part.file)],
+            self._client(dataset, part),
+            label=part.label,
+            limit=part.limit,
+            progress=self.progress,
+        )
 
     def _search(self, part: KeywordSource, dataset: Dataset) -> Result:
         selection = _selection(part)
         # A range that was asked for is meant whole, on each source.
         whole = LIMIT if selection.size is None else selection.size * len(part.sources)
         return harvest_searches(
-            dataset, self._searches(part), self._client(dataset, part),
-            limit=part.limit or whole, selection=selection, progress=self.progress,
-        )  # fmt: skip
+            dataset,
+            self._searches(part),
+            self._client(dataset, part),
+            limit=part.limit or whole,
+            selection=selection,
+            progress=self.progress,
+        )
 
     def _searches(self, part: KeywordSource) -> list[Search]:
         file = None if part.input is None else self._existing(part.input)
@@ -149,9 +163,11 @@ class Gathering:
     def _client(self, dataset: Dataset, part: NetSource) -> Callable[[], Client]:
         net = dataset.settings.net
         return lambda: Client(
-            Limits.of(net, delay=part.sleep), allow_private=self.allow_private,
-            contact=net.contact, ignore_robots=frozenset(part.ignore_robots),
-        )  # fmt: skip
+            Limits.of(net, delay=part.sleep),
+            allow_private=self.allow_private,
+            contact=net.contact,
+            ignore_robots=frozenset(part.ignore_robots),
+        )
 
 
 def _selection(part: KeywordSource) -> Selection:

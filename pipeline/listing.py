@@ -25,9 +25,13 @@ Line = dict[str, Any]
 MEASURES = [name for name in Quality._fields if name != "size"]
 Test = Callable[[Line], bool]
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge, "<=": operator.le, "!=": operator.ne, "=": operator.eq,
-    ">": operator.gt, "<": operator.lt,
-}  # fmt: skip
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 
 
 def images(dataset: Dataset) -> Iterator[Line]:
@@ -46,8 +50,12 @@ def faces(dataset: Dataset) -> Iterator[Line]:
 
 
 def _face(face: Face) -> Line:
-    return {"detector": face.detector, "box": list(face.box), "score": face.score,
-            "landmarks": [list(mark) for mark in face.landmarks]}  # fmt: skip
+    return {
+        "detector": face.detector,
+        "box": list(face.box),
+        "score": face.score,
+        "landmarks": [list(mark) for mark in face.landmarks],
+    }
 
 
 def samples(dataset: Dataset) -> Iterator[Line]:
@@ -97,9 +105,15 @@ def runs(dataset: Dataset) -> Iterator[Line]:
 
 
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
-    "images": images, "faces": faces, "samples": samples, "decisions": decisions,
-    "groups": groups, "rejections": rejections, "runs": runs, "colours": colours,
-}  # fmt: skip
+    "images": images,
+    "faces": faces,
+    "samples": samples,
+    "decisions": decisions,
+    "groups": groups,
+    "rejections": rejections,
+    "runs": runs,
+    "colours": colours,
+}
 
 
 def _names(record: type) -> list[str]:
@@ -108,14 +122,19 @@ def _names(record: type) -> list[str]:
 
 # What `--where` may speak of; below `settings` and `result` of a run, anything.
 FIELDS: dict[str, list[str]] = {
-    "images": [*_names(Image)[:-1], "origins.source_id",
-               *(f"origins.{name}" for name in _names(Origin) if name != "key")],
+    "images": [
+        *_names(Image)[:-1],
+        "origins.source_id",
+        *(f"origins.{name}" for name in _names(Origin) if name != "key"),
+    ],
     "faces": ["image", *_names(Face)[:-1]],
     "samples": ["id", *_names(Sample)[1:], "size", *MEASURES, "flags"],
     "colours": ["image", "box", *COLOURS, *(f"{name}_rgb" for name in COLOURS)],
-    "decisions": _names(Decision), "groups": ["group", "samples"],
-    "rejections": _names(Rejection), "runs": _names(Run),
-}  # fmt: skip
+    "decisions": _names(Decision),
+    "groups": ["group", "samples"],
+    "rejections": _names(Rejection),
+    "runs": _names(Run),
+}
 
 
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
@@ -134,8 +153,11 @@ def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterato
 
 def _from_index(dataset: Dataset, conditions: tuple[str, ...]) -> Iterator[Line] | None:
     """Samples by an index of the catalogue, where a condition is an equality that has one."""
-    equal = {field: value for field, sign, value in map(_split, conditions)
-             if sign == "=" and value != "null"}  # fmt: skip
+    equal = {
+        field: value
+        for field, sign, value in map(_split, conditions)
+        if sign == "=" and value != "null"
+    }
     where = Where(label=equal.get("label"), status=equal.get("status"), split=equal.get("split"))
     if where == Where():
         return None

@@ -166,9 +166,16 @@ class ExportPart(Table, frozen=True):
     def options(self) -> Options:
         """As the exporter takes them. Raises `UsageError`."""
         return Options(
-            self.format, self.names, parse_size(self.size), self.fit, self.grayscale, self.file,
-            self.keep_metadata, self.licences, self.card,
-        )  # fmt: skip
+            self.format,
+            self.names,
+            parse_size(self.size),
+            self.fit,
+            self.grayscale,
+            self.file,
+            self.keep_metadata,
+            self.licences,
+            self.card,
+        )
 
 
 class Recipe(Table, frozen=True):

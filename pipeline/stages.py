@@ -189,9 +189,13 @@ def balance(part: BalancePart, dataset: Dataset) -> Result:
 
 
 def run_recipe(
-    stages: Stages, root: Path, say: Callable[[str], None], *, start: str | None = None,
+    stages: Stages,
+    root: Path,
+    say: Callable[[str], None],
+    *,
+    start: str | None = None,
     simulate: bool = False,
-) -> Result:  # fmt: skip
+) -> Result:
     """Carry out all stages on the dataset at `root`, which is made when it is not there.
 
     The result maps each stage to its own. With `start` what comes before that stage is left

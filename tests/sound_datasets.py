@@ -43,8 +43,9 @@ def _missing(db: Connection, root: Path) -> Iterator[Path]:
     """The pictures that should be there. Tests of rows alone make none."""
     store = Store(root / "images", root / "cache")
     if store.root.is_dir():
-        stored = (store.path(one.sha256, one.format) for one in Upkeep(db).stored()
-                  if one.state == "ok")  # fmt: skip
+        stored = (
+            store.path(one.sha256, one.format) for one in Upkeep(db).stored() if one.state == "ok"
+        )
         yield from (path for path in stored if not path.exists())
 
 

@@ -84,9 +84,10 @@ def violations(root: Path) -> list[str]:
         found += [
             f"{name}:{node.lineno}: CascadeClassifier outside {CASCADE}"
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and node.attr == "CascadeClassifier"
+            if isinstance(node, ast.Attribute)
+            and node.attr == "CascadeClassifier"
             and not name.startswith(CASCADE)
-        ]  # fmt: skip
+        ]
     return sorted(set(found))
 
 

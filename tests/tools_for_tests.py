@@ -56,15 +56,23 @@ def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
 
 
 def run_cli(
-    module: str, *args: str | bytes | Path, cwd: Path | None = None, timeout: float = 60,
-    prefix: tuple[str, ...] = (), **environment: str,
-) -> Ran:  # fmt: skip
+    module: str,
+    *args: str | bytes | Path,
+    cwd: Path | None = None,
+    timeout: float = 60,
+    prefix: tuple[str, ...] = (),
+    **environment: str,
+) -> Ran:
     """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
     done = subprocess.run(
         [*prefix, *command(module, *args)],
-        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True, text=True, errors="backslashreplace", timeout=timeout,
-    )  # fmt: skip
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=timeout,
+    )
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -73,8 +81,11 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def eventually(holds: Callable[[], bool], seconds: float) -> bool:

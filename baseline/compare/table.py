@@ -44,8 +44,10 @@ class Row:
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
-        told = {"interval": self.interval and list(self.interval),
-                "against": self.against and self.against.to_json()}  # fmt: skip
+        told = {
+            "interval": self.interval and list(self.interval),
+            "against": self.against and self.against.to_json(),
+        }
         return asdict(self) | told
 
 

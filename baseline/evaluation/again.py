@@ -88,9 +88,12 @@ def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
 
 
 def judge_again(
-    dataset: Dataset, run_id: str | None, split: str, wishes: Wishes = NO_WISHES,
+    dataset: Dataset,
+    run_id: str | None,
+    split: str,
+    wishes: Wishes = NO_WISHES,
     progress: Progress | None = None,
-) -> Again:  # fmt: skip
+) -> Again:
     """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
 
     Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
@@ -99,8 +102,9 @@ def judge_again(
     run, folder = finished_run(dataset, run_id)
     wanted = {split, "val"} if wishes.any and not wishes.forget else {split}
     examples, told = _answers_now(dataset, run, folder, wanted, progress)
-    looks = Peeks(dataset.db).add(run, split, told[split].keys, "evaluate") if (
-        split == TEST) else None  # fmt: skip
+    looks = (
+        Peeks(dataset.db).add(run, split, told[split].keys, "evaluate") if (split == TEST) else None
+    )
     save_outputs(folder, load_outputs(folder) | told)
     answers = load_answers(folder)
     context = context_of(dataset, (one for part in wanted for one in examples.splits[part]))
@@ -116,9 +120,12 @@ def judge_again(
 
 
 def choose(
-    val: Outputs | None, classes: tuple[str, ...], wishes: Wishes, before: Answers,
+    val: Outputs | None,
+    classes: tuple[str, ...],
+    wishes: Wishes,
+    before: Answers,
     context: Context,
-) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:  # fmt: skip
+) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:
     """The thresholds that fulfil the wishes, and those of before that are not wished for anew.
 
     All are solved and told together, for each changes what the others do. `context`
@@ -187,9 +194,7 @@ def _answers_now(
     return examples, {split: unique(outputs_of(net, found)) for split, found in arrays.items()}
 
 
-def _check_unseen(
-    dataset: Dataset, run: str, folder: Path, examples: Examples, split: str
-) -> None:  # fmt: skip
+def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:
     """A split made anew may hold moments that an older run has learnt from.
 
     A copy or the next frame tells as much as the picture itself. Moments that are in train and in

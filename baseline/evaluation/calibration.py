@@ -135,9 +135,13 @@ def fit_calibration(
     plain = _lowest(lambda at: loss(at, share))
     offsets = tuple(map(float, share * added)) if share else ()
     return Calibration(
-        float(np.exp(best)), offsets, share if shifted else None, float(np.exp(plain)), pictures,
+        float(np.exp(best)),
+        offsets,
+        share if shifted else None,
+        float(np.exp(plain)),
+        pictures,
         witnesses,
-    )  # fmt: skip
+    )
 
 
 def fit_temperature(logits: Scores, y: Indices) -> float:
@@ -179,7 +183,8 @@ def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) 
     """The logarithm of a temperature, begun at one without a shift, and the share of the shift."""
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
-    found = [minimize(lambda at: of(*at), start, method="L-BFGS-B", bounds=ends)
-             for start in starts]  # fmt: skip
+    found = [
+        minimize(lambda at: of(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
+    ]
     best = min(found, key=lambda one: float(one.fun))
     return float(best.x[0]), float(best.x[1])

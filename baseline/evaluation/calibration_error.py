@@ -56,10 +56,13 @@ def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> Ca
     confidence = np.bincount(place, sure, minlength=bins) / some
     accuracy = np.bincount(place, right, minlength=bins) / some
     ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
-    return CalibrationError(ece, tuple(
-        Bin(i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i]))
-        for i in range(bins)
-    ))  # fmt: skip
+    return CalibrationError(
+        ece,
+        tuple(
+            Bin(i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i]))
+            for i in range(bins)
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,10 @@ def _of_class(
     off = np.bincount(place, probability - true, minlength=BINS)
     count = max(len(true), 1)
     return ClassCalibration(
-        name, float(probability.sum() / count), float(true.sum() / count),
-        float(np.abs(off).sum() / count), moments, moments < FEW,
-    )  # fmt: skip
+        name,
+        float(probability.sum() / count),
+        float(true.sum() / count),
+        float(np.abs(off).sum() / count),
+        moments,
+        moments < FEW,
+    )

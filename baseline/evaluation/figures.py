@@ -69,7 +69,7 @@ class Evaluation:
 
 def evaluate_logits(
     logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """The figures for `logits` (N x classes) against the true classes `y` (N).
 
     At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.

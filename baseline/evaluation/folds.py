@@ -54,8 +54,11 @@ def fold_examples(examples: Examples, folds: int, seed: int) -> Iterator[Example
     for fold in deal(moments, judged, folds):
         held = _spared(moments, fold, names)
         rest = [name for name in names if name not in held]
-        splits = {"train": _samples(moments, rest), "val": (),
-                  "test": _samples(moments, sorted(held))}  # fmt: skip
+        splits = {
+            "train": _samples(moments, rest),
+            "val": (),
+            "test": _samples(moments, sorted(held)),
+        }
         yield with_val(replace(examples, splits=splits, weights=()), seed)[0]
 
 

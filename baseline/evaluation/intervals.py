@@ -107,17 +107,17 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
     return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
 
 
-def _macro_f1_interval(
-    y: Indices, predicted: Indices, groups: Indices, classes: int
-) -> Interval:  # fmt: skip
+def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes: int) -> Interval:
     """The interval of macro F1, as of a share whose variance is that of leaving moments out.
 
     The sample is worth no more to it than to the share wrong.
     """
     right = predicted == y
-    tables = [_by_class(y[right], groups[right], groups, classes),
-              _by_class(y, groups, groups, classes),
-              _by_class(predicted, groups, groups, classes)]  # fmt: skip
+    tables = [
+        _by_class(y[right], groups[right], groups, classes),
+        _by_class(y, groups, groups, classes),
+        _by_class(predicted, groups, groups, classes),
+    ]
     mean = float(_macro_f1(*(table.sum(0, keepdims=True) for table in tables))[0])
     without = _macro_f1(*(table.sum(0) - table for table in tables))
     count = len(without)

@@ -43,9 +43,15 @@ class Judged:
 
 
 def judge_run(
-    dataset: Dataset, run_id: str, folder: Path, examples: Examples,
-    outputs: Mapping[str, Outputs], *, shift: Floats | None = None, scratch: Path | None = None,
-) -> Judged:  # fmt: skip
+    dataset: Dataset,
+    run_id: str,
+    folder: Path,
+    examples: Examples,
+    outputs: Mapping[str, Outputs],
+    *,
+    shift: Floats | None = None,
+    scratch: Path | None = None,
+) -> Judged:
     """Judge a new run on its splits, and keep what later questions need in its `folder`.
 
     `shift` is what balancing the classes may have done to the scores (`baseline.priors`). Written
@@ -61,8 +67,11 @@ def judge_run(
     save_answers(folder, answers, scratch=scratch)
     metrics = {"temperature": fitted.temperature, "calibration": fitted.to_json()}
     metrics |= all_figures(outputs, examples.classes, context, answers)
-    looks = Peeks(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train") if (
-        TEST in outputs) else None  # fmt: skip
+    looks = (
+        Peeks(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
+        if (TEST in outputs)
+        else None
+    )
     return Judged(metrics, looks, fitted)
 
 
@@ -142,9 +151,12 @@ def retrieval_figures(outputs: Mapping[str, Outputs], context: Context) -> Figur
         return None
     pairs, opened = verification(queries, gallery), open_set(queries, gallery)
     return {
-        "split": split, "against": against, **found.to_json(),
-        "verification": pairs and pairs.to_json(), "open_set": opened and opened.to_json(),
-    }  # fmt: skip
+        "split": split,
+        "against": against,
+        **found.to_json(),
+        "verification": pairs and pairs.to_json(),
+        "open_set": opened and opened.to_json(),
+    }
 
 
 def _vectors(queries: Outputs, gallery: Outputs, context: Context) -> tuple[Vectors, Vectors]:

@@ -107,9 +107,11 @@ def _in_parts(
 
 
 def _tried(
-    net: nn.Module, arrays: Arrays, index: torch.Tensor,
+    net: nn.Module,
+    arrays: Arrays,
+    index: torch.Tensor,
     ask: Callable[[torch.Tensor, Sequence[str]], T],
-) -> T | None:  # fmt: skip
+) -> T | None:
     """What `ask` says of the pictures at `index`; None where the memory is full."""
     device = next(net.parameters()).device
     try:

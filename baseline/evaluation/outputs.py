@@ -54,8 +54,11 @@ def save_outputs(
     """Write scores, classes and keys (not the embeddings). Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
     for split, told in splits.items():
-        values |= {f"{split}.logits": told.logits, f"{split}.y": told.y,
-                   f"{split}.keys": np.array(told.keys, dtype=np.str_)}  # fmt: skip
+        values |= {
+            f"{split}.logits": told.logits,
+            f"{split}.y": told.y,
+            f"{split}.keys": np.array(told.keys, dtype=np.str_),
+        }
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
     write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)

@@ -71,11 +71,15 @@ def doubts_in(
     probabilities = softmax(fitted.applied(told.logits))
     return [
         Doubt(
-            told.keys[one.row], classes[told.y[one.row]], classes[one.suggested],
-            one.confidence, one.margin, run,
+            told.keys[one.row],
+            classes[told.y[one.row]],
+            classes[one.suggested],
+            one.confidence,
+            one.margin,
+            run,
         )
         for one in likely_wrong(probabilities, told.y)
-    ]  # fmt: skip
+    ]
 
 
 def learner(dataset: Dataset, settings: Settings, progress: Progress | None) -> Learn:

@@ -131,9 +131,13 @@ def _least(
 
 
 def spared(
-    val: Outputs, classes: Sequence[str], name: str, wanted: float, answers: Answers,
+    val: Outputs,
+    classes: Sequence[str],
+    name: str,
+    wanted: float,
+    answers: Answers,
     moments: Indices,
-) -> Spared:  # fmt: skip
+) -> Spared:
     """What all thresholds in force do to a class on val, whose `moments` are numbered (N)."""
     number = classes.index(name)
     its = val.y == number
@@ -202,9 +206,13 @@ def unknown_for(
 
 
 def unknown_below(
-    val: Outputs, classes: Sequence[str], below: float, answers: Answers,
-    moments: Indices, wanted: float | None = None,
-) -> Knowing:  # fmt: skip
+    val: Outputs,
+    classes: Sequence[str],
+    below: float,
+    answers: Answers,
+    moments: Indices,
+    wanted: float | None = None,
+) -> Knowing:
     """What a threshold does on val; one that was chosen for an error rate `wanted` promises less.
 
     `moments` are the numbers of val's moments (N).
@@ -216,9 +224,14 @@ def unknown_below(
     coverage = float(given.mean())
     doubt = 0.05 if wanted is None else _doubt(coverage)
     return Knowing(
-        below, wanted, coverage, len(of), len(np.unique(of)), int(wrong.sum()),
+        below,
+        wanted,
+        coverage,
+        len(of),
+        len(np.unique(of)),
+        int(wrong.sum()),
         share_at_most(wrong, of, 1 - doubt),
-    )  # fmt: skip
+    )
 
 
 def _doubt(coverage: float) -> float:

@@ -69,11 +69,21 @@ def card_of(facts: Facts, precision: str) -> Card:
     """The description of a model before it is checked."""
     names = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
     return Card(
-        FORMAT, facts.run, precision, facts.classes, facts.size, INPUT,
-        {name: OUTPUTS[name] for name in names}, facts.answers.temperature,
-        facts.answers.unknown_below, dict(facts.answers.thresholds), facts.known,
-        pictures=_pictures(facts), crops=facts.crops, offsets=dict(facts.answers.offsets),
-    )  # fmt: skip
+        FORMAT,
+        facts.run,
+        precision,
+        facts.classes,
+        facts.size,
+        INPUT,
+        {name: OUTPUTS[name] for name in names},
+        facts.answers.temperature,
+        facts.answers.unknown_below,
+        dict(facts.answers.thresholds),
+        facts.known,
+        pictures=_pictures(facts),
+        crops=facts.crops,
+        offsets=dict(facts.answers.offsets),
+    )
 
 
 def _pictures(facts: Facts) -> str:

@@ -46,8 +46,10 @@ def compare(
     first, second = probabilities(run, pictures), probabilities(exported, pictures)
     before, after = first.argmax(1), second.argmax(1)
     known = np.zeros(len(pictures), bool) if y is None else y >= 0
-    scores = [float((found[known] == y[known]).mean()) if y is not None and known.any() else None
-              for found in (before, after)]  # fmt: skip
+    scores = [
+        float((found[known] == y[known]).mean()) if y is not None and known.any() else None
+        for found in (before, after)
+    ]
     # Between classes that are equally likely, either is the same answer.
     rows = np.arange(len(first))
     same = (before == after) | (first[rows, before] - first[rows, after] < FARTHEST["fp32"])
@@ -56,8 +58,9 @@ def compare(
 
 def probabilities(engine: Engine, pictures: Pixels) -> npt.NDArray[np.float32]:
     """N x classes, a batch at a time."""
-    parts = [engine(pictures[at : at + BATCH]).probabilities
-             for at in range(0, len(pictures), BATCH)]  # fmt: skip
+    parts = [
+        engine(pictures[at : at + BATCH]).probabilities for at in range(0, len(pictures), BATCH)
+    ]
     return np.concatenate(parts)
 
 

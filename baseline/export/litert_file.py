@@ -89,12 +89,20 @@ def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
 def _float16_recipe() -> list[dict[str, object]]:
     """Weights of every operation in half the bits; it is computed in float32."""
     weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
-    return [{
-        "regex": ".*", "operation": "*", "algorithm_key": "float_casting",
-        "op_config": {"weight_tensor_config": weights, "compute_precision": "FLOAT",
-                      "explicit_dequantize": True, "skip_checks": False,
-                      "min_weight_elements": 0},
-    }]  # fmt: skip
+    return [
+        {
+            "regex": ".*",
+            "operation": "*",
+            "algorithm_key": "float_casting",
+            "op_config": {
+                "weight_tensor_config": weights,
+                "compute_precision": "FLOAT",
+                "explicit_dequantize": True,
+                "skip_checks": False,
+                "min_weight_elements": 0,
+            },
+        }
+    ]
 
 
 @contextmanager

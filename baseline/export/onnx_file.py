@@ -69,10 +69,17 @@ def _export(portable: Portable, card: Card, path: Path) -> None:
     count = torch.export.Dim("pictures", min=1)
     with _quiet():
         torch.onnx.export(
-            portable, (example,), str(path), dynamo=True, opset_version=OPSET, verbose=False,
-            external_data=False, input_names=["pictures"], output_names=list(card.outputs),
+            portable,
+            (example,),
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            external_data=False,
+            input_names=["pictures"],
+            output_names=list(card.outputs),
             dynamic_shapes={"pictures": {0: count}},
-        )  # fmt: skip
+        )
 
 
 def _halved(path: Path) -> Path:
@@ -99,11 +106,15 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     with _quiet():
         shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         tools.quantize_static(
-            str(ready), str(target), _Reader(calibration), quant_format=tools.QuantFormat.QDQ,
-            per_channel=True, activation_type=tools.QuantType.QUInt8,
+            str(ready),
+            str(target),
+            _Reader(calibration),
+            quant_format=tools.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        )  # fmt: skip
+        )
     return target
 
 

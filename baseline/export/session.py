@@ -38,9 +38,13 @@ class Seen(NamedTuple):
 
 
 def export_run(
-    root: Path, run: str | None, out: Path, kind: str, precision: str,
+    root: Path,
+    run: str | None,
+    out: Path,
+    kind: str,
+    precision: str,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Write a run as `out` with its description beside it; what was written and how it compares.
 
     `kind` is onnx or litert, `precision` fp32, fp16 or int8. Raises `InputUnusable` where the
@@ -55,8 +59,9 @@ def export_run(
         checked = _seen(dataset, engine, _to_check(labelled), progress)
         calibration = (
             _seen(dataset, engine, _spread(labelled, "train", MOST_CALIBRATED), progress).pictures
-            if precision == "int8" else checked.pictures[:0]
-        )  # fmt: skip
+            if precision == "int8"
+            else checked.pictures[:0]
+        )
     card = card_of(engine.facts, precision)
     data, check = _written(engine, card, writer, calibration, checked)
     return _kept(out, data, msgspec.structs.replace(card, checked=check.to_json()), writer)
@@ -77,8 +82,15 @@ def _kept(out: Path, data: bytes, card: Card, writer: Writer) -> dict[str, objec
     beside = out.with_name(out.name + ".json")
     write_atomic(beside, card.to_json().encode())
     write_atomic(out, whole)
-    return {"run": card.run, "file": str(out), "description": str(beside), "bytes": len(whole),
-            "precision": card.precision, "classes": len(card.classes), **card.checked}  # fmt: skip
+    return {
+        "run": card.run,
+        "file": str(out),
+        "description": str(beside),
+        "bytes": len(whole),
+        "precision": card.precision,
+        "classes": len(card.classes),
+        **card.checked,
+    }
 
 
 def _dataset_of(root: Path, folder: Path) -> Dataset:

@@ -45,10 +45,18 @@ _KEPT = "all epochs are gone through and the last weights kept"
 
 
 def fit(
-    net: Network, train: Material, objective: Objective, plan: Plan, settings: Descent, *,
-    val: Material | None = None, watch: Watch | None = None, place: Path | None = None,
-    frozen: nn.Module | None = None, frozen_epochs: int = 0,
-) -> Fitted[Network]:  # fmt: skip
+    net: Network,
+    train: Material,
+    objective: Objective,
+    plan: Plan,
+    settings: Descent,
+    *,
+    val: Material | None = None,
+    watch: Watch | None = None,
+    place: Path | None = None,
+    frozen: nn.Module | None = None,
+    frozen_epochs: int = 0,
+) -> Fitted[Network]:
     """Train `net` (in place) on `train`, watch it on `val`, and put its best weights back.
 
     With fewer than `LEAST_TO_STEER` samples in `val` there is no early stopping and the last
@@ -74,9 +82,15 @@ class _Run(Generic[Network]):
     """The moving parts of one training."""
 
     def __init__(
-        self, net: Network, train: Material, objective: Objective, plan: Plan,
-        settings: Descent, val: Material | None, watch: Watch,
-    ) -> None:  # fmt: skip
+        self,
+        net: Network,
+        train: Material,
+        objective: Objective,
+        plan: Plan,
+        settings: Descent,
+        val: Material | None,
+        watch: Watch,
+    ) -> None:
         self.compute = choose_compute(settings.precision)
         self.net = net.to(self.compute.device)
         self.train, self.objective, self.plan, self.settings = train, objective, plan, settings
@@ -138,9 +152,16 @@ class _Run(Generic[Network]):
         self._check_finite(loss)
         val_loss, val_accuracy = self._validate()
         report = EpochReport(
-            at.epoch, loss, accuracy, val_loss, val_accuracy, at.seconds,
-            self.images / at.seconds, at.waited / at.seconds, self.course.rate,
-        )  # fmt: skip
+            at.epoch,
+            loss,
+            accuracy,
+            val_loss,
+            val_accuracy,
+            at.seconds,
+            self.images / at.seconds,
+            at.waited / at.seconds,
+            self.course.rate,
+        )
         at.history.append(report)
         self._keep_best(report)
         self.watch.epoch(report)
@@ -233,13 +254,20 @@ class _Run(Generic[Network]):
         self.net.load_state_dict(at.best)
         self.net.requires_grad_(True)
         facts = {
-            "learning_rate": at.rate, "rate_found": at.test is not None,
-            "steps_per_epoch": self.steps, "at_once": self.stepper.part,
+            "learning_rate": at.rate,
+            "rate_found": at.test is not None,
+            "steps_per_epoch": self.steps,
+            "at_once": self.stepper.part,
             "data_wait": sum(e.data_wait * e.seconds for e in at.history)
             / sum(e.seconds for e in at.history),
-        }  # fmt: skip
+        }
         return Fitted(
-            self.net.eval(), tuple(at.history), at.best_epoch,
-            len(at.history) < self.settings.epochs, self.steered,
-            str(self.compute.device), self.compute.name, facts,
-        )  # fmt: skip
+            self.net.eval(),
+            tuple(at.history),
+            at.best_epoch,
+            len(at.history) < self.settings.epochs,
+            self.steered,
+            str(self.compute.device),
+            self.compute.name,
+            facts,
+        )

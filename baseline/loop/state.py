@@ -20,7 +20,7 @@ from baseline.loop.checkpoint import (
     optimiser_state,
     save_checkpoint,
     under,
-)  # fmt: skip
+)
 from baseline.loop.reports import EpochReport, RateTest
 from baseline.loop.steps import Stepper
 
@@ -54,12 +54,16 @@ class Place:
     def facts(self) -> dict[str, Any]:
         """All but the tensors as JSON values. An infinite loss is None."""
         return {
-            "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
-            "waited": self.waited, "history": [asdict(report) for report in self.history],
-            "best_epoch": self.best_epoch, "rate": self.rate,
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "waited": self.waited,
+            "history": [asdict(report) for report in self.history],
+            "best_epoch": self.best_epoch,
+            "rate": self.rate,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
             "test": self.test and asdict(self.test),
-        }  # fmt: skip
+        }
 
     def fill(self, facts: dict[str, Any]) -> None:
         """The reverse of `facts`."""
@@ -95,9 +99,11 @@ class Saver:
         start = time.monotonic()
         stepper = self.stepper
         tensors = (
-            named("net", stepper.net.state_dict()) | named("best", place.best)
-            | named("optimiser", optimiser_state(stepper.optimiser)) | {"sums": place.sums}
-        )  # fmt: skip
+            named("net", stepper.net.state_dict())
+            | named("best", place.best)
+            | named("optimiser", optimiser_state(stepper.optimiser))
+            | {"sums": place.sums}
+        )
         facts = {"tag": self.tag, "part": stepper.part, "scaler": stepper.scaler.state_dict()}
         save_checkpoint(self.folder, tensors, facts | place.facts())
         took = time.monotonic() - start

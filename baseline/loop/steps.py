@@ -17,9 +17,14 @@ from gleanset.errors import InputUnusable
 SMALLEST = 4
 """Samples in a part of a batch at least: then none has only one, which upsets normalisation."""
 _FULL = (
-    "can't allocate memory", "out of memory", "bad_alloc", "could not create a memory",
-    "insufficient memory", "unable to allocate", "cannot allocate memory",
-)  # fmt: skip
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a memory",
+    "insufficient memory",
+    "unable to allocate",
+    "cannot allocate memory",
+)
 
 
 class Stepper:
@@ -31,9 +36,13 @@ class Stepper:
     """
 
     def __init__(
-        self, net: nn.Module, objective: Objective, optimiser: torch.optim.Optimizer,
-        compute: Compute, say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        net: nn.Module,
+        objective: Objective,
+        optimiser: torch.optim.Optimizer,
+        compute: Compute,
+        say: Callable[[str], None],
+    ) -> None:
         self.net, self.objective, self.optimiser = net, objective, optimiser
         self.compute, self.say = compute, say
         self.scaler = compute.scaler()

@@ -20,8 +20,15 @@ def fit(material: Material, settings: Finetune, watch: Watch) -> Fitted[Net]:
     batch = batch_of(len(train), settings.batch)
     facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
     fitted: Fitted[Net] = learn_pictures(
-        net, train, material.arrays("val"), material.classes, settings,
-        weights=material.examples.weights, watch=watch, place=material.place,
-        frozen=net.backbone, frozen_epochs=settings.warm_up,
-    )  # fmt: skip
+        net,
+        train,
+        material.arrays("val"),
+        material.classes,
+        settings,
+        weights=material.examples.weights,
+        watch=watch,
+        place=material.place,
+        frozen=net.backbone,
+        frozen_epochs=settings.warm_up,
+    )
     return replace(fitted, facts=fitted.facts | facts)

@@ -90,9 +90,13 @@ def load_gallery(folder: Path) -> Known:
 
 
 def add_to_gallery(
-    folder: Path, name: str, embedded: Embeddings, keys: Sequence[str], *,
+    folder: Path,
+    name: str,
+    embedded: Embeddings,
+    keys: Sequence[str],
+    *,
     scratch: Path | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Make pictures known as `name`, a class of the run or a new one, without training.
 
     `embedded` is N x D as `net.embed` gives it. Pictures that are known already are passed over;
@@ -148,9 +152,13 @@ def _none(head: GalleryHead) -> Embeddings:
 
 
 def _replace(
-    folder: Path, net: Net, settings: Settings, groups: dict[str, Group], before: Known,
+    folder: Path,
+    net: Net,
+    settings: Settings,
+    groups: dict[str, Group],
+    before: Known,
     scratch: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the model with these known pictures in place of the one that is there."""
     y = np.repeat(np.arange(len(groups)), [len(keys) for keys, _ in groups.values()])
     vectors = np.concatenate([vectors for _, vectors in groups.values()])

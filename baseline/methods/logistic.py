@@ -60,8 +60,10 @@ def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float)
     coefficients, bias = model.coef_, model.intercept_
     if classes == 2:
         # Two classes share one row: half of it each, with opposite signs, is the same model.
-        coefficients, bias = np.concatenate((-coefficients, coefficients)) / 2, \
-            np.concatenate((-bias, bias)) / 2  # fmt: skip
+        coefficients, bias = (
+            np.concatenate((-coefficients, coefficients)) / 2,
+            np.concatenate((-bias, bias)) / 2,
+        )
     return Solved(coefficients, bias, converged)
 
 

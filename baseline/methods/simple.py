@@ -15,6 +15,12 @@ def fit(material: Material, settings: Simple, watch: Watch) -> Fitted[Net]:
     with reproducible(settings.seed):
         net = build_net(settings, len(material.classes))
     return learn_pictures(
-        net, material.arrays("train"), material.arrays("val"), material.classes, settings,
-        weights=material.examples.weights, watch=watch, place=material.place,
-    )  # fmt: skip
+        net,
+        material.arrays("train"),
+        material.arrays("val"),
+        material.classes,
+        settings,
+        weights=material.examples.weights,
+        watch=watch,
+        place=material.place,
+    )

@@ -56,9 +56,13 @@ def _first_layer(head: nn.Module) -> nn.Linear:
 
 
 def _solved(
-    net: Net, train: Vectors, keys: tuple[str, ...], material: Material, settings: Transfer,
+    net: Net,
+    train: Vectors,
+    keys: tuple[str, ...],
+    material: Material,
+    settings: Transfer,
     watch: Watch,
-) -> Fitted[Net]:  # fmt: skip
+) -> Fitted[Net]:
     # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
     balance = "none" if settings.balance == "none" else "weights"
     per_class = class_weights(
@@ -70,15 +74,21 @@ def _solved(
     if not settings.strength:
         groups = material.moments_of(keys)
         chosen = choose_strength(x[:, 0], train.y, weights, groups, settings.seed)
-        facts = {"strength": chosen.strength, "strength_by": chosen.by,
-                 "strengths_tried": {str(k): v for k, v in chosen.losses.items()}}  # fmt: skip
+        facts = {
+            "strength": chosen.strength,
+            "strength_by": chosen.by,
+            "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
+        }
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
     views = x.shape[1]
     # The views of a picture share its weight, so that their number does not change the penalty.
     solved = solve(
-        x.reshape(len(x) * views, -1), np.repeat(train.y, views),
-        np.repeat(weights / views, views), len(material.classes), facts["strength"],
-    )  # fmt: skip
+        x.reshape(len(x) * views, -1),
+        np.repeat(train.y, views),
+        np.repeat(weights / views, views),
+        len(material.classes),
+        facts["strength"],
+    )
     layer = _first_layer(net.head)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
@@ -88,9 +98,13 @@ def _solved(
 
 
 def _descended(
-    net: Net, train: Vectors, scaling: Scaling, material: Material, settings: Transfer,
+    net: Net,
+    train: Vectors,
+    scaling: Scaling,
+    material: Material,
+    settings: Transfer,
     watch: Watch,
-) -> Fitted[Net]:  # fmt: skip
+) -> Fitted[Net]:
     backbone = net.get_submodule("backbone")
     seen = material.features("val", backbone)  # type: ignore[arg-type]
     val = Vectors(scaling.applied(seen.vectors), material.classes_of("val", seen.keys))
@@ -98,11 +112,22 @@ def _descended(
         train.y, len(material.classes), settings.balance, material.examples.weights
     )
     fitted = descend(
-        _Head(net.head), train, Classify(weights, by_head=True),
-        plan_for(train.y, settings.balance, settings.batch), settings,
-        val=val, watch=watch, place=material.place,
-    )  # fmt: skip
+        _Head(net.head),
+        train,
+        Classify(weights, by_head=True),
+        plan_for(train.y, settings.balance, settings.batch),
+        settings,
+        val=val,
+        watch=watch,
+        place=material.place,
+    )
     return Fitted(
-        net.eval(), fitted.history, fitted.best_epoch, fitted.stopped_early, fitted.validated,
-        fitted.device, fitted.precision, fitted.facts,
-    )  # fmt: skip
+        net.eval(),
+        fitted.history,
+        fitted.best_epoch,
+        fitted.stopped_early,
+        fitted.validated,
+        fitted.device,
+        fitted.precision,
+        fitted.facts,
+    )

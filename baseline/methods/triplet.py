@@ -73,9 +73,14 @@ def _whole(
 
 
 def _descended(
-    learning: nn.Module, train: Vectors | Pictures, val: Vectors | Pictures, objective: BatchHard,
-    material: Material, settings: Triplet, watch: Watch,
-) -> Fitted[nn.Module]:  # fmt: skip
+    learning: nn.Module,
+    train: Vectors | Pictures,
+    val: Vectors | Pictures,
+    objective: BatchHard,
+    material: Material,
+    settings: Triplet,
+    watch: Watch,
+) -> Fitted[nn.Module]:
     plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
     return descend(
         learning, train, objective, plan, settings, val=val, watch=watch, place=material.place

@@ -50,9 +50,12 @@ def by_gradient(
 
 
 def by_type(
-    vectors: Vectors, cluster: Indices, free: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_],
+    vectors: Vectors,
+    cluster: Indices,
+    free: npt.NDArray[np.bool_],
+    seen: npt.NDArray[np.bool_],
     groups: Sequence[str],
-) -> list[int]:  # fmt: skip
+) -> list[int]:
     """Up to `MOST` free samples, the most typical of each cluster, large clusters first.
 
     Clusters in which something is `seen` (labelled) already come last.

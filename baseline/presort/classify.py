@@ -119,9 +119,12 @@ def _folds(y: Indices, groups: Indices, seed: int) -> list[tuple[Indices, Indice
 
 
 def _held_out(
-    known: Vectors, y: Indices, folds: Sequence[tuple[Indices, Indices]], classes: int,
+    known: Vectors,
+    y: Indices,
+    folds: Sequence[tuple[Indices, Indices]],
+    classes: int,
     way: Way,
-) -> Vectors:  # fmt: skip
+) -> Vectors:
     """Scores of every row by a model that learnt from the other folds; NaN where that fails."""
     found = np.full((len(y), classes), np.nan, np.float32)
     for rest, out in folds:

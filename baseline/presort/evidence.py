@@ -108,9 +108,12 @@ def gather(
 
 
 def _shared(
-    kind: str, samples: Sequence[Sortable], of: Callable[[Sortable], Sequence[str]],
-    number: Mapping[str, int], moments: Sequence[str | None],
-) -> Evidence:  # fmt: skip
+    kind: str,
+    samples: Sequence[Sortable],
+    of: Callable[[Sortable], Sequence[str]],
+    number: Mapping[str, int],
+    moments: Sequence[str | None],
+) -> Evidence:
     """What labelled samples with the same group or tie say of each other and of the rest."""
     members: Members = defaultdict(lambda: defaultdict(Counter))
     for one, moment in zip(samples, moments, strict=True):
@@ -154,8 +157,9 @@ def _hinted(
     samples: Sequence[Sortable], number: Mapping[str, int], moments: Sequence[str | None]
 ) -> Evidence:
     """Hints that name a class, judged by the samples that have both a hint and a label."""
-    votes = [Vote(row, number[str(one.hint)], 1) for row, one in enumerate(samples)
-             if one.hint in number]  # fmt: skip
+    votes = [
+        Vote(row, number[str(one.hint)], 1) for row, one in enumerate(samples) if one.hint in number
+    ]
     judged: dict[str, list[float]] = defaultdict(list)
     for row, label, _ in votes:
         moment, given = moments[row], samples[row].label

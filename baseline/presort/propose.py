@@ -79,8 +79,9 @@ def propose(
     alone = weighed.alone
     odd[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     asked = by_gradient(sure, vectors, waiting, groups)
-    proposals = [_top(sure[row], known.classes) if waiting[row] else ()
-                 for row in range(len(samples))]  # fmt: skip
+    proposals = [
+        _top(sure[row], known.classes) if waiting[row] else () for row in range(len(samples))
+    ]
     facts = _facts(samples, known, weighed, kinds, sure[waiting])
     facts |= learnt.way._asdict()
     return Proposed(_standings(samples, along.place, along.cluster, odd, asked, proposals), facts)
@@ -119,16 +120,22 @@ def _allowed(sure: Floats, samples: Sequence[Sortable], classes: Sequence[str]) 
 
 
 def _by_likeness(
-    samples: Sequence[Sortable], vectors: Vectors, waiting: npt.NDArray[np.bool_],
-    groups: Sequence[str], seed: int,
-) -> Proposed:  # fmt: skip
+    samples: Sequence[Sortable],
+    vectors: Vectors,
+    waiting: npt.NDArray[np.bool_],
+    groups: Sequence[str],
+    seed: int,
+) -> Proposed:
     """Nothing to learn from: clusters, and typical samples of them to label first."""
     along = order(vectors, seed)
     asked = by_type(vectors, along.cluster, waiting, ~waiting, groups)
     odd = oddness(vectors, along.cluster)
     standings = _standings(samples, along.place, along.cluster, odd, asked, [()] * len(samples))
-    facts = {"samples": len(standings), "labelled": sum(bool(one.label) for one in samples),
-             "clusters": len(np.unique(along.cluster))}  # fmt: skip
+    facts = {
+        "samples": len(standings),
+        "labelled": sum(bool(one.label) for one in samples),
+        "clusters": len(np.unique(along.cluster)),
+    }
     return Proposed(standings, dict(facts))
 
 
@@ -138,15 +145,26 @@ def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposa
 
 
 def _standings(
-    samples: Sequence[Sortable], place: Indices, cluster: Indices, odd: Floats,
-    asked: Sequence[int], proposals: Sequence[tuple[Proposal, ...]],
-) -> list[Standing]:  # fmt: skip
+    samples: Sequence[Sortable],
+    place: Indices,
+    cluster: Indices,
+    odd: Floats,
+    asked: Sequence[int],
+    proposals: Sequence[tuple[Proposal, ...]],
+) -> list[Standing]:
     ask = {row: number for number, row in enumerate(asked)}
     return [
-        Standing(one.key, int(place[row]), proposals[row], int(cluster[row]), float(odd[row]),
-                 ask.get(row))
-        for row, one in enumerate(samples) if _shown(one)
-    ]  # fmt: skip
+        Standing(
+            one.key,
+            int(place[row]),
+            proposals[row],
+            int(cluster[row]),
+            float(odd[row]),
+            ask.get(row),
+        )
+        for row, one in enumerate(samples)
+        if _shown(one)
+    ]
 
 
 def _shown(one: Sortable) -> bool:
@@ -155,18 +173,26 @@ def _shown(one: Sortable) -> bool:
 
 
 def _facts(
-    samples: Sequence[Sortable], known: _Known, weighed: Weighed, kinds: Sequence[Evidence],
+    samples: Sequence[Sortable],
+    known: _Known,
+    weighed: Weighed,
+    kinds: Sequence[Evidence],
     sure: Floats,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
     best = sure[:, : len(known.classes)].max(1) if len(sure) else np.zeros(1)
     return {
         "samples": sum(map(_shown, samples)),
-        "labelled": sum(bool(one.label) for one in samples), "classes": len(known.classes),
+        "labelled": sum(bool(one.label) for one in samples),
+        "classes": len(known.classes),
         "moments": len(set(known.moments)),
-        **weighed.alone.to_json(), "beside": weighed.beside.to_json(),
-        "temperature": weighed.scale.looks, "expected_right": float(best.mean()),
-        "evidence": {one.kind: {"trust": one.trust(), "cases": len(one.judged),
-                                "named": len(one.named())}
-                     for one in kinds if one.votes},
-    }  # fmt: skip
+        **weighed.alone.to_json(),
+        "beside": weighed.beside.to_json(),
+        "temperature": weighed.scale.looks,
+        "expected_right": float(best.mean()),
+        "evidence": {
+            one.kind: {"trust": one.trust(), "cases": len(one.judged), "named": len(one.named())}
+            for one in kinds
+            if one.votes
+        },
+    }

@@ -45,8 +45,10 @@ def presort(
         chosen = [samples[key] for key in keys]
         moments = moments_of(dataset.db, teaching(chosen))
         made = propose(chosen, vectors, moments, settings.seed)
-        facts = made.facts | {"unreadable": len(pictures) - len(keys),
-                              "backbone": settings.backbone}  # fmt: skip
+        facts = made.facts | {
+            "unreadable": len(pictures) - len(keys),
+            "backbone": settings.backbone,
+        }
         number = Proposals(dataset.db).replace(made.standings, None, facts)
     times = {"features": round(seen - started, 2), "sorting": round(time.monotonic() - seen, 2)}
     return {"presort": number, **facts, "label_next": _next(made), "seconds": times}

@@ -66,9 +66,12 @@ class Weighed:
 
 
 def weigh(
-    learnt: Learnt, rows: Indices, y: Indices, kinds: Sequence[Evidence],
+    learnt: Learnt,
+    rows: Indices,
+    y: Indices,
+    kinds: Sequence[Evidence],
     moments: Sequence[str | None],
-) -> Weighed:  # fmt: skip
+) -> Weighed:
     """Weigh what was learnt from `rows` of the samples, which are of classes `y`, and `kinds`.
 
     `moments` (N) are those of the samples that teach.

@@ -77,16 +77,32 @@ def _drawn(block: Block, top: float, weight: float) -> Iterable[Markup]:
     middle = _MARGIN + BOX / 2
     yield tag("line", x1=middle, x2=middle, y1=top - STEP + HEIGHT, y2=top, class_="flow")
     words = f"{block.name}: {block.layers} layers, {block.parameters:,} parameters"
-    yield tag("rect", tag("title", words), x=_MARGIN, y=top, width=BOX, height=HEIGHT, rx=8,
-              class_="layer")  # fmt: skip
-    yield tag("rect", x=_MARGIN + 3, y=top + 6, width=2 + 6 * weight, height=HEIGHT - 12, rx=2,
-              class_="weight")  # fmt: skip
+    yield tag(
+        "rect",
+        tag("title", words),
+        x=_MARGIN,
+        y=top,
+        width=BOX,
+        height=HEIGHT,
+        rx=8,
+        class_="layer",
+    )
+    yield tag(
+        "rect",
+        x=_MARGIN + 3,
+        y=top + 6,
+        width=2 + 6 * weight,
+        height=HEIGHT - 12,
+        rx=2,
+        class_="weight",
+    )
     yield tag("text", _cut(block.name, 28), x=_MARGIN + 18, y=top + 19, class_="name")
     yield tag("text", _cut(block.kinds, 36), x=_MARGIN + 18, y=top + 36, class_="kinds")
     yield tag("text", " × ".join(map(str, block.shape)), x=BOX + 28, y=top + 19, class_="shape")
     if block.parameters:
-        yield tag("text", f"{block.parameters:,} parameters", x=BOX + 28, y=top + 36,
-                  class_="kinds")  # fmt: skip
+        yield tag(
+            "text", f"{block.parameters:,} parameters", x=BOX + 28, y=top + 36, class_="kinds"
+        )
 
 
 def _cut(text: str, longest: int) -> str:

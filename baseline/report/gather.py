@@ -112,8 +112,12 @@ def gather(dataset: Dataset, folder: Path) -> Report:
         curves=list(_curves(metrics)),
         roc=_roc(metrics.retrieval),
         doubts=[
-            Picture(picture_of(dataset, thumbnails, one.sample), one.given, one.suggested,
-                    one.confidence)
+            Picture(
+                picture_of(dataset, thumbnails, one.sample),
+                one.given,
+                one.suggested,
+                one.confidence,
+            )
             for one in doubts[:DOUBTED]
         ],
         doubted=len(doubts),
@@ -122,7 +126,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),
         size=weights_size(folder),
-    )  # fmt: skip
+    )
 
 
 def _summary(metrics: Metrics, told: Split | None) -> str:
@@ -164,15 +168,17 @@ def _main(
         matrix=rows(found.confusion, metrics.classes),
         confused=confused(found.confusion, metrics.classes),
         mistakes=[
-            Picture(picture_of(dataset, thumbnails, one.key), one.true, one.predicted,
-                    one.confidence)
+            Picture(
+                picture_of(dataset, thumbnails, one.key), one.true, one.predicted, one.confidence
+            )
             for one in found.mistakes[:WORST]
         ],
         before=reliability(found.bins, "Before scaling") if found.bins else None,
         after=reliability(found.calibrated.bins, "After scaling") if found.calibrated else None,
         risk=risk(found.risk, "Wrong answers by share answered", _chosen(answers))
-        if found.risk else None,
-    )  # fmt: skip
+        if found.risk
+        else None,
+    )
 
 
 def _chosen(answers: Answers) -> tuple[float, float] | None:
@@ -192,8 +198,9 @@ def picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail 
 def _curves(metrics: Metrics) -> Iterator[tuple[str, Markup]]:
     epochs, best = metrics.epochs, metrics.best_epoch or None
     kinds: Iterable[tuple[str, str, bool]] = (
-        ("Loss: lower is better", "loss", False), ("Accuracy: higher is better", "accuracy", True),
-    )  # fmt: skip
+        ("Loss: lower is better", "loss", False),
+        ("Accuracy: higher is better", "accuracy", True),
+    )
     for words, figure, shares in kinds:
         lines = [
             Line(said, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])

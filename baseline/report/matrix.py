@@ -46,10 +46,14 @@ def rows(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[Row
 def _row(true: int, counts: Sequence[int], classes: Sequence[str]) -> Row:
     total = sum(counts)
     cells = [
-        Cell(n, n / total if total else 0.0, true == j,
-             f"{classes[true]} taken for {classes[j]}: {n}")
+        Cell(
+            n,
+            n / total if total else 0.0,
+            true == j,
+            f"{classes[true]} taken for {classes[j]}: {n}",
+        )
         for j, n in enumerate(counts)
-    ]  # fmt: skip
+    ]
     return Row(true + 1, classes[true], cells, total)
 
 
@@ -59,6 +63,8 @@ def confused(
     """Mistakes made more than once, the commonest first: a matrix of forty classes hides them."""
     found = [
         Confused(classes[i], classes[j], n, sum(counts))
-        for i, counts in enumerate(confusion) for j, n in enumerate(counts) if i != j and n > 1
-    ]  # fmt: skip
+        for i, counts in enumerate(confusion)
+        for j, n in enumerate(counts)
+        if i != j and n > 1
+    ]
     return sorted(found, key=lambda pair: (-pair.count, pair.true, pair.answered))[:most]

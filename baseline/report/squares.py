@@ -45,8 +45,16 @@ def _bar(one: Bin, full: int) -> Iterable[Markup]:
     width = room * (0.25 + 0.75 * (one.count / full) ** 0.5)
     middle = (x_at(one.low) + x_at(one.high)) / 2
     height = max(y_at(0) - y_at(one.accuracy), 1.5)
-    yield tag("rect", tag("title", words), x=middle - width / 2, y=y_at(0) - height, width=width,
-              height=height, rx=2, class_="reliable")  # fmt: skip
+    yield tag(
+        "rect",
+        tag("title", words),
+        x=middle - width / 2,
+        y=y_at(0) - height,
+        width=width,
+        height=height,
+        rx=2,
+        class_="reliable",
+    )
 
 
 def roc(points: Points, words: str) -> Markup:
@@ -61,8 +69,9 @@ def risk(points: Points, words: str, chosen: tuple[float, float] | None = None) 
     top = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= step)
     marks = [_line(points, top)]
     if chosen is not None:
-        marks.append(tag("circle", cx=x_at(chosen[0]), cy=y_at(chosen[1], top), r=5,
-                         class_="dot val"))  # fmt: skip
+        marks.append(
+            tag("circle", cx=x_at(chosen[0]), cy=y_at(chosen[1], top), r=5, class_="dot val")
+        )
     return _square(words, "answered", "wrong", top, marks)
 
 
@@ -82,8 +91,9 @@ def _axes(top: float) -> Iterable[Markup]:
         at, style = y_at(share), "grid" if number else "axis"
         yield tag("line", x1=LEFT, x2=SIDE - RIGHT, y1=at, y2=at, class_=style)
         yield tag("text", _percent(share * top), x=LEFT - 6, y=at + 4, class_="tick end")
-        yield tag("text", _percent(share), x=x_at(share), y=SIDE - BOTTOM + 16,
-                  class_="tick middle")  # fmt: skip
+        yield tag(
+            "text", _percent(share), x=x_at(share), y=SIDE - BOTTOM + 16, class_="tick middle"
+        )
 
 
 def _names(x: str, y: str) -> Iterable[Markup]:

@@ -50,11 +50,21 @@ SHOTS, FRAME = 240, (320, 200)
 COPIES, WITHOUT = 9, 5
 WIDTH, LARGEST, COMMON = 1000, 150_000, 24
 DARK = {
-    "Window": "#25272b", "WindowText": "#e6e6e6", "Base": "#1b1d20", "AlternateBase": "#222428",
-    "Text": "#e6e6e6", "Button": "#2f3237", "ButtonText": "#e6e6e6", "Highlight": "#3d7edb",
-    "HighlightedText": "#ffffff", "ToolTipBase": "#2f3237", "ToolTipText": "#e6e6e6",
-    "PlaceholderText": "#9a9a9a", "BrightText": "#ffffff", "Link": "#7ab0ff",
-}  # fmt: skip
+    "Window": "#25272b",
+    "WindowText": "#e6e6e6",
+    "Base": "#1b1d20",
+    "AlternateBase": "#222428",
+    "Text": "#e6e6e6",
+    "Button": "#2f3237",
+    "ButtonText": "#e6e6e6",
+    "Highlight": "#3d7edb",
+    "HighlightedText": "#ffffff",
+    "ToolTipBase": "#2f3237",
+    "ToolTipText": "#e6e6e6",
+    "PlaceholderText": "#9a9a9a",
+    "BrightText": "#ffffff",
+    "Link": "#7ab0ff",
+}
 
 
 def cast() -> list[Character]:

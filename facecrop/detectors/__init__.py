@@ -24,8 +24,13 @@ from gleanset.errors import UsageError
 __all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detector_named"]
 
 DETECTORS: tuple[type[Detector], ...] = (
-    AnimeFace, AnimeFaceDocker, Ensemble, LbpCascade, OnnxModel, Whole,
-)  # fmt: skip
+    AnimeFace,
+    AnimeFaceDocker,
+    Ensemble,
+    LbpCascade,
+    OnnxModel,
+    Whole,
+)
 
 Setting = str | float
 """A setting's value: as read from a command line, or as a number."""

@@ -90,9 +90,11 @@ def _likelihood(threshold: str | float) -> float:
 def _colours(result: Result) -> dict[str, object]:
     """Red, green and blue, 0..255, of hair, skin and both eyes."""
     return {
-        "hair": list(result["hair_color"]), "skin": list(result["skin_color"]),
-        "left_eye": list(result["left_eye_color"]), "right_eye": list(result["right_eye_color"]),
-    }  # fmt: skip
+        "hair": list(result["hair_color"]),
+        "skin": list(result["skin_color"]),
+        "left_eye": list(result["left_eye_color"]),
+        "right_eye": list(result["right_eye_color"]),
+    }
 
 
 def _reading_order(face: Face) -> tuple[Box, float]:

@@ -33,9 +33,11 @@ class AnimeFaceDocker(AnimeFace):
     name: ClassVar[str] = "animeface-docker"
 
     def __init__(
-        self, threshold: str | float = LOWEST_LIKELIHOOD, engine: str | float = "",
+        self,
+        threshold: str | float = LOWEST_LIKELIHOOD,
+        engine: str | float = "",
         image: str | float = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Start this process's container and test it.
 
         Raises `UsageError` for a bad setting and `MissingComponent` where there is no

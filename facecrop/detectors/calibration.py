@@ -62,5 +62,5 @@ def member(size: float) -> str:
 
 CALIBRATED = Calibration(
     version=1, sizes=(0.7, 0.5, 0.35), weights=(0.9, 1.85, 1.18), cascade=0.9, bias=-1.91
-)  # fmt: skip
+)
 """As `benchmarks/detectors.py calibrate` found it."""

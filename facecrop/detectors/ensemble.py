@@ -39,9 +39,7 @@ class Ensemble:
     name: ClassVar[str] = "ensemble"
     calibration: ClassVar[Calibration] = CALIBRATED
 
-    def __init__(
-        self, threshold: str | float = 0.5, cascade: str | float = ""
-    ) -> None:  # fmt: skip
+    def __init__(self, threshold: str | float = 0.5, cascade: str | float = "") -> None:
         """Build the members. Raises what `AnimeFace` and `LbpCascade` raise."""
         self.threshold = number("threshold", threshold, 0, 1)
         self._animeface = AnimeFace()

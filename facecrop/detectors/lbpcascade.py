@@ -47,9 +47,14 @@ class LbpCascade:
     name: ClassVar[str] = "lbpcascade"
 
     def __init__(
-        self, cascade: str | float = "", threshold: str | float = 0.0, scale: str | float = 1.1,
-        neighbors: str | float = 5, smallest: str | float = SMALLEST, equalize: str | float = "no",
-    ) -> None:  # fmt: skip
+        self,
+        cascade: str | float = "",
+        threshold: str | float = 0.0,
+        scale: str | float = 1.1,
+        neighbors: str | float = 5,
+        smallest: str | float = SMALLEST,
+        equalize: str | float = "no",
+    ) -> None:
         """Get and load the cascade, fetched where none is given.
 
         Raises `UsageError` for a bad setting or file and `MissingComponent` where the

@@ -68,9 +68,18 @@ class OldImage(ctypes.Structure):
         self._rows = np.arange(height, dtype=np.uintp) * np.uintp(linesize) + np.uintp(block)
         rows = self._rows.ctypes.data
         super().__init__(
-            mode=b"RGB", type=_IMAGING_TYPE_UINT8, depth=8, bands=3, xsize=width, ysize=height,
-            image32=rows, image=rows, block=block, pixelsize=_BYTES_PER_PIXEL, linesize=linesize,
-        )  # fmt: skip
+            mode=b"RGB",
+            type=_IMAGING_TYPE_UINT8,
+            depth=8,
+            bands=3,
+            xsize=width,
+            ysize=height,
+            image32=rows,
+            image=rows,
+            block=block,
+            pixelsize=_BYTES_PER_PIXEL,
+            linesize=linesize,
+        )
 
 
 def old_image(pixels: Pixels) -> OldImage:

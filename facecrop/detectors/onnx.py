@@ -49,9 +49,14 @@ class OnnxModel:
     name: ClassVar[str] = "onnx"
 
     def __init__(
-        self, model: str | float = "", sha256: str | float = "", threshold: str | float = 0.25,
-        overlap: str | float = 0.45, size: str | float = USUAL_SIZE, face: str | float = "",
-    ) -> None:  # fmt: skip
+        self,
+        model: str | float = "",
+        sha256: str | float = "",
+        threshold: str | float = 0.25,
+        overlap: str | float = 0.45,
+        size: str | float = USUAL_SIZE,
+        face: str | float = "",
+    ) -> None:
         """Load the model and ask it once.
 
         Raises `UsageError` for a bad setting and for what is no such model,
@@ -88,9 +93,11 @@ class OnnxModel:
             decoded(answer, self._layout, self._face, self.threshold), self.overlap
         ):
             place = Rect(
-                (rect.x - left) * across, (rect.y - top) * down,
-                rect.width * across, rect.height * down,
-            )  # fmt: skip
+                (rect.x - left) * across,
+                (rect.y - top) * down,
+                rect.width * across,
+                rect.height * down,
+            )
             if all(math.isfinite(edge) for edge in place):
                 yield Found(place, min(max(score, 0.0), 1.0))
 

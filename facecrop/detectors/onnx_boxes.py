@@ -66,9 +66,7 @@ def decoded(answer: Array, layout: Layout, face: int, threshold: float) -> list[
     ]
 
 
-def suppressed(
-    boxes: list[tuple[Rect, float]], most: float
-) -> list[tuple[Rect, float]]:  # fmt: skip
+def suppressed(boxes: list[tuple[Rect, float]], most: float) -> list[tuple[Rect, float]]:
     """Keep the surest of boxes that share more than `most` (intersection over union)."""
     kept: list[tuple[Rect, float]] = []
     for rect, score in sorted(boxes, key=lambda box: -box[1]):

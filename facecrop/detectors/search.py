@@ -49,7 +49,7 @@ def search(name: str, pixels: Pixels, find: Find, longest: int) -> list[Face]:
             Face(name, box, found.score, _marks(found, place, size), found.evidence)
             for found in find(part)
             if (box := _box(found.rect, place, size, (width, height)))
-        ]  # fmt: skip
+        ]
     kept = without_repeats(faces) if len(places) > 1 else faces
     return sorted(kept, key=lambda face: (face.box, face.score))
 

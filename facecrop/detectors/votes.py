@@ -116,6 +116,8 @@ def _shrunk(rect: Rect) -> Rect:
     """About the same centre, from the cascade's idea of a face to that of animeface."""
     room = (1 - CASCADE_TO_FACE) / 2
     return Rect(
-        rect.x + rect.width * room, rect.y + rect.height * room,
-        rect.width * CASCADE_TO_FACE, rect.height * CASCADE_TO_FACE,
-    )  # fmt: skip
+        rect.x + rect.width * room,
+        rect.y + rect.height * room,
+        rect.width * CASCADE_TO_FACE,
+        rect.height * CASCADE_TO_FACE,
+    )

@@ -67,8 +67,10 @@ class Asides:
             (step,),
         )
         same = [r for r in rows if (r["now_kept"], r["now_grp"]) == (r["kept"], r["grp"])]
-        self.place(undoing, [Aside(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo")
-                             for r in same])  # fmt: skip
+        self.place(
+            undoing,
+            [Aside(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo") for r in same],
+        )
         judged = self._db.rows(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "
             "AND p.kind='person' WHERE v.step=? ORDER BY v.id DESC",

@@ -43,8 +43,9 @@ class Changes:
         for what, rows in kinds.items():
             table, column, key = _PLACES[what]
             if table == "mark":
-                self._db.many("INSERT OR IGNORE INTO mark(sample) VALUES(?)",
-                              [(item,) for _, item, _ in rows])  # fmt: skip
+                self._db.many(
+                    "INSERT OR IGNORE INTO mark(sample) VALUES(?)", [(item,) for _, item, _ in rows]
+                )
             self._db.many(
                 f"INSERT INTO change(step, what, item, before, after) "
                 f"SELECT ?1, '{what}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",

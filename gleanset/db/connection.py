@@ -35,9 +35,13 @@ class Connection:
     """An open catalogue. `write()` groups statements into one transaction."""
 
     def __init__(
-        self, path: Path, *, create: bool = False, busy_seconds: float = BUSY_SECONDS,
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
         migrations: Sequence[tuple[str, str]] = MIGRATIONS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path = path
         self._migrations = migrations
         self._may_be_empty = create

@@ -45,9 +45,11 @@ class Doubts:
                 "INSERT INTO doubt(sample, given, suggested, confidence, margin, run, seen) "
                 "SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, class w "
                 "WHERE s.key=? AND g.name=? AND w.name=?",
-                [(d.confidence, d.margin, d.run, seen, d.sample, d.given, d.suggested)
-                 for d in doubts],
-            )  # fmt: skip
+                [
+                    (d.confidence, d.margin, d.run, seen, d.sample, d.given, d.suggested)
+                    for d in doubts
+                ],
+            )
             return self._db.number("SELECT count(*) FROM doubt")
 
     def count(self) -> int:

@@ -44,9 +44,16 @@ class Faces:
         self._db = db
 
     def record(
-        self, sha256: str, detector: str, settings: str, cuts: Sequence[Cut], *, cut: str = "",
-        small: Iterable[Face] = (), kept: Iterable[Cut] = (),
-    ) -> None:  # fmt: skip
+        self,
+        sha256: str,
+        detector: str,
+        settings: str,
+        cuts: Sequence[Cut],
+        *,
+        cut: str = "",
+        small: Iterable[Face] = (),
+        kept: Iterable[Cut] = (),
+    ) -> None:
         """Put one image's faces in place of its earlier ones, whichever detector found them.
 
         A sample keeps its key, and with it its label, as long as its face box stays. Samples
@@ -100,8 +107,9 @@ class Faces:
         if self._db.number("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
             return False
         image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
-        self._db.run("DELETE FROM face WHERE image=? AND (x,y,w,h)=(?,?,?,?)",
-                     (image, *cut.face.box))  # fmt: skip
+        self._db.run(
+            "DELETE FROM face WHERE image=? AND (x,y,w,h)=(?,?,?,?)", (image, *cut.face.box)
+        )
         self._add(image, cut)
         self._db.run("UPDATE sample SET status='retired' WHERE key=?", (cut.key,))
         return True
@@ -119,14 +127,21 @@ class Faces:
         )
 
     def _add_face(self, image: int, face: Face) -> int:
-        self._db.run("DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)",
-                     (image, *face.box))  # fmt: skip
+        self._db.run(
+            "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)", (image, *face.box)
+        )
         return self._db.run(
             "INSERT INTO face(image,detector,x,y,w,h,score,landmarks,evidence) "
             "VALUES(?,?,?,?,?,?,?,?,?)",
-            (image, face.detector, *face.box, face.score, dump(face.landmarks),
-             None if face.evidence is None else dump(face.evidence)),
-        )  # fmt: skip
+            (
+                image,
+                face.detector,
+                *face.box,
+                face.score,
+                dump(face.landmarks),
+                None if face.evidence is None else dump(face.evidence),
+            ),
+        )
 
     def _cut_anew(self, cut: Cut) -> None:
         self._db.run(

@@ -14,9 +14,25 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Measured, Origin
 
 ORIGIN_COLUMNS = (
-    "source", "key", "url", "page_url", "path", "video", "time", "frame", "scene", "post",
-    "query", "hint", "author", "licence", "title", "tags", "rating", "ai",
-)  # fmt: skip
+    "source",
+    "key",
+    "url",
+    "page_url",
+    "path",
+    "video",
+    "time",
+    "frame",
+    "scene",
+    "post",
+    "query",
+    "hint",
+    "author",
+    "licence",
+    "title",
+    "tags",
+    "rating",
+    "ai",
+)
 _INSERT_ORIGIN = (
     f"INSERT OR IGNORE INTO origin(image,{','.join(ORIGIN_COLUMNS)}) "
     f"VALUES(?{',?' * len(ORIGIN_COLUMNS)})"
@@ -66,10 +82,19 @@ class Images:
             self._db.change(
                 "INSERT OR IGNORE INTO image(sha256,format,bytes,width,height,frames,"
                 "orientation,phash,sharpness) VALUES(?,?,?,?,?,?,?,?,?)",
-                (m.sha256, m.format, m.bytes, m.width, m.height, m.frames, m.orientation,
-                 signed(m.phash), m.sharpness),
+                (
+                    m.sha256,
+                    m.format,
+                    m.bytes,
+                    m.width,
+                    m.height,
+                    m.frames,
+                    m.orientation,
+                    signed(m.phash),
+                    m.sharpness,
+                ),
             )
-        )  # fmt: skip
+        )
 
     def add_origin(self, sha256: str, origin: Origin) -> bool:
         """Record one more place where a known image was found; whether it is a new one."""
@@ -224,8 +249,15 @@ def _origin(row: Row) -> Origin:
 
 def _image(row: Row, origins: tuple[Origin, ...]) -> Image:
     return Image(
-        sha256=row["sha256"], format=row["format"], bytes=row["bytes"], width=row["width"],
-        height=row["height"], frames=row["frames"], orientation=row["orientation"],
-        phash=unsigned(row["phash"]), sharpness=row["sharpness"], state=row["state"],
+        sha256=row["sha256"],
+        format=row["format"],
+        bytes=row["bytes"],
+        width=row["width"],
+        height=row["height"],
+        frames=row["frames"],
+        orientation=row["orientation"],
+        phash=unsigned(row["phash"]),
+        sharpness=row["sharpness"],
+        state=row["state"],
         origins=origins,
-    )  # fmt: skip
+    )

@@ -116,11 +116,10 @@ class Journal:
             same = [r for r in rows if _said(r) == _after(r)]
             self._append(
                 [
-                    (new, _State(r["sample"], *_said(r)),
-                     _undoing(r), r["before_label"], "undo")
+                    (new, _State(r["sample"], *_said(r)), _undoing(r), r["before_label"], "undo")
                     for r in same
                 ]
-            )  # fmt: skip
+            )
             aside, changed = Asides(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
             self._show(new, [r["before_label"] for r in same if r["before_label"] is not None])
@@ -158,9 +157,11 @@ class Journal:
         self._db.many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
             "VALUES(?,?,?,?,?,?,?)",
-            [(step, s.id, action, value, s.status, s.label, why)
-             for step, s, action, value, why in rows],
-        )  # fmt: skip
+            [
+                (step, s.id, action, value, s.status, s.label, why)
+                for step, s, action, value, why in rows
+            ],
+        )
         self._db.many(
             f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_IF_KNOWN} "
             f"WHEN 'retired' THEN {_IF_FOUND} ELSE ?2 END WHERE id=?3",
@@ -214,9 +215,17 @@ class _State(NamedTuple):
 
 def _decision(row: Row) -> Decision:
     return Decision(
-        row["id"], row["step"], operation_of(row).text(), row["who"], row["at"], row["sample"],
-        row["action"], row["value"], row["provenance"], row["undoes"],
-    )  # fmt: skip
+        row["id"],
+        row["step"],
+        operation_of(row).text(),
+        row["who"],
+        row["at"],
+        row["sample"],
+        row["action"],
+        row["value"],
+        row["provenance"],
+        row["undoes"],
+    )
 
 
 def _undoing(row: Row) -> str:

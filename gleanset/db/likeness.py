@@ -58,8 +58,10 @@ class Likeness:
         """Samples by row, in this order; nothing of those that are gone."""
         found: dict[int, Like] = {}
         for some, marks in in_parts(rows):
-            found |= {row["id"]: Like(*row) for row in
-                      self._db.rows(f"{_LIKE} WHERE s.id IN ({marks})", some)}  # fmt: skip
+            found |= {
+                row["id"]: Like(*row)
+                for row in self._db.rows(f"{_LIKE} WHERE s.id IN ({marks})", some)
+            }
         return [found[row] for row in rows if row in found]
 
     def waiting(self, most: int, after: Sequence[int] = (0, 0)) -> list[int]:

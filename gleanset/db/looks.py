@@ -90,9 +90,18 @@ class Looks:
                 self._db.run(
                     "INSERT OR REPLACE INTO look(sample,version,x,y,w,h,angle,plain,flipped,filled,"
                     "points,shapes) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (seen.id, version, *seen.region.box, seen.region.angle, signed(look.plain),
-                     signed(look.flipped), look.filled, look.points, look.shapes),
-                )  # fmt: skip
+                    (
+                        seen.id,
+                        version,
+                        *seen.region.box,
+                        seen.region.angle,
+                        signed(look.plain),
+                        signed(look.flipped),
+                        look.filled,
+                        look.points,
+                        look.shapes,
+                    ),
+                )
 
     def forget(self, sample: int) -> None:
         """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
@@ -120,11 +129,24 @@ class Looks:
 
 
 def _look(row: Row) -> Look:
-    return Look(row["sample"], unsigned(row["plain"]), unsigned(row["flipped"]), row["filled"],
-                row["points"], row["shapes"])  # fmt: skip
+    return Look(
+        row["sample"],
+        unsigned(row["plain"]),
+        unsigned(row["flipped"]),
+        row["filled"],
+        row["points"],
+        row["shapes"],
+    )
 
 
 def _seen(row: Row) -> Seen:
     box = Box(row["x"], row["y"], row["w"], row["h"])
-    return Seen(row["id"], row["key"], row["sha256"], row["format"], row["width"], row["height"],
-                Region(box, row["angle"]))  # fmt: skip
+    return Seen(
+        row["id"],
+        row["key"],
+        row["sha256"],
+        row["format"],
+        row["width"],
+        row["height"],
+        Region(box, row["angle"]),
+    )

@@ -138,14 +138,19 @@ class Merging:
         )
 
     def _copy(
-        self, table: str, where: str, joined: str, own: dict[str, str],
+        self,
+        table: str,
+        where: str,
+        joined: str,
+        own: dict[str, str],
         values: tuple[object, ...] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Insert the rows `o` of a table that are not there; `own` gives columns of ours."""
         columns = [
-            row["name"] for row in self._db.rows(f"PRAGMA main.table_info({table})")
+            row["name"]
+            for row in self._db.rows(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
-        ]  # fmt: skip
+        ]
         picked = ", ".join(own.get(name, f"o.{name}") for name in columns)
         order = "o.id" if table in _NUMBERED else "1"
         self._db.run(

@@ -354,14 +354,23 @@ ALTER TABLE step ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;
 """
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
-    ("0001-first", FIRST), ("0002-frames", FRAMES), ("0003-faces", FACES),
-    ("0004-curation", CURATION), ("0005-balance", BALANCE), ("0006-splits", SPLITS),
-    ("0007-quality", QUALITY), ("0008-overlap", OVERLAP),
-    ("0009-presort", PRESORT), ("0010-sorting", SORTING), ("0011-doubts", DOUBTS),
-    ("0012-look-again", LOOK_AGAIN), ("0013-operations", OPERATIONS),
-    ("0014-numbers-once", NUMBERS_ONCE), ("0015-rejected-by-source", REJECTED_BY_SOURCE),
+    ("0001-first", FIRST),
+    ("0002-frames", FRAMES),
+    ("0003-faces", FACES),
+    ("0004-curation", CURATION),
+    ("0005-balance", BALANCE),
+    ("0006-splits", SPLITS),
+    ("0007-quality", QUALITY),
+    ("0008-overlap", OVERLAP),
+    ("0009-presort", PRESORT),
+    ("0010-sorting", SORTING),
+    ("0011-doubts", DOUBTS),
+    ("0012-look-again", LOOK_AGAIN),
+    ("0013-operations", OPERATIONS),
+    ("0014-numbers-once", NUMBERS_ONCE),
+    ("0015-rejected-by-source", REJECTED_BY_SOURCE),
     ("0016-merged-steps", MERGED_STEPS),
-)  # fmt: skip
+)
 
 
 def statements(sql: str) -> list[str]:

@@ -77,9 +77,13 @@ def _own_tests(where: Where, class_id: int | None) -> tuple[list[str], list[obje
 
 
 def _by_score(
-    least: float, tests: list[str], values: list[object], origin: dict[str, object],
-    after: Position | None, joined: str,
-) -> tuple[str, list[object]]:  # fmt: skip
+    least: float,
+    tests: list[str],
+    values: list[object],
+    origin: dict[str, object],
+    after: Position | None,
+    joined: str,
+) -> tuple[str, list[object]]:
     _add_origin_test(tests, values, origin)
     tests.append("s.score>=?")
     values.append(least)

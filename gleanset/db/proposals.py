@@ -113,10 +113,16 @@ class Proposals:
         ):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
-            Standing(row["key"], row["place"], tuple(proposals[row["sample"]]), row["cluster"],
-                     row["outlier"], row["ask"])
+            Standing(
+                row["key"],
+                row["place"],
+                tuple(proposals[row["sample"]]),
+                row["cluster"],
+                row["outlier"],
+                row["ask"],
+            )
             for row in rows
-        ]  # fmt: skip
+        ]
 
 
 _STANDING = (

@@ -76,23 +76,38 @@ _PLACE = (
 )
 # Stage, reason, and what is counted: rows with the image they come from.
 _LEFT_OUT = (
-    ("facecrop", "no face found",
-     "SELECT id AS image FROM image i WHERE state='ok' AND EXISTS(SELECT 1 FROM scan WHERE "
-     f"image=i.id) AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND NOT "
-     "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"),
-    ("facecrop", "face too small",
-     f"SELECT image FROM face f WHERE detector<>'{HAND}' AND NOT gone AND NOT EXISTS("
-     "SELECT 1 FROM sample WHERE face=f.id)"),
-    ("dedup", "set aside as a copy",
-     "SELECT image FROM sample WHERE NOT kept AND status IN ('queue','labelled')"),
+    (
+        "facecrop",
+        "no face found",
+        "SELECT id AS image FROM image i WHERE state='ok' AND EXISTS(SELECT 1 FROM scan WHERE "
+        f"image=i.id) AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND NOT "
+        "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)",
+    ),
+    (
+        "facecrop",
+        "face too small",
+        f"SELECT image FROM face f WHERE detector<>'{HAND}' AND NOT gone AND NOT EXISTS("
+        "SELECT 1 FROM sample WHERE face=f.id)",
+    ),
+    (
+        "dedup",
+        "set aside as a copy",
+        "SELECT image FROM sample WHERE NOT kept AND status IN ('queue','labelled')",
+    ),
     ("labeler", "rejected", "SELECT image FROM sample WHERE status='rejected'"),
-    ("split", "no part in the split",
-     "SELECT image FROM sample WHERE status='labelled' AND kept AND split IS NULL AND EXISTS("
-     "SELECT 1 FROM sample WHERE split IS NOT NULL)"),
-    ("balance", "left out of train",
-     "SELECT s.image FROM balance b JOIN sample s ON s.id=b.sample WHERE b.copies=0 AND "
-     "s.split='train' AND s.status='labelled' AND s.kept"),
-)  # fmt: skip
+    (
+        "split",
+        "no part in the split",
+        "SELECT image FROM sample WHERE status='labelled' AND kept AND split IS NULL AND EXISTS("
+        "SELECT 1 FROM sample WHERE split IS NOT NULL)",
+    ),
+    (
+        "balance",
+        "left out of train",
+        "SELECT s.image FROM balance b JOIN sample s ON s.id=b.sample WHERE b.copies=0 AND "
+        "s.split='train' AND s.status='labelled' AND s.kept",
+    ),
+)
 
 
 class Provenance:

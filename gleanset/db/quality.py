@@ -102,9 +102,11 @@ class Qualities:
             self._db.many(
                 "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
                 "lightest, text, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [(seen.id, version, *seen.region.box, seen.region.angle, *measures)
-                 for seen, measures in found],
-            )  # fmt: skip
+                [
+                    (seen.id, version, *seen.region.box, seen.region.angle, *measures)
+                    for seen, measures in found
+                ],
+            )
 
     def traits(self, version: int) -> Iterator[tuple[int, str, bytes]]:
         """(row, class, descriptor) of every sample that is labelled and kept, by its key."""
@@ -171,5 +173,14 @@ class Qualities:
 
 def _quality(row: Row) -> Quality:
     ai = None if row["ai"] is None else bool(row["ai"])
-    return Quality(row["blur"], row["darkest"], row["lightest"], row["text"], row["photo"],
-                   row["size"], round(row["aspect"], 3), ai, row["outlier"])  # fmt: skip
+    return Quality(
+        row["blur"],
+        row["darkest"],
+        row["lightest"],
+        row["text"],
+        row["photo"],
+        row["size"],
+        round(row["aspect"], 3),
+        ai,
+        row["outlier"],
+    )

@@ -94,7 +94,7 @@ _WALLS = {
         f"WHERE {_IN_USE}",
         "s.image, s.id",
     ),
-}  # fmt: skip
+}
 WALLS = (*_WALLS, "flags")
 
 
@@ -138,15 +138,21 @@ class Reviews:
         licences = self._db.rows(
             "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
-        return Traits(tuple(row[0] for row in sources), tuple((row[0], row[1]) for row in videos),
-                      tuple(row[0] for row in licences))  # fmt: skip
+        return Traits(
+            tuple(row[0] for row in sources),
+            tuple((row[0], row[1]) for row in videos),
+            tuple(row[0] for row in licences),
+        )
 
 
 def _tests(wanted: Wanted) -> tuple[str, list[object]]:
     """SQL that begins with AND, and its values."""
     tests, values = [], list[object]()
-    of_sample = {"c.name=?": wanted.label, "s.score>=?": wanted.min_score,
-                 "s.size>=?": wanted.min_size}  # fmt: skip
+    of_sample = {
+        "c.name=?": wanted.label,
+        "s.score>=?": wanted.min_score,
+        "s.size>=?": wanted.min_size,
+    }
     of_origin = {"source=?": wanted.source, "video=?": wanted.video, "licence=?": wanted.licence}
     for test, value in of_sample.items():
         if value is not None:
@@ -163,9 +169,11 @@ def _tests(wanted: Wanted) -> tuple[str, list[object]]:
 
 
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
-_TEXT = "(" + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS) + (
-    ") LIKE ? ESCAPE '\\'"
-)  # fmt: skip
+_TEXT = (
+    "("
+    + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
+    + (") LIKE ? ESCAPE '\\'")
+)
 
 
 def _escaped(text: str) -> str:

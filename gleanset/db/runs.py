@@ -76,6 +76,11 @@ class Runs:
 
 def _run(row: Row) -> Run:
     return Run(
-        row["id"], row["room"], load(row["settings"]), row["started"], row["ended"],
-        row["status"], load(row["result"]),
-    )  # fmt: skip
+        row["id"],
+        row["room"],
+        load(row["settings"]),
+        row["started"],
+        row["ended"],
+        row["status"],
+        load(row["result"]),
+    )

@@ -35,9 +35,11 @@ class Samples:
         self._db = db
 
     def page(
-        self, where: Where = EVERYTHING, after: Position | None = None,
+        self,
+        where: Where = EVERYTHING,
+        after: Position | None = None,
         limit: int = 200,
-    ) -> Page:  # fmt: skip
+    ) -> Page:
         """The next `limit` samples after a position (keyset paging: equally quick at any depth).
 
         They come in the order in which their images arrived, or by falling score.
@@ -102,8 +104,9 @@ class Samples:
         if len(keys) == 1 or name in keys:
             return keys[0]
         if not keys:
-            raise UsageError(f"there is no sample {name!r} in this dataset",
-                             "see: gleanset list samples")  # fmt: skip
+            raise UsageError(
+                f"there is no sample {name!r} in this dataset", "see: gleanset list samples"
+            )
         raise UsageError(f"several samples begin with {name!r}", "give more of its id")
 
     def get(self, key: str) -> Sample | None:
@@ -113,8 +116,13 @@ class Samples:
 
     def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
         """How many samples have each combination of some of the traits below."""
-        allowed = {"status": "s.status", "label": "c.name", "split": "s.split",
-                   "detector": "s.detector", "kept": "iif(s.kept,'kept','set aside')"}  # fmt: skip
+        allowed = {
+            "status": "s.status",
+            "label": "c.name",
+            "split": "s.split",
+            "detector": "s.detector",
+            "kept": "iif(s.kept,'kept','set aside')",
+        }
         columns = ",".join(allowed[trait] for trait in traits)
         rows = self._db.rows(
             f"SELECT {columns}, count(*) FROM sample s LEFT JOIN class c ON c.id=s.label "
@@ -132,9 +140,11 @@ class Samples:
         return row["settings"] if row else ""
 
     def set_splits(
-        self, plan: Mapping[str, tuple[str, str | None]], settings: str,
+        self,
+        plan: Mapping[str, tuple[str, str | None]],
+        settings: str,
         folds: Mapping[str, int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write (moment, split) for each sample key, and its fold where it has one.
 
         In one transaction; all other samples lose theirs.
@@ -163,10 +173,20 @@ class Samples:
 
 def _sample(row: Row) -> Sample:
     return Sample(
-        key=row["key"], image=row["image_hash"],
+        key=row["key"],
+        image=row["image_hash"],
         box=Box(row["x"], row["y"], row["w"], row["h"]),
-        detector=row["detector"], score=row["score"], phash=unsigned(row["phash"]),
-        sharpness=row["sharpness"], status=row["status"], label=row["label_name"],
-        hint=row["hint"], split=row["split"], group=row["grp"], moment=row["moment"],
-        angle=row["angle"], fold=row["fold"], kept=bool(row["kept"]),
-    )  # fmt: skip
+        detector=row["detector"],
+        score=row["score"],
+        phash=unsigned(row["phash"]),
+        sharpness=row["sharpness"],
+        status=row["status"],
+        label=row["label_name"],
+        hint=row["hint"],
+        split=row["split"],
+        group=row["grp"],
+        moment=row["moment"],
+        angle=row["angle"],
+        fold=row["fold"],
+        kept=bool(row["kept"]),
+    )

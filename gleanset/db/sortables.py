@@ -58,6 +58,13 @@ class Sortables:
                 numbers = (int(part) for part in (refused or "").split(",") if part)
                 said_no = frozenset(classes[one] for one in numbers if one in classes)
                 yield Sortable(
-                    key, status, label, group, ties, hint, said_no, bool(kept),
-                )  # fmt: skip
+                    key,
+                    status,
+                    label,
+                    group,
+                    ties,
+                    hint,
+                    said_no,
+                    bool(kept),
+                )
             after = rows[-1][0]

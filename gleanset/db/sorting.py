@@ -242,6 +242,13 @@ _TILE = (
 
 def _tile(row: Row) -> Tile:
     box = Box(row["x"], row["y"], row["w"], row["h"])
-    seen = Seen(row["id"], row["key"], row["sha256"], row["format"], row["width"], row["height"],
-                Region(box, row["angle"]))  # fmt: skip
+    seen = Seen(
+        row["id"],
+        row["key"],
+        row["sha256"],
+        row["format"],
+        row["width"],
+        row["height"],
+        Region(box, row["angle"]),
+    )
     return Tile(seen, row["status"], row["label"], row["mark"], row["score"], row["title"])

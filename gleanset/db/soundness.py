@@ -47,13 +47,13 @@ _ORPHANS = {
     "tombstone)",
     "a sample with a face of another image": "SELECT s.key FROM sample s JOIN face f ON "
     "f.id=s.face WHERE f.image<>s.image",
-    "a sample that is labelled without a class, or has one without being labelled":
-    "SELECT key FROM sample WHERE (status='labelled') <> (label IS NOT NULL)",
+    "a sample labelled without a class, or the other way round": "SELECT key FROM sample "
+    "WHERE (status='labelled') <> (label IS NOT NULL)",
     "a change of a class that is gone": "SELECT id FROM change WHERE what IN ('name','merged') "
     "AND item NOT IN (SELECT id FROM class)",
     "a change of a sample that is gone": "SELECT id FROM change WHERE what IN ('mark','refused') "
     "AND item NOT IN (SELECT id FROM sample)",
-}  # fmt: skip
+}
 
 
 def _duplicate_faces(db: Connection) -> list[str]:

@@ -53,23 +53,39 @@ class Videos:
         return None if row is None else str(row["sha256"])
 
     def record(
-        self, sha256: str, name: str, settings: str, duration: float | None, frames: int,
-        url: str | None = None, state: Mapping[str, object] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        sha256: str,
+        name: str,
+        settings: str,
+        duration: float | None,
+        frames: int,
+        url: str | None = None,
+        state: Mapping[str, object] | None = None,
+    ) -> None:
         """Note that a video was sampled to its end. `duration` in seconds."""
         self._put(VideoName(sha256, name, url), settings, duration, frames, state, done=True)
 
     def checkpoint(
-        self, video: VideoName, settings: str, duration: float | None, frames: int,
+        self,
+        video: VideoName,
+        settings: str,
+        duration: float | None,
+        frames: int,
         state: Mapping[str, object],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Note how far the sampling of a video is; `state` is what goes on from there."""
         self._put(video, settings, duration, frames, state, done=False)
 
     def _put(
-        self, video: VideoName, settings: str, duration: float | None, frames: int,
-        state: Mapping[str, object] | None, *, done: bool,
-    ) -> None:  # fmt: skip
+        self,
+        video: VideoName,
+        settings: str,
+        duration: float | None,
+        frames: int,
+        state: Mapping[str, object] | None,
+        *,
+        done: bool,
+    ) -> None:
         with self._db.write():
             self._db.run(
                 "INSERT INTO video(sha256,name,settings,duration,frames,url,state,done) "
@@ -77,7 +93,13 @@ class Videos:
                 "name=excluded.name, duration=excluded.duration, frames=excluded.frames, "
                 "url=coalesce(excluded.url, url), state=excluded.state, done=excluded.done",
                 (
-                    video.sha256, clean(video.name), settings, duration, frames, clean(video.url),
-                    None if state is None else dump(state), done,
+                    video.sha256,
+                    clean(video.name),
+                    settings,
+                    duration,
+                    frames,
+                    clean(video.url),
+                    None if state is None else dump(state),
+                    done,
                 ),
-            )  # fmt: skip
+            )

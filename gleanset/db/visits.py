@@ -134,9 +134,17 @@ class Fetches:
         return row["sha256"] if row else None
 
     def record(
-        self, source: str, key: str, state: str, *, stamp: str = "", image: str | None = None,
-        url: str | None = None, query: str | None = None, candidate: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        source: str,
+        key: str,
+        state: str,
+        *,
+        stamp: str = "",
+        image: str | None = None,
+        url: str | None = None,
+        query: str | None = None,
+        candidate: str | None = None,
+    ) -> None:
         """Note how the fetch of one item ended; attempts are counted."""
         with self._db.write():
             self._db.run(

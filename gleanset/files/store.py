@@ -16,9 +16,14 @@ from gleanset.errors import Unreadable
 from gleanset.files.atomic import move_synced, write_atomic
 
 EXTENSIONS = {
-    "JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif",
+    "JPEG": "jpg",
+    "PNG": "png",
+    "GIF": "gif",
+    "WEBP": "webp",
+    "BMP": "bmp",
+    "TIFF": "tif",
     "AVIF": "avif",
-}  # fmt: skip
+}
 
 
 def sha256_of(data: bytes) -> str:

@@ -49,9 +49,18 @@ def found_before(apart: np.uint64, band: int, limits: Numbers) -> bool:
 
 @compiled
 def compare(  # noqa: C901 (one loop: numba compiles it as a whole)
-    left: Hashes, left_starts: Numbers, right: Hashes, right_starts: Numbers, masks: Numbers,
-    same: bool, distance: int, band: int, limits: Numbers, place: Numbers, out: Numbers,
-) -> int:  # fmt: skip
+    left: Hashes,
+    left_starts: Numbers,
+    right: Hashes,
+    right_starts: Numbers,
+    masks: Numbers,
+    same: bool,
+    distance: int,
+    band: int,
+    limits: Numbers,
+    place: Numbers,
+    out: Numbers,
+) -> int:
     """Compare the buckets of `left` with those of `right` whose keys differ by one of `masks`.
 
     `left` and `right` are sorted by their key, bucket `k` is `[starts[k], starts[k + 1])`. With
@@ -91,9 +100,17 @@ def compare(  # noqa: C901 (one loop: numba compiles it as a whole)
 
 @compiled
 def probe(
-    left: Hashes, orders: Numbers, starts: Numbers, right: Hashes, masks: Numbers,
-    ends: Numbers, distance: int, limits: Numbers, place: Numbers, out: Numbers,
-) -> int:  # fmt: skip
+    left: Hashes,
+    orders: Numbers,
+    starts: Numbers,
+    right: Hashes,
+    masks: Numbers,
+    ends: Numbers,
+    distance: int,
+    limits: Numbers,
+    place: Numbers,
+    out: Numbers,
+) -> int:
     """Look each hash of `right` up in an index over `left`; for a short left and a long right.
 
     `orders` (bands x n) are the positions of `left` by the key of each band, `starts` (bands x
@@ -122,9 +139,15 @@ def probe(
 
 @compiled
 def probe_equal(
-    sorted_: Hashes, orders: Numbers, starts: Numbers, width: int, right: Hashes, distance: int,
-    place: Numbers, out: Numbers,
-) -> int:  # fmt: skip
+    sorted_: Hashes,
+    orders: Numbers,
+    starts: Numbers,
+    width: int,
+    right: Hashes,
+    distance: int,
+    place: Numbers,
+    out: Numbers,
+) -> int:
     """As `probe`, by bands that must be equal: `distance + 1` of them, `width` bits each.
 
     `sorted_` (bands x n) has the hashes of the index by the key of each band, `orders` their

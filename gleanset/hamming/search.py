@@ -93,8 +93,18 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
     out = np.empty((_ROWS + len(left), 3), dtype=np.int64)
     place = np.zeros(1, dtype=np.int64)
     while place[0] < len(right):
-        rows = probe(left, orders, starts, right, flat, ends, distance,
-                     np.array(limits, dtype=np.int64), place, out)  # fmt: skip
+        rows = probe(
+            left,
+            orders,
+            starts,
+            right,
+            flat,
+            ends,
+            distance,
+            np.array(limits, dtype=np.int64),
+            place,
+            out,
+        )
         if rows:
             yield Near(*out[:rows].T.copy())
 
@@ -116,8 +126,16 @@ def _equal_bands(left: Hashes, right: Hashes, distance: int) -> Iterator[Near]:
     out = np.empty((_ROWS + len(left), 3), dtype=np.int64)
     place = np.zeros(1, dtype=np.int64)
     while place[0] < len(right):
-        rows = probe_equal(hashes, orders.astype(np.int32), starts.astype(np.int32), width, right,
-                           distance, place, out)  # fmt: skip
+        rows = probe_equal(
+            hashes,
+            orders.astype(np.int32),
+            starts.astype(np.int32),
+            width,
+            right,
+            distance,
+            place,
+            out,
+        )
         if rows:
             yield Near(*out[:rows].T.copy())
 
@@ -160,9 +178,15 @@ def _masks(limit: int) -> list[int]:
 
 
 def _band(
-    left: Hashes, right: Hashes, band: int, width: int, limits: Numbers, distance: int, *,
+    left: Hashes,
+    right: Hashes,
+    band: int,
+    width: int,
+    limits: Numbers,
+    distance: int,
+    *,
     same: bool,
-) -> Iterator[Near]:  # fmt: skip
+) -> Iterator[Near]:
     """The pairs that one band shows first; a width of 0 compares each with each."""
     masks = np.array(_masks(int(limits[band])) if width else [0], dtype=np.int64)
     if not len(masks):
@@ -174,9 +198,18 @@ def _band(
     place = np.zeros(3, dtype=np.int64)
     while place[0] < keys:
         rows = compare(
-            mine.hashes, mine.starts, theirs.hashes, theirs.starts, masks, same, distance, band,
-            limits.astype(np.int64), place, out,
-        )  # fmt: skip
+            mine.hashes,
+            mine.starts,
+            theirs.hashes,
+            theirs.starts,
+            masks,
+            same,
+            distance,
+            band,
+            limits.astype(np.int64),
+            place,
+            out,
+        )
         if rows:
             yield Near(mine.order[out[:rows, 0]], theirs.order[out[:rows, 1]], out[:rows, 2].copy())
 

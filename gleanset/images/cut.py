@@ -64,9 +64,12 @@ class CutSettings:
         """The settings behind their canonical spelling."""
         values = dict(word.partition("=")[::2] for word in text.split())
         return cls(
-            float(values["margin"]), "square" in values, "pad" in values, "level" in values,
+            float(values["margin"]),
+            "square" in values,
+            "pad" in values,
+            "level" in values,
             int(values.get("min_size", 0)),
-        )  # fmt: skip
+        )
 
 
 def sample_key(sha256: str, box: Box) -> str:

@@ -39,11 +39,18 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _KNOWN_BUT_REFUSED = (
-    (b"8BPS", "PSD"), (b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\x1f\x8b", "GZIP"),
-    (b"<svg", "SVG"), (b"\x00\x00\x01\x00", "ICO"), (b"\xd7\xcd\xc6\x9a", "WMF"),
-    (b"\x00\x00\x00\x0cjP", "JPEG 2000"), (b"\xff\x0a", "JPEG XL"),
-    (b"\x00\x00\x00\x0cJXL", "JPEG XL"), (b"\xd0\xcf\x11\xe0", "OLE document"),
-)  # fmt: skip
+    (b"8BPS", "PSD"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\x1f\x8b", "GZIP"),
+    (b"<svg", "SVG"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL", "JPEG XL"),
+    (b"\xd0\xcf\x11\xe0", "OLE document"),
+)
 
 _AVIF = (b"ftypavif", b"ftypavis")
 
@@ -98,9 +105,22 @@ def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Pict
         raise _unknown(data) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError,
-            OverflowError, ArithmeticError, AttributeError, struct.error, zlib.error,
-            RuntimeError, AssertionError) as error:  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        ArithmeticError,
+        AttributeError,
+        struct.error,
+        zlib.error,
+        RuntimeError,
+        AssertionError,
+    ) as error:
         # Pillow's decoders answer broken files with whatever they stumbled over.
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 

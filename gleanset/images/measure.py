@@ -27,10 +27,16 @@ def measure(data: bytes) -> Measured:
     picture = decode(data, at_least=DECODED_SIZE, mode="L")
     phash, sharp = look(picture.pixels, OVERVIEW_SIZE)
     return Measured(
-        sha256=sha256_of(data), format=picture.format, bytes=len(data), width=picture.width,
-        height=picture.height, frames=picture.frames, orientation=picture.orientation,
-        phash=phash, sharpness=sharp,
-    )  # fmt: skip
+        sha256=sha256_of(data),
+        format=picture.format,
+        bytes=len(data),
+        width=picture.width,
+        height=picture.height,
+        frames=picture.frames,
+        orientation=picture.orientation,
+        phash=phash,
+        sharpness=sharp,
+    )
 
 
 def look(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:

@@ -150,8 +150,13 @@ def _best(axes: Axes, lines: Sequence[Line], best: int) -> Iterable[Markup]:
 def _curve(axes: Axes, line: Line) -> Markup:
     points = line.finite()
     if len(points) == 1:
-        return tag("circle", cx=axes.x(points[0][0]), cy=axes.y(points[0][1]), r=4,
-                   class_=f"dot {line.style}")  # fmt: skip
+        return tag(
+            "circle",
+            cx=axes.x(points[0][0]),
+            cy=axes.y(points[0][1]),
+            r=4,
+            class_=f"dot {line.style}",
+        )
     path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points)
     return tag("polyline", points=path, class_=f"curve {line.style}")
 

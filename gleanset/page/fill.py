@@ -14,12 +14,18 @@ def templates(package: str) -> Environment:
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.page", ".")]),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(
-        number=words.number, percent=words.percent, figure=words.figure, shortened=words.shortened,
+        number=words.number,
+        percent=words.percent,
+        figure=words.figure,
+        shortened=words.shortened,
         duration=words.duration,
-    )  # fmt: skip
+    )
     environment.globals.update(count=words.count)
     return environment
 

@@ -25,9 +25,13 @@ class Progress:
             yield from batch
 
     def batches(
-        self, batches: Iterable[list[T]], what: str, total: int | None = None,
-        unit: str = " images", note: Callable[[], str] = lambda: "",
-    ) -> Iterator[list[T]]:  # fmt: skip
+        self,
+        batches: Iterable[list[T]],
+        what: str,
+        total: int | None = None,
+        unit: str = " images",
+        note: Callable[[], str] = lambda: "",
+    ) -> Iterator[list[T]]:
         """The same for items that come several at a time; `note` stands behind the bar."""
         # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
         with tqdm(
@@ -46,9 +50,13 @@ class Progress:
         """
         form = "{desc}: {gone}" if total is None else _OF_VIDEO
         with _VideoBar(
-            total=total, desc=what, disable=True if self.quiet else None, leave=False,
-            bar_format=form, dynamic_ncols=True,
-        ) as bar:  # fmt: skip
+            total=total,
+            desc=what,
+            disable=True if self.quiet else None,
+            leave=False,
+            bar_format=form,
+            dynamic_ncols=True,
+        ) as bar:
 
             def advance(seconds: float) -> None:
                 bar.update(seconds)

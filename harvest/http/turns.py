@@ -34,9 +34,12 @@ _SPARE = 0.75
 
 
 def in_turns(
-    download: Callable[[Candidate], Result], supply: Supply, threads: Threads, client: Client,
+    download: Callable[[Candidate], Result],
+    supply: Supply,
+    threads: Threads,
+    client: Client,
     bell: Bell | None = None,
-) -> Generator[list[Outcome[Candidate, Result]], None, None]:  # fmt: skip
+) -> Generator[list[Outcome[Candidate, Result]], None, None]:
     """Download what `supply` gives and yield the outcomes as they come, as `run_batches` does.
 
     What is held back or under way is in memory and counts as taken; it is settled when the

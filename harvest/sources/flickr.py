@@ -26,48 +26,91 @@ _PACE = 1.0
 # The longer side in pixels that a size has at most, by the letter of its `url_X`. The square
 # crops `sq` and `q` are left out, they are not the picture.
 _SIDES: dict[str, float] = {
-    "t": 100, "s": 240, "n": 320, "w": 400, "m": 500, "z": 640, "c": 800, "l": 1024, "h": 1600,
-    "k": 2048, "3k": 3072, "4k": 4096, "5k": 5120, "6k": 6144, "o": math.inf,
-}  # fmt: skip
+    "t": 100,
+    "s": 240,
+    "n": 320,
+    "w": 400,
+    "m": 500,
+    "z": 640,
+    "c": 800,
+    "l": 1024,
+    "h": 1600,
+    "k": 2048,
+    "3k": 3072,
+    "4k": 4096,
+    "5k": 5120,
+    "6k": 6144,
+    "o": math.inf,
+}
 _EXTRAS = ["license", "owner_name", "date_upload", "tags", "media", *(f"url_{x}" for x in _SIDES)]
 
 # flickr.photos.licenses.getInfo; 11 to 16 came in June 2025.
 LICENCES: dict[str, str] = {
     "0": "All Rights Reserved",
-    "1": "CC BY-NC-SA 2.0", "2": "CC BY-NC 2.0", "3": "CC BY-NC-ND 2.0",
-    "4": "CC BY 2.0", "5": "CC BY-SA 2.0", "6": "CC BY-ND 2.0",
+    "1": "CC BY-NC-SA 2.0",
+    "2": "CC BY-NC 2.0",
+    "3": "CC BY-NC-ND 2.0",
+    "4": "CC BY 2.0",
+    "5": "CC BY-SA 2.0",
+    "6": "CC BY-ND 2.0",
     "7": "No known copyright restrictions",
     "8": "United States Government Work",
-    "9": "CC0 1.0", "10": "Public Domain Mark 1.0",
-    "11": "CC BY 4.0", "12": "CC BY-SA 4.0", "13": "CC BY-ND 4.0",
-    "14": "CC BY-NC 4.0", "15": "CC BY-NC-SA 4.0", "16": "CC BY-NC-ND 4.0",
-}  # fmt: skip
+    "9": "CC0 1.0",
+    "10": "Public Domain Mark 1.0",
+    "11": "CC BY 4.0",
+    "12": "CC BY-SA 4.0",
+    "13": "CC BY-ND 4.0",
+    "14": "CC BY-NC 4.0",
+    "15": "CC BY-NC-SA 4.0",
+    "16": "CC BY-NC-ND 4.0",
+}
 _CC = "1,2,3,4,5,6,9,11,12,13,14,15,16"
 _COMMERCIAL = "4,5,6,8,9,10,11,12,13"
 _WORDS: dict[str, dict[str, str]] = {
     "licence": {
-        "any": "", "cc": _CC, "creative-commons": _CC,
-        "commercial": _COMMERCIAL, "share-commercially": _COMMERCIAL,
-        "modify": "1,2,4,5,8,9,10,11,12,14,15", "modify-commercially": "4,5,8,9,10,11,12",
-        "public-domain": "8,9,10", "no-known-copyright": "7",
+        "any": "",
+        "cc": _CC,
+        "creative-commons": _CC,
+        "commercial": _COMMERCIAL,
+        "share-commercially": _COMMERCIAL,
+        "modify": "1,2,4,5,8,9,10,11,12,14,15",
+        "modify-commercially": "4,5,8,9,10,11,12",
+        "public-domain": "8,9,10",
+        "no-known-copyright": "7",
     },
     "sort": {
-        "relevance": "relevance", "date": "date-posted-desc",
+        "relevance": "relevance",
+        "date": "date-posted-desc",
         "interesting": "interestingness-desc",
     },
     "safe": {"strict": "1", "moderate": "2", "off": "3"},
     "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
     "colour": {
-        "red": "0", "dark-orange": "1", "orange": "2", "yellow": "4", "green": "5", "lime": "6",
-        "cyan": "7", "blue": "8", "violet": "9", "pink": "a", "pale-pink": "b", "white": "c",
-        "gray": "d", "black": "e",
+        "red": "0",
+        "dark-orange": "1",
+        "orange": "2",
+        "yellow": "4",
+        "green": "5",
+        "lime": "6",
+        "cyan": "7",
+        "blue": "8",
+        "violet": "9",
+        "pink": "a",
+        "pale-pink": "b",
+        "white": "c",
+        "gray": "d",
+        "black": "e",
     },
     "tags": {"any": "any", "all": "all"},
-}  # fmt: skip
+}
 _PARAMETERS = {
-    "licence": "license", "sort": "sort", "safe": "safe_search", "content": "content_types",
-    "colour": "color_codes", "tags": "tag_mode",
-}  # fmt: skip
+    "licence": "license",
+    "sort": "sort",
+    "safe": "safe_search",
+    "content": "content_types",
+    "colour": "color_codes",
+    "tags": "tag_mode",
+}
 
 
 class Flickr(Source):
@@ -85,9 +128,13 @@ class Flickr(Source):
         Option("colour", "colour that prevails", "", _WORDS["colour"]),
         Option("taken", "days, as 2020-01-01..2020-12-31, or open on one side"),
         Option("uploaded", "days, as 2020-01-01..2020-12-31, or open on one side"),
-        Option("tags", "search tags only, for any or all words (or what commas part)", "",
-               _WORDS["tags"]),
-    )  # fmt: skip
+        Option(
+            "tags",
+            "search tags only, for any or all words (or what commas part)",
+            "",
+            _WORDS["tags"],
+        ),
+    )
 
     def __init__(self, pace: float = _PACE) -> None:
         self._seconds = pace

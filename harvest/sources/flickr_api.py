@@ -60,9 +60,14 @@ class Api:
     """Flickr's API at `url`, asked for one query at a pace; `keys`: API key and its secret."""
 
     def __init__(
-        self, source: Source, query: Query, client: Client, pace: Pace, url: str,
+        self,
+        source: Source,
+        query: Query,
+        client: Client,
+        pace: Pace,
+        url: str,
         keys: tuple[str, str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._source = source
         self._query = query
         self._limits = client.limits

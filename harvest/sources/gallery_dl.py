@@ -38,10 +38,15 @@ _NO_SITES = frozenset({"oauth", "noop", "r", "recursive", "ytdl"})
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # At the top level of gallery-dl's settings a value holds for every site, whatever else is set.
 _ALWAYS: dict[str, object] = {
-    "input": False, "write-pages": False, "retries": 2, "sleep-429": 0,
+    "input": False,
+    "write-pages": False,
+    "retries": 2,
+    "sleep-429": 0,
     # No imitated browser, no invented address in X-Forwarded-For.
-    "browser": "", "geo-bypass": "auto", "warnings": "",
-}  # fmt: skip
+    "browser": "",
+    "geo-bypass": "auto",
+    "warnings": "",
+}
 
 
 class GalleryDl(Source):
@@ -53,10 +58,12 @@ class GalleryDl(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("endpoint", "address to ask instead of the site's own, where it has one root"),
         Option(
-            "config", "use your gallery-dl settings: logins, cookies, proxies", "no",
+            "config",
+            "use your gallery-dl settings: logins, cookies, proxies",
+            "no",
             {"no": "no", "yes": "yes"},
         ),
-    )  # fmt: skip
+    )
 
     def settings(self, query: Query) -> dict[str, str]:
         """As every source; without an endpoint, the site that the query names is asked."""

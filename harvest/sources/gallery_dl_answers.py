@@ -44,12 +44,19 @@ def candidate(extractor: Any, url: str, told: Mapping[str, Any], query: Query) -
     if not url.startswith(("http://", "https://")) or _ending(url, told) in _NO_PICTURES:
         return None
     origin = Origin(
-        "gallery_dl", _key(extractor.category, url, told), url=url,
-        page_url=_page(told) or extractor.url, post=_post(extractor.category, told),
-        query=query.text, hint=query.hint, author=_one(told, _AUTHORS),
-        licence=_one(told, _LICENCES), title=_one(told, ("title",)),
-        tags=tuple(dict.fromkeys(_words(told.get("tags")))), rating=_one(told, ("rating",)),
-    )  # fmt: skip
+        "gallery_dl",
+        _key(extractor.category, url, told),
+        url=url,
+        page_url=_page(told) or extractor.url,
+        post=_post(extractor.category, told),
+        query=query.text,
+        hint=query.hint,
+        author=_one(told, _AUTHORS),
+        licence=_one(told, _LICENCES),
+        title=_one(told, ("title",)),
+        tags=tuple(dict.fromkeys(_words(told.get("tags")))),
+        rating=_one(told, ("rating",)),
+    )
     return Candidate(
         url, origin, _pixels(told, "width"), _pixels(told, "height"), _referer(extractor, told)
     )

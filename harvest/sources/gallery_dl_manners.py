@@ -56,8 +56,9 @@ def _short_wait(sleep: Callable[..., None], site: str, library: Any) -> Callable
         if seconds and seconds > LONGEST_WAIT:
             raise RateLimited(
                 f"{site} wants no more requests for {seconds:.0f} seconds.",
-                "Run the same command again then: it goes on where it stopped.", seconds,
-            )  # fmt: skip
+                "Run the same command again then: it goes on where it stopped.",
+                seconds,
+            )
         if seconds and seconds > 0:
             sleep(seconds + adjust, reason)
 

@@ -157,9 +157,10 @@ class Browser:
     def _connected(self) -> Remote:
         # Straight: selenium would ask a proxy of the environment for its own driver.
         config = ClientConfig(
-            self._service.service_url, proxy=Proxy({"proxyType": ProxyType.DIRECT}),
+            self._service.service_url,
+            proxy=Proxy({"proxyType": ProxyType.DIRECT}),
             timeout=_ANSWERING,
-        )  # fmt: skip
+        )
         return Remote(RemoteConnection(client_config=config), options=self._options)
 
 

@@ -21,17 +21,24 @@ _LONGEST_PARENT = 36
 _APT = "sudo apt-get install chromium chromium-driver"
 # Chromium first: a distribution's driver is made for its Chromium.
 _CHROMES = (
-    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
-    "/usr/bin/chromium", "/snap/bin/chromium",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "/usr/bin/chromium",
+    "/snap/bin/chromium",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
     r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
-)  # fmt: skip
+)
 _DRIVERS = (
-    "chromedriver", "/usr/bin/chromedriver", "/usr/lib/chromium-browser/chromedriver",
+    "chromedriver",
+    "/usr/bin/chromedriver",
+    "/usr/lib/chromium-browser/chromedriver",
     "/snap/bin/chromium.chromedriver",
-)  # fmt: skip
+)
 
 
 def find_chrome(given: str) -> str:

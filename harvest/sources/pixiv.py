@@ -41,7 +41,8 @@ class Pixiv(Source):
     options: ClassVar[tuple[Option, ...]] = (
         Option("endpoint", "address to ask instead of the API", "https://app-api.pixiv.net"),
         Option(
-            "auth_endpoint", "address to log in at instead of Pixiv's",
+            "auth_endpoint",
+            "address to log in at instead of Pixiv's",
             "https://oauth.secure.pixiv.net",
         ),
         Option("target", "what the words are looked for in", "tags-partial", _TARGETS),
@@ -58,10 +59,12 @@ class Pixiv(Source):
         Option("pages", "of a work with several", "all", {"all": "all", "first": "first"}),
         Option("type", "kind of work", "all", _TYPES),
         Option(
-            "ugoira", "of an animation every frame or only its first", "frames",
+            "ugoira",
+            "of an animation every frame or only its first",
+            "frames",
             {"frames": "frames", "first": "first"},
         ),
-    )  # fmt: skip
+    )
 
     def __init__(self, pause: float = _PAUSE) -> None:
         self._pause = pause

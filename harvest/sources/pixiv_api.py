@@ -55,10 +55,14 @@ class PixivApi:
         """The works from `offset` on. Raises `OffsetCap` past what one search reaches."""
         answer = self._logged_in(
             lambda: self._app.search_illust(
-                search.word, search_target=search.target, sort=search.sort,  # type: ignore[arg-type]
-                start_date=_iso(search.since), end_date=_iso(search.until), offset=offset,
+                search.word,
+                search_target=search.target,  # type: ignore[arg-type]
+                sort=search.sort,  # type: ignore[arg-type]
+                start_date=_iso(search.since),
+                end_date=_iso(search.until),
+                offset=offset,
             )
-        )  # fmt: skip
+        )
         works = answer.get("illusts")
         if not isinstance(works, list):
             raise changed("a search without its list of works")

@@ -62,9 +62,14 @@ class App(AppPixivAPI):
         self._doors = doors
 
     def requests_call(
-        self, method: str, url: str, headers: Any = None, params: Any = None, data: Any = None,
+        self,
+        method: str,
+        url: str,
+        headers: Any = None,
+        params: Any = None,
+        data: Any = None,
         stream: bool = False,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         """Every request of pixivpy3 goes through here; only good answers come back."""
         where = self._doors.through(url)
         sent = {**self.additional_headers, **(headers or {})}
@@ -72,9 +77,14 @@ class App(AppPixivAPI):
             try:
                 # A redirect could carry the token elsewhere; the API sends none.
                 answer: Response = self.requests.request(
-                    method, where, params=params, data=data, headers=sent,
-                    allow_redirects=False, **self.requests_kwargs,
-                )  # fmt: skip
+                    method,
+                    where,
+                    params=params,
+                    data=data,
+                    headers=sent,
+                    allow_redirects=False,
+                    **self.requests_kwargs,
+                )
             except Refused as refused:
                 page = refused.page
                 if page.status not in _PASSING or not self._again(where, attempt, page):

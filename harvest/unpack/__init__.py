@@ -24,9 +24,12 @@ MAX_RATIO = 100
 FREE_BYTES = 500_000_000
 
 _MAGICS = (
-    (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"\x1f\x8b", "gz"),
+    (b"BZh", "bz2"),
     (b"\xfd7zXZ\x00", "xz"),
-)  # fmt: skip
+)
 
 
 def kind_of(path: Path) -> str | None:

@@ -17,10 +17,23 @@ CHUNK = 65_536
 
 # What the standard library answers broken archives with.
 BROKEN = (
-    OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
-    lzma.LZMAError, ValueError, TypeError, IndexError, KeyError, OverflowError, RuntimeError,
-    AttributeError, struct.error, MemoryError,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    AttributeError,
+    struct.error,
+    MemoryError,
+)
 
 Read = Callable[[], Iterator[bytes]]
 

@@ -52,8 +52,10 @@ def _name(info: tarfile.TarInfo) -> str:
 
 def _unpacked(path: Path, kind: str | None) -> IO[bytes]:
     openers: dict[str | None, Callable[..., Any]] = {
-        "gz": gzip.open, "bz2": bz2.open, "xz": lzma.open,
-    }  # fmt: skip
+        "gz": gzip.open,
+        "bz2": bz2.open,
+        "xz": lzma.open,
+    }
     return cast("IO[bytes]", openers.get(kind, open)(path, "rb"))
 
 

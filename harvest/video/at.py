@@ -52,9 +52,13 @@ class Moment:
         """As a plain dict, for `--json`."""
         place = printable(self.place) if isinstance(self.place, Path) else self.place
         return {
-            "command": self.command, "video": self.video, "time": self.time, "scene": self.scene,
-            "title": self.title, "place": place,
-        }  # fmt: skip
+            "command": self.command,
+            "video": self.video,
+            "time": self.time,
+            "scene": self.scene,
+            "title": self.title,
+            "place": place,
+        }
 
 
 def _start(video: Path) -> float:
@@ -65,9 +69,11 @@ def _start(video: Path) -> float:
 
 
 def moments_of(
-    dataset: Dataset, text: str, places: Sequence[str | Path] = (),
+    dataset: Dataset,
+    text: str,
+    places: Sequence[str | Path] = (),
     progress: Progress | None = None,
-) -> list[Moment]:  # fmt: skip
+) -> list[Moment]:
     """Where the picture that `text` means was shown, the first showing first.
 
     `text` is a hash or its beginning, a stored file, a copy of it, or a cut of it. A video
@@ -191,6 +197,7 @@ def quoted(word: str) -> str:
         return shlex.quote(word)
     # ANSI-C quoting, as bash, zsh and POSIX 2024 know it.
     # Octal has at most three digits, so that what follows is never taken for a part of it.
-    plain = (chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}"
-             for b in os.fsencode(word))  # fmt: skip
+    plain = (
+        chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in os.fsencode(word)
+    )
     return "$'" + "".join(plain) + "'"

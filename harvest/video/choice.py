@@ -69,9 +69,11 @@ class State:
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
         return {
-            "kept": self.kept, "seen": self.seen, "count": self.count,
+            "kept": self.kept,
+            "seen": self.seen,
+            "count": self.count,
             "left_out": dict(self.left_out),
-        }  # fmt: skip
+        }
 
     @staticmethod
     def from_json(told: dict[str, Any]) -> State:
@@ -170,8 +172,11 @@ class Chooser:
         if self._sampling.mode in ("useful", "scenes") and self._shown_before():
             self.state.left_out["similar"] += 1
             return []
-        fresh = [one for one in self._held if not _any_near(self.state.kept, one.phash,
-                 self._sampling.skip_similar)]  # fmt: skip
+        fresh = [
+            one
+            for one in self._held
+            if not _any_near(self.state.kept, one.phash, self._sampling.skip_similar)
+        ]
         if not fresh:
             self.state.left_out["similar"] += 1
         return fresh

@@ -66,9 +66,12 @@ def find_damage(video: Path, facts: Facts, skip: str | None) -> list[Damage]:
     Depends on the file alone, so that a run that was stopped leaves out the same frames.
     """
     with started(
-        _command(video, facts, skip), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, errors="replace",
-    ) as process:  # fmt: skip
+        _command(video, facts, skip),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
         assert process.stderr is not None
         return joined(_read(process.stderr, facts))
 
@@ -93,14 +96,18 @@ def _command(video: Path, facts: Facts, skip: str | None) -> list[str]:
     more = {"skip_frame": skip} if skip else {}
     graph = (
         ffmpeg.input(
-            "file:INPUT", format_whitelist=CONTAINERS, protocol_whitelist="file", threads=1,
-            copyts=None, **more,
+            "file:INPUT",
+            format_whitelist=CONTAINERS,
+            protocol_whitelist="file",
+            threads=1,
+            copyts=None,
+            **more,
         )[str(facts.stream)]
         .filter("scale", 16, 16, flags="neighbor")
         .filter("showinfo")
         .output("pipe:", format="null", fps_mode="passthrough")
         .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info")
-    )  # fmt: skip
+    )
     words: list[str] = ffmpeg.compile(graph, cmd=find_ffmpeg())
     return [f"file:{video}" if word == "file:INPUT" else word for word in words]
 

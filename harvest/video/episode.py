@@ -75,9 +75,13 @@ class Episode:
     """Samples one video. `keep` stores a frame; `told` is the state of a run that was stopped."""
 
     def __init__(
-        self, video: Path, facts: Facts, sampling: Sampling, keep: Keep,
+        self,
+        video: Path,
+        facts: Facts,
+        sampling: Sampling,
+        keep: Keep,
         told: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
         self._place = Place.from_json(told) if told else Place()
         self.chosen = State.from_json(told["chosen"]) if told else State()

@@ -121,8 +121,10 @@ def command(video: Path, plan: Plan) -> list[str]:
 
 def _reading(plan: Plan) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "format_whitelist": CONTAINERS, "protocol_whitelist": "file", "copyts": None,
-    }  # fmt: skip
+        "format_whitelist": CONTAINERS,
+        "protocol_whitelist": "file",
+        "copyts": None,
+    }
     if plan.skip:
         told["skip_frame"] = plan.skip
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):

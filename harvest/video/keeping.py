@@ -28,9 +28,13 @@ class Keeping:
     """The parent's side of a run: the only one that writes rows."""
 
     def __init__(
-        self, dataset: Dataset, intake: Intake, sampling: Sampling, label: str | None,
+        self,
+        dataset: Dataset,
+        intake: Intake,
+        sampling: Sampling,
+        label: str | None,
         quota: Quota,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._dataset, self._intake = dataset, intake
         self._sampling, self._label = sampling, label
         # Where openings are skipped, all is sampled, and the limit is for what is left then.
@@ -87,9 +91,12 @@ class Keeping:
                 waiting = [asdict(one) for one in showing.waiting]
                 told = step.state | {"waiting": waiting, "frames": showing.frames}
                 self._dataset.videos.checkpoint(
-                    _name(showing.video), self._sampling.settings, showing.seconds,
-                    showing.frames, told,
-                )  # fmt: skip
+                    _name(showing.video),
+                    self._sampling.settings,
+                    showing.seconds,
+                    showing.frames,
+                    told,
+                )
 
     def end(self, showing: Showing, place: int) -> None:
         """A video was sampled to its end."""
@@ -167,9 +174,14 @@ class Keeping:
     def _record(self, showing: Showing, prints: list[Print]) -> None:
         video = showing.video
         self._dataset.videos.record(
-            video.sha256, _name(video).name, self._sampling.settings, showing.seconds,
-            showing.frames, video.origin.url, {"prints": prints} if prints else None,
-        )  # fmt: skip
+            video.sha256,
+            _name(video).name,
+            self._sampling.settings,
+            showing.seconds,
+            showing.frames,
+            video.origin.url,
+            {"prints": prints} if prints else None,
+        )
 
     def _store(self, showing: Showing, picked: tuple[Picked, ...] | list[Picked]) -> None:
         for one in picked:
@@ -182,10 +194,15 @@ class Keeping:
 
     def _origin(self, video: Video, one: Picked) -> Origin:
         return replace(
-            video.origin, source="video", key=f"{video.sha256[:16]}@{one.time:.3f}",
-            video=video.sha256, time=round(one.time, 6), scene=one.scene, frame=one.number,
+            video.origin,
+            source="video",
+            key=f"{video.sha256[:16]}@{one.time:.3f}",
+            video=video.sha256,
+            time=round(one.time, 6),
+            scene=one.scene,
+            frame=one.number,
             hint=self._label,
-        )  # fmt: skip
+        )
 
 
 STAGE = "harvest-frames"

@@ -7,16 +7,69 @@ from typing import BinaryIO
 
 # Containers that are hardly ever anything else: a broken one is still meant as a video.
 VIDEO_NAMES = frozenset(
-    {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".mkv", ".webm", ".avi", ".divx",
-     ".mpg", ".mpeg", ".mpe", ".m2v", ".m2ts", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".ogm",
-     ".rmvb", ".ivf", ".mxf", ".nut", ".h264", ".264", ".h265", ".265", ".hevc", ".obu", ".wtv"}
-)  # fmt: skip
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".3gp",
+        ".3g2",
+        ".mj2",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".divx",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".m2v",
+        ".m2ts",
+        ".flv",
+        ".f4v",
+        ".wmv",
+        ".asf",
+        ".ogv",
+        ".ogm",
+        ".rmvb",
+        ".ivf",
+        ".mxf",
+        ".nut",
+        ".h264",
+        ".264",
+        ".h265",
+        ".265",
+        ".hevc",
+        ".obu",
+        ".wtv",
+    }
+)
 # The same containers without pictures that move, and what a download left behind.
 _LEFT_OUT = frozenset(
-    {".m4a", ".m4b", ".mka", ".oga", ".ogg", ".opus", ".spx", ".wma", ".mp3", ".flac", ".wav",
-     ".aac", ".ac3", ".dts", ".mks", ".part", ".partial", ".crdownload", ".download", ".tmp",
-     ".ytdl", ".aria2"}
-)  # fmt: skip
+    {
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".spx",
+        ".wma",
+        ".mp3",
+        ".flac",
+        ".wav",
+        ".aac",
+        ".ac3",
+        ".dts",
+        ".mks",
+        ".part",
+        ".partial",
+        ".crdownload",
+        ".download",
+        ".tmp",
+        ".ytdl",
+        ".aria2",
+    }
+)
 _HEAD = 1024
 _STILLS = (b"heic", b"heix", b"heif", b"mif1", b"avif", b"crx ", b"M4A ", b"M4B ", b"jp2 ")
 _STARTS = (
@@ -65,10 +118,9 @@ def moves(file: BinaryIO) -> bool:
 def _is_ts(head: bytes) -> bool:
     # 188 bytes a packet, or 192 on Blu-ray, each beginning with the same byte.
     return any(
-        len(head) > start + 3 * size
-        and all(head[start + n * size] == _SYNC for n in range(4))
+        len(head) > start + 3 * size and all(head[start + n * size] == _SYNC for n in range(4))
         for start, size in _PACKETS
-    )  # fmt: skip
+    )
 
 
 def _webp_moves(head: bytes) -> bool:

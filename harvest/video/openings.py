@@ -104,9 +104,13 @@ class _Pair:
     """A video and one before it, or the same, in which its stretches may have been shown."""
 
     def __init__(
-        self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], number: int, *,
+        self,
+        video: tuple[_Times, _Hashes],
+        earlier: tuple[_Times, _Hashes],
+        number: int,
+        *,
         same: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._times, self._hashes = video
         self._shown, self._shown_hashes = earlier
         self._number = number

@@ -49,21 +49,30 @@ class Wish(Table, frozen=True, kw_only=True):
         self._check()
         width, height = (None, None) if self.size is None else parse_size(self.size)
         given: dict[str, Any] = {
-            "every": self._every(), "per_scene": self.scenes, "detector": self.scene_detector,
-            "threshold": self.scene_threshold, "width": width, "height": height,
+            "every": self._every(),
+            "per_scene": self.scenes,
+            "detector": self.scene_detector,
+            "threshold": self.scene_threshold,
+            "width": width,
+            "height": height,
             "limit": self.limit,
             "format": self.format and FORMATS.get(self.format, self.format),
-            "quality": self.quality, "reach": self.within and parse_seconds(self.within),
+            "quality": self.quality,
+            "reach": self.within and parse_seconds(self.within),
             "start": self.start and parse_time(self.start),
             "end": self.end and parse_time(self.end),
-        }  # fmt: skip
+        }
         return Sampling(
-            mode=self._mode(), around=tuple(parse_time(time) for time in self.around),
-            keep_aspect=not self.stretch, upscale=self.upscale, crop_bars=self.crop_bars,
-            skip_similar=self._similar(), drop_bad=not self.keep_bad,
+            mode=self._mode(),
+            around=tuple(parse_time(time) for time in self.around),
+            keep_aspect=not self.stretch,
+            upscale=self.upscale,
+            crop_bars=self.crop_bars,
+            skip_similar=self._similar(),
+            drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,
             **{name: value for name, value in given.items() if value is not None},
-        )  # fmt: skip
+        )
 
     def _similar(self) -> int | None:
         if isinstance(self.skip_similar, bool):
@@ -134,14 +143,20 @@ def spelled(settings: str) -> list[str]:
 _DEFAULT = Sampling()
 # Settings and how they are asked for: with their value, or by an option of their own.
 _VALUED = {
-    "detector": "--scene-detector", "threshold": "--scene-threshold", "limit": "--limit",
-    "format": "--format", "quality": "--quality",
-}  # fmt: skip
+    "detector": "--scene-detector",
+    "threshold": "--scene-threshold",
+    "limit": "--limit",
+    "format": "--format",
+    "quality": "--quality",
+}
 _TIMES = {"start": "--from", "end": "--to", "reach": "--within"}
 _FLAGS = {
-    "keep_aspect": "--stretch", "upscale": "--upscale", "crop_bars": "--crop-bars",
-    "drop_bad": "--keep-bad", "skip_openings": "--skip-openings",
-}  # fmt: skip
+    "keep_aspect": "--stretch",
+    "upscale": "--upscale",
+    "crop_bars": "--crop-bars",
+    "drop_bad": "--keep-bad",
+    "skip_openings": "--skip-openings",
+}
 
 
 def _size(told: dict[str, str]) -> list[str]:

@@ -67,8 +67,9 @@ class Part:
         self._finder = finder(sampling, plan.facts.fps, resumed)
         self.numbering = Numbering(
             by_packets=plan.counted_by_packets and plan.facts.container != "picture",
-            since=place.done, first=place.number,
-        )  # fmt: skip
+            since=place.done,
+            first=place.number,
+        )
         self._waiting: deque[_Waiting] = deque()
         self._cuts: deque[Cut] = deque()
         self._changes: list[Cut] = []

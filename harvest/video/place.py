@@ -29,16 +29,22 @@ class Place:
     def as_json(self, state: State) -> dict[str, Any]:
         """JSON values, with what was chosen."""
         return {
-            "done": self.done, "scene": self.scene, "number": self.number,
+            "done": self.done,
+            "scene": self.scene,
+            "number": self.number,
             "scene_start": None if math.isinf(self.scene_start) else self.scene_start,
-            "prints": self.prints, "chosen": state.as_json(),
-        }  # fmt: skip
+            "prints": self.prints,
+            "chosen": state.as_json(),
+        }
 
     @staticmethod
     def from_json(told: dict[str, Any]) -> Place:
         """The place behind such values."""
         start = told["scene_start"]
         return Place(
-            told["done"], told["scene"], -math.inf if start is None else start, told["number"],
+            told["done"],
+            told["scene"],
+            -math.inf if start is None else start,
+            told["number"],
             [(time, code) for time, code in told["prints"]],
-        )  # fmt: skip
+        )

@@ -58,8 +58,17 @@ class Facts:
 
 def probe(video: Path) -> Facts:
     """The facts of a file's first video stream. Raises `Unreadable` where there is none."""
-    line = [find_ffmpeg(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file",
-            "-format_whitelist", CONTAINERS, "-i", f"file:{video}"]  # fmt: skip
+    line = [
+        find_ffmpeg(),
+        "-hide_banner",
+        "-nostdin",
+        "-protocol_whitelist",
+        "file",
+        "-format_whitelist",
+        CONTAINERS,
+        "-i",
+        f"file:{video}",
+    ]
     try:
         log = log_of(line, _PATIENCE)
     except Unreadable as error:
@@ -88,10 +97,18 @@ def _facts(container: str, found: re.Match[str], said: str) -> Facts:
         raise Unreadable("too large", f"{width} x {height} pixels")
     turned = _TURNED.search(found.group(3))
     return Facts(
-        container, codec, int(found.group(1)), width, height, _aspect(size),
-        turned is not None and round(float(turned.group(1)) / 90) % 2 == 1, *_lengths(said),
-        _rate(told), codec not in _PROGRESSIVE and "progressive" not in told, _is_709(told, height),
-    )  # fmt: skip
+        container,
+        codec,
+        int(found.group(1)),
+        width,
+        height,
+        _aspect(size),
+        turned is not None and round(float(turned.group(1)) / 90) % 2 == 1,
+        *_lengths(said),
+        _rate(told),
+        codec not in _PROGRESSIVE and "progressive" not in told,
+        _is_709(told, height),
+    )
 
 
 def _aspect(size: re.Match[str]) -> float:

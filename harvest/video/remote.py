@@ -82,9 +82,12 @@ class Address:
 
 
 def all_inputs(
-    given: Iterable[str | Path], dataset: Dataset | None, own: Path, settings: str,
+    given: Iterable[str | Path],
+    dataset: Dataset | None,
+    own: Path,
+    settings: str,
     open_client: Callable[[], Client],
-) -> list[Input]:  # fmt: skip
+) -> list[Input]:
     """Every input, addresses among them; one that was sampled with these settings is not asked.
 
     Raises as `find_inputs`.
@@ -134,10 +137,15 @@ def _videos(page: str, singles: list[dict[str, Any]]) -> Iterator[Video]:
 def _video(path: Path, address: str, page: str, told: dict[str, Any]) -> Video:
     sha256 = sha256_of_file(path)
     origin = Origin(
-        "video", "", url=address, page_url=page, video=sha256,
-        title=_text(told.get("title")) or page, author=_text(told.get("uploader")),
+        "video",
+        "",
+        url=address,
+        page_url=page,
+        video=sha256,
+        title=_text(told.get("title")) or page,
+        author=_text(told.get("uploader")),
         licence=_text(told.get("license")),
-    )  # fmt: skip
+    )
     return Video(path, sha256, origin)
 
 
@@ -170,18 +178,32 @@ def _asked(
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
     place = os.fspath(folder)
     return {
-        "format": _CHOICE, "format_sort": _ORDER, "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
+        "format": _CHOICE,
+        "format_sort": _ORDER,
+        "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "paths": {"home": place, "temp": place},
-        "logger": _Log(), "quiet": True, "noprogress": True, "no_warnings": True,
-        "cachedir": False, "allow_unplayable_formats": False, "fixup": "never",
+        "logger": _Log(),
+        "quiet": True,
+        "noprogress": True,
+        "no_warnings": True,
+        "cachedir": False,
+        "allow_unplayable_formats": False,
+        "fixup": "never",
         # No ffmpeg lies there: left to yt-dlp, it would fetch past our guard.
-        "ffmpeg_location": place, "hls_prefer_native": True, "external_downloader": {},
-        "noplaylist": True, "updatetime": False, "xff": "never",
-        "match_filter": _not_endless, "progress_hooks": [_Room(folder)],
+        "ffmpeg_location": place,
+        "hls_prefer_native": True,
+        "external_downloader": {},
+        "noplaylist": True,
+        "updatetime": False,
+        "xff": "never",
+        "match_filter": _not_endless,
+        "progress_hooks": [_Room(folder)],
         "http_headers": {"User-Agent": client.user_agent},
-        "socket_timeout": client.limits.read, "sleep_interval_requests": client.limits.delay,
-        "retries": client.limits.retries, "fragment_retries": client.limits.retries,
-    }  # fmt: skip
+        "socket_timeout": client.limits.read,
+        "sleep_interval_requests": client.limits.delay,
+        "retries": client.limits.retries,
+        "fragment_retries": client.limits.retries,
+    }
 
 
 def _not_endless(told: dict[str, Any], *, incomplete: bool = False) -> str | None:

@@ -81,9 +81,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             seen.add(id(one))
             yield one
             inside = (getattr(one, "exc_info", None) or (None, None))[1]
-            waiting += [inside, getattr(one, "cause", None), getattr(one, "reason", None),
-                        one.__cause__, one.__context__,
-                        *getattr(one, "unexpected_errors", ())]  # fmt: skip
+            waiting += [
+                inside,
+                getattr(one, "cause", None),
+                getattr(one, "reason", None),
+                one.__cause__,
+                one.__context__,
+                *getattr(one, "unexpected_errors", ()),
+            ]
 
 
 def _said(causes: list[BaseException]) -> str:

@@ -210,8 +210,15 @@ def explained(lines: Sequence[str]) -> str:
     """The one line of ffmpeg's that says what is wrong."""
     if any("whitelist" in line for line in lines):
         return "its content is no video container"
-    for word in ("Invalid data", "does not contain any stream", "not found",
-                 "matches no streams", "moov atom", "Error", "error"):  # fmt: skip
+    for word in (
+        "Invalid data",
+        "does not contain any stream",
+        "not found",
+        "matches no streams",
+        "moov atom",
+        "Error",
+        "error",
+    ):
         for line in lines:
             if word in line:
                 return line.split("] ")[-1][:200]

@@ -92,8 +92,18 @@ class Sticker:
         return Block(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
 
 
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, RuntimeError,
-           OverflowError, TypeError, MemoryError)  # fmt: skip
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+)
 
 
 def _box(crop: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -32,10 +32,12 @@ def grown(window: Window | None, times: Floats, thumbs: Thumbs) -> Window:
     if window is None:
         return Window(times, thumbs, steps, small, spread)
     return Window(
-        np.concatenate([window.times, times]), np.concatenate([window.thumbs, thumbs]),
-        np.concatenate([window.steps, steps]), np.concatenate([window.small, small]),
+        np.concatenate([window.times, times]),
+        np.concatenate([window.thumbs, thumbs]),
+        np.concatenate([window.steps, steps]),
+        np.concatenate([window.small, small]),
         np.concatenate([window.spread, spread]),
-    )  # fmt: skip
+    )
 
 
 def forget(window: Window, before: float) -> None:

@@ -52,8 +52,10 @@ def batch_of(looks: Sequence[Look]) -> Batch:
         np.array([look.sample for look in looks], dtype=np.int64),
         np.array([look.plain for look in looks], dtype=np.uint64),
         np.array([look.flipped for look in looks], dtype=np.uint64),
-        points, np.repeat(np.arange(len(looks), dtype=np.int64), counts), shapes,
-    )  # fmt: skip
+        points,
+        np.repeat(np.arange(len(looks), dtype=np.int64), counts),
+        shapes,
+    )
 
 
 def candidates_within(new: Batch) -> set[tuple[int, int]]:
@@ -119,8 +121,9 @@ def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
     keep[order] = _rank_in_run(batch.points[order]) < _COMMON
     if which is not None:
         keep &= which[batch.owner]
-    return batch._replace(points=batch.points[keep], owner=batch.owner[keep],
-                          shapes=batch.shapes[keep])  # fmt: skip
+    return batch._replace(
+        points=batch.points[keep], owner=batch.owner[keep], shapes=batch.shapes[keep]
+    )
 
 
 def _agreeing(left: Batch, right: Batch, *, same: bool) -> tuple[Rows, Rows]:

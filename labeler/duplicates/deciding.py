@@ -113,15 +113,19 @@ def keep_all(dataset: Dataset, group: OpenGroup) -> int:
         for a, b in combinations(sorted(member.id for member in group.members), 2):
             asides.judge(step, a, b, NOT)
         grouped = [member for member in group.members if member.group or not member.kept]
-        asides.place(step, [Aside(one.id, True, None, "not the same: a person said so")
-                            for one in grouped])  # fmt: skip
+        asides.place(
+            step, [Aside(one.id, True, None, "not the same: a person said so") for one in grouped]
+        )
     return step
 
 
 def _unchanged(dataset: Dataset, groups: Sequence[OpenGroup]) -> list[OpenGroup]:
     now = Pairs(dataset.db).members(member.id for group in groups for member in group.members)
-    fresh = [group for group in groups
-             if all(_state(now.get(one.id)) == _state(one) for one in group.members)]  # fmt: skip
+    fresh = [
+        group
+        for group in groups
+        if all(_state(now.get(one.id)) == _state(one) for one in group.members)
+    ]
     if not fresh:
         raise UsageError(
             "somebody has to say which copy counts, or has decided meanwhile",
@@ -136,9 +140,10 @@ def _state(member: Member | None) -> tuple[object, ...]:
 
 def _places(group: OpenGroup) -> list[Aside]:
     best, *others = group.members
-    return [Aside(best.id, True, group.name, f"kept: {group.reason}"),
-            *(Aside(other.id, False, group.name, f"a copy of {best.key}")
-              for other in others)]  # fmt: skip
+    return [
+        Aside(best.id, True, group.name, f"kept: {group.reason}"),
+        *(Aside(other.id, False, group.name, f"a copy of {best.key}") for other in others),
+    ]
 
 
 def _moved(group: OpenGroup) -> list[Choice]:
@@ -150,9 +155,14 @@ def _moved(group: OpenGroup) -> list[Choice]:
     if best.status not in DECIDED or not group.conflict:
         return moved(best, others, hear(group.members))
     said = Choice(best.key, DECIDED[best.status], best.label)
-    return [*([said] if best.by_hint else []),
-            *(Choice(other.key, DECIDED[best.status], best.label, "duplicate")
-              for other in others if _decision(other) != _decision(best))]  # fmt: skip
+    return [
+        *([said] if best.by_hint else []),
+        *(
+            Choice(other.key, DECIDED[best.status], best.label, "duplicate")
+            for other in others
+            if _decision(other) != _decision(best)
+        ),
+    ]
 
 
 def _decision(member: Member) -> str:

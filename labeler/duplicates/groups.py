@@ -21,9 +21,11 @@ Pair = tuple[int, int]
 
 
 def find_groups(
-    members: Mapping[int, Member], same: Mapping[Pair, float], by_person: Mapping[Pair, bool],
+    members: Mapping[int, Member],
+    same: Mapping[Pair, float],
+    by_person: Mapping[Pair, bool],
     confirmed: Same,
-) -> list[list[Member]]:  # fmt: skip
+) -> list[list[Member]]:
     """Groups of two or more, the centre first, in the order of the centres' keys.
 
     `same` are pairs (rows, a < b) known to be the same and how close they are, `by_person`
@@ -48,9 +50,12 @@ def find_groups(
 
 
 def _around(
-    centre: Member, left: Mapping[int, Member], near: Mapping[int, Mapping[int, float]],
-    by_person: Mapping[Pair, bool], confirmed: Same,
-) -> list[Member]:  # fmt: skip
+    centre: Member,
+    left: Mapping[int, Member],
+    near: Mapping[int, Mapping[int, float]],
+    by_person: Mapping[Pair, bool],
+    confirmed: Same,
+) -> list[Member]:
     """The centre, and whoever of those left a pair leads to and is the same as it."""
     group, asked = [centre], {centre.id}
     for member in group:  # grows while we go through it

@@ -114,8 +114,9 @@ def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
     return Points(
         (np.array([p.pt for p in found], np.float32) / np.float32(scale))[order],
         np.array([p.size for p in found], np.float32)[order],
-        np.array([p.angle for p in found], np.float32)[order], roots[order].astype(np.float32),
-    )  # fmt: skip
+        np.array([p.angle for p in found], np.float32)[order],
+        roots[order].astype(np.float32),
+    )
 
 
 def looks_of(grey: Grey, points: Points) -> Looks:
@@ -126,9 +127,13 @@ def looks_of(grey: Grey, points: Points) -> Looks:
     turns = np.floor(points.angles[:POINTS] / ANGLE_STEP).astype(np.int64) % 256
     scales = np.clip(np.log2(np.maximum(points.sizes[:POINTS], 1)) * SCALE_STEP, 0, 255)
     return Looks(
-        int(str(imagehash.phash(picture)), 16), int(str(imagehash.phash(flipped)), 16), hashes,
-        scales.astype(np.uint8), turns.astype(np.uint8), mirrored.astype(np.uint8),
-    )  # fmt: skip
+        int(str(imagehash.phash(picture)), 16),
+        int(str(imagehash.phash(flipped)), 16),
+        hashes,
+        scales.astype(np.uint8),
+        turns.astype(np.uint8),
+        mirrored.astype(np.uint8),
+    )
 
 
 def describe(pixels: Image.Image) -> Looks:

@@ -23,9 +23,10 @@ def worth(member: Member) -> float:
 
 
 def best_first(
-    members: Sequence[Member], centre: Member | None = None,
+    members: Sequence[Member],
+    centre: Member | None = None,
     shown: Mapping[int, float] | None = None,
-) -> list[Member]:  # fmt: skip
+) -> list[Member]:
     """In falling worth; of equals the one with the smaller key, so that it never changes.
 
     What is better than the `centre` of its group by less than twice the pixels is taken to be
@@ -65,13 +66,13 @@ def why_kept(kept: Member, others: Sequence[Member]) -> str:
     ways = {
         f"larger ({sizes})": mine > 1.05 * theirs,
         "no border": kept.filled > rival.filled + 0.05,
-        f"sharper ({kept.sharpness:.0f} against {rival.sharpness:.0f})":
-            kept.sharpness > 1.1 * rival.sharpness,
+        f"sharper ({kept.sharpness:.0f} against {rival.sharpness:.0f})": kept.sharpness
+        > 1.1 * rival.sharpness,
         f"stored without loss ({kept.format})": lossless == [True, False],
         "less compressed": not any(lossless) and kept.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
         "has a decision": kept.status in _DECIDED and rival.status not in _DECIDED,
         f"licence known ({kept.licence})": kept.licence and not rival.licence,
         f"source known ({kept.source})": kept.source and not rival.source,
-    }  # fmt: skip
+    }
     better = [way for way, true in ways.items() if true]
     return ", ".join(better) or "copies of equal worth: the first by name"

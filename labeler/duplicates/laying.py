@@ -56,8 +56,9 @@ def align(a: Points, b: Points) -> Fit | None:
         return None
     source, target = b.places[to_b[mine]], a.places[mine]
     cv2.setRNGSeed(0)
-    matrix, agree = cv2.estimateAffinePartial2D(source, target, ransacReprojThreshold=4.0,
-                                                maxIters=500)  # fmt: skip
+    matrix, agree = cv2.estimateAffinePartial2D(
+        source, target, ransacReprojThreshold=4.0, maxIters=500
+    )
     if matrix is None or (number := int(agree.sum())) < _LEAST_POINTS:
         return None
     if number >= 2 * _LEAST_POINTS:
@@ -103,20 +104,28 @@ def common_part(a: Grey, b: Grey, matrix: Matrix) -> Common | None:
     covered = cv2.warpAffine(whole, lay_b, size, flags=cv2.INTER_NEAREST)
     area = float(covered.sum()) / scale**2
     # At the rim of the one the other goes on with its own border: not compared.
-    where = cv2.erode(covered, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT,
-                      borderValue=0) > 0  # fmt: skip
+    where = (
+        cv2.erode(covered, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        > 0
+    )
     if not where.any():
         return None
-    return Common(_warp(a, lay_a, size), _warp(b, lay_b, size), where, area / (wa * ha),
-                   area / (zoom**2 * wb * hb))  # fmt: skip
+    return Common(
+        _warp(a, lay_a, size),
+        _warp(b, lay_b, size),
+        where,
+        area / (wa * ha),
+        area / (zoom**2 * wb * hb),
+    )
 
 
 def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if zoom < 0.95:  # blurred first, or shrinking makes edges that are not there
         grey = cv2.GaussianBlur(grey, (0, 0), 0.45 / zoom).astype(np.uint8)
-    laid = cv2.warpAffine(grey, matrix, size, flags=cv2.INTER_LINEAR,
-                                borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    laid = cv2.warpAffine(
+        grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return laid.astype(np.uint8)
 
 
@@ -129,13 +138,15 @@ def refined(common: Common) -> Common:
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
     still, where = np.eye(2, 3, dtype=np.float32), common.where.astype(np.uint8)
     try:
-        _, motion = cv2.findTransformECC(common.a, common.b, still.copy(), cv2.MOTION_AFFINE, stop,
-                                         where, 3)  # fmt: skip
+        _, motion = cv2.findTransformECC(
+            common.a, common.b, still.copy(), cv2.MOTION_AFFINE, stop, where, 3
+        )
     except cv2.error:  # they have too little in common for it
         return common
     if np.abs(motion - still).max() > _FARTHEST:
         return common
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(common.b, motion, common.a.shape[::-1], flags=how,
-                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    moved = cv2.warpAffine(
+        common.b, motion, common.a.shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
     return common._replace(b=moved.astype(np.uint8))

@@ -116,8 +116,9 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     short, long = np.sqrt(np.maximum(np.linalg.eigvalsh(spread), 0.1)) * _EXTENT
     angle = 0.5 * float(np.arctan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1]))
     x, y = places.mean(axis=1)
-    return Piece(rows, columns, mask, (float(x) + left, float(y) + top), float(long), float(short),
-                 angle)  # fmt: skip
+    return Piece(
+        rows, columns, mask, (float(x) + left, float(y) + top), float(long), float(short), angle
+    )
 
 
 def _difference(common: Common) -> tuple[Floats, Floats]:

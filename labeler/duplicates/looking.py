@@ -61,8 +61,11 @@ def pixels_of(place: Place, at_least: int = GREY_SIZE, mode: Mode = "L") -> Imag
     picture = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
     scale = picture.pixels.width / max(1, picture.width)
     smaller = Box(*(round(side * scale) for side in box))
-    return cut(picture.pixels, smaller._replace(width=max(1, smaller.width),
-                                                height=max(1, smaller.height)), angle)  # fmt: skip
+    return cut(
+        picture.pixels,
+        smaller._replace(width=max(1, smaller.width), height=max(1, smaller.height)),
+        angle,
+    )
 
 
 def describe_place(item: tuple[Seen, Place]) -> Look:
@@ -79,11 +82,13 @@ def describe(pixels: Image.Image, number: int = 0) -> Look:
     looks = looks_of(grey, points_of(grey))
     shrunk = min(1.0, GREY_SIZE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
-    shapes = bytes(v for shape in zip(looks.scales, looks.angles, looks.mirrored, strict=True)
-                   for v in shape)  # fmt: skip
+    shapes = bytes(
+        v for shape in zip(looks.scales, looks.angles, looks.mirrored, strict=True) for v in shape
+    )
     filled = round(min(1.0, grey.size / area), 3)
-    return Look(number, looks.plain, looks.flipped, filled, looks.points.astype("<u8").tobytes(),
-                shapes)  # fmt: skip
+    return Look(
+        number, looks.plain, looks.flipped, filled, looks.points.astype("<u8").tobytes(), shapes
+    )
 
 
 def compare_places(pair: Pair) -> Verdict:

@@ -62,13 +62,15 @@ class DuplicatePlan:
         """As a command returns it."""
         settled = [group for group in self.groups if not group.conflict]
         return {
-            "groups": len(self.groups), "set_aside": sum(len(g.others) for g in settled),
+            "groups": len(self.groups),
+            "set_aside": sum(len(g.others) for g in settled),
             "changed": len(self.places),
             "labels_moved": sum(choice.action != "clear" for choice in self.choices),
-            "conflicts": len(self.conflicts), "disputed": len(self.disputed),
+            "conflicts": len(self.conflicts),
+            "disputed": len(self.disputed),
             "labels_taken_back": sum(choice.action == "clear" for choice in self.choices),
             "doubtful": len(self.doubts),
-        }  # fmt: skip
+        }
 
 
 def make_plan(pairs: Pairs, confirmed: Same) -> DuplicatePlan:
@@ -117,8 +119,11 @@ def _add(
     name = min(member.key for member in group)
     _move(plan, best, Aside(best.id, True, name, f"kept: {reason}"))
     for other in others:
-        why = ("copies with different decisions: a person has to say" if heard.conflict
-               else f"a copy of {best.key}")  # fmt: skip
+        why = (
+            "copies with different decisions: a person has to say"
+            if heard.conflict
+            else f"a copy of {best.key}"
+        )
         _move(plan, other, Aside(other.id, heard.conflict, name, why))
     plan.choices.extend(moved(best, others, heard))
 

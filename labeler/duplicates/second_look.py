@@ -150,8 +150,9 @@ def _judge(a: View, b: View, fit: Fit, mirrored: bool, one_film: bool) -> Verdic
     replaced = changed(common)
 
     def verdict(same: bool, why: str, doubtful: bool = False) -> Verdict:
-        return Verdict(same, round(replaced, 2), round(overlap, 3), mirrored, fit.points, why,
-                       doubtful)  # fmt: skip
+        return Verdict(
+            same, round(replaced, 2), round(overlap, 3), mirrored, fit.points, why, doubtful
+        )
 
     if max(common.part_a, common.part_b) < CONTAINED:
         return verdict(False, "they only overlap")

@@ -132,10 +132,20 @@ class DuplicateSession:
                     with suppress(Unreadable):
                         place = place_of(seen, self._originals)
                         found.append(Found(seen.key, compare(view, view_of(pixels_of(place)))))
-        shown = [one for one in found if (one.verdict.same or one.verdict.doubtful)
-                 and self._is_there(one.sample)]  # fmt: skip
-        return sorted(shown, key=lambda one: (not one.verdict.same, one.verdict.changed,
-                                              -one.verdict.overlap, one.sample))  # fmt: skip
+        shown = [
+            one
+            for one in found
+            if (one.verdict.same or one.verdict.doubtful) and self._is_there(one.sample)
+        ]
+        return sorted(
+            shown,
+            key=lambda one: (
+                not one.verdict.same,
+                one.verdict.changed,
+                -one.verdict.overlap,
+                one.sample,
+            ),
+        )
 
     def confirm(self, a: int, b: int) -> bool:
         """Whether two samples (rows) are the same: as known, or by a second look taken now."""
@@ -154,8 +164,9 @@ class DuplicateSession:
         total = self._looks.count_missing(VERSION)
         items = ((seen, place_of(seen, self._originals)) for seen in self._looks.missing(VERSION))
         done = failed = 0
-        for batch in self._over(run_batches(describe_place, items, self._processes), "hashing",
-                                total, " samples"):  # fmt: skip
+        for batch in self._over(
+            run_batches(describe_place, items, self._processes), "hashing", total, " samples"
+        ):
             with self._dataset.db.write():
                 fine = [(o.item[0], o.result) for o in batch if o.result is not None]
                 self._looks.put(fine, VERSION)

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "MARKER", "Item", "Options", "export", "plan_export", "would_export"]
 
 _PLACES = {
-    "MARKER": "tree", "Item": "plan", "plan_export": "plan", "export": "job", "would_export": "job",
-}  # fmt: skip
+    "MARKER": "tree",
+    "Item": "plan",
+    "plan_export": "plan",
+    "export": "job",
+    "would_export": "job",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -47,12 +47,12 @@ def dataset_card(dataset: Dataset, items: Sequence[Item], options: Options) -> s
         f"Gleanset. {_moments(dataset, items)}",
         "## Classes and splits\n\n" + _class_table(items),
         "## Sources\n\n" + _counted(items, [item.origin.source for item in items], "source"),
-        "## Licences\n\n" + _counted(
-            items, [item.origin.licence or UNKNOWN for item in items], "licence"
-        ) + "\n\nAuthor, licence and page of every file: `LICENSES.csv`.",
+        "## Licences\n\n"
+        + _counted(items, [item.origin.licence or UNKNOWN for item in items], "licence")
+        + "\n\nAuthor, licence and page of every file: `LICENSES.csv`.",
         "## How it was made\n\n" + _made(dataset, items, options),
         "## Known limits\n\n" + _limits(items),
-    ]  # fmt: skip
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -45,7 +45,7 @@ def write_table(folder: Path, items: Sequence[Item]) -> None:
         cells = (
             value if isinstance(value, int | float) else no_formula(value)
             for value in told(item).values()
-        )  # fmt: skip
+        )
         rows.writerow([item.path, item.sample.split, *cells])
     (folder / "samples.csv").write_text(out.getvalue(), encoding="utf-8")
 
@@ -60,19 +60,28 @@ def write_coco(folder: Path, items: Sequence[Item]) -> None:
         place = {path: index for index, (path, _) in enumerate(pictures, start=1)}
         told = {
             "images": [
-                {"id": place[path], "file_name": path, "width": item.image.width,
-                 "height": item.image.height}
+                {
+                    "id": place[path],
+                    "file_name": path,
+                    "width": item.image.width,
+                    "height": item.image.height,
+                }
                 for path, item in pictures
             ],
             "annotations": [
-                {"id": index, "image_id": place[item.path],
-                 "category_id": number[str(item.sample.label)], "bbox": list(item.face),
-                 "area": item.face.width * item.face.height, "iscrowd": 0,
-                 "sample": item.sample.key}
+                {
+                    "id": index,
+                    "image_id": place[item.path],
+                    "category_id": number[str(item.sample.label)],
+                    "bbox": list(item.face),
+                    "area": item.face.width * item.face.height,
+                    "iscrowd": 0,
+                    "sample": item.sample.key,
+                }
                 for index, item in enumerate(chosen, start=1)
             ],
             "categories": [{"id": number[label], "name": label} for label in labels],
-        }  # fmt: skip
+        }
         text = json.dumps(told, ensure_ascii=False)
         (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
 
@@ -124,6 +133,9 @@ def pack(folder: Path, items: Sequence[Item]) -> None:
 
 
 FINISH: dict[Format, Finish] = {
-    "imagefolder": nothing_more, "huggingface": write_metadata, "csv": write_table,
-    "coco": write_coco, "webdataset": pack,
-}  # fmt: skip
+    "imagefolder": nothing_more,
+    "huggingface": write_metadata,
+    "csv": write_table,
+    "coco": write_coco,
+    "webdataset": pack,
+}

@@ -30,9 +30,13 @@ def would_export(dataset: Dataset, target: Path, options: Options) -> list[str]:
 
 
 def export(
-    dataset: Dataset, target: Path, options: Options | None = None, *, workers: int = 0,
+    dataset: Dataset,
+    target: Path,
+    options: Options | None = None,
+    *,
+    workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Write an export beside `target` and swap it in when it is whole; the counts.
 
     A folder that holds anything but an earlier export is left alone, and so is an earlier
@@ -59,9 +63,10 @@ def export(
             )
         mark(folder, {"format": options.format, "pictures": shown})
     result: dict[str, object] = {
-        "exported": len(written), "to": str(target),
+        "exported": len(written),
+        "to": str(target),
         "splits": dict(Counter(str(item.sample.split) for item in written)),
-    }  # fmt: skip
+    }
     if short := missing_classes(written):
         result["short"] = short
     return result | ({"failed": failed} if failed else {})
@@ -111,6 +116,8 @@ def _write_all(
 def _shown(item: Item, options: Options, written: Written) -> dict[str, object]:
     """What the marker keeps of a picture: to know it again when it was moved, or to link it."""
     return {
-        "sample": item.sample.key, "label": item.sample.label, "shows": item.digest(options),
+        "sample": item.sample.key,
+        "label": item.sample.label,
+        "shows": item.digest(options),
         "sha256": written.sha256,
-    }  # fmt: skip
+    }

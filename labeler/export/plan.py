@@ -80,11 +80,15 @@ def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
     paths = _paths(chosen, images, options)
     items = [
         Item(
-            sample, (image := images[sample.image]), faces.get(sample.key, sample.box),
-            dataset.image_path(image.sha256, image.format), dataset.crop_path(sample.key), path,
+            sample,
+            (image := images[sample.image]),
+            faces.get(sample.key, sample.box),
+            dataset.image_path(image.sha256, image.format),
+            dataset.crop_path(sample.key),
+            path,
         )
         for sample, path in zip(chosen, paths, strict=True)
-    ]  # fmt: skip
+    ]
     return list(_balanced(dataset, items)) if options.balances else items
 
 
@@ -107,9 +111,11 @@ def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
     """Whether some origin has a licence like one of the patterns; without patterns, always."""
     licences = [(origin.licence or "").lower() for origin in image.origins]
     return not patterns or any(
-        fnmatchcase(licence, pattern.lower()) for licence in licences if licence
+        fnmatchcase(licence, pattern.lower())
+        for licence in licences
+        if licence
         for pattern in patterns
-    )  # fmt: skip
+    )
 
 
 def missing_classes(items: Sequence[Item]) -> list[str]:

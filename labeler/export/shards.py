@@ -16,9 +16,12 @@ MOST_BYTES = 1_000_000_000
 
 
 def write_shards(
-    folder: Path, split: str, items: Sequence[Item], labels: Sequence[str],
+    folder: Path,
+    split: str,
+    items: Sequence[Item],
+    labels: Sequence[str],
     told: Callable[[Item], Mapping[str, object]],
-) -> None:  # fmt: skip
+) -> None:
     """Move the pictures of a split from its tree into shards.
 
     For each there is a `.cls` (the number of its class in `classes.txt`, from 0) and a `.json`.
@@ -33,9 +36,12 @@ def write_shards(
         copy = f"_{item.copy}" if item.copy else ""
         shard.add(
             f"{item.sample.key}{copy}",
-            {path.suffix[1:]: path.read_bytes(), "json": about,
-             "cls": str(number[str(item.sample.label)]).encode()},
-        )  # fmt: skip
+            {
+                path.suffix[1:]: path.read_bytes(),
+                "json": about,
+                "cls": str(number[str(item.sample.label)]).encode(),
+            },
+        )
     shard.close()
     shutil.rmtree(folder / split)
 

@@ -28,9 +28,13 @@ SOURCE = "import"
 
 
 def import_labelled(
-    dataset: Dataset, path: Path, *, simulate: bool = False, workers: int = 0,
+    dataset: Dataset,
+    path: Path,
+    *,
+    simulate: bool = False,
+    workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Take labelled pictures in as one step that can be undone; the counts.
 
     An export of this dataset is read back: a picture that was moved into another class folder
@@ -77,9 +81,13 @@ def _read_back(
 
 
 def _take_in(
-    dataset: Dataset, found: Sequence[Labelled], path: Path, workers: int, progress: Progress,
+    dataset: Dataset,
+    found: Sequence[Labelled],
+    path: Path,
+    workers: int,
+    progress: Progress,
     moved: Sequence[Choice] = (),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Pictures become samples with labels, in one step with what was `moved`; the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
     wanted: dict[str, set[str]] = {}

@@ -115,8 +115,7 @@ def _coco(file: Path) -> Iterator[Labelled]:
             f"{file} is no COCO file: {type(error).__name__} {error}",
             "it needs images, annotations and categories that refer to each other",
         ) from error
-    roots = (file.parent, file.parent / "images", file.parent.parent,
-             file.parent.parent / "images")  # fmt: skip
+    roots = (file.parent, file.parent / "images", file.parent.parent, file.parent.parent / "images")
     for number, name in pictures:
         if labels[number]:
             places = [_below(root, name) for root in roots]

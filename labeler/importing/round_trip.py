@@ -30,9 +30,12 @@ class Moves:
         """As a command returns it: deleted files and files moved to another split are counted."""
         labels = Counter(self.relabelled.values())
         return {
-            "kind": "our export", "relabelled": len(self.relabelled),
-            "labels": dict(sorted(labels.items())), "new_files": len(self.added), **self.tally,
-        }  # fmt: skip
+            "kind": "our export",
+            "relabelled": len(self.relabelled),
+            "labels": dict(sorted(labels.items())),
+            "new_files": len(self.added),
+            **self.tally,
+        }
 
 
 def is_of(dataset: Dataset, told: Mapping[str, Any]) -> bool:
@@ -78,9 +81,10 @@ def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, st
     """
     digests = {path.relative_to(root).as_posix(): _hash(path) for path in _pictures(root)}
     found: dict[str, str | None] = {
-        name: name for name, digest in digests.items()
+        name: name
+        for name, digest in digests.items()
         if name in pictures and digest == str(pictures[name]["sha256"])
-    }  # fmt: skip
+    }
     left: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(pictures) - set(found), reverse=True):
         left[str(pictures[name]["sha256"])].append(name)
@@ -127,7 +131,10 @@ def _class_folder(name: str) -> str:
 def _pictures(root: Path) -> list[Path]:
     """Hidden ones are the thumbnails and the waste paper of a file manager."""
     return [
-        path for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in ENDINGS and path.is_file() and not path.is_symlink()
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in ENDINGS
+        and path.is_file()
+        and not path.is_symlink()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]  # fmt: skip
+    ]

@@ -62,8 +62,9 @@ def take_picture(
     from labeler.qt.window import Window
 
     if view_named(view) is None:
-        raise UsageError(f"there is no view {view!r}",
-                         f"choose one of {', '.join(kind.name for kind in VIEWS)}")  # fmt: skip
+        raise UsageError(
+            f"there is no view {view!r}", f"choose one of {', '.join(kind.name for kind in VIEWS)}"
+        )
     window = Window(root, view)
     try:
         window.resize(*SIZE)

@@ -22,5 +22,10 @@ def load(path: str) -> QImage | str:
     except Unreadable as error:
         return f"⚠ {error.reason}"
     picture.thumbnail((LARGEST, LARGEST))
-    return QImage(picture.tobytes(), picture.width, picture.height, 3 * picture.width,
-                  QImage.Format.Format_RGB888).copy()  # fmt: skip
+    return QImage(
+        picture.tobytes(),
+        picture.width,
+        picture.height,
+        3 * picture.width,
+        QImage.Format.Format_RGB888,
+    ).copy()

@@ -34,8 +34,12 @@ def paint_box(painter: QPainter, canvas: CropCanvas, box: Draft, current: bool) 
 
 def _label(painter: QPainter, corner: QPointF, text: str, palette: QPalette) -> None:
     metrics = painter.fontMetrics()
-    place = QRectF(corner.x(), corner.y() - metrics.height() - 6,
-                   metrics.horizontalAdvance(text) + 10, metrics.height() + 4)  # fmt: skip
+    place = QRectF(
+        corner.x(),
+        corner.y() - metrics.height() - 6,
+        metrics.horizontalAdvance(text) + 10,
+        metrics.height() + 4,
+    )
     painter.fillRect(place, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
     painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)

@@ -37,9 +37,10 @@ class CheckOffer(QPushButton):
         self.setVisible(offer is not None)
         if offer is not None and offer != before:
             self._desk.say(
-                self.tr("{label} is done: C shows {count} of them once more, without the name")
-                .format(label=offer.label, count=offer.shown)
-            )  # fmt: skip
+                self.tr(
+                    "{label} is done: C shows {count} of them once more, without the name"
+                ).format(label=offer.label, count=offer.shown)
+            )
 
     def taken(self) -> str:
         """The class that was on offer; empty for none. It is not offered any more."""

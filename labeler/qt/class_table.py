@@ -55,8 +55,14 @@ class ClassModel(QAbstractTableModel):
             return None
         if orientation != ACROSS:
             return self.rows[section].name
-        names = (self.tr("Class"), self.tr("Labelled"), self.tr("Progress"), self.tr("Errors"),
-                 *PARTS, self.tr("Off by"))  # fmt: skip
+        names = (
+            self.tr("Class"),
+            self.tr("Labelled"),
+            self.tr("Progress"),
+            self.tr("Errors"),
+            *PARTS,
+            self.tr("Off by"),
+        )
         return names[section]
 
     def share(self, row: int) -> float:

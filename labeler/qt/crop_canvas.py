@@ -17,8 +17,12 @@ from labeler.qt.shades import backdrop, ring
 
 Key = Qt.Key
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-TILTS = {Key.Key_BracketLeft: -1, Key.Key_BraceLeft: -10, Key.Key_BracketRight: 1,
-         Key.Key_BraceRight: 10}  # fmt: skip
+TILTS = {
+    Key.Key_BracketLeft: -1,
+    Key.Key_BraceLeft: -10,
+    Key.Key_BracketRight: 1,
+    Key.Key_BraceRight: 10,
+}
 GRIP = 9
 """Half of the side of a handle, in logical pixels: 18 across, and a margin when pressed."""
 
@@ -133,10 +137,15 @@ class CropCanvas(QWidget):
         self.update()
 
     def _speak(self) -> None:
-        text = self.tr("no box") if self.current < 0 else self.tr(
-            "box {number} of {count}: {box}"
-        ).format(number=self.current + 1, count=len(self.boxes),
-                 box="{}, {}, {} x {}".format(*self.boxes[self.current].box))  # fmt: skip
+        text = (
+            self.tr("no box")
+            if self.current < 0
+            else self.tr("box {number} of {count}: {box}").format(
+                number=self.current + 1,
+                count=len(self.boxes),
+                box="{}, {}, {} x {}".format(*self.boxes[self.current].box),
+            )
+        )
         self.setAccessibleDescription(text)
 
     # -- mouse
@@ -166,13 +175,17 @@ class CropCanvas(QWidget):
             self._draw_to(point)
         elif self._kind and self._before is not None:
             away = point - self._from
-            moved = (self._before.moved(away.x(), away.y()) if self._kind == "move"
-                     else self._before.pulled(self._grip or 0, point))  # fmt: skip
+            moved = (
+                self._before.moved(away.x(), away.y())
+                if self._kind == "move"
+                else self._before.pulled(self._grip or 0, point)
+            )
             self._put(moved)
         else:
             over = self._grip_at(event.position()) is not None
-            self.setCursor(Qt.CursorShape.PointingHandCursor if over
-                           else Qt.CursorShape.CrossCursor)  # fmt: skip
+            self.setCursor(
+                Qt.CursorShape.PointingHandCursor if over else Qt.CursorShape.CrossCursor
+            )
 
     def _draw_to(self, point: QPointF) -> None:
         rect = QRectF(self._from, point).normalized().intersected(QRectF(0, 0, *self.size_of))
@@ -240,10 +253,16 @@ class CropCanvas(QWidget):
 
     def _command(self, event: QKeyEvent, key: Qt.Key) -> bool:
         names = {
-            Key.Key_R: "reset", Key.Key_N: "new", Key.Key_Delete: "delete", Key.Key_Return: "save",
-            Key.Key_Backspace: "delete", Key.Key_Enter: "save", Key.Key_PageDown: "next_page",
-            Key.Key_PageUp: "previous_page", Key.Key_Escape: "leave",
-        }  # fmt: skip
+            Key.Key_R: "reset",
+            Key.Key_N: "new",
+            Key.Key_Delete: "delete",
+            Key.Key_Return: "save",
+            Key.Key_Backspace: "delete",
+            Key.Key_Enter: "save",
+            Key.Key_PageDown: "next_page",
+            Key.Key_PageUp: "previous_page",
+            Key.Key_Escape: "leave",
+        }
         if key in names:
             self.commanded.emit(names[key])
         elif letter := class_key(event):
@@ -272,8 +291,9 @@ class CropCanvas(QWidget):
         ring(painter, self.rect(), self.palette(), focused=self.hasFocus())
         painter.setPen(self.palette().text().color())
         if self.image.isNull():
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
-                             self.words)  # fmt: skip
+            painter.drawText(
+                self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.words
+            )
             return
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(self.area(), self.image)

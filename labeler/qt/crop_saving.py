@@ -99,9 +99,12 @@ class CropSaving(QObject):
         self._decide(sha256, work, None, None)
 
     def _decide(
-        self, sha256: str, work: Callable[[SortingSession], Done],
-        then: Callable[[Done], None] | None, failed: Callable[[GleansetError], None] | None,
-    ) -> None:  # fmt: skip
+        self,
+        sha256: str,
+        work: Callable[[SortingSession], Done],
+        then: Callable[[Done], None] | None,
+        failed: Callable[[GleansetError], None] | None,
+    ) -> None:
         self._desk.decide(work, then, failed)
         self._desk.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
 

@@ -64,10 +64,12 @@ class CropView(View):
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.hint.setMargin(6)
         self.hint.setWordWrap(True)
-        self.hint.setText(self.tr(
-            "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
-            "Del: take away · R: as it was · a class key: its class · Enter, PgDn: next image"
-        ))  # fmt: skip
+        self.hint.setText(
+            self.tr(
+                "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
+                "Del: take away · R: as it was · a class key: its class · Enter, PgDn: next image"
+            )
+        )
         row, column = QHBoxLayout(), QVBoxLayout(self)
         row.setContentsMargins(6, 4, 6, 4)
         for part, share in ((self.title, 1), (self.which, 0), (self.text, 0)):
@@ -127,8 +129,10 @@ class CropView(View):
     def _nothing(self) -> str:
         if self.text.text().strip() or self.which.currentData() == ALL:
             return self.tr("There is no such image.")
-        return self.tr("There is no image in which no face was found. To search for faces: "
-                       "facecrop run -d {root}").format(root=self.desk.root)  # fmt: skip
+        return self.tr(
+            "There is no image in which no face was found. To search for faces: "
+            "facecrop run -d {root}"
+        ).format(root=self.desk.root)
 
     def _go_on(self) -> None:
         """The button was let go: what waited for that."""
@@ -173,10 +177,13 @@ class CropView(View):
         assert found is not None
         self.title.setText(
             self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}").format(
-                number=f"{self._at + 1:,}", count=f"{len(self._images):,}", name=found.title,
-                width=found.width, height=found.height,
+                number=f"{self._at + 1:,}",
+                count=f"{len(self._images):,}",
+                name=found.title,
+                width=found.width,
+                height=found.height,
             )
-        )  # fmt: skip
+        )
 
     def _load(self) -> None:
         """On a thread: a large picture takes a while. Only the one wanted last is shown."""

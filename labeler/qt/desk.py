@@ -108,16 +108,20 @@ class Desk(QObject):
         return self._pending > 0
 
     def ask(
-        self, work: Callable[[SortingSession], T], then: Callable[[T], None] | None = None,
+        self,
+        work: Callable[[SortingSession], T],
+        then: Callable[[T], None] | None = None,
         failed: Callable[[GleansetError], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Read something. What a person can mend goes to `failed`, or else to `said`."""
         self._put(_Job(work, then, failed, decides=False))
 
     def decide(
-        self, work: Callable[[SortingSession], Done], then: Callable[[Done], None] | None = None,
+        self,
+        work: Callable[[SortingSession], Done],
+        then: Callable[[Done], None] | None = None,
         failed: Callable[[GleansetError], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Make a decision: it is saved at once, or tried again until it is."""
         self._put(_Job(work, then, failed, decides=True))
 

@@ -27,8 +27,9 @@ BESIDE = 14
 class TileMime(QMimeData):
     """What is dragged: samples (rows of the catalogue), and the way to their files."""
 
-    def __init__(self, ids: Sequence[int], rows: Sequence[int],
-                 paths: Callable[[Sequence[int]], list[str]]) -> None:  # fmt: skip
+    def __init__(
+        self, ids: Sequence[int], rows: Sequence[int], paths: Callable[[Sequence[int]], list[str]]
+    ) -> None:
         super().__init__()
         self.ids = ids
         self.rows = rows

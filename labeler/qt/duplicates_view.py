@@ -69,8 +69,13 @@ class DuplicatesView(SendingView):
         row.setContentsMargins(6, 4, 6, 4)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Progress"))
-        for part in (self.title, self.bar, self.cancel_button, self.look_button,
-                     self.accept_button):  # fmt: skip
+        for part in (
+            self.title,
+            self.bar,
+            self.cancel_button,
+            self.look_button,
+            self.accept_button,
+        ):
             row.addWidget(part, 1 if part is self.title else 0)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

@@ -53,8 +53,12 @@ class ExportBox(QGroupBox):
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
-        rows = ((self.tr("Format"), self.format), (self.tr("File names"), self.names),
-                (self.tr("Folder"), self.folder), (self.tr("Size"), self.size_text))  # fmt: skip
+        rows = (
+            (self.tr("Format"), self.format),
+            (self.tr("File names"), self.names),
+            (self.tr("Folder"), self.folder),
+            (self.tr("Size"), self.size_text),
+        )
         for number, (name, part) in enumerate(rows):
             label = QLabel(name)
             label.setBuddy(part)
@@ -77,8 +81,10 @@ class ExportBox(QGroupBox):
         try:
             size = parse_size(self.size_text.text().strip() or None)
             options = Options(
-                format=self.format.currentText(), names=self.names.currentText(), size=size  # type: ignore[arg-type]
-            )  # fmt: skip
+                format=self.format.currentText(),  # type: ignore[arg-type]
+                names=self.names.currentText(),  # type: ignore[arg-type]
+                size=size,
+            )
         except UsageError as error:
             self._failed(str(error))
             return
@@ -104,12 +110,16 @@ class ExportBox(QGroupBox):
 
     def _done(self, result: dict[str, object]) -> None:
         self._at_work(False)
-        self.result.setText(self.tr("{count} pictures written to {folder}").format(
-            count=f"{result['exported']:,}", folder=result["to"]))  # fmt: skip
+        self.result.setText(
+            self.tr("{count} pictures written to {folder}").format(
+                count=f"{result['exported']:,}", folder=result["to"]
+            )
+        )
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
-            self._desk.say(self.tr("{count} pictures cannot be read").format(count=len(failed)),
-                           bad=True)  # fmt: skip
+            self._desk.say(
+                self.tr("{count} pictures cannot be read").format(count=len(failed)), bad=True
+            )
 
     def _failed(self, why: str) -> None:
         self._at_work(False)

@@ -75,11 +75,19 @@ class FilterBar(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 4)
         rows = (
-            ((self.tr("Show"), self.wall), (self.tr("Class"), self.label),
-             (self.tr("Source"), self.source), (self.tr("Episode"), self.video)),
-            ((self.tr("Text"), self.text), (self.tr("Licence"), self.licence),
-             (self.tr("Size from"), self.size_box), (self.tr("Score from"), self.score_box)),
-        )  # fmt: skip
+            (
+                (self.tr("Show"), self.wall),
+                (self.tr("Class"), self.label),
+                (self.tr("Source"), self.source),
+                (self.tr("Episode"), self.video),
+            ),
+            (
+                (self.tr("Text"), self.text),
+                (self.tr("Licence"), self.licence),
+                (self.tr("Size from"), self.size_box),
+                (self.tr("Score from"), self.score_box),
+            ),
+        )
         for line, row in enumerate(rows):
             for place, (name, part) in enumerate(row):
                 label = QLabel(name)
@@ -115,7 +123,11 @@ class FilterBar(QWidget):
     def wanted(self) -> Wanted:
         """Which traits are asked for."""
         return Wanted(
-            self.label.currentData(), self.source.currentData(), self.video.currentData(),
-            self.licence.currentData(), self.score_box.value() or None,
-            self.size_box.value() or None, self.text.text().strip() or None,
-        )  # fmt: skip
+            self.label.currentData(),
+            self.source.currentData(),
+            self.video.currentData(),
+            self.licence.currentData(),
+            self.score_box.value() or None,
+            self.size_box.value() or None,
+            self.text.text().strip() or None,
+        )

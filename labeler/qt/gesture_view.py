@@ -29,16 +29,30 @@ Key = Qt.Key
 Cursor = QAbstractItemView.CursorAction
 
 MOVES = {
-    Key.Key_Left: Cursor.MoveLeft, Key.Key_Right: Cursor.MoveRight, Key.Key_Up: Cursor.MoveUp,
-    Key.Key_Down: Cursor.MoveDown, Key.Key_Home: Cursor.MoveHome, Key.Key_End: Cursor.MoveEnd,
-}  # fmt: skip
+    Key.Key_Left: Cursor.MoveLeft,
+    Key.Key_Right: Cursor.MoveRight,
+    Key.Key_Up: Cursor.MoveUp,
+    Key.Key_Down: Cursor.MoveDown,
+    Key.Key_Home: Cursor.MoveHome,
+    Key.Key_End: Cursor.MoveEnd,
+}
 COMMANDS = {
-    Key.Key_Delete: "reject", Key.Key_Backspace: "reject", Key.Key_L: "later", Key.Key_O: "other",
-    Key.Key_Q: "queue", Key.Key_S: "split",
-    Key.Key_Return: "enter", Key.Key_Enter: "enter", Key.Key_PageDown: "next_page",
-    Key.Key_PageUp: "previous_page", Key.Key_B: "blink", Key.Key_G: "groups", Key.Key_K: "keep_all",
-    Key.Key_C: "check", Key.Key_N: "new",
-}  # fmt: skip
+    Key.Key_Delete: "reject",
+    Key.Key_Backspace: "reject",
+    Key.Key_L: "later",
+    Key.Key_O: "other",
+    Key.Key_Q: "queue",
+    Key.Key_S: "split",
+    Key.Key_Return: "enter",
+    Key.Key_Enter: "enter",
+    Key.Key_PageDown: "next_page",
+    Key.Key_PageUp: "previous_page",
+    Key.Key_B: "blink",
+    Key.Key_G: "groups",
+    Key.Key_K: "keep_all",
+    Key.Key_C: "check",
+    Key.Key_N: "new",
+}
 
 
 class GestureView(TileView):
@@ -85,8 +99,9 @@ class GestureView(TileView):
     def _command(self, event: QKeyEvent) -> bool:
         """Space, Esc and the letters of commands; whether it was one of them."""
         plain = event.modifiers() in (
-            Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier,
-        )  # fmt: skip
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+        )
         if event.key() == Key.Key_Space:
             self._space()
         elif event.key() in COMMANDS and plain:

@@ -96,8 +96,9 @@ class GridLayout:
     def ranges(self, area: QRect) -> Iterator[tuple[int, int]]:
         """The tiles that touch an area, as (first, last), line by line; whole lines as one."""
         for place in self.placed:
-            lines = self._span(area.top() - place.top, area.bottom() - place.top, place.cell,
-                               place.lines)  # fmt: skip
+            lines = self._span(
+                area.top() - place.top, area.bottom() - place.top, place.cell, place.lines
+            )
             columns = self._span(area.left() - GAP, area.right() - GAP, place.cell, place.columns)
             if lines and columns:
                 yield from self._of_lines(place, lines, columns)

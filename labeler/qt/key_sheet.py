@@ -94,8 +94,10 @@ class KeySheet(QFrame):
 
     def _centre(self) -> None:
         self.adjustSize()
-        self.move((self.window().width() - self.width()) // 2,
-                  (self.window().height() - self.height()) // 2)  # fmt: skip
+        self.move(
+            (self.window().width() - self.width()) // 2,
+            (self.window().height() - self.height()) // 2,
+        )
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stay in the middle."""

@@ -51,16 +51,21 @@ class Picture(QWidget):
         painter.fillRect(self.rect(), backdrop(self.palette()))
         if self._seen is None:
             return
-        found = self._thumbs.get(self._seen, max(self.width(), self._height),
-                                 self.devicePixelRatioF())  # fmt: skip
+        found = self._thumbs.get(
+            self._seen, max(self.width(), self._height), self.devicePixelRatioF()
+        )
         if isinstance(found, Broken):
             painter.setPen(self.palette().text().color())
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"⚠ {found.reason}")
         elif found is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             size = found.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-            target = QRect((self.width() - size.width()) // 2, (self.height() - size.height()) // 2,
-                           size.width(), size.height())  # fmt: skip
+            target = QRect(
+                (self.width() - size.width()) // 2,
+                (self.height() - size.height()) // 2,
+                size.width(),
+                size.height(),
+            )
             painter.drawPixmap(target, found)
             self._draw_box(painter, target)
 
@@ -134,14 +139,18 @@ class LookPanel(QWidget):
 
     def _words(self, tile: Tile) -> str:
         size = self.tr("{w} x {h} of {width} x {height} pixels").format(
-            w=tile.seen.region.box.width, h=tile.seen.region.box.height,
-            width=tile.seen.width, height=tile.seen.height)  # fmt: skip
+            w=tile.seen.region.box.width,
+            h=tile.seen.region.box.height,
+            width=tile.seen.width,
+            height=tile.seen.height,
+        )
         return "\n".join(part for part in (tile.title, tile.label, size) if part)
 
     def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
         """The first three proposals: key, class, confidence."""
-        self._top.setText("\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %"
-                                    for key, label, sure in top))  # fmt: skip
+        self._top.setText(
+            "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
+        )
 
     def show_neighbours(self, near: Sequence[Tile], of: int | None = None) -> None:
         """The nearest samples that were decided on; nothing where another than `of` is shown."""

@@ -134,11 +134,13 @@ class NumbersView(View):
         seconds = progress.seconds + self.desk.seconds
         decided = counts.total - counts.waiting - counts.later
         lines = [
-            self.tr("{done} of {total} sorted").format(done=f"{decided:,}",
-                                                       total=f"{counts.total:,}"),
+            self.tr("{done} of {total} sorted").format(
+                done=f"{decided:,}", total=f"{counts.total:,}"
+            ),
             self.tr("{gestures} gestures, {minutes} min").format(
-                gestures=f"{gestures:,}", minutes=round(seconds / 60)),
-        ]  # fmt: skip
+                gestures=f"{gestures:,}", minutes=round(seconds / 60)
+            ),
+        ]
         if decided and gestures:
             per, speed = 1000 * gestures / decided, pace(decided, seconds)
             lines.append(
@@ -149,8 +151,11 @@ class NumbersView(View):
         looked = sum(rate.looked_at for rate in numbers.rates.values())
         if looked:
             wrong = sum(rate.wrong for rate in numbers.rates.values())
-            lines.append(self.tr("{wrong} of {looked} labels did not hold at a second look").format(
-                wrong=wrong, looked=looked))  # fmt: skip
+            lines.append(
+                self.tr("{wrong} of {looked} labels did not hold at a second look").format(
+                    wrong=wrong, looked=looked
+                )
+            )
         return "\n".join(lines)
 
     def _kept_words(self, numbers: Numbers) -> str:
@@ -159,8 +164,9 @@ class NumbersView(View):
         return self.tr("The table shows the split in force.")
 
     def _set_target(self, value: int) -> None:
-        self.desk.ask(lambda session: set_target(session.dataset, value),
-                      lambda nothing: self._read())  # fmt: skip
+        self.desk.ask(
+            lambda session: set_target(session.dataset, value), lambda nothing: self._read()
+        )
 
     # -- the split
 
@@ -196,13 +202,17 @@ class NumbersView(View):
         lines = [
             self.tr("train : val : test would be {shares}").format(shares=shares),
             self.tr("{moments} moments stay whole, the largest has {largest}").format(
-                moments=f"{plan.moments:,}", largest=plan.largest_moment),
-        ]  # fmt: skip
+                moments=f"{plan.moments:,}", largest=plan.largest_moment
+            ),
+        ]
         if plan.left:
             lines.append(self.tr("{count} samples are left out").format(count=len(plan.left)))
         if plan.not_searched:
-            lines.append(self.tr("Look for duplicates first (F3): {count} are not compared").format(
-                count=f"{plan.not_searched:,}"))  # fmt: skip
+            lines.append(
+                self.tr("Look for duplicates first (F3): {count} are not compared").format(
+                    count=f"{plan.not_searched:,}"
+                )
+            )
         return "\n".join(lines)
 
     def _failed(self, why: str) -> None:

@@ -42,9 +42,11 @@ def fill(model: TileModel, page: Page | None, keys: Mapping[str, str]) -> None:
         for t in tiles
     }
     model.show(
-        [t.rows[0] for t in tiles], sections_of(page, keys) if page else (), proposed,
+        [t.rows[0] for t in tiles],
+        sections_of(page, keys) if page else (),
+        proposed,
         {t.rows[0]: t.rows for t in tiles},
-    )  # fmt: skip
+    )
 
 
 def sections_of(page: Page, keys: Mapping[str, str]) -> list[Section]:
@@ -60,8 +62,10 @@ def sections_of(page: Page, keys: Mapping[str, str]) -> list[Section]:
         ]
     if not page.doubtful:
         return [Section("", len(page.tiles))]
-    words = (QCoreApplication.translate("PageGrid", "Doubtful first"),
-             QCoreApplication.translate("PageGrid", "Sure"))  # fmt: skip
+    words = (
+        QCoreApplication.translate("PageGrid", "Doubtful first"),
+        QCoreApplication.translate("PageGrid", "Sure"),
+    )
     return [
         Section(words[0], page.doubtful, LARGER),
         Section(words[1], len(page.tiles) - page.doubtful),

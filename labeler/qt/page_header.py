@@ -64,7 +64,8 @@ class PageHeader(QWidget):
         count, wrong = len(page.tiles), round(page.expected_wrong)
         if page.kind == "likes":
             return self.tr("Who is this?  {count} that look alike, of {all} unknown").format(
-                count=count, all=f"{page.of:,}")  # fmt: skip
+                count=count, all=f"{page.of:,}"
+            )
         if page.kind == "check":
             return self.tr("Do these {count} belong together?  Click who does not").format(
                 count=count

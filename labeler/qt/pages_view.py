@@ -241,7 +241,9 @@ class PagesView(SendingView):
 
         def more() -> None:
             look.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
-            self.desk.ask(lambda s: list(s.tiles.of(self._work(s).nearest(tile.id)).values()),
-                          lambda near: look.show_neighbours(near, tile.id))  # fmt: skip
+            self.desk.ask(
+                lambda s: list(s.tiles.of(self._work(s).nearest(tile.id)).values()),
+                lambda near: look.show_neighbours(near, tile.id),
+            )
 
         look.point(tile._replace(label=None) if self.model.blind else tile, more)

@@ -89,8 +89,9 @@ class RailList(RailView):
         count = len(mime.ids) if isinstance(mime, TileMime) else None
         self.drop_text = (
             self.tr("Drop {count} → {name}").format(count=f"{count:,}", name=row.name)
-            if count is not None else self.tr("Drop files → {name}").format(name=row.name)
-        )  # fmt: skip
+            if count is not None
+            else self.tr("Drop files → {name}").format(name=row.name)
+        )
         event.setDropAction(Qt.DropAction.CopyAction)
         event.accept()
 

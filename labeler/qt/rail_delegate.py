@@ -104,8 +104,12 @@ class RailDelegate(QStyledItemDelegate):
                 size = found.size().scaled(
                     box.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
                 )
-                part = QRect(0, 0, found.width() * side // max(1, size.width()),
-                             found.height() * side // max(1, size.height()))  # fmt: skip
+                part = QRect(
+                    0,
+                    0,
+                    found.width() * side // max(1, size.width()),
+                    found.height() * side // max(1, size.height()),
+                )
                 part.moveCenter(found.rect().center())
                 painter.drawPixmap(box, found, part)
             left += side + 3

@@ -52,9 +52,11 @@ class RailModel(QAbstractListModel):
         counts = progress.counts
         number = {row.name: row.count for row in counts.classes}
         wanted = progress.target
-        classes = [RailRow(name, name, key, number.get(name, 0), is_class=True, wanted=wanted)
-                   for name, key in progress.keys.items()
-                   if self._filter.casefold() in name.casefold()]  # fmt: skip
+        classes = [
+            RailRow(name, name, key, number.get(name, 0), is_class=True, wanted=wanted)
+            for name, key in progress.keys.items()
+            if self._filter.casefold() in name.casefold()
+        ]
         return [
             *classes,
             RailRow(":not a face", self.tr("Not a face"), "⌫", counts.rejected),

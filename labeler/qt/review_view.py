@@ -93,8 +93,9 @@ class ReviewView(SendingView):
             Section(f"{flags.get(title, title)}  ·  {count:,}" if title else "", count)
             for title, count in found.sections
         ]
-        proposed = {row: Proposed(one.label, one.confidence)
-                    for row, one in found.suggested.items()}  # fmt: skip
+        proposed = {
+            row: Proposed(one.label, one.confidence) for row, one in found.suggested.items()
+        }
         self.model.show(found.ids, sections, proposed)
         self.title.setText(self._words(len(found.ids)))
 
@@ -102,12 +103,16 @@ class ReviewView(SendingView):
         if self.bar.wall_name() != "flags":
             return {}
         return {
-            "blurred": self.tr("Blurred"), "black": self.tr("Nearly black"),
-            "white": self.tr("Nearly white"), "tiny": self.tr("Tiny"),
-            "odd_shape": self.tr("Odd shape"), "text": self.tr("Full of text"),
-            "photo": self.tr("Looks like a photo"), "ai": self.tr("Made by a machine"),
+            "blurred": self.tr("Blurred"),
+            "black": self.tr("Nearly black"),
+            "white": self.tr("Nearly white"),
+            "tiny": self.tr("Tiny"),
+            "odd_shape": self.tr("Odd shape"),
+            "text": self.tr("Full of text"),
+            "photo": self.tr("Looks like a photo"),
+            "ai": self.tr("Made by a machine"),
             "outlier": self.tr("Far from its class"),
-        }  # fmt: skip
+        }
 
     def _words(self, count: int) -> str:
         if count:
@@ -117,14 +122,17 @@ class ReviewView(SendingView):
             return self.tr("{count} faces").format(count=f"{count:,}") + "   ·   " + hint
         return {
             "outliers": self.tr("Nothing is labelled yet, or nothing fits the filters."),
-            "model": self.tr("No label differs from what the model says. To ask it: "
-                             "baseline presort -d {root}").format(root=self.desk.root),
-            "doubts": self.tr("No label is in doubt. To search for such: "
-                              "baseline doubts -d {root}").format(root=self.desk.root),
+            "model": self.tr(
+                "No label differs from what the model says. To ask it: baseline presort -d {root}"
+            ).format(root=self.desk.root),
+            "doubts": self.tr(
+                "No label is in doubt. To search for such: baseline doubts -d {root}"
+            ).format(root=self.desk.root),
             "page": self.tr("Nothing was filed with a page."),
-            "flags": self.tr("Nothing is flagged. To measure: "
-                             "labeler quality -d {root}").format(root=self.desk.root),
-        }.get(self.bar.wall_name(), self.tr("Nothing fits the filters."))  # fmt: skip
+            "flags": self.tr("Nothing is flagged. To measure: labeler quality -d {root}").format(
+                root=self.desk.root
+            ),
+        }.get(self.bar.wall_name(), self.tr("Nothing fits the filters."))
 
     def commanded(self, command: str, rows: list[int]) -> None:
         """Enter and K, besides what all grids know."""
@@ -145,8 +153,11 @@ class ReviewView(SendingView):
         for row in chosen:
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], State("sent", self.key_of(label), label))
-        self.desk.decide(lambda session: take_suggestions(session, ids, suggested),
-                         self._decided(chosen), self.not_sent(chosen))  # fmt: skip
+        self.desk.decide(
+            lambda session: take_suggestions(session, ids, suggested),
+            self._decided(chosen),
+            self.not_sent(chosen),
+        )
 
     def _keep(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -155,8 +166,9 @@ class ReviewView(SendingView):
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         seen = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, State("done", "✓"))
-        self.desk.decide(lambda session: keep_labels(session, seen),
-                         self._decided(rows), self.not_sent(rows))  # fmt: skip
+        self.desk.decide(
+            lambda session: keep_labels(session, seen), self._decided(rows), self.not_sent(rows)
+        )
 
     def _decided(self, rows: Sequence[int]) -> Callable[[Done], None]:
         """Remembers, when it is saved, which tiles an undo has to put back."""

@@ -88,8 +88,9 @@ class SendingView(View):
             if kept == self.model.generation:
                 self._sent[done.root] = rows
 
-        self.desk.decide(lambda session: session.to_ids(ids, target, how), saved,
-                         self.not_sent(rows))  # fmt: skip
+        self.desk.decide(
+            lambda session: session.to_ids(ids, target, how), saved, self.not_sent(rows)
+        )
 
     def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
         """What to do where tiles that are shown as sent could not be: they stand as before."""

@@ -54,8 +54,12 @@ class SortingView(SendingView):
         if self.scrolled:
             self.view.verticalScrollBar().setValue(self.scrolled)
             self.scrolled = 0
-        names = {QUEUE: self.tr("Not sorted yet"), LATER: self.tr("Later"),
-                 OTHER: self.tr("Other faces"), REJECT: self.tr("Not a face")}  # fmt: skip
+        names = {
+            QUEUE: self.tr("Not sorted yet"),
+            LATER: self.tr("Later"),
+            OTHER: self.tr("Other faces"),
+            REJECT: self.tr("Not a face"),
+        }
         name = names.get(self.place[1:], self.place) if self.place.startswith(":") else self.place
         self.title.setText(
             self.tr("{name} · {count} faces").format(name=name, count=f"{len(ids):,}")

@@ -73,10 +73,12 @@ class TileModel(QAbstractListModel):
         """Whether the classes of tiles are not told, to look at them without prejudice."""
 
     def show(
-        self, ids: Sequence[int], sections: Sequence[Section] | None = None,
+        self,
+        ids: Sequence[int],
+        sections: Sequence[Section] | None = None,
         proposed: Mapping[int, Proposed] | None = None,
         members: Mapping[int, Sequence[int]] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Show these samples (rows of the catalogue). `members` are all samples of a stack."""
         self.replaced.emit()
         self.beginResetModel()

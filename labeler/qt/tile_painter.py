@@ -56,9 +56,11 @@ def _picture(
 ) -> None:
     if isinstance(picture, Broken):
         painter.setPen(palette.color(Role.Text))
-        painter.drawText(rect.adjusted(4, 4, -4, -4),
-                         Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
-                         f"⚠ {picture.reason}")  # fmt: skip
+        painter.drawText(
+            rect.adjusted(4, 4, -4, -4),
+            Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+            f"⚠ {picture.reason}",
+        )
     elif picture is not None:
         size = picture.size().scaled(rect.size(), Qt.AspectRatioMode.KeepAspectRatio)
         target = QRect(QPoint(), size)
@@ -71,8 +73,12 @@ def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     step = max(3, rect.width() // 32)
     for number in (2, 1):
         plate = rect.adjusted(number * step, 0, 0, -number * step).translated(0, 0)
-        plate = QRect(rect.left() + number * step, rect.top() + (2 - number) * step,
-                      rect.width() - 2 * step, rect.height() - 2 * step)  # fmt: skip
+        plate = QRect(
+            rect.left() + number * step,
+            rect.top() + (2 - number) * step,
+            rect.width() - 2 * step,
+            rect.height() - 2 * step,
+        )
         painter.fillRect(plate, blend(backdrop(palette), palette.color(Role.Text), 0.5))
         painter.setPen(palette.color(Role.Base))
         painter.drawRect(plate.adjusted(0, 0, -1, -1))
@@ -115,8 +121,12 @@ def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> No
     painter.setFont(font)
     metrics = painter.fontMetrics()
     room = OUTLINE + 1  # an outline covers no text
-    line = QRect(rect.left(), rect.bottom() - metrics.height() - room - 2, rect.width(),
-                 metrics.height() + room + 3)  # fmt: skip
+    line = QRect(
+        rect.left(),
+        rect.bottom() - metrics.height() - room - 2,
+        rect.width(),
+        metrics.height() + room + 3,
+    )
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
     shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, line.width() - 8 - room)

@@ -122,9 +122,10 @@ class TileView(RangeSelection):
         return self._tiles.index(row) if row >= 0 else QModelIndex()
 
     def scrollTo(
-        self, index: Index,
+        self,
+        index: Index,
         hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Bring a tile into sight, with as little movement as will do."""
         rect, height = self.visualRect(index), self.viewport().height()
         bar = self.verticalScrollBar()
@@ -151,9 +152,13 @@ class TileView(RangeSelection):
         """Where a key of movement leads."""
         moves = QAbstractItemView.CursorAction
         steps = {
-            moves.MoveLeft: (-1, 0), moves.MoveRight: (1, 0), moves.MoveUp: (0, -1),
-            moves.MoveDown: (0, 1), moves.MovePrevious: (-1, 0), moves.MoveNext: (1, 0),
-        }  # fmt: skip
+            moves.MoveLeft: (-1, 0),
+            moves.MoveRight: (1, 0),
+            moves.MoveUp: (0, -1),
+            moves.MoveDown: (0, 1),
+            moves.MovePrevious: (-1, 0),
+            moves.MoveNext: (1, 0),
+        }
         last = self._tiles.rowCount() - 1
         row = max(self.currentIndex().row(), 0)
         if action in (moves.MoveHome, moves.MoveEnd):
@@ -206,8 +211,14 @@ class TileView(RangeSelection):
         side = self._grid.rect(row).width()
         picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
         chosen = self.selectionModel().isRowSelected(row, QModelIndex())
-        return Look(picture, self._tiles.state(row), self._tiles.proposal(row), chosen,
-                    row == self.point, self.caption(row))  # fmt: skip
+        return Look(
+            picture,
+            self._tiles.state(row),
+            self._tiles.proposal(row),
+            chosen,
+            row == self.point,
+            self.caption(row),
+        )
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint what is seen, and nothing else."""

@@ -21,8 +21,11 @@ _SCRIPTS = {
     "ja": (QFontDatabase.WritingSystem.Japanese,),
     "zh_CN": (QFontDatabase.WritingSystem.SimplifiedChinese,),
 }
-_CJK = (QFontDatabase.WritingSystem.Japanese, QFontDatabase.WritingSystem.SimplifiedChinese,
-        QFontDatabase.WritingSystem.Korean)  # fmt: skip
+_CJK = (
+    QFontDatabase.WritingSystem.Japanese,
+    QFontDatabase.WritingSystem.SimplifiedChinese,
+    QFontDatabase.WritingSystem.Korean,
+)
 
 
 class Words(QTranslator):
@@ -38,8 +41,12 @@ class Words(QTranslator):
         return not self._words
 
     def translate(
-        self, context: str, sourceText: str, disambiguation: str | None = None, n: int = -1  # noqa: N803
-    ) -> str:  # fmt: skip
+        self,
+        context: str,
+        sourceText: str,  # noqa: N803
+        disambiguation: str | None = None,
+        n: int = -1,
+    ) -> str:
         """The translation of a text, '' where there is none: Qt then shows the text itself."""
         return self._words.get(sourceText, "")
 
@@ -61,8 +68,9 @@ def language_for(wanted: str | None) -> str:
             if tidy == language or tidy.split("_")[0] == language.split("_")[0]:
                 return language
     if wanted:
-        raise UsageError(f"there is no language {wanted!r}",
-                         f"choose one of {', '.join(languages())}")  # fmt: skip
+        raise UsageError(
+            f"there is no language {wanted!r}", f"choose one of {', '.join(languages())}"
+        )
     return ENGLISH
 
 

@@ -40,9 +40,13 @@ class Reporting(Progress):
             _close(items)
 
     def batches(
-        self, batches: Iterable[list[T]], what: str, total: int | None = None,
-        unit: str = " images", note: Callable[[], str] = lambda: "",
-    ) -> Iterator[list[T]]:  # fmt: skip
+        self,
+        batches: Iterable[list[T]],
+        what: str,
+        total: int | None = None,
+        unit: str = " images",
+        note: Callable[[], str] = lambda: "",
+    ) -> Iterator[list[T]]:
         """Pass batches through, and count them. Raises `Cancelled` between two of them."""
         done = 0
         self._tell(what, 0, total or 0)

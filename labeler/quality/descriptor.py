@@ -47,8 +47,10 @@ def _colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     tone = lab[..., 0] * TONES // 256
     red, yellow = (np.clip((lab[..., c] - FIRST_TINT) // TINT, 0, TINTS - 1) for c in (1, 2))
     code = ((tone * TINTS + red) * TINTS + yellow).astype(np.intp)
-    bands = [np.bincount(band.ravel(), minlength=TONES * TINTS * TINTS) / band.size
-             for band in np.split(code, BANDS)]  # fmt: skip
+    bands = [
+        np.bincount(band.ravel(), minlength=TONES * TINTS * TINTS) / band.size
+        for band in np.split(code, BANDS)
+    ]
     return np.sqrt(np.concatenate(bands))
 
 

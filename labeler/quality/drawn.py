@@ -43,8 +43,11 @@ def features(pixels: Image.Image) -> npt.NDArray[np.float64]:
     size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
     half = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
     bent = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
-    parts = [*_parts(_ranges(grey), RANGES), *_parts(_ranges(half), RANGES),
-             *_parts(bent, CURVATURES)]  # fmt: skip
+    parts = [
+        *_parts(_ranges(grey), RANGES),
+        *_parts(_ranges(half), RANGES),
+        *_parts(bent, CURVATURES),
+    ]
     return np.asarray(np.sqrt(np.array(parts)))
 
 

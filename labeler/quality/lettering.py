@@ -125,8 +125,10 @@ def _is_text(line: Pieces) -> bool:
         return False
     if line[:, AREA].sum() < 0.15 * (right - left) * (bottom - top):
         return False
-    return (_varies(line[:, HEIGHT]) <= HEIGHT_VARIES
-            and _varies(line[:, STROKE_WIDTH]) <= STROKE_VARIES)  # fmt: skip
+    return (
+        _varies(line[:, HEIGHT]) <= HEIGHT_VARIES
+        and _varies(line[:, STROKE_WIDTH]) <= STROKE_VARIES
+    )
 
 
 def _varies(values: npt.NDArray[np.float64]) -> float:
@@ -135,5 +137,4 @@ def _varies(values: npt.NDArray[np.float64]) -> float:
 
 def _frame(line: Pieces) -> tuple[int, int, int, int]:
     right, bottom = line[:, LEFT] + line[:, WIDTH], line[:, TOP] + line[:, HEIGHT]
-    return (int(line[:, LEFT].min()), int(line[:, TOP].min()), int(right.max()),
-            int(bottom.max()))  # fmt: skip
+    return (int(line[:, LEFT].min()), int(line[:, TOP].min()), int(right.max()), int(bottom.max()))

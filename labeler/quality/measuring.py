@@ -26,5 +26,11 @@ def measure_place(item: tuple[Seen, Place]) -> Measures:
 def measures(pixels: Image.Image) -> Measures:
     """All measures of RGB pixels."""
     darkest, lightest = extremes(pixels)
-    return Measures(edge_blur(pixels), darkest, lightest, lettering.text_share(pixels),
-                    photo_likeness(pixels), descriptor(pixels))  # fmt: skip
+    return Measures(
+        edge_blur(pixels),
+        darkest,
+        lightest,
+        lettering.text_share(pixels),
+        photo_likeness(pixels),
+        descriptor(pixels),
+    )

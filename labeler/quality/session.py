@@ -39,9 +39,13 @@ class QualitySession:
     """Measures samples with `workers` processes, 0 for all cores; `simulate` keeps nothing."""
 
     def __init__(
-        self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None,
+        self,
+        dataset: Dataset,
+        *,
+        workers: int = 0,
+        progress: Progress | None = None,
         simulate: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._dataset = dataset
         self._qualities = Qualities(dataset.db, rehearse=simulate)
         self._looks = Looks(dataset.db)
@@ -99,8 +103,10 @@ class QualitySession:
             rows.setdefault(label, []).append(row)
             traits.setdefault(label, []).append(trait)
         scores = outlier_scores({label: table(stored) for label, stored in traits.items()})
-        self._qualities.set_outliers({
-            row: round(float(score), 4)
-            for label, found in scores.items()
-            for row, score in zip(rows[label], found, strict=True)
-        })  # fmt: skip
+        self._qualities.set_outliers(
+            {
+                row: round(float(score), 4)
+                for label, found in scores.items()
+                for row, score in zip(rows[label], found, strict=True)
+            }
+        )

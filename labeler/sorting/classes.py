@@ -112,8 +112,10 @@ class Classes:
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class as a part of a step. `UsageError` for a name that is taken."""
-        row, taken = self.id_of(old), self._dataset.db.one(
-            "SELECT 1 FROM class WHERE name=?", (new,))  # fmt: skip
+        row, taken = (
+            self.id_of(old),
+            self._dataset.db.one("SELECT 1 FROM class WHERE name=?", (new,)),
+        )
         if row is None:
             raise UsageError(f"there is no class {old!r}")
         if taken is not None:

@@ -66,9 +66,12 @@ def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def take_in(
-    dataset: Dataset, paths: Sequence[Path], label: str | None = None,
-    progress: Callable[[int], None] = lambda count: None, stop: Callable[[], bool] = lambda: False,
-) -> Taken:  # fmt: skip
+    dataset: Dataset,
+    paths: Sequence[Path],
+    label: str | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Taken:
     """Take pictures in; their step. `stop` is asked between files: what is done by then counts.
 
     What is no picture becomes a rejection. Raises what the disk raises.

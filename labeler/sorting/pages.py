@@ -155,19 +155,28 @@ class Pages:
         self._split.update(rows)
 
     def file(
-        self, page: Page, lifted: Collection[int] = (), sent: Collection[int] = (),
+        self,
+        page: Page,
+        lifted: Collection[int] = (),
+        sent: Collection[int] = (),
         label: str | None = None,
-    ) -> Done:  # fmt: skip
+    ) -> Done:
         """File what is `in`: all tiles (by number) that were neither lifted nor sent elsewhere.
 
         `label` is the name for a page of look-alikes, or another class for the whole page. What
         was lifted is not proposed as this class again. `NOTHING` where nothing is left to be filed.
         """
-        chosen = {n: label or t.proposal.label for n, t in enumerate(page.tiles)
-                  if n not in lifted and n not in sent}  # fmt: skip
+        chosen = {
+            n: label or t.proposal.label
+            for n, t in enumerate(page.tiles)
+            if n not in lifted and n not in sent
+        }
         labels = {row: name for n, name in chosen.items() if name for row in page.tiles[n].rows}
-        refused = {row: label or page.tiles[n].proposal.label or ""
-                   for n in lifted for row in page.tiles[n].rows}  # fmt: skip
+        refused = {
+            row: label or page.tiles[n].proposal.label or ""
+            for n in lifted
+            for row in page.tiles[n].rows
+        }
         known = label is not None and self._session.classes.id_of(label) is not None
         with self._session.dataset.db.write():
             still = self._still_waiting(labels)
@@ -194,9 +203,14 @@ class Pages:
                 self.trust.learn(says[label], right=label == tile.label)
 
     def _learn(
-        self, page: Page, lifted: Collection[int], sent: Collection[int], label: str | None, *,
+        self,
+        page: Page,
+        lifted: Collection[int],
+        sent: Collection[int],
+        label: str | None,
+        *,
         known: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if page.kind == "likes":
             self._familiar += known
             self._strangers += not known
@@ -232,7 +246,7 @@ def _share_of(offers: Iterable[Offer], decided: Collection[int]) -> float | None
 
 def _of_vote(
     vote: Vote, number: int, names: Mapping[int, str], unseen: int, trust: float
-) -> Opinion:  # fmt: skip
+) -> Opinion:
     """The neighbours' word, where the sample is rather of a class that they know.
 
     What they doubt is for the `unseen` classes, of which nobody has shown them a face.

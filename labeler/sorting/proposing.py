@@ -47,9 +47,11 @@ NO_IDEA = Proposal()
 
 
 def combined(
-    opinions: Iterable[Opinion], classes: Sequence[str], refused: Iterable[str] = (),
+    opinions: Iterable[Opinion],
+    classes: Sequence[str],
+    refused: Iterable[str] = (),
     doubt: float = 1.0,
-) -> Proposal:  # fmt: skip
+) -> Proposal:
     """One proposal of several opinions.
 
     `doubt` is how much more often proposals of this session were wrong than they said.
@@ -69,8 +71,10 @@ def combined(
     total = sum(scores.values()) + stranger
     # What was refused takes its share of certainty with it: the rest is a guess again.
     kept = 1 - max((says.get(name, 0.0) for says in given for name in refused), default=0.0) * 0.5
-    best = sorted(((name, score / total) for name, score in scores.items()),
-                  key=lambda item: (-item[1], item[0]))[:TOP]  # fmt: skip
+    best = sorted(
+        ((name, score / total) for name, score in scores.items()),
+        key=lambda item: (-item[1], item[0]),
+    )[:TOP]
     first = max(0.01, min(MOST_SURE, 1 - (1 - best[0][1] * kept) * doubt))
     # The others share what is left as they did before.
     part = (1 - first) / max(1 - best[0][1], 1e-6)

@@ -89,14 +89,20 @@ class SortingSession:
         did = operation("label", count=len(samples), label=label)
         return self._step(did, [Choice(key, "label", label, how) for key in samples], None)
 
-    def file_each(self, labels: dict[str, str], what: Operation | str, how: str = WITH_PAGE,
-                  refused: dict[str, str] | None = None) -> Done:  # fmt: skip
+    def file_each(
+        self,
+        labels: dict[str, str],
+        what: Operation | str,
+        how: str = WITH_PAGE,
+        refused: dict[str, str] | None = None,
+    ) -> Done:
         """Give each sample a class of its own, and note the classes that others are not.
 
         One step for a whole page: `refused` are lifted samples and what was proposed for them.
         """
-        choices = [Choice(key, "label", self.classes.resolved(label), how)
-                   for key, label in labels.items()]  # fmt: skip
+        choices = [
+            Choice(key, "label", self.classes.resolved(label), how) for key, label in labels.items()
+        ]
         with self.dataset.db.write():
             done = self._step(what, choices, None)
             self.refuse(done.step, refused or {})
@@ -115,8 +121,12 @@ class SortingSession:
 
     def send(self, samples: Sequence[str], place: str, how: str = BY_HAND) -> Done:
         """Send samples to `REJECT`, `OTHER`, `LATER` or back to the `QUEUE`."""
-        actions = {REJECT: ("reject", None), OTHER: ("reject", "other"),
-                   LATER: ("clear", "later"), QUEUE: ("clear", None)}  # fmt: skip
+        actions = {
+            REJECT: ("reject", None),
+            OTHER: ("reject", "other"),
+            LATER: ("clear", "later"),
+            QUEUE: ("clear", None),
+        }
         if place not in actions:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(actions)}")
         action, mark = actions[place]
@@ -190,10 +200,14 @@ class SortingSession:
         """Where the work stands now."""
         counts = self.tiles.counts()
         return Progress(
-            counts, self.classes.keys([row.name for row in counts.classes]),
-            self.history.undoable(), self.history.redoable(),
-            *self._spent_before, self.history.last, self.classes.target,
-        )  # fmt: skip
+            counts,
+            self.classes.keys([row.name for row in counts.classes]),
+            self.history.undoable(),
+            self.history.redoable(),
+            *self._spent_before,
+            self.history.last,
+            self.classes.target,
+        )
 
     def spend(self, gestures: int, seconds: float) -> None:
         """Write down what this spell of work has cost so far."""
@@ -233,8 +247,9 @@ class SortingSession:
         likeness = Likeness(self.dataset.db)
         found = {row.name: likeness.portraits(row.id) for row in self.tiles.counts().classes}
         tiles = self.tiles.of([one for rows in found.values() for one in rows])
-        return {name: [tiles[one].seen for one in rows if one in tiles]
-                for name, rows in found.items()}  # fmt: skip
+        return {
+            name: [tiles[one].seen for one in rows if one in tiles] for name, rows in found.items()
+        }
 
     def all_of(self, label: str) -> list[Tile]:
         """All samples of a class, those set aside included."""

@@ -20,9 +20,11 @@ NEARLY = 0.25
 
 
 def stacks_of(
-    likes: Sequence[Like], vectors: Vectors, there: npt.NDArray[np.bool_],
+    likes: Sequence[Like],
+    vectors: Vectors,
+    there: npt.NDArray[np.bool_],
     split: Collection[int] = (),
-) -> list[list[int]]:  # fmt: skip
+) -> list[list[int]]:
     """The numbers of samples that belong together, each sample in one stack, most of one.
 
     A stack goes on as long as the next frame is near the last one and looks like the first one,

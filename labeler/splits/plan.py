@@ -71,14 +71,20 @@ class SplitPlan:
             if totals[split] and not row[split]
         ]
         more: dict[str, object] = {
-            "folds": self.by_fold, "left_out": dict(sorted(Counter(self.left.values()).items())),
-            "tied": self._tied(), "short": short, "not_searched_for_duplicates": self.not_searched,
-        }  # fmt: skip
+            "folds": self.by_fold,
+            "left_out": dict(sorted(Counter(self.left.values()).items())),
+            "tied": self._tied(),
+            "short": short,
+            "not_searched_for_duplicates": self.not_searched,
+        }
         return {
-            **{split: totals[split] for split in SPLITS}, "moments": self.moments,
-            "largest_moment": self.largest_moment, "moments_tied_since": self.tied,
-            "classes": self.table, "closeness": self._closeness(),
-        } | {key: value for key, value in more.items() if value}  # fmt: skip
+            **{split: totals[split] for split in SPLITS},
+            "moments": self.moments,
+            "largest_moment": self.largest_moment,
+            "moments_tied_since": self.tied,
+            "classes": self.table,
+            "closeness": self._closeness(),
+        } | {key: value for key, value in more.items() if value}
 
     def _closeness(self) -> dict[str, dict[str, object]]:
         return {

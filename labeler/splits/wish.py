@@ -58,8 +58,15 @@ class Wish:
             word, parts = f"counts={settings.counts}", (*SPLITS, SPARE)
         words = [word, f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
-        return cls(parts, shares, counts, hold_out=hold_out, most=most, seed=settings.seed,
-                   placed_by=" ".join(words))  # fmt: skip
+        return cls(
+            parts,
+            shares,
+            counts,
+            hold_out=hold_out,
+            most=most,
+            seed=settings.seed,
+            placed_by=" ".join(words),
+        )
 
     @property
     def settings(self) -> str:
@@ -150,8 +157,15 @@ def _folds(settings: SplitSettings, most: dict[str, Fraction]) -> Wish:
     parts = tuple(str(number + 1) for number in range(settings.folds))
     shares = (Fraction(1, settings.folds),) * settings.folds
     words = f"folds={settings.folds} seed={settings.seed}"
-    return Wish(parts, shares, folds=settings.folds, fold=settings.fold, most=most,
-                seed=settings.seed, placed_by=words)  # fmt: skip
+    return Wish(
+        parts,
+        shares,
+        folds=settings.folds,
+        fold=settings.fold,
+        most=most,
+        seed=settings.seed,
+        placed_by=words,
+    )
 
 
 def _without_test(shares: tuple[Fraction, ...], hold_out: bool) -> tuple[Fraction, ...]:

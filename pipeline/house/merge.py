@@ -50,10 +50,13 @@ class Plan:
     def result(self) -> dict[str, object]:
         """As a command returns it: numbers."""
         return {
-            "origins": self.origins, "samples": self.samples, "decisions": self.decisions,
-            "decided": len(self.choices), "conflicts": len(self.conflicts),
+            "origins": self.origins,
+            "samples": self.samples,
+            "decisions": self.decisions,
+            "decided": len(self.choices),
+            "conflicts": len(self.conflicts),
             "forgotten_there": self.forgotten_there,
-        }  # fmt: skip
+        }
 
 
 class Merged(NamedTuple):

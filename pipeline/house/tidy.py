@@ -21,9 +21,12 @@ _HALF = ".partial"
 
 
 def collect(
-    dataset: Dataset, older_than: float, *, simulate: bool,
+    dataset: Dataset,
+    older_than: float,
+    *,
+    simulate: bool,
     show: Callable[[Path], None] = lambda path: None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Remove what is older than so many seconds, and give the catalogue's free pages back.
 
     Each path is shown, and the counts tell how much it was. Nothing that is in use is touched.
@@ -104,9 +107,11 @@ class _Waste:
     def _partials(self) -> Iterator[Path]:
         root, cache = self._dataset.root, self._dataset.root / "cache"
         found = [
-            *root.glob(f"{PARTIAL}*"), *root.glob(f"{_BACKUPS}{_HALF}"),
-            *cache.rglob(f"{PARTIAL}*"), *(root / "runs").rglob(f"{PARTIAL}*"),
-        ]  # fmt: skip
+            *root.glob(f"{PARTIAL}*"),
+            *root.glob(f"{_BACKUPS}{_HALF}"),
+            *cache.rglob(f"{PARTIAL}*"),
+            *(root / "runs").rglob(f"{PARTIAL}*"),
+        ]
         kept = (cache / "scratch", cache / WAITING)
         for path in found:
             if changed(path) <= self._latest and not any(one in path.parents for one in kept):

@@ -80,9 +80,13 @@ def origins(dataset: Dataset, thumbnails: Thumbnails) -> Origins:
     yields = known.yields()
     again = known.found_again()
     return Origins(
-        known.sources(), _source_rows(yields[:ROWS]), max(0, len(yields) - ROWS),
-        list(_met(dataset, known, thumbnails)), again.several, again.disputed,
-    )  # fmt: skip
+        known.sources(),
+        _source_rows(yields[:ROWS]),
+        max(0, len(yields) - ROWS),
+        list(_met(dataset, known, thumbnails)),
+        again.several,
+        again.disputed,
+    )
 
 
 def rejections(dataset: Dataset) -> list[Left]:
@@ -128,6 +132,10 @@ def _place(origin: Origin) -> Place:
 
 def _left(failure: Failure) -> Left:
     return Left(
-        failure.stage.replace("-", " "), failure.reason, meaning(failure.reason), failure.items,
-        short_place(failure.example), failure.detail,
-    )  # fmt: skip
+        failure.stage.replace("-", " "),
+        failure.reason,
+        meaning(failure.reason),
+        failure.items,
+        short_place(failure.example),
+        failure.detail,
+    )

@@ -16,9 +16,12 @@ REPORT = "report.html"
 
 
 def write_report(
-    dataset: Dataset, target: Path | None = None, *, title: str | None = None,
+    dataset: Dataset,
+    target: Path | None = None,
+    *,
+    title: str | None = None,
     run_id: str | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the report of a dataset and a run (the newest by default); its absolute path.
 
     `target` is `report.html` in the dataset by default, the title the dataset's name.

@@ -79,8 +79,11 @@ _PLACES = {"folder": "FOLDER", "dropped": "FOLDER", "archive": "ARCHIVE"}
 def _folder(row: Request) -> Step:
     by_folder = row.hint is not None and all(_names_folder(row.hint, path) for path in row.paths)
     options = ["--hints-from-folders"] if by_folder else _label(row.hint)
-    words = "take the pictures of a folder tree" if _PLACES[row.source] == "FOLDER" else (
-        "take the pictures of an archive")  # fmt: skip
+    words = (
+        "take the pictures of a folder tree"
+        if _PLACES[row.source] == "FOLDER"
+        else ("take the pictures of an archive")
+    )
     return Step(words, _command("harvest folder", options, [_PLACES[row.source]]))
 
 

@@ -36,11 +36,14 @@ _MEANINGS = {
     "rejected": "a decision in the journal",
     "no part in the split": "labelled, but in neither train, val nor test",
     "left out of train": "so that classes count alike",
-}  # fmt: skip
+}
 _HTTP = {
-    "401": "the site wants a login", "403": "the site refused", "404": "no longer there",
-    "410": "removed for good", "429": "asked too often",
-}  # fmt: skip
+    "401": "the site wants a login",
+    "403": "the site refused",
+    "404": "no longer there",
+    "410": "removed for good",
+    "429": "asked too often",
+}
 QUEUE = {
     "no hint": "nothing says what they are: a person must look",
     "disputed hint": "found, or copies of it, under different hints: a person must decide",

@@ -80,9 +80,13 @@ def _room(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.R
     brush.glaze(light, _WHITE, 0.3)
     curtain = mix(sky[0], _WHITE, 0.35)
     for x, out in ((left, -1), (left + wide, 1)):
-        drape = [(x + 12 * out, 5), (x - 13 * out, 5),
-                 *through((x - 12 * out, 16), (x - 4 * out, 44), (x + 5 * out, 54)),
-                 *through((x + 4 * out, 58), (x - 1 * out, 84)), (x + 13 * out, 84)]  # fmt: skip
+        drape = [
+            (x + 12 * out, 5),
+            (x - 13 * out, 5),
+            *through((x - 12 * out, 16), (x - 4 * out, 44), (x + 5 * out, 54)),
+            *through((x + 4 * out, 58), (x - 1 * out, 84)),
+            (x + 13 * out, 84),
+        ]
         brush.fill(drape, curtain, dark(curtain, 0.8))
         fold = through((x + 4 * out, 7), (x + 7 * out, 50), (x + 5 * out, 82))
         brush.ink(fold, dark(curtain, 0.85))
@@ -103,8 +107,10 @@ def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.R
     start = dice.random()
     for ray in range(14):
         turn = 2 * math.pi * ray / 14 + start
-        edges = [(middle[0] + 300 * math.cos(turn + d), middle[1] + 300 * math.sin(turn + d))
-                 for d in (-0.1, 0.1)]  # fmt: skip
+        edges = [
+            (middle[0] + 300 * math.cos(turn + d), middle[1] + 300 * math.sin(turn + d))
+            for d in (-0.1, 0.1)
+        ]
         brush.glaze([middle, *edges], mix(sky[0], _WHITE, 0.5), 0.42)
     for _ in range(12):
         x, y, size = dice.uniform(0, width), dice.uniform(0, 100), dice.uniform(1, 2.4)
@@ -113,13 +119,25 @@ def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.R
 
 def _star(x: float, y: float, size: float) -> Shape:
     near, far = 0.5 * size, 2 * size
-    return [(x, y - far), (x + near, y - near), (x + far, y), (x + near, y + near),
-            (x, y + far), (x - near, y + near), (x - far, y), (x - near, y - near)]  # fmt: skip
+    return [
+        (x, y - far),
+        (x + near, y - near),
+        (x + far, y),
+        (x + near, y + near),
+        (x, y + far),
+        (x - near, y + near),
+        (x - far, y),
+        (x - near, y - near),
+    ]
 
 
 _Painter = Callable[[Brush, float, tuple[Colour, Colour], random.Random], None]
 
 PLACES: dict[str, _Painter] = {
-    "hills": _hills, "town": _town, "bokeh": _bokeh, "room": _room, "rays": _rays
-}  # fmt: skip
+    "hills": _hills,
+    "town": _town,
+    "bokeh": _bokeh,
+    "room": _room,
+    "rays": _rays,
+}
 """The places by name."""

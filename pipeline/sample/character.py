@@ -50,15 +50,59 @@ class Expression:
 
 
 CAST = (
-    Character("hana", (244, 150, 178), (64, 168, 98), "long", "parted", "ribbon",
-              (214, 48, 72), "sailor", (58, 74, 128), (255, 230, 212), -0.6),
-    Character("rei", (58, 70, 122), (206, 120, 36), "bob", "straight", "glasses",
-              (176, 44, 60), "blazer", (74, 62, 70), (250, 224, 204), 1.0),
-    Character("sora", (246, 186, 76), (42, 128, 214), "spiky", "swept", "clip",
-              (64, 196, 178), "hoodie", (70, 140, 120), (252, 220, 190), 0.6),
-    Character("yuki", (196, 190, 228), (150, 74, 196), "twintails", "jagged", "flower",
-              (250, 210, 84), "scarf", (88, 70, 140), (255, 234, 224), 0.0),
-)  # fmt: skip
+    Character(
+        "hana",
+        (244, 150, 178),
+        (64, 168, 98),
+        "long",
+        "parted",
+        "ribbon",
+        (214, 48, 72),
+        "sailor",
+        (58, 74, 128),
+        (255, 230, 212),
+        -0.6,
+    ),
+    Character(
+        "rei",
+        (58, 70, 122),
+        (206, 120, 36),
+        "bob",
+        "straight",
+        "glasses",
+        (176, 44, 60),
+        "blazer",
+        (74, 62, 70),
+        (250, 224, 204),
+        1.0,
+    ),
+    Character(
+        "sora",
+        (246, 186, 76),
+        (42, 128, 214),
+        "spiky",
+        "swept",
+        "clip",
+        (64, 196, 178),
+        "hoodie",
+        (70, 140, 120),
+        (252, 220, 190),
+        0.6,
+    ),
+    Character(
+        "yuki",
+        (196, 190, 228),
+        (150, 74, 196),
+        "twintails",
+        "jagged",
+        "flower",
+        (250, 210, 84),
+        "scarf",
+        (88, 70, 140),
+        (255, 234, 224),
+        0.0,
+    ),
+)
 """The sample's own characters. Their names are the sample's class names and keywords."""
 
 

@@ -89,8 +89,18 @@ def _command(path: Path) -> list[str]:
         raise MissingComponent("ffmpeg is not installed", "apt install ffmpeg")
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(FPS)]
     codec = ["-c:v", "libx264", "-preset", "slow", "-crf", "25", "-tune", "animation"]
-    form = ["-pix_fmt", "yuv420p", "-threads", "1", "-fflags", "+bitexact",
-            "-flags:v", "+bitexact", "-movflags", "+faststart"]  # fmt: skip
+    form = [
+        "-pix_fmt",
+        "yuv420p",
+        "-threads",
+        "1",
+        "-fflags",
+        "+bitexact",
+        "-flags:v",
+        "+bitexact",
+        "-movflags",
+        "+faststart",
+    ]
     return [program, "-y", "-loglevel", "error", *source, "-i", "-", *codec, *form, str(path)]
 
 

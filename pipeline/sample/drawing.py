@@ -27,8 +27,16 @@ from pipeline.sample.hair import front_hair, paint_back_hair, paint_front_hair
 from pipeline.sample.head import FACE, paint_brows, paint_face
 from pipeline.sample.outfit import paint_accessory, paint_body
 
-__all__ = ["CAST", "Character", "Figure", "Scene", "draw_scene", "paint_scene", "plan_scene",
-           "random_character"]  # fmt: skip
+__all__ = [
+    "CAST",
+    "Character",
+    "Figure",
+    "Scene",
+    "draw_scene",
+    "paint_scene",
+    "plan_scene",
+    "random_character",
+]
 
 _FACE_MIDDLE: Point = (50.0, 58.0)
 _FACE_SIDE = 56.0

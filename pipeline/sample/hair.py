@@ -12,21 +12,75 @@ _CROWN: Point = (50.0, 5.0)
 
 # From the right temple to the left: roots (where strands part) and tips take turns.
 _FRINGES: dict[str, tuple[Point, ...]] = {
-    "jagged": ((79, 39), (72, 45), (67, 33), (59, 44), (54, 30), (45, 45), (40, 32),
-               (31, 44), (21, 39)),
-    "straight": ((79, 38), (77, 43.5), (66, 40), (64, 43.6), (52, 40.5), (50, 44),
-                 (37, 40.5), (35, 43.6), (24, 40), (22.6, 43.5), (21, 38)),
-    "parted": ((79, 40), (75, 47), (70, 35), (64, 42), (50, 19), (36, 42), (30, 35),
-               (25, 47), (21, 40)),
-    "swept": ((79, 37), (75, 44), (66, 22), (58, 40), (56, 33), (45, 44), (42, 36),
-              (32, 46), (29, 38), (23, 46), (21, 40)),
-}  # fmt: skip
+    "jagged": (
+        (79, 39),
+        (72, 45),
+        (67, 33),
+        (59, 44),
+        (54, 30),
+        (45, 45),
+        (40, 32),
+        (31, 44),
+        (21, 39),
+    ),
+    "straight": (
+        (79, 38),
+        (77, 43.5),
+        (66, 40),
+        (64, 43.6),
+        (52, 40.5),
+        (50, 44),
+        (37, 40.5),
+        (35, 43.6),
+        (24, 40),
+        (22.6, 43.5),
+        (21, 38),
+    ),
+    "parted": (
+        (79, 40),
+        (75, 47),
+        (70, 35),
+        (64, 42),
+        (50, 19),
+        (36, 42),
+        (30, 35),
+        (25, 47),
+        (21, 40),
+    ),
+    "swept": (
+        (79, 37),
+        (75, 44),
+        (66, 22),
+        (58, 40),
+        (56, 33),
+        (45, 44),
+        (42, 36),
+        (32, 46),
+        (29, 38),
+        (23, 46),
+        (21, 40),
+    ),
+}
 
 # The same, over the crown from left to right: tufts that stand up.
 _SPIKES: tuple[Point, ...] = (
-    (3, 48), (9, 38), (-4, 26), (11, 21), (7, 2), (28, 9), (31, -9), (48, 3), (60, -9),
-    (67, 6), (87, -2), (85, 18), (102, 20), (91, 37), (97, 49), (89, 50),
-)  # fmt: skip
+    (3, 48),
+    (9, 38),
+    (-4, 26),
+    (11, 21),
+    (7, 2),
+    (28, 9),
+    (31, -9),
+    (48, 3),
+    (60, -9),
+    (67, 6),
+    (87, -2),
+    (85, 18),
+    (102, 20),
+    (91, 37),
+    (97, 49),
+    (89, 50),
+)
 
 _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail": 68.0}
 
@@ -38,8 +92,9 @@ def front_hair(who: Character) -> Shape:
     if who.hairstyle == "spiky":
         cap = _jagged((left, *_SPIKES, right), 0.12, 0.12)
     else:
-        cap = through(left, (11, 50), (12, 28), (27, 9), (50, 3), (73, 9), (88, 28), (89, 50),
-                      right)  # fmt: skip
+        cap = through(
+            left, (11, 50), (12, 28), (27, 9), (50, 3), (73, 9), (88, 28), (89, 50), right
+        )
     fringe = _FRINGES[who.fringe]
     edge = _jagged(fringe, -0.16, 0.10)
     return cap + bow(right, fringe[0], -0.1) + edge + bow(fringe[-1], left, -0.1)
@@ -86,8 +141,10 @@ def _ring(shift: float) -> Shape:
     """The zigzag band of light around the crown that every anime head has."""
     dice = random.Random("ring")  # noqa: S311 - drawing, not secrecy
     top = through((17, 30), (30, 19), (50, 15), (70, 19), (83, 30))
-    zigzag = [(x, y + (dice.uniform(5, 8) if i % 2 else dice.uniform(1, 2.5)))
-              for i, (x, y) in enumerate(top[::3])]  # fmt: skip
+    zigzag = [
+        (x, y + (dice.uniform(5, 8) if i % 2 else dice.uniform(1, 2.5)))
+        for i, (x, y) in enumerate(top[::3])
+    ]
     return [(x + shift * 0.4, y) for x, y in [*top, *zigzag[::-1]]]
 
 

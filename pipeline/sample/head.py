@@ -127,7 +127,16 @@ def _paint_lids(brush: Brush, who: Character, upper: Shape, lower: Shape, up: fl
 def paint_glasses(brush: Brush, colour: Colour) -> None:
     """Round-cornered thin frames; the glass is clear: a gleam across the eyes hides faces."""
     for x in (35.6, 64.4):
-        lens = through((x - 10.4, 54), (x - 8, 46.8), (x, 45.4), (x + 8, 46.8), (x + 10.4, 54),
-                       (x + 8, 63.6), (x, 65.6), (x - 8, 63.6), (x - 10.4, 54))  # fmt: skip
+        lens = through(
+            (x - 10.4, 54),
+            (x - 8, 46.8),
+            (x, 45.4),
+            (x + 8, 46.8),
+            (x + 10.4, 54),
+            (x + 8, 63.6),
+            (x, 65.6),
+            (x - 8, 63.6),
+            (x - 10.4, 54),
+        )
         brush.line(lens, colour, 0.9)
     brush.line(bow((46, 54), (54, 54), 0.18), colour, 0.9)

@@ -24,9 +24,7 @@ _BOTTOM = 300.0  # far below every picture's lower edge
 
 _NECK: Shape = [(41.5, 76), (42, 92), (36, 100), (50, 112), (64, 100), (58, 92), (58.5, 76)]
 _SHOULDER = through((42, 94), (30, 99), (12, 105), (2, 120), (-3, 150))
-_TORSO: Shape = [
-    (50, 97), *_SHOULDER, (-6, _BOTTOM), (106, _BOTTOM), *mirror(_SHOULDER)[::-1]
-]  # fmt: skip
+_TORSO: Shape = [(50, 97), *_SHOULDER, (-6, _BOTTOM), (106, _BOTTOM), *mirror(_SHOULDER)[::-1]]
 
 
 def paint_body(brush: Brush, who: Character) -> None:
@@ -103,8 +101,10 @@ def _blazer(brush: Brush, who: Character) -> None:
 
 def _hoodie(brush: Brush, who: Character) -> None:
     line = dark(who.cloth, 0.45)
-    hood = [*through((50, 116), (36, 110), (32, 98), (38, 90)),
-            *through((34, 88), (22, 96), (24, 112), (50, 126))]  # fmt: skip
+    hood = [
+        *through((50, 116), (36, 110), (32, 98), (38, 90)),
+        *through((34, 88), (22, 96), (24, 112), (50, 126)),
+    ]
     for side in (hood, mirror(hood)):
         brush.fill(side, mix(who.cloth, _WHITE, 0.14), line)
     for x in (43, 57):

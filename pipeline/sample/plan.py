@@ -17,12 +17,23 @@ SOLO = 30
 PAIRS = 2
 
 _AUTHORS = ("inkpot", "moth & lamp", "paperplane", "nine_crayons", "Büro Wolke")
-_TITLES = ("{} in the afternoon", "{} - quick sketch", "{} wallpaper 640x360", "My fanart of {}",
-           'cute "{}" screenshot', "{} <3", "Best of {}, part 2")  # fmt: skip
+_TITLES = (
+    "{} in the afternoon",
+    "{} - quick sketch",
+    "{} wallpaper 640x360",
+    "My fanart of {}",
+    'cute "{}" screenshot',
+    "{} <3",
+    "Best of {}, part 2",
+)
 
 # Which faults each keyword's results hold; every kind occurs at least once.
-_FAULTS = (("missing", "page"), ("cut", "forbidden"), ("empty", "missing", "dropped"),
-           ("page", "cut", "forbidden"))  # fmt: skip
+_FAULTS = (
+    ("missing", "page"),
+    ("cut", "forbidden"),
+    ("empty", "missing", "dropped"),
+    ("page", "cut", "forbidden"),
+)
 
 
 @dataclass(frozen=True, slots=True)

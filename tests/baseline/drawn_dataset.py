@@ -35,9 +35,13 @@ def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | Non
 
 
 def fill(
-    dataset: Dataset, number: int = 10, parts: Sequence[str] = PARTS, moment: int = 1,
-    seed: int = 0, classes: int = 3,
-) -> None:  # fmt: skip
+    dataset: Dataset,
+    number: int = 10,
+    parts: Sequence[str] = PARTS,
+    moment: int = 1,
+    seed: int = 0,
+    classes: int = 3,
+) -> None:
     """`number` pictures of each class; `moment` neighbours of a class are of one moment."""
     drawn = patterns((number,) * classes, seed)
     choices, splits = [], {}

@@ -72,9 +72,12 @@ def answers(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, 
 
 
 def judged_run(
-    dataset: Dataset, name: str, skill: float = 2.0, seed: int = 0,
+    dataset: Dataset,
+    name: str,
+    skill: float = 2.0,
+    seed: int = 0,
     only: Sequence[str] = ("train", "val", "test"),
-) -> tuple[Path, Judged]:  # fmt: skip
+) -> tuple[Path, Judged]:
     """A finished run with that name; its folder, and what was judged."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
@@ -82,10 +85,14 @@ def judged_run(
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
     judged = judge_run(dataset, name, folder, examples, outputs)
     metrics = {
-        "classes": list(examples.classes), "settings": {"preset": "simple", "size": 32},
-        "data": examples.counts(), "epochs": [], "best_epoch": 0, "seconds": 12.0,
+        "classes": list(examples.classes),
+        "settings": {"preset": "simple", "size": 32},
+        "data": examples.counts(),
+        "epochs": [],
+        "best_epoch": 0,
+        "seconds": 12.0,
         **judged.metrics,
-    }  # fmt: skip
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     dataset.runs.end(name, "done", {})
     return folder, judged

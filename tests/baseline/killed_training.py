@@ -55,8 +55,12 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     clocks = ("seconds", "images_per_second", "data_wait")
     epochs = [{k: v for k, v in asdict(e).items() if k not in clocks} for e in fitted.history]
     weights = b"".join(value.numpy().tobytes() for value in fitted.net.state_dict().values())
-    told = {"epochs": epochs, "best": fitted.best_epoch, "rate": fitted.facts["learning_rate"],
-            "weights": hashlib.sha256(weights).hexdigest()}  # fmt: skip
+    told = {
+        "epochs": epochs,
+        "best": fitted.best_epoch,
+        "rate": fitted.facts["learning_rate"],
+        "weights": hashlib.sha256(weights).hexdigest(),
+    }
     result.write_text(json.dumps(told))
     return "\n".join(watch.lines)
 
@@ -68,9 +72,16 @@ def small(folder: Path, options: dict[str, str], watch: Watch) -> Fitted[Net]:
     with reproducible(settings.seed):
         net = build_net(settings, 3)
     return learn_pictures(
-        net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), CLASSES, settings,
-        watch=watch, place=folder, frozen=net.get_submodule("features"), frozen_epochs=2,
-    )  # fmt: skip
+        net,
+        patterns((40, 24, 16), 1),
+        patterns((8, 8, 8), 2),
+        CLASSES,
+        settings,
+        watch=watch,
+        place=folder,
+        frozen=net.get_submodule("features"),
+        frozen_epochs=2,
+    )
 
 
 def by_preset(
@@ -79,8 +90,9 @@ def by_preset(
     """Any method, as `baseline train` fits it."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)
-        return fit(Material(dataset, find_examples(dataset), settings, place=folder), settings,
-                   watch)  # fmt: skip
+        return fit(
+            Material(dataset, find_examples(dataset), settings, place=folder), settings, watch
+        )
 
 
 if __name__ == "__main__":

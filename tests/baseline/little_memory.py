@@ -39,9 +39,17 @@ def enlarged(pictures: Arrays, times: int) -> Arrays:
 
 def main(megabytes: int, batch: str, size: int) -> None:
     torch.set_num_threads(1)
-    options = {"size": str(size), "blocks": "256,8", "dense": "8", "epochs": "2",
-               "precision": "fp32", "learning_rate": "0.01", "dropout": "0", "colour": "grayscale",
-               "batch": batch}  # fmt: skip
+    options = {
+        "size": str(size),
+        "blocks": "256,8",
+        "dense": "8",
+        "epochs": "2",
+        "precision": "fp32",
+        "learning_rate": "0.01",
+        "dropout": "0",
+        "colour": "grayscale",
+        "batch": batch,
+    }
     settings = load_preset("simple", options)
     assert isinstance(settings, Simple)
     pictures = enlarged(patterns((128, 128, 128), 1, channels=1), size // SIDE)

@@ -35,12 +35,19 @@ def test_the_presets_are_as_promised() -> None:
     tuned = load_preset("finetune", {})
     assert isinstance(tuned, Finetune)
     assert (tuned.optimiser, tuned.learning_rate, tuned.dropout, tuned.batch) == (
-        "adamax", 5e-4, 0.5, 100)  # fmt: skip
+        "adamax",
+        5e-4,
+        0.5,
+        100,
+    )
     mobile, transfer = load_preset("mobile", {}), load_preset("transfer", {})
     assert isinstance(mobile, Finetune)
     assert isinstance(transfer, Transfer)
     assert (transfer.backbone, transfer.weights, transfer.head) == (
-        "efficientnet_lite0", "packaged", "logistic")  # fmt: skip
+        "efficientnet_lite0",
+        "packaged",
+        "logistic",
+    )
     assert isinstance(load_preset("triplet", {}), Triplet)
 
 

@@ -27,8 +27,14 @@ from gleanset.errors import UsageError
 from gleanset.moments import moments_of
 
 CLASSES = ("cat", "owl", "狐")
-TINY = {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "6", "learning_rate": "0.01",
-        "precision": "fp32"}  # fmt: skip
+TINY = {
+    "size": "32",
+    "blocks": "8,16",
+    "dense": "16",
+    "epochs": "6",
+    "learning_rate": "0.01",
+    "precision": "fp32",
+}
 Baseline = Callable[..., tuple[int, dict[str, object], str]]
 
 
@@ -47,10 +53,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outputs = {split: outputs_of(fitted.net, arrays[split]) for split in SPLITS}
         judged = judge_run(dataset, "one", folder, examples, outputs)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
-        (folder / "metrics.json").write_text(json.dumps({
-            "classes": list(examples.classes), "settings": settings.to_json(),
-            "data": examples.counts(), **judged.metrics,
-        }))  # fmt: skip
+        (folder / "metrics.json").write_text(
+            json.dumps(
+                {
+                    "classes": list(examples.classes),
+                    "settings": settings.to_json(),
+                    "data": examples.counts(),
+                    **judged.metrics,
+                }
+            )
+        )
         dataset.runs.end("one", "done", {})
     return root
 
@@ -155,8 +167,9 @@ def test_classes_that_are_new_and_splits_that_are_empty(
 
 
 def test_a_class_that_is_gone_does_not_matter(trained: Dataset, baseline: Baseline) -> None:
-    gone = [s.key for part in find_examples(trained).splits.values() for s in part
-            if s.label == "owl"]  # fmt: skip
+    gone = [
+        s.key for part in find_examples(trained).splits.values() for s in part if s.label == "owl"
+    ]
     trained.journal.step("Away", [Choice(key, "reject") for key in gone])
     code, told, _ = baseline("evaluate")
     assert code == 0

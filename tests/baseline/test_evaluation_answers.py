@@ -59,9 +59,13 @@ def spared_alone(told: Outputs, names: Sequence[str], wanted: float, temperature
 
 @settings(max_examples=60)
 @given(
-    st.integers(3, 80), st.integers(2, 3), st.integers(0, 10**6),
-    st.floats(0.5, 1), st.floats(0.3, 3), st.floats(-1, 3),
-)  # fmt: skip
+    st.integers(3, 80),
+    st.integers(2, 3),
+    st.integers(0, 10**6),
+    st.floats(0.5, 1),
+    st.floats(0.3, 3),
+    st.floats(-1, 3),
+)
 def test_so_many_are_spared_on_val_and_not_more_than_needed(
     count: int, classes: int, seed: int, wanted: float, temperature: float, skill: float
 ) -> None:
@@ -113,8 +117,10 @@ def test_two_spared_classes_keep_their_promises_together() -> None:
     """Each alone, the second takes what the first was promised."""
     told = rivals()
     wishes = {"photo": 0.9, "猫": 0.9}
-    each = {name: spare(told, CLASSES, {name: share}, Answers()).thresholds[name]
-            for name, share in wishes.items()}  # fmt: skip
+    each = {
+        name: spare(told, CLASSES, {name: share}, Answers()).thresholds[name]
+        for name, share in wishes.items()
+    }
     kept = decide(told.logits, CLASSES, Answers(thresholds=each)).classes
     assert (kept == told.y)[told.y == 1].mean() == 0
 

@@ -101,8 +101,10 @@ def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None
 
 def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
     logits, y = honest(20, 3)
-    for fitted in (fit_calibration(logits[:1], y[:1], ["a"]),
-                   fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))):  # fmt: skip
+    for fitted in (
+        fit_calibration(logits[:1], y[:1], ["a"]),
+        fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20)),
+    ):
         assert (fitted.temperature, fitted.plain, fitted.shrunk) == (1.0, None, False)
         assert fitted.told().startswith("scores are left as the network gives them")
 
@@ -119,8 +121,12 @@ def test_frames_of_one_scene_are_one_witness() -> None:
     assert frames.temperature > 1.3 * scenes.temperature
 
 
-NETS = [Net(classes, skill, loud) for classes in (2, 6) for skill in (2.0, 5.0)
-        for loud in (0.6, 1.0, 1.6, 4.0)]  # fmt: skip
+NETS = [
+    Net(classes, skill, loud)
+    for classes in (2, 6)
+    for skill in (2.0, 5.0)
+    for loud in (0.6, 1.0, 1.6, 4.0)
+]
 """From networks that are not sure enough to ones that are far too sure."""
 
 

@@ -47,8 +47,10 @@ def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     assert told.train.calibrated is not None
     assert load_answers(folder).temperature == told.temperature
     assert {s: len(o) for s, o in load_outputs(folder).items()} == {
-        "train": 24, "val": 3, "test": 3,
-    }  # fmt: skip
+        "train": 24,
+        "val": 3,
+        "test": 3,
+    }
     assert told.retrieval is not None
     assert (told.retrieval["split"], told.retrieval["against"]) == ("test", "train")
     assert told.retrieval["gallery"] == 24
@@ -79,8 +81,10 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     outputs = answers(examples, skill=1.5)
     # A network that was taught that owls are as common as the rest, where they are not.
     shift = np.array([0.8, -1.6, 0.8])
-    taught = {split: replace(told, logits=(told.logits - shift).astype(np.float32))
-              for split, told in outputs.items()}  # fmt: skip
+    taught = {
+        split: replace(told, logits=(told.logits - shift).astype(np.float32))
+        for split, told in outputs.items()
+    }
     for split, told in taught.items():
         rest = np.flatnonzero(told.y != 1)
         taught[split] = told.at(rest)
@@ -109,9 +113,15 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
 
 @pytest.mark.parametrize(
     ("balance", "method", "owls"),
-    [("none", "off", None), ("weights", "off", 8), ("sampling", "off", 8), ("none", "down", 8),
-     ("none", "copies", 8), ("none", "weights", 8)],
-)  # fmt: skip
+    [
+        ("none", "off", None),
+        ("weights", "off", 8),
+        ("sampling", "off", 8),
+        ("none", "down", 8),
+        ("none", "copies", 8),
+        ("none", "weights", 8),
+    ],
+)
 def test_the_shift_is_that_of_whoever_balanced(
     dataset: Dataset, balance: str, method: Method, owls: int | None
 ) -> None:

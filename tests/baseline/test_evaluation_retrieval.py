@@ -55,9 +55,10 @@ def test_agrees_with_sklearn_query_by_query() -> None:
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=60)
-    .filter(lambda rows: len({positive for _, positive in rows}) == 2)
-)  # fmt: skip
+    st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=60).filter(
+        lambda rows: len({positive for _, positive in rows}) == 2
+    )
+)
 def test_the_area_counts_ties_as_half(rows: list[tuple[int, bool]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     scores = np.array([score for score, _ in rows], np.float64)

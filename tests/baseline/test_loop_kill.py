@@ -27,8 +27,9 @@ SCRIPT = Path(__file__).with_name("killed_training.py")
 def start(folder: Path, result: Path, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(folder), str(result), *options],
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
 
 
 def finished(process: subprocess.Popen[bytes], result: Path) -> tuple[dict[str, Any], str]:
@@ -44,8 +45,9 @@ def steps_saved(folder: Path) -> tuple[int, int]:
 
 def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> None:
     """Kill it so often, each time after another step was saved; the end is as if undisturbed."""
-    calm = finished(start(tmp_path / "calm", tmp_path / "calm.json", *options),
-                    tmp_path / "calm.json")[0]  # fmt: skip
+    calm = finished(
+        start(tmp_path / "calm", tmp_path / "calm.json", *options), tmp_path / "calm.json"
+    )[0]
     dice, folder, result = random.Random(7), tmp_path / "killed", tmp_path / "killed.json"
     places = []
     for _ in range(kills):
@@ -99,8 +101,14 @@ def test_other_methods_are_taken_up_as_well(
 ) -> None:
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 20)
-    words = (f"dataset={tmp_path / 'dataset'}", f"preset={preset}", "size=32", "weights=none",
-             "backbone=mobilenetv3_small_050", *options)  # fmt: skip
+    words = (
+        f"dataset={tmp_path / 'dataset'}",
+        f"preset={preset}",
+        "size=32",
+        "weights=none",
+        "backbone=mobilenetv3_small_050",
+        *options,
+    )
     killed_and_taken_up(tmp_path, words, 2)
 
 

@@ -27,9 +27,13 @@ SCRIPT = Path(__file__).with_name("little_memory.py")
 
 def train_within(megabytes: int, size: int = 32) -> tuple[list[str], dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(megabytes), "32", str(size)], check=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=240,
-    )  # fmt: skip
+        [sys.executable, str(SCRIPT), str(megabytes), "32", str(size)],
+        check=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=240,
+    )
     *said, told = done.stdout.splitlines()
     return said, json.loads(told)
 

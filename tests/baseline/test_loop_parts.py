@@ -116,8 +116,9 @@ def test_frozen_weights_stay_as_they_are() -> None:
         net = build_net(wish, 3)
     features = net.get_submodule("features")
     before = {name: value.clone() for name, value in features.state_dict().items()}
-    learn_pictures(net, patterns((9, 9, 9), 1), none(), CLASSES, wish,
-                   frozen=features, frozen_epochs=2)  # fmt: skip
+    learn_pictures(
+        net, patterns((9, 9, 9), 1), none(), CLASSES, wish, frozen=features, frozen_epochs=2
+    )
     assert all(torch.equal(value, before[name]) for name, value in features.state_dict().items())
 
 
@@ -142,8 +143,15 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
     with reproducible(0):
         net = build_net(wish, 3)
     with RunWatch(tmp_path) as watch:
-        fitted = learn_pictures(net, patterns((30, 30, 30), 1), patterns((9, 9, 9), 2), CLASSES,
-                                wish, watch=watch, place=tmp_path / "checkpoint")  # fmt: skip
+        fitted = learn_pictures(
+            net,
+            patterns((30, 30, 30), 1),
+            patterns((9, 9, 9), 2),
+            CLASSES,
+            wish,
+            watch=watch,
+            place=tmp_path / "checkpoint",
+        )
     rate = fitted.facts["learning_rate"]
     assert LOWEST < rate < HIGHEST
     assert fitted.facts["rate_found"]
@@ -166,12 +174,15 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
 
 
 def test_data_is_ready_before_it_is_needed() -> None:
-    fitted = learn_pictures(build_net(settings(), 3), patterns((60, 60, 60), 1), none(), CLASSES,
-                            settings())  # fmt: skip
+    fitted = learn_pictures(
+        build_net(settings(), 3), patterns((60, 60, 60), 1), none(), CLASSES, settings()
+    )
     waits = [report.data_wait for report in fitted.history]
     assert all(0 <= wait < 0.5 for wait in waits)
-    assert math.isclose(fitted.facts["data_wait"], np.average(
-        waits, weights=[report.seconds for report in fitted.history]))  # fmt: skip
+    assert math.isclose(
+        fitted.facts["data_wait"],
+        np.average(waits, weights=[report.seconds for report in fitted.history]),
+    )
 
 
 def test_materials_give_plain_samples_without_a_generator() -> None:
@@ -208,8 +219,15 @@ def test_taken_up_behind_the_last_step_of_an_epoch(
     def go(place: Path, objective: Classify) -> list[tuple[float, float | None, float]]:
         with reproducible(0):
             net = build_net(wish, 3)
-        fitted = fit(net, Pictures(arrays), objective, shuffled(36, 8), wish,
-                     val=Pictures(arrays), place=place)  # fmt: skip
+        fitted = fit(
+            net,
+            Pictures(arrays),
+            objective,
+            shuffled(36, 8),
+            wish,
+            val=Pictures(arrays),
+            place=place,
+        )
         return [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]
 
     calm = go(tmp_path / "calm", Classify(torch.ones(3)))

@@ -61,8 +61,14 @@ def accuracy(net: Net, test: Arrays) -> float:
 
 
 def test_simple(dataset: Dataset) -> None:
-    options = {"size": "32", "blocks": "8,16,32", "dense": "32", "epochs": "12",
-               "learning_rate": "0.01", "patience": "12"}  # fmt: skip
+    options = {
+        "size": "32",
+        "blocks": "8,16,32",
+        "dense": "32",
+        "epochs": "12",
+        "learning_rate": "0.01",
+        "patience": "12",
+    }
     fitted, material = trained(dataset, "simple", options)
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
 
@@ -137,8 +143,13 @@ def _packaged_buffers() -> Iterator[tuple[str, torch.Tensor]]:
     ],
 )
 def test_backbones_by_name(tmp_path: Path, name: str) -> None:
-    options = {"backbone": name, "weights": "none", "views": "0", "strength": "0.1",
-               "size": "96" if name == "inception_v3" else "32"}  # fmt: skip
+    options = {
+        "backbone": name,
+        "weights": "none",
+        "views": "0",
+        "strength": "0.1",
+        "size": "96" if name == "inception_v3" else "32",
+    }
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 5, parts=("train",) * 4 + ("test",))
         fitted, material = trained(dataset, "transfer", options)

@@ -42,17 +42,41 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     sample = next(dataset.samples.by_key())
     other = next(name for name in CLASSES if name != sample.label)
     Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
-    spared = {"name": CLASSES[0], "wanted": 0.999, "threshold": 0.9, "count": 1, "lost": 0,
-              "at_most": 0.95, "needed": 2995, "others_kept": 0.5, "others_before": 0.6,
-              "promised": False}  # fmt: skip
-    unknown = {"below": 0.4, "wanted": 0.05, "coverage": 0.75, "answered": 3, "errors": 0,
-               "at_most": 0.6}  # fmt: skip
-    save_answers(folder, Answers(1.2, 0.4, {CLASSES[0]: 0.9},
-                                 {"spared": [spared], "unknown": unknown}))  # fmt: skip
+    spared = {
+        "name": CLASSES[0],
+        "wanted": 0.999,
+        "threshold": 0.9,
+        "count": 1,
+        "lost": 0,
+        "at_most": 0.95,
+        "needed": 2995,
+        "others_kept": 0.5,
+        "others_before": 0.6,
+        "promised": False,
+    }
+    unknown = {
+        "below": 0.4,
+        "wanted": 0.05,
+        "coverage": 0.75,
+        "answered": 3,
+        "errors": 0,
+        "at_most": 0.6,
+    }
+    save_answers(
+        folder, Answers(1.2, 0.4, {CLASSES[0]: 0.9}, {"spared": [spared], "unknown": unknown})
+    )
     text, page = page_of(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]
-    assert sections == ["figures", "classes", "mistakes", "calibration", "retrieval", "doubts",
-                        "training", "network"]  # fmt: skip
+    assert sections == [
+        "figures",
+        "classes",
+        "mistakes",
+        "calibration",
+        "retrieval",
+        "doubts",
+        "training",
+        "network",
+    ]
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
@@ -125,13 +149,26 @@ def test_a_run_of_an_older_gleanset(dataset: Dataset) -> None:
     folder = dataset.root / "runs" / "old"
     folder.mkdir(parents=True)
     score = {"name": "a", "precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}
-    judged = {"count": 2, "accuracy": 0.5, "log_loss": 1.0, "macro_f1": 0.3, "classes": [score],
-              "top5_accuracy": None, "confusion": [[1, 1], [0, 0]],
-              "mistakes": [{"key": "gone", "true": "a", "predicted": "b", "confidence": 0.9}],
-              }  # fmt: skip
-    metrics = {"classes": ["a", "b"], "settings": {"preset": "simple"}, "best_epoch": 1,
-               "data": {"train": 1}, "seconds": 1.0, "val": None, "test": judged,
-               "epochs": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5}]}  # fmt: skip
+    judged = {
+        "count": 2,
+        "accuracy": 0.5,
+        "log_loss": 1.0,
+        "macro_f1": 0.3,
+        "classes": [score],
+        "top5_accuracy": None,
+        "confusion": [[1, 1], [0, 0]],
+        "mistakes": [{"key": "gone", "true": "a", "predicted": "b", "confidence": 0.9}],
+    }
+    metrics = {
+        "classes": ["a", "b"],
+        "settings": {"preset": "simple"},
+        "best_epoch": 1,
+        "data": {"train": 1},
+        "seconds": 1.0,
+        "val": None,
+        "test": judged,
+        "epochs": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5}],
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     _, page = page_of(dataset, "old")
     said = page.text_content()
@@ -162,8 +199,10 @@ def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
 def test_a_deep_network_is_drawn_in_few_blocks() -> None:
     layers = [
         LayerRow(f"backbone.stage{s}.block{b}.conv{c}", "Conv2d", [8, 4, 4], 10, 10)
-        for s in range(5) for b in range(4) for c in range(3)
-    ]  # fmt: skip
+        for s in range(5)
+        for b in range(4)
+        for c in range(3)
+    ]
     blocks = blocks_of(layers)
     assert [block.name for block in blocks] == [f"backbone.stage{s}" for s in range(5)]
     assert sum(block.parameters for block in blocks) == 600
@@ -173,8 +212,9 @@ def test_a_deep_network_is_drawn_in_few_blocks() -> None:
 def test_the_commonest_confusions_come_first() -> None:
     found = confused([[5, 2, 0], [0, 9, 4], [1, 0, 3]], "abc", most=2)
     assert [(one.true, one.answered, one.count, one.total) for one in found] == [
-        ("b", "c", 4, 13), ("a", "b", 2, 7),
-    ]  # fmt: skip
+        ("b", "c", 4, 13),
+        ("a", "b", 2, 7),
+    ]
 
 
 def test_answers_survive_the_report(dataset: Dataset) -> None:

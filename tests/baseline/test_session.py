@@ -32,9 +32,19 @@ from gleanset.records import Cut, Run
 
 ROOT = Path(__file__).parents[2]
 FILES = {
-    "weights.safetensors", "settings.json", METRICS, "trained_on.json", "answers.json",
-    "crops.json", "network.json", "outputs.npz", "curves.png", "events", "log.txt", "report.html",
-}  # fmt: skip
+    "weights.safetensors",
+    "settings.json",
+    METRICS,
+    "trained_on.json",
+    "answers.json",
+    "crops.json",
+    "network.json",
+    "outputs.npz",
+    "curves.png",
+    "events",
+    "log.txt",
+    "report.html",
+}
 QUICK = load_preset(
     "simple",
     {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "2", "learning_rate": "0.01"},
@@ -98,8 +108,9 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert (run.id, run.status) == (result["run"], "done")
     assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
     assert run.settings == {
-        **settings.to_json(), "data": find_examples(small).fingerprint(),
-    }  # fmt: skip
+        **settings.to_json(),
+        "data": find_examples(small).fingerprint(),
+    }
     assert files(small) == {run.id: FILES}
     assert list((small.cache / "scratch").iterdir()) == []
 
@@ -107,8 +118,10 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert told["classes"] == sorted(CLASSES[:2])
     assert told["settings"] == settings.to_json()
     assert {k: told["data"][k] for k in ("train", "val", "test")} == {
-        "train": 16, "val": 2, "test": 2,
-    }  # fmt: skip
+        "train": 16,
+        "val": 2,
+        "test": 2,
+    }
     numbers = [epoch["epoch"] for epoch in told["epochs"]]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 1 <= told["best_epoch"] <= len(numbers)
@@ -188,8 +201,9 @@ def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, "-c", code, "train", "-d", str(root), *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) -> None:
@@ -202,8 +216,13 @@ def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) ->
 
 
 LONG: dict[str, object] = {
-    "size": 32, "blocks": "8,16", "dense": 16, "epochs": 150, "patience": 150, "batch": 8,
-}  # fmt: skip
+    "size": 32,
+    "blocks": "8,16",
+    "dense": 16,
+    "epochs": 150,
+    "patience": 150,
+    "batch": 8,
+}
 
 
 @pytest.mark.slow
@@ -299,9 +318,16 @@ def test_the_commands_and_their_exit_codes(
     assert runs(dataset) == []
 
     fill(dataset)
-    options = [f"{key}={value}" for key, value in (
-        ("size", 32), ("blocks", "8,16"), ("dense", 16), ("epochs", 2), ("learning_rate", 0.01),
-    )]  # fmt: skip
+    options = [
+        f"{key}={value}"
+        for key, value in (
+            ("size", 32),
+            ("blocks", "8,16"),
+            ("dense", 16),
+            ("epochs", 2),
+            ("learning_rate", 0.01),
+        )
+    ]
     given = [word for option in options for word in ("-o", option)]
     code, out, err = baseline(monkeypatch, capsys, "train", "--json", *given, *where)
     assert code == 0

@@ -86,8 +86,16 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
     best = ranked(found)[0]
     assert best.options == {"dropout": "0.3"}
     command = best_command("simple", best, Path("my data"))
-    assert command == ["baseline", "train", "--preset", "simple", "-o", "dropout=0.3",
-                       "-d", "my data"]  # fmt: skip
+    assert command == [
+        "baseline",
+        "train",
+        "--preset",
+        "simple",
+        "-o",
+        "dropout=0.3",
+        "-d",
+        "my data",
+    ]
     val = Val.of({"a": "one", "b": "one", "c": "two"}, found)
     assert draw_sweep(tmp_path, found, val, scratch=tmp_path) == tmp_path / PLOT
     assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")

@@ -56,12 +56,26 @@ def _import_base(engine: Engine) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "files"
         _run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-             "--only-binary=:all:", "--python-version", PYTHON, "--dest", str(files / "wheels"),
-             "--platform=manylinux_2_28_x86_64", "--platform=manylinux_2_17_x86_64",
-             "-r", str(CONTEXT / "requirements.txt")],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary=:all:",
+                "--python-version",
+                PYTHON,
+                "--dest",
+                str(files / "wheels"),
+                "--platform=manylinux_2_28_x86_64",
+                "--platform=manylinux_2_17_x86_64",
+                "-r",
+                str(CONTEXT / "requirements.txt"),
+            ],
             "download two packages",
-        )  # fmt: skip
+        )
         base = Path(folder) / "base.tar"
         packages = "--include=python3,python3-venv"
         _run(["mmdebstrap", "--variant=minbase", packages, "bookworm", str(base)], "make a Debian")

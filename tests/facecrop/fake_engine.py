@@ -16,11 +16,18 @@ from typing import Any
 
 HERE = Path(sys.argv[0]).resolve().parent
 FACE: dict[str, Any] = {
-    "likelihood": 1.0, "face_box": [55, 66, 88, 88], "left_eye_box": [110, 88, 22, 28],
-    "right_eye_box": [68, 90, 24, 28], "mouth_box": [95, 129, 13, 9], "nose_point": [101, 117],
-    "skin_color": [1, 2, 3], "hair_color": [1, 2, 3], "left_eye_color": [1, 2, 3],
-    "right_eye_color": [1, 2, 3], "chin_point": [98, 145],
-}  # fmt: skip
+    "likelihood": 1.0,
+    "face_box": [55, 66, 88, 88],
+    "left_eye_box": [110, 88, 22, 28],
+    "right_eye_box": [68, 90, 24, 28],
+    "mouth_box": [95, 129, 13, 9],
+    "nose_point": [101, 117],
+    "skin_color": [1, 2, 3],
+    "hair_color": [1, 2, 3],
+    "left_eye_color": [1, 2, 3],
+    "right_eye_color": [1, 2, 3],
+    "chin_point": [98, 145],
+}
 GREETING = {"protocol": 1, "animeface": "2.0.3", "pillow": "11.3.0"}
 NONSENSE: dict[str, Any] = {
     "no JSON": "hello",

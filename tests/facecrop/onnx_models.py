@@ -17,10 +17,16 @@ SIDE = 4
 
 
 def red_model(
-    path: Path, layout: str = "v8", size: int = 320, *, classes: int = 1,
-    names: dict[int, str] | None = None, half: bool = False, brightness: float = 4.0,
+    path: Path,
+    layout: str = "v8",
+    size: int = 320,
+    *,
+    classes: int = 1,
+    names: dict[int, str] | None = None,
+    half: bool = False,
+    brightness: float = 4.0,
     open_size: bool = False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write such a network; `layout` is v8, v5 or end. The last class is the one that answers."""
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     maker = _Maker(np.float16 if half else np.float32)
@@ -29,11 +35,12 @@ def red_model(
     answer = {"v8": maker.v8, "v5": maker.v5, "end": maker.end}[layout](rows, classes)
     sides: list[int | str] = ["height", "width"] if open_size else [size, size]
     graph = helper.make_graph(
-        maker.nodes, "red",
+        maker.nodes,
+        "red",
         [helper.make_tensor_value_info("images", kind, [1, 3, *sides])],
         [helper.make_tensor_value_info(answer, kind, None)],
         maker.constants,
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     if names is not None:
         helper.set_model_props(model, {"names": repr(names)})
@@ -54,7 +61,7 @@ def other_model(path: Path, shape: list[int], *, value: float = 0.5) -> Path:
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
         [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)],
         [answer, numpy_helper.from_array(np.float32(0), "zero")],
-    )  # fmt: skip
+    )
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path
     )
@@ -108,9 +115,7 @@ class _Maker:
         upright = self.node("Transpose", score, perm=[0, 2, 1])
         ones = np.zeros((1, len(boxes), classes))
         ones[..., -1] = 1
-        one = self.node(
-            "Concat", self.constant(boxes[None]), upright, self.constant(ones), axis=2
-        )  # fmt: skip
+        one = self.node("Concat", self.constant(boxes[None]), upright, self.constant(ones), axis=2)
         return self.node("Concat", one, one, one, axis=1)
 
     def end(self, rows: tuple[str, np.ndarray], classes: int) -> str:

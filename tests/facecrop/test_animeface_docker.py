@@ -62,11 +62,16 @@ def detector(container_engine: Engine) -> AnimeFaceDocker:
 @pytest.mark.parametrize(
     ("canvas", "places"),
     [
-        ((420, 300), [50]), ((1920, 1080), [100, 900, 1500]), ((3000, 4000), [300, 2000]),
-        ((7000, 1000), [200, 3400, 6500]), ((1, 1), []), ((57, 57), []), ((56, 900), []),
+        ((420, 300), [50]),
+        ((1920, 1080), [100, 900, 1500]),
+        ((3000, 4000), [300, 2000]),
+        ((7000, 1000), [200, 3400, 6500]),
+        ((1, 1), []),
+        ((57, 57), []),
+        ((56, 900), []),
     ],
     ids=lambda value: "x".join(map(str, value)),
-)  # fmt: skip
+)
 def test_drawn_faces_are_the_same(
     detector: AnimeFaceDocker, canvas: tuple[int, int], places: list[int]
 ) -> None:
@@ -170,7 +175,10 @@ def test_commands_know_the_image(container_engine: Engine) -> None:
     setting = {ENGINE_SETTING: container_engine.program, IMAGE_SETTING: IMAGE}
     told = run_cli("facecrop.cli", "docker", "check", "--json", **setting).json
     assert told == {
-        "engine": container_engine.name, "image": IMAGE, "animeface": "2.0.3", "pillow": "11.3.0",
-    }  # fmt: skip
+        "engine": container_engine.name,
+        "image": IMAGE,
+        "animeface": "2.0.3",
+        "pillow": "11.3.0",
+    }
     engines = run_cli("facecrop.cli", "docker", "status", "--json", **setting).json["engines"]
     assert engines[container_engine.program] == {"state": "ready"}

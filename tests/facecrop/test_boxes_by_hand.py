@@ -64,8 +64,9 @@ def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
     search(dataset)
     search(dataset, margin=0.1)
     assert {key: states(dataset)[key] for key in (mine, other)} == {
-        mine: ("labelled", "hana"), other: ("queue", None),
-    }  # fmt: skip
+        mine: ("labelled", "hana"),
+        other: ("queue", None),
+    }
     sample = dataset.samples.get(other)
     assert sample is not None
     assert sample.box == Box(145, 215, 60, 60), "another margin is for it, too"
@@ -122,8 +123,10 @@ def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
         assert Path(str(line["file"])).is_file()
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "1,2,0,5", "a,b,c,d", "1,2,3,-4",
-                                  "1.5,2,3,4", "1,2,3,9999999999"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", "1,2,3", "1,2,3,4,5", "1,2,0,5", "a,b,c,d", "1,2,3,-4", "1.5,2,3,4", "1,2,3,9999999999"],
+)
 def test_what_is_no_box_is_told(text: str) -> None:
     with pytest.raises(UsageError, match="is not a box"):
         parse_box(text)
@@ -147,8 +150,14 @@ def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path:
     stored = dataset.image_path(image, "PNG")
     copy = tmp_path / "-a copy\n.png"
     copy.write_bytes(stored.read_bytes())
-    for text in (image, image[:12], image[:12].upper(), str(stored), str(copy),
-                 os.path.relpath(stored)):  # fmt: skip
+    for text in (
+        image,
+        image[:12],
+        image[:12].upper(),
+        str(stored),
+        str(copy),
+        os.path.relpath(stored),
+    ):
         assert dataset.images.resolve(text).sha256 == image
     known = str(tmp_path / "was" / "here.jpg")
     with dataset.db.write():

@@ -123,10 +123,21 @@ def test_coco_is_read(annotated: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[", "[]", "3", '["a"]', '[{"file": "a"}]', '{"images": []}', "[" * 100_000,
-     '[{"file": "a", "boxes": [[1, 2, 3]]}]', '[{"file": "a", "boxes": [[1, 2, -3, 4]]}]',
-     '[{"file": "a", "boxes": [[1, 2, NaN, 4]]}]', '[{"file": "a", "boxes": [["x", 2, 3, 4]]}]'],
-)  # fmt: skip
+    [
+        "",
+        "[",
+        "[]",
+        "3",
+        '["a"]',
+        '[{"file": "a"}]',
+        '{"images": []}',
+        "[" * 100_000,
+        '[{"file": "a", "boxes": [[1, 2, 3]]}]',
+        '[{"file": "a", "boxes": [[1, 2, -3, 4]]}]',
+        '[{"file": "a", "boxes": [[1, 2, NaN, 4]]}]',
+        '[{"file": "a", "boxes": [["x", 2, 3, 4]]}]',
+    ],
+)
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "truth.json").write_text(text)
     with pytest.raises(InputUnusable) as error:
@@ -142,8 +153,17 @@ def test_the_real_annotations_are_read(shared_data: Path) -> None:
 
 def test_detectors_side_by_side(annotated: Path, tmp_path: Path, run_cli: Cli) -> None:
     sheet = tmp_path / "mistakes.png"
-    ran = run_cli("facecrop.cli", "compare", "--truth", annotated, "--sheet", sheet, "--json",
-                  "animeface", "whole")  # fmt: skip
+    ran = run_cli(
+        "facecrop.cli",
+        "compare",
+        "--truth",
+        annotated,
+        "--sheet",
+        sheet,
+        "--json",
+        "animeface",
+        "whole",
+    )
     assert ran.code == 0, ran.stderr
     detectors: dict[str, Any] = ran.json["detectors"]
     animeface = detectors["animeface"]

@@ -37,17 +37,19 @@ def place(box: Box, settings: CutSettings, angle: float = 0.0) -> Region:
 
 
 settings = st.builds(
-    CutSettings, margin=st.floats(0, 3), square=st.booleans(), pad=st.booleans(),
-    level=st.booleans(), min_size=st.integers(0, 500),
-)  # fmt: skip
+    CutSettings,
+    margin=st.floats(0, 3),
+    square=st.booleans(),
+    pad=st.booleans(),
+    level=st.booleans(),
+    min_size=st.integers(0, 500),
+)
 
 
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
     x, y = draw(st.integers(0, SIZE[0] - 1)), draw(st.integers(0, SIZE[1] - 1))
-    return Box(
-        x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y))
-    )  # fmt: skip
+    return Box(x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y)))
 
 
 @given(wanted=settings, box=boxes(), angle=st.floats(-90, 90))
@@ -164,7 +166,10 @@ def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
 
 
 def test_arrays_and_pictures_are_cut_alike() -> None:
-    for box, angle in ((Box(5, 5, 50, 30), 0.0), (Box(-5, 90, 50, 60), 0.0),
-                       (Box(5, 5, 50, 30), 20.0)):  # fmt: skip
+    for box, angle in (
+        (Box(5, 5, 50, 30), 0.0),
+        (Box(-5, 90, 50, 60), 0.0),
+        (Box(5, 5, 50, 30), 20.0),
+    ):
         one, other = cut(gradient(), box, angle), cut(Image.fromarray(gradient()), box, angle)
         assert np.array_equal(np.asarray(one), np.asarray(other))

@@ -72,9 +72,12 @@ def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> 
     decided, other = samples(dataset)
     dataset.journal.step("Label", [Choice(decided.key, "label", "hana")])
     for cutting in (
-        CutSettings(0.1), CutSettings(0.3, square=True), CutSettings(0.3, pad=True),
-        CutSettings(0.3, level=True), CutSettings(0.3, min_size=30),
-    ):  # fmt: skip
+        CutSettings(0.1),
+        CutSettings(0.3, square=True),
+        CutSettings(0.3, pad=True),
+        CutSettings(0.3, level=True),
+        CutSettings(0.3, min_size=30),
+    ):
         assert todo(dataset, cutting) == (0, 1), "an image without a face has nothing to cut"
     assert todo(dataset, PLAIN, STRICT) == (2, 0)
     wide = CutSettings(2.0, square=True, pad=True)
@@ -153,11 +156,16 @@ def test_an_older_catalogue_needs_no_new_search(tmp_path: Path) -> None:
     old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=MIGRATIONS[:1])
     with old.write():
         for number, settings in enumerate(("threshold=0.5 margin=0.3", "margin=0.25")):
-            old.run("INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
-                    "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)", (f"{number:064x}",))  # fmt: skip
+            old.run(
+                "INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
+                "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)",
+                (f"{number:064x}",),
+            )
             old.run("INSERT INTO scan VALUES(?,'x',?,'')", (number + 1, settings))
-            old.run("INSERT INTO face(image,detector,x,y,w,h,score) VALUES(?,'x',0,0,1,1,1)",
-                    (number + 1,))  # fmt: skip
+            old.run(
+                "INSERT INTO face(image,detector,x,y,w,h,score) VALUES(?,'x',0,0,1,1,1)",
+                (number + 1,),
+            )
     old.close()
     (tmp_path / "dataset.toml").touch()
     with Dataset.open(tmp_path) as new:

@@ -48,9 +48,13 @@ def test_the_cascade_places_no_box_that_others_placed() -> None:
 
 def test_landmarks_come_from_the_strongest_vote_that_has_some() -> None:
     weak, strong = (Landmark("nose", 1, 1),), (Landmark("nose", 2, 2),)
-    [candidate] = candidates([
-        Vote(HALF, THERE, 0.6, weak), Vote(member(0.7), THERE, 0.9, strong), Vote(CASCADE, THERE, 9)
-    ])  # fmt: skip
+    [candidate] = candidates(
+        [
+            Vote(HALF, THERE, 0.6, weak),
+            Vote(member(0.7), THERE, 0.9, strong),
+            Vote(CASCADE, THERE, 9),
+        ]
+    )
     assert candidate.landmarks == strong
     assert candidate.evidence == {"votes": {HALF: 0.6, member(0.7): 0.9, CASCADE: 9}}
 

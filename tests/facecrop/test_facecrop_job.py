@@ -129,12 +129,14 @@ def test_a_face_that_is_not_found_any_more_is_retired_unless_it_was_decided(
     strict = DetectorSpec.of("animeface", threshold=1)
     assert search(dataset, spec=strict) == counts(images=1, without_face=1, retired=1)
     assert [(s.key, s.status, s.label) for s in samples(dataset)] == [
-        (kept.key, "labelled", "hana"), (other.key, "retired", None),
-    ]  # fmt: skip
+        (kept.key, "labelled", "hana"),
+        (other.key, "retired", None),
+    ]
     search(dataset)
     assert [(s.key, s.status) for s in samples(dataset)] == [
-        (kept.key, "labelled"), (other.key, "queue"),
-    ]  # fmt: skip
+        (kept.key, "labelled"),
+        (other.key, "queue"),
+    ]
 
 
 def test_a_rejected_face_stays_rejected(dataset: Dataset) -> None:
@@ -227,8 +229,11 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
         return subprocess.run(
             [*command, "--workers", "1", "--json", "-d", str(dataset.root), *words],
             env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path)},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     assert json.loads(run("--simulate").stdout) == {"would_search": 1, "would_recut": 0}
     assert dataset.faces.scanned() == 0
@@ -259,8 +264,9 @@ def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) 
     for size, faces in places.items():
         canvas = scene(size=size)
         for left, side in faces:
-            canvas.paste(scene(left, size=size, side=side).crop((left, 0, left + side, 1000)),
-                         (left, 0))  # fmt: skip
+            canvas.paste(
+                scene(left, size=size, side=side).crop((left, 0, left + side, 1000)), (left, 0)
+            )
         put(dataset, canvas)
     assert search(dataset) == counts(images=2, faces=3)
     expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)

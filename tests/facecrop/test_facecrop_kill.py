@@ -36,9 +36,13 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
     spec: Any = DyingSpec(deaths)
     result = find_faces(dataset, spec, CutSettings(0.3), workers=2)
     assert result == {
-        "images": 5, "faces": 4, "without_face": 0, "recut": 0, "rejected": 1,
+        "images": 5,
+        "faces": 4,
+        "without_face": 0,
+        "recut": 0,
+        "rejected": 1,
         "reasons": {"crashed": 1},
-    }  # fmt: skip
+    }
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
     assert [(r.what, r.reason) for r in dataset.rejections.each()] == [(images[3], "crashed")]
     again = find_faces(dataset, spec, CutSettings(0.3), workers=1)

@@ -102,9 +102,16 @@ def test_settings_are_in_one_spelling(cascade: str) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"scale": 1.0}, {"scale": "quick"}, {"neighbors": 0}, {"neighbors": 2.5}, {"smallest": 10},
-     {"equalize": "perhaps"}, {"threshold": "nan"}],
-)  # fmt: skip
+    [
+        {"scale": 1.0},
+        {"scale": "quick"},
+        {"neighbors": 0},
+        {"neighbors": 2.5},
+        {"smallest": 10},
+        {"equalize": "perhaps"},
+        {"threshold": "nan"},
+    ],
+)
 def test_bad_settings_are_refused(cascade: str, setting: dict[str, str | float]) -> None:
     with pytest.raises(UsageError, match=next(iter(setting))):
         detector_named("lbpcascade", cascade=cascade, **setting)

@@ -28,10 +28,21 @@ def test_the_layout_is_that_of_the_published_extension() -> None:
     assert ctypes.sizeof(OldImage) == 88
     offsets = {name: getattr(OldImage, name).offset for name, _ in OldImage._fields_}
     assert offsets == {
-        "mode": 0, "type": 8, "depth": 12, "bands": 16, "xsize": 20, "ysize": 24,
-        "palette": 32, "image8": 40, "image32": 48, "image": 56, "block": 64,
-        "pixelsize": 72, "linesize": 76, "destroy": 80,
-    }  # fmt: skip
+        "mode": 0,
+        "type": 8,
+        "depth": 12,
+        "bands": 16,
+        "xsize": 20,
+        "ysize": 24,
+        "palette": 32,
+        "image8": 40,
+        "image32": 48,
+        "image": 56,
+        "block": 64,
+        "pixelsize": 72,
+        "linesize": 76,
+        "destroy": 80,
+    }
 
 
 def test_c_reads_the_same_pixels(pixels: Pixels) -> None:

@@ -127,11 +127,14 @@ def test_each_failure_has_its_code_and_one_clear_line(
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("harvest.cli", ["folder", "missing"]), ("harvest.cli", ["folder", "notes.txt"]),
-        ("harvest.cli", ["urls", "missing"]), ("harvest.cli", ["frames", "missing"]),
-        ("harvest.cli", ["keyword", "x", "-i", "missing"]), ("labeler.cli", ["import", "missing"]),
+        ("harvest.cli", ["folder", "missing"]),
+        ("harvest.cli", ["folder", "notes.txt"]),
+        ("harvest.cli", ["urls", "missing"]),
+        ("harvest.cli", ["frames", "missing"]),
+        ("harvest.cli", ["keyword", "x", "-i", "missing"]),
+        ("labeler.cli", ["import", "missing"]),
     ],
-)  # fmt: skip
+)
 def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
     tmp_path: Path, module: str, arguments: list[str]
 ) -> None:
@@ -144,9 +147,15 @@ def test_a_missing_component_is_6(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     done = run_cli(
-        "harvest.cli", "frames", "clip.mp4", "-d", "made", cwd=tmp_path,
-        PATH=str(tmp_path / "empty"), IMAGEIO_FFMPEG_EXE="no-such-ffmpeg",
-    )  # fmt: skip
+        "harvest.cli",
+        "frames",
+        "clip.mp4",
+        "-d",
+        "made",
+        cwd=tmp_path,
+        PATH=str(tmp_path / "empty"),
+        IMAGEIO_FFMPEG_EXE="no-such-ffmpeg",
+    )
     assert done.code == 6, done.stderr
     assert "ffmpeg" in done.stderr
     assert "Traceback" not in done.stderr
@@ -183,9 +192,12 @@ main(commands)
 
 def probe(*arguments: str, **environment: str) -> Ran:
     done = subprocess.run(
-        [sys.executable, "-c", CODES, *arguments], text=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, errors="backslashreplace",
-    )  # fmt: skip
+        [sys.executable, "-c", CODES, *arguments],
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        errors="backslashreplace",
+    )
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -212,9 +224,11 @@ def test_a_missing_login_is_5_with_its_mend() -> None:
 def test_a_reader_that_goes_away_is_no_failure() -> None:
     line = f"{sys.executable} -c '{CODES}' many | head -n 2; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", line], text=True, capture_output=True,
+        ["bash", "-c", line],
+        text=True,
+        capture_output=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert done.stdout == "line 0\nline 1\n0\n"
     assert done.stderr == ""
 
@@ -247,8 +261,13 @@ def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) 
 def test_results_are_readable() -> None:
     result = {"added": 3, "no_results": True, "reasons": {"too large": 2}, "left": ["a", "b"]}
     assert readable(result) == [
-        "added: 3, no results: True", "reasons:", "  too large: 2", "left:", "  a", "  b",
-    ]  # fmt: skip
+        "added: 3, no results: True",
+        "reasons:",
+        "  too large: 2",
+        "left:",
+        "  a",
+        "  b",
+    ]
 
 
 def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
@@ -259,13 +278,21 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
     Dataset.create(tmp_path / "current").close()
     variable = str(tmp_path / "variable")
     runs: list[tuple[str, list[str | Path]]] = [
-        ("current", ["-d", tmp_path / "option"]), ("current", []), ("plain", []),
-    ]  # fmt: skip
+        ("current", ["-d", tmp_path / "option"]),
+        ("current", []),
+        ("plain", []),
+    ]
     for where, arguments in runs:
         done = run_cli(
-            "harvest.cli", "folder", photos, *arguments, "--workers", "1",
-            cwd=tmp_path / where, GLEANSET_DATASET=variable,
-        )  # fmt: skip
+            "harvest.cli",
+            "folder",
+            photos,
+            *arguments,
+            "--workers",
+            "1",
+            cwd=tmp_path / where,
+            GLEANSET_DATASET=variable,
+        )
         assert done.code == 0, done.stderr
     for name, images in (("option", 3), ("current", 3), ("variable", 3)):
         with Dataset.open(tmp_path / name) as dataset:
@@ -295,9 +322,13 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     root = tmp_path / "d"
     line = command("harvest.cli", "folder", folder, "-d", root, "--workers", "1")
     process = subprocess.Popen(
-        line, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        line,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     assert eventually(_started(root / "images"), 20)
     # As a terminal does: to the program and its workers alike.
     os.killpg(process.pid, signal.SIGINT)

@@ -36,8 +36,16 @@ def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> b
     for tag, data in tags.items():
         table += tag + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    head = struct.pack(">I4sI4s4s4s12x4s", start + len(body), b"lcms", 0x02100000, b"mntr",
-                       b"RGB ", b"XYZ ", b"acsp")  # fmt: skip
+    head = struct.pack(
+        ">I4sI4s4s4s12x4s",
+        start + len(body),
+        b"lcms",
+        0x02100000,
+        b"mntr",
+        b"RGB ",
+        b"XYZ ",
+        b"acsp",
+    )
     return head.ljust(128, b"\0") + table + body
 
 

@@ -28,8 +28,13 @@ from gleanset.images.measure import WORKING_SIZE, look, measure
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 REASONS = {
-    "empty", "too large", "truncated", "damaged", "not an image", "unsupported format",
-}  # fmt: skip
+    "empty",
+    "too large",
+    "truncated",
+    "damaged",
+    "not an image",
+    "unsupported format",
+}
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -367,7 +372,7 @@ SEEDS = [
     saved(pixels(1), "JPEG", progressive=True, exif=bytes.fromhex("4578696600004d4d002a00000008")),
     saved(pixels(1), "PNG", save_all=True, append_images=[pixels(2)]),
     saved(pixels(1).quantize(16), "PNG", transparency=b"\1\2\3"),
-]  # fmt: skip
+]
 
 
 @settings(max_examples=700)

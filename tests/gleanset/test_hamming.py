@@ -29,9 +29,10 @@ def told(parts: list[Near]) -> Pairs:
 def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
     return {
         (i, j): (a ^ b).bit_count()
-        for i, a in enumerate(left) for j, b in enumerate(right)
+        for i, a in enumerate(left)
+        for j, b in enumerate(right)
         if (a ^ b).bit_count() <= distance
-    }  # fmt: skip
+    }
 
 
 @given(st.lists(HASH, max_size=30, unique=True), st.integers(0, 64))
@@ -51,8 +52,11 @@ def test_pairs_between_two_lists(new: list[int], old: list[int], distance: int) 
     )
 
 
-@given(st.lists(HASH, min_size=1, max_size=20), st.lists(HASH, min_size=1, max_size=20),
-       st.integers(0, 20))  # fmt: skip
+@given(
+    st.lists(HASH, min_size=1, max_size=20),
+    st.lists(HASH, min_size=1, max_size=20),
+    st.integers(0, 20),
+)
 @settings(max_examples=60)
 def test_equal_bands_find_what_brute_force_finds(
     new: list[int], old: list[int], distance: int

@@ -12,10 +12,25 @@ from gleanset import Dataset
 from gleanset.records import Image, Measured, Origin, Rejection
 
 FULL = Origin(
-    source="pixiv", key="1:0", url="http://x/1.jpg", page_url="http://x/1", path="/a/b.jpg",
-    video="ff" * 32, time=1.25, frame=30, scene=2, post="1", query="chat", hint="cat",
-    author="Ann", licence="CC0", title="日本 🐱", tags=("a", "b,c", 'd"e'), rating="safe", ai=False,
-)  # fmt: skip
+    source="pixiv",
+    key="1:0",
+    url="http://x/1.jpg",
+    page_url="http://x/1",
+    path="/a/b.jpg",
+    video="ff" * 32,
+    time=1.25,
+    frame=30,
+    scene=2,
+    post="1",
+    query="chat",
+    hint="cat",
+    author="Ann",
+    licence="CC0",
+    title="日本 🐱",
+    tags=("a", "b,c", 'd"e'),
+    rating="safe",
+    ai=False,
+)
 
 
 def test_an_image_comes_back_with_everything(dataset: Dataset) -> None:
@@ -97,8 +112,9 @@ def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> No
     dataset.rejections.add(Rejection("a", "x", "empty", "2"))
     dataset.rejections.add(Rejection("b", "x", "empty"))
     assert list(dataset.rejections.each()) == [
-        Rejection("a", "x", "empty", "2"), Rejection("b", "x", "empty"),
-    ]  # fmt: skip
+        Rejection("a", "x", "empty", "2"),
+        Rejection("b", "x", "empty"),
+    ]
     assert dataset.rejections.by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
     dataset.rejections.clear("a", "x")
     assert list(dataset.rejections.each()) == [Rejection("b", "x", "empty")]
@@ -164,5 +180,7 @@ def test_counts_by_source(dataset: Dataset) -> None:
     add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
     add_image(dataset, 4, Origin("folder", "/x"))
     assert dataset.images.by_source() == {
-        "bing": {"cat": 2, "dog": 1}, "folder": {"(no hint)": 1}, "video": {"ep1.mkv": 1},
-    }  # fmt: skip
+        "bing": {"cat": 2, "dog": 1},
+        "folder": {"(no hint)": 1},
+        "video": {"ep1.mkv": 1},
+    }

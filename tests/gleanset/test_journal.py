@@ -27,8 +27,12 @@ from gleanset.records import Box, Cut, Face
 State = tuple[str, str | None]
 # What was decided while its face was lost is taken back by a removal.
 STATUS = {
-    "label": "labelled", "reject": "rejected", "clear": "queue", "remove": "queue", "add": "queue",
-}  # fmt: skip
+    "label": "labelled",
+    "reject": "rejected",
+    "clear": "queue",
+    "remove": "queue",
+    "add": "queue",
+}
 
 
 def states(dataset: Dataset) -> list[State]:
@@ -48,8 +52,12 @@ def test_a_step_is_carried_out_and_written_down(dataset: Dataset, keys: list[str
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("queue", None)]
     one, two = dataset.journal.each()
     assert (one.step, one.name, one.sample, one.action, one.value) == (
-        step, "First look", keys[0], "label", "cat",
-    )  # fmt: skip
+        step,
+        "First look",
+        keys[0],
+        "label",
+        "cat",
+    )
     assert (two.action, two.value, two.provenance) == ("reject", None, "rule")
     assert one.who
     assert one.at.endswith("Z")
@@ -157,10 +165,28 @@ def test_class_names_have_one_spelling(given: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "   ", "x" * 101, ".", "..", ".hidden", "a/b", "a\\b", "a:b", "a*", "a?",
-     'a"', "<a>", "a|b", "a\0b", "a\x1bb", "a\udc80b", "\u200b",
-     "a\u202eb"],
-)  # fmt: skip
+    [
+        "",
+        "   ",
+        "x" * 101,
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "a:b",
+        "a*",
+        "a?",
+        'a"',
+        "<a>",
+        "a|b",
+        "a\0b",
+        "a\x1bb",
+        "a\udc80b",
+        "\u200b",
+        "a\u202eb",
+    ],
+)
 def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):
         class_name(name)
@@ -406,9 +432,11 @@ class JournalWalk(RuleBasedStateMachine):
 
 
 JournalWalk.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=15, deadline=None,
+    max_examples=60,
+    stateful_step_count=15,
+    deadline=None,
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 TestJournalWalk = JournalWalk.TestCase
 
 

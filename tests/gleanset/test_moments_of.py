@@ -57,16 +57,17 @@ def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset
     everything = [*faces, one, two, posted, also, gone, "not in this catalogue"]
     assert partition(
         moments_of(dataset.db, everything),
-        faces, [one, two, gone], [posted, also], ["not in this catalogue"],
-    )  # fmt: skip
+        faces,
+        [one, two, gone],
+        [posted, also],
+        ["not in this catalogue"],
+    )
     assert partition(moments_of(dataset.db), faces[:1], [one], [posted])
 
 
 def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -> None:
     """Frame after frame without a label would make an episode one moment."""
-    first, waiting, last = (
-        add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (1, 2, 3)
-    )  # fmt: skip
+    first, waiting, last = (add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (1, 2, 3))
     label(dataset, first, last)
     assert partition(moments_of(dataset.db), [first], [last])
     assert partition(moments_of(dataset.db, [waiting]), [first, waiting, last])
@@ -93,6 +94,8 @@ def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None
     pairs.settle([Settled(a, b, 0.0, 1.0, SAME)])
     assert partition(moments_of(dataset.db), [one, two], [three])
     with dataset.db.write():
-        dataset.db.run("UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?) WHERE id=?",
-                       (rows[1], rows[2]))  # fmt: skip
+        dataset.db.run(
+            "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?) WHERE id=?",
+            (rows[1], rows[2]),
+        )
     assert partition(moments_of(dataset.db), [one, two, three])

@@ -31,8 +31,9 @@ def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
     words = [sys.executable, "-c", CODE, str(total), "quiet" if quiet else "loud"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     try:
-        done = subprocess.run(words, stderr=writing, stdout=subprocess.PIPE, env=environment,
-                              check=True, timeout=60)  # fmt: skip
+        done = subprocess.run(
+            words, stderr=writing, stdout=subprocess.PIPE, env=environment, check=True, timeout=60
+        )
     finally:
         os.close(writing)
     assert done.stdout == b""

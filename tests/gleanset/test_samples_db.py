@@ -62,17 +62,17 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 def _origin(rng: random.Random, number: int) -> Origin:
     source = rng.choice(["bing", "video"])
     return Origin(
-        source, str(number), hint=rng.choice(["cat", "dog", None]),
+        source,
+        str(number),
+        hint=rng.choice(["cat", "dog", None]),
         licence=rng.choice(["CC0", None]),
         video=rng.choice(["v0", "v1"]) if source == "video" else None,
-    )  # fmt: skip
+    )
 
 
 def brute_force(dataset: Dataset, where: Where) -> list[str]:
     images = {image.sha256: image for image in dataset.images.each()}
-    return [
-        s.key for s in dataset.samples.by_key() if _fits(s, images[s.image], where)
-    ]  # fmt: skip
+    return [s.key for s in dataset.samples.by_key() if _fits(s, images[s.image], where)]
 
 
 def _fits(sample: Sample, image: Image, where: Where) -> bool:
@@ -81,11 +81,17 @@ def _fits(sample: Sample, image: Image, where: Where) -> bool:
         for name in ("label", "status", "split")
     )
     sure = where.min_score is None or (sample.score or 0) >= where.min_score
-    return own and sure and any(
-        all(getattr(where, n) in (None, getattr(origin, n))
-            for n in ("source", "video", "licence", "hint"))
-        for origin in image.origins
-    )  # fmt: skip
+    return (
+        own
+        and sure
+        and any(
+            all(
+                getattr(where, n) in (None, getattr(origin, n))
+                for n in ("source", "video", "licence", "hint")
+            )
+            for origin in image.origins
+        )
+    )
 
 
 def paged(dataset: Dataset, where: Where, size: int) -> list[Sample]:
@@ -166,17 +172,30 @@ def test_a_page_goes_on_where_it_stopped_while_others_are_added(dataset: Dataset
 def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
     found = cut(7, 30, 0.75, sharpness=3.5)
-    found = type(found)(**{**{f.name: getattr(found, f.name) for f in fields(found)},
-                           "phash": (1 << 64) - 5})  # fmt: skip
+    found = type(found)(
+        **{**{f.name: getattr(found, f.name) for f in fields(found)}, "phash": (1 << 64) - 5}
+    )
     dataset.faces.record(sha(7), "test", "", [found])
     sample = dataset.samples.get(found.key)
     assert sample is not None
     assert asdict(sample) == {
-        "key": found.key, "image": sha(7), "box": (30, 0, 10, 10), "detector": "test",
-        "score": 0.75, "phash": (1 << 64) - 5, "sharpness": 3.5, "status": "queue",
-        "label": None, "hint": "cat", "split": None, "group": None, "moment": None, "angle": 0.0,
-        "fold": None, "kept": True,
-    }  # fmt: skip
+        "key": found.key,
+        "image": sha(7),
+        "box": (30, 0, 10, 10),
+        "detector": "test",
+        "score": 0.75,
+        "phash": (1 << 64) - 5,
+        "sharpness": 3.5,
+        "status": "queue",
+        "label": None,
+        "hint": "cat",
+        "split": None,
+        "group": None,
+        "moment": None,
+        "angle": 0.0,
+        "fold": None,
+        "kept": True,
+    }
     assert dataset.samples.get("none") is None
 
 
@@ -196,16 +215,24 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
     dataset.journal.step("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
     dataset.faces.record(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
     assert _statuses(dataset) == {
-        0: "labelled", 20: "rejected", 40: "retired", 60: "queue", 80: "queue",
-    }  # fmt: skip
+        0: "labelled",
+        20: "rejected",
+        40: "retired",
+        60: "queue",
+        80: "queue",
+    }
     assert dataset.faces.count() == 2
     kept = dataset.samples.get(cuts[3].key)
     assert kept is not None
     assert (kept.score, kept.sharpness) == (0.9, 8.0)
     dataset.faces.record(sha(1), "test", "v1", cuts)
     assert _statuses(dataset) == {
-        0: "labelled", 20: "rejected", 40: "queue", 60: "queue", 80: "retired",
-    }  # fmt: skip
+        0: "labelled",
+        20: "rejected",
+        40: "queue",
+        60: "queue",
+        80: "retired",
+    }
     labelled = dataset.samples.get(cuts[0].key)
     assert labelled is not None
     assert labelled.label == "cat"
@@ -272,5 +299,6 @@ def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
     dataset.journal.step("x", [Choice(key, "label", "cat")])
     ties = list(Ties(dataset.db).each())
     assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in ties] == [
-        (key, "cat", None, None, None, "pixiv:9"), (key, "cat", "ff", 2, 1.5, None),
-    ]  # fmt: skip
+        (key, "cat", None, None, None, "pixiv:9"),
+        (key, "cat", "ff", 2, 1.5, None),
+    ]

@@ -40,8 +40,11 @@ def test_a_sound_catalogue_has_none_of_it(dataset: Dataset) -> None:
     hinted(dataset, 1, "hana")
     assert found(dataset) == {}
     assert set(unsound(dataset.db)) == {
-        "orphan_rows", "duplicate_faces", "disputed_labels", "straddling_moments",
-    }  # fmt: skip
+        "orphan_rows",
+        "duplicate_faces",
+        "disputed_labels",
+        "straddling_moments",
+    }
 
 
 def loose_label(dataset: Dataset, key: str) -> None:

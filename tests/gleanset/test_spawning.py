@@ -82,10 +82,13 @@ def test_an_interrupt_of_the_terminal_is_silent_at_every_moment(tmp_path: Path) 
     script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
     for delay in (0.0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3):
         process = subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
+        )
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         time.sleep(delay)

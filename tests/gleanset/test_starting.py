@@ -31,9 +31,13 @@ def pressed(script: str, wanted: str, before: str = "") -> subprocess.CompletedP
     module, function = SCRIPTS[script].split(":")
     code = before + PRESSED.format(module=module, function=function, wanted=wanted)
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS))

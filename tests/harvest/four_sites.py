@@ -178,9 +178,15 @@ class FourSites(FaultyServer):
             work = _work_of(number)
             page = f"https://www.pixiv.net/artworks/{_work_id(word, work)}"
             return Picture(
-                source, word, number, url, page, f"{word} work {work}", f"artist {work % 5}",
+                source,
+                word,
+                number,
+                url,
+                page,
+                f"{word} work {work}",
+                f"artist {work % 5}",
                 post=str(_work_id(word, work)),
-            )  # fmt: skip
+            )
         return Picture(source, word, number, url, f"https://blog.example/{word}/{number}", title)
 
 
@@ -242,8 +248,13 @@ def _bing(sites: FourSites, sent: Fields) -> Told:
 
 
 def _bing_result(one: Picture) -> str:
-    told = {"purl": one.page, "murl": one.url, "turl": "https://tse1.mm.bing.net/th?id=x",
-            "t": one.title, "mid": "A"}  # fmt: skip
+    told = {
+        "purl": one.page,
+        "murl": one.url,
+        "turl": "https://tse1.mm.bing.net/th?id=x",
+        "t": one.title,
+        "mid": "A",
+    }
     size = f"&amp;exph=72&amp;expw={one.width}"
     return (
         f'<li><div class="iuscp"><div class="imgpt"><a class="iusc" '
@@ -313,19 +324,35 @@ def _flickr_page(found: list[Picture], sent: Fields) -> dict[str, Any]:
     reachable = min(len(found), FLICKR_CAP)
     page = min(int(sent.get("page", 1)), max(-(-reachable // size), 1))
     photos = [_photo(one) for one in found[:FLICKR_CAP][size * (page - 1) :][:size]]
-    return {"page": page, "pages": -(-len(found) // size), "perpage": size,
-            "total": str(len(found)), "photo": photos}  # fmt: skip
+    return {
+        "page": page,
+        "pages": -(-len(found) // size),
+        "perpage": size,
+        "total": str(len(found)),
+        "photo": photos,
+    }
 
 
 def _photo(one: Picture) -> dict[str, Any]:
     licence = next(number for number, name in LICENCES.items() if name == one.licence)
     return {
-        "id": one.key, "owner": _owner(one), "secret": "s", "server": "1",
-        "title": one.title, "license": licence, "ownername": one.author, "media": "photo",
-        "tags": f"{one.keyword} bird", "dateupload": str(_uploaded(one)),
-        "url_t": one.url.replace("/p/", "/small/"), "width_t": 10, "height_t": 8,
-        "url_l": one.url, "width_l": one.width, "height_l": "72",
-    }  # fmt: skip
+        "id": one.key,
+        "owner": _owner(one),
+        "secret": "s",
+        "server": "1",
+        "title": one.title,
+        "license": licence,
+        "ownername": one.author,
+        "media": "photo",
+        "tags": f"{one.keyword} bird",
+        "dateupload": str(_uploaded(one)),
+        "url_t": one.url.replace("/p/", "/small/"),
+        "width_t": 10,
+        "height_t": 8,
+        "url_l": one.url,
+        "width_l": one.width,
+        "height_l": "72",
+    }
 
 
 def _photo_id(one: Picture) -> int:
@@ -363,9 +390,13 @@ def _pixiv_login(_: FourSites, sent: Fields) -> Told:
         system = {"system": {"message": "Invalid refresh token", "code": 1508}}
         told: dict[str, Any] = {"has_error": True, "errors": system, "error": "invalid_grant"}
         return 400, _JSON, json.dumps(told)
-    tokens = {"access_token": "access-of-the-four-sites", "expires_in": 3600,
-              "refresh_token": sent["refresh_token"], "token_type": "bearer",
-              "user": {"id": "1", "name": "Gleaner", "account": "gleaner"}}  # fmt: skip
+    tokens = {
+        "access_token": "access-of-the-four-sites",
+        "expires_in": 3600,
+        "refresh_token": sent["refresh_token"],
+        "token_type": "bearer",
+        "user": {"id": "1", "name": "Gleaner", "account": "gleaner"},
+    }
     return 200, _JSON, json.dumps({**tokens, "response": tokens})
 
 
@@ -388,15 +419,22 @@ def _work(pages: list[Picture]) -> dict[str, Any]:
     first, *others = pages
     sheets = [{"image_urls": {"original": one.url}} for one in pages]
     return {
-        "id": int(first.post or 0), "title": first.title, "type": "manga" if others else "illust",
+        "id": int(first.post or 0),
+        "title": first.title,
+        "type": "manga" if others else "illust",
         "user": {"id": 7, "name": first.author, "account": "a"},
         "tags": [{"name": first.keyword, "translated_name": "word"}],
-        "create_date": "2024-05-01T10:00:00+09:00", "page_count": len(pages),
-        "width": first.width, "height": 72, "x_restrict": 0, "illust_ai_type": 1,
-        "total_bookmarks": 10, "visible": True,
+        "create_date": "2024-05-01T10:00:00+09:00",
+        "page_count": len(pages),
+        "width": first.width,
+        "height": 72,
+        "x_restrict": 0,
+        "illust_ai_type": 1,
+        "total_bookmarks": 10,
+        "visible": True,
         "meta_single_page": {} if others else {"original_image_url": first.url},
         "meta_pages": sheets if others else [],
-    }  # fmt: skip
+    }
 
 
 _SPEAKERS = {

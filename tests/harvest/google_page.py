@@ -79,9 +79,12 @@ def script(shown: list[Shown], first: int = 0) -> str:
 def link(shown: Shown, number: int = 0) -> str:
     """One result as a link to Google's own page about it."""
     told = {
-        "imgurl": shown.url, "imgrefurl": shown.page, "h": shown.height, "w": shown.width,
+        "imgurl": shown.url,
+        "imgrefurl": shown.page,
+        "h": shown.height,
+        "w": shown.width,
         "tbnid": f"T{number}",
-    }  # fmt: skip
+    }
     href = urlencode(told).replace("&", "&amp;")
     return f'<a href="/imgres?{href}"><img alt="{shown.title}" src="/images?q=tbn:T{number}"></a>'
 

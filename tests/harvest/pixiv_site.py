@@ -44,14 +44,22 @@ def work(number: int, **told: Any) -> dict[str, Any]:
     """A work with one page, in the API's shape."""
     url = f"https://i.pximg.net/img-original/img/2024/05/01/00/00/00/{number}_p0.png"
     return {
-        "id": number, "title": f"Work {number}", "type": "illust",
+        "id": number,
+        "title": f"Work {number}",
+        "type": "illust",
         "user": {"id": 7, "name": "Mika", "account": "mika"},
         "tags": [{"name": "猫", "translated_name": "cat"}],
-        "create_date": "2024-05-01T10:00:00+09:00", "page_count": 1,
-        "width": 800, "height": 600, "x_restrict": 0, "illust_ai_type": 1,
-        "total_bookmarks": 100, "visible": True,
-        "meta_single_page": {"original_image_url": url}, "meta_pages": [],
-    } | told  # fmt: skip
+        "create_date": "2024-05-01T10:00:00+09:00",
+        "page_count": 1,
+        "width": 800,
+        "height": 600,
+        "x_restrict": 0,
+        "illust_ai_type": 1,
+        "total_bookmarks": 100,
+        "visible": True,
+        "meta_single_page": {"original_image_url": url},
+        "meta_pages": [],
+    } | told
 
 
 def found(*works: dict[str, Any], next_offset: int | None = None) -> Answer:

@@ -87,8 +87,16 @@ class SmallBing:
 
     def line(self, folder: Path, *arguments: str) -> tuple[str, ...]:
         endpoint = f"bing.endpoint={self.site.url}/some/path"
-        return ("keyword", *arguments, "-d", str(folder), "-o", endpoint, "--allow-private",
-                "--json")  # fmt: skip
+        return (
+            "keyword",
+            *arguments,
+            "-d",
+            str(folder),
+            "-o",
+            endpoint,
+            "--allow-private",
+            "--json",
+        )
 
 
 def found(folder: Path) -> list[Image]:

@@ -79,9 +79,12 @@ def contract(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     program, *arguments = line.split()
     return subprocess.run(
         [sys.executable, "-m", program, *arguments, "-p", "no:cacheprovider", "-q"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.slow

@@ -136,18 +136,24 @@ def test_names_never_become_paths(dataset: Dataset, tmp_path: Path, kind: str) -
 
 def test_folders_hidden_files_and_a_macs_are_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     members = {
-        "a/": b"", "./a/one.jpg": picture(1), ".git/x.jpg": picture(2), "a/.two.jpg": picture(3),
+        "a/": b"",
+        "./a/one.jpg": picture(1),
+        ".git/x.jpg": picture(2),
+        "a/.two.jpg": picture(3),
         "__MACOSX/a/._one.jpg": b"\0\5\x16\7",
-    }  # fmt: skip
+    }
     assert harvest(dataset, packed(tmp_path / "a.zip", members)) == CLEAN | {"added": 1}
 
 
 def test_links_and_devices_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     kinds = {
-        "sym": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "device": tarfile.CHRTYPE,
-        "pipe": tarfile.FIFOTYPE, "folder": tarfile.DIRTYPE,
-    }  # fmt: skip
+        "sym": tarfile.SYMTYPE,
+        "hard": tarfile.LNKTYPE,
+        "device": tarfile.CHRTYPE,
+        "pipe": tarfile.FIFOTYPE,
+        "folder": tarfile.DIRTYPE,
+    }
     with tarfile.open(path, "w") as archive:
         for name, kind in kinds.items():
             info = tarfile.TarInfo(name)
@@ -158,8 +164,9 @@ def test_links_and_devices_are_rejected(dataset: Dataset, tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
         made.writestr(linked, "/etc/passwd")
     assert harvest(dataset, path, tmp_path / "a.zip") == CLEAN | {
-        "rejected": 5, "reasons": {"not a file": 5}
-    }  # fmt: skip
+        "rejected": 5,
+        "reasons": {"not a file": 5},
+    }
     assert set(reasons(dataset)) == {"sym", "hard", "device", "pipe", "zip-link.jpg"}
 
 
@@ -170,8 +177,10 @@ def test_what_is_no_picture_is_rejected_and_nested_archives_stay_closed(
     members = {"inner.zip": inner, "notes.txt": b"hello", "empty.jpg": b"", "a.jpg": picture(9)}
     assert harvest(dataset, packed(tmp_path / "a.tar.gz", members))["added"] == 1
     assert reasons(dataset) == {
-        "inner.zip": "unsupported format", "notes.txt": "not an image", "empty.jpg": "empty"
-    }  # fmt: skip
+        "inner.zip": "unsupported format",
+        "notes.txt": "not an image",
+        "empty.jpg": "empty",
+    }
 
 
 def zeros(path: Path, name: str, size: int) -> None:
@@ -199,8 +208,9 @@ def overlapped(path: Path, members: int) -> Path:
     one = struct.pack("<4s6H", b"PK\1\2", 20, 20, 0, 8, 0, 0) + sizes
     one += struct.pack("<5H2L", 1, 0, 0, 0, 0, 0, 0) + b"x"
     start = local + b"x" + body
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, members, members, len(one) * members,
-                      len(start), 0)  # fmt: skip
+    end = struct.pack(
+        "<4s4H2LH", b"PK\5\6", 0, 0, members, members, len(one) * members, len(start), 0
+    )
     path.write_bytes(start + one * members + end)
     return path
 
@@ -360,8 +370,11 @@ def test_counts_of_several_runs_add_up() -> None:
     one = {**CLEAN, "added": 2, "rejected": 1, "reasons": {"empty": 1}}
     two = {**CLEAN, "added": 3, "rejected": 3, "reasons": {"damaged": 2, "empty": 1}}
     assert combined(one, two) == {
-        **CLEAN, "added": 5, "rejected": 4, "reasons": {"empty": 2, "damaged": 2}
-    }  # fmt: skip
+        **CLEAN,
+        "added": 5,
+        "rejected": 4,
+        "reasons": {"empty": 2, "damaged": 2},
+    }
     assert combined(CLEAN, CLEAN) == CLEAN
 
 

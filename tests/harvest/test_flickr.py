@@ -96,9 +96,9 @@ def failure(code: int, message: str) -> dict[str, object]:
     return {"stat": "fail", "code": code, "message": message}
 
 
-def photo(number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **more: object) -> dict[
-    str, object
-]:  # fmt: skip
+def photo(
+    number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **more: object
+) -> dict[str, object]:
     told: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
     for letter, (width, height) in (sizes or {"m": (500, 375)}).items():
         told |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
@@ -169,10 +169,17 @@ def test_a_missing_original_is_no_trouble_and_sizes_without_numbers_go_by_their_
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "All Rights Reserved"), (1, "CC BY-NC-SA 2.0"), (4, "CC BY 2.0"), (9, "CC0 1.0"),
-     (10, "Public Domain Mark 1.0"), (11, "CC BY 4.0"), (16, "CC BY-NC-ND 4.0"),
-     (99, "Flickr licence 99")],
-)  # fmt: skip
+    [
+        (0, "All Rights Reserved"),
+        (1, "CC BY-NC-SA 2.0"),
+        (4, "CC BY 2.0"),
+        (9, "CC0 1.0"),
+        (10, "Public Domain Mark 1.0"),
+        (11, "CC BY 4.0"),
+        (16, "CC BY-NC-ND 4.0"),
+        (99, "Flickr licence 99"),
+    ],
+)
 def test_licences_are_readable(api: FlickrServer, client: Client, number: int, text: str) -> None:
     api.reply = always(listing(photo(1, license=number)))
     assert ask(api, client)[0].origin.licence == text
@@ -215,14 +222,18 @@ def test_the_question(api: FlickrServer, client: Client) -> None:
         ({"safe": "off", "content": "all"}, {"safe_search": "3", "content_types": "0,1,2"}),
         ({"colour": "pink"}, {"color_codes": "a"}),
         ({"tags": "all"}, {"tags": "barn,owl", "tag_mode": "all"}),
-        ({"taken": "2020-02-01..2020-02-29"},
-         {"min_taken_date": "2020-02-01 00:00:00", "max_taken_date": "2020-02-29 23:59:59"}),
+        (
+            {"taken": "2020-02-01..2020-02-29"},
+            {"min_taken_date": "2020-02-01 00:00:00", "max_taken_date": "2020-02-29 23:59:59"},
+        ),
         ({"uploaded": "2020-01-01.."}, {"min_upload_date": "1577836800"}),
         ({"uploaded": "..2019-12-31"}, {"max_upload_date": "1577836799"}),
-        ({"uploaded": "2020-01-01"},
-         {"min_upload_date": "1577836800", "max_upload_date": "1577923199"}),
+        (
+            {"uploaded": "2020-01-01"},
+            {"min_upload_date": "1577836800", "max_upload_date": "1577923199"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_options_reach_flickr_in_its_words(
     api: FlickrServer, client: Client, options: dict[str, str], sent: Form
 ) -> None:
@@ -234,9 +245,17 @@ def test_options_reach_flickr_in_its_words(
 
 @pytest.mark.parametrize(
     "options",
-    [{"size": "big"}, {"size": "0"}, {"size": ""}, {"licence": "mine"}, {"taken": "2020"},
-     {"uploaded": "2020-01-01..soon"}, {"colour": "beige"}, {"endpoint": "flickr.com"}],
-)  # fmt: skip
+    [
+        {"size": "big"},
+        {"size": "0"},
+        {"size": ""},
+        {"licence": "mine"},
+        {"taken": "2020"},
+        {"uploaded": "2020-01-01..soon"},
+        {"colour": "beige"},
+        {"endpoint": "flickr.com"},
+    ],
+)
 def test_options_that_make_no_sense_are_told(options: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         Flickr().settings(Query("owl", options=options))
@@ -320,9 +339,14 @@ def test_nothing_found_is_nothing(api: FlickrServer, client: Client) -> None:
     ],
 )
 def test_refusals_by_status(
-    api: FlickrServer, client: Client, status: int, body: bytes, error: type[GleansetError],
-    calls: int, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    api: FlickrServer,
+    client: Client,
+    status: int,
+    body: bytes,
+    error: type[GleansetError],
+    calls: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     api.reply = answers(status, body, Location="/elsewhere")
     with pytest.raises(error) as caught:
         ask(api, client)
@@ -433,8 +457,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = "subjectAltName=DNS:api.flickr.example"
     subprocess.run(
         [*made.split(), "-out", "cert.pem", "-addext", names],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -458,9 +484,12 @@ def tunnel(api: FlickrServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_a_named_bundle_is_trusted_through_a_proxy(
-    api: FlickrServer, tunnel: str, certificate: Path, monkeypatch: pytest.MonkeyPatch,
+    api: FlickrServer,
+    tunnel: str,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
     variable: str,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv(variable, str(certificate / "cert.pem"))
     api.reply = always(listing(photo(1)))
     with Client(Limits()) as client:

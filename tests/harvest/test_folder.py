@@ -62,8 +62,10 @@ def test_the_hint_is_the_immediate_folder_or_the_label_or_none(
     tmp_path: Path, folder: Path
 ) -> None:
     expected = {
-        "hints": ["cats", "old", "dogs", "photos"], "label": ["x"] * 4, "none": [None] * 4,
-    }  # fmt: skip
+        "hints": ["cats", "old", "dogs", "photos"],
+        "label": ["x"] * 4,
+        "none": [None] * 4,
+    }
     for name, options in (("hints", {"hints": True}), ("label", {"label": "x"}), ("none", {})):
         with Dataset.create(tmp_path / name) as dataset:
             harvest(dataset, folder, **options)
@@ -164,9 +166,18 @@ def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Pat
 
 
 ODD_NAMES = [
-    b"new\nline.jpg", b"-rf.jpg", b"latin\xe9.jpg", b"\xff\xfe", b"quote'\"`$(x).jpg", b"tab\t.jpg",
-    "日本🐱.jpg".encode(), b"back\\slash.jpg", b"%s%d.jpg", b" space ", b"x" * 251 + b".jpg",
-]  # fmt: skip
+    b"new\nline.jpg",
+    b"-rf.jpg",
+    b"latin\xe9.jpg",
+    b"\xff\xfe",
+    b"quote'\"`$(x).jpg",
+    b"tab\t.jpg",
+    "日本🐱.jpg".encode(),
+    b"back\\slash.jpg",
+    b"%s%d.jpg",
+    b" space ",
+    b"x" * 251 + b".jpg",
+]
 
 
 def whole(dataset: Dataset, image: Image) -> str:
@@ -231,9 +242,11 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
     assert time.monotonic() - start < 10
     assert (found["added"], found["rejected"]) == (4, 4)
     assert reasons(dataset) == {
-        "pipe.jpg": "not a file", "zero.jpg": "not a file", "empty.jpg": "empty",
+        "pipe.jpg": "not a file",
+        "zero.jpg": "not a file",
+        "empty.jpg": "empty",
         "huge.jpg": "too large",
-    }  # fmt: skip
+    }
     assert found["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
 
 

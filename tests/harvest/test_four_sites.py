@@ -51,17 +51,33 @@ def words(
     asked = [word for source in sources for word in ("--source", source)]
     private = [] if sites.as_proxy else ["--allow-private"]
     return [
-        "keyword", *WORDS, *asked, "--limit", str(limit), *sites.options(sources), *private,
-        "-d", folder, "--json", "-q",
-    ]  # fmt: skip
+        "keyword",
+        *WORDS,
+        *asked,
+        "--limit",
+        str(limit),
+        *sites.options(sources),
+        *private,
+        "-d",
+        folder,
+        "--json",
+        "-q",
+    ]
 
 
 def start(sites: FourSites, line: list[str | Path]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command("harvest.cli", *line), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "GLEANSET_NET_SECONDS": ONE_DOWNLOAD,
-             **sites.environment},
-    )  # fmt: skip
+        command("harvest.cli", *line),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "GLEANSET_NET_SECONDS": ONE_DOWNLOAD,
+            **sites.environment,
+        },
+    )
 
 
 def run(sites: FourSites, line: list[str | Path]) -> Ran:
@@ -90,12 +106,29 @@ def assert_told(one: Picture, image: dict[str, Any]) -> None:
     [origin] = image["origins"]
     assert image["sha256"] == one.sha256
     assert {
-        "source": one.source, "source_id": one.key, "url": one.url, "page_url": one.page,
-        "query": one.keyword, "hint": one.keyword, "author": one.author, "licence": one.licence,
+        "source": one.source,
+        "source_id": one.key,
+        "url": one.url,
+        "page_url": one.page,
+        "query": one.keyword,
+        "hint": one.keyword,
+        "author": one.author,
+        "licence": one.licence,
         "title": one.title,
-    } == {name: origin[name] for name in (
-        "source", "source_id", "url", "page_url", "query", "hint", "author", "licence", "title",
-    )}  # fmt: skip
+    } == {
+        name: origin[name]
+        for name in (
+            "source",
+            "source_id",
+            "url",
+            "page_url",
+            "query",
+            "hint",
+            "author",
+            "licence",
+            "title",
+        )
+    }
 
 
 # What a host may do, and the reason that the rejection must give; None: it comes in the end.
@@ -280,5 +313,7 @@ def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Ro
     assert not [asked for asked in sites.asked if "169.254" in asked or asked.startswith("file")]
     assert rough.took < LONGEST
     assert rough.peak < MOST_MEMORY
-    print(f"{len(good)} images, {len(rejections)} rejections, {rough.took:.0f} s, "  # noqa: T201
-          f"{rough.peak / 1e6:.0f} MB at most")  # fmt: skip
+    print(  # noqa: T201
+        f"{len(good)} images, {len(rejections)} rejections, {rough.took:.0f} s, "
+        f"{rough.peak / 1e6:.0f} MB at most"
+    )

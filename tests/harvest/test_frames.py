@@ -88,8 +88,10 @@ def test_times_are_the_files_own(dataset: Dataset, tmp_path: Path) -> None:
     video = clip(tmp_path / "v.ts", seconds=3)
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-show_entries", "frame=pts_time", "-of", "csv=p=0", str(video)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     real = [float(line.strip(",")) for line in probe.stdout.split()]
     harvest(dataset, video)
     found = times(dataset)
@@ -272,9 +274,15 @@ def test_a_missing_file_or_a_folder_ends_before_anything_is_done(
 
 
 ODD = [
-    b"with space.mp4", b"quote'\"[in];,=.mp4", b"new\nline.mp4", b"-y.mp4", b"latin\xe9.mp4",
-    b"pipe:%08d.mp4", b"back\\slash*?#.mp4", "日本".encode(),
-]  # fmt: skip
+    b"with space.mp4",
+    b"quote'\"[in];,=.mp4",
+    b"new\nline.mp4",
+    b"-y.mp4",
+    b"latin\xe9.mp4",
+    b"pipe:%08d.mp4",
+    b"back\\slash*?#.mp4",
+    "日本".encode(),
+]
 
 
 @pytest.mark.slow
@@ -320,9 +328,15 @@ def test_a_video_damaged_further_on_gives_what_came_before_and_says_so(
 
 
 SHARED = (
-    "bikes.mp4", "no_duration.webm", "transparent.webm", "unordered.mov", "video_90.mov",
-    "video_with_failing_audio.mp4", "zero_bytes.webm", "corrupted.mp4",
-)  # fmt: skip
+    "bikes.mp4",
+    "no_duration.webm",
+    "transparent.webm",
+    "unordered.mov",
+    "video_90.mov",
+    "video_with_failing_audio.mp4",
+    "zero_bytes.webm",
+    "corrupted.mp4",
+)
 
 
 @pytest.mark.slow

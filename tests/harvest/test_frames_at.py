@@ -25,8 +25,23 @@ BASH = shutil.which("bash")
 def clip(path: Path) -> Path:
     """Three seconds; frame N has brightness 30 + 6 N and comes at N / 10 seconds."""
     source = "nullsrc=s=64x48:r=10:d=3,geq=lum='30+6*N':cb=128:cr=128"
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-q:v",
-            "1", "-g", "5", f"file:{path}"]  # fmt: skip
+    line = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        source,
+        "-c:v",
+        "mpeg4",
+        "-q:v",
+        "1",
+        "-g",
+        "5",
+        f"file:{path}",
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
@@ -112,17 +127,26 @@ def test_ffplay_is_told_the_time_since_the_beginning(
 
 
 ODD = [
-    b"with space.mkv", b"quote'\"$HOME`.mkv", b"new\nline\t1.mkv", b"-y.mkv", b"latin\xe9.mkv",
-    b"back\\slash*.mkv", "日本 7.mkv".encode(),
-]  # fmt: skip
+    b"with space.mkv",
+    b"quote'\"$HOME`.mkv",
+    b"new\nline\t1.mkv",
+    b"-y.mkv",
+    b"latin\xe9.mkv",
+    b"back\\slash*.mkv",
+    "日本 7.mkv".encode(),
+]
 
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("player", ["mpv", "ffplay"])
 def test_any_path_is_one_word_on_one_line(
-    dataset: Dataset, tmp_path: Path, episode: Path, name: bytes, player: str,
+    dataset: Dataset,
+    tmp_path: Path,
+    episode: Path,
+    name: bytes,
+    player: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     video = tmp_path / os.fsdecode(name)
     shutil.copy(episode, video)
     shown = os.fsencode(video).decode("utf-8", "backslashreplace")
@@ -210,7 +234,11 @@ def test_what_is_no_frame_says_where_it_came_from(dataset: Dataset) -> None:
 def test_the_result_is_plain(dataset: Dataset, episode: Path) -> None:
     moment = Moment("ab", 1.0, None, "t", episode, "mpv")
     assert moment.result() == {
-        "command": moment.command, "video": "ab", "time": 1.0, "scene": None, "title": "t",
+        "command": moment.command,
+        "video": "ab",
+        "time": 1.0,
+        "scene": None,
+        "title": "t",
         "place": str(episode),
-    }  # fmt: skip
+    }
     assert quoted("a b") == "'a b'"

@@ -24,8 +24,21 @@ ALL = ("--no-skip-similar", "--keep-bad", "--json")
 
 
 def clip(path: Path, source: str = "testsrc2=s=96x64:r=10:d=3") -> Path:
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-q:v",
-            "2", f"file:{path}"]  # fmt: skip
+    line = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        source,
+        "-c:v",
+        "mpeg4",
+        "-q:v",
+        "2",
+        f"file:{path}",
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 

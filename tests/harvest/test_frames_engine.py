@@ -164,9 +164,14 @@ def chosen(sampling: Sampling, looks: list[Look], state: State) -> Iterator[floa
 def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
     sampling = Sampling()
     looks = [
-        look(1, 0, blur=1.5), look(1, 0.5), look(1, 1, blur=1), look(2, 2, fades=True), look(2, 3),
-        look(1, 4), look(1, 4.5, blur=1.5),
-    ]  # fmt: skip
+        look(1, 0, blur=1.5),
+        look(1, 0.5),
+        look(1, 1, blur=1),
+        look(2, 2, fades=True),
+        look(2, 3),
+        look(1, 4),
+        look(1, 4.5, blur=1.5),
+    ]
     state = State()
     assert list(chosen(sampling, looks, state)) == [0.5, 3]
     assert state.left_out == {"similar": 1}
@@ -186,8 +191,15 @@ def test_settings_are_one_text_that_tells_all() -> None:
     assert Sampling().settings == "mode=useful"
     other = Sampling(mode="every", every=2, skip_similar=None, width=960, keep_aspect=True)
     assert other.settings == "mode=every every=2 width=960 skip_similar=off"
-    for wrong in ({"every": 0}, {"end": 1, "start": 2}, {"quality": 0}, {"around": (1.0,)},
-                  {"keep_aspect": False}, {"skip_similar": 99}, {"every": math.nan}):  # fmt: skip
+    for wrong in (
+        {"every": 0},
+        {"end": 1, "start": 2},
+        {"quality": 0},
+        {"around": (1.0,)},
+        {"keep_aspect": False},
+        {"skip_similar": 99},
+        {"every": math.nan},
+    ):
         with pytest.raises(UsageError):
             Sampling(**wrong)
 

@@ -58,9 +58,14 @@ def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> 
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(MKV)
     for name, content in {
-        "1.srt": b"1\n00:00", "cover.jpg": picture(), "sound.mka": MKV, "2.mkv.part": MKV,
-        ".hidden.mkv": MKV, "readme.md": b"x", "empty": b"",
-    }.items():  # fmt: skip
+        "1.srt": b"1\n00:00",
+        "cover.jpg": picture(),
+        "sound.mka": MKV,
+        "2.mkv.part": MKV,
+        ".hidden.mkv": MKV,
+        "readme.md": b"x",
+        "empty": b"",
+    }.items():
         (tmp_path / "in" / name).write_bytes(content)
     assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "no_extension"]
 
@@ -106,9 +111,14 @@ def test_patterns_that_the_shell_left_alone(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("gone.mkv", "there is no file"), ("gone*.mkv", "nothing matches"), ("empty", "no video in"),
-     ("x" * 300, "there is no file"), ("pipe", "is not a file")],
-)  # fmt: skip
+    [
+        ("gone.mkv", "there is no file"),
+        ("gone*.mkv", "nothing matches"),
+        ("empty", "no video in"),
+        ("x" * 300, "there is no file"),
+        ("pipe", "is not a file"),
+    ],
+)
 def test_what_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
 ) -> None:
@@ -174,8 +184,20 @@ def test_other_pictures_do_not(tmp_path: Path, kind: str) -> None:
 def test_containers_are_told_by_content(tmp_path: Path, muxer: str) -> None:
     codec = {"ivf": "libvpx", "ogg": "libtheora", "flv": "flv", "mxf": "mpeg2video"}
     path = tmp_path / "episode"
-    line = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.4", "-c:v",
-            codec.get(muxer, "mpeg4"), "-f", muxer, str(path)]  # fmt: skip
+    line = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=s=64x48:r=25:d=0.4",
+        "-c:v",
+        codec.get(muxer, "mpeg4"),
+        "-f",
+        muxer,
+        str(path),
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     assert is_video(path)
 

@@ -19,9 +19,19 @@ from harvest.video.times import parse_rate, parse_size, parse_time
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("12:34", 754), ("1:02:03.5", 3723.5), ("0:00", 0), ("90", 90), ("90s", 90), ("1.5m", 90),
-     ("500ms", 0.5), ("0", 0), ("1h", 3600), (" 1:05 ", 65)],
-)  # fmt: skip
+    [
+        ("12:34", 754),
+        ("1:02:03.5", 3723.5),
+        ("0:00", 0),
+        ("90", 90),
+        ("90s", 90),
+        ("1.5m", 90),
+        ("500ms", 0.5),
+        ("0", 0),
+        ("1h", 3600),
+        (" 1:05 ", 65),
+    ],
+)
 def test_times(text: str, seconds: float) -> None:
     assert parse_time(text) == pytest.approx(seconds)
 
@@ -67,8 +77,10 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
     ({"keyframes": True}, Sampling("keyframes")),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
     ({"around": ("1:00", "2:00")}, Sampling("around", around=(60.0, 120.0), every=0.5)),
-    ({"around": ("5",), "every": "100ms", "within": "1s"},
-     Sampling("around", around=(5.0,), every=0.1, reach=1.0)),
+    (
+        {"around": ("5",), "every": "100ms", "within": "1s"},
+        Sampling("around", around=(5.0,), every=0.1, reach=1.0),
+    ),
     ({"around": ("5",), "every": "5s"}, Sampling("around", around=(5.0,), every=5.0)),
     ({"start": "1:00", "end": "2:00", "limit": 7}, Sampling(start=60.0, end=120.0, limit=7)),
     ({"size": "960x540"}, Sampling(width=960, height=540)),
@@ -80,9 +92,11 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
     ({"skip_similar": 0}, Sampling(skip_similar=0)),
     ({"crop_bars": True, "skip_openings": True}, Sampling(crop_bars=True, skip_openings=True)),
     ({"skip_similar": False, "keep_bad": True}, Sampling(skip_similar=None, drop_bad=False)),
-    ({"scene_detector": "adaptive", "scene_threshold": 2.5},
-     Sampling(detector="adaptive", threshold=2.5)),
-]  # fmt: skip
+    (
+        {"scene_detector": "adaptive", "scene_threshold": 2.5},
+        Sampling(detector="adaptive", threshold=2.5),
+    ),
+]
 
 
 @pytest.mark.parametrize(("wish", "sampling"), MEANT)
@@ -91,13 +105,26 @@ def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling
 
 
 WRONG: list[dict[str, Any]] = [
-    {"every": "5s", "fps": "1"}, {"keyframes": True, "scenes": 1}, {"every": "1s", "scenes": 1},
-    {"around": ("5",), "keyframes": True}, {"around": ("5",), "every": "1s", "fps": "1"},
-    {"within": "1s"}, {"format": "png", "quality": 90}, {"stretch": True}, {"upscale": True},
-    {"size": "960x", "stretch": True}, {"size": "0x5"}, {"start": "2:00", "end": "1:00"},
-    {"keyframes": True, "scene_threshold": 2.0}, {"format": "webp"}, {"every": "0s"}, {"end": "0"},
-    {"scene_detector": "magic"}, {"every": ""}, {"size": ""},
-]  # fmt: skip
+    {"every": "5s", "fps": "1"},
+    {"keyframes": True, "scenes": 1},
+    {"every": "1s", "scenes": 1},
+    {"around": ("5",), "keyframes": True},
+    {"around": ("5",), "every": "1s", "fps": "1"},
+    {"within": "1s"},
+    {"format": "png", "quality": 90},
+    {"stretch": True},
+    {"upscale": True},
+    {"size": "960x", "stretch": True},
+    {"size": "0x5"},
+    {"start": "2:00", "end": "1:00"},
+    {"keyframes": True, "scene_threshold": 2.0},
+    {"format": "webp"},
+    {"every": "0s"},
+    {"end": "0"},
+    {"scene_detector": "magic"},
+    {"every": ""},
+    {"size": ""},
+]
 
 
 @pytest.mark.parametrize("wish", WRONG)
@@ -114,11 +141,16 @@ def understood(*args: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("args", "scenes", "videos"),
-    [(["--scenes", "a.mkv"], 1, ("a.mkv",)), (["--scenes", "3", "a.mkv"], 3, ("a.mkv",)),
-     (["a.mkv", "--scenes"], 1, ("a.mkv",)), (["--scenes=2", "a.mkv"], 2, ("a.mkv",)),
-     (["--scenes", "--", "3"], 1, ("3",)), (["--", "--scenes"], None, ("--scenes",)),
-     (["--scenes", "--keyframes", "a.mkv"], 1, ("a.mkv",))],
-)  # fmt: skip
+    [
+        (["--scenes", "a.mkv"], 1, ("a.mkv",)),
+        (["--scenes", "3", "a.mkv"], 3, ("a.mkv",)),
+        (["a.mkv", "--scenes"], 1, ("a.mkv",)),
+        (["--scenes=2", "a.mkv"], 2, ("a.mkv",)),
+        (["--scenes", "--", "3"], 1, ("3",)),
+        (["--", "--scenes"], None, ("--scenes",)),
+        (["--scenes", "--keyframes", "a.mkv"], 1, ("a.mkv",)),
+    ],
+)
 def test_a_number_after_scenes_is_its_number_and_a_file_is_a_file(
     args: list[str], scenes: int | None, videos: tuple[str, ...]
 ) -> None:
@@ -148,11 +180,16 @@ def test_how_many_frames_to_expect() -> None:
 
 @pytest.mark.parametrize(
     ("sampling", "size"),
-    [(Sampling(), (1920, 1080)), (Sampling(width=960, height=540), (960, 540)),
-     (Sampling(width=960, height=960), (960, 540)), (Sampling(height=270), (480, 270)),
-     (Sampling(width=3840), (1920, 1080)), (Sampling(width=3840, upscale=True), (3840, 2160)),
-     (Sampling(width=100, height=100, keep_aspect=False), (100, 100))],
-)  # fmt: skip
+    [
+        (Sampling(), (1920, 1080)),
+        (Sampling(width=960, height=540), (960, 540)),
+        (Sampling(width=960, height=960), (960, 540)),
+        (Sampling(height=270), (480, 270)),
+        (Sampling(width=3840), (1920, 1080)),
+        (Sampling(width=3840, upscale=True), (3840, 2160)),
+        (Sampling(width=100, height=100, keep_aspect=False), (100, 100)),
+    ],
+)
 def test_how_large_they_will_be(sampling: Sampling, size: tuple[int, int]) -> None:
     assert frame_size(sampling, 1920, 1080) == size
 

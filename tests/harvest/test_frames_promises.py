@@ -62,12 +62,14 @@ def listed(folder: Path) -> list[Frame]:
     with Dataset.open(folder) as dataset:
         found = [
             Frame(
-                dataset.image_path(image.sha256, image.format), image.sha256,
-                (image.width, image.height), origin,
+                dataset.image_path(image.sha256, image.format),
+                image.sha256,
+                (image.width, image.height),
+                origin,
             )
             for image in dataset.images.each()
             for origin in image.origins
-        ]  # fmt: skip
+        ]
     return sorted(found, key=lambda frame: (frame.origin.title or "", frame.time))
 
 
@@ -286,12 +288,16 @@ def test_a_killed_episode_goes_on_where_it_was(
     line = (video, "--every", "0.5s", *ALL, "--workers", "1")
     calm = sample(*line).frames
     environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{folder}:{os.environ['PATH']}",
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{folder}:{os.environ['PATH']}",
+    }
     process = subprocess.Popen(
         command("harvest.cli", "frames", *line, "-d", tmp_path / "killed"),
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     stored = tmp_path / "killed" / "images"
     assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.6, 40)
     assert process.poll() is None, "it was over before it could be killed"

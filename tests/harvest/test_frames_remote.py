@@ -91,8 +91,22 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 def encode(path: Path, *options: str) -> Path:
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=s=96x64:r=10:d=3",
-            "-c:v", "libx264", "-g", "10", *options, str(path)]  # fmt: skip
+    line = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=s=96x64:r=10:d=3",
+        "-c:v",
+        "libx264",
+        "-g",
+        "10",
+        *options,
+        str(path),
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
@@ -222,9 +236,11 @@ def test_refusals_are_told_apart(
 
 
 NO_VIDEO = {
-    "text.html": "no video there", "live.m3u8": "not downloaded", "local.m3u8": "not downloaded",
+    "text.html": "no video there",
+    "live.m3u8": "not downloaded",
+    "local.m3u8": "not downloaded",
     "locked.m3u8": "not downloaded",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NO_VIDEO)
@@ -295,8 +311,9 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     pages.slow.clear()
     pages.ranges.clear()
     address = Address(pages.url("film.mp4"), lambda: Client(allow_private=True), keep=keep)
-    [video] = [(one, one.path.read_bytes()) for one in address.videos(tmp_path)
-               if isinstance(one, Video)]  # fmt: skip
+    [video] = [
+        (one, one.path.read_bytes()) for one in address.videos(tmp_path) if isinstance(one, Video)
+    ]
     assert video[1] == film.read_bytes()
     assert f"bytes={had}-" in pages.ranges
     assert not list(keep.iterdir())

@@ -58,9 +58,9 @@ def of_each(dataset: Dataset) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "parts"), [(2, [1, 1, 0]), (6, [2, 2, 2]), (12, [4, 2, 6]), (14, [6, 2, 6]),
-                         (99, [12, 2, 6])],
-)  # fmt: skip
+    ("limit", "parts"),
+    [(2, [1, 1, 0]), (6, [2, 2, 2]), (12, [4, 2, 6]), (14, [6, 2, 6]), (99, [12, 2, 6])],
+)
 def test_a_limit_is_for_the_run_and_what_one_cannot_fill_passes_on(
     dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
 ) -> None:
@@ -116,15 +116,26 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> None:
-    line = ["frames", twice, "--every", "0.25s", "--no-skip-similar", "--keep-bad",
-            "--skip-openings", "--workers", "1", "--json"]  # fmt: skip
+    line = [
+        "frames",
+        twice,
+        "--every",
+        "0.25s",
+        "--no-skip-similar",
+        "--keep-bad",
+        "--skip-openings",
+        "--workers",
+        "1",
+        "--json",
+    ]
     calm = run_cli("harvest.cli", *line, "-d", tmp_path / "calm")
     assert 60 <= calm.json["left_out"]["opening"] <= 84
     process = subprocess.Popen(
         command("harvest.cli", *line, "-d", tmp_path / "killed"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     waiting = tmp_path / "killed" / "cache" / "waiting"
     assert eventually(lambda: len(list(waiting.rglob("*.jpg"))) > 100, 60)
     assert process.poll() is None, "it was over before it could be killed"
@@ -183,9 +194,26 @@ def test_colours_are_those_of_the_picture(
         matrix = "bt709" if source == "bt709" else "smpte170m"
         # An odd size has no halved colours in H.264; FFV1 takes any.
         path = tmp_path / "v.mkv"
-        line = ["ffmpeg", "-v", "error", "-loop", "1", "-i", str(still), "-t", "1", "-r", "5",
-                "-vf", f"scale=out_color_matrix={matrix},format=yuv444p", "-colorspace", matrix,
-                "-c:v", "ffv1", str(path)]  # fmt: skip
+        line = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-loop",
+            "1",
+            "-i",
+            str(still),
+            "-t",
+            "1",
+            "-r",
+            "5",
+            "-vf",
+            f"scale=out_color_matrix={matrix},format=yuv444p",
+            "-colorspace",
+            matrix,
+            "-c:v",
+            "ffv1",
+            str(path),
+        ]
         subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     harvest_frames(dataset, [path], every(5, format=format_, limit=1))
     [image] = dataset.images.each()

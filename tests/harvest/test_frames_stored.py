@@ -32,11 +32,23 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("episodes")
     cellauto = "cellauto=s=192x108:r=10:rule={}:seed=3"
     for name, source, seconds in (
-        ("opening", cellauto.format(110), 20), ("a", "testsrc2=s=192x108:r=10", 6),
+        ("opening", cellauto.format(110), 20),
+        ("a", "testsrc2=s=192x108:r=10", 6),
         ("b", "testsrc=s=192x108:r=10", 6),
-    ):  # fmt: skip
-        ffmpeg("-f", "lavfi", "-i", source, "-t", str(seconds), "-pix_fmt", "yuv420p",
-               "-preset", "ultrafast", folder / f"{name}.ts")  # fmt: skip
+    ):
+        ffmpeg(
+            "-f",
+            "lavfi",
+            "-i",
+            source,
+            "-t",
+            str(seconds),
+            "-pix_fmt",
+            "yuv420p",
+            "-preset",
+            "ultrafast",
+            folder / f"{name}.ts",
+        )
     for name in "ab":
         (folder / f"{name}.txt").write_text(f"file 'opening.ts'\nfile '{name}.ts'\n")
         ffmpeg("-f", "concat", "-i", folder / f"{name}.txt", "-c", "copy", folder / f"{name}.mp4")

@@ -61,10 +61,17 @@ def post(number: int, **more: object) -> dict[str, object]:
     """A post as Danbooru tells of it, with an address on its own server."""
     tags = {f"tag_string_{kind}": "" for kind in ("artist", "character", "copyright", "meta")}
     return {
-        "id": number, "created_at": "2026-05-01T10:00:00.000-04:00", "rating": "s",
-        "tag_string": "owl forest", "tag_string_general": "owl forest", **tags,
-        "image_width": 64, "image_height": 48, "file_url": f"/data/{number}.jpg", **more,
-    }  # fmt: skip
+        "id": number,
+        "created_at": "2026-05-01T10:00:00.000-04:00",
+        "rating": "s",
+        "tag_string": "owl forest",
+        "tag_string_general": "owl forest",
+        **tags,
+        "image_width": 64,
+        "image_height": 48,
+        "file_url": f"/data/{number}.jpg",
+        **more,
+    }
 
 
 def posts(*many: dict[str, object]) -> Behaviour:
@@ -110,9 +117,12 @@ def test_pages_are_turned_as_they_are_needed(site: FaultyServer) -> None:
 def test_what_the_site_calls_no_picture_is_left_out(site: FaultyServer) -> None:
     ugoira = {"file_url": "/data/3.zip", "large_file_url": "/data/3.webm"}
     site.behaviours["/posts.json"] = posts(
-        post(1, file_url="/data/1.mp4"), post(2, file_url="/data/2"), post(3, **ugoira),
-        post(4, file_url="/data/4.SWF"), post(5, file_url="/data/5.webp"),
-    )  # fmt: skip
+        post(1, file_url="/data/1.mp4"),
+        post(2, file_url="/data/2"),
+        post(3, **ugoira),
+        post(4, file_url="/data/4.SWF"),
+        post(5, file_url="/data/5.webp"),
+    )
     assert [c.url.removeprefix(site.url) for c in found(site)] == ["/data/2", "/data/5.webp"]
 
 
@@ -132,8 +142,16 @@ def test_queues_lead_on_through_the_endpoint(site: FaultyServer) -> None:
 
 
 def test_other_sites_with_a_root_hear_our_name(site: FaultyServer) -> None:
-    answer = {"id": 3, "file_url": "/image/3.png", "tags": "owl night", "author": "athena",
-              "width": 640, "height": 480, "created_at": 1_700_000_000, "rating": "q"}  # fmt: skip
+    answer = {
+        "id": 3,
+        "file_url": "/image/3.png",
+        "tags": "owl night",
+        "author": "athena",
+        "width": 640,
+        "height": 480,
+        "created_at": 1_700_000_000,
+        "rating": "q",
+    }
     site.behaviours["/post.json"] = posts(answer)
     [one] = found(site, QUICK)
     told = one.origin
@@ -218,9 +236,18 @@ def test_keys_in_addresses_are_not_told(site: FaultyServer) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["cats", "", "https://example.com/", "oauth:pixiv", "noop", "r:file:///etc/passwd",
-     "recursive:https://example.com/", "ytdl:https://example.com/", "file:///etc/passwd"],
-)  # fmt: skip
+    [
+        "cats",
+        "",
+        "https://example.com/",
+        "oauth:pixiv",
+        "noop",
+        "r:file:///etc/passwd",
+        "recursive:https://example.com/",
+        "ytdl:https://example.com/",
+        "file:///etc/passwd",
+    ],
+)
 def test_what_is_no_address_of_a_site_is_said(text: str, site: FaultyServer) -> None:
     with pytest.raises(UsageError, match="list-extractors"):
         found(site, text)
@@ -298,16 +325,22 @@ def test_loops_end_and_what_is_gone_costs_only_itself(play: Any) -> None:
         yield FILE, "text:a story", {"extension": "txt"}
 
     assert {c.origin.key for c in play(start, gone, album)} == {
-        "local:1:1:image", "local:1:2:image"
-    }  # fmt: skip
+        "local:1:1:image",
+        "local:1:2:image",
+    }
 
 
 def test_what_sites_tell_has_many_shapes(play: Any) -> None:
     told = {
-        "user": {"id": 7, "name": "Athena"}, "tags": [{"name": "owl"}, {"name": "red ear"}],
-        "license": {"name": "CC BY 4.0"}, "width": "640", "height": 0, "title": " An owl, asleep ",
-        "post_url": "https://x.test/p/1", "_http_headers": {"Referer": "https://x.test/"},
-    }  # fmt: skip
+        "user": {"id": 7, "name": "Athena"},
+        "tags": [{"name": "owl"}, {"name": "red ear"}],
+        "license": {"name": "CC BY 4.0"},
+        "width": "640",
+        "height": 0,
+        "title": " An owl, asleep ",
+        "post_url": "https://x.test/p/1",
+        "_http_headers": {"Referer": "https://x.test/"},
+    }
 
     def act(_: Any) -> Iterator[Any]:
         yield FILE, "https://x.test/1.jpg?sig=5", told

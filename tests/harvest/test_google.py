@@ -114,7 +114,7 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
         (View(SEARCH, "", "This page is not working", 503), "refused"),
         (View(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
     ],
-)  # fmt: skip
+)
 def test_states(view: View, expected: str) -> None:
     assert state(view) == expected
 

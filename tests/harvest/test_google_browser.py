@@ -96,9 +96,14 @@ class TestBrowser:
         one = google.shown[0]
         assert found[0].referer == one.page
         assert found[0].origin == Origin(
-            source="google", key=one.url, url=one.url, page_url=one.page, title=one.title,
-            query="cats", hint="cat",
-        )  # fmt: skip
+            source="google",
+            key=one.url,
+            url=one.url,
+            page_url=one.page,
+            title=one.title,
+            query="cats",
+            hint="cat",
+        )
 
     def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:
         google = web.google(CHUNK * 5)
@@ -173,8 +178,11 @@ class TestBrowser:
         web.server.behaviours["/deep/search2"] = after
         done = subprocess.run(
             ["xvfb-run", "-a", sys.executable, "-c", code, f"{web.server.url}/deep"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=90,
-        )  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
         assert (done.returncode, len(done.stdout.split())) == (0, 3), done.stderr
 
     def test_the_proxy_of_the_environment_is_asked(
@@ -273,8 +281,11 @@ def test_without_the_extra_it_says_what_to_install(web: Site, tmp_path: Path) ->
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "keyword", "x", "--source", "google", "-d", "d"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 6, done.stderr
     assert "pip install 'gleanset[google]'" in done.stderr
 
@@ -284,9 +295,18 @@ class TestCommand:
 
     def arguments(self, google: SmallGoogle, folder: Path, limit: int) -> list[str | Path]:
         return [
-            "keyword", "cats", "--source", "google", "-o", f"google.endpoint={google.url}",
-            "--allow-private", "--limit", str(limit), "-d", folder,
-        ]  # fmt: skip
+            "keyword",
+            "cats",
+            "--source",
+            "google",
+            "-o",
+            f"google.endpoint={google.url}",
+            "--allow-private",
+            "--limit",
+            str(limit),
+            "-d",
+            folder,
+        ]
 
     def test_a_whole_run_leaves_nothing_but_the_dataset(self, web: Site, tmp_path: Path) -> None:
         here = tmp_path / "here"
@@ -312,9 +332,12 @@ class TestCommand:
         google.hold = threading.Event()
         arguments = self.arguments(google, tmp_path / "set", 5)
         with subprocess.Popen(
-            command("harvest.cli", *arguments), env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        ) as running_command:  # fmt: skip
+            command("harvest.cli", *arguments),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as running_command:
             assert eventually(lambda: any("/p/" in path for path in web.server.asked), 30)
             assert len(web.left()) > 3
             send(running_command.pid, signal)

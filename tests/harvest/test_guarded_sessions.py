@@ -32,10 +32,11 @@ SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
     pytest.param(Pixiv(pause=0), id="pixiv"),
     pytest.param(
-        GalleryDl(), id="gallery_dl",
+        GalleryDl(),
+        id="gallery_dl",
         marks=pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl"),
     ),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(autouse=True)

@@ -81,8 +81,9 @@ def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: P
         before = len(bing.fetched)
         process = subprocess.Popen(
             command("harvest.cli", *bing.line(tmp_path / "parts", "cat", "--limit", "45")),
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+        )
         eventually(lambda b=before, p=part: len(bing.fetched) >= b + 9 + p, 20)  # type: ignore[misc]
         process.kill()
         process.wait()
@@ -125,8 +126,12 @@ def test_a_true_zero_is_no_failure(bing: SmallBing, tmp_path: Path) -> None:
     done = bing.harvest(tmp_path, "qwxyz")
     assert done.code == 0
     assert done.json == {
-        "added": 0, "duplicate": 0, "known": 0, "rejected": 0, "no_results": True,
-    }  # fmt: skip
+        "added": 0,
+        "duplicate": 0,
+        "known": 0,
+        "rejected": 0,
+        "no_results": True,
+    }
 
 
 def test_being_blocked_is_4_and_never_a_zero(bing: SmallBing, tmp_path: Path) -> None:
@@ -192,8 +197,9 @@ def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> Non
     bing.pause = 0.3
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat", "--workers", "2")),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )
     try:
         assert eventually(lambda: bool(bing.fetched), 15)
         done = bing.harvest(tmp_path, "cat")

@@ -68,9 +68,12 @@ def shelf(
 
 def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
     return harvest_searches(
-        dataset, searches([("thing", None)], sources, {}),
-        lambda: Client(QUICK, allow_private=True), limit=limit, threads=4,
-    )  # fmt: skip
+        dataset,
+        searches([("thing", None)], sources, {}),
+        lambda: Client(QUICK, allow_private=True),
+        limit=limit,
+        threads=4,
+    )
 
 
 def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset) -> None:
@@ -210,9 +213,11 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
     bing.site.otherwise = hang_on_page_two
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80")),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert eventually(lambda: len(bing.fetched) >= 35, 20)
     # What came is recorded though the site is silent.
     assert eventually(lambda: len(found(tmp_path)) == 35, 10)

@@ -76,9 +76,11 @@ def no_code(url: str) -> str | None:
 
 
 def pixiv(
-    site: PixivSite, person: Person, token: str | None = None,
+    site: PixivSite,
+    person: Person,
+    token: str | None = None,
     catch: Callable[[str], str | None] = no_code,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     return login_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
 
 
@@ -321,9 +323,13 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
     ],
 )
 def test_a_refused_key_is_not_kept(
-    site: PixivSite, kept: Path, capfd: pytest.CaptureFixture[str],
-    status: int, body: object, kind: type[GleansetError],
-) -> None:  # fmt: skip
+    site: PixivSite,
+    kept: Path,
+    capfd: pytest.CaptureFixture[str],
+    status: int,
+    body: object,
+    kind: type[GleansetError],
+) -> None:
     echo(site, status, body)
     with pytest.raises(GleansetError) as caught:
         flickr(site, Person("my-key", "my-secret"))

@@ -81,9 +81,12 @@ def open_client() -> Client:
 
 
 def harvest(
-    dataset: Dataset, *sources: Source, limit: int = 10, words: tuple[str, ...] = ("thing",),
+    dataset: Dataset,
+    *sources: Source,
+    limit: int = 10,
+    words: tuple[str, ...] = ("thing",),
     selection: Selection = ALL,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     asked = searches([(word, None) for word in words], sources, {})
     return harvest_searches(
         dataset, asked, open_client, limit=limit, selection=selection, threads=4
@@ -147,9 +150,10 @@ def assert_nothing_is_left_to_do(
 
 def test_three_sources_share_what_is_left(flaky: SmallBing, dataset: Dataset) -> None:
     sources = [
-        shelf("one", flaky, 1, 2), shelf("two", flaky, *range(10, 40)),
+        shelf("one", flaky, 1, 2),
+        shelf("two", flaky, *range(10, 40)),
         shelf("three", flaky, *range(40, 47)),
-    ]  # fmt: skip
+    ]
     result = harvest(dataset, *sources, limit=20)
     assert added(result) == {"one": 2, "two": 11, "three": 7}
 
@@ -159,8 +163,12 @@ def test_one_refusal_among_several_is_told(flaky: SmallBing, dataset: Dataset) -
     result = harvest(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == {
-        "status": "ok", "added": 7, "duplicate": 0, "known": 0, "rejected": 0,
-    }  # fmt: skip
+        "status": "ok",
+        "added": 7,
+        "duplicate": 0,
+        "known": 0,
+        "rejected": 0,
+    }
     assert result["added"] == 8
 
 
@@ -198,8 +206,11 @@ def test_a_source_of_addresses_gives_no_hint(flaky: SmallBing, dataset: Dataset)
 
 def test_both_ways_to_name_sources(bing: SmallBing, tmp_path: Path) -> None:
     line = ("-o", f"flickr.endpoint={bing.site.url}", "--limit", "6")
-    environment = {"FLICKR_API_KEY": "", "FLICKR_API_SECRET": "",
-                   "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}  # fmt: skip
+    environment = {
+        "FLICKR_API_KEY": "",
+        "FLICKR_API_SECRET": "",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
     for number, naming in enumerate(
         (["--source=bing,flickr"], ["--source=bing", "--source=flickr"])
     ):
@@ -324,27 +335,45 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
 TOLD = Candidate(
     "https://example.com/a.jpg",
     Origin("bing", "a", title="An OWL", tags=("owl", "Night"), licence="by", ai=False),
-    width=900, height=600,
-)  # fmt: skip
+    width=900,
+    height=600,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "holds"),
     [
-        ("width >= 900", True), ("width > 900", False), ("600 < width <= 900", True),
-        ("width / height == 1.5", True), ("width * height > 500_000", True),
-        ("-width < 0 and width // 7 % 2 == 0", True), ("width / 0 > 1", False),
-        ("'owl' in tags", True), ("'night' in tags", False), ("'night' in lower(tags)", True),
-        ("'owl' in lower(title)", True), ("'owl' not in tags", False), ("len(tags) == 2", True),
-        ("licence in ('by', 'cc0')", True), ("licence in ['cc0']", False),
-        ("width in (900, 1000)", True), ("not ai", True), ("ai == False", True),
-        ("title and (ai or width > 5)", True), ("lower(url) == url", True),
+        ("width >= 900", True),
+        ("width > 900", False),
+        ("600 < width <= 900", True),
+        ("width / height == 1.5", True),
+        ("width * height > 500_000", True),
+        ("-width < 0 and width // 7 % 2 == 0", True),
+        ("width / 0 > 1", False),
+        ("'owl' in tags", True),
+        ("'night' in tags", False),
+        ("'night' in lower(tags)", True),
+        ("'owl' in lower(title)", True),
+        ("'owl' not in tags", False),
+        ("len(tags) == 2", True),
+        ("licence in ('by', 'cc0')", True),
+        ("licence in ['cc0']", False),
+        ("width in (900, 1000)", True),
+        ("not ai", True),
+        ("ai == False", True),
+        ("title and (ai or width > 5)", True),
+        ("lower(url) == url", True),
         # Unknown: no comparison with it holds, but for the one with None.
-        ("author == 'x'", False), ("author != 'x'", False), ("author == None", True),
-        ("len(author) < 9", False), ("'x' in page_url", False), ("rating != None", False),
-        ("1e308 * 10 > width", True), (f"{'9' * 200} * {'9' * 200} > width", True),
+        ("author == 'x'", False),
+        ("author != 'x'", False),
+        ("author == None", True),
+        ("len(author) < 9", False),
+        ("'x' in page_url", False),
+        ("rating != None", False),
+        ("1e308 * 10 > width", True),
+        (f"{'9' * 200} * {'9' * 200} > width", True),
     ],
-)  # fmt: skip
+)
 def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
     assert parse_filter(text)(TOLD) is holds
 
@@ -352,19 +381,66 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "width >", "import os", "x = 1", "width; height", "wdth > 1",
-        "__import__('os').system('id')", "().__class__.__bases__[0]", "title.upper() == 'X'",
-        "open('/etc/passwd')", "eval('1')", "exec('1')", "getattr(title, 'x')", "lower.__globals__",
-        "len", "lower(title, title)", "len(*tags)", "len(title=1)", "len(width)", "lower(5) == 5",
-        "[x for x in tags]", "{1: 2}", "{1, 2}", "lambda: 1", "(yield)", "await title", "title[0]",
-        "f'{title}'", "width if ai else height", "(a := 1)", "*tags", "...", "b'x' in title",
-        "2 ** 99999999 > 1", "1 << 999999999 > 1", "'a' * 999999999 == title", "tags + tags",
-        "title + title == ''", "~width", "+width > 1", "-title == 'x'", "width > 'big'",
-        "title < 3", "title is None", "tags < tags", "tags == 'owl'", "3 in tags", "(1, 'a')",
-        "1j > 0", "width > None", "-" * 400 + "1", "(" * 240 + "1" + ")" * 240, "not " * 120 + "ai",
-        "[" * 100 + "]" * 100, "width > 1 or " * 50 + "ai", "9" * 501, "'\\N{nope}'", "\0",
+        "",
+        "width >",
+        "import os",
+        "x = 1",
+        "width; height",
+        "wdth > 1",
+        "__import__('os').system('id')",
+        "().__class__.__bases__[0]",
+        "title.upper() == 'X'",
+        "open('/etc/passwd')",
+        "eval('1')",
+        "exec('1')",
+        "getattr(title, 'x')",
+        "lower.__globals__",
+        "len",
+        "lower(title, title)",
+        "len(*tags)",
+        "len(title=1)",
+        "len(width)",
+        "lower(5) == 5",
+        "[x for x in tags]",
+        "{1: 2}",
+        "{1, 2}",
+        "lambda: 1",
+        "(yield)",
+        "await title",
+        "title[0]",
+        "f'{title}'",
+        "width if ai else height",
+        "(a := 1)",
+        "*tags",
+        "...",
+        "b'x' in title",
+        "2 ** 99999999 > 1",
+        "1 << 999999999 > 1",
+        "'a' * 999999999 == title",
+        "tags + tags",
+        "title + title == ''",
+        "~width",
+        "+width > 1",
+        "-title == 'x'",
+        "width > 'big'",
+        "title < 3",
+        "title is None",
+        "tags < tags",
+        "tags == 'owl'",
+        "3 in tags",
+        "(1, 'a')",
+        "1j > 0",
+        "width > None",
+        "-" * 400 + "1",
+        "(" * 240 + "1" + ")" * 240,
+        "not " * 120 + "ai",
+        "[" * 100 + "]" * 100,
+        "width > 1 or " * 50 + "ai",
+        "9" * 501,
+        "'\\N{nope}'",
+        "\0",
     ],
-)  # fmt: skip
+)
 def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
     with pytest.raises(UsageError, match="--filter"):
         parse_filter(text)
@@ -404,9 +480,11 @@ def test_an_interrupt_keeps_what_was_fetched(bing: SmallBing, tmp_path: Path) ->
     bing.pause = 0.1
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80", "--workers", "4")),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert eventually(lambda: len(bing.fetched) >= 20, 15)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
@@ -445,8 +523,11 @@ def test_passing_troubles_are_tried_three_times_and_lasting_ones_once(
     flaky: SmallBing, dataset: Dataset
 ) -> None:
     site = flaky.site
-    site.behaviours |= {"/p/1.jpg": fails(503, 99), "/p/2.jpg": fails(404, 1),
-                        "/p/3.jpg": fails(500, 1)}  # fmt: skip
+    site.behaviours |= {
+        "/p/1.jpg": fails(503, 99),
+        "/p/2.jpg": fails(404, 1),
+        "/p/3.jpg": fails(500, 1),
+    }
     source = shelf("one", flaky, 0, 1, 2, 3)
     for expected in (1, 2, 3, 3, 3):
         harvest(dataset, source)
@@ -472,8 +553,12 @@ def test_retry_brings_back_what_failed_with_all_that_was_told(
     flaky: SmallBing, dataset: Dataset, tmp_path: Path
 ) -> None:
     site = flaky.site
-    site.behaviours |= {"/p/1.jpg": fails(403, 1), "/p/2.jpg": fails(404, 1),
-                        "/p/7.jpg": fails(404, 2), "/p/8.jpg": fails(404, 1)}  # fmt: skip
+    site.behaviours |= {
+        "/p/1.jpg": fails(403, 1),
+        "/p/2.jpg": fails(404, 1),
+        "/p/7.jpg": fails(404, 2),
+        "/p/8.jpg": fails(404, 1),
+    }
     urls = tmp_path / "l"
     urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
     harvest(dataset, shelf("one", flaky, 0, 1, 2))
@@ -546,9 +631,7 @@ def test_status_shows_what_came_from_where(
     status = yields(dataset)
     assert status["images"] == 4
     assert status["sources"] == {
-        "one": {
-            "thing": {"added": 2, "duplicate": 1, "rejected": 1, "reasons": {"http 404": 1}}
-        },
+        "one": {"thing": {"added": 2, "duplicate": 1, "rejected": 1, "reasons": {"http 404": 1}}},
         "two": {
             "thing": {"added": 1, "duplicate": 1, "rejected": 0},
             "else": {"added": 0, "duplicate": 2, "rejected": 0},
@@ -557,7 +640,7 @@ def test_status_shows_what_came_from_where(
             "nine": {"added": 0, "duplicate": 0, "rejected": 1, "reasons": {"http 404": 1}},
             "ten": {"added": 1, "duplicate": 0, "rejected": 0},
         },
-    }  # fmt: skip
+    }
     assert status["rejections"] == {
         "harvest-keyword": {"http 404": 1},
         "harvest-urls": {"http 404": 1},
@@ -605,18 +688,23 @@ def test_checking_raises_what_the_site_did(flaky: SmallBing) -> None:
 @pytest.fixture
 def no_secrets(tmp_path: Path) -> dict[str, str]:
     return {
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring", "PIXIV_REFRESH_TOKEN": "",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "PIXIV_REFRESH_TOKEN": "",
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
-    }  # fmt: skip
+    }
 
 
 def login(
     line: list[str], words: str, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command("harvest.cli", "login", *line), input=words, text=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, timeout=60,
-    )  # fmt: skip
+        command("harvest.cli", "login", *line),
+        input=words,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        timeout=60,
+    )
 
 
 def test_logging_in_with_a_token_that_one_has(no_secrets: dict[str, str], tmp_path: Path) -> None:

@@ -58,9 +58,11 @@ def from_archive(site: FaultyServer, folder: Path) -> Harvest:
 
 @pytest.mark.parametrize("made", [from_urls, from_keyword, from_folder, from_archive])
 def test_a_missing_picture_is_fetched_again_by_the_same_harvest(
-    dataset: Dataset, site: FaultyServer, tmp_path: Path,
+    dataset: Dataset,
+    site: FaultyServer,
+    tmp_path: Path,
     made: Callable[[FaultyServer, Path], Harvest],
-) -> None:  # fmt: skip
+) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     harvest = made(site, tree)

@@ -33,9 +33,13 @@ class Studio:
         return found
 
     def film(
-        self, *parts: Shots, phase: float = 0.0, step: float = 1.0, noise: int = 3,
+        self,
+        *parts: Shots,
+        phase: float = 0.0,
+        step: float = 1.0,
+        noise: int = 3,
         wrong: float = 0.0,
-    ) -> list[Look]:  # fmt: skip
+    ) -> list[Look]:
         """A look each `step` seconds, `noise` bits off at most, a share of them `wrong`."""
         found: list[Look] = []
         begin, time = 0.0, phase

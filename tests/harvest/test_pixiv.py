@@ -90,10 +90,19 @@ def test_a_work_becomes_a_candidate(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found(work(11)))
     url = "https://i.pximg.net/img-original/img/2024/05/01/00/00/00/11_p0.png"
     origin = Origin(
-        source="pixiv", key="11_p0", url=url, page_url="https://www.pixiv.net/artworks/11",
-        post="11", query="猫", hint="cat", author="Mika", title="Work 11", tags=("猫", "cat"),
-        rating="general", ai=False,
-    )  # fmt: skip
+        source="pixiv",
+        key="11_p0",
+        url=url,
+        page_url="https://www.pixiv.net/artworks/11",
+        post="11",
+        query="猫",
+        hint="cat",
+        author="Mika",
+        title="Work 11",
+        tags=("猫", "cat"),
+        rating="general",
+        ai=False,
+    )
     assert ask(pixiv, client) == [Candidate(url, origin, 800, 600, "https://app-api.pixiv.net/")]
 
 
@@ -104,9 +113,12 @@ def test_the_app_asks_with_a_token_and_no_imitated_browser(
     [login], [search] = pixiv.asked_for("/auth/token"), pixiv.asked_for(SEARCH)
     assert (login["grant_type"], login["refresh_token"]) == ("refresh_token", TOKEN)
     assert search == {
-        "word": "black cat", "search_target": "exact_match_for_tags", "sort": "date_asc",
-        "start_date": "2024-01-01", "filter": "for_ios",
-    }  # fmt: skip
+        "word": "black cat",
+        "search_target": "exact_match_for_tags",
+        "sort": "date_asc",
+        "start_date": "2024-01-01",
+        "filter": "for_ios",
+    }
     headers = pixiv.headers[-1]
     assert headers["authorization"] == "Bearer access-1"
     assert headers["user-agent"].startswith("PixivIOSApp/")
@@ -205,12 +217,15 @@ def test_a_broken_work_costs_no_other(pixiv: PixivSite, client: Client) -> None:
     [
         (0, "猫"),
         (99, "猫"),
-        (10_000, "猫 (10000users入り OR 20000users入り OR 30000users入り OR 50000users入り "
-                 "OR 100000users入り)"),
+        (
+            10_000,
+            "猫 (10000users入り OR 20000users入り OR 30000users入り OR 50000users入り "
+            "OR 100000users入り)",
+        ),
         (60_000, "猫 (50000users入り OR 100000users入り)"),
         (200_000, "猫 100000users入り"),
     ],
-)  # fmt: skip
+)
 def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str) -> None:
     assert with_buckets("猫", bookmarks) == word
 

@@ -81,16 +81,23 @@ def test_rejections_from_before_get_their_sources(tmp_path: Path) -> None:
     old = Connection(path, create=True, migrations=before)
     with old.write():
         for source, key, state, told in (
-            ("bing", "both", "rejected", "{}"), ("google", "both", "failed", "{}"),
-            ("bing", "wiped", "failed", "{}"), ("google", "wiped", "done", None),
-            ("bing", "forgotten", "rejected", None), ("folder", "/a.jpg", "rejected", None),
-        ):  # fmt: skip
+            ("bing", "both", "rejected", "{}"),
+            ("google", "both", "failed", "{}"),
+            ("bing", "wiped", "failed", "{}"),
+            ("google", "wiped", "done", None),
+            ("bing", "forgotten", "rejected", None),
+            ("folder", "/a.jpg", "rejected", None),
+        ):
             old.run(
                 "INSERT INTO fetch(source,key,state,candidate,url) VALUES(?,?,?,?,?)",
                 (source, key, state, told, key),
             )
-        for stage, what in (("harvest-keyword", "both"), ("harvest-folder", "/a.jpg"),
-                            ("facecrop", "both"), ("harvest-urls", "both")):  # fmt: skip
+        for stage, what in (
+            ("harvest-keyword", "both"),
+            ("harvest-folder", "/a.jpg"),
+            ("facecrop", "both"),
+            ("harvest-urls", "both"),
+        ):
             old.run("INSERT INTO rejection VALUES(?,?,'empty','','now')", (stage, what))
     old.close()
     (tmp_path / "dataset.toml").write_text("")

@@ -120,9 +120,7 @@ def refusal(source: Source, site: RecordedSite, client: Client) -> str:
     return type(caught.value).__name__
 
 
-def assert_found(
-    found: list[Candidate], expected: list[dict[str, object]], source: Source
-) -> None:  # fmt: skip
+def assert_found(found: list[Candidate], expected: list[dict[str, object]], source: Source) -> None:
     shown = [as_told(one, told) for one, told in zip(found, expected, strict=False)]
     assert shown == expected[: len(shown)]
     assert len(found) == len(expected)

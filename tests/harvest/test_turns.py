@@ -32,19 +32,24 @@ def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
 
 
 def fetched(
-    site: FaultyServer, paths: Iterable[str], limits: Limits, threads: int = 2,
+    site: FaultyServer,
+    paths: Iterable[str],
+    limits: Limits,
+    threads: int = 2,
     ignored: frozenset[str] = ANYTHING,
-) -> list[tuple[str, str | None]]:  # fmt: skip
+) -> list[tuple[str, str | None]]:
     """Path and reason in the order in which they came."""
     with Client(limits, allow_private=True, ignore_robots=ignored) as client:
         outcomes = [
             outcome
             for batch in in_turns(
-                lambda one: client.download(one.url).data, Fed(candidates(site, *paths)),
-                Threads(threads, stop=client.close), client,
+                lambda one: client.download(one.url).data,
+                Fed(candidates(site, *paths)),
+                Threads(threads, stop=client.close),
+                client,
             )
             for outcome in batch
-        ]  # fmt: skip
+        ]
     return [_told(outcome) for outcome in outcomes]
 
 

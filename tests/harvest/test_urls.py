@@ -17,8 +17,9 @@ from gleanset.errors import InputUnusable
 from harvest.http import Client, Limits
 from harvest.urls import harvest_urls, read_list
 
-QUICK = Limits(connect=2, read=0.4, total=0.8, max_bytes=1_000_000, retries=1, backoff=0.01,
-               max_wait=0.1)  # fmt: skip
+QUICK = Limits(
+    connect=2, read=0.4, total=0.8, max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1
+)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
 BAD = {
     "/nothing": "http 404",
@@ -45,9 +46,15 @@ BAD = {
 
 # What a second and a third run try again.
 MAY_PASS = {
-    "/always-500", "/always-429", "/reset", "/reset-at-once", "/wrong-length", "/bad-gzip",
-    "/drip-body", "/silent",
-}  # fmt: skip
+    "/always-500",
+    "/always-429",
+    "/reset",
+    "/reset-at-once",
+    "/wrong-length",
+    "/bad-gzip",
+    "/drip-body",
+    "/silent",
+}
 
 
 def serve_pictures(site: FaultyServer) -> None:
@@ -80,16 +87,19 @@ def harvest(
     dataset: Dataset, *files: Path, limits: Limits = QUICK, **options: object
 ) -> dict[str, object]:
     return harvest_urls(
-        dataset, files, lambda: Client(limits, allow_private=True),
+        dataset,
+        files,
+        lambda: Client(limits, allow_private=True),
         **options,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def found_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
     return {
         str(origin.url).removeprefix(site.url)
-        for image in dataset.images.each() for origin in image.origins
-    }  # fmt: skip
+        for image in dataset.images.each()
+        for origin in image.origins
+    }
 
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
@@ -158,8 +168,10 @@ def test_the_limit_counts_distinct_images(
     # No more than was needed: those five are the first five good ones of the list.
     assert len(pictures.asked) == 8
     assert found_urls(dataset, pictures) == {
-        "/good/1.jpg", "/good/1.jpg?again", *(f"/good/{n}.jpg" for n in range(2, 6)),
-    }  # fmt: skip
+        "/good/1.jpg",
+        "/good/1.jpg?again",
+        *(f"/good/{n}.jpg" for n in range(2, 6)),
+    }
     asked = len(pictures.asked)
     harvest(dataset, urls, limit=5)
     assert len(pictures.asked) == asked
@@ -170,14 +182,18 @@ def test_the_limit_counts_distinct_images(
 
 def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
     urls = write_list(
-        tmp_path / "l", pictures,
-        "/good/1.jpg\tcat", "  /good/2.jpg  ".strip() + "\t two words ", "/good/3.jpg", "",
-        "# a comment", "/good/4.jpg\t", "   ",
-    )  # fmt: skip
+        tmp_path / "l",
+        pictures,
+        "/good/1.jpg\tcat",
+        "  /good/2.jpg  ".strip() + "\t two words ",
+        "/good/3.jpg",
+        "",
+        "# a comment",
+        "/good/4.jpg\t",
+        "   ",
+    )
     assert harvest(dataset, urls, label="other")["added"] == 4
-    hints = {
-        str(o.url)[-5]: o.hint for image in dataset.images.each() for o in image.origins
-    }  # fmt: skip
+    hints = {str(o.url)[-5]: o.hint for image in dataset.images.each() for o in image.origins}
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
 
 
@@ -215,8 +231,11 @@ def test_a_list_that_is_not_there(dataset: Dataset, tmp_path: Path) -> None:
 def test_an_empty_list_is_no_failure(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "l").touch()
     assert harvest(dataset, tmp_path / "l") == {
-        "added": 0, "duplicate": 0, "known": 0, "rejected": 0,
-    }  # fmt: skip
+        "added": 0,
+        "duplicate": 0,
+        "known": 0,
+        "rejected": 0,
+    }
 
 
 def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
@@ -244,9 +263,11 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
         command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert eventually(lambda: len(site.asked) >= 4, 15)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -269,9 +290,10 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
     urls = write_list(tmp_path / "l", pictures, *(f"/good/{n}.jpg" for n in range(60)))
     line = ("urls", urls, "-d", tmp_path / "d", "--allow-private", "--json", "--limit", "40")
     process = subprocess.Popen(
-        command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)},
+        command("harvest.cli", *line),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     assert eventually(lambda: len(pictures.asked) >= 15, 15)
     process.kill()
     process.wait()

@@ -31,7 +31,11 @@ def labeler(tmp_path: Path) -> Labeler:
         return subprocess.run(
             [sys.executable, "-c", "from labeler.cli import main; main()", *map(str, words)],
             env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "none")},
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     return run

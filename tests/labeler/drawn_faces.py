@@ -58,9 +58,14 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1) -> Fac
 
 
 def _add(
-    dataset: Dataset, keep: KeepBytes, cutter: Cutter, scene: Scene, shot: int, frame: int,
+    dataset: Dataset,
+    keep: KeepBytes,
+    cutter: Cutter,
+    scene: Scene,
+    shot: int,
+    frame: int,
     film: bool,
-) -> str:  # fmt: skip
+) -> str:
     pixels = np.asarray(paint_scene(scene)).copy()
     pixels[:2, :2] = (frame * 20, shot % 256, shot // 256)  # no two files are the same
     buffer = io.BytesIO()

@@ -33,9 +33,13 @@ def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
 
 
 def add_faces(
-    dataset: Dataset, image: str, lefts: Sequence[int] = (0,), *, phash: int | None = None,
+    dataset: Dataset,
+    image: str,
+    lefts: Sequence[int] = (0,),
+    *,
+    phash: int | None = None,
     detector: str = "animeface",
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Faces of 20 x 20 pixels at these places from left to right; the keys of their samples."""
     cuts = []
     for left in lefts:

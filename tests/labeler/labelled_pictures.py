@@ -30,9 +30,15 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 
 
 def put(
-    dataset: Dataset, data: bytes, title: str, boxes: Sequence[Box] = (), *, label: str = "hana",
-    split: str = "train", origin: Origin | None = None,
-) -> list[str]:  # fmt: skip
+    dataset: Dataset,
+    data: bytes,
+    title: str,
+    boxes: Sequence[Box] = (),
+    *,
+    label: str = "hana",
+    split: str = "train",
+    origin: Origin | None = None,
+) -> list[str]:
     """A stored picture with labelled faces, or as a whole; as the stages would do it."""
     measured = measure(data)
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
@@ -67,7 +73,11 @@ def mixed(dataset: Dataset) -> dict[str, int]:
     for number in range(12):
         boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else []
         put(
-            dataset, encoded(picture(number)), f"{number}.jpg", boxes,
-            label=("hana", "rei")[number % 2], split=("train", "train", "val", "test")[number // 3],
-        )  # fmt: skip
+            dataset,
+            encoded(picture(number)),
+            f"{number}.jpg",
+            boxes,
+            label=("hana", "rei")[number % 2],
+            split=("train", "train", "val", "test")[number // 3],
+        )
     return {"hana": 8, "rei": 8}

@@ -68,8 +68,12 @@ def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
     """Where every sample is in the catalogue."""
     tiles = SortingSession(dataset).tiles
     rows = tiles.rows_of(keys)
-    places = {("queue", None): ":queue", ("queue", "later"): ":later", ("rejected", None):
-              ":not a face", ("rejected", "other"): ":other"}  # fmt: skip
+    places = {
+        ("queue", None): ":queue",
+        ("queue", "later"): ":later",
+        ("rejected", None): ":not a face",
+        ("rejected", "other"): ":other",
+    }
     shown = tiles.of(list(rows.values()))
     return {
         number: shown[rows[key]].label or places[shown[rows[key]].status, shown[rows[key]].mark]

@@ -91,14 +91,19 @@ def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> Non
     assert told["pictures"] == {"test": 10, "train": 12, "val": 2}
     assert (told["leaks"], told["alike"], told["leaking"]) == (6, 0, {"test in train": 6})
     assert told["unreadable"] == 2
-    assert {row["file"] for row in told["not_read"]} == {"Validation/-rf\n.png",
-                                                         "Validation/empty.jpg"}  # fmt: skip
+    assert {row["file"] for row in told["not_read"]} == {
+        "Validation/-rf\n.png",
+        "Validation/empty.jpg",
+    }
     # The pipe, the loop, the table and the picture outside; hidden folders are not entered.
     assert told["other_files"] == 4
     assert told["pairs"][0] == {
-        "kind": "same file", "a": "train2017/cat/9.jpg", "b": "test/cat/same.jpg",
-        "splits": ["train", "test"], "labels": ["cat", "cat"],
-    }  # fmt: skip
+        "kind": "same file",
+        "a": "train2017/cat/9.jpg",
+        "b": "test/cat/same.jpg",
+        "splits": ["train", "test"],
+        "labels": ["cat", "cat"],
+    }
 
 
 def test_the_sheet_shows_every_pair_and_spares_the_files_of_others(
@@ -174,9 +179,10 @@ def test_a_blob_of_equal_pictures_gives_a_pair_for_each_and_no_square(tmp_path: 
     leaks = audited(tmp_path).leaks
     kinds = Counter((leak.a.split, leak.b.split, leak.kind) for leak in leaks)
     assert kinds == {
-        ("train", "test", "same file"): 30, ("train", "val", "copy"): 30,
+        ("train", "test", "same file"): 30,
+        ("train", "val", "copy"): 30,
         ("val", "test", "copy"): 30,
-    }  # fmt: skip
+    }
     assert {leak.b.name for leak in leaks if leak.kind == "copy" and leak.a.split == "train"} == {
         f"val/{number}.jpg" for number in range(30)
     }

@@ -31,8 +31,14 @@ def split(empty: Dataset) -> Dataset:
     number = 0
     for label, size in SIZES.items():
         for split in ["train"] * size + ["test"]:
-            put(empty, encoded(picture(number)), f"{label}{number}.jpg", [Box(9, 9, 40, 40)],
-                label=label, split=split)  # fmt: skip
+            put(
+                empty,
+                encoded(picture(number)),
+                f"{label}{number}.jpg",
+                [Box(9, 9, 40, 40)],
+                label=label,
+                split=split,
+            )
             number += 1
     return empty
 
@@ -72,8 +78,9 @@ def test_training_counts_as_the_export_does(split: Dataset) -> None:
     balanced(split, "weights")
     examples = find_examples(split)
     assert dict(zip(examples.classes, examples.weights, strict=True)) == {
-        "few": 2.0, "many": pytest.approx(4 / 6),
-    }  # fmt: skip
+        "few": 2.0,
+        "many": pytest.approx(4 / 6),
+    }
     assert len({plain, examples.fingerprint()}) == 2
     balanced(split, "down")
     assert Counter(s.label for s in find_examples(split).splits["train"]) == {"many": 2, "few": 2}
@@ -85,9 +92,16 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
     balanced(split, "copies", 5)
     export(split, tmp_path / "copies", workers=1)
     names = sorted(path.name for path in (tmp_path / "copies/train/few").iterdir())
-    assert names == [
-        "few7_1.jpg", "few7_1_balancing.jpg", "few8_1.jpg", "few8_1_balancing.jpg",
-    ] or len(names) == 5  # fmt: skip
+    assert (
+        names
+        == [
+            "few7_1.jpg",
+            "few7_1_balancing.jpg",
+            "few8_1.jpg",
+            "few8_1_balancing.jpg",
+        ]
+        or len(names) == 5
+    )
     assert sum("_balancing" in name for name in names) == 3
     folder = tmp_path / "copies/train/few"
     for path in folder.glob("*_balancing*"):
@@ -113,8 +127,11 @@ def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
     pairs.settle([Settled(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
     moments = moments_of(split.db)
     balanced(split, "down", 3)
-    left = {moments[i.sample.key] for i in plan_export(split)
-            if i.sample.label == "many" and i.sample.split == "train"}  # fmt: skip
+    left = {
+        moments[i.sample.key]
+        for i in plan_export(split)
+        if i.sample.label == "many" and i.sample.split == "train"
+    }
     assert len(left) == 3
 
 

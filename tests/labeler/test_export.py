@@ -55,9 +55,12 @@ def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
     put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
     found = export(empty, tmp_path / "out")
     assert set(found) == {
-        "train/hana/Group_Photo_1.jpg", "train/hana/Group_Photo_2.jpg",
-        "train/hana/Group_Photo_3.jpg", "test/rei/alone.jpg", MARKER,
-    }  # fmt: skip
+        "train/hana/Group_Photo_1.jpg",
+        "train/hana/Group_Photo_2.jpg",
+        "train/hana/Group_Photo_3.jpg",
+        "test/rei/alone.jpg",
+        MARKER,
+    }
     for number, key in enumerate((keys[1], keys[2], keys[0]), start=1):
         expected = empty.crop_path(key).read_bytes()
         assert found[f"train/hana/Group_Photo_{number}.jpg"] == expected
@@ -78,11 +81,17 @@ def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Pat
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        ("花子 写真.jpg", "花子_写真"), ("Zoe\u0308.jpg", "Zo\u00eb"), ("हिन्दी.jpg", "हिन्दी"),
-        ("CON.jpg", "_CON"), ("lpt1.tar.jpg", "_lpt1.tar"), ("a/../b:c?.jpg", "b_c"),
-        ("....jpg", "_"), ("🎉.jpg", "_"), ("x" * 300 + ".jpg", "x" * 80),
+        ("花子 写真.jpg", "花子_写真"),
+        ("Zoe\u0308.jpg", "Zo\u00eb"),
+        ("हिन्दी.jpg", "हिन्दी"),
+        ("CON.jpg", "_CON"),
+        ("lpt1.tar.jpg", "_lpt1.tar"),
+        ("a/../b:c?.jpg", "b_c"),
+        ("....jpg", "_"),
+        ("🎉.jpg", "_"),
+        ("x" * 300 + ".jpg", "x" * 80),
     ],
-)  # fmt: skip
+)
 def test_names_are_readable_and_safe_on_every_system(
     empty: Dataset, title: str, expected: str
 ) -> None:
@@ -96,9 +105,13 @@ def test_long_names_fit_into_what_a_file_system_takes(
 ) -> None:
     for seed in range(2):
         put(
-            empty, encoded(picture(seed)), letter * 300 + ".jpg", [Box(5, 5, 30, 30)],
-            label=letter * 100, origin=Origin("folder", f"{seed}", title=letter * 300 + ".jpg"),
-        )  # fmt: skip
+            empty,
+            encoded(picture(seed)),
+            letter * 300 + ".jpg",
+            [Box(5, 5, 30, 30)],
+            label=letter * 100,
+            origin=Origin("folder", f"{seed}", title=letter * 300 + ".jpg"),
+        )
     result = write_export(empty, tmp_path / "out", workers=1)
     assert (result["exported"], result.get("failed")) == (2, None)
     assert len(tree(tmp_path / "out")) == 3
@@ -106,8 +119,12 @@ def test_long_names_fit_into_what_a_file_system_takes(
 
 def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset) -> None:
     for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
-        put(empty, encoded(picture(number)), title, origin=Origin("folder", str(number),
-            title=title))  # fmt: skip
+        put(
+            empty,
+            encoded(picture(number)),
+            title,
+            origin=Origin("folder", str(number), title=title),
+        )
     found = paths(empty)
     assert len({path.casefold() for path in found}) == 4
     assert {path.split("/")[2][:5].lower() for path in found} == {"photo"}
@@ -119,8 +136,13 @@ def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset)
 def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -> None:
     for number, label in enumerate(labels):
         for split in ("train", "test"):
-            put(empty, encoded(picture(2 * number + (split == "test"))), f"{number}{split}.jpg",
-                label=label, split=split)  # fmt: skip
+            put(
+                empty,
+                encoded(picture(2 * number + (split == "test"))),
+                f"{number}{split}.jpg",
+                label=label,
+                split=split,
+            )
     items = plan_export(empty)
     folders: dict[str, set[str | None]] = {}
     for item in items:
@@ -132,9 +154,12 @@ def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -
 def test_pictures_from_searches_and_videos_have_names_too(empty: Dataset) -> None:
     put(empty, encoded(picture(0)), "", origin=Origin("bing", "abc123", url="http://x/y.jpg"))
     put(
-        empty, encoded(picture(1)), "", [Box(5, 5, 30, 30)],
+        empty,
+        encoded(picture(1)),
+        "",
+        [Box(5, 5, 30, 30)],
         origin=Origin("video", "v@1", video="v", time=12.5, title="Episode 01.mkv"),
-    )  # fmt: skip
+    )
     assert paths(empty) == ["train/hana/Episode_01-12.500_1.jpg", "train/hana/bing-abc123.jpg"]
 
 
@@ -143,8 +168,13 @@ def test_no_metadata_leaves_with_the_pictures(empty: Dataset, tmp_path: Path) ->
     exif[0x010E] = "my secret garden"
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>my secret garden</x:xmpmeta>"
-    data = encoded(picture(0), exif=exif, comment=b"my secret garden", xmp=xmp,
-                   icc_profile=b"my secret garden" * 20)  # fmt: skip
+    data = encoded(
+        picture(0),
+        exif=exif,
+        comment=b"my secret garden",
+        xmp=xmp,
+        icc_profile=b"my secret garden" * 20,
+    )
     assert data.count(b"secret garden") >= 4
     put(empty, data, "whole.jpg")
     put(empty, data + b"more", "face.jpg", [Box(10, 10, 30, 30)])
@@ -313,8 +343,9 @@ class running_export:  # noqa: N801 - used as a function
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from labeler.cli import main; main()", *words],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self.process
@@ -370,11 +401,19 @@ print(json.dumps({
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(out)],
-        env=os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1",
-                          "HF_DATASETS_CACHE": str(tmp_path / "hf" / "cache"),
-                          "HF_DATASETS_OFFLINE": "1"},
-        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
-    )  # fmt: skip
+        env=os.environ
+        | {
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_CACHE": str(tmp_path / "hf" / "cache"),
+            "HF_DATASETS_OFFLINE": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     names = {"train": "train", "validation": "val", "test": "test"}

@@ -42,12 +42,23 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         for number in range(9):
             boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 2 else []
             origin = Origin(
-                "flickr", f"f{number}", url=f"http://h/{number}.jpg", title=f"№ {number}.jpg",
-                author="=cmd|' /C calc'!A0", licence=LICENCES[number % 3],
+                "flickr",
+                f"f{number}",
+                url=f"http://h/{number}.jpg",
+                title=f"№ {number}.jpg",
+                author="=cmd|' /C calc'!A0",
+                licence=LICENCES[number % 3],
                 page_url=f"http://h/p/{number}",
-            )  # fmt: skip
-            put(made, encoded(picture(number)), "", boxes, label=("花", "rei")[number // 3 % 2],
-                split=SPLITS[number % 3], origin=origin)  # fmt: skip
+            )
+            put(
+                made,
+                encoded(picture(number)),
+                "",
+                boxes,
+                label=("花", "rei")[number // 3 % 2],
+                split=SPLITS[number % 3],
+                origin=origin,
+            )
         yield made
 
 
@@ -152,9 +163,10 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
     assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
     lines = [
-        json.loads(line) for file in (tmp_path / "huggingface").glob("*/metadata.jsonl")
+        json.loads(line)
+        for file in (tmp_path / "huggingface").glob("*/metadata.jsonl")
         for line in file.read_text(encoding="utf-8").splitlines()
-    ]  # fmt: skip
+    ]
     assert {line["sample"]: line["fold"] for line in lines} == plan.folds
     kind, found = read_labelled(tmp_path / "huggingface")
     assert (kind, len(found)) == ("metadata", 12)
@@ -195,8 +207,15 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
     )
     for number in range(6):
         data = encoded(picture(number))
-        put(empty, data, "", [Box(10, 10, 30, 30)], label=("cat", "owl")[number % 2],
-            split=SPLITS[number // 2], origin=Origin("flickr", str(number)))  # fmt: skip
+        put(
+            empty,
+            data,
+            "",
+            [Box(10, 10, 30, 30)],
+            label=("cat", "owl")[number % 2],
+            split=SPLITS[number // 2],
+            origin=Origin("flickr", str(number)),
+        )
         sha256 = hashlib.sha256(data).hexdigest()
         with empty.db.write():
             empty.db.run(
@@ -216,8 +235,15 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
 @pytest.mark.damages("one moment is put into two splits")
 def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_path: Path) -> None:
     for number in range(6):
-        put(empty, encoded(picture(number)), "", [], label=("cat", "owl")[number % 2],
-            split=SPLITS[number // 2], origin=Origin("flickr", str(number)))  # fmt: skip
+        put(
+            empty,
+            encoded(picture(number)),
+            "",
+            [],
+            label=("cat", "owl")[number % 2],
+            split=SPLITS[number // 2],
+            origin=Origin("flickr", str(number)),
+        )
     keys = [sample.key for sample in empty.samples.in_splits() if sample.split == "train"]
     Balances(empty.db).replace({keys[0]: Share(3, 1.0)}, "method=copies target=3 seed=0")
     card = card_of(empty, tmp_path / "copies")
@@ -226,8 +252,10 @@ def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_pat
     assert "No moment (one scene" in card
     Balances(empty.db).replace({}, "method=off target=3 seed=0")
     with empty.db.write():
-        empty.db.run("UPDATE origin SET post='1' WHERE image IN (SELECT image FROM sample WHERE "
-                     "split<>'val')")  # fmt: skip
+        empty.db.run(
+            "UPDATE origin SET post='1' WHERE image IN (SELECT image FROM sample WHERE "
+            "split<>'val')"
+        )
     card = card_of(empty, tmp_path / "off")
     assert "balanced" not in card
     assert "1 moment (one scene, one post, one picture found twice) lies in several splits." in card

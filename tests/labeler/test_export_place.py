@@ -97,8 +97,11 @@ def test_an_interrupt_at_the_swap_leaves_the_old_one(renames: int, tmp_path: Pat
         (folder / "train").mkdir()
     process = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_SWAP, str(out), str(renames)],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
     assert process.returncode == (-signal.SIGINT if os.name == "posix" else 1), process.stderr
     assert [path.name for path in out.iterdir()] == ["train"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -91,8 +91,9 @@ def test_a_face_whose_siblings_are_rejected_counts_as_alone(empty: Dataset) -> N
     empty.journal.step("Reject", [Choice(bystander, "reject")])
     assert accept(empty)["accepted"] == 1
     assert {s.key: s.status for s in empty.samples.by_key()} == {
-        wanted: "labelled", bystander: "rejected",
-    }  # fmt: skip
+        wanted: "labelled",
+        bystander: "rejected",
+    }
 
 
 def test_a_face_beside_a_labelled_one_is_not_the_star_as_well(empty: Dataset) -> None:
@@ -174,8 +175,11 @@ def test_the_command_simulates_accepts_and_undoes(empty: Dataset, labeler: Label
 
     simulated = labeler("accept-hints", "--simulate", "--json", "-d", empty.root)
     expected = {
-        "accepted": 1, "left_in_queue": 2, "labels": {"hana": 1}, "left": {"several faces": 2},
-    }  # fmt: skip
+        "accepted": 1,
+        "left_in_queue": 2,
+        "labels": {"hana": 1},
+        "left": {"several faces": 2},
+    }
     assert json.loads(simulated.stdout) == expected
     assert plain(empty) == before
     assert empty.journal.count() == 0

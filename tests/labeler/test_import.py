@@ -133,8 +133,11 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
     assert labels(empty) == {"hana": 8, "rei": 8}
     found = run(empty, out)
     assert {k: found[k] for k in ("relabelled", "gone", "new_files", "added")} == {
-        "relabelled": 2, "gone": 1, "new_files": 1, "added": 1,
-    }  # fmt: skip
+        "relabelled": 2,
+        "gone": 1,
+        "new_files": 1,
+        "added": 1,
+    }
     assert simulated["relabelled"] == 2
     for name, label in moved.items():
         sample = empty.samples.get(keys[name])
@@ -152,11 +155,14 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
         ("metadata.jsonl", "{" * 100_000, "not JSON"),
         ("metadata.jsonl", '{"label": "a"}', "no file_name"),
         ("coco.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', "no COCO"),
-        ("coco.json", '{"images": [], "annotations": [{"image_id": 1, "category_id": 1}], '
-         '"categories": []}', "no COCO"),
+        (
+            "coco.json",
+            '{"images": [], "annotations": [{"image_id": 1, "category_id": 1}], "categories": []}',
+            "no COCO",
+        ),
         ("nothing.txt", "", "no folders with pictures"),
     ],
-)  # fmt: skip
+)
 def test_what_is_none_is_refused_whole(
     empty: Dataset, tmp_path: Path, name: str, text: str, message: str
 ) -> None:

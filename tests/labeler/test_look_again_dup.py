@@ -19,16 +19,27 @@ def test_what_was_the_same_before_the_close_look_is_looked_at_again(tmp_path: Pa
     old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=before)
     with old.write():
         for row in range(1, 5):
-            old.run("INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
-                    "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)", (f"{row:064x}",))  # fmt: skip
-            old.run("INSERT INTO sample(key,image,detector,x,y,w,h,phash,sharpness) "
-                    "VALUES(?,?,'whole',0,0,1,1,0,0)", (f"{row:032x}", row))  # fmt: skip
+            old.run(
+                "INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
+                "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)",
+                (f"{row:064x}",),
+            )
+            old.run(
+                "INSERT INTO sample(key,image,detector,x,y,w,h,phash,sharpness) "
+                "VALUES(?,?,'whole',0,0,1,1,0,0)",
+                (f"{row:032x}", row),
+            )
         for a, b, kind, verdict in (
-            (1, 2, "pixels", "same"), (1, 3, "pixels", "not"), (1, 4, "pixels", "same"),
-            (1, 4, "person", "not"), (2, 3, "person", "same"),
-        ):  # fmt: skip
-            old.run("INSERT INTO pair(a,b,kind,distance,verdict) VALUES(?,?,?,1,?)",
-                    (a, b, kind, verdict))  # fmt: skip
+            (1, 2, "pixels", "same"),
+            (1, 3, "pixels", "not"),
+            (1, 4, "pixels", "same"),
+            (1, 4, "person", "not"),
+            (2, 3, "person", "same"),
+        ):
+            old.run(
+                "INSERT INTO pair(a,b,kind,distance,verdict) VALUES(?,?,?,1,?)",
+                (a, b, kind, verdict),
+            )
     old.close()
     (tmp_path / "dataset.toml").touch()
     with Dataset.open(tmp_path) as new:

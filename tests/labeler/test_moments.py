@@ -44,17 +44,20 @@ def test_one_post_of_one_site() -> None:
 
 def test_one_scene_of_one_video() -> None:
     ties = (
-        tie("a", video="v", scene=1, time=0.0), tie("b", video="v", scene=1, time=90.0),
-        tie("c", video="v", scene=2, time=100.0), tie("d", video="w", scene=1, time=0.0),
-    )  # fmt: skip
+        tie("a", video="v", scene=1, time=0.0),
+        tie("b", video="v", scene=1, time=90.0),
+        tie("c", video="v", scene=2, time=100.0),
+        tie("d", video="w", scene=1, time=0.0),
+    )
     assert together(*ties) == ["ab", "c", "d"]
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(0.99, ["ab"]), (1.0, ["a", "b"])])
 def test_neighbouring_frames_across_a_cut(gap: float, expected: list[str]) -> None:
     ties = (
-        tie("a", video="v", scene=1, time=10.0), tie("b", video="v", scene=2, time=10.0 + gap),
-    )  # fmt: skip
+        tie("a", video="v", scene=1, time=10.0),
+        tie("b", video="v", scene=2, time=10.0 + gap),
+    )
     assert together(*ties) == expected
 
 
@@ -65,17 +68,22 @@ def test_frames_of_two_videos_are_no_neighbours() -> None:
 
 def test_an_image_found_in_two_places_ties_both() -> None:
     ties = (
-        tie("a", post="site:1"), tie("a", post="site:2"), tie("b", post="site:1"),
+        tie("a", post="site:1"),
+        tie("a", post="site:2"),
+        tie("b", post="site:1"),
         tie("c", post="site:2"),
-    )  # fmt: skip
+    )
     assert together(*ties) == ["abc"]
 
 
 def test_ties_are_chained_across_kinds() -> None:
     ties = (
-        tie("a", image="x"), tie("b", image="x", phash=0), tie("c", phash=1, post="s:1"),
-        tie("d", post="s:1"), tie("e"),
-    )  # fmt: skip
+        tie("a", image="x"),
+        tie("b", image="x", phash=0),
+        tie("c", phash=1, post="s:1"),
+        tie("d", post="s:1"),
+        tie("e"),
+    )
     assert together(*ties) == ["abcd", "e"]
 
 
@@ -139,9 +147,10 @@ def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) 
     first = {value: values.index(value) for value in values}
     stars = {(first[value], place) for place, value in enumerate(values) if first[value] != place}
     distinct = {
-        (a, b) for a, b in brute_force(values, distance)
+        (a, b)
+        for a, b in brute_force(values, distance)
         if a in first.values() and b in first.values() and values[a] != values[b]
-    }  # fmt: skip
+    }
     found = list(look_alikes(np.array(values, dtype=np.uint64), distance))
     assert len(found) == len(set(found))
     assert set(found) == stars | distinct
@@ -149,9 +158,11 @@ def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) 
 
 def test_a_copy_that_was_set_aside_ties_what_was_found_beside_it() -> None:
     ties = (
-        tie("a", group="g"), tie("b", label=None, group="g", video="v", scene=3, time=9.0),
-        tie("c", video="v", scene=3, time=20.0), tie("d", video="v", scene=4, time=40.0),
-    )  # fmt: skip
+        tie("a", group="g"),
+        tie("b", label=None, group="g", video="v", scene=3, time=9.0),
+        tie("c", video="v", scene=3, time=20.0),
+        tie("d", video="v", scene=4, time=40.0),
+    )
     assert together(*ties) == ["ac", "d"]
     (first, _) = find_moments(ties)
     assert [copy.key for copy in first.copies] == ["b"]

@@ -48,8 +48,9 @@ def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path)
     rei.rename(hana)
     here.rename(rei)
     assert run(empty, tree)["relabelled"] == 2
-    found = {path: empty.samples.get(known[path.relative_to(tree).as_posix()])
-             for path in (hana, rei)}  # fmt: skip
+    found = {
+        path: empty.samples.get(known[path.relative_to(tree).as_posix()]) for path in (hana, rei)
+    }
     assert [sample.label for sample in found.values() if sample] == ["rei", "hana"]
     assert run(empty, tree)["relabelled"] == 0
 

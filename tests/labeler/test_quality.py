@@ -149,9 +149,14 @@ def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
 
 def test_a_stranger_is_an_outlier_with_other_classes_and_without() -> None:
     warm, cold = (
-        table([descriptor(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.75))
-               for seed in range(12)]) for colour in ("orange", "blue")
-    )  # fmt: skip
+        table(
+            [
+                descriptor(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.75))
+                for seed in range(12)
+            ]
+        )
+        for colour in ("orange", "blue")
+    )
     mixed = np.vstack([warm, cold[:1]])
     for classes in ({"warm": mixed, "cold": cold[1:]}, {"warm": mixed}):
         scores = outlier_scores(classes)["warm"]
@@ -164,11 +169,13 @@ def filled(dataset: Dataset) -> dict[str, str]:
     """Nine faces of one class and one picture for each flag; their keys."""
     keys = {f"face{n}": put(dataset, encoded(face(1, 150 + n)), f"{n}")[0] for n in range(9)}
     odd = {
-        "blurred": soft(face(2), 4), "black": Image.new("RGB", (90, 90), (9, 9, 9)),
-        "white": Image.new("RGB", (90, 90), "white"), "tiny": face(3, 40),
+        "blurred": soft(face(2), 4),
+        "black": Image.new("RGB", (90, 90), (9, 9, 9)),
+        "white": Image.new("RGB", (90, 90), "white"),
+        "tiny": face(3, 40),
         "odd_shape": face(4).resize((320, 100)),
         "text": caption(soft(picture(5, (400, 300)), 3), "ONE DOES NOT SIMPLY", 32),
-    }  # fmt: skip
+    }
     for name, image in odd.items():
         (keys[name],) = put(dataset, encoded(image), name, label="odd")
     origin = Origin("site", "1", ai=True)

@@ -62,8 +62,9 @@ def meme(text: str) -> Image.Image:
     """One template with a caption."""
     picture = drawing(5).resize((640, 520))
     pen = ImageDraw.Draw(picture)
-    pen.text((320, 470), text, "white", font_size=44, anchor="mm", stroke_width=3,
-             stroke_fill="black")  # fmt: skip
+    pen.text(
+        (320, 470), text, "white", font_size=44, anchor="mm", stroke_width=3, stroke_fill="black"
+    )
     return picture
 
 
@@ -116,8 +117,10 @@ def test_a_page_of_text_is_laid_by_finer_points(kind: str) -> None:
 def doubtful(dataset: Dataset) -> tuple[str, str]:
     """Two samples of which the pixels do not tell whether they are the same."""
     grey = [picture.convert("L") for picture in (cel(), hue_turned(cel()))]
-    one, other = (add_picture(dataset, name, encoded(picture, 95))
-                  for name, picture in zip(("one", "other"), grey, strict=True))  # fmt: skip
+    one, other = (
+        add_picture(dataset, name, encoded(picture, 95))
+        for name, picture in zip(("one", "other"), grey, strict=True)
+    )
     return min(one, other), max(one, other)
 
 

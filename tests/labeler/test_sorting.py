@@ -32,8 +32,13 @@ def session(empty: Dataset, keys: list[str]) -> SortingSession:
 
 def places(session: SortingSession) -> dict[str, int]:
     counts = session.tiles.counts()
-    return {"queue": counts.waiting, "later": counts.later, "other": counts.other,
-            "rejected": counts.rejected, **{c.name: c.count for c in counts.classes}}  # fmt: skip
+    return {
+        "queue": counts.waiting,
+        "later": counts.later,
+        "other": counts.other,
+        "rejected": counts.rejected,
+        **{c.name: c.count for c in counts.classes},
+    }
 
 
 def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -> None:
@@ -270,8 +275,10 @@ def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
 
 
 def test_the_order_of_a_place_is_that_of_the_images(empty: Dataset) -> None:
-    keys = [add_faces(empty, add_image(empty, f"x{n}", Origin("folder", f"{n}")), (0, 50))
-            for n in range(5)]  # fmt: skip
+    keys = [
+        add_faces(empty, add_image(empty, f"x{n}", Origin("folder", f"{n}")), (0, 50))
+        for n in range(5)
+    ]
     tiles = SortingSession(empty).tiles
     ids = tiles.ids(place="queue")
     assert [tiles.of([row])[row].key for row in ids] == [key for pair in keys for key in pair]

@@ -23,8 +23,10 @@ from labeler.sorting.session import NOTHING, SortingSession
 
 def samples(dataset: Dataset, number: int, hint: str | None = None) -> list[str]:
     names = [f"{hint}{n}" for n in range(number)]
-    return [add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
-            for name in names]  # fmt: skip
+    return [
+        add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
+        for name in names
+    ]
 
 
 def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSession:

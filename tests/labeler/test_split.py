@@ -35,8 +35,9 @@ some = settings(
 
 @st.composite
 def many_groups(draw: st.DrawFn, prefix: str = "first") -> list[Group]:
-    sizes = draw(st.lists(st.tuples(st.sampled_from(CLASSES), st.integers(1, 6)), min_size=1,
-                          max_size=14))  # fmt: skip
+    sizes = draw(
+        st.lists(st.tuples(st.sampled_from(CLASSES), st.integers(1, 6)), min_size=1, max_size=14)
+    )
     return [Group(f"{prefix}-{n}", name, size) for n, (name, size) in enumerate(sizes)]
 
 
@@ -144,10 +145,14 @@ def test_another_seed_gives_another_split_of_the_same_size(empty: Dataset) -> No
 @pytest.mark.parametrize(
     ("ratio", "expected"),
     [
-        ("8:1:1", (80, 10, 10)), ("6:2:2", (60, 20, 20)), ("1:0:0", (100, 0, 0)),
-        ("1:0:1", (50, 0, 50)), ("2:1:1", (50, 25, 25)), ("0.8:0.1:0.1", (80, 10, 10)),
+        ("8:1:1", (80, 10, 10)),
+        ("6:2:2", (60, 20, 20)),
+        ("1:0:0", (100, 0, 0)),
+        ("1:0:1", (50, 0, 50)),
+        ("2:1:1", (50, 25, 25)),
+        ("0.8:0.1:0.1", (80, 10, 10)),
     ],
-)  # fmt: skip
+)
 def test_single_pictures_are_split_exactly(
     empty: Dataset, ratio: str, expected: tuple[int, int, int]
 ) -> None:
@@ -235,8 +240,12 @@ def tie_two(dataset: Dataset, one: str, other: str) -> str:
     post = {image.sha256: image.origins[0].post for image in dataset.images.each()}
     samples = [dataset.samples.get(key) for key in (one, other)]
     posts = [post[sample.image] for sample in samples if sample]
-    image = add_image(dataset, f"ties {one} {other}", Origin("site", f"x{one}", post=posts[0]),
-                      Origin("site", f"y{other}", post=posts[1]))  # fmt: skip
+    image = add_image(
+        dataset,
+        f"ties {one} {other}",
+        Origin("site", f"x{one}", post=posts[0]),
+        Origin("site", f"y{other}", post=posts[1]),
+    )
     (key,) = add_faces(dataset, image)
     label(dataset, key, "hana")
     return key
@@ -289,8 +298,9 @@ def test_a_better_copy_takes_the_place_of_the_one_in_test(empty: Dataset) -> Non
     ids = Pairs(empty.db).numbers([old, new])
     with empty.db.write():
         step = empty.journal.step("Set aside", [])
-        Asides(empty.db).place(step, [Aside(ids[0], False, "g", "copy"),
-                                      Aside(ids[1], True, "g", "kept")])  # fmt: skip
+        Asides(empty.db).place(
+            step, [Aside(ids[0], False, "g", "copy"), Aside(ids[1], True, "g", "kept")]
+        )
     do_split(empty)
     assert splits(empty)[new] == "test"
     assert splits(empty)[old] is None
@@ -357,8 +367,12 @@ def sources(empty: Dataset) -> Dataset:
         origin = Origin(source, name, **(video if source == "video" else {}))  # type: ignore[arg-type]
         (key,) = add_faces(empty, add_image(empty, name, origin))
         label(empty, key, "hana" if number % 3 else "rei")
-    both = add_image(empty, "both", Origin("pixiv", "b"),
-                     Origin("video", "b", video="1" * 64, scene=40, time=999.0))  # fmt: skip
+    both = add_image(
+        empty,
+        "both",
+        Origin("pixiv", "b"),
+        Origin("video", "b", video="1" * 64, scene=40, time=999.0),
+    )
     label(empty, add_faces(empty, both)[0], "hana")
     for episode in "01":
         empty.videos.record(episode * 64, f"[Sub] episode {episode}.mkv", "", 1.0, 15)
@@ -417,17 +431,23 @@ def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        ({"counts": "20:5"}, "100:20:20"), ({"counts": "0:5:5"}, "100:20:20"),
-        ({"counts": "a:b:c"}, "100:20:20"), ({"folds": 1}, "2 to 100"), ({"folds": -3}, "2 to 100"),
-        ({"folds": 3, "fold": 4}, "from 1 to 3"), ({"fold": 2}, "--folds 5"),
+        ({"counts": "20:5"}, "100:20:20"),
+        ({"counts": "0:5:5"}, "100:20:20"),
+        ({"counts": "a:b:c"}, "100:20:20"),
+        ({"folds": 1}, "2 to 100"),
+        ({"folds": -3}, "2 to 100"),
+        ({"folds": 3, "fold": 4}, "from 1 to 3"),
+        ({"fold": 2}, "--folds 5"),
         ({"folds": 3, "hold_out": ["source=bing"]}, "leave hold-out out"),
         ({"folds": 3, "counts": "1:1:1"}, "leave counts out"),
         ({"hold_out": ["pixiv"]}, "source=pixiv"),
         ({"hold_out": ["source=nowhere"]}, "there are: site"),
-        ({"hold_out": ["video=nothing"]}, "there are: none"), ({"most": ["pixiv"]}, "pixiv=20%"),
-        ({"most": ["pixiv=100%"]}, "pixiv=20%"), ({"most": ["nowhere=5%"]}, "there are: site"),
+        ({"hold_out": ["video=nothing"]}, "there are: none"),
+        ({"most": ["pixiv"]}, "pixiv=20%"),
+        ({"most": ["pixiv=100%"]}, "pixiv=20%"),
+        ({"most": ["nowhere=5%"]}, "there are: site"),
     ],
-)  # fmt: skip
+)
 def test_wishes_that_make_no_sense_name_the_mend(
     empty: Dataset, wish: dict[str, object], says: str
 ) -> None:

@@ -23,16 +23,26 @@ from labeler.splits.plan import SplitPlan
 from labeler.splits.wish import Wish
 
 SEEDS = st.integers(0, 2**32)
-WISHES = st.sampled_from([
-    SplitSettings(), SplitSettings("6:2:2", seed=3), SplitSettings("1:1:1"), SplitSettings("7:3:0"),
-    SplitSettings(counts="4:1:1"), SplitSettings(counts="rest:2:2", seed=1),
-    SplitSettings(folds=3), SplitSettings(folds=5, fold=2), SplitSettings(most=["pixiv=20%"]),
-    SplitSettings(hold_out=["source=pixiv"]), SplitSettings(hold_out=["video=v"], most=["bing=0%"]),
-])  # fmt: skip
+WISHES = st.sampled_from(
+    [
+        SplitSettings(),
+        SplitSettings("6:2:2", seed=3),
+        SplitSettings("1:1:1"),
+        SplitSettings("7:3:0"),
+        SplitSettings(counts="4:1:1"),
+        SplitSettings(counts="rest:2:2", seed=1),
+        SplitSettings(folds=3),
+        SplitSettings(folds=5, fold=2),
+        SplitSettings(most=["pixiv=20%"]),
+        SplitSettings(hold_out=["source=pixiv"]),
+        SplitSettings(hold_out=["video=v"], most=["bing=0%"]),
+    ]
+)
 many = settings(
-    max_examples=800, deadline=None,
+    max_examples=800,
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)  # fmt: skip
+)
 
 
 def split(ties: list[Tie], wish: SplitSettings, *, again: bool = False) -> SplitPlan | None:
@@ -137,12 +147,8 @@ def test_shares_are_as_close_as_whole_moments_allow(seed: int) -> None:
     want = [sum(sizes) * share / sum(shares) for share in shares]
     table = Table({"hana": want})
     place([Item(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0)
-    best = min(
-        _squares(sizes, parts, want) for parts in product(open_, repeat=len(sizes))
-    )  # fmt: skip
-    closest = min(
-        _largest(sizes, parts, want) for parts in product(open_, repeat=len(sizes))
-    )  # fmt: skip
+    best = min(_squares(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
+    closest = min(_largest(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
     got = table.have["hana"]
     assert sum((h - w) ** 2 for h, w in zip(got, want, strict=True)) <= best + 4 + 1e-9
     assert max(abs(h - w) for h, w in zip(got, want, strict=True)) <= closest + 1 + 1e-9
@@ -182,11 +188,14 @@ def test_the_best_split_is_found_nearly_always() -> None:
 @pytest.mark.parametrize(
     ("sizes", "want", "have", "least"),
     [
-        ([1] * 10, [8, 1, 1], None, 0), ([5, 5], [8, 1, 1], None, 2), ([9, 1], [8, 1, 1], None, 1),
-        ([3], [2.4, 0.3, 0.3], None, 0.6), ([], [2, 1, 1], [4, 0, 0], 2),
+        ([1] * 10, [8, 1, 1], None, 0),
+        ([5, 5], [8, 1, 1], None, 2),
+        ([9, 1], [8, 1, 1], None, 1),
+        ([3], [2.4, 0.3, 0.3], None, 0.6),
+        ([], [2, 1, 1], [4, 0, 0], 2),
         ([2, 2], [5, 1, 1], [1, 1, 1], 0),
     ],
-)  # fmt: skip
+)
 def test_the_bound_is_what_a_person_would_count(
     sizes: list[int], want: list[float], have: list[int] | None, least: float
 ) -> None:

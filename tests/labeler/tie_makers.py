@@ -15,15 +15,37 @@ CLASSES = ("hana", "rei", "sora")
 
 
 def tie(
-    key: str, *, label: str | None = "hana", image: str = "", phash: int | None = None,
-    video: str | None = None, scene: int | None = None, time: float | None = None,
-    post: str | None = None, group: str | None = None, source: str = "site",
-) -> Tie:  # fmt: skip
+    key: str,
+    *,
+    label: str | None = "hana",
+    image: str = "",
+    phash: int | None = None,
+    video: str | None = None,
+    scene: int | None = None,
+    time: float | None = None,
+    post: str | None = None,
+    group: str | None = None,
+    source: str = "site",
+) -> Tie:
     """A sample that nothing ties to any other, unless told."""
     look = hash64(key) if phash is None else phash
     place = hash64(image or f"image of {key}")
-    return Tie(hash64(key), key, label, None, None, None, place, look, group, source, video, scene,
-               time, post)  # fmt: skip
+    return Tie(
+        hash64(key),
+        key,
+        label,
+        None,
+        None,
+        None,
+        place,
+        look,
+        group,
+        source,
+        video,
+        scene,
+        time,
+        post,
+    )
 
 
 def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Tie]:
@@ -38,12 +60,16 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Tie]:
             "post": f"p{random.randrange(30)}" if random.random() < 0.3 else None,
             "image": f"i{random.randrange(60)}" if random.random() < 0.3 else "",
             "phash": random.choice([0, 0xFF, 0b1010]) << 8 * random.randrange(5)
-                     if random.random() < 0.1 else None,
+            if random.random() < 0.1
+            else None,
             "source": random.choice(("bing", "pixiv", "video")),
-        }  # fmt: skip
+        }
         if random.random() < 0.3:
-            evidence |= {"video": random.choice("vw"), "scene": random.randrange(8),
-                         "time": random.randrange(200) / 4}  # fmt: skip
+            evidence |= {
+                "video": random.choice("vw"),
+                "scene": random.randrange(8),
+                "time": random.randrange(200) / 4,
+            }
         origins = [tie(key, **evidence)]  # type: ignore[arg-type]
         if random.random() < 0.1:
             origins.append(origins[0]._replace(post=f"p{random.randrange(30)}", source="bing"))
@@ -58,9 +84,12 @@ def tied(a: Tie, b: Tie) -> bool:
         or (a.group is not None and a.group == b.group)
         or (a.post is not None and a.post == b.post)
         or (a.phash ^ b.phash).bit_count() <= 6
-        or (a.video is not None and a.video == b.video
-            and (a.scene == b.scene or abs((a.time or 0) - (b.time or 0)) < 1))
-    )  # fmt: skip
+        or (
+            a.video is not None
+            and a.video == b.video
+            and (a.scene == b.scene or abs((a.time or 0) - (b.time or 0)) < 1)
+        )
+    )
 
 
 def components(ties: Iterable[Tie]) -> list[set[str]]:
@@ -83,10 +112,11 @@ def applied(ties: Iterable[Tie], plan: SplitPlan) -> list[Tie]:
     return [
         row._replace(
             moment=plan.splits.get(row.key, (None, None))[0],
-            split=plan.splits.get(row.key, (None, None))[1], fold=plan.folds.get(row.key),
+            split=plan.splits.get(row.key, (None, None))[1],
+            fold=plan.folds.get(row.key),
         )
         for row in ties
-    ]  # fmt: skip
+    ]
 
 
 def counts(ties: Iterable[Tie]) -> dict[str, list[int]]:

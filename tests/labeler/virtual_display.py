@@ -54,14 +54,19 @@ def display(scratch: Path) -> Iterator[Display]:
     screen = f"{WIDTH}x{HEIGHT}x24"
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writer), "-screen", "0", screen, "-fbdir", str(scratch)],
-        pass_fds=[writer], stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        pass_fds=[writer],
+        stderr=subprocess.DEVNULL,
+    )
     os.close(writer)
     try:
         with os.fdopen(reader) as told:
             number = told.readline().strip()
-        env = {**os.environ, "DISPLAY": f":{number}", "HOME": str(scratch),
-               "XDG_CONFIG_HOME": str(scratch / "config")}  # fmt: skip
+        env = {
+            **os.environ,
+            "DISPLAY": f":{number}",
+            "HOME": str(scratch),
+            "XDG_CONFIG_HOME": str(scratch / "config"),
+        }
         env.pop("QT_QPA_PLATFORM", None)
         yield Display(env, scratch / "Xvfb_screen0")
     finally:

@@ -40,10 +40,11 @@ def labels(recipe: Table) -> dict[str, str]:
     """Every keyword of a recipe with the hint that it gives."""
     return {
         one if isinstance(one, str) else one[0]: part.get("label", one)
-        if isinstance(one, str) else one[1]
+        if isinstance(one, str)
+        else one[1]
         for part in recipe.get("keyword", [])
         for one in part["keywords"]
-    }  # fmt: skip
+    }
 
 
 def fill_in(recipe: Table, photos: Path) -> None:
@@ -128,10 +129,18 @@ def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
         asked = {part["source"] for part in recipe["keyword"]}
         with running_sites(DrawnSites(labels(recipe), each=30)) as sites:
             ran = run_cli(
-                "pipeline.cli", "run", written(recipe, tmp_path), "--into", tmp_path / "made",
-                *sites.options(tuple(sorted(asked))), "--allow-private", "--json", "-q",
-                timeout=120, **sites.environment,
-            )  # fmt: skip
+                "pipeline.cli",
+                "run",
+                written(recipe, tmp_path),
+                "--into",
+                tmp_path / "made",
+                *sites.options(tuple(sorted(asked))),
+                "--allow-private",
+                "--json",
+                "-q",
+                timeout=120,
+                **sites.environment,
+            )
         assert ran.code == 0, ran.stderr
         return ran.json, tmp_path / "made"
 

@@ -15,19 +15,28 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-nobody-may-see"
 
 
-def doctor(
-    folder: Path, *words: str, **environment: str
-) -> subprocess.CompletedProcess[str]:  # fmt: skip
+def doctor(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The real command, away from the user's settings and keys."""
-    kept = {name: value for name, value in os.environ.items()
-            if not name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_"))}  # fmt: skip
-    own = {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder),
-           "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}  # fmt: skip
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_"))
+    }
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
     return subprocess.run(
         [sys.executable, "-c", "from pipeline.cli import main; main()", "doctor", *words],
-        env=kept | own | environment, cwd=folder, capture_output=True, text=True, timeout=120,
+        env=kept | own | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def parts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

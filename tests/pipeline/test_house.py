@@ -154,8 +154,10 @@ def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None
     with Dataset.open(root) as dataset:
         gone, kept = list(dataset.images.each())[:2]
         upkeep = Upkeep(dataset.db)
-        words = {name: [image.sha256, *upkeep.sample_keys(image.sha256)]
-                 for name, image in (("gone", gone), ("kept", kept))}  # fmt: skip
+        words = {
+            name: [image.sha256, *upkeep.sample_keys(image.sha256)]
+            for name, image in (("gone", gone), ("kept", kept))
+        }
         for what in (*words["gone"], *words["kept"]):
             dataset.rejections.add(Rejection("quality", what, "truncated"))
     house(root, "forget", "--image", gone.sha256, "-y")

@@ -72,11 +72,23 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
 def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]:
     code = "from pipeline.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "run", str(recipe), "--into", str(into), "-q",
-         "--allow-private", "-o", f"bing.endpoint={site.address}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [
+            sys.executable,
+            "-c",
+            code,
+            "run",
+            str(recipe),
+            "--into",
+            str(into),
+            "-q",
+            "--allow-private",
+            "-o",
+            f"bing.endpoint={site.address}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -91,8 +103,10 @@ def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
         code = "from pipeline.cli import main; main()"
         lines = subprocess.run(
             [sys.executable, "-c", code, "list", kind, "-d", str(root)],
-            check=True, capture_output=True, text=True,
-        ).stdout.splitlines()  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
         found[kind] = [json.loads(line) for line in lines]
     for decision in found["decisions"]:
         del decision["at"]

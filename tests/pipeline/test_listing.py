@@ -39,10 +39,21 @@ def add_image(name: str) -> Build:
         )
         dataset.images.add(
             measured,
-            Origin("bing", f"id-{name}", f"http://x/{name}.jpg", "http://x/", query=name,
-                   hint=name, author="someone", licence="CC BY 2.0", title=name,
-                   tags=("one", "two"), rating="s", ai=bool(number % 2)),
-        )  # fmt: skip
+            Origin(
+                "bing",
+                f"id-{name}",
+                f"http://x/{name}.jpg",
+                "http://x/",
+                query=name,
+                hint=name,
+                author="someone",
+                licence="CC BY 2.0",
+                title=name,
+                tags=("one", "two"),
+                rating="s",
+                ai=bool(number % 2),
+            ),
+        )
 
     return build
 
@@ -54,9 +65,18 @@ def add_origin(dataset: Dataset) -> None:
     with dataset.db.write():
         dataset.images.add_origin(
             alpha.sha256,
-            Origin("video", "v@12.5", path="/videos/e1.mkv", video=sha("video"), time=12.5,
-                   frame=300, scene=4, post="7", hint="alpha"),
-        )  # fmt: skip
+            Origin(
+                "video",
+                "v@12.5",
+                path="/videos/e1.mkv",
+                video=sha("video"),
+                time=12.5,
+                frame=300,
+                scene=4,
+                post="7",
+                hint="alpha",
+            ),
+        )
 
 
 def add_faces(name: str, lefts: tuple[int, ...] = (10, 100)) -> Build:
@@ -92,13 +112,25 @@ def finish_run(dataset: Dataset) -> None:
 
 
 FORTH: tuple[Build, ...] = (
-    *map(add_image, NAMES), add_origin, *map(add_faces, NAMES), decide, split, reject("a"),
-    reject("b"), finish_run,
-)  # fmt: skip
+    *map(add_image, NAMES),
+    add_origin,
+    *map(add_faces, NAMES),
+    decide,
+    split,
+    reject("a"),
+    reject("b"),
+    finish_run,
+)
 BACK: tuple[Build, ...] = (
-    finish_run, reject("b"), reject("a"), *map(add_image, NAMES[::-1]),
-    *(add_faces(name, (100, 10)) for name in NAMES[::-1]), decide, split, add_origin,
-)  # fmt: skip
+    finish_run,
+    reject("b"),
+    reject("a"),
+    *map(add_image, NAMES[::-1]),
+    *(add_faces(name, (100, 10)) for name in NAMES[::-1]),
+    decide,
+    split,
+    add_origin,
+)
 
 
 @pytest.fixture
@@ -118,35 +150,76 @@ def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
     image = next(line for line in lines(filled, "images") if line["sha256"] == sha("alpha"))
     origins = image.pop("origins")
     assert image == {
-        "sha256": sha("alpha"), "format": "JPEG", "bytes": 1000, "width": 640, "height": 480,
-        "frames": 1, "orientation": 1, "phash": "8000000000000000", "sharpness": 5.5,
+        "sha256": sha("alpha"),
+        "format": "JPEG",
+        "bytes": 1000,
+        "width": 640,
+        "height": 480,
+        "frames": 1,
+        "orientation": 1,
+        "phash": "8000000000000000",
+        "sharpness": 5.5,
         "state": "ok",
-    }  # fmt: skip
+    }
     nothing = dict.fromkeys(
-        ("url", "page_url", "path", "video", "time", "frame", "scene", "post", "query", "hint",
-         "author", "licence", "title", "rating", "ai")
-    ) | {"tags": []}  # fmt: skip
+        (
+            "url",
+            "page_url",
+            "path",
+            "video",
+            "time",
+            "frame",
+            "scene",
+            "post",
+            "query",
+            "hint",
+            "author",
+            "licence",
+            "title",
+            "rating",
+            "ai",
+        )
+    ) | {"tags": []}
     assert origins == [
-        nothing | {
-            "source": "bing", "source_id": "id-alpha", "url": "http://x/alpha.jpg",
-            "page_url": "http://x/", "query": "alpha", "hint": "alpha", "author": "someone",
-            "licence": "CC BY 2.0", "title": "alpha", "tags": ["one", "two"], "rating": "s",
+        nothing
+        | {
+            "source": "bing",
+            "source_id": "id-alpha",
+            "url": "http://x/alpha.jpg",
+            "page_url": "http://x/",
+            "query": "alpha",
+            "hint": "alpha",
+            "author": "someone",
+            "licence": "CC BY 2.0",
+            "title": "alpha",
+            "tags": ["one", "two"],
+            "rating": "s",
             "ai": False,
         },
-        nothing | {
-            "source": "video", "source_id": "v@12.5", "path": "/videos/e1.mkv",
-            "video": sha("video"), "time": 12.5, "frame": 300, "scene": 4, "post": "7",
+        nothing
+        | {
+            "source": "video",
+            "source_id": "v@12.5",
+            "path": "/videos/e1.mkv",
+            "video": sha("video"),
+            "time": 12.5,
+            "frame": 300,
+            "scene": 4,
+            "post": "7",
             "hint": "alpha",
         },
-    ]  # fmt: skip
+    ]
 
 
 def test_a_face_has_every_field(filled: Dataset) -> None:
     found = [line for line in lines(filled, "faces") if line["image"] == sha("alpha")]
     assert found[0] == {
-        "image": sha("alpha"), "detector": "animeface", "box": [10, 20, 30, 40], "score": 0.51,
+        "image": sha("alpha"),
+        "detector": "animeface",
+        "box": [10, 20, 30, 40],
+        "score": 0.51,
         "landmarks": [["nose", 12.5, 30.0]],
-    }  # fmt: skip
+    }
     assert [line["box"][0] for line in found] == [10, 100]
 
 
@@ -154,22 +227,40 @@ def test_what_a_detector_saw_of_hair_and_eyes_has_a_list_of_its_own(filled: Data
     """It differs from run to run, and the faces themselves do not."""
     found = lines(filled, "colours", "hair=pink", f"image={sha('alpha')}")
     assert found[0] == {
-        "image": sha("alpha"), "box": [10, 20, 30, 40], "hair": "pink", "left_eye": "black",
-        "hair_rgb": [231, 149, 173], "left_eye_rgb": [20, 25, 41], "skin": None,
-        "skin_rgb": None, "right_eye": None, "right_eye_rgb": None,
-    }  # fmt: skip
+        "image": sha("alpha"),
+        "box": [10, 20, 30, 40],
+        "hair": "pink",
+        "left_eye": "black",
+        "hair_rgb": [231, 149, 173],
+        "left_eye_rgb": [20, 25, 41],
+        "skin": None,
+        "skin_rgb": None,
+        "right_eye": None,
+        "right_eye_rgb": None,
+    }
     assert len(found) == 2
     assert lines(filled, "colours", "hair=green") == []
 
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((0, 0, 0), "black"), ((250, 250, 250), "white"), ((128, 130, 127), "grey"),
-     ((200, 30, 30), "red"), ((225, 20, 60), "red"), ((120, 70, 30), "brown"),
-     ((240, 150, 60), "orange"), ((240, 220, 100), "yellow"), ((60, 160, 80), "green"),
-     ((90, 200, 210), "cyan"), ((60, 90, 200), "blue"), ((120, 60, 190), "purple"),
-     ((240, 130, 190), "pink"), ((255, 170, 170), "pink")],
-)  # fmt: skip
+    [
+        ((0, 0, 0), "black"),
+        ((250, 250, 250), "white"),
+        ((128, 130, 127), "grey"),
+        ((200, 30, 30), "red"),
+        ((225, 20, 60), "red"),
+        ((120, 70, 30), "brown"),
+        ((240, 150, 60), "orange"),
+        ((240, 220, 100), "yellow"),
+        ((60, 160, 80), "green"),
+        ((90, 200, 210), "cyan"),
+        ((60, 90, 200), "blue"),
+        ((120, 60, 190), "purple"),
+        ((240, 130, 190), "pink"),
+        ((255, 170, 170), "pink"),
+    ],
+)
 def test_colours_have_the_names_that_people_give_them(rgb: tuple[int, ...], name: str) -> None:
     assert colour_name(*rgb) == name
 
@@ -178,13 +269,33 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
     found = {line["id"]: line for line in lines(filled, "samples")}
     assert len(found) == 6
     assert found[key_of("alpha")] == {
-        "id": key_of("alpha"), "image": sha("alpha"), "box": [5, 15, 40, 50],
-        "detector": "animeface", "score": 0.51, "phash": "0000000000000007", "sharpness": 3.25,
-        "status": "labelled", "label": "hana", "hint": "alpha", "split": "test", "group": None,
-        "moment": "moment-1", "angle": 0.0, "size": 40, "fold": None, "kept": True,
-        "blur": None, "darkest": None, "lightest": None, "text": None, "photo": None,
-        "aspect": None, "ai": None, "outlier": None, "flags": [],
-    }  # fmt: skip
+        "id": key_of("alpha"),
+        "image": sha("alpha"),
+        "box": [5, 15, 40, 50],
+        "detector": "animeface",
+        "score": 0.51,
+        "phash": "0000000000000007",
+        "sharpness": 3.25,
+        "status": "labelled",
+        "label": "hana",
+        "hint": "alpha",
+        "split": "test",
+        "group": None,
+        "moment": "moment-1",
+        "angle": 0.0,
+        "size": 40,
+        "fold": None,
+        "kept": True,
+        "blur": None,
+        "darkest": None,
+        "lightest": None,
+        "text": None,
+        "photo": None,
+        "aspect": None,
+        "ai": None,
+        "outlier": None,
+        "flags": [],
+    }
     assert found[key_of("beta")]["status"] == "rejected"
     assert found[key_of("gamma")]["status"] == "queue"
 
@@ -192,12 +303,23 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
 def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None:
     first, second = lines(filled, "decisions")
     assert first.keys() == {
-        "id", "step", "name", "who", "at", "sample", "action", "value", "provenance", "undoes",
-    }  # fmt: skip
+        "id",
+        "step",
+        "name",
+        "who",
+        "at",
+        "sample",
+        "action",
+        "value",
+        "provenance",
+        "undoes",
+    }
     assert (first["sample"], first["action"], first["value"]) == (key_of("alpha"), "label", "hana")
     assert (second["sample"], second["action"], second["value"]) == (
-        key_of("beta"), "reject", None,
-    )  # fmt: skip
+        key_of("beta"),
+        "reject",
+        None,
+    )
     assert lines(filled, "rejections") == [
         {"stage": "urls", "what": what, "reason": "HTTP 404", "detail": "gone", "source": ""}
         for what in "ab"
@@ -205,9 +327,12 @@ def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None
     (run,) = lines(filled, "runs")
     assert run["started"] <= run["ended"]
     assert {k: v for k, v in run.items() if k not in ("started", "ended")} == {
-        "id": "run-1", "room": "baseline", "settings": {"epochs": 3}, "status": "done",
+        "id": "run-1",
+        "room": "baseline",
+        "settings": {"epochs": 3},
+        "status": "done",
         "result": {"test": {"accuracy": 0.75}},
-    }  # fmt: skip
+    }
     assert lines(filled, "groups") == []
 
 
@@ -234,27 +359,45 @@ def test_two_datasets_filled_in_another_order_list_the_same(
 @pytest.mark.parametrize(
     ("kind", "conditions", "expected"),
     [
-        ("samples", ["label=hana"], 1), ("samples", ["label = hana"], 1),
-        ("samples", ["label=nobody"], 0), ("samples", ["label=null"], 5),
-        ("samples", ["label!=null"], 1), ("samples", ["label!=hana"], 5),
-        ("samples", ["status=queue"], 4), ("samples", ["status=queue", "hint=beta"], 1),
-        ("samples", ["status=queue", "status=rejected"], 0), ("samples", ["split=test"], 1),
-        ("samples", ["score>=0.6"], 3), ("samples", ["score>0.6"], 0),
-        ("samples", ["score<0.6"], 3), ("samples", ["score<=0.51", "label=hana"], 1),
-        ("samples", ["split=null"], 5), ("samples", ["score!=null"], 6),
-        ("images", ["width>640"], 2), ("images", ["width=640.0"], 1),
-        ("images", ["origins.source=video"], 1), ("images", ["origins.source=bing"], 3),
-        ("images", ["origins.source_id=id-beta"], 1), ("images", ["origins.time>12"], 1),
-        ("images", ["origins.time=null"], 3), ("images", ["origins.tags=two"], 3),
-        ("images", ["origins.ai=true"], 1), ("images", [f"sha256={sha('beta')}"], 1),
+        ("samples", ["label=hana"], 1),
+        ("samples", ["label = hana"], 1),
+        ("samples", ["label=nobody"], 0),
+        ("samples", ["label=null"], 5),
+        ("samples", ["label!=null"], 1),
+        ("samples", ["label!=hana"], 5),
+        ("samples", ["status=queue"], 4),
+        ("samples", ["status=queue", "hint=beta"], 1),
+        ("samples", ["status=queue", "status=rejected"], 0),
+        ("samples", ["split=test"], 1),
+        ("samples", ["score>=0.6"], 3),
+        ("samples", ["score>0.6"], 0),
+        ("samples", ["score<0.6"], 3),
+        ("samples", ["score<=0.51", "label=hana"], 1),
+        ("samples", ["split=null"], 5),
+        ("samples", ["score!=null"], 6),
+        ("images", ["width>640"], 2),
+        ("images", ["width=640.0"], 1),
+        ("images", ["origins.source=video"], 1),
+        ("images", ["origins.source=bing"], 3),
+        ("images", ["origins.source_id=id-beta"], 1),
+        ("images", ["origins.time>12"], 1),
+        ("images", ["origins.time=null"], 3),
+        ("images", ["origins.tags=two"], 3),
+        ("images", ["origins.ai=true"], 1),
+        ("images", [f"sha256={sha('beta')}"], 1),
         ("images", ["origins.url=http://x/beta.jpg"], 1),
-        ("faces", ["score>0.55"], 3), ("faces", [f"image={sha('gamma')}"], 2),
-        ("decisions", ["action=reject"], 1), ("decisions", ["value=hana"], 1),
-        ("rejections", ["what=a"], 1), ("rejections", ["reason=HTTP 404"], 2),
-        ("runs", ["status=done"], 1), ("runs", ["result.test.accuracy>=0.7"], 1),
-        ("runs", ["result.test.accuracy>0.75"], 0), ("runs", ["settings.epochs=3"], 1),
+        ("faces", ["score>0.55"], 3),
+        ("faces", [f"image={sha('gamma')}"], 2),
+        ("decisions", ["action=reject"], 1),
+        ("decisions", ["value=hana"], 1),
+        ("rejections", ["what=a"], 1),
+        ("rejections", ["reason=HTTP 404"], 2),
+        ("runs", ["status=done"], 1),
+        ("runs", ["result.test.accuracy>=0.7"], 1),
+        ("runs", ["result.test.accuracy>0.75"], 0),
+        ("runs", ["settings.epochs=3"], 1),
     ],
-)  # fmt: skip
+)
 def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected: int) -> None:
     assert len(lines(filled, kind, *conditions)) == expected
 
@@ -262,13 +405,18 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
 @pytest.mark.parametrize(
     ("kind", "condition", "mend"),
     [
-        ("samples", "label", "label=hana"), ("samples", "", "label=hana"),
-        ("samples", "=hana", "label=hana"), ("samples", "la bel=hana", "label=hana"),
-        ("samples", "lable=hana", "did you mean label"), ("samples", "key=x", "there are: id"),
-        ("images", "source=bing", "origins.source"), ("images", "width>=wide", "width>=640"),
-        ("images", "origins.ai=maybe", "true or false"), ("faces", "label=hana", "there are"),
+        ("samples", "label", "label=hana"),
+        ("samples", "", "label=hana"),
+        ("samples", "=hana", "label=hana"),
+        ("samples", "la bel=hana", "label=hana"),
+        ("samples", "lable=hana", "did you mean label"),
+        ("samples", "key=x", "there are: id"),
+        ("images", "source=bing", "origins.source"),
+        ("images", "width>=wide", "width>=640"),
+        ("images", "origins.ai=maybe", "true or false"),
+        ("faces", "label=hana", "there are"),
     ],
-)  # fmt: skip
+)
 def test_wrong_conditions_are_refused_with_their_mend(
     filled: Dataset, kind: str, condition: str, mend: str
 ) -> None:

@@ -30,8 +30,11 @@ def command(room: str, *arguments: object) -> dict[str, Any]:
     code = f"from {room}.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments), "--json"],
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -81,9 +84,12 @@ def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
     )
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", reader, tmp_path / "out"], env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", reader, tmp_path / "out"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     theirs = json.loads(done.stdout.splitlines()[-1])
     for ours, hub in (("train", "train"), ("val", "validation"), ("test", "test")):

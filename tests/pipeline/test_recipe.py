@@ -92,15 +92,20 @@ def drawing(kind: str, seed: int) -> Image.Image:
         (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 21, "ignore_robots"),
         (
             GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
-            24, "'limit'",
+            24,
+            "'limit'",
         ),
         (GOOD.replace("[export]", "[export"), 14, "line 14"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path, wrong: str, line: int,
+    command: Command,
+    recipe: Callable[[str], Path],
+    tmp_path: Path,
+    wrong: str,
+    line: int,
     said: str,
-) -> None:  # fmt: skip
+) -> None:
     code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
     assert code == 3
     assert f"line {line}" in err
@@ -130,11 +135,15 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { siez = "large" }\n', 2, "size"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
     ],
-)  # fmt: skip
+)
 def test_wrong_names_are_found_before_anything_is_begun(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path, wrong: str, code: int,
+    command: Command,
+    recipe: Callable[[str], Path],
+    tmp_path: Path,
+    wrong: str,
+    code: int,
     said: str,
-) -> None:  # fmt: skip
+) -> None:
     for simulate in ([], ["--simulate"]):
         found, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", *simulate)
         assert (found, said in err, "Traceback" in err) == (code, True, False), err
@@ -212,9 +221,11 @@ def test_simulate_names_the_stages_in_order_and_makes_nothing(
 
 @pytest.mark.slow
 def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path,
+    command: Command,
+    recipe: Callable[[str], Path],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Started from another folder: paths in a recipe are relative to the recipe."""
     path = recipe(GOOD)
     root = tmp_path / "made"

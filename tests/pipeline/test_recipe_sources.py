@@ -37,9 +37,16 @@ def recipe(tmp_path: Path) -> Write:
 def run(path: Path, *words: str, **environment: str) -> Ran:
     into = path.parent / "made"
     return run_cli(
-        "pipeline.cli", "run", path, "--into", into, "--allow-private", "--json", *words,
+        "pipeline.cli",
+        "run",
+        path,
+        "--into",
+        into,
+        "--allow-private",
+        "--json",
+        *words,
         **environment,
-    )  # fmt: skip
+    )
 
 
 def stages(path: Path, **given: Any) -> Stages:
@@ -78,8 +85,9 @@ def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
     told = {word: hint for _, word, hint in origins}
     assert told == labels
     assert Counter(source for source, word, _ in origins if word != "tiger") == {
-        "bing": 6, "flickr": 6,
-    }  # fmt: skip
+        "bing": 6,
+        "flickr": 6,
+    }
 
 
 def test_two_searches_of_one_name_are_told_apart(recipe: Write) -> None:
@@ -104,8 +112,11 @@ def test_an_archive_is_a_folder_too_and_a_home_is_found(
     path = recipe('[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n')
     result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
     assert result["accept hints"] == {
-        "accepted": 3, "left_in_queue": 0, "labels": {"owl": 3}, "left": {},
-    }  # fmt: skip
+        "accepted": 3,
+        "left_in_queue": 0,
+        "labels": {"owl": 3},
+        "left": {},
+    }
 
 
 WRONG_KEYWORDS = [
@@ -116,18 +127,21 @@ WRONG_KEYWORDS = [
     ('keywords = ["a"]\nrange = "x"\n', 2, "11-20"),
     ('keywords = ["a"]\nfilter = "widht > 3"\n', 2, "did you mean 'width'"),
     ('keywords = ["a"]\ninput = "no.txt"\n', 3, "no.txt"),
-    ('keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n', 2,
-     'bing.size = "large"'),
+    (
+        'keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n',
+        2,
+        'bing.size = "large"',
+    ),
     ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not asked"),
     ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "Did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
-    ('keywords = [7]\n', 3, "line 5"),
+    ("keywords = [7]\n", 3, "line 5"),
     ('keywords = ["a"]\nkeyword = ["b"]\n', 3, "did you mean 'keywords'"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
     ('keywords = ["a"]\nsleep = -1\n', 3, "keyword.sleep"),
     ('keywords = ["a"]\nlabel = "CHANGE ME"\n', 3, "line 6: to be filled in"),
     ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: to be filled in"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wrong", "code", "said"), WRONG_KEYWORDS)
@@ -149,10 +163,10 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
         ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
         ('[[folder]]\npath = "x"\nlimit = 3\n', "no key 'limit'"),
         ('[[urls]]\nfile = "."\n', "there is no file"),
-        ('[export]\ncards = false\n', "did you mean 'card'"),
+        ("[export]\ncards = false\n", "did you mean 'card'"),
         ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
     ],
-)  # fmt: skip
+)
 def test_other_parts_say_what_is_wrong_too(recipe: Write, wrong: str, said: str) -> None:
     ran = run(recipe(wrong), "--simulate")
     assert ran.code in (2, 3)

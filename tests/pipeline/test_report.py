@@ -84,22 +84,57 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         guess = (true + 1) % len(classes) if number < wrong else true
         confusion[true, guess] += 1
         if guess != true:
-            mistakes.append({"key": sample.key, "true": classes[true],
-                             "predicted": classes[guess], "confidence": 0.875})  # fmt: skip
-    scores = [{"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
-              for name, row in zip(classes, confusion, strict=True)]  # fmt: skip
-    judged = {"count": len(test), "accuracy": 1 - wrong / len(test), "log_loss": 0.3,
-              "macro_f1": 0.9, "top5_accuracy": None, "classes": scores,
-              "moments": len(test), "intervals": {"accuracy": [0.3, 0.95]},
-              "confusion": confusion.tolist(), "mistakes": mistakes}  # fmt: skip
-    sizes = {split: sum(n for (s,), n in dataset.samples.counts("split").items() if s == split)
-             for split in ("train", "val", "test")}  # fmt: skip
-    epochs = [{"epoch": e, "train_loss": 2 / e, "train_accuracy": 1 - 1 / (e + 1),
-               "val_loss": 2.2 / e, "val_accuracy": 1 - 1.2 / (e + 1), "seconds": 0.5,
-               "images_per_second": 100.0} for e in range(1, 8)]  # fmt: skip
+            mistakes.append(
+                {
+                    "key": sample.key,
+                    "true": classes[true],
+                    "predicted": classes[guess],
+                    "confidence": 0.875,
+                }
+            )
+    scores = [
+        {"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
+        for name, row in zip(classes, confusion, strict=True)
+    ]
+    judged = {
+        "count": len(test),
+        "accuracy": 1 - wrong / len(test),
+        "log_loss": 0.3,
+        "macro_f1": 0.9,
+        "top5_accuracy": None,
+        "classes": scores,
+        "moments": len(test),
+        "intervals": {"accuracy": [0.3, 0.95]},
+        "confusion": confusion.tolist(),
+        "mistakes": mistakes,
+    }
+    sizes = {
+        split: sum(n for (s,), n in dataset.samples.counts("split").items() if s == split)
+        for split in ("train", "val", "test")
+    }
+    epochs = [
+        {
+            "epoch": e,
+            "train_loss": 2 / e,
+            "train_accuracy": 1 - 1 / (e + 1),
+            "val_loss": 2.2 / e,
+            "val_accuracy": 1 - 1.2 / (e + 1),
+            "seconds": 0.5,
+            "images_per_second": 100.0,
+        }
+        for e in range(1, 8)
+    ]
     settings = {"preset": "simple", "epochs": 7, "blocks": [8, 16], "augment": False}
-    return {"classes": classes, "settings": settings, "data": sizes, "epochs": epochs,
-            "best_epoch": 6, "seconds": 3.5, "val": None, "test": judged}  # fmt: skip
+    return {
+        "classes": classes,
+        "settings": settings,
+        "data": sizes,
+        "epochs": epochs,
+        "best_epoch": 6,
+        "seconds": 3.5,
+        "val": None,
+        "test": judged,
+    }
 
 
 def finish(dataset: Dataset, figures: dict[str, Any], name: str = "run-1") -> None:
@@ -243,8 +278,11 @@ def test_labelled_but_not_split(dataset: Dataset) -> None:
 
 def test_found_again_and_disputed(dataset: Dataset) -> None:
     for place, hint in (("a", "owl"), ("b", "cat")):
-        add(dataset, picture(1), Origin("bing", place, url=f"https://x.example/{place}.png",
-                                        query=hint, hint=hint))  # fmt: skip
+        add(
+            dataset,
+            picture(1),
+            Origin("bing", place, url=f"https://x.example/{place}.png", query=hint, hint=hint),
+        )
     for place in "cd":
         add(dataset, picture(2), Origin("bing", place, query="owl", hint="owl"))
     add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
@@ -258,8 +296,10 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
 
 
 def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
-    keys = [add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
-            for side in (150, 160, 170)]  # fmt: skip
+    keys = [
+        add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+        for side in (150, 160, 170)
+    ]
     keys.append(add(dataset, picture(2), Origin("bing", "2", query="owl", hint="owl")))
     dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
@@ -287,10 +327,17 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
         Asides(dataset.db).place(1, [Aside(row, False, "g", f"a copy of {made[2][0]}")])
         dataset.db.run("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
     page = report(dataset)
-    rows = {row.xpath("string(th/bdi)"): row.xpath("string(td[1])")
-            for row in page.xpath("//section[@id='rejections']//tbody/tr")}  # fmt: skip
-    assert rows == {"no face found": "2", "face too small": "1", "set aside as a copy": "1",
-                    "rejected": "1", "no part in the split": "1"}  # fmt: skip
+    rows = {
+        row.xpath("string(th/bdi)"): row.xpath("string(td[1])")
+        for row in page.xpath("//section[@id='rejections']//tbody/tr")
+    }
+    assert rows == {
+        "no face found": "2",
+        "face too small": "1",
+        "set aside as a copy": "1",
+        "rejected": "1",
+        "no part in the split": "1",
+    }
     assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
     said = words(page, "rejections")
     assert "1 image has no face because nobody has searched it yet" in said
@@ -312,8 +359,12 @@ def test_a_head_that_was_solved_made_no_passes(trained: Dataset) -> None:
 
 def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Dataset) -> None:
     figures = metrics(trained, CLASSES)
-    figures["data"] = {"train": 50, "val": 9, "test": 4,
-                       "splits": trained.samples.fingerprint_of_splits()}  # fmt: skip
+    figures["data"] = {
+        "train": 50,
+        "val": 9,
+        "test": 4,
+        "splits": trained.samples.fingerprint_of_splits(),
+    }
     finish(trained, figures, "run-2")
     assert "changed" not in words(report(trained, run_id="run-2"), "training")
     sample = next(trained.samples.in_splits())
@@ -332,8 +383,10 @@ def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> N
 
 @pytest.mark.damages("one moment is put into two splits")
 def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
-    keys = [add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
-            for side in (150, 170)]  # fmt: skip
+    keys = [
+        add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+        for side in (150, 170)
+    ]
     dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
     dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
     page = report(dataset)

@@ -43,9 +43,7 @@ def parsed(command: str) -> tuple[str, dict[str, Any]]:
     return f"{program} {name}", found.commands[name].make_context(name, words).params
 
 
-def printed(
-    dataset: Dataset, program: str, metrics: Metrics | None = None
-) -> list[dict[str, Any]]:  # fmt: skip
+def printed(dataset: Dataset, program: str, metrics: Metrics | None = None) -> list[dict[str, Any]]:
     """What the printed commands of one program are understood as; all of them must parse."""
     understood = [parsed(step.command) for step in steps(dataset, metrics)]
     return [params for name, params in understood if name == program]
@@ -55,8 +53,11 @@ def test_every_printed_command_parses(dataset: Dataset) -> None:
     fill(dataset, ["owl", "it's $HOME"])
     add(dataset, picture(7), Origin("bing", "7", query="-rf", hint="-rf"))
     assert [parsed(step.command)[0] for step in steps(dataset, None)] == [
-        "harvest keyword", "facecrop run", "labeler split", "gleanset status",
-    ]  # fmt: skip
+        "harvest keyword",
+        "facecrop run",
+        "labeler split",
+        "gleanset status",
+    ]
 
 
 def cuts() -> Iterator[CutSettings]:
@@ -81,9 +82,19 @@ def asked(params: dict[str, Any], own: CropSettings) -> tuple[DetectorSpec, CutS
 
 @pytest.mark.parametrize(
     "own",
-    [CropSettings(), CropSettings(detector="ensemble", threshold=0.9, margin=1.5, square=True,
-                                  pad=True, level=True, min_size=99)],
-)  # fmt: skip
+    [
+        CropSettings(),
+        CropSettings(
+            detector="ensemble",
+            threshold=0.9,
+            margin=1.5,
+            square=True,
+            pad=True,
+            level=True,
+            min_size=99,
+        ),
+    ],
+)
 def test_the_printed_cut_is_the_recorded_one(dataset: Dataset, own: CropSettings) -> None:
     add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
     dataset.settings = msgspec.structs.replace(dataset.settings, crop=own)
@@ -106,10 +117,17 @@ def test_the_printed_detector_is_the_recorded_one(
     for equalize, neighbours, scale, smallest, threshold in itertools.product(
         ("yes", "no"), ("3", "5"), ("1.05", "1.1"), ("32", "24"), ("0", "0.5")
     ):
-        wanted.append(DetectorSpec.of(
-            "lbpcascade", equalize=equalize, neighbors=neighbours, scale=scale,
-            smallest=smallest, threshold=threshold, cascade=cascade,
-        ))  # fmt: skip
+        wanted.append(
+            DetectorSpec.of(
+                "lbpcascade",
+                equalize=equalize,
+                neighbors=neighbours,
+                scale=scale,
+                smallest=smallest,
+                threshold=threshold,
+                cascade=cascade,
+            )
+        )
     for spec in wanted:
         scanned(dataset, spec.name, spec.build().settings, "margin=0.3")
         (params,) = printed(dataset, "facecrop run")
@@ -132,11 +150,15 @@ def test_files_of_detectors_are_named_as_places(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        SplitSettings("8:1:1"), SplitSettings("6:3:1", seed=7), SplitSettings(counts="rest:2:2"),
-        SplitSettings(counts="4:2:2", seed=3), SplitSettings(folds=4, fold=3, seed=1),
-        SplitSettings("7:3:0", hold_out=["source=flickr"]), SplitSettings(most=["bing=75%"]),
+        SplitSettings("8:1:1"),
+        SplitSettings("6:3:1", seed=7),
+        SplitSettings(counts="rest:2:2"),
+        SplitSettings(counts="4:2:2", seed=3),
+        SplitSettings(folds=4, fold=3, seed=1),
+        SplitSettings("7:3:0", hold_out=["source=flickr"]),
+        SplitSettings(most=["bing=75%"]),
     ],
-)  # fmt: skip
+)
 def test_the_printed_split_is_the_recorded_one(
     dataset: Dataset, settings: SplitSettings, tmp_path: Path
 ) -> None:
@@ -166,10 +188,15 @@ def test_the_printed_split_is_the_recorded_one(
 @pytest.mark.parametrize("preset", preset_names())
 def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str) -> None:
     choices: dict[str, tuple[str, ...]] = {
-        "size": ("64", "96"), "colour": ("grayscale", "rgb"), "balance": ("none", "sampling"),
-        "blocks": ("8,16", "16,32,64"), "head": ("mlp", "logistic"), "strength": ("0.03", "0"),
-        "learning_rate": ("0.00002", "0"), "weights": ("/my weights/x'y.safetensors", "none"),
-    }  # fmt: skip
+        "size": ("64", "96"),
+        "colour": ("grayscale", "rgb"),
+        "balance": ("none", "sampling"),
+        "blocks": ("8,16", "16,32,64"),
+        "head": ("mlp", "logistic"),
+        "strength": ("0.03", "0"),
+        "learning_rate": ("0.00002", "0"),
+        "weights": ("/my weights/x'y.safetensors", "none"),
+    }
     known = load_preset(preset, {}).to_json()
     keys = [key for key in choices if key in known]
     for values in itertools.product(*(choices[key] for key in keys)):
@@ -196,10 +223,14 @@ def test_the_printed_balance_is_the_one_in_force(dataset: Dataset, method: str) 
 
 def test_printed_searches_ask_for_the_same_with_the_same_hints(dataset: Dataset) -> None:
     told = {
-        ("bing", "owl", "owl"), ("bing", "-owl", "-owl"), ("bing", "barn owl", "owl"),
-        ("flickr", "owl", "owl"), ("gallery_dl", "https://a.example/x?y=1&z", None),
-        ("gallery_dl", "https://a.example/cats", "cat"), ("of before", "owl", "owl"),
-    }  # fmt: skip
+        ("bing", "owl", "owl"),
+        ("bing", "-owl", "-owl"),
+        ("bing", "barn owl", "owl"),
+        ("flickr", "owl", "owl"),
+        ("gallery_dl", "https://a.example/x?y=1&z", None),
+        ("gallery_dl", "https://a.example/cats", "cat"),
+        ("of before", "owl", "owl"),
+    }
     for number, (source, query, hint) in enumerate(sorted(told, key=str)):
         add(dataset, picture(number), Origin(source, str(number), query=query, hint=hint))
     found = set()
@@ -224,10 +255,17 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
     ]
     for number, origin in enumerate(origins):
         add(dataset, picture(number), origin)
-    folders = {(str(*p["places"]), p["hints_from_folders"], p["label"])
-               for p in printed(dataset, "harvest folder")}  # fmt: skip
-    assert folders == {("FOLDER", True, None), ("FOLDER", False, None), ("FOLDER", False, "cat"),
-                       ("ARCHIVE", True, None), ("ARCHIVE", False, "dog")}  # fmt: skip
+    folders = {
+        (str(*p["places"]), p["hints_from_folders"], p["label"])
+        for p in printed(dataset, "harvest folder")
+    }
+    assert folders == {
+        ("FOLDER", True, None),
+        ("FOLDER", False, None),
+        ("FOLDER", False, "cat"),
+        ("ARCHIVE", True, None),
+        ("ARCHIVE", False, "dog"),
+    }
     assert [p["label"] for p in printed(dataset, "harvest urls")] == ["fox"]
     assert [p["path"] for p in printed(dataset, "labeler import")] == [Path("LABELLED")]
     assert not printed(dataset, "labeler accept-hints")
@@ -243,10 +281,15 @@ def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     for number, (settings, (name, hint)) in enumerate(samplings.items()):
         url = name if "://" in name else None
         dataset.videos.record(f"video{number}", "title" if url else name, settings, 9.0, 1, url)
-        add(dataset, picture(number), Origin("video", f"{number}@1", video=f"video{number}",
-                                             time=1.0, hint=hint))  # fmt: skip
-    found = {p["wish"] if "wish" in p else _wish(p).sampling().settings: (*p["videos"], p["label"])
-             for p in printed(dataset, "harvest frames")}  # fmt: skip
+        add(
+            dataset,
+            picture(number),
+            Origin("video", f"{number}@1", video=f"video{number}", time=1.0, hint=hint),
+        )
+    found = {
+        p["wish"] if "wish" in p else _wish(p).sampling().settings: (*p["videos"], p["label"])
+        for p in printed(dataset, "harvest frames")
+    }
     assert found == samplings
 
 

@@ -41,9 +41,17 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
     found = status(empty)
     assert str(found.pop("next")).startswith("harvest folder")
     assert found == {
-        "dataset": str(empty.root), "images": 0, "faces": 0, "samples": {}, "labels": {},
-        "splits": {}, "decisions": 0, "origins": {}, "rejections": {}, "runs": 0,
-    }  # fmt: skip
+        "dataset": str(empty.root),
+        "images": 0,
+        "faces": 0,
+        "samples": {},
+        "labels": {},
+        "splits": {},
+        "decisions": 0,
+        "origins": {},
+        "rejections": {},
+        "runs": 0,
+    }
 
 
 def test_photos_without_faces_are_to_be_taken_whole(empty: Dataset) -> None:
@@ -73,11 +81,16 @@ def test_everything_is_counted(empty: Dataset) -> None:
     found = status(empty)
     del found["next"], found["dataset"]
     assert found == {
-        "images": 4, "faces": 4, "samples": {"labelled": 2, "queue": 1, "rejected": 1},
-        "labels": {"hana": 2}, "splits": {"test": {"hana": 1}, "train": {"hana": 1}},
-        "decisions": 3, "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
-        "rejections": {"facecrop": {"truncated": 2}}, "runs": 0,
-    }  # fmt: skip
+        "images": 4,
+        "faces": 4,
+        "samples": {"labelled": 2, "queue": 1, "rejected": 1},
+        "labels": {"hana": 2},
+        "splits": {"test": {"hana": 1}, "train": {"hana": 1}},
+        "decisions": 3,
+        "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
+        "rejections": {"facecrop": {"truncated": 2}},
+        "runs": 0,
+    }
 
 
 def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset) -> None:
@@ -102,7 +115,11 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
     empty.runs.end(run.id, "done", {})
     ask()
     assert said == [
-        ["harvest", "folder"], ["facecrop", "run"], ["labeler", "-d"],
-        ["labeler", "split"], ["baseline", "train"], ["baseline", "train"],
+        ["harvest", "folder"],
+        ["facecrop", "run"],
+        ["labeler", "-d"],
+        ["labeler", "split"],
+        ["baseline", "train"],
+        ["baseline", "train"],
         ["labeler", "export"],
-    ]  # fmt: skip
+    ]

@@ -39,19 +39,27 @@ def scenes(
 
 
 def told(
-    vectors: np.ndarray, truth: Indices, scene: Indices, known: Iterable[int], seed: int = 0,
+    vectors: np.ndarray,
+    truth: Indices,
+    scene: Indices,
+    known: Iterable[int],
+    seed: int = 0,
     hints: Sequence[str | None] | None = None,
-) -> Proposed:  # fmt: skip
+) -> Proposed:
     """A presort with these rows labelled."""
     labelled = set(known)
     samples = [
         Sortable(
-            f"{row:05}", "labelled" if row in labelled else "queue",
-            CLASSES[truth[row]] if row in labelled else None, None, (f"scene {scene[row]}",),
-            hints[row] if hints else None, frozenset(),
+            f"{row:05}",
+            "labelled" if row in labelled else "queue",
+            CLASSES[truth[row]] if row in labelled else None,
+            None,
+            (f"scene {scene[row]}",),
+            hints[row] if hints else None,
+            frozenset(),
         )
         for row in range(len(truth))
-    ]  # fmt: skip
+    ]
     moments = {one.key: f"moment {scene[row]}" for row, one in enumerate(samples)}
     return propose(samples, vectors, moments, seed)
 
@@ -69,10 +77,17 @@ def probabilities(found: Proposed, rows: Sequence[int]) -> Floats:
 def frames(labels: Sequence[str | None], scene: str = "s") -> list[Sortable]:
     """Samples of one scene."""
     return [
-        Sortable(f"{scene}{n}", "labelled" if label else "queue", label, None, (scene,), None,
-                 frozenset())
+        Sortable(
+            f"{scene}{n}",
+            "labelled" if label else "queue",
+            label,
+            None,
+            (scene,),
+            None,
+            frozenset(),
+        )
         for n, label in enumerate(labels)
-    ]  # fmt: skip
+    ]
 
 
 def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
@@ -135,8 +150,9 @@ def test_what_is_printed_is_what_is_served() -> None:
         found = told(vectors, truth, scene, known, seed, hints)
         rows = list(range(400, 800))
         p = probabilities(found, rows)
-        served.append((float((p.argmax(1) == truth[rows]).mean()),
-                       calibration_error(p, truth[rows]).ece))  # fmt: skip
+        served.append(
+            (float((p.argmax(1) == truth[rows]).mean()), calibration_error(p, truth[rows]).ece)
+        )
         printed.append((found.facts["accuracy"], found.facts["ece"]))
     (right, ece), (told_right, told_ece) = np.mean(served, axis=0), np.mean(printed, axis=0)
     assert right > 0.88
@@ -152,10 +168,17 @@ def test_folds_keep_moments_whole_whichever_tie_makes_them() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     truth = random.integers(0, 4, 80)[pair]
     samples = [
-        Sortable(f"{row:05}", "labelled", CLASSES[truth[row]], None,
-                 (f"a post of its own {row}", f"pair {pair[row]}"), None, frozenset())
+        Sortable(
+            f"{row:05}",
+            "labelled",
+            CLASSES[truth[row]],
+            None,
+            (f"a post of its own {row}", f"pair {pair[row]}"),
+            None,
+            frozenset(),
+        )
         for row in range(160)
-    ]  # fmt: skip
+    ]
     moments = {one.key: f"m{pair[row]}" for row, one in enumerate(samples)}
     found = propose(samples, vectors, moments)
     assert found.facts["moments"] == 80

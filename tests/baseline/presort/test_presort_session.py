@@ -97,8 +97,10 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
             disc = dataset.journal.class_id("disc")
             step = dataset.db.run("INSERT INTO step(at, who, name) VALUES('', '', 'x')")
             Changes(dataset.db).make(step, [Change("refused", rows[third], str(disc))])
-            Asides(dataset.db).place(step, [Aside(rows[first], False, "g", "copy"),
-                                            Aside(rows[third], True, "g", "best")])  # fmt: skip
+            Asides(dataset.db).place(
+                step,
+                [Aside(rows[first], False, "g", "copy"), Aside(rows[third], True, "g", "best")],
+            )
         told = {one.key: one for one in Sortables(dataset.db).each()}
         assert told[third].refused == {"disc"}
         assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")

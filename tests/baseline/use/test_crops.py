@@ -169,9 +169,17 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
 
 def test_a_card_of_before_is_read_and_one_of_a_newer_version_named() -> None:
     old = {
-        "format": 1, "run": "r", "precision": "fp32", "classes": ["a"], "size": 32, "input": "",
-        "outputs": {}, "temperature": 1.0, "unknown_below": None, "thresholds": {},
-    }  # fmt: skip
+        "format": 1,
+        "run": "r",
+        "precision": "fp32",
+        "classes": ["a"],
+        "size": 32,
+        "input": "",
+        "outputs": {},
+        "temperature": 1.0,
+        "unknown_below": None,
+        "thresholds": {},
+    }
     assert read_card(json.dumps(old), Path("m.onnx")).facts.crops is None
     with pytest.raises(InputUnusable, match="newer Gleanset"):
         read_card(json.dumps(old | {"format": 3, "more": 1}), Path("m.onnx"))

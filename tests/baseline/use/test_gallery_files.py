@@ -74,8 +74,11 @@ def root(made: Path, tmp_path: Path) -> Path:
 
 def _crosses(root: Path) -> list[str]:
     with Dataset.open(root) as dataset:
-        return [str(dataset.image_path(s.image, "PNG"))
-                for s in dataset.samples.by_key() if s.label == "cross"]  # fmt: skip
+        return [
+            str(dataset.image_path(s.image, "PNG"))
+            for s in dataset.samples.by_key()
+            if s.label == "cross"
+        ]
 
 
 def test_an_answer_names_the_nearest_known_picture(root: Path) -> None:

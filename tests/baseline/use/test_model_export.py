@@ -58,8 +58,10 @@ def test_what_balancing_did_is_taken_back_inside_the_model(
         {one.label: one.confidence for one in baseline.load(path).predict(pictures[0])}
         for path in (exported, plain)
     )
-    moved = {name: raw[name] * np.exp(by) for name, by in
-             {"cross": 0.7, "disc": 0.0, "stripes": -0.9}.items()}  # fmt: skip
+    moved = {
+        name: raw[name] * np.exp(by)
+        for name, by in {"cross": 0.7, "disc": 0.0, "stripes": -0.9}.items()
+    }
     total = sum(moved.values())
     assert given == pytest.approx({name: one / total for name, one in moved.items()}, abs=1e-5)
 

@@ -46,8 +46,12 @@ def test_files_folders_patterns_and_rejections(
     told = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
     assert (told["pictures"], told["rejected"]) == (4, 4)
     paths = [one["path"] for one in told["predicted"]]
-    assert paths == [str(place / "-dash.png"), str(place / "two\nlines.png"),
-                     str(place / "deep" / "x.jpg"), str(pictures[4])]  # fmt: skip
+    assert paths == [
+        str(place / "-dash.png"),
+        str(place / "two\nlines.png"),
+        str(place / "deep" / "x.jpg"),
+        str(pictures[4]),
+    ]
     reasons = {Path(one["path"]).name: one["reason"] for one in told["rejections"]}
     assert set(reasons) == {"text.png", "cut.png", "pipe.png", "gone.png"}
     assert (reasons["text.png"], reasons["gone.png"]) == ("not an image", "file is gone")
@@ -86,8 +90,12 @@ def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
     parts = ReadParts(32, detector, CutSettings(0.3))(str(picture))
     assert parts[0].box == box
     x, y = box.x - round(0.3 * box.width), box.y - round(0.3 * box.height)
-    around = (max(x, 0), max(y, 0), x + box.width + 2 * round(0.3 * box.width),
-              y + box.height + 2 * round(0.3 * box.height))  # fmt: skip
+    around = (
+        max(x, 0),
+        max(y, 0),
+        x + box.width + 2 * round(0.3 * box.width),
+        y + box.height + 2 * round(0.3 * box.height),
+    )
     with Image.open(picture) as image:
         whole = image.convert("RGB")
         part = whole.crop((*around[:2], min(around[2], whole.width), min(around[3], whole.height)))

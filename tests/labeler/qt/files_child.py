@@ -48,8 +48,10 @@ class Sink(QLabel):
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Tell what came."""
-        tell(files=[url.toLocalFile() for url in event.mimeData().urls()],
-             may_move=bool(event.possibleActions() & Action.MoveAction))  # fmt: skip
+        tell(
+            files=[url.toLocalFile() for url in event.mimeData().urls()],
+            may_move=bool(event.possibleActions() & Action.MoveAction),
+        )
         event.acceptProposedAction()
 
 

@@ -35,9 +35,10 @@ Opened = Callable[..., Window]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
 
 NONE, SHIFT, CONTROL = (
-    Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.NoModifier,
+    Qt.KeyboardModifier.ShiftModifier,
     Qt.KeyboardModifier.ControlModifier,
-)  # fmt: skip
+)
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:

@@ -70,8 +70,10 @@ def test_targets_are_large_enough(opened: Opened, few: FaceSet) -> None:
 
 def luminance(colour: QColor) -> float:
     """WCAG 2.2, relative luminance."""
-    parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-             for value in (colour.redF(), colour.greenF(), colour.blueF())]  # fmt: skip
+    parts = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (colour.redF(), colour.greenF(), colour.blueF())
+    ]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
@@ -216,8 +218,18 @@ def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
 def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Path) -> None:
     """At twice the pixels: the window and its thumbnails have them."""
     file = tmp_path / "pages.png"
-    ran = run_cli("labeler.cli", "--screenshot", file, "--view", "pages", "-d", few.root, "--json",
-                  QT_SCALE_FACTOR="2", DISPLAY="")  # fmt: skip
+    ran = run_cli(
+        "labeler.cli",
+        "--screenshot",
+        file,
+        "--view",
+        "pages",
+        "-d",
+        few.root,
+        "--json",
+        QT_SCALE_FACTOR="2",
+        DISPLAY="",
+    )
     assert ran.code == 0, ran.stderr
     assert ran.json == {"written": str(file), "width": 2880, "height": 1800}
     with Image.open(file) as picture:

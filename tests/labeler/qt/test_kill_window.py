@@ -28,8 +28,9 @@ def killed(root: Path, seed: int, seconds: float) -> int:
     paths = os.pathsep.join(map(str, (ROOT, HERE, HERE.parent)))
     with subprocess.Popen(
         [sys.executable, HERE / "window_child.py", root, str(SAMPLES), str(seed)],
-        env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE,
-    ) as process:  # fmt: skip
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.read(1) == b"!"
         time.sleep(seconds)

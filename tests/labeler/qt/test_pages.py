@@ -107,8 +107,9 @@ def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
     assert view.page is page
     ready(person)
     for _ in range(5):
-        repeated = QKeyEvent(QEvent.Type.KeyPress, Key.Key_Return, Qt.KeyboardModifier.NoModifier,
-                             "\r", True)  # fmt: skip
+        repeated = QKeyEvent(
+            QEvent.Type.KeyPress, Key.Key_Return, Qt.KeyboardModifier.NoModifier, "\r", True
+        )
         QApplication.sendEvent(view.view, repeated)
     settle(person.window)
     assert counted(person) == 0

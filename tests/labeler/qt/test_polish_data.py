@@ -220,8 +220,13 @@ def test_a_row_lights_up_and_says_what_a_drop_does(person: Person) -> None:
     QApplication.sendEvent(rail.viewport(), QDragLeaveEvent())
     assert rail.drop_text == ""
     assert rail.viewport().grab().toImage() == before
-    nowhere = QDragMoveEvent(QPoint(20, rail.viewport().height() - 1), Action.CopyAction, mime,
-                             Qt.MouseButton.LeftButton, NONE)  # fmt: skip
+    nowhere = QDragMoveEvent(
+        QPoint(20, rail.viewport().height() - 1),
+        Action.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        NONE,
+    )
     QApplication.sendEvent(rail.viewport(), nowhere)
     assert not nowhere.isAccepted()
 
@@ -231,8 +236,9 @@ def test_foreign_files_are_never_moved(person: Person, tmp_path: Path) -> None:
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "one.png"))])
     point = drag_over(person, mime, Action.MoveAction | Action.CopyAction, "hana")
-    event = QDropEvent(QPointF(point), Action.MoveAction | Action.CopyAction, mime,
-                       Qt.MouseButton.LeftButton, NONE)  # fmt: skip
+    event = QDropEvent(
+        QPointF(point), Action.MoveAction | Action.CopyAction, mime, Qt.MouseButton.LeftButton, NONE
+    )
     QApplication.sendEvent(person.window.rail.list.viewport(), event)
     assert event.dropAction() == Action.CopyAction
     until(lambda: "hana" in labels(person.window.desk.root).values())

@@ -81,8 +81,10 @@ def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, v
         if wanted and widget.isVisible() and widget.isEnabled() and not inner:
             assert widget in reached, widget
     # From left to right: the rail, the view, what lies below.
-    parts = [0 if window.rail.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
-             for stop in stops]  # fmt: skip
+    parts = [
+        0 if window.rail.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
+        for stop in stops
+    ]
     assert parts == sorted(parts), stops
 
 
@@ -147,8 +149,9 @@ def test_no_key_means_two_things(opened: Opened, few: FaceSet, view: str) -> Non
     for parent in {owner.parent() for owner in owners}:
         keys = [
             (owner.shortcut() if isinstance(owner, QAction) else owner.key()).toString()
-            for owner in owners if owner.parent() is parent
-        ]  # fmt: skip
+            for owner in owners
+            if owner.parent() is parent
+        ]
         named = [key for key in keys if key]
         assert len(set(named)) == len(named), (parent, named)
 

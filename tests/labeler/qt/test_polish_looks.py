@@ -38,11 +38,14 @@ CJK = ["涼宮ハルヒ", "박신혜", "诸葛亮"]
 def with_text(window: Window) -> list[QWidget]:
     """What carries words, is shown and can be used."""
     found = [
-        widget for widget in window.findChildren(QWidget)
+        widget
+        for widget in window.findChildren(QWidget)
         if isinstance(widget, QLabel | QAbstractButton)
-        and widget.isVisible() and widget.isEnabled() and widget.text().strip()
+        and widget.isVisible()
+        and widget.isEnabled()
+        and widget.text().strip()
         and not widget.visibleRegion().isEmpty()
-    ]  # fmt: skip
+    ]
     assert len(found) > 3
     return found
 
@@ -166,9 +169,15 @@ def test_a_long_name_is_elided_in_the_middle(opened: Opened, few: FaceSet) -> No
     rail = window.rail
     rows = [n for n in range(rail.model.rowCount()) if rail.model.row(n).name.startswith(long[:20])]
     one, other = (
-        bytes(rail.list.viewport().grab(rail.list.visualRect(rail.model.index(n))).toImage()
-              .copy(60, 0, 400, 50).constBits()) for n in rows
-    )  # fmt: skip
+        bytes(
+            rail.list.viewport()
+            .grab(rail.list.visualRect(rail.model.index(n)))
+            .toImage()
+            .copy(60, 0, 400, 50)
+            .constBits()
+        )
+        for n in rows
+    )
     assert QFontMetrics(rail.list.font()).horizontalAdvance(long) > rail.list.width()
     assert one != other  # the ends are what tells them apart
     assert rail.list.horizontalScrollBar().maximum() == 0
@@ -204,10 +213,20 @@ window.close()
     [pytest.param(factor, marks=pytest.mark.slow) for factor in ("1", "1.25", "1.5", "3")] + ["2"],
 )
 def test_high_dpi_is_sharp_and_whole(few: FaceSet, factor: str) -> None:
-    env = {**os.environ, "QT_SCALE_FACTOR": factor, "PYTHONPATH": PATHS,
-           "QT_QPA_PLATFORM": "offscreen", "XDG_CONFIG_HOME": str(few.root / "ini")}  # fmt: skip
-    ran = subprocess.run([sys.executable, "-c", SCALE_CODE, few.root], env=env,
-                         capture_output=True, text=True, timeout=120)  # fmt: skip
+    env = {
+        **os.environ,
+        "QT_SCALE_FACTOR": factor,
+        "PYTHONPATH": PATHS,
+        "QT_QPA_PLATFORM": "offscreen",
+        "XDG_CONFIG_HOME": str(few.root / "ini"),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", SCALE_CODE, few.root],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
     ratio = float(factor)

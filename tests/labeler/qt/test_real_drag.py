@@ -206,8 +206,16 @@ def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
     (tmp_path / "in" / "one.png").unlink()
     with running(shown.screen, "pcmanfm", "--no-desktop", tmp_path / "in"):
         happens(lambda: bool(windows_of(shown.screen)))
-        shown.screen.hand("windowsize", windows_of(shown.screen)[-1], 430, 500,
-                          "windowmove", windows_of(shown.screen)[-1], 1005, 50)  # fmt: skip
+        shown.screen.hand(
+            "windowsize",
+            windows_of(shown.screen)[-1],
+            430,
+            500,
+            "windowmove",
+            windows_of(shown.screen)[-1],
+            1005,
+            50,
+        )
         happens(lambda: magenta(shown.screen) is not None)
         time.sleep(1)
         start = magenta(shown.screen)
@@ -220,8 +228,12 @@ def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
 
 def windows_of(screen: Display) -> list[str]:
     """Windows of the file manager."""
-    ran = subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "pcmanfm"],
-                         env=screen.env, capture_output=True, text=True)  # fmt: skip
+    ran = subprocess.run(
+        ["xdotool", "search", "--onlyvisible", "--class", "pcmanfm"],
+        env=screen.env,
+        capture_output=True,
+        text=True,
+    )
     return ran.stdout.split()
 
 

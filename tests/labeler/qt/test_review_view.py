@@ -32,9 +32,13 @@ def reviewed(few: FaceSet) -> FaceSet:
             given[key] = names[(names.index(given[key]) + 1) % len(names)]
         session.file_each(given, "all with a page")
         Proposals(dataset.db).replace(
-            [Standing(key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100)
-             for place, (key, who) in enumerate(few.truth.items())], None, {},
-        )  # fmt: skip
+            [
+                Standing(key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100)
+                for place, (key, who) in enumerate(few.truth.items())
+            ],
+            None,
+            {},
+        )
         Doubts(dataset.db).replace(
             [Doubt(key, given[key], few.truth[key], 0.9, 0.5, "t") for key in list(given)[:2]]
         )
@@ -146,12 +150,19 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (Wanted(), 60), (Wanted(source="folder"), 60), (Wanted(source="bing"), 0),
-        (Wanted(video="nothing"), 0), (Wanted(licence="cc-by"), 0), (Wanted(min_score=0.5), 60),
-        (Wanted(min_score=0.95), 0), (Wanted(min_size=2000), 0), (Wanted(text="-0.PNG"), 60),
-        (Wanted(text="%"), 0), (Wanted(text="_"), 0),
+        (Wanted(), 60),
+        (Wanted(source="folder"), 60),
+        (Wanted(source="bing"), 0),
+        (Wanted(video="nothing"), 0),
+        (Wanted(licence="cc-by"), 0),
+        (Wanted(min_score=0.5), 60),
+        (Wanted(min_score=0.95), 0),
+        (Wanted(min_size=2000), 0),
+        (Wanted(text="-0.PNG"), 60),
+        (Wanted(text="%"), 0),
+        (Wanted(text="_"), 0),
     ],
-)  # fmt: skip
+)
 def test_every_trait_counts(few: FaceSet, wanted: Wanted, count: int) -> None:
     with Dataset.open(few.root) as dataset:
         assert len(Reviews(dataset.db).wall("all", wanted)) == count

@@ -57,14 +57,18 @@ def test_nothing_is_missing_or_left_over(language: str) -> None:
     there, wanted = set(catalogue(language)), set(texts())
     assert len(wanted) > 150
     assert {"missing": wanted - there, "left over": there - wanted} == {
-        "missing": set(), "left over": set()
-    }  # fmt: skip
+        "missing": set(),
+        "left over": set(),
+    }
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_names_in_braces_agree(language: str) -> None:
-    wrong = {text: told for text, told in catalogue(language).items()
-             if names_in(text) != names_in(told) or not told.strip()}  # fmt: skip
+    wrong = {
+        text: told
+        for text, told in catalogue(language).items()
+        if names_in(text) != names_in(told) or not told.strip()
+    }
     assert wrong == {}
 
 
