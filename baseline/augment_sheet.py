@@ -13,7 +13,7 @@ from baseline.pixels import ReadPixels
 from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.sheet_file import checked_ending, save_sheet
+from gleanset.images.contact_sheet import checked_ending, save_sheet
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 

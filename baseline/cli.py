@@ -16,9 +16,8 @@ from baseline.cli_options import preset_option
 from baseline.cli_predict import predict
 from baseline.cli_presort import presort
 from baseline.settings import load_preset
-from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import Job, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
-from gleanset.cli_options import key_values
 from gleanset.errors import MissingComponent
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gleanset.binomial import few
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable
-from gleanset.shares import few
 
 if TYPE_CHECKING:
     from baseline.compare.table import Comparison, Row

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gleanset.binomial import few
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
-from gleanset.page.words import count, percent
-from gleanset.shares import few
+from gleanset.html.words import count, percent
 
 if TYPE_CHECKING:
     from baseline.evaluation.again import Again

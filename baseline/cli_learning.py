@@ -9,8 +9,7 @@ import click
 
 from baseline.cli_options import preset_option
 from baseline.settings import load_preset
-from gleanset.cli import Command, Job, Result, job_options
-from gleanset.cli_options import key_values
+from gleanset.cli import Command, Job, Result, job_options, key_values
 
 
 @click.command(

@@ -17,7 +17,7 @@ from baseline.predict_files import ReadParts
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import check_options, spec_of
 from facecrop.detectors.recorded import RecordedDetector
-from gleanset.db.crop_methods import WHOLE, CropMethod
+from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import CutSettings

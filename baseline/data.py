@@ -14,7 +14,7 @@ from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, ReadPixels, Source
 from baseline.settings import Settings
 from gleanset import Dataset
-from gleanset.db.balances import AS_IT_IS, Balances, Share
+from gleanset.db.samples import AS_IT_IS, Balances, Share
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.records import Sample

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from baseline.evaluation.answers import Answers
 from baseline.pixels import Pixels
-from gleanset.db.crop_methods import CropMethod
+from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
 Floats = npt.NDArray[np.float32]

@@ -31,11 +31,11 @@ from baseline.storage import save_model
 from baseline.validation import with_val
 from baseline.watch import RunWatch
 from gleanset import Dataset
-from gleanset.db.crop_methods import crop_methods
+from gleanset.binomial import few
+from gleanset.db.faces import crop_methods
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Run
-from gleanset.shares import few
 from gleanset.work.progress import Progress
 
 METRICS = "metrics.json"

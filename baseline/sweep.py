@@ -22,9 +22,9 @@ from baseline.compare.paired import Right, paired
 from baseline.evaluation.intervals import group_numbers, share_interval
 from baseline.evaluation.probabilities import Indices
 from baseline.settings import Settings, load_preset
+from gleanset.binomial import Interval
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.shares import Interval
 
 FILE = "sweep.json"
 MOST = 200

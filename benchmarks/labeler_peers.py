@@ -40,7 +40,7 @@ def make_pictures(folder: Path, root: Path, number: int) -> None:
     """A folder of JPEG files, and a dataset whose samples they are, each as a whole."""
     from gleanset import Box, Dataset, Face, Origin
     from gleanset.images.cut import sample_key
-    from gleanset.images.keep import KeepBytes
+    from gleanset.images.staging import KeepBytes
     from gleanset.records import Cut
 
     folder.mkdir()

@@ -30,8 +30,7 @@ from baseline.presort.material import read_vectors
 from baseline.presort.propose import propose
 from baseline.settings import Transfer, load_preset
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.db.proposals import Standing
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Sortable, Standing
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import Cut

@@ -15,7 +15,7 @@ import numpy as np
 
 from baseline.evaluation.calibration_error import calibration_error
 from baseline.presort.propose import propose
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Sortable
 
 CLASSES = ("ann", "bea", "cid", "dot")
 SHARES = (0.4, 0.3, 0.2, 0.1)

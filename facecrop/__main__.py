@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from gleanset.starting import listen
+from gleanset.interrupts import listen
 
 
 def main() -> NoReturn:

@@ -74,7 +74,7 @@ def compare(
     from facecrop.compare_sheet import mistakes_sheet
     from facecrop.compare_truth import read_truth
     from facecrop.detectors.options import all_names, check_options, spec_of
-    from gleanset.images.sheet_file import checked_ending
+    from gleanset.images.contact_sheet import checked_ending
 
     check_options(options)
     if sheet_file is not None:
@@ -151,7 +151,7 @@ def sheet(
     FILE ends in .png, .jpg or .webp.
     """
     from facecrop.sheet import Choice, make_sheet
-    from gleanset.images.sheet_file import checked_ending
+    from gleanset.images.contact_sheet import checked_ending
 
     checked_ending(file)
     choice = Choice(label, hint, status, detector, min_score, max_score)

@@ -16,9 +16,9 @@ from facecrop.compare_score import CRITERIA, score
 from facecrop.compare_truth import Annotated
 from facecrop.sheet_tiles import Tile, lay_out
 from gleanset.errors import Unreadable
+from gleanset.images.contact_sheet import save_sheet
 from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode
-from gleanset.images.sheet_file import save_sheet
 from gleanset.records import Box
 
 TRUE, MISSED, WRONG = (0, 170, 60), (255, 140, 0), (220, 0, 0)

@@ -19,8 +19,7 @@ from gleanset import Dataset
 from gleanset.db.faces import HAND, StoredFace
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import Array, CutSettings, sample_key
+from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
 from gleanset.records import Cut, Face, Region, Rejection
 from gleanset.work.pool import Outcome, Processes, cores, run_batches

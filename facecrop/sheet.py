@@ -14,9 +14,9 @@ from facecrop.sheet_tiles import Tile, lay_out
 from gleanset import Dataset
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
+from gleanset.images.contact_sheet import save_sheet
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
-from gleanset.images.sheet_file import save_sheet
 from gleanset.records import Sample
 
 ORDERS: dict[str, Callable[[Sample], tuple[float | str, ...]]] = {

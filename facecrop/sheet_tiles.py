@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from gleanset.errors import UsageError
+from gleanset.images.contact_sheet import fitted
 from gleanset.images.decode import MAX_PIXELS
-from gleanset.images.sheet_file import fitted
 
 GAP = 6
 LINE = 14

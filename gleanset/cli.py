@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,8 +25,8 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, Leaking, UsageError
+from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.settings import FILE
-from gleanset.starting import INTERRUPTED, take_over
 from gleanset.work.progress import Progress
 
 Result = dict[str, Any]
@@ -268,3 +268,20 @@ def _value(value: Any) -> str:
 
 def _words(key: str) -> str:
     return key.replace("_", " ")
+
+
+def key_values(options: Iterable[str], example: str) -> dict[str, str]:
+    """`epochs=10` as {'epochs': '10'}; the last one of a key wins.
+
+    Where the key of the `example` has a dot (`bing.size=large`), theirs must have one. Raises
+    `UsageError` with the example for anything else.
+    """
+    dotted = "." in example.partition("=")[0]
+    found: dict[str, str] = {}
+    for text in options:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals) or (dotted and not all(key.partition("."))):
+            form = "SOURCE.KEY=VALUE" if dotted else "KEY=VALUE"
+            raise UsageError(f"-o {text}: not {form}", f"write for instance {example}")
+        found[key] = value
+    return found

@@ -8,17 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
-from gleanset.db.connection import Connection
-from gleanset.db.faces import Faces
+from gleanset.db.connection import Connection, is_read_only, snapshot
+from gleanset.db.faces import Faces, Scans
+from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import Images
 from gleanset.db.journal import Journal
-from gleanset.db.read_only import is_read_only
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
-from gleanset.db.scans import Scans
-from gleanset.db.snapshot import snapshot
-from gleanset.db.videos import Videos
-from gleanset.db.visits import Fetches, Rejections
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import Store

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset.db.connection import Connection
-from gleanset.db.pairs import Pairs
-from gleanset.db.ties import Tie, Ties
+from gleanset.db.duplicates import Pairs
+from gleanset.db.samples import Tie, Ties
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0

@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import sha256_of_file
-from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.images.staging import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gleanset.cli import Job, Result
-from gleanset.cli_options import key_values
+from gleanset.cli import Job, Result, key_values
 from gleanset.db.journal import class_name
 from gleanset.errors import DatasetMissing, UsageError
 

@@ -11,7 +11,7 @@ from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import ENDINGS
-from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.images.staging import KeepBytes, KeepFile
 from gleanset.records import Measured, Origin
 from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
-from gleanset.images.keep import KeepBytes
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gleanset import Dataset
-from gleanset.db.visits import Failed
-from gleanset.images.keep import KeepBytes
+from gleanset.db.fetches import Failed
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Candidate
 from gleanset.work.pool import Threads
 from gleanset.work.progress import Progress

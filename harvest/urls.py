@@ -11,7 +11,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.store import Store
-from gleanset.images.keep import KeepBytes
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress

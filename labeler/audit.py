@@ -17,9 +17,9 @@ from typing import NamedTuple
 import cv2
 
 from gleanset import Dataset
-from gleanset.db.looks import Look
-from gleanset.db.pairs import Pairs
-from gleanset.db.ties import Ties
+from gleanset.db.duplicates import Pairs
+from gleanset.db.measures import Look
+from gleanset.db.samples import Ties
 from gleanset.moments import LOOK_ALIKE, find_moments
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress

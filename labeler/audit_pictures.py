@@ -18,9 +18,9 @@ import cv2
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.looks import Look, Looks
+from gleanset.db.duplicates import Pairs
+from gleanset.db.measures import Look, Looks
 from gleanset.db.paging import Where
-from gleanset.db.pairs import Pairs
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode, decode

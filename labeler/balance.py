@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gleanset import Dataset
-from gleanset.db.balances import Balances, Share
+from gleanset.db.samples import Balances, Share
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.records import Sample

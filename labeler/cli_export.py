@@ -74,7 +74,7 @@ def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | 
     OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
     never replaces a person's own files.
     """
-    from gleanset.db.balances import Balances
+    from gleanset.db.samples import Balances
     from labeler.export import export as write
     from labeler.export import would_export
 

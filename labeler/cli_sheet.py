@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gleanset.cli import Command, Job, Result, job_options
-from gleanset.images.sheet_file import checked_ending
+from gleanset.images.contact_sheet import checked_ending
 
 
 @click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")

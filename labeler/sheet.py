@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
+from gleanset.db.measures import Qualities, Quality
 from gleanset.db.paging import Where
-from gleanset.db.quality import Qualities, Quality
 from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.images.contact_sheet import fitted, save_sheet
 from gleanset.images.decode import MAX_PIXELS
-from gleanset.images.sheet_file import fitted, save_sheet
 from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
 from labeler.duplicates.looking import Place, pixels_of

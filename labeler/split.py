@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gleanset import Dataset
-from gleanset.db.pairs import Pairs
-from gleanset.db.ties import Ties
+from gleanset.db.duplicates import Pairs
+from gleanset.db.samples import Ties
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import Member, Moment, find_moments
 from gleanset.settings import SplitSettings

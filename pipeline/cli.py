@@ -8,9 +8,8 @@ from typing import NoReturn
 
 import click
 
-from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import Job, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
-from gleanset.cli_options import key_values
 from pipeline.cli_doctor import doctor
 from pipeline.cli_house import COMMANDS as HOUSE
 

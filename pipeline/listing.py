@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.db.measures import Qualities, Quality
 from gleanset.db.paging import Where
-from gleanset.db.quality import Qualities, Quality
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
 from labeler.quality.flags import flags_of

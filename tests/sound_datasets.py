@@ -13,9 +13,8 @@ from pathlib import Path
 
 from gleanset.dataset import CATALOGUE
 from gleanset.db.connection import Connection
+from gleanset.db.maintenance import Upkeep, unsound
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.db.soundness import unsound
-from gleanset.db.upkeep import Upkeep
 from gleanset.files.store import Store
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.evaluation.intervals import difference_interval, group_numbers
-from gleanset.shares import Interval
+from gleanset.binomial import Interval
 
 Right = npt.NDArray[np.bool_]
 LUCK = 0.05

@@ -7,13 +7,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from baseline.compare.table import Comparison, Row
+from gleanset.binomial import few
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.images.sheet_file import KINDS, save_sheet
-from gleanset.page.charts import interval_bar
-from gleanset.page.fill import as_bytes, templates
-from gleanset.page.words import percent
-from gleanset.shares import few
+from gleanset.html.charts import interval_bar
+from gleanset.html.fill import as_bytes, templates
+from gleanset.html.words import percent
+from gleanset.images.contact_sheet import KINDS, save_sheet
 
 PAGE = (".html", ".htm")
 WIDTH, LEFT, RIGHT, TOP, STEP = 1000, 330, 110, 70, 46

@@ -17,9 +17,9 @@ from baseline.evaluation.outputs import Outputs, load_outputs
 from baseline.evaluation.probabilities import softmax
 from baseline.report.read import read_layers, read_metrics, weights_size
 from gleanset import Dataset
+from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
-from gleanset.shares import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from baseline.evaluation.thresholds import (
 )
 from baseline.storage import load_model
 from gleanset import Dataset
-from gleanset.db.peeks import Looks, Peeks
+from gleanset.db.runs import Looks, Peeks
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
-from gleanset.page.words import count, percent
+from gleanset.html.words import count, percent
 
 COLDEST, HOTTEST = 0.05, 20.0
 SPREAD = 0.6

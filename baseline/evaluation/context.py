@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baseline.evaluation.slices import BULK, PERSON, kind_of
 from gleanset import Dataset
-from gleanset.db.givers import provenances
+from gleanset.db.hints import provenances
 from gleanset.moments import moments_of
 from gleanset.records import Sample
 

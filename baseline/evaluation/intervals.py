@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv, ndtri, stdtrit
 
 from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
-from gleanset.shares import Interval
+from gleanset.binomial import Interval
 
 Flags = npt.NDArray[np.bool_]
 

@@ -23,8 +23,8 @@ from baseline.evaluation.slices import slices
 from baseline.evaluation.thresholds import risk_curve
 from baseline.evaluation.verification import verification
 from gleanset import Dataset
-from gleanset.db.peeks import Looks, Peeks
-from gleanset.page.words import count
+from gleanset.db.runs import Looks, Peeks
+from gleanset.html.words import count
 
 TEST = "test"
 Figures = dict[str, object]

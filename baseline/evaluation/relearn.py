@@ -19,8 +19,7 @@ from baseline.priors import prior_shift
 from baseline.settings import Settings
 from baseline.storage import load_model
 from gleanset import Dataset
-from gleanset.db.doubts import Doubt, Doubts
-from gleanset.db.peeks import Peeks
+from gleanset.db.runs import Doubt, Doubts, Peeks
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 

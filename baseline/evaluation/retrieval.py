@@ -15,7 +15,7 @@ import numpy.typing as npt
 from baseline.evaluation.intervals import share_interval
 from baseline.evaluation.outputs import Outputs
 from baseline.evaluation.probabilities import Indices, Scores
-from gleanset.shares import Interval
+from gleanset.binomial import Interval
 
 _AT_ONCE = 256
 """Queries whose likeness to all of the gallery is in memory at a time."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from baseline.evaluation.intervals import group_numbers, share_interval
 from baseline.evaluation.outputs import Outputs
+from gleanset.binomial import Interval
 from gleanset.records import Origin
-from gleanset.shares import Interval
 
 SCREENSHOT, ILLUSTRATION, PHOTO, OTHER = "screenshot", "illustration", "photo", "other"
 PERSON, BULK = "checked by a person", "accepted in bulk"

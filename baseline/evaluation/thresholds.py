@@ -25,8 +25,8 @@ from baseline.evaluation.answers import UNKNOWN, Answers, decide, without
 from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Outputs
 from baseline.evaluation.probabilities import Indices
+from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.shares import needed_for
 
 POINTS = 40
 

@@ -8,7 +8,7 @@ import msgspec
 
 from baseline.engines import Facts
 from baseline.evaluation.answers import Answers
-from gleanset.db.crop_methods import CropMethod
+from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
 KEY = "gleanset"

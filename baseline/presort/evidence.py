@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.evaluation.probabilities import Floats
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Sortable
 
 LEAST_SEEN = 10
 """Moments by which a kind of evidence must have been judged before it counts at all."""

@@ -17,8 +17,7 @@ from baseline.presort.classify import Indices, Vectors, learn
 from baseline.presort.clusters import oddness, order
 from baseline.presort.evidence import Evidence, gather
 from baseline.presort.weighing import Weighed, weigh
-from gleanset.db.proposals import Proposal, Standing
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Proposal, Sortable, Standing
 
 TOP = 3
 """Classes that are proposed for a sample."""

@@ -9,8 +9,7 @@ from baseline.presort.material import read_vectors
 from baseline.presort.propose import Proposed, propose, teaching
 from baseline.settings import Settings, Transfer
 from gleanset import Dataset
-from gleanset.db.proposals import Proposals
-from gleanset.db.sortables import Sortables
+from gleanset.db.proposals import Proposals, Sortables
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress

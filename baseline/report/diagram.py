@@ -10,7 +10,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from baseline.report.read import LayerRow
-from gleanset.page.charts import tag
+from gleanset.html.charts import tag
 
 MOST_BLOCKS = 18
 BOX, HEIGHT, STEP = 270, 44, 62

@@ -23,13 +23,12 @@ from baseline.report.read import (
 )
 from baseline.report.squares import reliability, risk, roc
 from gleanset import Dataset
-from gleanset.db.crop_methods import CropMethod
-from gleanset.db.doubts import Doubts
-from gleanset.db.peeks import Looks, Peeks
-from gleanset.page.charts import Line, curves, interval_bar
-from gleanset.page.thumbnails import Thumbnail, Thumbnails
-from gleanset.page.words import count, percent
-from gleanset.shares import UNKNOWN, Interval
+from gleanset.binomial import UNKNOWN, Interval
+from gleanset.db.faces import CropMethod
+from gleanset.db.runs import Doubts, Looks, Peeks
+from gleanset.html.charts import Line, curves, interval_bar
+from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import count, percent
 
 WORST = 20
 DOUBTED = 40

@@ -12,9 +12,9 @@ import msgspec
 from baseline.evaluation.calibration_error import Bin, ClasswiseError
 from baseline.evaluation.figures import ClassScore, Mistake
 from baseline.settings import UNUSED_WHEN_SOLVED
+from gleanset.binomial import few
 from gleanset.errors import InputUnusable
-from gleanset.page.words import count
-from gleanset.shares import few
+from gleanset.html.words import count
 
 METRICS = "metrics.json"
 NETWORK = "network.json"

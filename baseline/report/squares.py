@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from baseline.evaluation.calibration_error import Bin
-from gleanset.page.charts import tag
-from gleanset.page.words import percent
+from gleanset.html.charts import tag
+from gleanset.html.words import percent
 
 SIDE = 320
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 28, 42

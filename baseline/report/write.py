@@ -7,7 +7,7 @@ from pathlib import Path
 from baseline.report.gather import Report, gather
 from gleanset import Dataset
 from gleanset.files.atomic import write_atomic
-from gleanset.page.fill import as_bytes, templates
+from gleanset.html.fill import as_bytes, templates
 
 REPORT = "report.html"
 

@@ -27,12 +27,11 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset, Face, Origin
-from gleanset.db.doubts import Doubt, Doubts
-from gleanset.db.pairs import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, Settled
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import CutSettings
-from gleanset.images.keep import KeepBytes
+from gleanset.db.runs import Doubt, Doubts
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.staging import KeepBytes
 from labeler.numbers import set_target
 from labeler.qt.app import SIZE, _application
 from labeler.qt.pictures import picture_of

@@ -1,4 +1,4 @@
-"""One connection to `catalog.sqlite`: pragmas, migrations, short write transactions.
+"""One connection to `catalog.sqlite`: pragmas, migrations, short write transactions, copies.
 
 Together with its neighbours in `gleanset/db/` the only SQL of the project. WAL mode lets
 readers and one writer work side by side; every write is an immediate transaction, so
@@ -7,6 +7,8 @@ that two programs wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.db.migrations import MIGRATIONS, statements
-from gleanset.db.read_only import is_read_only, mode_for_reading
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -24,6 +25,22 @@ from gleanset.errors import (
     NotWritable,
 )
 from gleanset.files.atomic import disk_errors
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the catalogue is there and can only be read. Of root's, only the medium tells."""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def mode_for_reading(path: Path) -> str:
+    """How to open it (https://www.sqlite.org/wal.html#readonly).
+
+    SQLite cannot make the index of a write-ahead log there. Without a log nobody is writing,
+    and it may take the file as it is; with one it needs the index that the writer made.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return "ro" if log.is_file() and log.stat().st_size else "ro&immutable=1"
+
 
 BUSY_SECONDS = 30.0
 
@@ -255,3 +272,57 @@ def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
         "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
         f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
     )
+
+
+_TRIES = 5
+
+
+def snapshot(catalogue: Path, target: Path) -> None:
+    """Copy a catalogue, with what only its write-ahead log has, and bring the copy up to date.
+
+    Raises what opening it raises (`CatalogueCorrupt`, `DatasetNewer`), and `DatasetBusy` where
+    it never stands still.
+    """
+    try:
+        if not any(_copied(catalogue, target) for _ in range(_TRIES)):
+            raise DatasetBusy(
+                f"{catalogue} changes all the time", "close the program that writes to it"
+            )
+        Connection(target).close()
+    except sqlite3.Error as error:
+        raise (translated(error, catalogue) or error) from error
+    except GleansetError as error:
+        what = error.what.replace(str(target), str(catalogue))
+        raise type(error)(what, error.mend) from error
+
+
+def _copied(catalogue: Path, target: Path) -> bool:
+    """Whether the copy is whole.
+
+    Who has a catalogue open keeps an index of its log beside it, and SQLite can read along
+    (https://www.sqlite.org/wal.html#readonly). Without one, reading along would leave an index
+    behind, so the files are copied, and are whole where nobody came in between.
+    """
+    log, index = (_beside(catalogue, ending) for ending in ("wal", "shm"))
+    for old in (target, _beside(target, "wal"), _beside(target, "shm")):
+        old.unlink(missing_ok=True)
+    if index.exists():
+        source = sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True)
+        with closing(source), closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+        return True
+    before = _stamps(catalogue, log)
+    with disk_errors(target):
+        shutil.copyfile(catalogue, target)
+        if log.exists():
+            shutil.copyfile(log, _beside(target, "wal"))
+    return _stamps(catalogue, log) == before and not index.exists()
+
+
+def _beside(catalogue: Path, ending: str) -> Path:
+    return catalogue.with_name(f"{catalogue.name}-{ending}")
+
+
+def _stamps(*files: Path) -> list[tuple[int, int] | None]:
+    told = [file.stat() if file.exists() else None for file in files]
+    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in told]

@@ -1,14 +1,21 @@
-"""What was found in an image, by a detector or by hand, and the samples cut from it."""
+"""Faces found by a detector or drawn by hand, the searches for them, and how they were cut.
+
+How an image was searched and how its faces were cut are kept apart, so that another
+margin costs no new search.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import dump, load, now, signed
-from gleanset.db.visits import Rejections
-from gleanset.records import Box, Cut, Face, Landmark, Rejection
+from gleanset.db.fetches import Rejections
+from gleanset.db.values import dump, in_parts, load, now, signed
+from gleanset.html.words import count
+from gleanset.records import Box, Cut, Face, Landmark, Region, Rejection
 
 HAND = "hand"
 """The detector of a box that a person has drawn."""
@@ -196,3 +203,187 @@ def _face(row: Row) -> Face:
     box = Box(row["x"], row["y"], row["w"], row["h"])
     evidence = None if row["evidence"] is None else load(row["evidence"])
     return Face(row["detector"], box, row["score"], marks, evidence)
+
+
+HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
+"""Of a sample `s` of an image `i`: one that is a whole image has no file of its own."""
+
+_LOST = "image IN (SELECT image FROM temp.lost)"
+_TO_CUT = (
+    "state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND detector=? AND settings=? "
+    f"AND (cut<>? AND EXISTS(SELECT 1 FROM face WHERE image=c.image) OR {_LOST}))"
+)
+
+
+class Stored(NamedTuple):
+    """An image by its hash and format, the name of its file."""
+
+    sha256: str
+    format: str
+
+
+class Scans:
+    """The `scan` table: who searched an image, with which settings, and how it was cut."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def look_for_crops(self, present: Callable[[str], set[str]]) -> None:
+        """Remember, on this connection, the images that lack the crop of a sample.
+
+        `present` gives the names of all crops that begin with two hex digits.
+        """
+        # Outside a write: a table of this connection alone needs no lock on the catalogue.
+        self._db.run("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
+        self._db.run("DELETE FROM temp.lost")
+        for start in (f"{number:02x}" for number in range(256)):
+            there = present(start)
+            lost = [(row["image"],) for row in self._with_crop(start) if row["key"] not in there]
+            self._db.many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
+
+    def _with_crop(self, start: str) -> list[Row]:
+        """The samples whose key begins like that, but for those that are a whole image."""
+        return self._db.rows(
+            "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
+            f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
+            (start, start + "g"),
+        )
+
+    def begin_cutting(self, cut: str) -> None:
+        """Forget that faces were cut with other settings, or have all their crops.
+
+        Before the first crop is overwritten: else one that a killed run has left would be
+        taken for that of the settings before.
+        """
+        with self._db.write():
+            self._db.run(
+                "UPDATE scan SET cut=iif(EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR "
+                f"{_LOST}, '', ?1) WHERE cut<>?1 OR {_LOST}",
+                (cut,),
+            )
+
+    def searched_for_faces(self, not_by: str) -> tuple[int, int]:
+        """How many images were searched by any detector but one, and how many have a face."""
+        row = self._db.one(
+            "SELECT count(*), ifnull(sum(EXISTS(SELECT 1 FROM face f WHERE f.image=c.image AND "
+            f"{IN_FORCE})), 0) FROM scan c WHERE detector<>?",
+            (not_by,),
+        )
+        return (row[0], row[1]) if row else (0, 0)
+
+    def count_to_cut(self, detector: str, settings: str, cut: str) -> int:
+        """How many images `to_cut` would give."""
+        return self._db.number(
+            f"SELECT count(*) FROM image i WHERE {_TO_CUT}", (detector, settings, cut)
+        )
+
+    def to_cut(self, detector: str, settings: str, cut: str) -> Iterator[Stored]:
+        """Images searched with these settings, but cut with others or lacking crops, by hash.
+
+        Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
+        """
+        after = ""
+        while rows := self._db.rows(
+            f"SELECT sha256, format FROM image i WHERE {_TO_CUT} AND sha256>? "
+            "ORDER BY sha256 LIMIT 500",
+            (detector, settings, cut, after),
+        ):
+            yield from (Stored(*row) for row in rows)
+            after = rows[-1]["sha256"]
+
+    def cut_of(self, sha256: str) -> str | None:
+        """How the faces of an image were cut; None where that is not known."""
+        row = self._db.one(
+            "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
+            "ORDER BY at DESC, detector",
+            (sha256,),
+        )
+        return row["cut"] if row else None
+
+    def regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
+        """Key and region of each sample of an image whose face is not known any more."""
+        return [
+            (row["key"], Region(Box(row["x"], row["y"], row["w"], row["h"]), row["angle"]))
+            for row in self._db.rows(
+                "SELECT key, x, y, w, h, angle FROM sample WHERE face IS NULL AND "
+                "image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
+                (sha256,),
+            )
+        ]
+
+    def missed(self) -> Iterator[Stored]:
+        """Images that were searched and have no face, neither found nor given by hand, by hash."""
+        after = ""
+        while rows := self._db.rows(
+            "SELECT sha256, format FROM image i WHERE state='ok' AND sha256>? "
+            "AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) "
+            f"AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) "
+            "AND NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256) "
+            "ORDER BY sha256 LIMIT 500",
+            (after,),
+        ):
+            yield from (Stored(*row) for row in rows)
+            after = rows[-1]["sha256"]
+
+
+WHOLE = "whole"
+"""The detector of samples that are their image, or the square in its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropMethod:
+    """One way in which `samples` samples were cut.
+
+    `detector` is that of a face, `whole` or `hand`; `settings` are the detector's and `cut` is the
+    spelling of `gleanset.images.cut.CutSettings`, each empty where it is not known. A whole image
+    has no cut unless it was made square.
+    """
+
+    detector: str
+    settings: str
+    cut: str
+    samples: int
+
+    @property
+    def of_faces(self) -> bool:
+        """Whether a detector found them, which can be asked again."""
+        return self.detector not in (WHOLE, HAND)
+
+    @property
+    def words(self) -> str:
+        """For a person: how many, of what, found and cut how."""
+        if self.detector == WHOLE:
+            squared = f", made square ({self.cut})" if self.cut else ""
+            return count(self.samples, "whole picture") + squared
+        cut = f", cut with {self.cut}" if self.cut else ""
+        if self.detector == HAND:
+            return f"{count(self.samples, 'box', 'boxes')} given by hand{cut}"
+        settings = self.settings or "settings not known any more"
+        found = f"found by {self.detector} ({settings})"
+        return f"{count(self.samples, 'face')} {found}{cut}"
+
+
+def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
+    """The ways in which these samples were cut, the commonest first."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for some, marks in in_parts(list(dict.fromkeys(keys))):
+        rows = db.rows(
+            "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
+            f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
+            "s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond "
+            "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN face f ON f.id=s.face "
+            f"LEFT JOIN scan c ON c.image=s.image WHERE s.key IN ({marks})",
+            some,
+        )
+        found.update(map(_method, rows))
+    ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(CropMethod(*method, samples) for method, samples in ranked)
+
+
+def _method(row: Row) -> tuple[str, str, str]:
+    if row["detector"] == WHOLE:
+        # Only a square is less, or more, than the image; a margin has no say.
+        squared = "margin=0 square pad" if row["beyond"] else "margin=0 square"
+        return WHOLE, "", squared if row["has_crop"] else ""
+    settings = row["settings"] if row["found"] else ""
+    return row["detector"], settings or "", row["cut"] or ""

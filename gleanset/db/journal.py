@@ -7,18 +7,34 @@ can be undone, without limit and across restarts.
 from __future__ import annotations
 
 import getpass
+import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.asides import Asides
-from gleanset.db.changes import Change, Changes
+from gleanset.db.changes import Asides, Change, Changes
 from gleanset.db.connection import Connection, Row
-from gleanset.db.steps import add_step, operation_of
-from gleanset.db.values import now
+from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, undo_of
 from gleanset.records import Decision
+
+
+def add_step(
+    db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None
+) -> int:
+    """Append a step; its number. Call inside a write."""
+    return db.run(
+        "INSERT INTO step(at, who, name, undoes, kind, arguments) VALUES(?,?,'',?,?,?)",
+        (at, who, undoes, operation.kind, dump(operation.arguments)),
+    )
+
+
+def operation_of(row: Row) -> Operation:
+    """What a row with `name`, `kind` and `arguments` did; older ones have a name alone."""
+    if row["kind"] is None:
+        return named(row["name"])
+    return Operation(row["kind"], json.loads(row["arguments"]))
 
 
 class Choice(NamedTuple):

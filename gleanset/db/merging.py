@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.faces import HAND
-from gleanset.db.steps import add_step, operation_of
+from gleanset.db.journal import add_step, operation_of
 
 TAKE_IN = "take-in"
 """The operation of the step with what a merge made of the samples."""

@@ -1,11 +1,13 @@
-"""Training runs, taken up again under their own name after a kill."""
+"""Training runs, the splits they were evaluated on, and the labels that they doubt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import dump, load, now
+from gleanset.db.values import dump, in_parts, load, now
 from gleanset.records import Run
 
 
@@ -83,4 +85,154 @@ def _run(row: Row) -> Run:
         row["ended"],
         row["status"],
         load(row["result"]),
+    )
+
+
+class Looks(NamedTuple):
+    """How often a split was looked at, and by which runs (the oldest first).
+
+    `times` counts looks at exactly these samples, `otherwise` those at the split when it had
+    other samples.
+    """
+
+    times: int
+    otherwise: int
+    runs: tuple[str, ...]
+
+
+class Peeks:
+    """The `peek` table. Obtained by `Peeks(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def before(self, split: str, samples: Iterable[str]) -> Looks:
+        """What was looked at up to now."""
+        return self._looks(split, fingerprint(samples))
+
+    def of_run(self, run: str, split: str) -> Looks | None:
+        """All looks so far at the samples that this run was judged on first; None for no look."""
+        row = self._db.one(
+            "SELECT data FROM peek WHERE run=? AND split=? ORDER BY id LIMIT 1", (run, split)
+        )
+        return self._looks(split, row["data"]) if row else None
+
+    def searched_doubts(self, run: str) -> bool:
+        """Whether labels in doubt were searched for with the settings of a run, test among them."""
+        return bool(self._db.number("SELECT 1 FROM peek WHERE run=? AND why='doubts'", (run,)))
+
+    def add(self, run: str, split: str, samples: Iterable[str], why: str) -> Looks:
+        """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
+
+        Earlier figures of the same run are not among these: nothing was chosen by them. The look
+        that ends a training is one, also where a kill made the training end twice.
+        """
+        data = fingerprint(samples)
+        with self._db.write():
+            known = self._db.number(
+                "SELECT id FROM peek WHERE run=? AND split=? AND data=? AND why=? AND why='train'",
+                (run, split, data, why),
+            )
+            before = self._looks(split, data, known, own=run)
+            if not known:
+                self._db.run(
+                    "INSERT INTO peek(run, split, data, why, at) VALUES(?,?,?,?,?)",
+                    (run, split, data, why, now()),
+                )
+        return before
+
+    def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> Looks:
+        """The looks before row `until`, or all, but for the figures of run `own`."""
+        rows = self._db.rows(
+            "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) "
+            "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
+            (split, until, own),
+        )
+        same = [row["run"] for row in rows if row["data"] == data]
+        return Looks(len(same), len(rows) - len(same), tuple(dict.fromkeys(same)))
+
+
+def fingerprint(samples: Iterable[str]) -> str:
+    """A hash of which samples there are, whatever their order and labels."""
+    return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
+
+
+class Doubt(NamedTuple):
+    """The label of a sample (`given`) is likely wrong, `suggested` likelier.
+
+    `confidence` is the probability of `suggested`, calibrated, by a network that had not learnt
+    this sample; `margin` by how much it is above that of `given`. `run` names the settings.
+    """
+
+    sample: str
+    given: str
+    suggested: str
+    confidence: float
+    margin: float
+    run: str
+
+
+class Doubts:
+    """The `doubt` table. Obtained by `Doubts(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def replace(self, doubts: Sequence[Doubt]) -> int:
+        """Put a new search in force, whole or not at all; how many doubts it has.
+
+        Samples and classes that are gone are left out.
+        """
+        with self._db.write():
+            self._db.run("DELETE FROM doubt")
+            seen = self._db.number("SELECT coalesce(max(id), 0) FROM decision")
+            self._db.many(
+                "INSERT INTO doubt(sample, given, suggested, confidence, margin, run, seen) "
+                "SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, class w "
+                "WHERE s.key=? AND g.name=? AND w.name=?",
+                [
+                    (d.confidence, d.margin, d.run, seen, d.sample, d.given, d.suggested)
+                    for d in doubts
+                ],
+            )
+            return self._db.number("SELECT count(*) FROM doubt")
+
+    def count(self) -> int:
+        """How many labels nobody has looked at since."""
+        return self._db.number(f"SELECT count(*) {_OPEN}")
+
+    def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
+        """The doubts about some samples, by key."""
+        found: dict[str, Doubt] = {}
+        for some, marks in in_parts(samples):
+            rows = self._db.rows(f"{_DOUBT} AND s.key IN ({marks})", some)
+            found.update((row["key"], _doubt(row)) for row in rows)
+        return found
+
+    def each(self) -> Iterator[Doubt]:
+        """All doubts nobody has looked at since, the clearest first, a page at a time."""
+        margin, sample = 2.0, -1
+        while rows := self._db.rows(
+            f"{_DOUBT} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "
+            "ORDER BY d.margin DESC, d.sample LIMIT 1000",
+            (margin, sample),
+        ):
+            yield from map(_doubt, rows)
+            margin, sample = rows[-1]["margin"], rows[-1]["sample"]
+
+
+_OPEN = (
+    "FROM doubt d JOIN sample s ON s.id=d.sample JOIN class g ON g.id=d.given "
+    "JOIN class w ON w.id=d.suggested WHERE s.label=d.given AND s.status='labelled' AND "
+    "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)"
+)
+_DOUBT = (
+    "SELECT d.sample, s.key, g.name AS given, w.name AS suggested, d.confidence, d.margin, d.run "
+    + _OPEN
+)
+
+
+def _doubt(row: Row) -> Doubt:
+    return Doubt(
+        row["key"], row["given"], row["suggested"], row["confidence"], row["margin"], row["run"]
     )

@@ -1,9 +1,9 @@
-"""Samples: paging by any of their traits at any depth, and what the splitter writes."""
+"""Samples: pages by any trait, what the splitter reads and writes, and how much each one counts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
@@ -190,3 +190,182 @@ def _sample(row: Row) -> Sample:
         fold=row["fold"],
         kept=bool(row["kept"]),
     )
+
+
+# Besides what is labelled: copies that were set aside, and what had a split until its label was
+# taken back. Through them moments hang together, and what was in test is known again.
+_TIED = (
+    "status='labelled' AND kept OR grp IS NOT NULL AND NOT kept AND status!='retired' "
+    "OR split IS NOT NULL AND status='queue'"
+)
+
+
+class Tie(NamedTuple):
+    """What could tie a sample (row `id`) to others: its image (row), hash, one of its origins.
+
+    `source` is None where the image has no origin any more.
+
+    `label` is None for a sample that takes no part in a split itself. `split`, `fold` and
+    `moment` are those of the last split.
+    """
+
+    id: int
+    key: str
+    label: str | None
+    split: str | None
+    fold: int | None
+    moment: str | None
+    image: int
+    phash: int
+    group: str | None
+    source: str | None
+    video: str | None
+    scene: int | None
+    time: float | None
+    post: str | None
+
+
+class Ties:
+    """Read only, over several tables. Obtained by `Ties(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def each(self, keys: Collection[str] = ()) -> Iterator[Tie]:
+        """Every sample that takes part or ties others, once for each of its origins, by key.
+
+        And those of `keys`, in whatever state they are.
+        """
+        among = "TRUE" if keys else _TIED
+        after = ""
+        while rows := self._db.rows(
+            "SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), s.split, "
+            "s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, o.time, "
+            f"iif(o.post IS NULL, NULL, o.source || ':' || o.post), {_TIED} AS tied FROM "
+            f"(SELECT * FROM sample WHERE ({among}) AND key>? ORDER BY key LIMIT 1000) s "
+            "LEFT JOIN class c ON c.id=s.label "
+            "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
+            (after,),
+        ):
+            for *tie, tied in rows:
+                if tied or tie[1] in keys:
+                    yield Tie(*tie)._replace(phash=unsigned(tie[7]))
+            after = rows[-1]["key"]
+
+    def sources(self) -> list[str]:
+        """All sources that images came from."""
+        return [row[0] for row in self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")]
+
+    def videos(self) -> dict[str, str]:
+        """All videos that were sampled: content (SHA-256) and name."""
+        rows = self._db.rows("SELECT sha256, name FROM video ORDER BY name")
+        return {row["sha256"]: row["name"] for row in rows}
+
+    def not_searched(self) -> int:
+        """How many labelled samples were never searched for duplicates."""
+        return self._db.number(
+            "SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id "
+            "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
+        )
+
+
+class Share(NamedTuple):
+    """What a sample counts for: `copies` of its picture (0: none), each with `weight`."""
+
+    copies: int
+    weight: float
+
+
+AS_IT_IS = Share(1, 1.0)
+
+
+class Balances:
+    """The `balance` table. Obtained by `Balances(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def shares(self) -> dict[str, Share]:
+        """The samples of train that do not count as they are, by key."""
+        rows = self._db.rows(
+            "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
+            "WHERE s.split='train' AND s.status='labelled' ORDER BY s.key"
+        )
+        return {row["key"]: Share(row["copies"], row["weight"]) for row in rows}
+
+    def settings(self) -> str:
+        """The settings of the balance in force; empty when there is none."""
+        row = self._db.one("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
+        return row["settings"] if row else ""
+
+    def replace(self, shares: Mapping[str, Share], settings: str) -> None:
+        """Put a new balance in force, whole or not at all; nothing is left of an earlier one."""
+        with self._db.write():
+            self._db.run("DELETE FROM balance")
+            self._db.many(
+                "INSERT INTO balance SELECT id, ?, ? FROM sample WHERE key=?",
+                [(share.copies, share.weight, key) for key, share in shares.items()],
+            )
+            if settings != self.settings():
+                self._db.run(
+                    "INSERT INTO balance_plan(settings, at) VALUES(?,?)", (settings, now())
+                )
+
+
+class Placed(NamedTuple):
+    """A sample in use with the box of its face; `box` and `angle` as a person drew or found it."""
+
+    key: str
+    box: Box
+    angle: float
+    by_hand: bool
+    status: str
+    label: str | None
+
+
+_PLACED = (
+    "SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s "
+    "JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE s.status<>'retired' AND "
+)
+
+
+class Croppings:
+    """Read only. Obtained by `Croppings(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def images(self, text: str = "") -> list[str]:
+        """The hashes of all images, or of those with a text in title or path, as they came."""
+        if not text:
+            rows = self._db.rows("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
+        else:
+            rows = self._db.rows(
+                "SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR "
+                "EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') || "
+                "char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id",
+                (text,),
+            )
+        return [row[0] for row in rows]
+
+    def placed(self, sha256: str) -> list[Placed]:
+        """The samples in use of an image that have a face, from left to right."""
+        rows = self._db.rows(
+            f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
+            (sha256,),
+        )
+        return [_placed(row) for row in rows]
+
+    def in_use(self, key: str) -> Placed | None:
+        """A sample as it is now; None where it is in use no more, or never was."""
+        row = self._db.one(f"{_PLACED} s.key=?", (key,))
+        return None if row is None else _placed(row)
+
+    def taken(self, key: str) -> str | None:
+        """The status of a sample of that key; None where there never was one."""
+        row = self._db.one("SELECT status FROM sample WHERE key=?", (key,))
+        return None if row is None else str(row[0])
+
+
+def _placed(row: Row) -> Placed:
+    return Placed(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.looks import Seen
+from gleanset.db.journal import operation_of
+from gleanset.db.measures import Seen
 from gleanset.db.paging import EVERYTHING, More, Where, page_query
-from gleanset.db.steps import operation_of
 from gleanset.db.values import in_parts, now
 from gleanset.operations import Operation
 from gleanset.records import Box, Region

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from pebble import ProcessExpired
 
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.work.spawning import spawned
+from gleanset.work.processes import spawned
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.videos import VideoName
+from gleanset.db.fetches import VideoName
 from gleanset.files.store import Store, sha256_of
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome

@@ -11,12 +11,12 @@ import math
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.by_hand import PROVENANCE, STAGE, cuts_of, inside
-from gleanset.db.cropping import Croppings, Placed
 from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
+from gleanset.db.samples import Croppings, Placed
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
+from gleanset.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset.operations import operation
 from gleanset.records import Box, Face, Image, Landmark
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.looks import Look
+from gleanset.db.measures import Look
 from gleanset.hamming.search import Near, distinct, near_between, near_pairs
 
 WHOLE_DISTANCE = 8

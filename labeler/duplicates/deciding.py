@@ -11,9 +11,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.asides import Aside, Asides
+from gleanset.db.changes import Aside, Asides
+from gleanset.db.duplicates import BY_PERSON, NOT, SAME, Member, Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import BY_PERSON, NOT, SAME, Member, Pairs
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.duplicates.heard import DECIDED, hear, moved

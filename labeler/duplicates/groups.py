@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from gleanset.db.pairs import Member
+from gleanset.db.duplicates import Member
 from labeler.duplicates.keep import best_first
 
 # Whether two samples (rows) are the same: what is known, or a second look taken now.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gleanset.db.duplicates import Member
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import Member
 
 DECIDED = {"labelled": "label", "rejected": "reject"}
 

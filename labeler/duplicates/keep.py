@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log2
 
-from gleanset.db.pairs import Member
+from gleanset.db.duplicates import Member
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
 _DECIDED = ("labelled", "rejected")

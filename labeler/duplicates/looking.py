@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 from PIL import Image
 
-from gleanset.db.looks import Look, Seen
+from gleanset.db.measures import Look, Seen
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import cut

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gleanset.db.asides import Aside
+from gleanset.db.changes import Aside
+from gleanset.db.duplicates import BY_PERSON, Member, Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import BY_PERSON, Member, Pairs
 from gleanset.operations import Operation, operation
 from labeler.duplicates.groups import Pair, Same, find_groups
 from labeler.duplicates.heard import hear, moved, without

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.asides import Asides
-from gleanset.db.looks import Look, Looks, Seen
-from gleanset.db.pairs import DOUBTFUL, NOT, SAME, Pairs, Settled
+from gleanset.db.changes import Asides
+from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, Settled
+from gleanset.db.measures import Look, Looks, Seen
 from gleanset.errors import Unreadable, UsageError
 from gleanset.operations import operation
 from gleanset.records import Rejection

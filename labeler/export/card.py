@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gleanset import Dataset
-from gleanset.db.balances import Balances
-from gleanset.db.crop_methods import crop_methods
+from gleanset.db.faces import crop_methods
+from gleanset.db.samples import Balances
+from gleanset.html.words import count
 from gleanset.moments import moments_of
-from gleanset.page.words import count
 from labeler.export.options import Options
 from labeler.export.plan import Item
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.balances import AS_IT_IS, Balances
+from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cut import sample_key

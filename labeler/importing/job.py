@@ -11,9 +11,8 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice, class_name
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import Store
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import CutSettings
-from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.staging import KeepBytes, KeepFile
 from gleanset.operations import operation
 from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome, Processes, run_over

@@ -8,10 +8,9 @@ import numpy as np
 
 from gleanset.db.faces import HAND
 from gleanset.errors import Unreadable
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import within
+from gleanset.images.cut import Cutter, within
 from gleanset.images.decode import decode
-from gleanset.images.keep import KeepFile
+from gleanset.images.staging import KeepFile
 from gleanset.records import Box, Cut, Face, Measured
 from labeler.importing.reading import Labelled
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from labeler.qt.shades import backdrop, em
 from labeler.qt.thumbs import Broken, ThumbLoader
 

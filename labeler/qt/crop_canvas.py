@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.cropping import Placed
+from gleanset.db.samples import Placed
 from labeler.qt.box_painter import paint_box
 from labeler.qt.box_state import HANDLES, TURN, Draft, brought_up_to_date
 from labeler.qt.class_keys import class_key

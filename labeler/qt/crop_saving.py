@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QRectF, Signal
 
-from gleanset.db.cropping import Placed
+from gleanset.db.samples import Placed
 from gleanset.errors import GleansetError, UsageError
 from labeler.cropping.session import Drawn, Sheet, in_use, put, sheet, take_away
 from labeler.qt.box_state import Draft

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.reviewing import Traits, Wanted
+from gleanset.db.review import Traits, Wanted
 
 TYPING_MS = 300
 WALL_NAMES = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRect
 
-from gleanset.db.pairs import Member
+from gleanset.db.duplicates import Member
 from labeler.duplicates.deciding import OpenGroup
 from labeler.qt.gesture_view import GestureView, Select
 from labeler.qt.tile_painter import Look

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from gleanset.db.sorting import Tile
 from labeler.qt.shades import backdrop
 from labeler.qt.thumbs import Broken, ThumbLoader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer
 
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from labeler.qt.desk import Desk
 from labeler.qt.rail_model import RailModel
 

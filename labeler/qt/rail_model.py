@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from labeler.qt.desk import Desk
 from labeler.sorting.session import Progress
 

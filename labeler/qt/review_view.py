@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtWidgets import QLabel, QVBoxLayout
 
-from gleanset.db.reviewing import Reviews, Traits
+from gleanset.db.review import Reviews, Traits
 from labeler.qt.filter_bar import FilterBar
 from labeler.qt.gesture_view import GestureView
 from labeler.qt.grid_layout import Section

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
 
 from gleanset import Dataset
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Region

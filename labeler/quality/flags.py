@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gleanset.db.quality import Flag, Quality
+from gleanset.db.measures import Flag, Quality
 
 FLAGS: tuple[Flag, ...] = (
     Flag("blurred", "blur", 0.6),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 from PIL import Image
 
-from gleanset.db.looks import Seen
-from gleanset.db.quality import Measures
+from gleanset.db.measures import Measures, Seen
 from labeler.duplicates.looking import Place, pixels_of
 from labeler.quality import lettering
 from labeler.quality.descriptor import descriptor

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.db.looks import Looks, Seen
-from gleanset.db.quality import Measures, Qualities
+from gleanset.db.measures import Looks, Measures, Qualities, Seen
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.reviewing import REVIEWED, Found, Reviews, Wanted
+from gleanset.db.review import REVIEWED, Found, Reviews, Wanted
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
@@ -30,7 +30,7 @@ class Wall(NamedTuple):
 
 
 def wall(dataset: Dataset, name: str, wanted: Wanted) -> Wall:
-    """One wall of `gleanset.db.reviewing.WALLS`."""
+    """One wall of `gleanset.db.review.WALLS`."""
     reviews = Reviews(dataset.db)
     found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
     if name in ("model", "doubts"):

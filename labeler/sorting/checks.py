@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection
 from typing import NamedTuple
 
-from gleanset.db.likeness import Likeness
+from gleanset.db.proposals import Likeness
 from labeler.sorting.composing import Page, PageTile
 from labeler.sorting.proposing import NO_IDEA
 from labeler.sorting.session import NOTHING, QUEUE, WITH_PAGE, Done, SortingSession

@@ -17,10 +17,9 @@ from gleanset.db.changes import Changes
 from gleanset.db.journal import Choice
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import CutSettings
+from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.decode import ENDINGS, decode
-from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.images.staging import KeepBytes, KeepFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over

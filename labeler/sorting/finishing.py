@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from gleanset.db.likeness import Likeness
+from gleanset.db.proposals import Likeness
 from labeler.sorting.checks import DOZEN
 from labeler.sorting.session import WITH_PAGE, SortingSession
 

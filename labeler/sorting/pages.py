@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from gleanset.db.likeness import Like, Likeness, Offer
+from gleanset.db.proposals import Like, Likeness, Offer
 from gleanset.operations import Operation, operation
 from labeler.sorting.checks import Checks
 from labeler.sorting.composing import ROOM, Page, Stack, compose

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
 from gleanset.db.journal import Choice, class_name
-from gleanset.db.likeness import Likeness
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
+from gleanset.db.proposals import Likeness
 from gleanset.db.sorting import Counts, Tile, Tiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.likeness import Like
+from gleanset.db.proposals import Like
 from labeler.sorting.traits import Vectors
 
 SECONDS = 2.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gleanset.db.looks import Seen
+from gleanset.db.measures import Seen
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.decode import decode

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset import Dataset
-from gleanset.db.likeness import Like
-from gleanset.db.looks import Looks
-from gleanset.db.quality import Qualities
+from gleanset.db.measures import Looks, Qualities
+from gleanset.db.proposals import Like
 from gleanset.errors import Unreadable
 
 Vectors = npt.NDArray[np.float32]

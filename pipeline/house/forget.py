@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.upkeep import Upkeep
+from gleanset.db.maintenance import Upkeep
 from gleanset.errors import UsageError
 
 

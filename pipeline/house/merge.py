@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE, refuse_missing
-from gleanset.db.connection import Row
+from gleanset.db.connection import Row, snapshot
 from gleanset.db.hints import take_back
 from gleanset.db.journal import Choice
 from gleanset.db.merging import TAKE_IN, Merging, Said, beside
-from gleanset.db.snapshot import snapshot
 from gleanset.errors import UsageError
 from gleanset.files.store import Store, sha256_of
 from gleanset.operations import operation

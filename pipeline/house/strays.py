@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.upkeep import Upkeep
+from gleanset.db.maintenance import Upkeep
 from gleanset.files.store import EXTENSIONS
 
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}

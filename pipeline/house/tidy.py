@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.upkeep import Upkeep
+from gleanset.db.maintenance import Upkeep
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
 from gleanset.work.stage import WAITING, hold

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.soundness import unsound
-from gleanset.db.upkeep import Stored, Upkeep
+from gleanset.db.maintenance import Stored, Upkeep, unsound
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store, sha256_of_file
 from gleanset.images.decode import decode

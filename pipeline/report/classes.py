@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.page.thumbnails import Thumbnail, Thumbnails
-from gleanset.page.words import count
+from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import count
 from gleanset.records import Sample
 from labeler.hints import HintPlan, plan_hints
 from pipeline.report.words import QUEUE

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.provenance import Failure, Provenance, Yielded
-from gleanset.page.thumbnails import Thumbnail, Thumbnails
+from gleanset.db.statistics import Failure, Provenance, Yielded
+from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.records import Image, Origin
 from pipeline.report.words import meaning, short_place
 

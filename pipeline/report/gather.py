@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from gleanset import Dataset
-from gleanset.db.provenance import Provenance
-from gleanset.page.thumbnails import Thumbnails
-from gleanset.page.words import count, number, percent
+from gleanset.db.statistics import Provenance
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.html.words import count, number, percent
 from pipeline.report.classes import Classes, Shown, classes
 from pipeline.report.found import Left, Origins, origins, rejections
 from pipeline.report.repeat import Step, steps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.files.atomic import write_atomic
-from gleanset.page.fill import as_bytes, templates
+from gleanset.html.fill import as_bytes, templates
 from pipeline.report.classes import FEW, SPLITS
 from pipeline.report.gather import Report, gather
 

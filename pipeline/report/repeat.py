@@ -14,11 +14,11 @@ from pathlib import Path
 from baseline.report.read import Metrics
 from facecrop.detectors.recorded import RecordedDetector, cut_options
 from gleanset import Dataset
-from gleanset.db.balances import Balances
-from gleanset.db.givers import provenances
-from gleanset.db.provenance import Provenance, Request, SampledVideo, Search
+from gleanset.db.hints import provenances
+from gleanset.db.samples import Balances
+from gleanset.db.statistics import Provenance, Request, SampledVideo, Search
 from gleanset.errors import UsageError
-from gleanset.page.words import count
+from gleanset.html.words import count
 from gleanset.settings import CropSettings
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address

@@ -11,11 +11,11 @@ from baseline.evaluation.figures import ClassScore
 from baseline.report.matrix import Row, rows
 from baseline.report.read import Metrics, SplitFigures
 from gleanset import Dataset
-from gleanset.db.peeks import Looks, Peeks
-from gleanset.page.charts import Line, curves, interval_bar
-from gleanset.page.thumbnails import Thumbnail, Thumbnails
-from gleanset.page.words import count, duration, figure, number, percent
-from gleanset.shares import UNKNOWN, Interval
+from gleanset.binomial import UNKNOWN, Interval
+from gleanset.db.runs import Looks, Peeks
+from gleanset.html.charts import Line, curves, interval_bar
+from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import count, duration, figure, number, percent
 from pipeline.report.classes import SPLITS, Classes
 
 WORST = 20

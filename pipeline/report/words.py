@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from gleanset.page.words import shortened
+from gleanset.html.words import shortened
 
 _MEANINGS = {
     "damaged": "begins like a picture, but cannot be decoded",

@@ -21,8 +21,8 @@ from baseline.methods.material import Material
 from baseline.settings import load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
-from gleanset.db.doubts import Doubts
 from gleanset.db.journal import Choice
+from gleanset.db.runs import Doubts
 from gleanset.errors import UsageError
 from gleanset.moments import moments_of
 

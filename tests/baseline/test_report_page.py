@@ -20,9 +20,8 @@ from baseline.report.matrix import confused
 from baseline.report.read import LayerRow, read_layers
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.db.crop_methods import crop_methods
-from gleanset.db.doubts import Doubt, Doubts
-from gleanset.db.peeks import Peeks
+from gleanset.db.faces import crop_methods
+from gleanset.db.runs import Doubt, Doubts, Peeks
 from gleanset.errors import InputUnusable
 
 CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")

@@ -14,10 +14,10 @@ from tools_for_tests import Ran, run_cli
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Box, Dataset
-from gleanset.by_hand import add_boxes, missed, parse_box, remove_samples
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.cut import CutSettings
+from gleanset.manual_boxes import add_boxes, missed, parse_box, remove_samples
 from gleanset.records import Rejection
 from pipeline.listing import listing
 

@@ -23,8 +23,8 @@ from facecrop.sheet import Choice, make_sheet
 from facecrop.sheet_tiles import PAPER, Tile, lay_out
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, UsageError
+from gleanset.images.contact_sheet import save_sheet
 from gleanset.images.cut import CutSettings
-from gleanset.images.sheet_file import save_sheet
 from gleanset.records import Box, Face
 from gleanset.work.progress import Progress
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gleanset.cli_options import key_values
+from gleanset.cli import key_values
 from gleanset.errors import UsageError
 
 

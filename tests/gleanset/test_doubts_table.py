@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from gleanset import Dataset
-from gleanset.db.doubts import Doubt, Doubts
-from gleanset.db.givers import provenances
+from gleanset.db.hints import provenances
 from gleanset.db.journal import Choice
-from gleanset.db.peeks import Peeks
+from gleanset.db.runs import Doubt, Doubts, Peeks
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import Box, Cut, Face, Origin

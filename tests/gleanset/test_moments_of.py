@@ -10,8 +10,8 @@ from dataclasses import replace
 from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
+from gleanset.db.duplicates import SAME, Pairs, Settled
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import SAME, Pairs, Settled
 from gleanset.moments import moments_of
 from gleanset.records import Origin
 

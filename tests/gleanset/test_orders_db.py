@@ -12,19 +12,16 @@ import pytest
 from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
-from gleanset.db.cropping import Croppings
-from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.likeness import Likeness
+from gleanset.db.maintenance import Upkeep
 from gleanset.db.paging import Where
-from gleanset.db.pairs import Pairs
-from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.provenance import Provenance
-from gleanset.db.reviewing import ANYTHING, Reviews, Wanted
-from gleanset.db.sortables import Sortables
+from gleanset.db.proposals import Likeness, Proposal, Proposals, Sortables, Standing
+from gleanset.db.review import ANYTHING, Reviews, Wanted
+from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.samples import Croppings, Ties
 from gleanset.db.sorting import PLACES, Tiles
-from gleanset.db.ties import Ties
-from gleanset.db.upkeep import Upkeep
+from gleanset.db.statistics import Provenance
 from gleanset.records import Origin, Rejection
 
 WHERES = (

@@ -10,7 +10,7 @@ import pytest
 from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.images.keep import KeepBytes
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
 from pipeline.house.forget import TakeDown, take_down

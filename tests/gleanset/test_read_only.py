@@ -169,7 +169,7 @@ def test_a_log_that_the_writer_left_is_read_where_its_index_is_there(
 ) -> None:
     """The folder of somebody who is writing at the moment: what is committed is seen."""
     from gleanset import Dataset
-    from gleanset.db.read_only import mode_for_reading
+    from gleanset.db.connection import mode_for_reading
 
     root = tmp_path / "busy"
     shutil.copytree(made, root)

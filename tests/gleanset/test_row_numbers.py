@@ -10,11 +10,11 @@ from catalogue_rows import add_sample, sha
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection
-from gleanset.db.doubts import Doubt, Doubts
 from gleanset.db.journal import Choice
+from gleanset.db.maintenance import Upkeep
 from gleanset.db.migrations import MIGRATIONS
+from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import Tiles
-from gleanset.db.upkeep import Upkeep
 from pipeline.listing import KINDS, listing
 
 NAMES = [name for name, _ in MIGRATIONS]

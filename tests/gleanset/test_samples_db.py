@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
-from gleanset.db.ties import Ties
+from gleanset.db.samples import Ties
 from gleanset.records import Image, Origin, Sample
 
 VALUES: dict[str, tuple[object, ...]] = {

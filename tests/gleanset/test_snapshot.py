@@ -11,10 +11,9 @@ import pytest
 from catalogue_rows import add_image
 
 from gleanset import Dataset
-from gleanset.db import snapshot as module
-from gleanset.db.connection import Connection
+from gleanset.db import connection as module
+from gleanset.db.connection import Connection, snapshot
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.db.snapshot import snapshot
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DatasetNewer
 
 

@@ -11,7 +11,7 @@ from sound_datasets import complaints
 from gleanset import Dataset, Origin
 from gleanset.dataset import CATALOGUE
 from gleanset.db.journal import Choice
-from gleanset.db.soundness import unsound
+from gleanset.db.maintenance import unsound
 
 
 def found(dataset: Dataset) -> dict[str, int]:

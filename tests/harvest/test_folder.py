@@ -15,7 +15,7 @@ from gleanset import Box, Dataset, Face, Image
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
-from gleanset.images.keep import KeepBytes, KeepFile
+from gleanset.images.staging import KeepBytes, KeepFile
 from gleanset.records import Cut
 from harvest.folder import harvest_folders
 

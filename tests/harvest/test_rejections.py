@@ -10,7 +10,7 @@ from tools_for_tests import picture
 from gleanset import Candidate, Dataset, Origin, Rejection
 from gleanset.db.connection import Connection
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.images.keep import KeepBytes
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress

@@ -13,9 +13,8 @@ from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import CutSettings
-from gleanset.images.keep import KeepBytes
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.staging import KeepBytes
 from labeler.sorting.traits import measure_some
 from pipeline.sample.character import CAST, random_character
 from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import sample_key
-from gleanset.images.keep import KeepBytes
+from gleanset.images.staging import KeepBytes
 from gleanset.records import Cut
 
 ACROSS = 25

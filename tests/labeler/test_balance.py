@@ -14,8 +14,8 @@ from PIL import Image
 
 from baseline.data import find_examples
 from gleanset import Box, Dataset
-from gleanset.db.balances import Balances
-from gleanset.db.pairs import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, Settled
+from gleanset.db.samples import Balances
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from labeler.balance import Method, apply_balance, parse_target, plan_balance

@@ -8,12 +8,11 @@ import pytest
 from labeler_makers import add_faces, add_image, label, plain
 
 from gleanset import Dataset, Origin
+from gleanset.db.duplicates import SAME, Pairs, Settled
 from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
-from gleanset.db.likeness import Likeness
-from gleanset.db.pairs import SAME, Pairs, Settled
-from gleanset.db.sortables import Sortables
-from gleanset.db.soundness import unsound
+from gleanset.db.maintenance import unsound
+from gleanset.db.proposals import Likeness, Sortables
 from labeler.duplicates.deciding import accept, open_groups
 from labeler.duplicates.session import DuplicateSession
 from labeler.hints import apply_hints, plan_hints

@@ -7,9 +7,9 @@ from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
 
 from gleanset import Dataset
-from gleanset.db.asides import Asides
-from gleanset.db.looks import Looks
-from gleanset.db.pairs import Pairs
+from gleanset.db.changes import Asides
+from gleanset.db.duplicates import Pairs
+from gleanset.db.measures import Looks
 from gleanset.errors import UsageError
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.second_look import compare, view_of

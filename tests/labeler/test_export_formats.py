@@ -20,7 +20,7 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
-from gleanset.db.balances import Balances, Share
+from gleanset.db.samples import Balances, Share
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings

@@ -8,8 +8,8 @@ import pytest
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
+from gleanset.db.duplicates import Pairs
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.db.pairs import Pairs
 
 
 @pytest.mark.damages("rows of an older catalogue, without origins")

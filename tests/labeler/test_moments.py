@@ -15,7 +15,7 @@ from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
-from gleanset.db.ties import Tie
+from gleanset.db.samples import Tie
 from gleanset.images.measure import measure
 from gleanset.moments import LOOK_ALIKE, find_moments, look_alikes
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.quality import Qualities, Quality
+from gleanset.db.measures import Qualities, Quality
 from gleanset.errors import UsageError
 from gleanset.images.measure import look
 from gleanset.records import Cut

@@ -16,7 +16,7 @@ from duplicate_pictures import COPIES, add_picture, drawing, encoded
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
-from gleanset.db.pairs import Pairs
+from gleanset.db.duplicates import Pairs
 from labeler.duplicates.colours import turned
 from labeler.duplicates.second_look import Verdict, compare, view_of
 from labeler.duplicates.session import DuplicateSession

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 
 from gleanset import Dataset, Origin
-from gleanset.db.asides import Aside, Asides
+from gleanset.db.changes import Aside, Asides
+from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.pairs import Pairs
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.settings import Settings, SplitSettings

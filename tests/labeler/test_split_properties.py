@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tie_makers import applied, components, random_ties
 
-from gleanset.db.ties import Tie
+from gleanset.db.samples import Tie
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import find_moments
 from gleanset.settings import SplitSettings

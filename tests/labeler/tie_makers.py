@@ -8,7 +8,7 @@ from random import Random
 
 from labeler_makers import hash64
 
-from gleanset.db.ties import Tie
+from gleanset.db.samples import Tie
 from labeler.splits.plan import SplitPlan
 
 CLASSES = ("hana", "rei", "sora")

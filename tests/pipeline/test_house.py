@@ -12,7 +12,7 @@ from tools_for_tests import Ran, picture, run_cli
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.upkeep import Upkeep
+from gleanset.db.maintenance import Upkeep
 from gleanset.records import Rejection
 from pipeline.house.tidy import collect
 

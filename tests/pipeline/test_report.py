@@ -15,16 +15,16 @@ from lxml import html
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.asides import Aside, Asides
+from gleanset.db.changes import Aside, Asides
 from gleanset.db.journal import Choice
-from gleanset.db.peeks import Peeks
-from gleanset.db.provenance import FoundAgain, Provenance
+from gleanset.db.runs import Peeks
+from gleanset.db.statistics import FoundAgain, Provenance
 from gleanset.errors import InputUnusable
+from gleanset.html.charts import Line, curves, nice_step
+from gleanset.html.thumbnails import SIDE
+from gleanset.html.words import duration, percent
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.page.charts import Line, curves, nice_step
-from gleanset.page.thumbnails import SIDE
-from gleanset.page.words import duration, percent
 from gleanset.records import Box, Cut, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split

@@ -21,8 +21,8 @@ from baseline.settings import load_preset, preset_names
 from facecrop import cli as facecrop_cli
 from facecrop.detectors import DetectorSpec
 from gleanset import Dataset
-from gleanset.cli_options import key_values
-from gleanset.db.balances import Balances
+from gleanset.cli import key_values
+from gleanset.db.samples import Balances
 from gleanset.images.cut import CutSettings
 from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings

@@ -11,7 +11,7 @@ from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.probabilities import Floats, Indices
 from baseline.presort.evidence import HINTS, LEAST_SEEN, TIES, gather
 from baseline.presort.propose import Proposed, propose
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Sortable
 
 CLASSES = ("ann", "bea", "cid", "dot")
 SHARES = (0.4, 0.3, 0.2, 0.1)

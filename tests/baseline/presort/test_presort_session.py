@@ -13,11 +13,9 @@ from baseline.cli import commands
 from baseline.presort.session import presort
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.db.asides import Aside, Asides
-from gleanset.db.changes import Change, Changes
+from gleanset.db.changes import Aside, Asides, Change, Changes
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposals
-from gleanset.db.sortables import Sortables
+from gleanset.db.proposals import Proposals, Sortables
 from gleanset.errors import InputUnusable, UsageError
 
 QUICK = ["-o", "backbone=test_efficientnet", "-o", "weights=none", "-o", "size=32"]

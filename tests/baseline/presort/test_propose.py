@@ -10,8 +10,7 @@ import pytest
 from baseline.presort.clusters import oddness, order
 from baseline.presort.propose import BACKGROUND, Proposed
 from baseline.presort.propose import propose as propose_by_moments
-from gleanset.db.proposals import Standing
-from gleanset.db.sortables import Sortable
+from gleanset.db.proposals import Sortable, Standing
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16

@@ -27,7 +27,7 @@ from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.job import find_faces
 from gleanset import Dataset
-from gleanset.db.crop_methods import CropMethod
+from gleanset.db.faces import CropMethod
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.cropping import Croppings
+from gleanset.db.samples import Croppings
 from gleanset.db.sorting import Tiles
 from labeler.qt.crop_view import CropView
 from labeler.qt.numbers_view import NumbersView

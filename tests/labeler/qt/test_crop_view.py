@@ -12,7 +12,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.cropping import Croppings, Placed
+from gleanset.db.samples import Croppings, Placed
 from gleanset.errors import UsageError
 from labeler.qt import crop_saving
 from labeler.qt.crop_view import CropView

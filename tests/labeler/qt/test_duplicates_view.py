@@ -14,9 +14,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import CutSettings
-from gleanset.images.keep import KeepBytes
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.staging import KeepBytes
 from labeler.duplicates.session import DuplicateSession
 from labeler.qt.duplicates_view import DuplicatesView
 from labeler.qt.sending_view import ENTER_DEAD

@@ -9,10 +9,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.doubts import Doubt, Doubts
+from gleanset.db.measures import Qualities
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.quality import Qualities
-from gleanset.db.reviewing import Reviews, Wanted
+from gleanset.db.review import Reviews, Wanted
+from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.review_view import ReviewView
 from labeler.quality.flags import flags_of
 from labeler.sorting.session import SortingSession

@@ -12,8 +12,7 @@ from gleanset import Dataset
 from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.crops import Cutter
-from gleanset.images.cut import Array, CutSettings, sample_key, within
+from gleanset.images.cut import Array, CutSettings, Cutter, sample_key, within
 from gleanset.images.decode import decode
 from gleanset.operations import operation
 from gleanset.records import Box, Cut, Face, Image

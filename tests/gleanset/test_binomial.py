@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gleanset.shares import FEW, few, needed_for
+from gleanset.binomial import FEW, few, needed_for
 
 
 def test_how_many_it_takes_to_promise() -> None:

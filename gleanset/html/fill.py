@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from gleanset.page import words
+from gleanset.html import words
 
 
 def templates(package: str) -> Environment:
     """The templates that lie in `package`, and beside them the shared ones of this package.
 
-    Their filters are those of `gleanset.page.words`; `count` is a function.
+    Their filters are those of `gleanset.html.words`; `count` is a function.
     """
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.page", ".")]),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

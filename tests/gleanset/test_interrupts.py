@@ -56,7 +56,7 @@ def test_ctrl_c_that_a_script_ignores_stays_ignored() -> None:
 
 
 def test_the_handler_of_the_command_itself_comes_back() -> None:
-    from gleanset.starting import listen, take_over
+    from gleanset.interrupts import listen, take_over
 
     before = signal.getsignal(signal.SIGINT)
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.quality import Flag
+from gleanset.db.measures import Flag
 
 REVIEWED = "review"
 """The provenance of a decision that was made while looking a second time."""
