@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from baseline.cli_options import crop_options, crop_wish, told_cropping
-from gleanset.cli import Group, Job, Result, job_options
+from gleanset.cli import CommandGroup, Job, Result, job_options
 
 
-@click.group(cls=Group, epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
+@click.group(
+    cls=CommandGroup, epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset"
+)
 def gallery() -> None:
     """See and change the known pictures of a triplet run: a new class needs no training."""
 

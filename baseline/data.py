@@ -14,7 +14,7 @@ from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, ReadPixels, Source
 from baseline.settings import Settings
 from gleanset import Dataset
-from gleanset.db.samples import AS_IT_IS, Balances, Share
+from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.records import Sample
@@ -87,7 +87,7 @@ def find_examples(dataset: Dataset) -> Examples:
 
 
 def _class_weights(
-    train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, Share]
+    train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, SampleWeight]
 ) -> tuple[float, ...]:
     """The mean weight of each class; nothing where all weigh alike."""
     weighed = {label: [1.0] for label in classes}

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from gleanset.config import Table
+from gleanset.config import TomlTable
 from gleanset.errors import UsageError
 
 Count = Annotated[int, Meta(ge=1)]
@@ -27,7 +27,7 @@ Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class Shared(Table, frozen=True, tag_field="method"):
+class Shared(TomlTable, frozen=True, tag_field="method"):
     """What every method of training is told; the comments in `presets/simple.toml` explain it."""
 
     preset: str

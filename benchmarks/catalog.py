@@ -20,7 +20,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
 from gleanset.moments import moments_of
-from gleanset.records import Box, Cut, Face, Measured, Origin
+from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 
 SOURCES = ("bing", "flickr", "pixiv", "video")
 LICENCES = ("CC BY", "CC BY-SA", "CC0", "ARR", "PDM", "CC BY-NC", "unknown")
@@ -73,7 +73,9 @@ def fill(dataset: Dataset, count: int) -> None:
         with dataset.db.write():
             for number, (measured, _) in enumerate(rows, start=start):
                 face = Face("animeface", Box(10, 10, 80, 80), rng.random())
-                cut = Cut(face, measured.sha256[:32], Box(0, 0, 100, 100), measured.phash, 50.0)
+                cut = FaceCrop(
+                    face, measured.sha256[:32], Box(0, 0, 100, 100), measured.phash, 50.0
+                )
                 dataset.faces.record(measured.sha256, "animeface", "benchmark", [cut])
                 if number % 10:
                     rare = number % 50_000 == 1

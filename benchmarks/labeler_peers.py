@@ -40,13 +40,13 @@ def make_pictures(folder: Path, root: Path, number: int) -> None:
     """A folder of JPEG files, and a dataset whose samples they are, each as a whole."""
     from gleanset import Box, Dataset, Face, Origin
     from gleanset.images.cut import sample_key
-    from gleanset.images.staging import KeepBytes
-    from gleanset.records import Cut
+    from gleanset.images.staging import StageBytes
+    from gleanset.records import FaceCrop
 
     folder.mkdir()
     dice = np.random.default_rng(1)
     with Dataset.create(root) as dataset, dataset.stage("bench") as scratch:
-        keep = KeepBytes(dataset.originals(scratch))
+        keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, 500):
             rows = []
             for place in range(start, min(number, start + 500)):
@@ -62,7 +62,7 @@ def make_pictures(folder: Path, root: Path, number: int) -> None:
                         keep.store, measure, Origin("folder", str(place), title=f"{place}.jpg")
                     )
                     key = sample_key(measure.sha256, box)
-                    cut = Cut(Face("whole", box, 1.0), key, box, place, 1.0)
+                    cut = FaceCrop(Face("whole", box, 1.0), key, box, place, 1.0)
                     dataset.faces.record(measure.sha256, "whole", "bench", [cut])
 
 

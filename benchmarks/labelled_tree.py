@@ -14,7 +14,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Cut
+from gleanset.records import FaceCrop
 from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split
 
@@ -31,7 +31,7 @@ def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None
         dataset.images.add(measured, Origin("folder", name, post=post))
         box = Box(0, 0, measured.width, measured.height)
         key = sample_key(measured.sha256, box)
-        cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+        cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
         dataset.faces.record(measured.sha256, "whole", "", [cut])
         choices.append(Choice(key, "label", label))
     dataset.journal.step("Label", choices)

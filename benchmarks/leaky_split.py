@@ -39,7 +39,7 @@ from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
-from gleanset.records import Cut
+from gleanset.records import FaceCrop
 from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split
 
@@ -92,7 +92,7 @@ def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None
         dataset.images.add(measured, origin)
         box = Box(0, 0, measured.width, measured.height)
         key = sample_key(measured.sha256, box)
-        cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+        cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
         dataset.faces.record(measured.sha256, "whole", "", [cut])
         dataset.journal.step("Label", [Choice(key, "label", label)])
 

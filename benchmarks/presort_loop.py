@@ -30,10 +30,10 @@ from baseline.presort.material import read_vectors
 from baseline.presort.propose import propose
 from baseline.settings import Transfer, load_preset
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.db.proposals import Sortable, Standing
+from gleanset.db.proposals import PresortSample, Standing
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Cut
+from gleanset.records import FaceCrop
 from gleanset.work.progress import Progress
 
 BATCH = 30
@@ -54,10 +54,10 @@ class Loop:
         self.labelled = np.zeros(len(self.truth), bool)
         self.typed = 0
 
-    def samples(self) -> list[Sortable]:
+    def samples(self) -> list[PresortSample]:
         """The samples as presort sees them now."""
         return [
-            Sortable(
+            PresortSample(
                 f"{row:06}",
                 "labelled" if known else "queue",
                 self.truth[row] if known else None,
@@ -191,7 +191,7 @@ def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[Vectors, li
                 dataset.images.add(found, Origin("folder", str(number)))
                 box = Box(0, 0, found.width, found.height)
                 key = sample_key(found.sha256, box)
-                cut = Cut(Face("whole", box, 1.0), key, box, found.phash, found.sharpness)
+                cut = FaceCrop(Face("whole", box, 1.0), key, box, found.phash, found.sharpness)
                 dataset.faces.record(found.sha256, "whole", "", [cut])
                 truth[key] = label
         samples = list(dataset.samples.by_key())

@@ -15,7 +15,7 @@ import numpy as np
 
 from baseline.evaluation.calibration_error import calibration_error
 from baseline.presort.propose import propose
-from gleanset.db.proposals import Sortable
+from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
 SHARES = (0.4, 0.3, 0.2, 0.1)
@@ -48,7 +48,7 @@ def one(pure: float, spread: float, how: str, count: int, seed: int) -> tuple[np
     vectors, truth = frames(pure, spread, random)
     known = labelled(how, count, random)
     samples = [
-        Sortable(
+        PresortSample(
             f"{row:05}",
             "labelled" if row in known else "queue",
             CLASSES[truth[row]] if row in known else None,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from gleanset.images.measure import look
+from gleanset.images.measure import phash_and_sharpness
 from labeler.quality import drawn, flags
 from labeler.quality.descriptor import descriptor, table
 from labeler.quality.drawn import features, photo_likeness
@@ -228,7 +228,9 @@ def report(groups: dict[str, tuple[int, Pictures]]) -> None:
         kinds = {"as it is": lambda p: p, "pale": pale, "blur 2": lambda p: blurred(p, 2)}
         every.setdefault("blurred pale", []).extend(edge_blur(pale(p)) for p in found)
         for kind, make in kinds.items():
-            every.setdefault(f"laplacian {kind}", []).extend(-look(make(p))[1] for p in found)
+            every.setdefault(f"laplacian {kind}", []).extend(
+                -phash_and_sharpness(make(p))[1] for p in found
+            )
         every.setdefault(f"photo {side}", []).extend(photo_likeness(p) for p in found)
         print(f"{name} ({len(found)}):", ", ".join(line), flush=True)
     print("photo AUC", round(auc(every["photo 1"], every["photo 0"]), 3))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import HELP, Group, Job, Result, job_options
+from gleanset.cli import HELP, CommandGroup, Job, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
 
-docker = Group(
+docker = CommandGroup(
     "docker",
     help="Build and check the container of the detector animeface-docker.",
     epilog="Example: facecrop docker build",

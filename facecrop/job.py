@@ -21,7 +21,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
-from gleanset.records import Cut, Face, Region, Rejection
+from gleanset.records import Face, FaceCrop, Region, Rejection
 from gleanset.work.pool import Outcome, Processes, cores, run_batches
 from gleanset.work.progress import Progress
 
@@ -47,8 +47,8 @@ class Item(NamedTuple):
 class Found:
     """What a worker gives back: samples found, new cuts of others, faces too small for one."""
 
-    cuts: list[Cut] = field(default_factory=list)
-    kept: list[Cut] = field(default_factory=list)
+    cuts: list[FaceCrop] = field(default_factory=list)
+    kept: list[FaceCrop] = field(default_factory=list)
     small: list[Face] = field(default_factory=list)
 
 

@@ -73,7 +73,7 @@ class Command(click.Command):
         return list(HELP["help_option_names"])
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """Commands under one name, all of which know `-h`."""
 
     command_class = Command
@@ -85,7 +85,7 @@ class Group(click.Group):
 
 def group(name: str, text: str) -> click.Group:
     """A console command with subcommands."""
-    made = Group(name=name, help=text, context_settings=HELP)
+    made = CommandGroup(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
 
 

@@ -20,7 +20,7 @@ from gleanset.errors import InputUnusable, RecipeError
 T = TypeVar("T")
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of every table that a person writes in TOML."""
 
 

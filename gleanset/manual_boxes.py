@@ -15,7 +15,7 @@ from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key, within
 from gleanset.images.decode import decode
 from gleanset.operations import operation
-from gleanset.records import Box, Cut, Face, Image
+from gleanset.records import Box, Face, FaceCrop, Image
 
 STAGE = "facecrop-by-hand"
 PROVENANCE = "box by hand"
@@ -55,7 +55,7 @@ def _in_use(dataset: Dataset, key: str) -> bool:
     return sample is not None and sample.status != "retired"
 
 
-def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path) -> list[Cut]:
+def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path) -> list[FaceCrop]:
     """Cut faces as the image's other faces are cut. Raises `InputUnusable` for a lost file."""
     as_others = dataset.scans.cut_of(image.sha256)
     own = CutSettings.of(dataset.settings.crop)
@@ -64,7 +64,7 @@ def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path
     return [cutter.cut(image.sha256, pixels, face) for face in faces]
 
 
-def _add(dataset: Dataset, image: Image, cuts: list[Cut]) -> int:
+def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
     with dataset.db.write():
         new = [cut.key for cut in cuts if dataset.faces.add_by_hand(image.sha256, cut)]
         choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]

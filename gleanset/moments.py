@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
-from gleanset.db.samples import Tie, Ties
+from gleanset.db.samples import GroupEvidence, SplitGroups
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class MomentMember:
     """A sample, and the `split`, `fold` and `moment` that the last split gave it.
 
     `label` is None for one that takes no part in a split itself, such as a copy set aside.
@@ -52,11 +52,11 @@ class Moment:
     """
 
     key: str
-    members: tuple[Member, ...]
-    copies: tuple[Member, ...] = ()
+    members: tuple[MomentMember, ...]
+    copies: tuple[MomentMember, ...] = ()
 
 
-class Forest:
+class DisjointSets:
     """Disjoint sets with path halving (Tarjan and van Leeuwen, 1984)."""
 
     def __init__(self) -> None:
@@ -87,9 +87,9 @@ class Forest:
 class _Gathered:
     """All samples, numbered in the order in which they come, and joined by where they are from."""
 
-    def __init__(self, ties: Iterable[Tie]) -> None:
-        self.forest = Forest()
-        self.members: list[Member] = []
+    def __init__(self, ties: Iterable[GroupEvidence]) -> None:
+        self.forest = DisjointSets()
+        self.members: list[MomentMember] = []
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
         self._first: dict[Hashable, int] = {}
@@ -105,7 +105,7 @@ class _Gathered:
                     self.forest.join(a, b)
         self.hashes = np.array(hashes, dtype=np.uint64)
 
-    def _join(self, number: int, of_one: list[Tie]) -> None:
+    def _join(self, number: int, of_one: list[GroupEvidence]) -> None:
         for evidence in _evidence(of_one):
             self.forest.join(self._first.setdefault(evidence, number), number)
         for tie in of_one:
@@ -123,14 +123,14 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     """
     wanted = frozenset(keys)
     found = {key: key for key in wanted}
-    for group in _components(Ties(db).each(wanted), Pairs(db).tied()):
+    for group in _components(SplitGroups(db).each(wanted), Pairs(db).tied()):
         name = min(m.key for m in _labelled(group) or group)
         found |= {member.key: name for member in group}
     return found
 
 
 def find_moments(
-    ties: Iterable[Tie], known: Mapping[tuple[int, int], bool] | None = None
+    ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Moment]:
     """The moments with a label among all samples that `ties` speak of, ordered by key.
 
@@ -144,8 +144,8 @@ def find_moments(
 
 
 def _components(
-    ties: Iterable[Tie], known: Mapping[tuple[int, int], bool]
-) -> Iterable[list[Member]]:
+    ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
+) -> Iterable[list[MomentMember]]:
     """The connected components of what `ties` and `known` join."""
     gathered = _Gathered(ties)
     forest, rows = gathered.forest, gathered.rows
@@ -160,24 +160,24 @@ def _components(
     for pair in look_alikes(gathered.hashes, LOOK_ALIKE):
         if pair not in apart:
             forest.join(*pair)
-    found: dict[int, list[Member]] = {}
+    found: dict[int, list[MomentMember]] = {}
     for number, member in enumerate(gathered.members):
         found.setdefault(forest.root(number), []).append(member)
     return found.values()
 
 
-def _labelled(group: list[Member]) -> list[Member]:
+def _labelled(group: list[MomentMember]) -> list[MomentMember]:
     return [member for member in group if member.label]
 
 
-def _moment(group: list[Member]) -> Moment:
+def _moment(group: list[MomentMember]) -> Moment:
     members = tuple(sorted(_labelled(group), key=lambda member: member.key))
     return Moment(members[0].key, members, tuple(m for m in group if not m.label))
 
 
-def _by_sample(ties: Iterable[Tie]) -> Iterator[list[Tie]]:
+def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
     """The ties of one sample at a time; those of a sample come together."""
-    of_one: list[Tie] = []
+    of_one: list[GroupEvidence] = []
     for tie in ties:
         if of_one and of_one[0].id != tie.id:
             yield of_one
@@ -187,9 +187,9 @@ def _by_sample(ties: Iterable[Tie]) -> Iterator[list[Tie]]:
         yield of_one
 
 
-def _member(of_one: list[Tie]) -> Member:
+def _member(of_one: list[GroupEvidence]) -> MomentMember:
     tie = of_one[0]
-    return Member(
+    return MomentMember(
         tie.key,
         tie.label,
         tie.split,
@@ -200,7 +200,7 @@ def _member(of_one: list[Tie]) -> Member:
     )
 
 
-def _evidence(of_one: list[Tie]) -> Iterator[Hashable]:
+def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
     """What a sample has in common with others of its moment."""
     yield "image", of_one[0].image
     if of_one[0].group is not None:

@@ -68,7 +68,7 @@ class Measured:
 
     `width` and `height` are those of the upright picture; `orientation` is the EXIF
     value 1..8 of the stored bytes; `phash` is the 64-bit perceptual hash;
-    `sharpness` is the variance of the Laplacian; both as `gleanset.images.measure.look`.
+    `sharpness` is the variance of the Laplacian; both as `phash_and_sharpness`.
     """
 
     sha256: str
@@ -114,7 +114,7 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class FaceCrop:
     """A face with the region cut around it and what was measured of that region.
 
     `box` and `angle` are those of its sample.

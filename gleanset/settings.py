@@ -11,7 +11,7 @@ import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import Table, read_toml
+from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 
@@ -19,7 +19,7 @@ FILE = "dataset.toml"
 USER_FILE = "settings.toml"
 
 
-class CropSettings(Table, frozen=True):
+class CropSettings(TomlTable, frozen=True):
     """How faces are found and cut.
 
     `margin` is relative to the face box. `square` cuts, `pad` at the borders of a picture
@@ -35,7 +35,7 @@ class CropSettings(Table, frozen=True):
     min_size: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
-class SplitSettings(Table, frozen=True):
+class SplitSettings(TomlTable, frozen=True):
     """How samples are split: train:val:test and the seed.
 
     `counts` of each class take the place of `ratio`, such as "100:20:20" or "rest:20:20", and
@@ -52,7 +52,7 @@ class SplitSettings(Table, frozen=True):
     most: list[str] = msgspec.field(default_factory=list)
 
 
-class NetSettings(Table, frozen=True):
+class NetSettings(TomlTable, frozen=True):
     """How the net is used: who to write to about our requests, and how hard to work.
 
     `seconds` is what one download may take, redirects and retries included.
@@ -64,7 +64,7 @@ class NetSettings(Table, frozen=True):
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 
-class Settings(Table, frozen=True):
+class Settings(TomlTable, frozen=True):
     """All of `dataset.toml`. `keys` are the labeler's: class name to key.
 
     `target` is how many samples of each class are wanted, for its progress; 0 for no wish.

@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import sha256_of_file
-from gleanset.images.staging import KeepBytes, KeepFile
+from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -65,7 +65,7 @@ def harvest_archives(
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
         intake = Intake(dataset, STAGE, store)
-        keep = _Keep(KeepFile(KeepBytes(store)))
+        keep = _Keep(StageFile(StageBytes(store)))
         new = (
             c for path in given for c in _copied(identified(path), intake, scratch, hints, label)
         )
@@ -112,7 +112,7 @@ def combined(*results: dict[str, object]) -> dict[str, object]:
 class _Keep:
     """Decodes and stores a copied member, in the worker."""
 
-    def __init__(self, keep: KeepFile) -> None:
+    def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
     def __call__(self, copied: Copied) -> Measured:

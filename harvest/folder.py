@@ -11,7 +11,7 @@ from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import ENDINGS
-from gleanset.images.staging import KeepBytes, KeepFile
+from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
 from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -47,7 +47,7 @@ def harvest_folders(
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
         intake = Intake(dataset, STAGE, store)
-        keep = KeepFile(KeepBytes(store))
+        keep = StageFile(StageBytes(store))
         new = (
             found
             for root in roots
@@ -64,7 +64,7 @@ def harvest_folders(
 class _Keep:
     """Unpacks a `Found` in the worker."""
 
-    def __init__(self, keep: KeepFile) -> None:
+    def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
     def __call__(self, found: Found) -> Measured:

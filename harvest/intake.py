@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.hints import take_back
+from gleanset.db.hints import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Measured, Origin, Rejection
@@ -158,7 +158,7 @@ class Intake:
 
     def finish(self) -> None:
         """Take labels back that were accepted from hints, where those of this run disagree."""
-        if back := take_back(self._dataset.db, self._hinted):
+        if back := retract_disputed(self._dataset.db, self._hinted):
             self.tally["taken_back"] = back
         self._hinted.clear()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
@@ -198,7 +198,7 @@ def harvest_searches(
     had, the first refusal is raised: it is never an empty result.
     """
     with dataset.stage(STAGE) as scratch, open_client() as client:
-        download = Download(client, KeepBytes(dataset.originals(scratch)))
+        download = Download(client, StageBytes(dataset.originals(scratch)))
         number = threads or dataset.settings.net.threads
         run = Run(Tools(dataset, client, download, selection, number, progress), limit)
         for search in asked:

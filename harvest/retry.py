@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gleanset import Dataset
-from gleanset.db.fetches import Failed
-from gleanset.images.staging import KeepBytes
+from gleanset.db.fetches import FailedFetch
+from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate
 from gleanset.work.pool import Threads
 from gleanset.work.progress import Progress
@@ -58,7 +58,7 @@ def _retry_stage(
     with dataset.stage(stage) as scratch:
         store = dataset.originals(scratch)
         intake = Intake(dataset, stage, store)
-        download = Download(client, KeepBytes(store))
+        download = Download(client, StageBytes(store))
         workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
         failed = Fed(_candidates(dataset, stage, reason))
         batches = in_turns(download, failed, workers, client)
@@ -75,5 +75,5 @@ def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Ca
     )
 
 
-def _is_meant(failed: Failed, reason: str | None) -> bool:
+def _is_meant(failed: FailedFetch, reason: str | None) -> bool:
     return failed.reason != _FINAL and bool(failed.told) and reason in (None, failed.reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.store import Store
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
@@ -26,7 +26,7 @@ STAGE = "harvest-urls"
 class Download:
     """Download one candidate, measure and stage it; runs in a thread."""
 
-    def __init__(self, client: Client, keep: KeepBytes) -> None:
+    def __init__(self, client: Client, keep: StageBytes) -> None:
         self.client = client
         self._keep = keep
 
@@ -172,7 +172,7 @@ def harvest_urls(
         store = dataset.originals(scratch)
         # Without a limit nobody asks for the images, and a list may be long.
         intake = Intake(dataset, STAGE, store, None if limit is None else images)
-        download = Download(client, KeepBytes(store))
+        download = Download(client, StageBytes(store))
         candidates = (c for file in lists for c in read_list(file, label))
         fetch_wanted(
             Wanted(candidates, intake, images, limit),

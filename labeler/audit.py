@@ -18,8 +18,8 @@ import cv2
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import Look
-from gleanset.db.samples import Ties
+from gleanset.db.measures import SampleHashes
+from gleanset.db.samples import SplitGroups
 from gleanset.moments import LOOK_ALIKE, find_moments
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
@@ -140,7 +140,7 @@ def _looked_at(
 def straddling(dataset: Dataset, shots: Sequence[Shot]) -> Iterator[tuple[int, int]]:
     """One pair for every two splits that a moment of the catalogue is in."""
     number = {shot.name: shot.number for shot in shots}
-    for moment in find_moments(Ties(dataset.db).each(), Pairs(dataset.db).tied()):
+    for moment in find_moments(SplitGroups(dataset.db).each(), Pairs(dataset.db).tied()):
         first = {m.split: number[m.key] for m in reversed(moment.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
 
@@ -157,7 +157,7 @@ def _view(shot: Shot) -> View:
     return view_of(pixels_of(shot, GREY_SIZE, "L"))._replace(colours=colours)
 
 
-def _kind(verdict: Verdict, a: Look, b: Look) -> str | None:
+def _kind(verdict: Verdict, a: SampleHashes, b: SampleHashes) -> str | None:
     if verdict.same or verdict.doubtful:  # what may be a copy must not leak
         return "mirrored copy" if verdict.mirrored else "copy"
     return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
@@ -195,7 +195,7 @@ def _candidates(shots: Sequence[Shot], known: dict[int, Described]) -> list[tupl
 
     Of equal files of one split only the first is looked at.
     """
-    of: dict[str, list[Look]] = defaultdict(list)
+    of: dict[str, list[SampleHashes]] = defaultdict(list)
     again = {number for numbers in _twins(shots, known).values() for number in numbers}
     for shot in shots:
         if shot.number in known and shot.number not in again:

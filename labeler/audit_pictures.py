@@ -19,7 +19,7 @@ from PIL import Image
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import Look, Looks
+from gleanset.db.measures import ImageHashes, SampleHashes
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.cut import cut
@@ -50,7 +50,7 @@ class Described(NamedTuple):
     """What is compared of a picture: the SHA-256 of its file and region, and its hashes."""
 
     digest: str
-    look: Look
+    look: SampleHashes
 
 
 @dataclass
@@ -122,7 +122,7 @@ def of_dataset(dataset: Dataset, split: str | None = None) -> Gallery:
     labelled = dataset.samples.each(Where(status="labelled"))
     samples = list(labelled if split else dataset.samples.in_splits())
     rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
-    seen = Looks(dataset.db).seen(rows)
+    seen = ImageHashes(dataset.db).seen(rows)
     for sample, row in zip(samples, rows, strict=True):
         place = place_of(seen[row], originals)
         gallery.add(sample.key, split or str(sample.split), str(sample.label), place.path, place)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gleanset import Dataset
-from gleanset.db.samples import Balances, Share
+from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.records import Sample
@@ -26,7 +26,7 @@ class BalancePlan:
     """What each class has in train, what it will count for, and how that comes about."""
 
     settings: str
-    shares: dict[str, Share] = field(default_factory=dict)
+    shares: dict[str, SampleWeight] = field(default_factory=dict)
     table: dict[str, dict[str, float]] = field(default_factory=dict)
     target: int = 0
     where: str = ""
@@ -70,7 +70,7 @@ def plan_balance(
         ordered = _one_of_each_moment_first(samples, moments, seed)
         shares = _shares(method, ordered, goal)
         plan.shares |= shares
-        counts = [shares.get(sample.key, Share(1, 1.0)) for sample in samples]
+        counts = [shares.get(sample.key, SampleWeight(1, 1.0)) for sample in samples]
         plan.table[label] = {
             "before": len(samples),
             "pictures": sum(share.copies for share in counts),
@@ -90,16 +90,16 @@ def _usual_target(method: Method, sizes: Sequence[int]) -> int:
     return max(sizes) if method in ("copies", "augment") else round(sum(sizes) / len(sizes))
 
 
-def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str, Share]:
+def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str, SampleWeight]:
     size = len(ordered)
     if method == "down":
-        return {sample.key: Share(0, 1.0) for sample in ordered[target:]}
+        return {sample.key: SampleWeight(0, 1.0) for sample in ordered[target:]}
     if method == "weights":
-        return {sample.key: Share(1, target / size) for sample in ordered}
+        return {sample.key: SampleWeight(1, target / size) for sample in ordered}
     if method in ("copies", "augment") and target > size:
         times, rest = divmod(target, size)
         return {
-            sample.key: Share(times + (place < rest), 1.0)
+            sample.key: SampleWeight(times + (place < rest), 1.0)
             for place, sample in enumerate(ordered)
             if times + (place < rest) > 1
         }

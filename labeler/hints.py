@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.db.hints import Hinted, Hints
+from gleanset.db.hints import HintedSample, Hints
 from gleanset.db.journal import Choice, class_name
 from gleanset.errors import UsageError
 from gleanset.operations import operation
@@ -50,7 +50,7 @@ def plan_hints(dataset: Dataset) -> HintPlan:
     return plan
 
 
-def why_left(sample: Hinted) -> str | None:
+def why_left(sample: HintedSample) -> str | None:
     """Why a sample's hint is not accepted, None where it is."""
     if sample.hint is None:
         return "no hint"

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
-from gleanset.db.measures import Qualities, Quality
+from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.contact_sheet import fitted, save_sheet
@@ -108,7 +108,7 @@ def portrait_order(dataset: Dataset, name: str, size: int = 0) -> list[Sample]:
     """The samples of a class that are kept, those that show it best at `size` pixels first."""
     labelled = dataset.samples.each(Where(label=name, status="labelled"))
     samples = (sample for sample in labelled if sample.kept)
-    measured = Qualities(dataset.db).beside(samples)
+    measured = QualityMeasures(dataset.db).beside(samples)
     ranked = sorted(measured, key=lambda pair: _rank(pair[0], pair[1], size))
     moments = moments_of(dataset.db)
     seen: set[str] = set()

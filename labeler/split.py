@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.samples import Ties
+from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import Member, Moment, find_moments
+from gleanset.moments import Moment, MomentMember, find_moments
 from gleanset.settings import SplitSettings
 from labeler.splits.bound import least_deviation
 from labeler.splits.kept import Kept, hold, keep
@@ -28,7 +28,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     Raises `InputUnusable` when nothing is labelled, and `UsageError` for settings that make no
     sense.
     """
-    wish, ties = _named(Wish.of(settings), Ties(dataset.db)), Ties(dataset.db)
+    wish, ties = _named(Wish.of(settings), SplitGroups(dataset.db)), SplitGroups(dataset.db)
     moments = find_moments(ties.each(), Pairs(dataset.db).tied())
     if not moments:
         raise InputUnusable(
@@ -152,11 +152,11 @@ def _leave_out(plan: SplitPlan, moments: Sequence[Moment], wish: Wish, again: bo
         plan.left[key] = f"more than {source} may have of train"
 
 
-def _only_source(member: Member) -> str | None:
+def _only_source(member: MomentMember) -> str | None:
     return next(iter(member.sources)) if len(member.sources) == 1 else None
 
 
-def _named(wish: Wish, ties: Ties) -> Wish:
+def _named(wish: Wish, ties: SplitGroups) -> Wish:
     """The wish with videos by content. Raises `UsageError` for a source or video not there."""
     videos, sources = ties.videos(), ties.sources()
     named = []

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.measures import Qualities, Quality
+from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
@@ -65,7 +65,7 @@ def samples(dataset: Dataset) -> Iterator[Line]:
 
 def _samples(dataset: Dataset, found: Iterable[Sample]) -> Iterator[Line]:
     """Samples with their quality; what `labeler quality` did not measure yet is null."""
-    for sample, quality in Qualities(dataset.db).beside(found):
+    for sample, quality in QualityMeasures(dataset.db).beside(found):
         line = _renamed(_plain(sample), "key", "id")
         line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
         line |= quality._asdict() if quality else dict.fromkeys(MEASURES)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gleanset.config import Table, read_toml
+from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings
 from harvest.video.options import Wish
@@ -28,7 +28,7 @@ BLANK = "CHANGE ME"
 """How a text begins that the person has to replace; a recipe with one is not carried out."""
 
 
-class FolderSource(Table, frozen=True):
+class FolderSource(TomlTable, frozen=True):
     """`[[folder]]`: pictures that are on disk, in a folder or an archive."""
 
     path: str
@@ -36,7 +36,7 @@ class FolderSource(Table, frozen=True):
     label: str | None = None
 
 
-class NetSource(Table, frozen=True):
+class NetSource(TomlTable, frozen=True):
     """What all that is downloaded has in common: the manners, as on the command line."""
 
     ignore_robots: list[Robots] = msgspec.field(default_factory=list)
@@ -114,7 +114,7 @@ class FramesSource(Wish, frozen=True, kw_only=True):
     label: str | None = None
 
 
-class TrainPart(Table, frozen=True):
+class TrainPart(TomlTable, frozen=True):
     """`[train]`: a preset and other values for some of its settings."""
 
     preset: str = "simple"
@@ -125,7 +125,7 @@ class TrainPart(Table, frozen=True):
         return {key: _text(value) for key, value in self.options.items()}
 
 
-class BalancePart(Table, frozen=True):
+class BalancePart(TomlTable, frozen=True):
     """`[balance]`: classes of train that count alike, as `labeler balance`."""
 
     method: Method = "weights"
@@ -133,7 +133,7 @@ class BalancePart(Table, frozen=True):
     seed: int = 0
 
 
-class ExportPart(Table, frozen=True):
+class ExportPart(TomlTable, frozen=True):
     """`[export]`: for other tools, below the dataset folder; the options of `labeler export`."""
 
     to: str = "exports/imagefolder"
@@ -178,7 +178,7 @@ class ExportPart(Table, frozen=True):
         )
 
 
-class Recipe(Table, frozen=True):
+class Recipe(TomlTable, frozen=True):
     """A whole recipe. Parts that are absent are not carried out, but for `crop`."""
 
     title: str

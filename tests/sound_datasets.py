@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gleanset.dataset import CATALOGUE
 from gleanset.db.connection import Connection
-from gleanset.db.maintenance import Upkeep, unsound
+from gleanset.db.maintenance import Maintenance, contradictions
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.files.store import Store
 
@@ -32,7 +32,9 @@ def complaints(catalogue: Path) -> list[str]:
         return []
     with closing(Connection(catalogue)) as db:
         wrong = [
-            f"{name}: {line}" for name, finding in unsound(db).items() for line in finding.examples
+            f"{name}: {line}"
+            for name, finding in contradictions(db).items()
+            for line in finding.examples
         ]
         wrong += [f"missing file: {path}" for path in _missing(db, catalogue.parent)]
     return [f"{catalogue.parent}: {line}" for line in wrong]
@@ -43,7 +45,9 @@ def _missing(db: Connection, root: Path) -> Iterator[Path]:
     store = Store(root / "images", root / "cache")
     if store.root.is_dir():
         stored = (
-            store.path(one.sha256, one.format) for one in Upkeep(db).stored() if one.state == "ok"
+            store.path(one.sha256, one.format)
+            for one in Maintenance(db).stored()
+            if one.state == "ok"
         )
         yield from (path for path in stored if not path.exists())
 

@@ -27,7 +27,7 @@ from baseline.evaluation.thresholds import (
 )
 from baseline.storage import load_model
 from gleanset import Dataset
-from gleanset.db.runs import Looks, Peeks
+from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
@@ -70,7 +70,7 @@ class Again:
     run: str
     split: str
     figures: Figures
-    looks: Looks | None
+    looks: EvaluationCounts | None
     spared: tuple[Spared, ...] = ()
     knowing: Knowing | None = None
     warning: str = ""
@@ -103,7 +103,9 @@ def judge_again(
     wanted = {split, "val"} if wishes.any and not wishes.forget else {split}
     examples, told = _answers_now(dataset, run, folder, wanted, progress)
     looks = (
-        Peeks(dataset.db).add(run, split, told[split].keys, "evaluate") if (split == TEST) else None
+        SplitEvaluations(dataset.db).add(run, split, told[split].keys, "evaluate")
+        if (split == TEST)
+        else None
     )
     save_outputs(folder, load_outputs(folder) | told)
     answers = load_answers(folder)

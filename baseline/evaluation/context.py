@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baseline.evaluation.slices import BULK, PERSON, kind_of
 from gleanset import Dataset
-from gleanset.db.hints import provenances
+from gleanset.db.hints import label_provenances
 from gleanset.moments import moments_of
 from gleanset.records import Sample
 
@@ -31,7 +31,7 @@ class Context:
 def context_of(dataset: Dataset, samples: Iterable[Sample]) -> Context:
     """Look these samples up."""
     samples = list(samples)
-    given = provenances(dataset.db)
+    given = label_provenances(dataset.db)
     images = {sample.image: "" for sample in samples}
     for sha256 in images:
         image = dataset.images.get(sha256)

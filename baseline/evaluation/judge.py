@@ -23,7 +23,7 @@ from baseline.evaluation.slices import slices
 from baseline.evaluation.thresholds import risk_curve
 from baseline.evaluation.verification import verification
 from gleanset import Dataset
-from gleanset.db.runs import Looks, Peeks
+from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.words import count
 
 TEST = "test"
@@ -38,7 +38,7 @@ class Judged:
     """
 
     metrics: Figures
-    looks: Looks | None
+    looks: EvaluationCounts | None
     calibration: Calibration
 
 
@@ -68,7 +68,7 @@ def judge_run(
     metrics = {"temperature": fitted.temperature, "calibration": fitted.to_json()}
     metrics |= all_figures(outputs, examples.classes, context, answers)
     looks = (
-        Peeks(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
+        SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
         if (TEST in outputs)
         else None
     )
@@ -168,7 +168,7 @@ def _vectors(queries: Outputs, gallery: Outputs, context: Context) -> tuple[Vect
     )
 
 
-def looked(looks: Looks) -> str:
+def looked(looks: EvaluationCounts) -> str:
     """How often test was looked at before by other runs, or for doubts; empty when never."""
     if not looks.times:
         return ""

@@ -19,7 +19,7 @@ from baseline.priors import prior_shift
 from baseline.settings import Settings
 from baseline.storage import load_model
 from gleanset import Dataset
-from gleanset.db.runs import Doubt, Doubts, Peeks
+from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
@@ -56,7 +56,7 @@ def search_doubts(
     shift = prior_shift(examples, settings)
     doubts = doubts_in(told, groups, examples.classes, run, shift)
     if test := examples.splits["test"]:
-        Peeks(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
+        SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     agree = float((told.logits.argmax(1) == told.y).mean())
     return Search(run, folds, len(samples), len(told), agree, tuple(doubts))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.evaluation.probabilities import Floats
-from gleanset.db.proposals import Sortable
+from gleanset.db.proposals import PresortSample
 
 LEAST_SEEN = 10
 """Moments by which a kind of evidence must have been judged before it counts at all."""
@@ -94,7 +94,7 @@ class Evidence:
 
 
 def gather(
-    samples: Sequence[Sortable], number: Mapping[str, int], moments: Sequence[str | None]
+    samples: Sequence[PresortSample], number: Mapping[str, int], moments: Sequence[str | None]
 ) -> list[Evidence]:
     """The kinds of evidence there are: copies, scenes and posts, hints.
 
@@ -109,8 +109,8 @@ def gather(
 
 def _shared(
     kind: str,
-    samples: Sequence[Sortable],
-    of: Callable[[Sortable], Sequence[str]],
+    samples: Sequence[PresortSample],
+    of: Callable[[PresortSample], Sequence[str]],
     number: Mapping[str, int],
     moments: Sequence[str | None],
 ) -> Evidence:
@@ -154,7 +154,7 @@ def _votes(
 
 
 def _hinted(
-    samples: Sequence[Sortable], number: Mapping[str, int], moments: Sequence[str | None]
+    samples: Sequence[PresortSample], number: Mapping[str, int], moments: Sequence[str | None]
 ) -> Evidence:
     """Hints that name a class, judged by the samples that have both a hint and a label."""
     votes = [

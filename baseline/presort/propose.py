@@ -17,7 +17,7 @@ from baseline.presort.classify import Indices, Vectors, learn
 from baseline.presort.clusters import oddness, order
 from baseline.presort.evidence import Evidence, gather
 from baseline.presort.weighing import Weighed, weigh
-from gleanset.db.proposals import Proposal, Sortable, Standing
+from gleanset.db.proposals import PresortSample, Proposal, Standing
 
 TOP = 3
 """Classes that are proposed for a sample."""
@@ -51,7 +51,7 @@ class _Known(NamedTuple):
 
 
 def propose(
-    samples: Sequence[Sortable], vectors: Vectors, moments: Mapping[str, str], seed: int = 0
+    samples: Sequence[PresortSample], vectors: Vectors, moments: Mapping[str, str], seed: int = 0
 ) -> Proposed:
     """What a presort says of samples with vectors N x D of length 1.
 
@@ -86,12 +86,12 @@ def propose(
     return Proposed(_standings(samples, along.place, along.cluster, odd, asked, proposals), facts)
 
 
-def teaching(samples: Sequence[Sortable]) -> list[str]:
+def teaching(samples: Sequence[PresortSample]) -> list[str]:
     """The keys of the samples that presort learns from."""
     return [one.key for one in samples if one.label or one.status == "rejected"]
 
 
-def _known(samples: Sequence[Sortable], moments: Mapping[str, str]) -> _Known:
+def _known(samples: Sequence[PresortSample], moments: Mapping[str, str]) -> _Known:
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}
     rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
@@ -108,7 +108,7 @@ def _width(known: _Known) -> int:
     return int(max(len(known.classes), known.y.max() + 1))
 
 
-def _allowed(sure: Floats, samples: Sequence[Sortable], classes: Sequence[str]) -> Floats:
+def _allowed(sure: Floats, samples: Sequence[PresortSample], classes: Sequence[str]) -> Floats:
     """No class that a person refused for a sample: what it had goes to the others."""
     number = {name: index for index, name in enumerate(classes)}
     for row, one in enumerate(samples):
@@ -119,7 +119,7 @@ def _allowed(sure: Floats, samples: Sequence[Sortable], classes: Sequence[str]) 
 
 
 def _by_likeness(
-    samples: Sequence[Sortable],
+    samples: Sequence[PresortSample],
     vectors: Vectors,
     waiting: npt.NDArray[np.bool_],
     groups: Sequence[str],
@@ -144,7 +144,7 @@ def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposa
 
 
 def _standings(
-    samples: Sequence[Sortable],
+    samples: Sequence[PresortSample],
     place: Indices,
     cluster: Indices,
     odd: Floats,
@@ -166,13 +166,13 @@ def _standings(
     ]
 
 
-def _shown(one: Sortable) -> bool:
+def _shown(one: PresortSample) -> bool:
     """Whether a window has a place for it: not what was rejected, nor copies set aside."""
     return one.kept and one.status != "rejected"
 
 
 def _facts(
-    samples: Sequence[Sortable],
+    samples: Sequence[PresortSample],
     known: _Known,
     weighed: Weighed,
     kinds: Sequence[Evidence],

@@ -9,7 +9,7 @@ from baseline.presort.material import read_vectors
 from baseline.presort.propose import Proposed, propose, teaching
 from baseline.settings import Settings, Transfer
 from gleanset import Dataset
-from gleanset.db.proposals import Proposals, Sortables
+from gleanset.db.proposals import PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
@@ -32,7 +32,7 @@ def presort(
         )
     with dataset.stage(STAGE):
         started = time.monotonic()
-        samples = {one.key: one for one in Sortables(dataset.db).each()}
+        samples = {one.key: one for one in PresortSamples(dataset.db).each()}
         pictures = [one for one in dataset.samples.by_key() if one.key in samples]
         if not pictures:
             raise InputUnusable(

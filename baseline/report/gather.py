@@ -25,7 +25,7 @@ from baseline.report.squares import reliability, risk, roc
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.faces import CropMethod
-from gleanset.db.runs import Doubts, Looks, Peeks
+from gleanset.db.runs import Doubts, EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
@@ -78,7 +78,7 @@ class Report:
     summary: str
     splits: list[Split]
     main: Main | None
-    looks: Looks | None
+    looks: EvaluationCounts | None
     answers: Answers
     curves: list[tuple[str, Markup]]
     roc: Markup | None
@@ -121,7 +121,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
         ],
         doubted=len(doubts),
         crops=load_crops(folder),
-        searched=Peeks(dataset.db).searched_doubts(folder.name),
+        searched=SplitEvaluations(dataset.db).searched_doubts(folder.name),
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),
         size=weights_size(folder),
@@ -148,9 +148,9 @@ def _split(name: str, found: SplitFigures, metrics: Metrics) -> Split:
     return Split(name, found, interval, metrics.gap.get(name))
 
 
-def _looks(dataset: Dataset, run: str) -> Looks | None:
+def _looks(dataset: Dataset, run: str) -> EvaluationCounts | None:
     """All looks at test up to now at what this run was judged on; None where it was not."""
-    return Peeks(dataset.db).of_run(run, "test")
+    return SplitEvaluations(dataset.db).of_run(run, "test")
 
 
 def _main(

@@ -27,11 +27,11 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset, Face, Origin
-from gleanset.db.duplicates import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from labeler.numbers import set_target
 from labeler.qt.app import SIZE, _application
 from labeler.qt.pictures import picture_of
@@ -78,7 +78,7 @@ def draw(root: Path) -> dict[str, str]:
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("drawing") as scratch:
         keep, cutter = (
-            KeepBytes(dataset.originals(scratch)),
+            StageBytes(dataset.originals(scratch)),
             Cutter(CutSettings(), dataset.crops(scratch)),
         )
 
@@ -146,7 +146,7 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         same = [(min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)]
         with dataset.db.write():
             pairs.propose(same)
-        pairs.settle([Settled(a, b, 0.0, 1.0, SAME) for a, b in same])
+        pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
 
 
 def theme(application: QApplication, dark: bool) -> None:

@@ -109,7 +109,7 @@ class Changes:
         return None if row is None else int(row[0])
 
 
-class Aside(NamedTuple):
+class Placement(NamedTuple):
     """A sample (row) gets its place: kept or set aside, the group it is in, and why."""
 
     sample: int
@@ -118,13 +118,13 @@ class Aside(NamedTuple):
     reason: str
 
 
-class Asides:
-    """The `aside` and `verdict` tables. Obtained by `Asides(dataset.db)`."""
+class Curation:
+    """The `aside` and `verdict` tables. Obtained by `Curation(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def place(self, step: int, rows: Sequence[Aside]) -> None:
+    def place(self, step: int, rows: Sequence[Placement]) -> None:
         """Give samples their places as a part of a step. Call inside a write."""
         self._db.many(
             "INSERT INTO aside(step,sample,kept,grp,before_kept,before_grp,reason) "
@@ -167,7 +167,7 @@ class Asides:
         same = [r for r in rows if (r["now_kept"], r["now_grp"]) == (r["kept"], r["grp"])]
         self.place(
             undoing,
-            [Aside(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo") for r in same],
+            [Placement(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo") for r in same],
         )
         judged = self._db.rows(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "

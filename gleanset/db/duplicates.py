@@ -23,7 +23,7 @@ _ONE_FILM = (
 )
 
 
-class Settled(NamedTuple):
+class PairVerdict(NamedTuple):
     """What the pixels of two samples (rows, a < b) say, and how clearly.
 
     `verdict` is SAME, NOT or DOUBTFUL: that a person has to say.
@@ -36,7 +36,7 @@ class Settled(NamedTuple):
     verdict: str
 
 
-class Member(NamedTuple):
+class GroupMember(NamedTuple):
     """A sample as groups see it: what decides whether it is the best, and what it carries.
 
     `hints` are the classes that its own image hints at; a label is `by_hint` where no person gave
@@ -97,7 +97,7 @@ class Pairs:
         """Whether both samples (rows) are frames of one video."""
         return bool(self._db.number(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def settle(self, settled: Sequence[PairVerdict]) -> None:
         """Write down what second looks found."""
         with self._db.write():
             self._db.many(
@@ -163,9 +163,9 @@ class Pairs:
         )
         return None if row is None else bool(row[0] == SAME)
 
-    def members(self, ids: Iterable[int]) -> dict[int, Member]:
+    def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
         """These samples (rows) as groups see them."""
-        wanted, found = sorted(ids), dict[int, Member]()
+        wanted, found = sorted(ids), dict[int, GroupMember]()
         for some, marks in in_parts(wanted):
             rows = self._db.rows(
                 "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
@@ -209,6 +209,6 @@ class Pairs:
         return {row[0] for row in rows}
 
 
-def _member(row: Row) -> Member:
+def _member(row: Row) -> GroupMember:
     values: list[Any] = list(row)
-    return Member(*values)._replace(kept=bool(row["kept"]))
+    return GroupMember(*values)._replace(kept=bool(row["kept"]))

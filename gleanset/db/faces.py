@@ -15,7 +15,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
 from gleanset.db.values import dump, in_parts, load, now, signed
 from gleanset.html.words import count
-from gleanset.records import Box, Cut, Face, Landmark, Region, Rejection
+from gleanset.records import Box, Face, FaceCrop, Landmark, Region, Rejection
 
 HAND = "hand"
 """The detector of a box that a person has drawn."""
@@ -55,11 +55,11 @@ class Faces:
         sha256: str,
         detector: str,
         settings: str,
-        cuts: Sequence[Cut],
+        cuts: Sequence[FaceCrop],
         *,
         cut: str = "",
         small: Iterable[Face] = (),
-        kept: Iterable[Cut] = (),
+        kept: Iterable[FaceCrop] = (),
     ) -> None:
         """Put one image's faces in place of its earlier ones, whichever detector found them.
 
@@ -106,7 +106,7 @@ class Faces:
             self.record(sha256, detector, settings, [], cut=cut)
             Rejections(self._db).add(why)
 
-    def add_by_hand(self, sha256: str, cut: Cut) -> bool:
+    def add_by_hand(self, sha256: str, cut: FaceCrop) -> bool:
         """Record a box that a person gave, with a sample that is retired until it is decided on.
 
         False where a sample of just this box is in use already. Call inside a write.
@@ -121,7 +121,7 @@ class Faces:
         self._db.run("UPDATE sample SET status='retired' WHERE key=?", (cut.key,))
         return True
 
-    def _add(self, image: int, cut: Cut) -> None:
+    def _add(self, image: int, cut: FaceCrop) -> None:
         face = cut.face
         number = self._add_face(image, face)
         self._db.run(
@@ -150,7 +150,7 @@ class Faces:
             ),
         )
 
-    def _cut_anew(self, cut: Cut) -> None:
+    def _cut_anew(self, cut: FaceCrop) -> None:
         self._db.run(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
             (*_measured(cut), cut.key),
@@ -186,7 +186,7 @@ class Faces:
             after = rows[-1]["sha256"]
 
 
-def _measured(cut: Cut) -> tuple[object, ...]:
+def _measured(cut: FaceCrop) -> tuple[object, ...]:
     return (*cut.box, cut.angle, signed(cut.phash), cut.sharpness)
 
 
@@ -215,7 +215,7 @@ _TO_CUT = (
 )
 
 
-class Stored(NamedTuple):
+class StoredFile(NamedTuple):
     """An image by its hash and format, the name of its file."""
 
     sha256: str
@@ -277,7 +277,7 @@ class Scans:
             f"SELECT count(*) FROM image i WHERE {_TO_CUT}", (detector, settings, cut)
         )
 
-    def to_cut(self, detector: str, settings: str, cut: str) -> Iterator[Stored]:
+    def to_cut(self, detector: str, settings: str, cut: str) -> Iterator[StoredFile]:
         """Images searched with these settings, but cut with others or lacking crops, by hash.
 
         Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
@@ -288,7 +288,7 @@ class Scans:
             "ORDER BY sha256 LIMIT 500",
             (detector, settings, cut, after),
         ):
-            yield from (Stored(*row) for row in rows)
+            yield from (StoredFile(*row) for row in rows)
             after = rows[-1]["sha256"]
 
     def cut_of(self, sha256: str) -> str | None:
@@ -311,7 +311,7 @@ class Scans:
             )
         ]
 
-    def missed(self) -> Iterator[Stored]:
+    def missed(self) -> Iterator[StoredFile]:
         """Images that were searched and have no face, neither found nor given by hand, by hash."""
         after = ""
         while rows := self._db.rows(
@@ -322,7 +322,7 @@ class Scans:
             "ORDER BY sha256 LIMIT 500",
             (after,),
         ):
-            yield from (Stored(*row) for row in rows)
+            yield from (StoredFile(*row) for row in rows)
             after = rows[-1]["sha256"]
 
 

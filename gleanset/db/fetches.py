@@ -19,7 +19,7 @@ _STAGE = (
 _OF_FETCH = f"r.stage={_STAGE} AND r.what=f.key AND r.source=f.source"
 
 
-class Failed(NamedTuple):
+class FailedFetch(NamedTuple):
     """A fetch from the net that gave no image; `told` is its candidate, as it was recorded."""
 
     source: str
@@ -29,7 +29,7 @@ class Failed(NamedTuple):
     told: str
 
 
-class Given(NamedTuple):
+class FetchYield(NamedTuple):
     """What one source gave for one query, hint or video.
 
     `added` are images that nobody had found before, `duplicate` the places that showed an
@@ -42,7 +42,7 @@ class Given(NamedTuple):
     duplicate: int
 
 
-class Refused(NamedTuple):
+class RejectionCount(NamedTuple):
     """How many fetches of one source for one query were rejected for a reason."""
 
     source: str
@@ -158,7 +158,7 @@ class Fetches:
                 (source, clean(key), stamp, clean(url), clean(query), state, candidate, image),
             )
 
-    def failed(self) -> Iterator[Failed]:
+    def failed(self) -> Iterator[FailedFetch]:
         """Every fetch from the net that gave no image, a page in memory at a time.
 
         Ordered by source and key, so that a caller may record anew what it iterates over.
@@ -170,10 +170,10 @@ class Fetches:
             "AND (f.source, f.key)>(?,?) ORDER BY f.source, f.key LIMIT 500",
             after,
         ):
-            yield from (Failed(*row) for row in rows)
+            yield from (FailedFetch(*row) for row in rows)
             after = (rows[-1]["source"], rows[-1]["key"])
 
-    def given(self) -> list[Given]:
+    def given(self) -> list[FetchYield]:
         """The yield of every source by query, hint or title of a video."""
         rows = self._db.rows(
             "SELECT source, coalesce(query, iif(video IS NULL, hint, title), ''), "
@@ -182,9 +182,9 @@ class Fetches:
             "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) "
             "GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        return [Given(*row) for row in rows]
+        return [FetchYield(*row) for row in rows]
 
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[RejectionCount]:
         """Rejected fetches by source, query (or hint) and reason, the most frequent first."""
         rows = self._db.rows(
             "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
@@ -192,7 +192,7 @@ class Fetches:
             f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
             "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
         )
-        return [Refused(*row) for row in rows]
+        return [RejectionCount(*row) for row in rows]
 
 
 class VideoName(NamedTuple):

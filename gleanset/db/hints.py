@@ -17,7 +17,7 @@ from gleanset.operations import operation
 PERSON = "person"
 
 
-def provenances(db: Connection) -> dict[str, str]:
+def label_provenances(db: Connection) -> dict[str, str]:
     """The provenance of every label by sample key, as the journal has it ('person', 'hint', …).
 
     A label that an undo brought back has the provenance it had before. One that a person has
@@ -60,7 +60,7 @@ HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_ASKED})"
 _UNSEEN = ("hint", "duplicate")
 
 
-class Hinted(NamedTuple):
+class HintedSample(NamedTuple):
     """A sample that waits: how many classes are hinted at, and how many faces could be meant.
 
     `faces` are those of the image with the fewest among those with a hint. `decided` is what
@@ -74,7 +74,7 @@ class Hinted(NamedTuple):
     decided: tuple[str, ...]
 
 
-class Disputed(NamedTuple):
+class DisputedLabel(NamedTuple):
     """A sample (row) with a label that nobody but a hint gave, where hints name several classes."""
 
     id: int
@@ -88,7 +88,7 @@ class Hints:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def waiting(self) -> Iterator[Hinted]:
+    def waiting(self) -> Iterator[HintedSample]:
         """Every sample that waits for a decision, in the order of the keys."""
         after = ""
         while rows := self._db.rows(
@@ -100,7 +100,7 @@ class Hints:
             "FROM sample s WHERE s.status='queue' AND s.key>? ORDER BY s.key LIMIT 1000",
             (after,),
         ):
-            yield from (Hinted(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
+            yield from (HintedSample(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
             after = rows[-1]["key"]
 
     def names(self) -> list[str]:
@@ -122,11 +122,11 @@ class Hints:
 
     def labelled(self) -> set[int]:
         """The samples (rows) whose label is from a hint, or from a copy."""
-        given = provenances(self._db)
+        given = label_provenances(self._db)
         rows = self._db.rows("SELECT id, key FROM sample WHERE status='labelled'")
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
 
-    def disputed(self, images: Collection[str] | None = None) -> list[Disputed]:
+    def disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
         """The labels that a dispute takes the ground from, of all or of some images, by key.
 
         What a person said of any copy settles the question.
@@ -142,9 +142,9 @@ class Hints:
                     f"sample g WHERE g.grp IN (SELECT grp FROM sample WHERE {of_images}))",
                     [*some, *some],
                 )
-        given = provenances(self._db) if rows else {}
+        given = label_provenances(self._db) if rows else {}
         settled = {row["question"] for row in rows if given.get(row["key"]) not in _UNSEEN}
-        found = {Disputed(*tuple(row)[:3]) for row in rows if row["question"] not in settled}
+        found = {DisputedLabel(*tuple(row)[:3]) for row in rows if row["question"] not in settled}
         return sorted(found, key=lambda one: one.key)
 
     def _labelled_where(self, test: str, values: Collection[str] = ()) -> list[Row]:
@@ -155,7 +155,7 @@ class Hints:
         )
 
 
-def take_back(db: Connection, images: Collection[str] | None = None) -> int:
+def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
     """Put back into the queue what hints dispute, of all or of some images; how many.
 
     As one step, if there is any.

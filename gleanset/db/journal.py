@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.changes import Asides, Change, Changes
+from gleanset.db.changes import Change, Changes, Curation
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
@@ -136,7 +136,7 @@ class Journal:
                     for r in same
                 ]
             )
-            aside, changed = Asides(self._db).take_back(row["id"], new)
+            aside, changed = Curation(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
             self._show(new, [r["before_label"] for r in same if r["before_label"] is not None])
         return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)

@@ -12,7 +12,7 @@ from gleanset.db.values import clean
 from gleanset.records import Rejection
 
 
-class Stored(NamedTuple):
+class StoredImage(NamedTuple):
     """An image that should be in the store. `state` is 'ok', or 'missing' after a check."""
 
     sha256: str
@@ -20,8 +20,8 @@ class Stored(NamedTuple):
     state: str
 
 
-class Upkeep:
-    """Whole-catalogue operations. Obtained by `Upkeep(dataset.db)`."""
+class Maintenance:
+    """Whole-catalogue operations. Obtained by `Maintenance(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -41,14 +41,14 @@ class Upkeep:
         )
         return None if row is None else row[0]
 
-    def stored(self) -> Iterator[Stored]:
+    def stored(self) -> Iterator[StoredImage]:
         """Every image by hash, a page in memory at a time."""
         after = ""
         while rows := self._db.rows(
             "SELECT sha256, format, state FROM image WHERE sha256>? ORDER BY sha256 LIMIT 1000",
             (after,),
         ):
-            yield from (Stored(*row) for row in rows)
+            yield from (StoredImage(*row) for row in rows)
             after = rows[-1]["sha256"]
 
     def local_paths(self, sha256: str) -> list[str]:
@@ -185,14 +185,14 @@ class Upkeep:
 _EXAMPLES = 5
 
 
-class Finding(NamedTuple):
+class Contradiction(NamedTuple):
     """How often something is wrong, and a few of the rows in words."""
 
     cases: int
     examples: tuple[str, ...] = ()
 
 
-def unsound(db: Connection) -> dict[str, Finding]:
+def contradictions(db: Connection) -> dict[str, Contradiction]:
     """Each kind of contradiction that was looked for, those without a case included.
 
     Only reads, and hashes no file: some milliseconds, and a second for 100,000 samples.
@@ -200,8 +200,8 @@ def unsound(db: Connection) -> dict[str, Finding]:
     return {name: _finding(look(db)) for name, look in _KINDS.items()}
 
 
-def _finding(found: list[str]) -> Finding:
-    return Finding(len(found), tuple(found[:_EXAMPLES]))
+def _finding(found: list[str]) -> Contradiction:
+    return Contradiction(len(found), tuple(found[:_EXAMPLES]))
 
 
 def _orphan_rows(db: Connection) -> list[str]:

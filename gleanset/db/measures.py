@@ -13,7 +13,7 @@ from gleanset.db.values import in_parts, signed, unsigned
 from gleanset.records import Box, Region, Sample
 
 
-class Seen(NamedTuple):
+class SampleRegion(NamedTuple):
     """A sample with what is needed to see it. `id` is the row of the sample."""
 
     id: int
@@ -25,7 +25,7 @@ class Seen(NamedTuple):
     region: Region
 
 
-class Look(NamedTuple):
+class SampleHashes(NamedTuple):
     """The hashes of a sample. `points` are 8 bytes each (little endian), `shapes` 3 bytes each.
 
     `filled` is the part of the picture that is no uniform border, 0..1.
@@ -50,8 +50,8 @@ def same_region(table: str) -> str:
 _SAME_HASHED = f"{same_region('l')} AND l.version=?"
 
 
-class Looks:
-    """The `look` table. Obtained by `Looks(dataset.db)`."""
+class ImageHashes:
+    """The `look` table. Obtained by `ImageHashes(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -64,7 +64,7 @@ class Looks:
             (version,),
         )
 
-    def missing(self, version: int) -> Iterator[Seen]:
+    def missing(self, version: int) -> Iterator[SampleRegion]:
         """The samples without hashes of their present region; `put` may be called meanwhile."""
         after = 0
         while rows := self._db.rows(
@@ -76,9 +76,9 @@ class Looks:
             yield from (_seen(row) for row in rows)
             after = rows[-1]["id"]
 
-    def seen(self, ids: Sequence[int]) -> dict[int, Seen]:
+    def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """What is needed to see these samples, by row."""
-        found: dict[int, Seen] = {}
+        found: dict[int, SampleRegion] = {}
         for some, marks in in_parts(ids):
             rows = self._db.rows(
                 f"SELECT {_SEEN} FROM sample s JOIN image i ON i.id=s.image "
@@ -88,7 +88,7 @@ class Looks:
             found |= {row["id"]: _seen(row) for row in rows}
         return found
 
-    def put(self, looks: Sequence[tuple[Seen, Look]], version: int) -> None:
+    def put(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
         """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
         with self._db.write():
             for seen, look in looks:
@@ -119,7 +119,7 @@ class Looks:
             self._db.run("DELETE FROM look WHERE sample=?", (sample,))
             self._db.run("DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict='open'", (sample,))
 
-    def pages(self, *, searched: bool, size: int) -> Iterator[list[Look]]:
+    def pages(self, *, searched: bool, size: int) -> Iterator[list[SampleHashes]]:
         """The hashes of samples that were or were not searched for yet, `size` at a time.
 
         Those of retired samples as well: they may come back.
@@ -138,8 +138,8 @@ class Looks:
         self._db.many("UPDATE look SET searched=1 WHERE sample=?", [(s,) for s in samples])
 
 
-def _look(row: Row) -> Look:
-    return Look(
+def _look(row: Row) -> SampleHashes:
+    return SampleHashes(
         row["sample"],
         unsigned(row["plain"]),
         unsigned(row["flipped"]),
@@ -149,9 +149,9 @@ def _look(row: Row) -> Look:
     )
 
 
-def _seen(row: Row) -> Seen:
+def _seen(row: Row) -> SampleRegion:
     box = Box(row["x"], row["y"], row["w"], row["h"])
-    return Seen(
+    return SampleRegion(
         row["id"],
         row["key"],
         row["sha256"],
@@ -162,7 +162,7 @@ def _seen(row: Row) -> Seen:
     )
 
 
-class Measures(NamedTuple):
+class PixelMeasures(NamedTuple):
     """What the pixels of a sample told; `traits` is its descriptor, one byte a value."""
 
     blur: float
@@ -207,7 +207,7 @@ _QUALITY = (
 )
 
 
-class Flag(NamedTuple):
+class QualityFlag(NamedTuple):
     """A named threshold: a `measure` (a field of `Quality`) at least, or at most, so much."""
 
     name: str
@@ -223,8 +223,8 @@ class Flag(NamedTuple):
         return bool(value >= self.threshold if self.at_least else value <= self.threshold)
 
 
-class Qualities:
-    """The `quality` table. Obtained by `Qualities(dataset.db)`.
+class QualityMeasures:
+    """The `quality` table. Obtained by `QualityMeasures(dataset.db)`.
 
     With `rehearse` everything is written to a copy that is gone with the connection.
     """
@@ -248,7 +248,7 @@ class Qualities:
             yield [row[0] for row in rows]
             after = rows[-1][0]
 
-    def put(self, found: Sequence[tuple[Seen, Measures]], version: int) -> None:
+    def put(self, found: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Keep measures, and the region that they are of."""
         with self._db.write():
             self._db.many(
@@ -297,7 +297,7 @@ class Qualities:
         rows = self._db.rows(f"{_QUALITY} WHERE s.key IN ({marks})", list(keys))
         return {row["key"]: _quality(row) for row in rows}
 
-    def count(self, flags: Sequence[Flag]) -> tuple[int, dict[str, int]]:
+    def count(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """How many samples have measures, and how many of them each flag."""
         sums = "".join(
             f", ifnull(sum({flag.measure}{'>=' if flag.at_least else '<='}?), 0)" for flag in flags

@@ -45,7 +45,7 @@ _OUR_FACE = (
 _OUR_CLASS = "(SELECT c.id FROM main.class c JOIN other.class o USING(name) WHERE o.id={})"
 
 
-class Said(NamedTuple):
+class SampleState(NamedTuple):
     """What a catalogue says of a sample: its status, class, and the last decision's words."""
 
     status: str
@@ -198,7 +198,7 @@ class Merging:
         )
         return here
 
-    def said(self, schema: str, key: str) -> Said | None:
+    def said(self, schema: str, key: str) -> SampleState | None:
         """What one of the two says of a sample now; None where it is not there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.one(
@@ -207,7 +207,7 @@ class Merging:
             f"LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?",
             (key,),
         )
-        return Said(*row) if row else None
+        return SampleState(*row) if row else None
 
     def steps_about(self, key: str) -> set[int]:
         """The steps of ours with a decision on a sample."""

@@ -133,7 +133,7 @@ _STANDING = (
 )
 
 
-class Sortable(NamedTuple):
+class PresortSample(NamedTuple):
     """A sample in use. `status` is queue, labelled or rejected, `label` its class.
 
     `group` is equal for copies of one picture; `ties` names what it shares with others: a scene
@@ -152,13 +152,13 @@ class Sortable(NamedTuple):
     kept: bool = True
 
 
-class Sortables:
-    """Read only, over several tables. Obtained by `Sortables(dataset.db)`."""
+class PresortSamples:
+    """Read only, over several tables. Obtained by `PresortSamples(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def each(self) -> Iterator[Sortable]:
+    def each(self) -> Iterator[PresortSample]:
         """Every sample that is not retired, by key, a page in memory at a time.
 
         Of those set aside only what is labelled: a better copy may wait for the same label.
@@ -180,7 +180,7 @@ class Sortables:
                 ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
                 numbers = (int(part) for part in (refused or "").split(",") if part)
                 said_no = frozenset(classes[one] for one in numbers if one in classes)
-                yield Sortable(
+                yield PresortSample(
                     key,
                     status,
                     label,
@@ -193,7 +193,7 @@ class Sortables:
             after = rows[-1][0]
 
 
-class Like(NamedTuple):
+class SampleFeatures(NamedTuple):
     """A sample (row) that can be compared. `traits` is its descriptor, None while unmeasured.
 
     `video`, `time` and `post` are those of one of its image's origins; `hint` is None where its
@@ -212,7 +212,7 @@ class Like(NamedTuple):
     score: float | None
 
 
-class Offer(NamedTuple):
+class SampleProposals(NamedTuple):
     """What a presort proposes for a sample (row): classes (rows) with their confidence."""
 
     place: int
@@ -230,18 +230,18 @@ _LIKE = (
 _WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 
 
-class Likeness:
-    """Read only. Obtained by `Likeness(dataset.db)`."""
+class SortingQueue:
+    """Read only. Obtained by `SortingQueue(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def of(self, rows: Sequence[int]) -> list[Like]:
+    def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""
-        found: dict[int, Like] = {}
+        found: dict[int, SampleFeatures] = {}
         for some, marks in in_parts(rows):
             found |= {
-                row["id"]: Like(*row)
+                row["id"]: SampleFeatures(*row)
                 for row in self._db.rows(f"{_LIKE} WHERE s.id IN ({marks})", some)
             }
         return [found[row] for row in rows if row in found]
@@ -274,14 +274,14 @@ class Likeness:
         )
         return [row[0] for row in rows]
 
-    def offers(self, rows: Sequence[int]) -> dict[int, Offer]:
+    def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
         """What the presort in force says of these samples; merged classes as what they are now."""
-        found: dict[int, Offer] = {}
+        found: dict[int, SampleProposals] = {}
         for some, marks in in_parts(rows):
             found |= self._offers(some, marks)
         return found
 
-    def _offers(self, some: list[int], marks: str) -> dict[int, Offer]:
+    def _offers(self, some: list[int], marks: str) -> dict[int, SampleProposals]:
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows(
             "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
@@ -348,6 +348,6 @@ class Likeness:
         return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def _offer(row: Row, proposals: dict[int, float]) -> Offer:
+def _offer(row: Row, proposals: dict[int, float]) -> SampleProposals:
     best = sorted(proposals.items(), key=lambda item: -item[1])
-    return Offer(row["place"], tuple(best), row["cluster"])
+    return SampleProposals(row["place"], tuple(best), row["cluster"])

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.measures import Flag
+from gleanset.db.measures import QualityFlag
 
 REVIEWED = "review"
 """The provenance of a decision that was made while looking a second time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReviewFilter:
     """Which samples: every trait that is not None must hold.
 
     `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
@@ -34,10 +34,10 @@ class Wanted:
     text: str | None = None
 
 
-ANYTHING = Wanted()
+ANYTHING = ReviewFilter()
 
 
-class Found(NamedTuple):
+class ReviewItem(NamedTuple):
     """A sample (row), its class or flag, how doubtful it is, and what else it may be."""
 
     id: int
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     other: str | None = None
 
 
-class Traits(NamedTuple):
+class FilterChoices(NamedTuple):
     """What can be chosen from: sources, videos (hash and name), licences."""
 
     sources: tuple[str, ...]
@@ -104,14 +104,16 @@ class Reviews:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def wall(self, name: str, wanted: Wanted = ANYTHING) -> list[Found]:
+    def wall(self, name: str, wanted: ReviewFilter = ANYTHING) -> list[ReviewItem]:
         """The samples of a wall of `WALLS` but `flags`, in the order to look at them."""
         sql, order = _WALLS[name]
         tests, values = _tests(wanted)
         rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
-        return [Found(*row) for row in rows]
+        return [ReviewItem(*row) for row in rows]
 
-    def flagged(self, flags: Sequence[Flag], wanted: Wanted = ANYTHING) -> list[Found]:
+    def flagged(
+        self, flags: Sequence[QualityFlag], wanted: ReviewFilter = ANYTHING
+    ) -> list[ReviewItem]:
         """The samples with a flag, each under the first that it has, the clearest first."""
         cases = " ".join(
             f"WHEN {flag.measure}{'>=' if flag.at_least else '<='}{flag.threshold} THEN {place}"
@@ -129,23 +131,23 @@ class Reviews:
             "ORDER BY flag, id",
             values,
         )
-        return [Found(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
+        return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
-    def traits(self) -> Traits:
+    def traits(self) -> FilterChoices:
         """What sources, videos and licences there are."""
         sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
         licences = self._db.rows(
             "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
-        return Traits(
+        return FilterChoices(
             tuple(row[0] for row in sources),
             tuple((row[0], row[1]) for row in videos),
             tuple(row[0] for row in licences),
         )
 
 
-def _tests(wanted: Wanted) -> tuple[str, list[object]]:
+def _tests(wanted: ReviewFilter) -> tuple[str, list[object]]:
     """SQL that begins with AND, and its values."""
     tests, values = [], list[object]()
     of_sample = {

@@ -88,7 +88,7 @@ def _run(row: Row) -> Run:
     )
 
 
-class Looks(NamedTuple):
+class EvaluationCounts(NamedTuple):
     """How often a split was looked at, and by which runs (the oldest first).
 
     `times` counts looks at exactly these samples, `otherwise` those at the split when it had
@@ -100,17 +100,17 @@ class Looks(NamedTuple):
     runs: tuple[str, ...]
 
 
-class Peeks:
-    """The `peek` table. Obtained by `Peeks(dataset.db)`."""
+class SplitEvaluations:
+    """The `peek` table. Obtained by `SplitEvaluations(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def before(self, split: str, samples: Iterable[str]) -> Looks:
+    def before(self, split: str, samples: Iterable[str]) -> EvaluationCounts:
         """What was looked at up to now."""
         return self._looks(split, fingerprint(samples))
 
-    def of_run(self, run: str, split: str) -> Looks | None:
+    def of_run(self, run: str, split: str) -> EvaluationCounts | None:
         """All looks so far at the samples that this run was judged on first; None for no look."""
         row = self._db.one(
             "SELECT data FROM peek WHERE run=? AND split=? ORDER BY id LIMIT 1", (run, split)
@@ -121,7 +121,7 @@ class Peeks:
         """Whether labels in doubt were searched for with the settings of a run, test among them."""
         return bool(self._db.number("SELECT 1 FROM peek WHERE run=? AND why='doubts'", (run,)))
 
-    def add(self, run: str, split: str, samples: Iterable[str], why: str) -> Looks:
+    def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
         """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
 
         Earlier figures of the same run are not among these: nothing was chosen by them. The look
@@ -141,7 +141,7 @@ class Peeks:
                 )
         return before
 
-    def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> Looks:
+    def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
         """The looks before row `until`, or all, but for the figures of run `own`."""
         rows = self._db.rows(
             "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) "
@@ -149,7 +149,7 @@ class Peeks:
             (split, until, own),
         )
         same = [row["run"] for row in rows if row["data"] == data]
-        return Looks(len(same), len(rows) - len(same), tuple(dict.fromkeys(same)))
+        return EvaluationCounts(len(same), len(rows) - len(same), tuple(dict.fromkeys(same)))
 
 
 def fingerprint(samples: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ _COLUMNS = (
 _JOINED = "JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 
 
-class Page(NamedTuple):
+class SamplePage(NamedTuple):
     """Some samples and the position from which to read on; None at the end."""
 
     samples: list[Sample]
@@ -39,7 +39,7 @@ class Samples:
         where: Where = EVERYTHING,
         after: Position | None = None,
         limit: int = 200,
-    ) -> Page:
+    ) -> SamplePage:
         """The next `limit` samples after a position (keyset paging: equally quick at any depth).
 
         They come in the order in which their images arrived, or by falling score.
@@ -52,7 +52,7 @@ class Samples:
         if len(found) == limit:
             id_, image, score = found[-1]
             position = (image, id_) if where.min_score is None else (score, image, id_)
-        return Page(samples, position)
+        return SamplePage(samples, position)
 
     def _full(self, ids: list[int]) -> list[Sample]:
         """The samples of these numbers, in this order."""
@@ -200,7 +200,7 @@ _TIED = (
 )
 
 
-class Tie(NamedTuple):
+class GroupEvidence(NamedTuple):
     """What could tie a sample (row `id`) to others: its image (row), hash, one of its origins.
 
     `source` is None where the image has no origin any more.
@@ -225,13 +225,13 @@ class Tie(NamedTuple):
     post: str | None
 
 
-class Ties:
-    """Read only, over several tables. Obtained by `Ties(dataset.db)`."""
+class SplitGroups:
+    """Read only, over several tables. Obtained by `SplitGroups(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def each(self, keys: Collection[str] = ()) -> Iterator[Tie]:
+    def each(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
         """Every sample that takes part or ties others, once for each of its origins, by key.
 
         And those of `keys`, in whatever state they are.
@@ -249,7 +249,7 @@ class Ties:
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
-                    yield Tie(*tie)._replace(phash=unsigned(tie[7]))
+                    yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
             after = rows[-1]["key"]
 
     def sources(self) -> list[str]:
@@ -269,14 +269,14 @@ class Ties:
         )
 
 
-class Share(NamedTuple):
+class SampleWeight(NamedTuple):
     """What a sample counts for: `copies` of its picture (0: none), each with `weight`."""
 
     copies: int
     weight: float
 
 
-AS_IT_IS = Share(1, 1.0)
+AS_IT_IS = SampleWeight(1, 1.0)
 
 
 class Balances:
@@ -285,20 +285,20 @@ class Balances:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def shares(self) -> dict[str, Share]:
+    def shares(self) -> dict[str, SampleWeight]:
         """The samples of train that do not count as they are, by key."""
         rows = self._db.rows(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
             "WHERE s.split='train' AND s.status='labelled' ORDER BY s.key"
         )
-        return {row["key"]: Share(row["copies"], row["weight"]) for row in rows}
+        return {row["key"]: SampleWeight(row["copies"], row["weight"]) for row in rows}
 
     def settings(self) -> str:
         """The settings of the balance in force; empty when there is none."""
         row = self._db.one("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
-    def replace(self, shares: Mapping[str, Share], settings: str) -> None:
+    def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:
         """Put a new balance in force, whole or not at all; nothing is left of an earlier one."""
         with self._db.write():
             self._db.run("DELETE FROM balance")
@@ -312,7 +312,7 @@ class Balances:
                 )
 
 
-class Placed(NamedTuple):
+class BoxedSample(NamedTuple):
     """A sample in use with the box of its face; `box` and `angle` as a person drew or found it."""
 
     key: str
@@ -329,8 +329,8 @@ _PLACED = (
 )
 
 
-class Croppings:
-    """Read only. Obtained by `Croppings(dataset.db)`."""
+class BoxedSamples:
+    """Read only. Obtained by `BoxedSamples(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -348,7 +348,7 @@ class Croppings:
             )
         return [row[0] for row in rows]
 
-    def placed(self, sha256: str) -> list[Placed]:
+    def placed(self, sha256: str) -> list[BoxedSample]:
         """The samples in use of an image that have a face, from left to right."""
         rows = self._db.rows(
             f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
@@ -356,7 +356,7 @@ class Croppings:
         )
         return [_placed(row) for row in rows]
 
-    def in_use(self, key: str) -> Placed | None:
+    def in_use(self, key: str) -> BoxedSample | None:
         """A sample as it is now; None where it is in use no more, or never was."""
         row = self._db.one(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
@@ -367,5 +367,5 @@ class Croppings:
         return None if row is None else str(row[0])
 
 
-def _placed(row: Row) -> Placed:
-    return Placed(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])
+def _placed(row: Row) -> BoxedSample:
+    return BoxedSample(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])

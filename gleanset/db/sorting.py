@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import operation_of
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from gleanset.db.paging import EVERYTHING, More, Where, page_query
 from gleanset.db.values import in_parts, now
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
 
 
-class Tile(NamedTuple):
+class SampleTile(NamedTuple):
     """One sample as a grid shows it. `status` is queue, labelled, rejected or retired.
 
     `mark` is 'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
     """
 
-    seen: Seen
+    seen: SampleRegion
     status: str
     label: str | None = None
     mark: str | None = None
@@ -41,7 +41,7 @@ class Tile(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassRow:
+class ClassCount:
     """A class with its row, and how many samples have it."""
 
     id: int
@@ -49,10 +49,10 @@ class ClassRow:
     count: int
 
 
-class Counts(NamedTuple):
+class LabelCounts(NamedTuple):
     """How many samples are where. `total` is the sum of all parts."""
 
-    classes: tuple[ClassRow, ...]
+    classes: tuple[ClassCount, ...]
     waiting: int
     later: int
     other: int
@@ -94,8 +94,8 @@ _IN_USE = More(tests=("s.kept", "s.status<>'retired'"))
 _MARKED = " LEFT JOIN mark m ON m.sample=s.id"
 
 
-class Tiles:
-    """Read only but for `effort` and `checked`. Obtained by `Tiles(dataset.db)`."""
+class SampleTiles:
+    """Read only but for `effort` and `checked`. Obtained by `SampleTiles(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -116,9 +116,9 @@ class Tiles:
         sql, values = page_query(where, class_id, None, more)
         return array("q", (row[0] for row in self._db.rows(sql, values)))
 
-    def of(self, ids: Sequence[int]) -> dict[int, Tile]:
+    def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """The tiles of some samples, by row; nothing of those that are gone."""
-        found: dict[int, Tile] = {}
+        found: dict[int, SampleTile] = {}
         for some, marks in in_parts(ids):
             rows = self._db.rows(f"{_TILE} WHERE s.id IN ({marks})", some)
             found |= {row["id"]: _tile(row) for row in rows}
@@ -165,7 +165,7 @@ class Tiles:
         """The step that undid this one; 0 where none did."""
         return self._db.number("SELECT id FROM step WHERE undoes=?", (step,))
 
-    def counts(self) -> Counts:
+    def counts(self) -> LabelCounts:
         """How many samples are in every class and place."""
         of_class = {
             row[0]: row[1]
@@ -182,11 +182,11 @@ class Tiles:
                 f"m.sample=s.id WHERE {_KEPT} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
-        named = tuple(ClassRow(row[0], row[1], of_class.get(row[0], 0)) for row in classes)
+        named = tuple(ClassCount(row[0], row[1], of_class.get(row[0], 0)) for row in classes)
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
-        return Counts(named, queue - later, later, other, rejected - other)
+        return LabelCounts(named, queue - later, later, other, rejected - other)
 
     def steps(self, after: int = 0) -> list[StepRow]:
         """The steps of the journal after one of them, oldest first; none that came by a merge."""
@@ -240,9 +240,9 @@ _TILE = (
 )
 
 
-def _tile(row: Row) -> Tile:
+def _tile(row: Row) -> SampleTile:
     box = Box(row["x"], row["y"], row["w"], row["h"])
-    seen = Seen(
+    seen = SampleRegion(
         row["id"],
         row["key"],
         row["sha256"],
@@ -251,4 +251,4 @@ def _tile(row: Row) -> Tile:
         row["height"],
         Region(box, row["angle"]),
     )
-    return Tile(seen, row["status"], row["label"], row["mark"], row["score"], row["title"])
+    return SampleTile(seen, row["status"], row["label"], row["mark"], row["score"], row["title"])

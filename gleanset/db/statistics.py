@@ -11,7 +11,7 @@ from gleanset.db.connection import Connection
 from gleanset.db.faces import HAND, IN_FORCE
 
 
-class Yielded(NamedTuple):
+class SourceYield(NamedTuple):
     """What one request to one source gave. `kind` is search, video, folder, post or list."""
 
     source: str
@@ -22,14 +22,14 @@ class Yielded(NamedTuple):
     labelled: int
 
 
-class FoundAgain(NamedTuple):
+class RepeatFinds(NamedTuple):
     """Images that have several origins, and how many of those have different hints."""
 
     several: int
     disputed: int
 
 
-class Failure(NamedTuple):
+class FailureCount(NamedTuple):
     """How many `items` a stage rejected for a reason, and an `example` with its detail."""
 
     stage: str
@@ -39,7 +39,7 @@ class Failure(NamedTuple):
     detail: str
 
 
-class Search(NamedTuple):
+class ScanCount(NamedTuple):
     """A detector with its settings, how its faces were cut, and how many images it searched.
 
     `cut` is empty where that is not known.
@@ -51,7 +51,7 @@ class Search(NamedTuple):
     images: int
 
 
-class Request(NamedTuple):
+class SourceRequest(NamedTuple):
     """What was asked of a source, and the hint that came of it.
 
     `paths` are two of those found, in an archive that of the archive with the member behind it.
@@ -110,13 +110,13 @@ _LEFT_OUT = (
 )
 
 
-class Provenance:
+class Statistics:
     """Read-only questions to an open catalogue."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def yields(self) -> list[Yielded]:
+    def yields(self) -> list[SourceYield]:
         """By source and query, video or hint; an image with two origins counts in both."""
         rows = self._db.rows(
             "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' "
@@ -128,19 +128,19 @@ class Provenance:
             "count(DISTINCT iif(s.status='labelled', s.id, NULL)) "
             "FROM origin o LEFT JOIN sample s ON s.image=o.image GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
-        return [Yielded(*row) for row in rows]
+        return [SourceYield(*row) for row in rows]
 
     def sources(self) -> int:
         """How many different sources gave images."""
         return self._db.number("SELECT count(DISTINCT source) FROM origin")
 
-    def found_again(self) -> FoundAgain:
+    def found_again(self) -> RepeatFinds:
         """How many images were found in several places, and how many under several hints."""
         row = self._db.one(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
         )
-        return FoundAgain(*row) if row else FoundAgain(0, 0)
+        return RepeatFinds(*row) if row else RepeatFinds(0, 0)
 
     def images_found_again(self, limit: int) -> list[str]:
         """Hashes of images with several origins: disputed ones first, then by origins."""
@@ -152,15 +152,15 @@ class Provenance:
         )
         return [row["sha256"] for row in rows]
 
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[FailureCount]:
         """Rejections by stage and reason, the most frequent first."""
         rows = self._db.rows(
             "SELECT stage, reason, count(*), min(what), detail FROM rejection GROUP BY 1, 2 "
             "ORDER BY 3 DESC, 1, 2"
         )
-        return [Failure(*row) for row in rows]
+        return [FailureCount(*row) for row in rows]
 
-    def left_out(self) -> list[Failure]:
+    def left_out(self) -> list[FailureCount]:
         """What later stages made no use of, though it could be read."""
         found = []
         for stage, reason, what in _LEFT_OUT:
@@ -168,7 +168,7 @@ class Provenance:
                 f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
             )
             if row and row[0]:
-                found.append(Failure(stage, reason, row[0], row[1] or "", ""))
+                found.append(FailureCount(stage, reason, row[0], row[1] or "", ""))
         return sorted(found, key=lambda failure: -failure.items)
 
     def unsearched(self) -> int:
@@ -179,21 +179,21 @@ class Provenance:
             "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
         )
 
-    def searches(self) -> list[Search]:
+    def searches(self) -> list[ScanCount]:
         """Which detectors have looked at the images, with which settings, and how they cut."""
         rows = self._db.rows(
             "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
-        return [Search(*row) for row in rows]
+        return [ScanCount(*row) for row in rows]
 
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[SourceRequest]:
         """What was asked of the sources, but for videos."""
         path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
         rows = self._db.rows(
             f"SELECT source, query, hint, min({path}), max({path}) FROM origin "
             "WHERE video IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
-        return [Request(row[0], row[1], row[2], (row[3], row[4])) for row in rows]
+        return [SourceRequest(row[0], row[1], row[2], (row[3], row[4])) for row in rows]
 
     def sampled_videos(self) -> list[SampledVideo]:
         """Every video that was sampled to its end, and what its frames hint at."""

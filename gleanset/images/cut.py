@@ -19,8 +19,8 @@ from PIL import Image
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
-from gleanset.images.measure import look
-from gleanset.records import Box, Cut, Face, Region
+from gleanset.images.measure import phash_and_sharpness
+from gleanset.records import Box, Face, FaceCrop, Region
 from gleanset.settings import CropSettings
 
 QUALITY = 95
@@ -208,12 +208,12 @@ class Cutter:
     settings: CutSettings
     crops: Store
 
-    def cut(self, sha256: str, pixels: Array, face: Face) -> Cut:
+    def cut(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
         """Write the crop of a face of that image; its sample. Raises what the disk raises."""
         place = region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = sample_key(sha256, face.box)
         part = self.write(key, pixels, place)
-        return Cut(face, key, place.box, *look(part), place.angle)
+        return FaceCrop(face, key, place.box, *phash_and_sharpness(part), place.angle)
 
     def too_small(self, face: Face) -> bool:
         """Whether a face is too small to be cut."""

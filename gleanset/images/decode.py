@@ -68,7 +68,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedImage:
     """A decoded picture: upright `pixels`, RGB unless grey was asked for, and what its file says.
 
     `width` and `height` are those of the full upright picture; `pixels` may be smaller
@@ -83,7 +83,7 @@ class Picture:
     orientation: int
 
 
-def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Picture:
+def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> DecodedImage:
     """Decode untrusted bytes. Raises `Unreadable` and nothing else.
 
     With `at_least`, a JPEG may be decoded at a fraction of its size, its longer side not
@@ -125,7 +125,7 @@ def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Pict
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> Picture:
+def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> DecodedImage:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels, at most {MAX_PIXELS}")
@@ -150,7 +150,7 @@ def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> Picture:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
-    return Picture(pixels, kind, width, height, frames, max(orientation, turned))
+    return DecodedImage(pixels, kind, width, height, frames, max(orientation, turned))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -25,7 +25,7 @@ _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange
 def measure(data: bytes) -> Measured:
     """Decode untrusted bytes once and measure them, at `OVERVIEW_SIZE`. Raises `Unreadable`."""
     picture = decode(data, at_least=DECODED_SIZE, mode="L")
-    phash, sharp = look(picture.pixels, OVERVIEW_SIZE)
+    phash, sharp = phash_and_sharpness(picture.pixels, OVERVIEW_SIZE)
     return Measured(
         sha256=sha256_of(data),
         format=picture.format,
@@ -39,7 +39,7 @@ def measure(data: bytes) -> Measured:
     )
 
 
-def look(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
+def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
     """The perceptual hash and the sharpness of a picture, RGB or grey.
 
     The hash is the 64-bit DCT hash (pHash) with the bits of `imagehash.phash`, unsigned. The

@@ -13,7 +13,7 @@ from gleanset.records import Measured
 
 
 @dataclass(frozen=True, slots=True)
-class KeepBytes:
+class StageBytes:
     """Measure bytes and stage them. Small and picklable: it goes to workers."""
 
     store: Store
@@ -26,10 +26,10 @@ class KeepBytes:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepFile:
+class StageFile:
     """The same for a file on disk."""
 
-    keep: KeepBytes
+    keep: StageBytes
 
     def __call__(self, path: Path) -> Measured:
         """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""

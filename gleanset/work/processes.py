@@ -28,7 +28,7 @@ POOLS = 5
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
-class Worker(SpawnProcess):
+class WorkerProcess(SpawnProcess):
     """A spawned process that is deaf to Ctrl-C from its first instruction on."""
 
     def start(self) -> None:
@@ -37,13 +37,13 @@ class Worker(SpawnProcess):
             super().start()
 
 
-class Spawning(SpawnContext):
+class WorkerContext(SpawnContext):
     """Starts workers, and keeps their locks until the last of them has ended.
 
     A lock has a name that goes with it, and a worker that begins looks for that name.
     """
 
-    Process = Worker
+    Process = WorkerProcess
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Spawning(SpawnContext):
         return lock
 
 
-class Pool:
+class WorkerPool:
     """Worker processes; begun again when all were lost with nothing in hand.
 
     Where that happens time after time, `GleansetError`.
@@ -100,7 +100,7 @@ class _Workers:
     """
 
     def __init__(self, number: int) -> None:
-        self._context = Spawning()
+        self._context = WorkerContext()
         self._pool = ProcessPool(number, context=self._context, initializer=_in_worker)
         self._unanswered: set[Future[Any]] = set()
         self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
@@ -161,9 +161,9 @@ class _Workers:
 
 
 @contextmanager
-def spawned(number: int, seconds_per_item: float) -> Iterator[Pool]:
+def spawned(number: int, seconds_per_item: float) -> Iterator[WorkerPool]:
     """A pool of worker processes, none of which is left when the block ends, however it does."""
-    pool = Pool(number, seconds_per_item)
+    pool = WorkerPool(number, seconds_per_item)
     try:
         yield pool
         pool.close()

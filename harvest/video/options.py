@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gleanset.config import Table
+from gleanset.config import TomlTable
 from gleanset.errors import UsageError
 from harvest.video.sampling import SIMILAR, Mode, Sampling
 from harvest.video.times import parse_rate, parse_seconds, parse_size, parse_time
@@ -20,7 +20,7 @@ STEP_AROUND = 0.5
 _MODES = {"every": "--every", "fps": "--fps", "keyframes": "--keyframes", "scenes": "--scenes"}
 
 
-class Wish(Table, frozen=True, kw_only=True):
+class Wish(TomlTable, frozen=True, kw_only=True):
     """The options as they were written; None where nothing was."""
 
     every: str | None = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gleanset.files.store import sha256_of
-from gleanset.images.measure import look
+from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import Measured
 from harvest.video.judge import Quality, quality_of
 from harvest.video.sampling import Sampling
@@ -57,7 +57,7 @@ class RawPicture:
     @cached_property
     def measured(self) -> tuple[int, float]:
         """pHash and sharpness, as of any image."""
-        return look(self.grey)
+        return phash_and_sharpness(self.grey)
 
     @cached_property
     def quality(self) -> Quality:

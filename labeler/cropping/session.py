@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
-from gleanset.db.samples import Croppings, Placed
+from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
@@ -33,7 +33,7 @@ class Sheet(NamedTuple):
     title: str
     width: int
     height: int
-    boxes: tuple[Placed, ...]
+    boxes: tuple[BoxedSample, ...]
 
 
 class Drawn(NamedTuple):
@@ -47,7 +47,7 @@ def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
     """The hashes of the images without a face (`MISSED`), or of all that hold a text."""
     if which == MISSED:
         return [stored.sha256 for stored in dataset.scans.missed()]
-    return Croppings(dataset.db).images(text.strip())
+    return BoxedSamples(dataset.db).images(text.strip())
 
 
 def sheet(dataset: Dataset, sha256: str) -> Sheet:
@@ -55,7 +55,7 @@ def sheet(dataset: Dataset, sha256: str) -> Sheet:
     image = dataset.images.resolve(sha256)
     title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
     path = str(dataset.image_path(image.sha256, image.format))
-    boxes = tuple(Croppings(dataset.db).placed(image.sha256))
+    boxes = tuple(BoxedSamples(dataset.db).placed(image.sha256))
     return Sheet(image.sha256, path, title, image.width, image.height, boxes)
 
 
@@ -78,7 +78,7 @@ def put(
         with dataset.db.write():
             if not dataset.faces.add_by_hand(image.sha256, cut):
                 raise UsageError("there is a sample of just this box already", "move it a little")
-            instead = Croppings(dataset.db).in_use(moved) if moved else None
+            instead = BoxedSamples(dataset.db).in_use(moved) if moved else None
             choices = [_begun(cut.key, instead)]
             choices += [_gone(instead)] if instead is not None else []
             did = operation("move-box" if instead else "draw-box")
@@ -96,28 +96,28 @@ def take_away(dataset: Dataset, key: str) -> Drawn:
     return Drawn(dataset.journal.step(did, [_gone(box)]), box.key)
 
 
-def in_use(dataset: Dataset, key: str) -> Placed:
+def in_use(dataset: Dataset, key: str) -> BoxedSample:
     """The box of a sample as it is now. Raises `UsageError` where it is gone."""
-    box = Croppings(dataset.db).in_use(key)
+    box = BoxedSamples(dataset.db).in_use(key)
     if box is None:
         raise UsageError("this box was taken away meanwhile", "draw it anew")
     return box
 
 
-def _begun(key: str, instead: Placed | None) -> Choice:
+def _begun(key: str, instead: BoxedSample | None) -> Choice:
     if instead is not None and instead.label:
         return Choice(key, "label", instead.label, PROVENANCE)
     return Choice(key, "add", provenance=PROVENANCE)
 
 
-def _gone(box: Placed) -> Choice:
+def _gone(box: BoxedSample) -> Choice:
     action = "remove" if box.by_hand else "reject"
     return Choice(box.key, action, provenance=PROVENANCE)
 
 
 def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
     """The box, a pixel wider or higher where that sample has been there with another angle."""
-    croppings = Croppings(dataset.db)
+    croppings = BoxedSamples(dataset.db)
     if not angle and croppings.taken(sample_key(image.sha256, box)) in (None, "retired"):
         return box
     for more in range(64):

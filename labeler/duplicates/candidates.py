@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.measures import Look
+from gleanset.db.measures import SampleHashes
 from gleanset.hamming.search import Near, distinct, near_between, near_pairs
 
 WHOLE_DISTANCE = 8
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     shapes: npt.NDArray[np.uint8]
 
 
-def batch_of(looks: Sequence[Look]) -> Batch:
+def batch_of(looks: Sequence[SampleHashes]) -> Batch:
     """Stored hashes as arrays."""
     counts = [len(look.points) // 8 for look in looks]
     points = np.frombuffer(b"".join(look.points for look in looks), dtype="<u8").astype(np.uint64)

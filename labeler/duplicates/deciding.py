@@ -11,8 +11,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.changes import Aside, Asides
-from gleanset.db.duplicates import BY_PERSON, NOT, SAME, Member, Pairs
+from gleanset.db.changes import Curation, Placement
+from gleanset.db.duplicates import BY_PERSON, NOT, SAME, GroupMember, Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.operations import operation
@@ -28,7 +28,7 @@ class OpenGroup(NamedTuple):
     that they show the same.
     """
 
-    members: tuple[Member, ...]
+    members: tuple[GroupMember, ...]
     reason: str
     conflict: tuple[str, ...] = ()
     doubtful: bool = False
@@ -97,7 +97,7 @@ def accept(dataset: Dataset, groups: Sequence[OpenGroup]) -> int:
         aside = sum(len(group.members) - 1 for group in fresh)
         did = operation("set-aside", count=aside)
         step = dataset.journal.step(did, [c for group in fresh for c in _moved(group)])
-        asides = Asides(dataset.db)
+        asides = Curation(dataset.db)
         for group in fresh:
             if group.doubtful:
                 asides.judge(step, group.members[0].id, group.members[1].id, SAME)
@@ -107,14 +107,15 @@ def accept(dataset: Dataset, groups: Sequence[OpenGroup]) -> int:
 
 def keep_all(dataset: Dataset, group: OpenGroup) -> int:
     """They are not the same, which is remembered for ever; the step."""
-    asides = Asides(dataset.db)
+    asides = Curation(dataset.db)
     with dataset.db.write():
         step = dataset.journal.step(operation("keep-all", count=len(group.members)), [])
         for a, b in combinations(sorted(member.id for member in group.members), 2):
             asides.judge(step, a, b, NOT)
         grouped = [member for member in group.members if member.group or not member.kept]
         asides.place(
-            step, [Aside(one.id, True, None, "not the same: a person said so") for one in grouped]
+            step,
+            [Placement(one.id, True, None, "not the same: a person said so") for one in grouped],
         )
     return step
 
@@ -134,15 +135,15 @@ def _unchanged(dataset: Dataset, groups: Sequence[OpenGroup]) -> list[OpenGroup]
     return fresh
 
 
-def _state(member: Member | None) -> tuple[object, ...]:
+def _state(member: GroupMember | None) -> tuple[object, ...]:
     return () if member is None else (member.kept, member.group, member.status, member.label)
 
 
-def _places(group: OpenGroup) -> list[Aside]:
+def _places(group: OpenGroup) -> list[Placement]:
     best, *others = group.members
     return [
-        Aside(best.id, True, group.name, f"kept: {group.reason}"),
-        *(Aside(other.id, False, group.name, f"a copy of {best.key}") for other in others),
+        Placement(best.id, True, group.name, f"kept: {group.reason}"),
+        *(Placement(other.id, False, group.name, f"a copy of {best.key}") for other in others),
     ]
 
 
@@ -165,5 +166,5 @@ def _moved(group: OpenGroup) -> list[Choice]:
     ]
 
 
-def _decision(member: Member) -> str:
+def _decision(member: GroupMember) -> str:
     return member.label or member.status

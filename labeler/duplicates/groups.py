@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from gleanset.db.duplicates import Member
+from gleanset.db.duplicates import GroupMember
 from labeler.duplicates.keep import best_first
 
 # Whether two samples (rows) are the same: what is known, or a second look taken now.
@@ -21,11 +21,11 @@ Pair = tuple[int, int]
 
 
 def find_groups(
-    members: Mapping[int, Member],
+    members: Mapping[int, GroupMember],
     same: Mapping[Pair, float],
     by_person: Mapping[Pair, bool],
     confirmed: Same,
-) -> list[list[Member]]:
+) -> list[list[GroupMember]]:
     """Groups of two or more, the centre first, in the order of the centres' keys.
 
     `same` are pairs (rows, a < b) known to be the same and how close they are, `by_person`
@@ -36,7 +36,7 @@ def find_groups(
         if by_person.get((a, b), True) and a in members and b in members:
             near[a][b] = near[b][a] = close
     left = {row: members[row] for row in near}
-    found: list[list[Member]] = []
+    found: list[list[GroupMember]] = []
     by_worth = best_first(list(left.values()))
     for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
         if centre.id not in left:
@@ -50,12 +50,12 @@ def find_groups(
 
 
 def _around(
-    centre: Member,
-    left: Mapping[int, Member],
+    centre: GroupMember,
+    left: Mapping[int, GroupMember],
     near: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
     confirmed: Same,
-) -> list[Member]:
+) -> list[GroupMember]:
     """The centre, and whoever of those left a pair leads to and is the same as it."""
     group, asked = [centre], {centre.id}
     for member in group:  # grows while we go through it
@@ -74,7 +74,7 @@ def _centrality(near: Mapping[int, float]) -> tuple[int, int]:
     return len(near), round(20 * sum(near.values()) / len(near))
 
 
-def _forbidden(row: int, group: list[Member], by_person: Mapping[Pair, bool]) -> bool:
+def _forbidden(row: int, group: list[GroupMember], by_person: Mapping[Pair, bool]) -> bool:
     """Whether a person keeps it apart from a member."""
     return any(by_person.get(_pair(row, one.id)) is False for one in group)
 

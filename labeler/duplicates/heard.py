@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gleanset.db.duplicates import Member
+from gleanset.db.duplicates import GroupMember
 from gleanset.db.journal import Choice
 
 DECIDED = {"labelled": "label", "rejected": "reject"}
@@ -29,7 +29,7 @@ class Heard(NamedTuple):
         return len(self.decisions) > 1
 
 
-def hear(group: Sequence[Member]) -> Heard:
+def hear(group: Sequence[GroupMember]) -> Heard:
     """Listen to all members of a group."""
     labelled = [one for one in group if one.status == "labelled"]
     given = {one.label for one in labelled if not one.by_hint}
@@ -44,12 +44,12 @@ def hear(group: Sequence[Member]) -> Heard:
     )
 
 
-def without(group: Iterable[Member], unborne: frozenset[int]) -> list[Member]:
+def without(group: Iterable[GroupMember], unborne: frozenset[int]) -> list[GroupMember]:
     """The members as they are once labels that nothing bears are taken back."""
     return [one._replace(status="queue", label=None) if one.id in unborne else one for one in group]
 
 
-def moved(best: Member, others: Sequence[Member], heard: Heard) -> list[Choice]:
+def moved(best: GroupMember, others: Sequence[GroupMember], heard: Heard) -> list[Choice]:
     """What changes of the labels where nobody contradicts anybody.
 
     The best copy takes over the decision that its copies carry; labels that nothing bears go.

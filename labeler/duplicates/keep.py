@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log2
 
-from gleanset.db.duplicates import Member
+from gleanset.db.duplicates import GroupMember
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
 _DECIDED = ("labelled", "rejected")
 
 
-def worth(member: Member) -> float:
+def worth(member: GroupMember) -> float:
     """How good a copy is; one more means twice the pixels, or twice as sharp.
 
     Uniform borders are no pixels. A copy that was only made larger loses in sharpness more than
@@ -23,10 +23,10 @@ def worth(member: Member) -> float:
 
 
 def best_first(
-    members: Sequence[Member],
-    centre: Member | None = None,
+    members: Sequence[GroupMember],
+    centre: GroupMember | None = None,
     shown: Mapping[int, float] | None = None,
-) -> list[Member]:
+) -> list[GroupMember]:
     """In falling worth; of equals the one with the smaller key, so that it never changes.
 
     What is better than the `centre` of its group by less than twice the pixels is taken to be
@@ -35,7 +35,7 @@ def best_first(
     common with the centre, 0..1: what a screenshot has around the picture is worth nothing.
     """
 
-    def rank(member: Member) -> tuple[float, bool, str]:
+    def rank(member: GroupMember) -> tuple[float, bool, str]:
         value = worth(member)
         common = (shown or {}).get(member.id, 1.0)
         value += log2(max(0.01, common))
@@ -47,17 +47,17 @@ def best_first(
     return sorted(members, key=rank)
 
 
-def _standing(member: Member) -> float:
+def _standing(member: GroupMember) -> float:
     """What speaks for a copy beside its pixels."""
     known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
     return 0.3 * (member.status in _DECIDED) + known
 
 
-def _pixels(member: Member) -> float:
+def _pixels(member: GroupMember) -> float:
     return max(1.0, member.width * member.height * member.filled)
 
 
-def why_kept(kept: Member, others: Sequence[Member]) -> str:
+def why_kept(kept: GroupMember, others: Sequence[GroupMember]) -> str:
     """In which ways a copy is better than the best of the others, as a short text."""
     rival = best_first(others)[0]
     mine, theirs = (m.width * m.height * m.filled for m in (kept, rival))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 from PIL import Image
 
-from gleanset.db.measures import Look, Seen
+from gleanset.db.measures import SampleHashes, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import cut
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
     one_film: bool
 
 
-def place_of(seen: Seen, originals: Store) -> Place:
+def place_of(seen: SampleRegion, originals: Store) -> Place:
     """Where the pixels of a sample lie."""
     return Place(originals.path(seen.image, seen.format), seen.width, seen.height, seen.region)
 
@@ -68,7 +68,7 @@ def pixels_of(place: Place, at_least: int = GREY_SIZE, mode: Mode = "L") -> Imag
     )
 
 
-def describe_place(item: tuple[Seen, Place]) -> Look:
+def describe_place(item: tuple[SampleRegion, Place]) -> SampleHashes:
     """The hashes of a sample. Raises `Unreadable`."""
     seen, place = item
     cv2.setNumThreads(1)
@@ -76,7 +76,7 @@ def describe_place(item: tuple[Seen, Place]) -> Look:
     return describe(pixels, seen.id)
 
 
-def describe(pixels: Image.Image, number: int = 0) -> Look:
+def describe(pixels: Image.Image, number: int = 0) -> SampleHashes:
     """The hashes of a picture as they are stored."""
     grey = grey_of(pixels)
     looks = looks_of(grey, points_of(grey))
@@ -86,7 +86,7 @@ def describe(pixels: Image.Image, number: int = 0) -> Look:
         v for shape in zip(looks.scales, looks.angles, looks.mirrored, strict=True) for v in shape
     )
     filled = round(min(1.0, grey.size / area), 3)
-    return Look(
+    return SampleHashes(
         number, looks.plain, looks.flipped, filled, looks.points.astype("<u8").tobytes(), shapes
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gleanset.db.changes import Aside
-from gleanset.db.duplicates import BY_PERSON, Member, Pairs
+from gleanset.db.changes import Placement
+from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
 from labeler.duplicates.groups import Pair, Same, find_groups
@@ -41,7 +41,7 @@ class DuplicatePlan:
 
     groups: list[Group] = field(default_factory=list)
     doubts: list[tuple[str, str]] = field(default_factory=list)
-    places: list[Aside] = field(default_factory=list)
+    places: list[Placement] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
 
     @property
@@ -91,7 +91,7 @@ def make_plan(pairs: Pairs, confirmed: Same) -> DuplicatePlan:
         stands_for |= dict.fromkeys((member.id for member in group), kept)
         placed |= {member.id for member in group}
     for row in sorted(grouped - placed):
-        _move(plan, members[row], Aside(row, True, None, "no longer a duplicate of anything"))
+        _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
     for a, b in _asked(unsure, stands_for) - _asked(by_person, stands_for):
         plan.doubts.append((members[a].key, members[b].key))
     plan.doubts.sort()
@@ -105,7 +105,7 @@ def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
 
 
 def _add(
-    plan: DuplicatePlan, group: Sequence[Member], close: Mapping[Pair, float], chosen: set[int]
+    plan: DuplicatePlan, group: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
 ) -> None:
     heard = hear(group)
     group = without(group, heard.unborne)
@@ -117,17 +117,17 @@ def _add(
     plan.groups.append(Group(best.key, keys, reason, heard.conflict, heard.decisions, heard.hints))
     # The name of a group is the smallest key in it: it stays when another one becomes the best.
     name = min(member.key for member in group)
-    _move(plan, best, Aside(best.id, True, name, f"kept: {reason}"))
+    _move(plan, best, Placement(best.id, True, name, f"kept: {reason}"))
     for other in others:
         why = (
             "copies with different decisions: a person has to say"
             if heard.conflict
             else f"a copy of {best.key}"
         )
-        _move(plan, other, Aside(other.id, heard.conflict, name, why))
+        _move(plan, other, Placement(other.id, heard.conflict, name, why))
     plan.choices.extend(moved(best, others, heard))
 
 
-def _move(plan: DuplicatePlan, member: Member, place: Aside) -> None:
+def _move(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
     if (member.kept, member.group) != (place.kept, place.group):
         plan.places.append(place)

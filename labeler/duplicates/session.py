@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.changes import Asides
-from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, Settled
-from gleanset.db.measures import Look, Looks, Seen
+from gleanset.db.changes import Curation
+from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, PairVerdict
+from gleanset.db.measures import ImageHashes, SampleHashes, SampleRegion
 from gleanset.errors import Unreadable, UsageError
 from gleanset.operations import operation
 from gleanset.records import Rejection
@@ -65,8 +65,8 @@ class DuplicateSession:
         self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
     ) -> None:
         self._dataset = dataset
-        self._looks, self._pairs = Looks(dataset.db), Pairs(dataset.db)
-        self._asides = Asides(dataset.db)
+        self._looks, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
+        self._asides = Curation(dataset.db)
         self._processes = Processes(workers)
         self._progress = progress or Progress()
         self._originals = dataset.originals(dataset.cache)
@@ -232,7 +232,9 @@ class DuplicateSession:
     ) -> Iterator[list[T]]:
         return self._progress.batches(batches, what, total, unit)
 
-    def _rejected(self, outcome: Outcome[tuple[Seen, Place], Look], key: str) -> bool:
+    def _rejected(
+        self, outcome: Outcome[tuple[SampleRegion, Place], SampleHashes], key: str
+    ) -> bool:
         if outcome.reason is None:
             self._dataset.rejections.clear(STAGE, key)
             return False
@@ -240,6 +242,6 @@ class DuplicateSession:
         return True
 
 
-def _settled(a: int, b: int, verdict: Verdict) -> Settled:
+def _settled(a: int, b: int, verdict: Verdict) -> PairVerdict:
     said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
-    return Settled(a, b, verdict.changed, verdict.overlap, said)
+    return PairVerdict(a, b, verdict.changed, verdict.overlap, said)

@@ -12,7 +12,7 @@ from gleanset.db.journal import Choice, class_name
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.staging import KeepBytes, KeepFile
+from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import operation
 from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -93,7 +93,7 @@ def _take_in(
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
-        take = Take(KeepFile(KeepBytes(store)), cutter)
+        take = Take(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
             _record(dataset, store, outcome, tally, wanted)

@@ -10,8 +10,8 @@ from gleanset.db.faces import HAND
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Cutter, within
 from gleanset.images.decode import decode
-from gleanset.images.staging import KeepFile
-from gleanset.records import Box, Cut, Face, Measured
+from gleanset.images.staging import StageFile
+from gleanset.records import Box, Face, FaceCrop, Measured
 from labeler.importing.reading import Labelled
 
 
@@ -20,14 +20,14 @@ class Taken:
     """What a worker gives back: the picture, and a sample with its label for each box."""
 
     measured: Measured
-    cuts: tuple[tuple[Cut, str], ...]
+    cuts: tuple[tuple[FaceCrop, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
     """Stores a picture and cuts its boxes; picklable."""
 
-    keep: KeepFile
+    keep: StageFile
     cutter: Cutter
 
     def __call__(self, item: Labelled) -> Taken:

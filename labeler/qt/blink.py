@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from labeler.qt.shades import backdrop, em
 from labeler.qt.thumbs import Broken, ThumbLoader
 
@@ -24,7 +24,7 @@ class Blink(QWidget):
         super().__init__(parent)
         self._thumbs = thumbs
         self._over = parent
-        self._pair: tuple[tuple[Seen, str], ...] = ()
+        self._pair: tuple[tuple[SampleRegion, str], ...] = ()
         self.second = False
         self.setAccessibleName(self.tr("Two copies in turn"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -35,7 +35,7 @@ class Blink(QWidget):
         parent.installEventFilter(self)
         self.hide()
 
-    def show_pair(self, one: tuple[Seen, str], other: tuple[Seen, str]) -> None:
+    def show_pair(self, one: tuple[SampleRegion, str], other: tuple[SampleRegion, str]) -> None:
         """Show two samples in turn, each with a line of text."""
         self._pair, self.second = (one, other), False
         self.setGeometry(self._over.rect())

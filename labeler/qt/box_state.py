@@ -10,7 +10,7 @@ from itertools import count
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QTransform
 
-from gleanset.db.samples import Placed
+from gleanset.db.samples import BoxedSample
 from gleanset.records import Box
 
 HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
@@ -32,16 +32,16 @@ class Draft:
 
     rect: QRectF
     angle: float = 0.0
-    kept: Placed | None = None
+    kept: BoxedSample | None = None
     sent: tuple[Box, float] | None = None
     id: int = field(default_factory=_NUMBERS.__next__)
 
     @classmethod
-    def of(cls, placed: Placed) -> Draft:
+    def of(cls, placed: BoxedSample) -> Draft:
         """The box of a sample."""
         return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
 
-    def kept_as(self, placed: Placed) -> Draft:
+    def kept_as(self, placed: BoxedSample) -> Draft:
         """The same box of the screen as the sample that it is by now."""
         if self.changed:
             return replace(self, kept=placed)
@@ -136,7 +136,7 @@ class Draft:
 
 def brought_up_to_date(
     drafts: Sequence[Draft],
-    found: Sequence[Placed],
+    found: Sequence[BoxedSample],
     keys: Mapping[int, str],
     under_way: Container[int],
 ) -> list[Draft]:

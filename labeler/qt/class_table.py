@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.sorting import ClassRow
+from gleanset.db.sorting import ClassCount
 from labeler.numbers import PARTS, Numbers
 from labeler.qt.shades import backdrop
 from labeler.splits.plan import SplitPlan
@@ -29,11 +29,11 @@ class ClassModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: tuple[ClassRow, ...] = ()
+        self.rows: tuple[ClassCount, ...] = ()
         self.numbers = Numbers(0, {}, {})
         self.plan: SplitPlan | None = None
 
-    def show(self, rows: tuple[ClassRow, ...], numbers: Numbers, plan: SplitPlan | None) -> None:
+    def show(self, rows: tuple[ClassCount, ...], numbers: Numbers, plan: SplitPlan | None) -> None:
         """Show other numbers."""
         self.beginResetModel()
         self.rows, self.numbers, self.plan = rows, numbers, plan

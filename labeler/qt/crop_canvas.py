@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.samples import Placed
+from gleanset.db.samples import BoxedSample
 from labeler.qt.box_painter import paint_box
 from labeler.qt.box_state import HANDLES, TURN, Draft, brought_up_to_date
 from labeler.qt.class_keys import class_key
@@ -72,7 +72,7 @@ class CropCanvas(QWidget):
         self.update()
 
     def bring_up_to_date(
-        self, found: Sequence[Placed], keys: Mapping[int, str], under_way: Iterable[int] = ()
+        self, found: Sequence[BoxedSample], keys: Mapping[int, str], under_way: Iterable[int] = ()
     ) -> None:
         """Show what the catalogue has by now; see `brought_up_to_date`. A gesture goes on."""
         held = {self.boxes[self.current].id} if self.busy and self.current >= 0 else set()

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QRectF, Signal
 
-from gleanset.db.samples import Placed
+from gleanset.db.samples import BoxedSample
 from gleanset.errors import GleansetError, UsageError
 from labeler.cropping.session import Drawn, Sheet, in_use, put, sheet, take_away
 from labeler.qt.box_state import Draft
@@ -131,7 +131,7 @@ class CropSaving(QObject):
         staying = [box for box in found.boxes if box.key not in leaving]
         self._canvas.bring_up_to_date(staying, self._keys, self._under_way)
 
-    def _note_first(self, before: Placed | None, key: str) -> None:
+    def _note_first(self, before: BoxedSample | None, key: str) -> None:
         if before is not None:
             self._first[key] = self._first.get(before.key, (QRectF(*before.box), before.angle))
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.review import Traits, Wanted
+from gleanset.db.review import FilterChoices, ReviewFilter
 
 TYPING_MS = 300
 WALL_NAMES = (
@@ -56,7 +56,7 @@ class FilterBar(QWidget):
         self._timer.setInterval(TYPING_MS)
         self._timer.timeout.connect(self.changed)
         self._lay_out()
-        self.offer(Traits((), (), ()), ())
+        self.offer(FilterChoices((), (), ()), ())
         for box in (self.wall, self.label, self.source, self.video, self.licence):
             box.currentIndexChanged.connect(self._timer.start)
         self.size_box.valueChanged.connect(self._timer.start)
@@ -98,7 +98,7 @@ class FilterBar(QWidget):
                 grid.addWidget(part, line, 2 * place + 1)
                 grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
 
-    def offer(self, traits: Traits, classes: Sequence[str]) -> None:
+    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """What can be chosen; what is chosen stays chosen."""
         lists = (
             (self.label, [(name, name) for name in classes]),
@@ -120,9 +120,9 @@ class FilterBar(QWidget):
         """Which wall is chosen."""
         return str(self.wall.currentData())
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> ReviewFilter:
         """Which traits are asked for."""
-        return Wanted(
+        return ReviewFilter(
             self.label.currentData(),
             self.source.currentData(),
             self.video.currentData(),

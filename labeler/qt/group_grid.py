@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRect
 
-from gleanset.db.duplicates import Member
+from gleanset.db.duplicates import GroupMember
 from labeler.duplicates.deciding import OpenGroup
 from labeler.qt.gesture_view import GestureView, Select
 from labeler.qt.tile_painter import Look
@@ -45,7 +45,7 @@ class GroupGrid(GestureView):
         """No band: a drag over copies means nothing here."""
 
 
-def told(member: Member, *, formats: bool) -> str:
+def told(member: GroupMember, *, formats: bool) -> str:
     """A copy in a few words."""
     state = member.label or ("✗" if member.status == "rejected" else "")
     size = f"{member.width} x {member.height}"

@@ -8,8 +8,8 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from gleanset.db.measures import Seen
-from gleanset.db.sorting import Tile
+from gleanset.db.measures import SampleRegion
+from gleanset.db.sorting import SampleTile
 from labeler.qt.shades import backdrop
 from labeler.qt.thumbs import Broken, ThumbLoader
 from labeler.sorting.thumbs import whole
@@ -25,7 +25,7 @@ class Picture(QWidget):
         super().__init__()
         self._thumbs = thumbs
         self._height = height
-        self._seen: Seen | None = None
+        self._seen: SampleRegion | None = None
         self._box: QRect | None = None
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -36,7 +36,7 @@ class Picture(QWidget):
         """As wide as high."""
         return QSize(self._height, self._height)
 
-    def show_seen(self, seen: Seen | None, box: QRect | None = None) -> None:
+    def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
         """Show a region of an image; `box` in the image's own pixels."""
         self._seen, self._box = seen, box
         self.update()
@@ -112,7 +112,7 @@ class LookPanel(QWidget):
         column.addLayout(row)
         column.addStretch(1)
 
-    def point(self, tile: Tile | None, more: Callable[[], None] | None = None) -> None:
+    def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
         """Look at a tile in a moment; `more` then asks for its neighbours."""
 
         def show() -> None:
@@ -127,7 +127,7 @@ class LookPanel(QWidget):
         if self._due is not None:
             self._due()
 
-    def show_tile(self, tile: Tile | None) -> None:
+    def show_tile(self, tile: SampleTile | None) -> None:
         """Show a tile now; None for nothing."""
         self._shown = tile.id if tile else None
         self._face.show_seen(tile.seen if tile else None)
@@ -137,7 +137,7 @@ class LookPanel(QWidget):
         self.show_proposals(())
         self.show_neighbours(())
 
-    def _words(self, tile: Tile) -> str:
+    def _words(self, tile: SampleTile) -> str:
         size = self.tr("{w} x {h} of {width} x {height} pixels").format(
             w=tile.seen.region.box.width,
             h=tile.seen.region.box.height,
@@ -152,7 +152,7 @@ class LookPanel(QWidget):
             "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
         )
 
-    def show_neighbours(self, near: Sequence[Tile], of: int | None = None) -> None:
+    def show_neighbours(self, near: Sequence[SampleTile], of: int | None = None) -> None:
         """The nearest samples that were decided on; nothing where another than `of` is shown."""
         if of is not None and of != self._shown:
             return

@@ -8,7 +8,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout
 
-from gleanset.db.sorting import Tile
+from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.page_grid import PageGrid
 from labeler.qt.page_header import Hints, PageHeader
@@ -234,7 +234,7 @@ class PagesView(SendingView):
             self.desk.ask(lambda session: self._work(session).split(ids))
             self._next()
 
-    def look_at(self, row: int, tile: Tile) -> None:
+    def look_at(self, row: int, tile: SampleTile) -> None:
         """The panel shows the first three proposals, and the nearest of those decided."""
         look, page = self.workshop.look, self.page
         top = page.tiles[row].proposal.top if page and row < len(page.tiles) else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer
 
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from labeler.qt.desk import Desk
 from labeler.qt.rail_model import RailModel
 
@@ -31,5 +31,5 @@ class Portraits(QObject):
     def _ask(self) -> None:
         self._desk.ask(lambda session: session.portraits(), self._take)
 
-    def _take(self, found: dict[str, list[Seen]]) -> None:
+    def _take(self, found: dict[str, list[SampleRegion]]) -> None:
         self._rail.show_portraits(found)

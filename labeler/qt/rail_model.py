@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from labeler.qt.desk import Desk
 from labeler.sorting.session import Progress
 
@@ -34,7 +34,7 @@ class RailModel(QAbstractListModel):
         self.desk = desk
         self._rows: list[RailRow] = []
         self._filter = ""
-        self.portraits: dict[str, list[Seen]] = {}
+        self.portraits: dict[str, list[SampleRegion]] = {}
         desk.progressed.connect(self.take)
 
     def take(self, progress: Progress) -> None:
@@ -71,7 +71,7 @@ class RailModel(QAbstractListModel):
         if self.desk.last is not None:
             self.take(self.desk.last)
 
-    def show_portraits(self, found: dict[str, list[Seen]]) -> None:
+    def show_portraits(self, found: dict[str, list[SampleRegion]]) -> None:
         """Faces for the rows of classes."""
         self.portraits = found
         if self._rows:

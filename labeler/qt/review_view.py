@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtWidgets import QLabel, QVBoxLayout
 
-from gleanset.db.review import Reviews, Traits
+from gleanset.db.review import FilterChoices, Reviews
 from labeler.qt.filter_bar import FilterBar
 from labeler.qt.gesture_view import GestureView
 from labeler.qt.grid_layout import Section
@@ -56,14 +56,14 @@ class ReviewView(SendingView):
     def enter(self) -> None:
         """Read what can be chosen, and the wall anew."""
 
-        def read(session: SortingSession) -> tuple[Traits, list[str]]:
+        def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
             return Reviews(session.dataset.db).traits(), session.dataset.journal.classes()
 
         self.desk.ask(read, self._offer)
         self.look()
         self.view.setFocus()
 
-    def _offer(self, found: tuple[Traits, list[str]]) -> None:
+    def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         self.bar.offer(*found)
 
     def open_place(self, place: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gleanset.db.sorting import Tile
+from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.gesture_view import GestureView
 from labeler.qt.tile_model import IN, State, TileModel
@@ -134,6 +134,6 @@ class SendingView(View):
         if tile is not None:
             self.look_at(row, tile)
 
-    def look_at(self, row: int, tile: Tile) -> None:
+    def look_at(self, row: int, tile: SampleTile) -> None:
         """Show a tile in the look panel."""
         self.workshop.look.point(tile)

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
 
 from gleanset import Dataset
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Region
@@ -43,7 +43,7 @@ class ThumbLoader(QObject):
         self._thumbs = thumbs
         self._kept: OrderedDict[Name, QPixmap | Broken] = OrderedDict()
         self._bytes = 0
-        self._wanted: OrderedDict[Name, Seen] = OrderedDict()
+        self._wanted: OrderedDict[Name, SampleRegion] = OrderedDict()
         self._under_way: set[Name] = set()
         self._more = threading.Condition()
         self._ended = False
@@ -67,7 +67,7 @@ class ThumbLoader(QObject):
         """How many thumbnails are still to come."""
         return len(self._wanted) + len(self._under_way)
 
-    def get(self, seen: Seen, side: float, ratio: float = 1.0) -> QPixmap | Broken | None:
+    def get(self, seen: SampleRegion, side: float, ratio: float = 1.0) -> QPixmap | Broken | None:
         """The picture of a sample for a tile of `side` logical pixels; None while it comes."""
         name = (seen.key, seen.region, side_for(side * ratio))
         found = self._kept.get(name)
@@ -77,12 +77,12 @@ class ThumbLoader(QObject):
         self._kept.move_to_end(name)
         return found
 
-    def _another_size(self, seen: Seen) -> QPixmap | Broken | None:
+    def _another_size(self, seen: SampleRegion) -> QPixmap | Broken | None:
         """A smaller or larger one meanwhile, so that zooming does not flash."""
         names = ((seen.key, seen.region, side) for side in SIDES)
         return next((self._kept[name] for name in names if name in self._kept), None)
 
-    def _want(self, name: Name, seen: Seen) -> None:
+    def _want(self, name: Name, seen: SampleRegion) -> None:
         with self._more:
             if name in self._under_way:
                 return

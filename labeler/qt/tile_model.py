@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     Signal,
 )
 
-from gleanset.db.sorting import Tile
+from gleanset.db.sorting import SampleTile
 from labeler.qt.desk import Desk
 from labeler.qt.grid_layout import Section
 
@@ -60,7 +60,7 @@ class TileModel(QAbstractListModel):
         self._desk = desk
         self._ids: Sequence[int] = ()
         self._rows: dict[int, int] = {}
-        self._tiles: dict[int, Tile] = {}
+        self._tiles: dict[int, SampleTile] = {}
         self._asked: set[int] = set()
         self.generation = 0
         self.states: dict[int, State] = {}
@@ -112,7 +112,7 @@ class TileModel(QAbstractListModel):
             self._rows = {number: row for row, number in enumerate(self._ids)}
         return self._rows.get(sample, -1)
 
-    def tile(self, row: int) -> Tile | None:
+    def tile(self, row: int) -> SampleTile | None:
         """The details of a tile; None while they come."""
         if row // BLOCK not in self._asked:
             self._ask(row // BLOCK)
@@ -127,7 +127,7 @@ class TileModel(QAbstractListModel):
             lambda found: self._take(block, generation, found),
         )
 
-    def _take(self, block: int, generation: int, found: dict[int, Tile]) -> None:
+    def _take(self, block: int, generation: int, found: dict[int, SampleTile]) -> None:
         if len(self._tiles) > MOST_KEPT:
             self._tiles.clear()
             self._asked = {block}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from gleanset.db.measures import Flag, Quality
+from gleanset.db.measures import Quality, QualityFlag
 
-FLAGS: tuple[Flag, ...] = (
-    Flag("blurred", "blur", 0.6),
-    Flag("black", "lightest", 40, at_least=False),
-    Flag("white", "darkest", 225),
-    Flag("tiny", "size", 63, at_least=False),
-    Flag("odd_shape", "aspect", 2.0),
-    Flag("text", "text", 0.02),
-    Flag("photo", "photo", 0.7),
-    Flag("ai", "ai", 1),
-    Flag("outlier", "outlier", 1.2),
+FLAGS: tuple[QualityFlag, ...] = (
+    QualityFlag("blurred", "blur", 0.6),
+    QualityFlag("black", "lightest", 40, at_least=False),
+    QualityFlag("white", "darkest", 225),
+    QualityFlag("tiny", "size", 63, at_least=False),
+    QualityFlag("odd_shape", "aspect", 2.0),
+    QualityFlag("text", "text", 0.02),
+    QualityFlag("photo", "photo", 0.7),
+    QualityFlag("ai", "ai", 1),
+    QualityFlag("outlier", "outlier", 1.2),
 )
 
 

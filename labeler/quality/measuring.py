@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 from PIL import Image
 
-from gleanset.db.measures import Measures, Seen
+from gleanset.db.measures import PixelMeasures, SampleRegion
 from labeler.duplicates.looking import Place, pixels_of
 from labeler.quality import lettering
 from labeler.quality.descriptor import descriptor
@@ -16,16 +16,16 @@ VERSION = 1
 """Counted up with any change of a measure: then all samples are measured again."""
 
 
-def measure_place(item: tuple[Seen, Place]) -> Measures:
+def measure_place(item: tuple[SampleRegion, Place]) -> PixelMeasures:
     """All measures of a sample. Raises `Unreadable`."""
     cv2.setNumThreads(1)
     return measures(pixels_of(item[1], lettering.SIDE, "RGB"))
 
 
-def measures(pixels: Image.Image) -> Measures:
+def measures(pixels: Image.Image) -> PixelMeasures:
     """All measures of RGB pixels."""
     darkest, lightest = extremes(pixels)
-    return Measures(
+    return PixelMeasures(
         edge_blur(pixels),
         darkest,
         lightest,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.db.measures import Looks, Measures, Qualities, Seen
+from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
@@ -21,7 +21,7 @@ from labeler.quality.measuring import VERSION, measure_place
 from labeler.quality.outliers import outlier_scores
 
 STAGE = "quality"
-Batch = list[Outcome[tuple[Seen, Place], Measures]]
+Batch = list[Outcome[tuple[SampleRegion, Place], PixelMeasures]]
 
 
 @dataclass
@@ -46,8 +46,8 @@ class QualitySession:
         simulate: bool = False,
     ) -> None:
         self._dataset = dataset
-        self._qualities = Qualities(dataset.db, rehearse=simulate)
-        self._looks = Looks(dataset.db)
+        self._qualities = QualityMeasures(dataset.db, rehearse=simulate)
+        self._looks = ImageHashes(dataset.db)
         self._processes = Processes(workers)
         self._progress = progress or Progress()
         self._simulate = simulate
@@ -72,7 +72,7 @@ class QualitySession:
                 self._keep(batch, found)
         return found
 
-    def _due(self) -> Iterator[tuple[Seen, Place]]:
+    def _due(self) -> Iterator[tuple[SampleRegion, Place]]:
         originals = self._dataset.originals(self._dataset.cache)
         for page in self._qualities.missing(VERSION):
             for seen in self._looks.seen(page).values():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.review import REVIEWED, Found, Reviews, Wanted
+from gleanset.db.review import REVIEWED, ReviewFilter, ReviewItem, Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
@@ -29,7 +29,7 @@ class Wall(NamedTuple):
     suggested: Mapping[int, Suggestion]
 
 
-def wall(dataset: Dataset, name: str, wanted: Wanted) -> Wall:
+def wall(dataset: Dataset, name: str, wanted: ReviewFilter) -> Wall:
     """One wall of `gleanset.db.review.WALLS`."""
     reviews = Reviews(dataset.db)
     found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
@@ -40,14 +40,14 @@ def wall(dataset: Dataset, name: str, wanted: Wanted) -> Wall:
     return Wall(array("q", (one.id for one in found)), _runs(found), {})
 
 
-def _runs(found: Iterable[Found]) -> tuple[tuple[str, int], ...]:
+def _runs(found: Iterable[ReviewItem]) -> tuple[tuple[str, int], ...]:
     counts: dict[str, int] = {}
     for one in found:
         counts[one.label or ""] = counts.get(one.label or "", 0) + 1
     return tuple(counts.items())
 
 
-def _confusions(found: Sequence[Found]) -> Wall:
+def _confusions(found: Sequence[ReviewItem]) -> Wall:
     """Pairs of classes that are taken for each other, the commonest first."""
     pairs: dict[tuple[str, str], list[int]] = {}
     for one in found:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection
 from typing import NamedTuple
 
-from gleanset.db.proposals import Likeness
+from gleanset.db.proposals import SortingQueue
 from labeler.sorting.composing import Page, PageTile
 from labeler.sorting.proposing import NO_IDEA
 from labeler.sorting.session import NOTHING, QUEUE, WITH_PAGE, Done, SortingSession
@@ -35,7 +35,7 @@ class Checks:
 
     def __init__(self, session: SortingSession, dice: random.Random | None = None) -> None:
         self._session = session
-        self._likeness = Likeness(session.dataset.db)
+        self._likeness = SortingQueue(session.dataset.db)
         self._dice = dice or random.Random()  # noqa: S311 - a sample, not a secret
 
     def page(self, label: str) -> Page | None:

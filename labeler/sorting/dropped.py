@@ -19,9 +19,9 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.decode import ENDINGS, decode
-from gleanset.images.staging import KeepBytes, KeepFile
+from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import Operation, operation
-from gleanset.records import Box, Cut, Face, Measured, Origin, Rejection
+from gleanset.records import Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
 from labeler.sorting.classes import Classes
 
@@ -40,10 +40,10 @@ class Taken(NamedTuple):
 class _Take:
     """Stores a picture, and cuts the whole of it."""
 
-    def __init__(self, keep: KeepFile, cutter: Cutter) -> None:
+    def __init__(self, keep: StageFile, cutter: Cutter) -> None:
         self._keep, self._cutter = keep, cutter
 
-    def __call__(self, path: Path) -> tuple[Measured, Cut]:
+    def __call__(self, path: Path) -> tuple[Measured, FaceCrop]:
         measured = self._keep(path)
         data = self._keep.keep.store.read(measured.sha256, measured.format)
         whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
@@ -80,7 +80,7 @@ def take_in(
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
-        take = _Take(KeepFile(KeepBytes(store)), cutter)
+        take = _Take(StageFile(StageBytes(store)), cutter)
         files = (path for path in pictures_in(paths) if not stop())
         for outcome in run_over(take, files, Threads(THREADS)):
             try:
@@ -111,7 +111,10 @@ def _dropping(count: int, label: str | None) -> Operation:
 
 
 def _recorded(
-    dataset: Dataset, store: Store, outcome: Outcome[Path, tuple[Measured, Cut]], label: str | None
+    dataset: Dataset,
+    store: Store,
+    outcome: Outcome[Path, tuple[Measured, FaceCrop]],
+    label: str | None,
 ) -> Choice | None:
     measured, cut = outcome.unwrap()
     path = str(outcome.item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gleanset import Dataset
-from gleanset.db.sorting import Tile, Tiles
+from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import encode
@@ -13,7 +13,7 @@ from gleanset.records import Box
 from labeler.duplicates.looking import pixels_of, place_of
 
 
-def paths_of(dataset: Dataset, tiles: Tiles, ids: Sequence[int]) -> list[str]:
+def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
     """The file of each sample (row): the original where the sample is all of it, else its cut.
 
     A cut that is not on disk is made in the cache. What cannot be read is left out.
@@ -23,7 +23,7 @@ def paths_of(dataset: Dataset, tiles: Tiles, ids: Sequence[int]) -> list[str]:
     return [path for path in paths if path]
 
 
-def _path(dataset: Dataset, tile: Tile) -> str:
+def _path(dataset: Dataset, tile: SampleTile) -> str:
     seen = tile.seen
     original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
     if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:

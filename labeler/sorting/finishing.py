@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from gleanset.db.proposals import Likeness
+from gleanset.db.proposals import SortingQueue
 from labeler.sorting.checks import DOZEN
 from labeler.sorting.session import WITH_PAGE, SortingSession
 
@@ -31,7 +31,7 @@ class Finishing:
 
     def __init__(self, session: SortingSession) -> None:
         self._session = session
-        self._likeness = Likeness(session.dataset.db)
+        self._likeness = SortingQueue(session.dataset.db)
         self._waited: set[str] = set()
         self._done: dict[str, Finished] = {}
         self._taken: set[str] = set()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from gleanset.db.proposals import Like, Likeness, Offer
+from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.sorting.checks import Checks
 from labeler.sorting.composing import ROOM, Page, Stack, compose
@@ -33,11 +33,11 @@ class Pages:
 
     def __init__(self, session: SortingSession) -> None:
         self._session = session
-        self._likeness = Likeness(session.dataset.db)
+        self._likeness = SortingQueue(session.dataset.db)
         self.honesty = Honesty()
         self.trust = Trust()
         self._heard: dict[int, Opinion] = {}
-        self._sure: tuple[Neighbours, list[Like]] | None = None
+        self._sure: tuple[Neighbours, list[SampleFeatures]] | None = None
         self._skipped: dict[int, str | None] = {}
         self._finishing = Finishing(session)
         self._split: set[int] = set()
@@ -59,7 +59,7 @@ class Pages:
         ]
         return compose(stacks, vectors, room)
 
-    def _pool(self) -> tuple[list[Like], set[str | None]]:
+    def _pool(self) -> tuple[list[SampleFeatures], set[str | None]]:
         """What is looked at for a page, and what is proposed for all that waits besides it."""
         rows, others = self._rows()
         fresh = [row for row in rows if row not in self._skipped]
@@ -81,7 +81,10 @@ class Pages:
         return rows, {None} if len(rows) > most else set()
 
     def _proposals(
-        self, likes: list[Like], vectors: Vectors, there: np.ndarray[tuple[int], np.dtype[np.bool_]]
+        self,
+        likes: list[SampleFeatures],
+        vectors: Vectors,
+        there: np.ndarray[tuple[int], np.dtype[np.bool_]],
     ) -> list[Proposal]:
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in self._session.tiles.counts().classes}
@@ -116,7 +119,7 @@ class Pages:
         seen = len(neighbours.classes)
         return neighbours.vote(vectors, bias), len(classes) - seen
 
-    def _neighbours(self, classes: list[int]) -> tuple[Neighbours, list[Like]]:
+    def _neighbours(self, classes: list[int]) -> tuple[Neighbours, list[SampleFeatures]]:
         each = max(12, DECIDED // max(1, len(classes)))
         likes = self._likeness.of(self._likeness.decided(classes, each))
         vectors, there = vectors_of(likes)
@@ -236,7 +239,7 @@ def _filing(labels: Mapping[str, str]) -> Operation:
     return operation("label-each", count=len(labels), classes=len(names))
 
 
-def _share_of(offers: Iterable[Offer], decided: Collection[int]) -> float | None:
+def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> float | None:
     """Which part of what waits a presort expects in classes with decided samples; None without."""
     sums = [
         sum(sure for label, sure in o.proposals if label in decided) for o in offers if o.proposals

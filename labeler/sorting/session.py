@@ -13,9 +13,9 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
 from gleanset.db.journal import Choice, class_name
-from gleanset.db.measures import Seen
-from gleanset.db.proposals import Likeness
-from gleanset.db.sorting import Counts, Tile, Tiles
+from gleanset.db.measures import SampleRegion
+from gleanset.db.proposals import SortingQueue
+from gleanset.db.sorting import LabelCounts, SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
 from labeler.sorting.classes import Classes
@@ -58,7 +58,7 @@ class Progress(NamedTuple):
     of each class are wanted (0: no wish).
     """
 
-    counts: Counts
+    counts: LabelCounts
     keys: dict[str, str]
     undo: Step | None
     redo: Step | None
@@ -73,7 +73,7 @@ class SortingSession:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.tiles = Tiles(dataset.db)
+        self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
         self.classes = Classes(dataset, self.changes)
         self._own: set[int] = set()
@@ -242,15 +242,15 @@ class SortingSession:
             self.classes.merge(step, old, into)
         return self._done(step, len(samples))
 
-    def portraits(self) -> dict[str, list[Seen]]:
+    def portraits(self) -> dict[str, list[SampleRegion]]:
         """For each class its most typical and its latest face."""
-        likeness = Likeness(self.dataset.db)
+        likeness = SortingQueue(self.dataset.db)
         found = {row.name: likeness.portraits(row.id) for row in self.tiles.counts().classes}
         tiles = self.tiles.of([one for rows in found.values() for one in rows])
         return {
             name: [tiles[one].seen for one in rows if one in tiles] for name, rows in found.items()
         }
 
-    def all_of(self, label: str) -> list[Tile]:
+    def all_of(self, label: str) -> list[SampleTile]:
         """All samples of a class, those set aside included."""
         return list(self.tiles.of(self.tiles.labelled(label)).values())

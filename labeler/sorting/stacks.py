@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.proposals import Like
+from gleanset.db.proposals import SampleFeatures
 from labeler.sorting.traits import Vectors
 
 SECONDS = 2.0
@@ -20,7 +20,7 @@ NEARLY = 0.25
 
 
 def stacks_of(
-    likes: Sequence[Like],
+    likes: Sequence[SampleFeatures],
     vectors: Vectors,
     there: npt.NDArray[np.bool_],
     split: Collection[int] = (),
@@ -49,15 +49,15 @@ def stacks_of(
     return stacks
 
 
-def _when(like: Like) -> tuple[str, float, int]:
+def _when(like: SampleFeatures) -> tuple[str, float, int]:
     return like.video or "", like.time or 0.0, like.id
 
 
-def _near(like: Like, last: Like) -> bool:
+def _near(like: SampleFeatures, last: SampleFeatures) -> bool:
     return (like.time or 0.0) - (last.time or 0.0) <= SECONDS
 
 
-def _fits(number: int, stack: list[int], likes: Sequence[Like], vectors: Vectors) -> bool:
+def _fits(number: int, stack: list[int], likes: Sequence[SampleFeatures], vectors: Vectors) -> bool:
     """Nearly equal to the first, and not a second face of a picture that is in the stack."""
     if any(likes[other].image == likes[number].image for other in stack):
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gleanset.db.measures import Seen
+from gleanset.db.measures import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.decode import decode
@@ -31,7 +31,7 @@ def side_for(pixels: float) -> int:
     return next((side for side in SIDES if side >= pixels), SIDES[-1])
 
 
-def whole(seen: Seen) -> Seen:
+def whole(seen: SampleRegion) -> SampleRegion:
     """The whole image that a sample is in, for a look at its surroundings."""
     return seen._replace(key=seen.image[:32], region=Region(Box(0, 0, seen.width, seen.height)))
 
@@ -44,13 +44,13 @@ class Thumbs:
         self._originals = originals
         self._crops = crops
 
-    def path(self, seen: Seen, side: int) -> Path:
+    def path(self, seen: SampleRegion, side: int) -> Path:
         """Where a small picture lies: another region or size is another file."""
         box, angle = seen.region
         stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
         return self._folder / seen.key[:2] / f"{seen.key}-{stamp}-{side}.jpg"
 
-    def pixels(self, seen: Seen, side: int) -> Image.Image:
+    def pixels(self, seen: SampleRegion, side: int) -> Image.Image:
         """The picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
         path = self.path(seen, side)
         with suppress(OSError, Unreadable):
@@ -61,12 +61,12 @@ class Thumbs:
             _write(path, made)
         return made
 
-    def _made(self, seen: Seen, side: int) -> Image.Image:
+    def _made(self, seen: SampleRegion, side: int) -> Image.Image:
         pixels = self._crop(seen, side) or self._cut(seen, side)
         pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         return pixels
 
-    def _crop(self, seen: Seen, side: int) -> Image.Image | None:
+    def _crop(self, seen: SampleRegion, side: int) -> Image.Image | None:
         """The cut that lies on disk, where it is one of the present region."""
         with suppress(OSError, Unreadable):
             picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
@@ -74,7 +74,7 @@ class Thumbs:
                 return picture.pixels
         return None
 
-    def _cut(self, seen: Seen, side: int) -> Image.Image:
+    def _cut(self, seen: SampleRegion, side: int) -> Image.Image:
         # Loading OpenCV takes a while, and most samples have their cut on disk.
         from labeler.duplicates.looking import pixels_of, place_of
 

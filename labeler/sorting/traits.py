@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset import Dataset
-from gleanset.db.measures import Looks, Qualities
-from gleanset.db.proposals import Like
+from gleanset.db.measures import ImageHashes, QualityMeasures
+from gleanset.db.proposals import SampleFeatures
 from gleanset.errors import Unreadable
 
 Vectors = npt.NDArray[np.float32]
 LENGTH = 320
 
 
-def vectors_of(likes: Sequence[Like]) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+def vectors_of(likes: Sequence[SampleFeatures]) -> tuple[Vectors, npt.NDArray[np.bool_]]:
     """Descriptors of unit length as rows, and which samples have one; the others are zeros."""
     found = np.zeros((len(likes), LENGTH), np.float32)
     there = np.zeros(len(likes), np.bool_)
@@ -33,7 +33,7 @@ def count_unmeasured(dataset: Dataset) -> int:
     """How many samples have no descriptor of their present region."""
     from labeler.quality.measuring import VERSION
 
-    return Qualities(dataset.db).count_missing(VERSION)
+    return QualityMeasures(dataset.db).count_missing(VERSION)
 
 
 def measure_some(dataset: Dataset, most: int = 32, after: int = 0) -> int:
@@ -45,10 +45,10 @@ def measure_some(dataset: Dataset, most: int = 32, after: int = 0) -> int:
     from labeler.duplicates.looking import place_of
     from labeler.quality.measuring import VERSION, measure_place
 
-    qualities = Qualities(dataset.db)
+    qualities = QualityMeasures(dataset.db)
     page = next((p for p in qualities.missing(VERSION, after)), [])[:most]
     found = []
-    for seen in Looks(dataset.db).seen(page).values():
+    for seen in ImageHashes(dataset.db).seen(page).values():
         with suppress(Unreadable):
             found.append(
                 (seen, measure_place((seen, place_of(seen, dataset.originals(dataset.cache)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gleanset.moments import Member, Moment
+from gleanset.moments import Moment, MomentMember
 from labeler.splits.wish import Wish
 
 # Where a new picture ties moments of several splits together: test stays test.
@@ -36,7 +36,7 @@ def hold(moment: Moment, wish: Wish) -> Kept | None:
     return Kept("test", left, held=True)
 
 
-def _is_held(member: Member, wish: Wish) -> bool:
+def _is_held(member: MomentMember, wish: Wish) -> bool:
     return any(
         name in (member.sources if kind == "source" else member.videos)
         for kind, name in wish.hold_out
@@ -64,7 +64,7 @@ def keep(moment: Moment, wish: Wish) -> Kept:
     return Kept(part, left, tied=len(before) > 1)
 
 
-def _part(member: Member, wish: Wish) -> str | None:
+def _part(member: MomentMember, wish: Wish) -> str | None:
     if wish.folds:
         return None if member.fold is None else str(member.fold)
     return member.split

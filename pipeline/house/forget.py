@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def plan_take_down(
     Raises `UsageError` for a name that nothing answers to: a take-down must not fail
     silently. One that was forgotten before may be named again.
     """
-    upkeep = Upkeep(dataset.db)
+    upkeep = Maintenance(dataset.db)
     chosen: dict[str, None] = {}
     for text in images:
         buried = dataset.images.buried(text.lower()) is not None
@@ -51,7 +51,7 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
     stopped can be given again, and no harvest brings a file back in between. Exports and runs
     made earlier are not touched.
     """
-    upkeep = Upkeep(dataset.db)
+    upkeep = Maintenance(dataset.db)
     for sha256 in plan.images:
         with dataset.db.write():
             for key in upkeep.sample_keys(sha256):

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE, refuse_missing
 from gleanset.db.connection import Row, snapshot
-from gleanset.db.hints import take_back
+from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
-from gleanset.db.merging import TAKE_IN, Merging, Said, beside
+from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
 from gleanset.errors import UsageError
 from gleanset.files.store import Store, sha256_of
 from gleanset.operations import operation
@@ -90,7 +90,7 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
                 plan = plan_merge(both)
                 _apply(ours, both, plan, other.resolve().name)
                 # Their pictures may have been found as something else than ours.
-                back = take_back(ours.db)
+                back = retract_disputed(ours.db)
             return _merged(files | ({"taken_back": back} if back else {}), plan)
 
 
@@ -192,7 +192,7 @@ def _settle(plan: Plan, both: Merging, key: str, *, decided_here: bool) -> None:
     if theirs is None:
         return
     if ours is None:  # it comes with this merge
-        ours = Said("queue", None, "", "")
+        ours = SampleState("queue", None, "", "")
     labelled = [one.status in _ACTIONS for one in (ours, theirs)]
     if ours[:2] == theirs[:2] or not any(labelled):
         return
@@ -203,7 +203,7 @@ def _settle(plan: Plan, both: Merging, key: str, *, decided_here: bool) -> None:
         plan.choices.append(_kept(key, ours if decided_here and labelled[0] else theirs))
 
 
-def _kept(key: str, said: Said) -> Choice:
+def _kept(key: str, said: SampleState) -> Choice:
     """The decision that leads to what one of the two says."""
     undecided = said.action if said.action in _UNDECIDED else "clear"
     return Choice(key, _ACTIONS.get(said.status, undecided), said.label, said.provenance)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.files.store import EXTENSIONS
 
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 
 
-def strays(dataset: Dataset, upkeep: Upkeep, older_than: float = 0.0) -> Iterator[Path]:
+def strays(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Path]:
     """Files of `images/` and `crops/` without a row, last changed so many seconds ago.
 
     A crop is written before its row, so young ones may be about to get theirs.
@@ -25,7 +25,7 @@ def strays(dataset: Dataset, upkeep: Upkeep, older_than: float = 0.0) -> Iterato
                 yield path
 
 
-def remove_stray(dataset: Dataset, upkeep: Upkeep, path: Path) -> bool:
+def remove_stray(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
     """Remove a file that still has no row, while nobody can write one; whether it was so."""
     with dataset.db.write():
         if _has_row(dataset, upkeep, path):
@@ -34,7 +34,7 @@ def remove_stray(dataset: Dataset, upkeep: Upkeep, path: Path) -> bool:
     return True
 
 
-def _has_row(dataset: Dataset, upkeep: Upkeep, path: Path) -> bool:
+def _has_row(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
     if (dataset.root / "crops") in path.parents:
         return upkeep.has_sample(path.stem)
     return upkeep.has_image(path.stem, _FORMATS.get(path.suffix.lstrip("."), ""))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
 from gleanset.work.stage import WAITING, hold
@@ -47,7 +47,7 @@ class _Waste:
     """What nobody needs. Each part removes its own, under what keeps others from using it."""
 
     def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
-        self._dataset, self._upkeep = dataset, Upkeep(dataset.db)
+        self._dataset, self._upkeep = dataset, Maintenance(dataset.db)
         self._older_than, self._simulate = older_than, simulate
         self._latest = time.time() - older_than
 

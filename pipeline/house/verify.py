@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.maintenance import Stored, Upkeep, unsound
+from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store, sha256_of_file
 from gleanset.images.decode import decode
@@ -26,7 +26,7 @@ class Hash:
 
     store: Store
 
-    def __call__(self, item: Stored) -> bool:
+    def __call__(self, item: StoredImage) -> bool:
         """True for the right bytes. Raises `Unreadable` for others, or for none."""
         found = file_hash(self.store.path(item.sha256, item.format))
         if found is None:
@@ -45,7 +45,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again like those
     that are `gone_crops`. What the catalogue says twice, or in two ways, is only told.
     """
-    upkeep = Upkeep(dataset.db)
+    upkeep = Maintenance(dataset.db)
     with dataset.stage(STAGE) as scratch:
         keeper = _Keeper(dataset, upkeep, dataset.originals(scratch), repair)
         total = dataset.images.count()
@@ -58,7 +58,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         )
         found["damaged_crops"] = _check_crops(dataset, repair, progress)
         found["strays"] = sum(1 for _ in strays(dataset, upkeep))
-        wrong = unsound(dataset.db)
+        wrong = contradictions(dataset.db)
         found |= {name: finding.cases for name, finding in wrong.items()}
         if told := [line for finding in wrong.values() for line in finding.examples]:
             found["contradictions"] = told
@@ -72,14 +72,14 @@ class _Keeper:
     """Writes down, and mends, what was found of each image."""
 
     dataset: Dataset
-    upkeep: Upkeep
+    upkeep: Maintenance
     store: Store
     repair: bool
 
     def __post_init__(self) -> None:
         self.tally: Counter[str] = Counter(sound=0, gone=0, damaged=0, repaired=0)
 
-    def take(self, item: Stored, reason: str | None, detail: str) -> None:
+    def take(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if not self.repair or (reason is None and item.state == "ok"):
             self._count(reason)
             return
@@ -92,7 +92,7 @@ class _Keeper:
     def _count(self, reason: str | None) -> None:
         self.tally[{None: "sound", "file is gone": "gone"}.get(reason, "damaged")] += 1
 
-    def _settle(self, item: Stored, reason: str | None, detail: str) -> None:
+    def _settle(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if reason is None:
             if item.state == "missing":
                 self._sound_again(item)
@@ -103,7 +103,7 @@ class _Keeper:
             if item.state == "ok":
                 self.upkeep.mark_missing(item.sha256)
 
-    def _mended(self, item: Stored) -> bool:
+    def _mended(self, item: StoredImage) -> bool:
         """Whether the right file is there again."""
         path = self.store.path(item.sha256, item.format)
         if file_hash(path) != item.sha256:
@@ -120,14 +120,14 @@ class _Keeper:
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
 
-    def _found_again(self, item: Stored) -> bool:
+    def _found_again(self, item: StoredImage) -> bool:
         for source in map(Path, self.upkeep.local_paths(item.sha256)):
             if file_hash(source) == item.sha256:
                 self.store.put(item.sha256, item.format, source.read_bytes())
                 return True
         return False
 
-    def _sound_again(self, item: Stored) -> None:
+    def _sound_again(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
         self.dataset.rejections.clear(STAGE, item.sha256)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.statistics import Failure, Provenance, Yielded
+from gleanset.db.statistics import FailureCount, SourceYield, Statistics
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.records import Image, Origin
 from pipeline.report.words import meaning, short_place
@@ -76,7 +76,7 @@ class Left:
 
 def origins(dataset: Dataset, thumbnails: Thumbnails) -> Origins:
     """Gather section 2."""
-    known = Provenance(dataset.db)
+    known = Statistics(dataset.db)
     yields = known.yields()
     again = known.found_again()
     return Origins(
@@ -91,11 +91,11 @@ def origins(dataset: Dataset, thumbnails: Thumbnails) -> Origins:
 
 def rejections(dataset: Dataset) -> list[Left]:
     """Gather section 3: what could not be read, then what a later stage made no use of."""
-    known = Provenance(dataset.db)
+    known = Statistics(dataset.db)
     return [_left(failure) for failure in (*known.failures(), *known.left_out())]
 
 
-def _source_rows(yields: list[Yielded]) -> dict[str, list[SourceRow]]:
+def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
     """The rows of each source."""
     most = max((row.images for row in yields), default=1)
     found: dict[str, list[SourceRow]] = defaultdict(list)
@@ -107,7 +107,7 @@ def _source_rows(yields: list[Yielded]) -> dict[str, list[SourceRow]]:
     return found
 
 
-def _met(dataset: Dataset, known: Provenance, thumbnails: Thumbnails) -> Iterator[Met]:
+def _met(dataset: Dataset, known: Statistics, thumbnails: Thumbnails) -> Iterator[Met]:
     for sha256 in known.images_found_again(PICTURES):
         image = dataset.images.get(sha256)
         if image is not None:
@@ -130,7 +130,7 @@ def _place(origin: Origin) -> Place:
     return Place(origin.source, where, hint)
 
 
-def _left(failure: Failure) -> Left:
+def _left(failure: FailureCount) -> Left:
     return Left(
         failure.stage.replace("-", " "),
         failure.reason,

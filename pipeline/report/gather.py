@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from gleanset import Dataset
-from gleanset.db.statistics import Provenance
+from gleanset.db.statistics import Statistics
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, number, percent
 from pipeline.report.classes import Classes, Shown, classes
@@ -71,7 +71,7 @@ def gather(dataset: Dataset, title: str, run_id: str | None) -> Report:
         unit=totals.unit,
         origins=found,
         rejected=rejected,
-        unsearched=Provenance(dataset.db).unsearched(),
+        unsearched=Statistics(dataset.db).unsearched(),
         classes=sorted_,
         training=learned,
         steps=steps(dataset, run[1] if run else None),

@@ -14,9 +14,9 @@ from pathlib import Path
 from baseline.report.read import Metrics
 from facecrop.detectors.recorded import RecordedDetector, cut_options
 from gleanset import Dataset
-from gleanset.db.hints import provenances
+from gleanset.db.hints import label_provenances
 from gleanset.db.samples import Balances
-from gleanset.db.statistics import Provenance, Request, SampledVideo, Search
+from gleanset.db.statistics import SampledVideo, ScanCount, SourceRequest, Statistics
 from gleanset.errors import UsageError
 from gleanset.html.words import count
 from gleanset.settings import CropSettings
@@ -38,8 +38,8 @@ class Step:
 
 def steps(dataset: Dataset, metrics: Metrics | None) -> list[Step]:
     """The commands from sources to training. Words in capitals stand for places on your disk."""
-    known = Provenance(dataset.db)
-    hints = "hint" in provenances(dataset.db).values()
+    known = Statistics(dataset.db)
+    hints = "hint" in label_provenances(dataset.db).values()
     copies = ("set aside",) in dataset.samples.counts("kept")
     return [
         *_harvests(known.requests()),
@@ -54,7 +54,7 @@ def steps(dataset: Dataset, metrics: Metrics | None) -> list[Step]:
     ]
 
 
-def _harvests(requests: Iterable[Request]) -> Iterator[Step]:
+def _harvests(requests: Iterable[SourceRequest]) -> Iterator[Step]:
     """In the order of the sources' names; each command once."""
     searches: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     taken = []
@@ -76,7 +76,7 @@ def _harvests(requests: Iterable[Request]) -> Iterator[Step]:
 _PLACES = {"folder": "FOLDER", "dropped": "FOLDER", "archive": "ARCHIVE"}
 
 
-def _folder(row: Request) -> Step:
+def _folder(row: SourceRequest) -> Step:
     by_folder = row.hint is not None and all(_names_folder(row.hint, path) for path in row.paths)
     options = ["--hints-from-folders"] if by_folder else _label(row.hint)
     words = (
@@ -125,7 +125,7 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[Step]:
         )
 
 
-def _crops(searches: list[Search], own: CropSettings) -> Iterator[Step]:
+def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[Step]:
     # An image without a face is cut in any way.
     cut = {(one.detector, one.settings) for one in searches if one.cut}
     chosen = [one for one in searches if one.cut or (one.detector, one.settings) not in cut]

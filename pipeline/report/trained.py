@@ -12,7 +12,7 @@ from baseline.report.matrix import Row, rows
 from baseline.report.read import Metrics, SplitFigures
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
-from gleanset.db.runs import Looks, Peeks
+from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
@@ -40,7 +40,7 @@ class Test:
     bar: Markup
     matrix: list[Row]
     scores: list[ClassScore]
-    looks: Looks | None
+    looks: EvaluationCounts | None
     errors: list[Error]
 
     @property
@@ -158,7 +158,7 @@ def _test(
         interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
         rows(judged.confusion, classes),
         judged.classes,
-        Peeks(dataset.db).of_run(run, "test"),
+        SplitEvaluations(dataset.db).of_run(run, "test"),
         list(_errors(dataset, judged, thumbnails)),
     )
 

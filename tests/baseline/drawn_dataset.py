@@ -12,7 +12,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Cut
+from gleanset.records import FaceCrop
 
 PARTS = ("train",) * 6 + ("val", "test") * 2
 
@@ -29,7 +29,7 @@ def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | Non
     dataset.images.add(data, Origin("folder", name, post=post))
     box = Box(0, 0, data.width, data.height)
     key = sample_key(data.sha256, box)
-    cut = Cut(Face("whole", box, 1.0), key, box, int(data.sha256[:16], 16), data.sharpness)
+    cut = FaceCrop(Face("whole", box, 1.0), key, box, int(data.sha256[:16], 16), data.sharpness)
     dataset.faces.record(data.sha256, "whole", "", [cut])
     return key
 

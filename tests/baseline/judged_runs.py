@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Box, Cut, Face, Origin
+from gleanset.records import Box, Face, FaceCrop, Origin
 
 SIDE = 32
 
@@ -37,7 +37,9 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
             dataset.images.add(measured, Origin("folder", str(number), post=post))
             box = Box(0, 0, SIDE, SIDE)
             key = sample_key(measured.sha256, box)
-            cut = Cut(Face("whole", box, 1.0), key, box, _look(measured.sha256), measured.sharpness)
+            cut = FaceCrop(
+                Face("whole", box, 1.0), key, box, _look(measured.sha256), measured.sharpness
+            )
             dataset.faces.record(measured.sha256, "whole", "", [cut])
             choices.append(Choice(key, "label", classes[kind], "hint"))
             splits[key] = (post, split)

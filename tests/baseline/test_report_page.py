@@ -21,7 +21,7 @@ from baseline.report.read import LayerRow, read_layers
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
-from gleanset.db.runs import Doubt, Doubts, Peeks
+from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable
 
 CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")
@@ -115,7 +115,7 @@ def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     assert "were cut is not recorded" in said
     keys = [sample.key for sample in dataset.samples.in_splits()]
     save_crops(folder, crop_methods(dataset.db, keys))
-    Peeks(dataset.db).add("one", "test", keys[:1], "doubts")
+    SplitEvaluations(dataset.db).add("one", "test", keys[:1], "doubts")
     said = page_of(dataset, "one")[1].text_content()
     assert f"It learnt from {len(keys)} whole pictures." in said
     assert "contradict no label of this run" in said

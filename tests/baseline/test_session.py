@@ -28,7 +28,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
-from gleanset.records import Cut, Run
+from gleanset.records import FaceCrop, Run
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -189,7 +189,9 @@ def test_another_margin_is_other_data(small: Dataset) -> None:
     before = find_examples(small).fingerprint()
     image = next(small.images.each())
     box = Box(0, 0, image.width, image.height)
-    cut = Cut(Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0)
+    cut = FaceCrop(
+        Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
+    )
     small.faces.record(image.sha256, "whole", "margin=other", [cut])
     assert find_examples(small).fingerprint() != before
 

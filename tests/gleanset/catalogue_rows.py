@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gleanset import Dataset
 from gleanset.images.cut import sample_key
-from gleanset.records import Box, Cut, Face, Measured, Origin
+from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 
 
 def sha(number: int) -> str:
@@ -23,10 +23,10 @@ def add_image(dataset: Dataset, number: int, *origins: Origin) -> str:
 
 def cut(
     number: int, x: int = 0, score: float = 0.5, detector: str = "test", sharpness: float = 1.0
-) -> Cut:
+) -> FaceCrop:
     box = Box(x, 0, 10, 10)
     key = sample_key(sha(number), box)
-    return Cut(Face(detector, box, score), key, box, number, sharpness)
+    return FaceCrop(Face(detector, box, score), key, box, number, sharpness)
 
 
 def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0.5) -> str:

@@ -9,19 +9,19 @@ import msgspec
 import pytest
 
 from gleanset import Dataset
-from gleanset.config import Table, read_toml
+from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
 from gleanset.settings import CropSettings, Settings, read_settings, write_settings
 
 
-class Part(Table, frozen=True):
+class Part(TomlTable, frozen=True):
     """A table in an array."""
 
     name: str
     limit: int = 1
 
 
-class Outer(Table, frozen=True):
+class Outer(TomlTable, frozen=True):
     """The file."""
 
     title: str = ""
@@ -105,7 +105,7 @@ def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
 
 
 def test_a_value_of_a_few_is_told_with_those_and_the_one_that_was_meant(tmp_path: Path) -> None:
-    class Chosen(Table, frozen=True):
+    class Chosen(TomlTable, frozen=True):
         colour: Literal["grayscale", "rgb"] = "rgb"
         stages: list[Literal["faces", "dedup"]] = msgspec.field(default_factory=list)
 

@@ -21,8 +21,8 @@ from tools_for_tests import picture, pixels
 
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
-from gleanset.images.decode import Picture, decode
-from gleanset.images.measure import WORKING_SIZE, look, measure
+from gleanset.images.decode import DecodedImage, decode
+from gleanset.images.measure import WORKING_SIZE, measure, phash_and_sharpness
 
 # What Pillow says of odd files is no failure; gleanset silences it, pytest turns it on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -50,12 +50,14 @@ def refused(data: bytes) -> Unreadable:
     return caught.value
 
 
-def array(picture: Picture | Image.Image) -> np.ndarray[Any, Any]:
-    image = picture.pixels if isinstance(picture, Picture) else picture
+def array(picture: DecodedImage | Image.Image) -> np.ndarray[Any, Any]:
+    image = picture.pixels if isinstance(picture, DecodedImage) else picture
     return np.asarray(image, dtype=int)
 
 
-def close(one: Picture | Image.Image, two: Picture | Image.Image, most: float = 3) -> bool:
+def close(
+    one: DecodedImage | Image.Image, two: DecodedImage | Image.Image, most: float = 3
+) -> bool:
     first, second = array(one), array(two)
     return first.shape == second.shape and float(np.abs(first - second).mean()) <= most
 
@@ -333,7 +335,7 @@ def test_a_draft_is_quicker() -> None:
 
 
 def sharpness_of(image: Image.Image) -> float:
-    return look(image)[1]
+    return phash_and_sharpness(image)[1]
 
 
 def test_sharpness_falls_with_blur_and_is_comparable_over_sizes() -> None:
@@ -420,4 +422,4 @@ def _decode_or_refuse(data: bytes) -> bool:
 def test_the_hash_has_the_bits_of_imagehash(size: tuple[int, int]) -> None:
     flat = [Image.new("L", size, value) for value in (0, 77, 255)]
     for grey in (*flat, *(pixels(seed, size).convert("L") for seed in range(20))):
-        assert look(grey)[0] == int(str(imagehash.phash(grey)), 16)
+        assert phash_and_sharpness(grey)[0] == int(str(imagehash.phash(grey)), 16)

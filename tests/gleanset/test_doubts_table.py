@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from gleanset import Dataset
-from gleanset.db.hints import provenances
+from gleanset.db.hints import label_provenances
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubt, Doubts, Peeks
+from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Box, Cut, Face, Origin
+from gleanset.records import Box, Face, FaceCrop, Origin
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
         dataset.images.add(data, Origin("folder", str(number)))
         box = Box(0, 0, data.width, data.height)
         made.append(sample_key(data.sha256, box))
-        cut = Cut(Face("whole", box, 1.0), made[-1], box, data.phash, data.sharpness)
+        cut = FaceCrop(Face("whole", box, 1.0), made[-1], box, data.phash, data.sharpness)
         dataset.faces.record(data.sha256, "whole", "", [cut])
     dataset.journal.step("Accept", [Choice(key, "label", "cat", "hint") for key in made])
     dataset.journal.step("Other", [Choice(made[3], "label", "owl")])
@@ -66,7 +66,7 @@ def test_more_doubts_than_a_page(dataset: Dataset, keys: list[str]) -> None:
 
 
 def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> None:
-    peeks = Peeks(dataset.db)
+    peeks = SplitEvaluations(dataset.db)
     assert peeks.add("a", "test", ["x", "y"], "train") == (0, 0, ())
     assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
     assert peeks.add("c", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
@@ -77,7 +77,7 @@ def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> No
 
 
 def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Dataset) -> None:
-    peeks = Peeks(dataset.db)
+    peeks = SplitEvaluations(dataset.db)
     for why in ("train", "evaluate", "evaluate"):
         assert peeks.add("a", "test", ["x"], why) == (0, 0, ())
     assert peeks.add("b", "test", ["x"], "train") == (3, 0, ("a",))
@@ -88,7 +88,7 @@ def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Da
 
 
 def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset) -> None:
-    peeks = Peeks(dataset.db)
+    peeks = SplitEvaluations(dataset.db)
     peeks.add("a", "test", ["x"], "train")
     first = peeks.add("b", "test", ["x"], "train")
     peeks.add("c", "test", ["x"], "evaluate")
@@ -97,12 +97,12 @@ def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset
 
 
 def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> None:
-    assert {provenances(dataset.db)[key] for key in keys} == {"hint"}
+    assert {label_provenances(dataset.db)[key] for key in keys} == {"hint"}
     dataset.journal.step("By hand", [Choice(keys[0], "label", "owl")])
-    assert provenances(dataset.db)[keys[0]] == "person"
+    assert label_provenances(dataset.db)[keys[0]] == "person"
     dataset.journal.undo()
-    assert provenances(dataset.db)[keys[0]] == "hint"
+    assert label_provenances(dataset.db)[keys[0]] == "hint"
     dataset.journal.step("Reject", [Choice(keys[0], "reject")])
-    assert keys[0] not in provenances(dataset.db)
+    assert keys[0] not in label_provenances(dataset.db)
     dataset.journal.undo()
-    assert provenances(dataset.db)[keys[0]] == "hint"
+    assert label_provenances(dataset.db)[keys[0]] == "hint"

@@ -18,11 +18,11 @@ from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice, Undone, class_name
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.db.sorting import Tiles
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.operations import named, operation, undo_of
-from gleanset.records import Box, Cut, Face
+from gleanset.records import Box, Face, FaceCrop
 
 State = tuple[str, str | None]
 # What was decided while its face was lost is taken back by a removal.
@@ -324,7 +324,7 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
     add_sample(dataset, 0)
     box = Box(100, 0, 10, 10)
     key = sample_key(sha(0), box)
-    dataset.faces.add_by_hand(sha(0), Cut(Face("hand", box, 1.0), key, box, 0, 1.0))
+    dataset.faces.add_by_hand(sha(0), FaceCrop(Face("hand", box, 1.0), key, box, 0, 1.0))
     dataset.journal.step("Add", [Choice(key, "add")])
     dataset.journal.step("Label", [Choice(key, "label", "cat")])
     cleared = dataset.journal.step("Clear", [Choice(key, "clear")])
@@ -456,17 +456,17 @@ def test_steps_from_before_kinds_are_read_by_their_names(tmp_path: Path) -> None
     old.close()
     (tmp_path / "dataset.toml").touch()
     with Dataset.open(tmp_path) as dataset:
-        (step,) = Tiles(dataset.db).steps()
+        (step,) = SampleTiles(dataset.db).steps()
         assert step.operation == named("Rename A to B to C")
         assert dataset.journal.undo().name == "Rename A to B to C"
-        assert Tiles(dataset.db).steps()[-1].name == "Undo: Rename A to B to C"
+        assert SampleTiles(dataset.db).steps()[-1].name == "Undo: Rename A to B to C"
 
 
 def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:
     did = operation("label", count=1, label="2 faces to B")
     dataset.journal.step(did, [Choice(keys[0], "label", "2 faces to B")])
     assert dataset.journal.undo().operation == did
-    first, undone = Tiles(dataset.db).steps()
+    first, undone = SampleTiles(dataset.db).steps()
     assert (first.operation, undone.operation) == (did, undo_of(did))
     assert [one.name for one in dataset.journal.each()] == [
         "1 face to 2 faces to B",

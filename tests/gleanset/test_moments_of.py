@@ -10,7 +10,7 @@ from dataclasses import replace
 from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
-from gleanset.db.duplicates import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.moments import moments_of
 from gleanset.records import Origin
@@ -91,7 +91,7 @@ def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None
     pairs = Pairs(dataset.db)
     rows = pairs.numbers([one, two, three])
     a, b = sorted(rows[:2])
-    pairs.settle([Settled(a, b, 0.0, 1.0, SAME)])
+    pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME)])
     assert partition(moments_of(dataset.db), [one, two], [three])
     with dataset.db.write():
         dataset.db.run(

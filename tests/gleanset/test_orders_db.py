@@ -14,14 +14,14 @@ from catalogue_rows import add_image, cut, sha
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.paging import Where
-from gleanset.db.proposals import Likeness, Proposal, Proposals, Sortables, Standing
-from gleanset.db.review import ANYTHING, Reviews, Wanted
+from gleanset.db.proposals import PresortSamples, Proposal, Proposals, SortingQueue, Standing
+from gleanset.db.review import ANYTHING, ReviewFilter, Reviews
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.samples import Croppings, Ties
-from gleanset.db.sorting import PLACES, Tiles
-from gleanset.db.statistics import Provenance
+from gleanset.db.samples import BoxedSamples, SplitGroups
+from gleanset.db.sorting import PLACES, SampleTiles
+from gleanset.db.statistics import Statistics
 from gleanset.records import Origin, Rejection
 
 WHERES = (
@@ -81,7 +81,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
     """What reads a list of the catalogue, by name."""
     db = dataset.db
-    tiles, likes, reviews, upkeep = Tiles(db), Likeness(db), Reviews(db), Upkeep(db)
+    tiles, likes, reviews, upkeep = SampleTiles(db), SortingQueue(db), Reviews(db), Maintenance(db)
     lists: dict[str, Callable[[], object]] = {
         f"ids {place} {number}": lambda w=where, p=place: list(tiles.ids(w, p))  # type: ignore[misc]
         for number, where in enumerate(WHERES)
@@ -100,15 +100,15 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
         "decided": lambda: (likes.decided([1, 2], 5), likes.with_page(1, "with page")),
         "portraits": lambda: likes.portraits(1),
-        "text": lambda: reviews.wall("all", Wanted(text="t1")),
-        "failures": lambda: Provenance(db).failures(),
-        "yields": lambda: Provenance(db).yields(),
+        "text": lambda: reviews.wall("all", ReviewFilter(text="t1")),
+        "failures": lambda: Statistics(db).failures(),
+        "yields": lambda: Statistics(db).yields(),
         "images": lambda: (upkeep.made_by("ana"), upkeep.local_paths(sha(3)), some),
         "samples of an image": lambda: upkeep.sample_keys(sha(3)),
-        "ties": lambda: (list(Ties(db).each()), list(Sortables(db).each())),
+        "ties": lambda: (list(SplitGroups(db).each()), list(PresortSamples(db).each())),
         "faces": lambda: (dataset.faces.of(sha(3)), list(dataset.faces.each())),
         "given": lambda: (dataset.fetches.given(), dataset.images.by_source()),
-        "drawn on": lambda: (Croppings(db).images("t1"), Croppings(db).placed(sha(3))),
+        "drawn on": lambda: (BoxedSamples(db).images("t1"), BoxedSamples(db).placed(sha(3))),
         "proposals": lambda: (list(Proposals(db).each()), list(Doubts(db).each())),
         "origins": lambda: dataset.images.get(sha(3)),
     }
@@ -130,7 +130,7 @@ def test_the_tiles_of_a_filter_come_as_its_samples_do_also_by_score(filled: Data
     try:
         for where in WHERES:
             told = [numbers[sample.key] for sample in filled.samples.each(where)]
-            assert list(Tiles(filled.db).ids(where)) == told, where
+            assert list(SampleTiles(filled.db).ids(where)) == told, where
     finally:
         filled.db.run("PRAGMA reverse_unordered_selects=OFF")
 

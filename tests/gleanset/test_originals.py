@@ -10,7 +10,7 @@ import pytest
 from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
 from pipeline.house.forget import TakeDown, take_down
@@ -28,7 +28,7 @@ class Harvest:
         self.store: Store = self.dataset.originals(self._stage.__enter__())
 
     def stage(self, data: bytes) -> Measured:
-        return KeepBytes(self.store)(data)
+        return StageBytes(self.store)(data)
 
     def record(self, measured: Measured) -> bool:
         return self.dataset.take_original(self.store, measured, Origin("test", self._name))

@@ -11,10 +11,10 @@ from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.sorting import Tiles
+from gleanset.db.sorting import SampleTiles
 from pipeline.listing import KINDS, listing
 
 NAMES = [name for name, _ in MIGRATIONS]
@@ -30,8 +30,8 @@ def test_a_doubt_ends_with_a_decision_that_comes_after_a_take_down(dataset: Data
     dataset.journal.step("Owl", [Choice(keys[0], "label", "owl")])
     dataset.journal.undo()
     doubts.replace([Doubt(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
-    Upkeep(dataset.db).forget(sha(2), "asked to")
-    Upkeep(dataset.db).forget(sha(0), "asked to")
+    Maintenance(dataset.db).forget(sha(2), "asked to")
+    Maintenance(dataset.db).forget(sha(0), "asked to")
     assert doubts.count() == 1
     dataset.journal.step("Looked", [Choice(keys[1], "label", "cat")])
     assert doubts.count() == 0
@@ -40,12 +40,12 @@ def test_a_doubt_ends_with_a_decision_that_comes_after_a_take_down(dataset: Data
 def test_a_redo_marks_no_sample_that_came_after_a_take_down(dataset: Dataset) -> None:
     add_sample(dataset, 0)
     key = add_sample(dataset, 1)
-    changes, tiles = Changes(dataset.db), Tiles(dataset.db)
+    changes, tiles = Changes(dataset.db), SampleTiles(dataset.db)
     with dataset.db.write():
         step = dataset.journal.step("Later", [])
         changes.make(step, [Change("mark", tiles.rows_of([key])[key], "later")])
     dataset.journal.undo()
-    Upkeep(dataset.db).forget(sha(1), "asked to")
+    Maintenance(dataset.db).forget(sha(1), "asked to")
     other = add_sample(dataset, 2)
     assert dataset.journal.undo(step + 1).changed_since == 0
     assert list(tiles.marks([other]).values()) == [None]
@@ -65,7 +65,7 @@ def test_no_row_that_others_point_to_gets_a_number_again(dataset: Dataset) -> No
     assert pointed >= {"image", "face", "class", "sample", "step"}
     assert [name for name in sorted(pointed) if "AUTOINCREMENT" not in made[name]] == []
     before = {name: dataset.db.number(f"SELECT max(id) FROM {name}") for name in pointed}
-    Upkeep(dataset.db).forget(sha(2), "asked to")
+    Maintenance(dataset.db).forget(sha(2), "asked to")
     add_sample(dataset, 3)
     for name in ("image", "sample", "face"):
         assert dataset.db.number(f"SELECT max(id) FROM {name}") > before[name]
@@ -136,7 +136,7 @@ def test_an_older_catalogue_keeps_all_its_rows_indices_and_lists(
     assert (everything(after), indices(after)) == (rows, had)
     after.close()
     with Dataset.open(tmp_path / "old") as upgraded:
-        assert Upkeep(upgraded.db).damage() == []
+        assert Maintenance(upgraded.db).damage() == []
         assert upgraded.db.number("SELECT size FROM sample") == 10
         assert upgraded.db.number("PRAGMA foreign_keys") == 1
         for kind in KINDS:
@@ -154,7 +154,7 @@ def test_an_older_catalogue_gives_no_number_that_a_doubt_or_a_change_still_holds
     old.close()
     with Dataset.open(tmp_path / "old") as upgraded:
         key = add_sample(upgraded, 9)
-        assert Tiles(upgraded.db).rows_of([key])[key] > 80
+        assert SampleTiles(upgraded.db).rows_of([key])[key] > 80
         upgraded.journal.step("Looked", [Choice(add_sample(upgraded, 0), "label", "c0")])
         assert upgraded.db.number("SELECT max(id) FROM decision") > 70
         assert upgraded.db.rows("SELECT id FROM change WHERE item=80") == []

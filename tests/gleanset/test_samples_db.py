@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
-from gleanset.db.samples import Ties
+from gleanset.db.samples import SplitGroups
 from gleanset.records import Image, Origin, Sample
 
 VALUES: dict[str, tuple[object, ...]] = {
@@ -297,7 +297,7 @@ def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
     key = add_sample(dataset, 1, video, post)
     add_sample(dataset, 2)
     dataset.journal.step("x", [Choice(key, "label", "cat")])
-    ties = list(Ties(dataset.db).each())
+    ties = list(SplitGroups(dataset.db).each())
     assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in ties] == [
         (key, "cat", None, None, None, "pixiv:9"),
         (key, "cat", "ff", 2, 1.5, None),

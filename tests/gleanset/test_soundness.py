@@ -11,11 +11,11 @@ from sound_datasets import complaints
 from gleanset import Dataset, Origin
 from gleanset.dataset import CATALOGUE
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import unsound
+from gleanset.db.maintenance import contradictions
 
 
 def found(dataset: Dataset) -> dict[str, int]:
-    return {name: what.cases for name, what in unsound(dataset.db).items() if what.cases}
+    return {name: what.cases for name, what in contradictions(dataset.db).items() if what.cases}
 
 
 def change(dataset: Dataset, sql: str, *values: object) -> None:
@@ -39,7 +39,7 @@ def two_copies(dataset: Dataset) -> list[str]:
 def test_a_sound_catalogue_has_none_of_it(dataset: Dataset) -> None:
     hinted(dataset, 1, "hana")
     assert found(dataset) == {}
-    assert set(unsound(dataset.db)) == {
+    assert set(contradictions(dataset.db)) == {
         "orphan_rows",
         "duplicate_faces",
         "disputed_labels",
@@ -103,7 +103,7 @@ def test_disputed_groups_with_a_label_are_found_unless_a_person_settled_them(
     assert found(dataset) == {}, "without a label nothing is claimed"
     dataset.journal.step("Accept", [Choice(one, "label", "hana", "hint")])
     assert found(dataset) == {"disputed_labels": 1}
-    assert unsound(dataset.db)["disputed_labels"].examples == (f"{one} is hana",)
+    assert contradictions(dataset.db)["disputed_labels"].examples == (f"{one} is hana",)
     dataset.journal.step("Label", [Choice(other, "label", "hana")])
     assert found(dataset) == {}, "a person looked at a copy"
     dataset.journal.undo()

@@ -15,8 +15,8 @@ from gleanset import Box, Dataset, Face, Image
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
-from gleanset.images.staging import KeepBytes, KeepFile
-from gleanset.records import Cut
+from gleanset.images.staging import StageBytes, StageFile
+from gleanset.records import FaceCrop
 from harvest.folder import harvest_folders
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -183,7 +183,7 @@ ODD_NAMES = [
 def whole(dataset: Dataset, image: Image) -> str:
     """The whole image becomes a sample; its key."""
     box = Box(0, 0, image.width, image.height)
-    cut = Cut(Face("whole", box, 1.0), sample_key(image.sha256, box), box, image.phash, 1.0)
+    cut = FaceCrop(Face("whole", box, 1.0), sample_key(image.sha256, box), box, image.phash, 1.0)
     dataset.faces.record(image.sha256, "whole", "", [cut])
     return cut.key
 
@@ -329,7 +329,7 @@ def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> 
 
 def test_workers_keep_what_they_measure(tmp_path: Path, dataset: Dataset) -> None:
     with dataset.stage("test") as scratch:
-        keep = KeepFile(KeepBytes(dataset.originals(scratch)))
+        keep = StageFile(StageBytes(dataset.originals(scratch)))
         pixels(1).save(tmp_path / "x.webp")
         measured = keep(tmp_path / "x.webp")
         assert keep.keep.store.staged(measured.sha256, "WEBP").stat().st_size == measured.bytes

@@ -10,7 +10,7 @@ from tools_for_tests import picture
 from gleanset import Candidate, Dataset, Origin, Rejection
 from gleanset.db.connection import Connection
 from gleanset.db.migrations import MIGRATIONS
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
@@ -36,7 +36,7 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
         outcome: Outcome[Candidate, Measured] = (
             Outcome(one, None, result, "as told")
             if isinstance(result, str)
-            else Outcome(one, KeepBytes(store)(result))
+            else Outcome(one, StageBytes(store)(result))
         )
         told = None if outcome.result else written(one)
         Intake(dataset, STAGE, store).take(one.origin, outcome, candidate=told)

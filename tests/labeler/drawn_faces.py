@@ -14,7 +14,7 @@ from PIL import Image
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from labeler.sorting.traits import measure_some
 from pipeline.sample.character import CAST, random_character
 from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene
@@ -44,7 +44,7 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1) -> Fac
     dice = random.Random(7)
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = KeepBytes(dataset.originals(scratch))
+        keep = StageBytes(dataset.originals(scratch))
         cutter = Cutter(CutSettings(), dataset.crops(scratch))
         for shot in range(-(-number // frames)):
             who = dice.choices(cast, weights)[0]
@@ -58,7 +58,7 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1) -> Fac
 
 def _add(
     dataset: Dataset,
-    keep: KeepBytes,
+    keep: StageBytes,
     cutter: Cutter,
     scene: Scene,
     shot: int,
@@ -85,7 +85,7 @@ def real_set(root: Path, folder: Path, most: int | None = None) -> FaceSet:
     random.Random(3).shuffle(files)
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = KeepBytes(dataset.originals(scratch))
+        keep = StageBytes(dataset.originals(scratch))
         cutter = Cutter(CutSettings(), dataset.crops(scratch))
         for path in files[:most]:
             measured = keep(path.read_bytes())

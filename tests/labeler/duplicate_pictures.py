@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from gleanset import Dataset, Origin
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Box, Cut, Face
+from gleanset.records import Box, Face, FaceCrop
 
 WIDTH, HEIGHT = 320, 260
 
@@ -106,6 +106,6 @@ def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float)
     dataset.images.add(measured, Origin("folder", name, **origin))  # type: ignore[arg-type]
     box = Box(0, 0, measured.width, measured.height)
     key = sample_key(measured.sha256, box)
-    cut = Cut(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+    cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
     dataset.faces.record(measured.sha256, "whole", "", [cut])
     return key

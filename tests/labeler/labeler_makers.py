@@ -10,7 +10,7 @@ from typing import Any
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
-from gleanset.records import Cut, Measured
+from gleanset.records import FaceCrop, Measured
 
 SIDE = 200
 
@@ -46,7 +46,7 @@ def add_faces(
         box = Box(left, 10, 20, 20)
         key = sample_key(image, box)
         look = hash64(key) if phash is None else phash
-        cuts.append(Cut(Face(detector, box, 0.9), key, box, look, 1.0))
+        cuts.append(FaceCrop(Face(detector, box, 0.9), key, box, look, 1.0))
     dataset.faces.record(image, detector, "test", cuts)
     return [cut.key for cut in cuts]
 

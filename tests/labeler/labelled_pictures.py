@@ -13,8 +13,8 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import cut, encode, sample_key, with_margin
 from gleanset.images.decode import decode
-from gleanset.images.measure import look, measure
-from gleanset.records import Cut
+from gleanset.images.measure import measure, phash_and_sharpness
+from gleanset.records import FaceCrop
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
@@ -53,7 +53,7 @@ def put(
         if boxes:
             dataset.crops(dataset.cache).put(key, "JPEG", encode(part))
         found = Face("animeface" if boxes else "whole", face, 0.9)
-        cuts.append(Cut(found, key, box, look(part)[0], 1.0))
+        cuts.append(FaceCrop(found, key, box, phash_and_sharpness(part)[0], 1.0))
     keys = [c.key for c in cuts]
     dataset.faces.record(measured.sha256, cuts[0].face.detector, "test", cuts)
     dataset.journal.step("Label", [Choice(key, "label", label) for key in keys])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import sample_key
-from gleanset.images.staging import KeepBytes
-from gleanset.records import Cut
+from gleanset.images.staging import StageBytes
+from gleanset.records import FaceCrop
 
 ACROSS = 25
 
@@ -19,7 +19,7 @@ ACROSS = 25
 def make_many(root: Path, number: int, each: int = 500) -> None:
     """`number` samples, `each` of one picture of colourful noise."""
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = KeepBytes(dataset.originals(scratch))
+        keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, each):
             small = np.random.default_rng(start).integers(0, 256, (20, 25, 3), dtype=np.uint8)
             buffer = io.BytesIO()
@@ -29,7 +29,7 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
             for place in range(min(each, number - start)):
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
                 key = sample_key(measured.sha256, box)
-                cuts.append(Cut(Face("many", box, 0.9), key, box, start + place, 1.0))
+                cuts.append(FaceCrop(Face("many", box, 0.9), key, box, start + place, 1.0))
             with dataset.db.write():
                 dataset.take_original(
                     keep.store, measured, Origin("folder", f"{start}", title=f"{start}.jpg")

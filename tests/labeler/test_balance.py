@@ -14,7 +14,7 @@ from PIL import Image
 
 from baseline.data import find_examples
 from gleanset import Box, Dataset
-from gleanset.db.duplicates import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
@@ -124,7 +124,7 @@ def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
     keys = [s.key for s in split.samples.by_key() if s.label == "many" and s.split == "train"]
     pairs = Pairs(split.db)
     first, *others = pairs.numbers(keys[:4])
-    pairs.settle([Settled(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
+    pairs.settle([PairVerdict(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
     moments = moments_of(split.db)
     balanced(split, "down", 3)
     left = {

@@ -8,11 +8,11 @@ import pytest
 from labeler_makers import add_faces, add_image, label, plain
 
 from gleanset import Dataset, Origin
-from gleanset.db.duplicates import SAME, Pairs, Settled
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import unsound
-from gleanset.db.proposals import Likeness, Sortables
+from gleanset.db.maintenance import contradictions
+from gleanset.db.proposals import PresortSamples, SortingQueue
 from labeler.duplicates.deciding import accept, open_groups
 from labeler.duplicates.session import DuplicateSession
 from labeler.hints import apply_hints, plan_hints
@@ -27,7 +27,7 @@ def found_as(dataset: Dataset, name: str, hint: str | None, faces: int = 1) -> s
 def copies(dataset: Dataset, *keys: str) -> None:
     """The pixels say that these are the same."""
     rows = sorted(Pairs(dataset.db).numbers(keys))
-    Pairs(dataset.db).settle([Settled(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)])
+    Pairs(dataset.db).settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)])
 
 
 def dedup(dataset: Dataset) -> dict[str, object]:
@@ -61,7 +61,7 @@ def test_copies_under_different_hints_get_no_label_in_any_order(
     for command in (*order, dedup, accept_hints):
         command(empty)  # type: ignore[operator]
     assert labels(empty) == {alone: "hana"}
-    assert unsound(empty.db)["disputed_labels"].cases == 0
+    assert contradictions(empty.db)["disputed_labels"].cases == 0
     assert dedup(empty)["disputed"] == 1
     assert accept_hints(empty)["left"] == {"disputed hint": 2}
     before = plain(empty)
@@ -86,12 +86,12 @@ def test_a_second_place_of_the_same_picture_disputes_what_was_accepted(empty: Da
     key = found_as(empty, "one", "hana")
     accept_hints(empty)
     found_as(empty, "one", "rei")
-    assert unsound(empty.db)["disputed_labels"].examples == (f"{key} is hana",)
+    assert contradictions(empty.db)["disputed_labels"].examples == (f"{key} is hana",)
     simulated = plan_hints(empty).result()
     assert (simulated["taken_back"], simulated["left"]) == (1, {"disputed hint": 1})
     accept_hints(empty)
     assert labels(empty) == {}
-    assert unsound(empty.db)["disputed_labels"].cases == 0
+    assert contradictions(empty.db)["disputed_labels"].cases == 0
 
 
 def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
@@ -104,7 +104,7 @@ def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
     accept_hints(empty)
     assert set(told_apart(empty).values()) == {"rei"}
     assert len(told_apart(empty)) == 1
-    assert unsound(empty.db)["disputed_labels"].cases == 0
+    assert contradictions(empty.db)["disputed_labels"].cases == 0
 
 
 def test_a_label_by_hint_gives_way_to_that_of_a_person(empty: Dataset) -> None:
@@ -160,8 +160,8 @@ def test_lists_presort_and_pages_see_the_hint_of_the_whole_group(empty: Dataset)
 
     def seen() -> set[str | None]:
         listed = {sample.hint for sample in empty.samples.by_key()}
-        liked = {like.hint for like in Likeness(empty.db).of(rows)}
-        return listed | liked | {sample.hint for sample in Sortables(empty.db).each()}
+        liked = {like.hint for like in SortingQueue(empty.db).of(rows)}
+        return listed | liked | {sample.hint for sample in PresortSamples(empty.db).each()}
 
     assert seen() == {"hana"}
     copies(empty, one, other, found_as(empty, "c", "rei"))

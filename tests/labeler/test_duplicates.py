@@ -7,9 +7,9 @@ from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
 
 from gleanset import Dataset
-from gleanset.db.changes import Asides
+from gleanset.db.changes import Curation
 from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import Looks
+from gleanset.db.measures import ImageHashes
 from gleanset.errors import UsageError
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.second_look import compare, view_of
@@ -99,7 +99,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     assert (kept.label, kept.group) == ("hana", other.group)
     assert kept.group is not None
     assert in_use(dataset) == [good]
-    assert Asides(dataset.db).reasons(poor) == [f"a copy of {good}"]
+    assert Curation(dataset.db).reasons(poor) == [f"a copy of {good}"]
     assert dataset.journal.undo(step).restored == 3
     assert in_use(dataset) == [poor]
     undo = max(decision.step for decision in dataset.journal.each())
@@ -203,4 +203,4 @@ def test_samples_of_one_image_are_no_pair(dataset: Dataset) -> None:
     with dataset.db.write():
         pairs.propose([(a, a), (b, a)])
     assert [row[:2] for row in pairs.open()] == [(min(a, b), max(a, b))]
-    assert Looks(dataset.db).count_missing(1) == 2
+    assert ImageHashes(dataset.db).count_missing(1) == 2

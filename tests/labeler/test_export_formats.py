@@ -20,7 +20,7 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
-from gleanset.db.samples import Balances, Share
+from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
@@ -245,7 +245,7 @@ def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_pat
             origin=Origin("flickr", str(number)),
         )
     keys = [sample.key for sample in empty.samples.in_splits() if sample.split == "train"]
-    Balances(empty.db).replace({keys[0]: Share(3, 1.0)}, "method=copies target=3 seed=0")
+    Balances(empty.db).replace({keys[0]: SampleWeight(3, 1.0)}, "method=copies target=3 seed=0")
     card = card_of(empty, tmp_path / "copies")
     assert "8 pictures (2 copies to balance train) of 2 classes" in card
     assert "train is balanced: method=copies" in card

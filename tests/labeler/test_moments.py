@@ -15,7 +15,7 @@ from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
-from gleanset.db.samples import Tie
+from gleanset.db.samples import GroupEvidence
 from gleanset.images.measure import measure
 from gleanset.moments import LOOK_ALIKE, find_moments, look_alikes
 
@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 HASHES = st.integers(0, 2**64 - 1)
 
 
-def together(*ties: Tie) -> list[str]:
+def together(*ties: GroupEvidence) -> list[str]:
     """The moments as strings of the keys of their members."""
     return ["".join(m.key for m in moment.members) for moment in find_moments(ties)]
 
@@ -181,7 +181,7 @@ def test_what_is_known_of_a_pair_counts() -> None:
     assert _known(same_post, {pair: False}) == ["ab", "c"]
 
 
-def _known(ties: list[Tie], known: dict[tuple[int, int], bool]) -> list[str]:
+def _known(ties: list[GroupEvidence], known: dict[tuple[int, int], bool]) -> list[str]:
     return ["".join(m.key for m in moment.members) for moment in find_moments(ties, known)]
 
 

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.measures import Qualities, Quality
+from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.errors import UsageError
-from gleanset.images.measure import look
-from gleanset.records import Cut
+from gleanset.images.measure import phash_and_sharpness
+from gleanset.records import FaceCrop
 from labeler.quality.descriptor import descriptor, table
 from labeler.quality.drawn import photo_likeness
 from labeler.quality.edges import edge_blur, extremes
@@ -64,7 +64,7 @@ def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
         pale = Image.blend(sharp, Image.new("RGB", sharp.size, "white"), 0.9)
         assert edge_blur(pale) < LIMITS["blurred"] - 0.1
         # Where edges are counted, it is the other way round.
-        assert look(pale)[1] < look(soft(tiles(seed)))[1]
+        assert phash_and_sharpness(pale)[1] < phash_and_sharpness(soft(tiles(seed)))[1]
         assert edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
 
 
@@ -186,7 +186,7 @@ def filled(dataset: Dataset) -> dict[str, str]:
 
 
 def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
-    found = Qualities(dataset.db).of(list(keys))
+    found = QualityMeasures(dataset.db).of(list(keys))
     return {key: flags_of(quality) for key, quality in found.items()}
 
 
@@ -197,7 +197,7 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
     simulated = json.loads(labeler(*words, "--simulate").stdout)
-    assert not Qualities(empty.db).of(list(keys.values()))
+    assert not QualityMeasures(empty.db).of(list(keys.values()))
     assert [line["flags"] for line in listing(empty, "samples", ())] == [[]] * len(keys)
     told = json.loads(labeler(*words).stdout)
     assert told == simulated
@@ -223,13 +223,13 @@ def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     empty.journal.step("Move", [Choice(sample.key, "label", "odd")])
     assert "outlier" in outlier
     assert "outlier" not in flags(empty, [sample.key])[sample.key]
-    part = Cut(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
+    part = FaceCrop(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
     empty.faces.record(sample.image, "whole", "anew", [part])
     assert not flags(empty, [sample.key])
     put(empty, encoded(face(11)), "new")
-    assert Qualities(empty.db).count_missing(VERSION) == 2
+    assert QualityMeasures(empty.db).count_missing(VERSION) == 2
     assert QualitySession(empty, workers=1).run().measured == 2
-    (again,) = Qualities(empty.db).of([sample.key]).values()
+    (again,) = QualityMeasures(empty.db).of([sample.key]).values()
     assert (again.size, again.aspect) == (30, 2.0)
 
 
@@ -243,7 +243,7 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     path.write_bytes(data[:300])
     found = QualitySession(empty, workers=1).run()
     assert (found.measured, found.failed) == (1, 1)
-    assert set(Qualities(empty.db).of([good, bad])) == {good}
+    assert set(QualityMeasures(empty.db).of([good, bad])) == {good}
     (rejection,) = empty.rejections.each()
     assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
     path.write_bytes(data)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 
 from gleanset import Dataset, Origin
-from gleanset.db.changes import Aside, Asides
+from gleanset.db.changes import Curation, Placement
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
@@ -298,8 +298,8 @@ def test_a_better_copy_takes_the_place_of_the_one_in_test(empty: Dataset) -> Non
     ids = Pairs(empty.db).numbers([old, new])
     with empty.db.write():
         step = empty.journal.step("Set aside", [])
-        Asides(empty.db).place(
-            step, [Aside(ids[0], False, "g", "copy"), Aside(ids[1], True, "g", "kept")]
+        Curation(empty.db).place(
+            step, [Placement(ids[0], False, "g", "copy"), Placement(ids[1], True, "g", "kept")]
         )
     do_split(empty)
     assert splits(empty)[new] == "test"
@@ -401,7 +401,7 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
     rows = Pairs(sources.db).numbers([other.key, inside.key])
     with sources.db.write():
         step = sources.journal.step("same", [])
-        Asides(sources.db).judge(step, rows[0], rows[1], "same")
+        Curation(sources.db).judge(step, rows[0], rows[1], "same")
     for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
         plan = do(sources, hold_out=[f"video={name}"])
         assert plan.left == {other.key: "tied to what is held out"}

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tie_makers import applied, components, random_ties
 
-from gleanset.db.samples import Tie
+from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import find_moments
 from gleanset.settings import SplitSettings
@@ -45,7 +45,9 @@ many = settings(
 )
 
 
-def split(ties: list[Tie], wish: SplitSettings, *, again: bool = False) -> SplitPlan | None:
+def split(
+    ties: list[GroupEvidence], wish: SplitSettings, *, again: bool = False
+) -> SplitPlan | None:
     """None where there is nothing to split, or everything is held out."""
     moments = find_moments(sorted(ties, key=lambda t: t.key))
     if not moments:
@@ -61,7 +63,7 @@ def split(ties: list[Tie], wish: SplitSettings, *, again: bool = False) -> Split
         return None
 
 
-def check_whole(ties: list[Tie], plan: SplitPlan) -> None:
+def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
     """No moment is in two splits or folds, and every labelled sample has a split or a reason."""
     for group in components(ties):
         assert len({plan.splits[key][1] for key in group} - {None}) <= 1

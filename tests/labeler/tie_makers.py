@@ -8,7 +8,7 @@ from random import Random
 
 from labeler_makers import hash64
 
-from gleanset.db.samples import Tie
+from gleanset.db.samples import GroupEvidence
 from labeler.splits.plan import SplitPlan
 
 CLASSES = ("hana", "rei", "sora")
@@ -26,11 +26,11 @@ def tie(
     post: str | None = None,
     group: str | None = None,
     source: str = "site",
-) -> Tie:
+) -> GroupEvidence:
     """A sample that nothing ties to any other, unless told."""
     look = hash64(key) if phash is None else phash
     place = hash64(image or f"image of {key}")
-    return Tie(
+    return GroupEvidence(
         hash64(key),
         key,
         label,
@@ -48,7 +48,7 @@ def tie(
     )
 
 
-def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Tie]:
+def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[GroupEvidence]:
     """Some samples with all kinds of ties, also to those of another prefix."""
     found = []
     for number in range(random.randint(1, most)):
@@ -77,7 +77,7 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Tie]:
     return found
 
 
-def tied(a: Tie, b: Tie) -> bool:
+def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
     """Whether two ties alone make their samples one moment."""
     return (
         a.image == b.image
@@ -92,7 +92,7 @@ def tied(a: Tie, b: Tie) -> bool:
     )
 
 
-def components(ties: Iterable[Tie]) -> list[set[str]]:
+def components(ties: Iterable[GroupEvidence]) -> list[set[str]]:
     """The labelled samples that hang together, found pair by pair."""
     rows = list(ties)
     of: dict[str, set[str]] = {row.key: {row.key} for row in rows}
@@ -107,7 +107,7 @@ def components(ties: Iterable[Tie]) -> list[set[str]]:
     return [group for group in found.values() if group]
 
 
-def applied(ties: Iterable[Tie], plan: SplitPlan) -> list[Tie]:
+def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidence]:
     """The ties as they are read again after the plan was written."""
     return [
         row._replace(
@@ -119,7 +119,7 @@ def applied(ties: Iterable[Tie], plan: SplitPlan) -> list[Tie]:
     ]
 
 
-def counts(ties: Iterable[Tie]) -> dict[str, list[int]]:
+def counts(ties: Iterable[GroupEvidence]) -> dict[str, list[int]]:
     """For each class the sizes of its part in every moment."""
     label = {row.key: row.label for row in ties}
     found: dict[str, list[int]] = defaultdict(list)

@@ -12,7 +12,7 @@ from tools_for_tests import Ran, picture, run_cli
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import Upkeep
+from gleanset.db.maintenance import Maintenance
 from gleanset.records import Rejection
 from pipeline.house.tidy import collect
 
@@ -125,7 +125,7 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
     first = stored(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
-        keys = Upkeep(dataset.db).sample_keys(sha256)
+        keys = Maintenance(dataset.db).sample_keys(sha256)
         dataset.journal.step("Label 1", [Choice(keys[0], "label", "hana")])
     asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)
     assert asked.code == 2, "without -y it asks, and nobody answered"
@@ -153,7 +153,7 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
 def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None:
     with Dataset.open(root) as dataset:
         gone, kept = list(dataset.images.each())[:2]
-        upkeep = Upkeep(dataset.db)
+        upkeep = Maintenance(dataset.db)
         words = {
             name: [image.sha256, *upkeep.sample_keys(image.sha256)]
             for name, image in (("gone", gone), ("kept", kept))
@@ -258,7 +258,7 @@ def label(root: Path, who: str, **labels: str) -> None:
     with Dataset.open(root) as dataset:
         dataset.journal.who = who
         for sha256, name in labels.items():
-            (key,) = Upkeep(dataset.db).sample_keys(dataset.images.resolve(sha256).sha256)
+            (key,) = Maintenance(dataset.db).sample_keys(dataset.images.resolve(sha256).sha256)
             dataset.journal.step(f"{who}: {name}", [Choice(key, "label", name)])
 
 

@@ -14,7 +14,7 @@ from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
-from gleanset.records import Cut, Landmark, Measured
+from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
 from pipeline.colours import colour_name
 from pipeline.listing import FIELDS, listing
@@ -87,7 +87,9 @@ def add_faces(name: str, lefts: tuple[int, ...] = (10, 100)) -> Build:
             marks = (Landmark("nose", 12.5, 30.0),)
             seen = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
             face = Face("animeface", box, 0.5 + left / 1000, marks, seen)
-            cuts.append(Cut(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25))
+            cuts.append(
+                FaceCrop(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25)
+            )
         dataset.faces.record(sha(name), "animeface", "test", cuts)
 
     return build

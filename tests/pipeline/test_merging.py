@@ -19,7 +19,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of
 from gleanset.images.cut import sample_key
-from gleanset.records import Box, Cut, Face, Measured, Origin
+from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
 from pipeline.house.merge import Merged, merge
 from pipeline.listing import listing
@@ -40,9 +40,9 @@ def key(picture: int, box: int) -> str:
     return sample_key(sha(picture), BOXES[box])
 
 
-def cut(picture: int, box: int, detector: str) -> Cut:
+def cut(picture: int, box: int, detector: str) -> FaceCrop:
     place = BOXES[box]
-    return Cut(Face(detector, place, 0.5), key(picture, box), place, 1, 1.0)
+    return FaceCrop(Face(detector, place, 0.5), key(picture, box), place, 1, 1.0)
 
 
 def add(dataset: Dataset, picture: int, source: str = "folder") -> None:

@@ -15,17 +15,17 @@ from lxml import html
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.changes import Aside, Asides
+from gleanset.db.changes import Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Peeks
-from gleanset.db.statistics import FoundAgain, Provenance
+from gleanset.db.runs import SplitEvaluations
+from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.html.charts import Line, curves, nice_step
 from gleanset.html.thumbnails import SIDE
 from gleanset.html.words import duration, percent
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Box, Cut, Face, Origin, Rejection
+from gleanset.records import Box, Face, FaceCrop, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split
 from pipeline.report import write_report
@@ -54,7 +54,7 @@ def add(dataset: Dataset, data: bytes, origin: Origin) -> str:
     box = Box(20, 20, 100, 100)
     key = sample_key(measured.sha256, box)
     face = Face("animeface", box, 0.9)
-    cut = Cut(face, key, box, measured.phash, measured.sharpness)
+    cut = FaceCrop(face, key, box, measured.phash, measured.sharpness)
     dataset.faces.record(measured.sha256, "animeface", "threshold=0.5 margin=0.3", [cut])
     return key
 
@@ -286,7 +286,7 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
     for place in "cd":
         add(dataset, picture(2), Origin("bing", place, query="owl", hint="owl"))
     add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
-    assert Provenance(dataset.db).found_again() == FoundAgain(several=2, disputed=1)
+    assert Statistics(dataset.db).found_again() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
     said = words(page, "sources")
     assert "2 pictures were met more than once" in said
@@ -324,7 +324,7 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
     dataset.journal.step("Reject", [Choice(made[0][0], "reject")])
     with dataset.db.write():
         row = dataset.db.number("SELECT id FROM sample WHERE key=?", (made[1][0],))
-        Asides(dataset.db).place(1, [Aside(row, False, "g", f"a copy of {made[2][0]}")])
+        Curation(dataset.db).place(1, [Placement(row, False, "g", f"a copy of {made[2][0]}")])
         dataset.db.run("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
     page = report(dataset)
     rows = {
@@ -374,7 +374,7 @@ def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Data
 
 def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> None:
     assert "once" not in words(report(trained), "test")
-    peeks = Peeks(trained.db)
+    peeks = SplitEvaluations(trained.db)
     peeks.add("run-1", "test", ["a"], "train")
     assert "was judged on them once and recognised" in words(report(trained), "test")
     peeks.add("run-2", "test", ["a"], "train")

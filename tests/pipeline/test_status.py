@@ -12,7 +12,7 @@ import pytest
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
-from gleanset.records import Cut, Measured
+from gleanset.records import FaceCrop, Measured
 from pipeline.status import next_step, status
 
 BOX = Box(0, 0, 10, 10)
@@ -33,7 +33,7 @@ def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
 
 def add_sample(dataset: Dataset, image: str) -> str:
     key = sample_key(image, BOX)
-    dataset.faces.record(image, "whole", "", [Cut(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
+    dataset.faces.record(image, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
     return key
 
 
@@ -58,7 +58,7 @@ def test_photos_without_faces_are_to_be_taken_whole(empty: Dataset) -> None:
     images = [add_image(empty, f"{n}", Origin("folder", f"{n}", hint="cat")) for n in range(11)]
     key = sample_key(images[0], BOX)
     face = Face("animeface", BOX, 0.9)
-    empty.faces.record(images[0], "animeface", "", [Cut(face, key, BOX, 0, 0.0)])
+    empty.faces.record(images[0], "animeface", "", [FaceCrop(face, key, BOX, 0, 0.0)])
     for image in images[1:]:
         empty.faces.record(image, "animeface", "", [])
     assert next_step(empty) == f"facecrop run --detector whole -d {shlex.quote(str(empty.root))}"

@@ -11,7 +11,7 @@ from baseline.evaluation.calibration_error import calibration_error
 from baseline.evaluation.probabilities import Floats, Indices
 from baseline.presort.evidence import HINTS, LEAST_SEEN, TIES, gather
 from baseline.presort.propose import Proposed, propose
-from gleanset.db.proposals import Sortable
+from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
 SHARES = (0.4, 0.3, 0.2, 0.1)
@@ -49,7 +49,7 @@ def told(
     """A presort with these rows labelled."""
     labelled = set(known)
     samples = [
-        Sortable(
+        PresortSample(
             f"{row:05}",
             "labelled" if row in labelled else "queue",
             CLASSES[truth[row]] if row in labelled else None,
@@ -74,10 +74,10 @@ def probabilities(found: Proposed, rows: Sequence[int]) -> Floats:
     return table
 
 
-def frames(labels: Sequence[str | None], scene: str = "s") -> list[Sortable]:
+def frames(labels: Sequence[str | None], scene: str = "s") -> list[PresortSample]:
     """Samples of one scene."""
     return [
-        Sortable(
+        PresortSample(
             f"{scene}{n}",
             "labelled" if label else "queue",
             label,
@@ -168,7 +168,7 @@ def test_folds_keep_moments_whole_whichever_tie_makes_them() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     truth = random.integers(0, 4, 80)[pair]
     samples = [
-        Sortable(
+        PresortSample(
             f"{row:05}",
             "labelled",
             CLASSES[truth[row]],

@@ -13,9 +13,9 @@ from baseline.cli import commands
 from baseline.presort.session import presort
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.db.changes import Aside, Asides, Change, Changes
+from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposals, Sortables
+from gleanset.db.proposals import PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
 
 QUICK = ["-o", "backbone=test_efficientnet", "-o", "weights=none", "-o", "size=32"]
@@ -87,7 +87,7 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
         truth = fill(dataset, 2, labelled=False)
         first, second, third, *_ = sorted(truth)
         dataset.journal.step("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
-        number = {one.key: one for one in Sortables(dataset.db).each()}
+        number = {one.key: one for one in PresortSamples(dataset.db).each()}
         assert number[first].label == "disc"
         assert number[second].status == "rejected"
         rows = {row[1]: row[0] for row in dataset.db.rows("SELECT id, key FROM sample")}
@@ -95,11 +95,14 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
             disc = dataset.journal.class_id("disc")
             step = dataset.db.run("INSERT INTO step(at, who, name) VALUES('', '', 'x')")
             Changes(dataset.db).make(step, [Change("refused", rows[third], str(disc))])
-            Asides(dataset.db).place(
+            Curation(dataset.db).place(
                 step,
-                [Aside(rows[first], False, "g", "copy"), Aside(rows[third], True, "g", "best")],
+                [
+                    Placement(rows[first], False, "g", "copy"),
+                    Placement(rows[third], True, "g", "best"),
+                ],
             )
-        told = {one.key: one for one in Sortables(dataset.db).each()}
+        told = {one.key: one for one in PresortSamples(dataset.db).each()}
         assert told[third].refused == {"disc"}
         assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")
         presort(dataset, SETTINGS)

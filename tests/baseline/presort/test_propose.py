@@ -10,7 +10,7 @@ import pytest
 from baseline.presort.clusters import oddness, order
 from baseline.presort.propose import BACKGROUND, Proposed
 from baseline.presort.propose import propose as propose_by_moments
-from gleanset.db.proposals import Sortable, Standing
+from gleanset.db.proposals import PresortSample, Standing
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
@@ -26,18 +26,18 @@ def blobs(count: int, noise: float = 0.35, seed: int = 0) -> tuple[np.ndarray, l
     return points.astype(np.float32), [CLASSES[t] for t in truth]
 
 
-def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> list[Sortable]:
+def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> list[PresortSample]:
     """The samples, those in `known` labelled; `more` sets fields of some rows."""
     made = []
     for row, label in enumerate(truth):
-        one = Sortable(f"{row:04}", "queue", None, None, (), None, frozenset())
+        one = PresortSample(f"{row:04}", "queue", None, None, (), None, frozenset())
         if row in known:
             one = one._replace(status="labelled", label=label)
         made.append(one._replace(**{k: v[row] for k, v in more.items() if row in v}))
     return made
 
 
-def propose(samples: list[Sortable], vectors: np.ndarray, seed: int = 0) -> Proposed:
+def propose(samples: list[PresortSample], vectors: np.ndarray, seed: int = 0) -> Proposed:
     """With moments as the catalogue has them where nothing else ties: copies, scenes, posts."""
     moments = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
     return propose_by_moments(samples, vectors, moments, seed)

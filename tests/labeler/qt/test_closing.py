@@ -10,8 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.samples import Croppings
-from gleanset.db.sorting import Tiles
+from gleanset.db.samples import BoxedSamples
+from gleanset.db.sorting import SampleTiles
 from labeler.qt.crop_view import CropView
 from labeler.qt.numbers_view import NumbersView
 from labeler.qt.window import Window
@@ -91,7 +91,7 @@ def test_a_box_that_was_just_moved_is_saved_when_the_window_closes(
         assert not window.close()
     until(lambda: not window.isVisible())
     with Dataset.open(few.root) as dataset:
-        boxes = [one.box for one in Croppings(dataset.db).placed(sha256) if one.by_hand]
+        boxes = [one.box for one in BoxedSamples(dataset.db).placed(sha256) if one.by_hand]
     assert boxes == [before._replace(x=before.x + 10)]
 
 
@@ -150,5 +150,5 @@ def test_a_held_key_means_the_faces_that_were_shown_when_it_was_pressed(
     QTest.keyRelease(person.view.view, person.keys["rei"], NONE)
     settle(person.window)
     with Dataset.open(few.root) as dataset:
-        rei = Tiles(dataset.db).labelled("rei")
+        rei = SampleTiles(dataset.db).labelled("rei")
     assert rei == (seen if how == "sweep" else seen[:1])

@@ -12,7 +12,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.samples import Croppings, Placed
+from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.qt import crop_saving
 from labeler.qt.crop_view import CropView
@@ -45,11 +45,11 @@ def ready(window: Window) -> None:
     settle(window)
 
 
-def kept(window: Window) -> list[Placed]:
+def kept(window: Window) -> list[BoxedSample]:
     view = view_of(window)
     assert view._sheet is not None
     with Dataset.open(window.desk.root) as dataset:
-        return Croppings(dataset.db).placed(view._sheet.sha256)
+        return BoxedSamples(dataset.db).placed(view._sheet.sha256)
 
 
 def spot(view: CropView, x: float, y: float) -> QPoint:
@@ -63,7 +63,7 @@ def drag(view: CropView, start: QPoint, end: QPoint) -> None:
     QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
 
 
-def draw(window: Window) -> Placed:
+def draw(window: Window) -> BoxedSample:
     view = view_of(window)
     drag(view, spot(view, 20, 10), spot(view, 60, 50))
     ready(window)
@@ -71,7 +71,7 @@ def draw(window: Window) -> Placed:
     return box
 
 
-def near(box: Placed, *expected: int) -> bool:
+def near(box: BoxedSample, *expected: int) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(box.box, expected, strict=True))
 
 
@@ -150,9 +150,9 @@ def test_the_keyboard_alone(window: Window) -> None:
 
 
 def window_steps(dataset: Dataset) -> list:
-    from gleanset.db.sorting import Tiles
+    from gleanset.db.sorting import SampleTiles
 
-    return Tiles(dataset.db).steps()
+    return SampleTiles(dataset.db).steps()
 
 
 def test_levelling_turns_the_cut(window: Window) -> None:
@@ -308,4 +308,4 @@ def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(window: Wi
     ready(window)
     assert view._sheet.sha256 != before
     with Dataset.open(window.desk.root) as dataset:
-        assert len(Croppings(dataset.db).placed(before)) == 1
+        assert len(BoxedSamples(dataset.db).placed(before)) == 1

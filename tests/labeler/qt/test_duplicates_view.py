@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.staging import KeepBytes
+from gleanset.images.staging import StageBytes
 from labeler.duplicates.session import DuplicateSession
 from labeler.qt.duplicates_view import DuplicatesView
 from labeler.qt.sending_view import ENTER_DEAD
@@ -35,7 +35,7 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("copies") / "d"
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = KeepBytes(dataset.originals(scratch))
+        keep = StageBytes(dataset.originals(scratch))
         cutter = Cutter(CutSettings(), dataset.crops(scratch))
         for number in range(GROUPS):
             scene = paint_scene(plan_scene([CAST[number]], 50 + number, SIZES[0]))

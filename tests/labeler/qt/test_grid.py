@@ -16,7 +16,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gleanset import Dataset
-from gleanset.db.sorting import Tiles
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from labeler.qt.drag_out import TileMime, drag_picture
 from labeler.qt.window import Window
@@ -34,7 +34,9 @@ def person(opened: Opened, few: FaceSet) -> Person:
 
 def steps(person: Person) -> list[str]:
     with Dataset.open(person.window.desk.root) as dataset:
-        return [step.name for step in Tiles(dataset.db).steps()][4:]  # four were for the classes
+        return [step.name for step in SampleTiles(dataset.db).steps()][
+            4:
+        ]  # four were for the classes
 
 
 def drop(widget: QWidget, mime: QMimeData, point: QPoint) -> QDropEvent:

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from gleanset.db.sorting import Tiles
+from gleanset.db.sorting import SampleTiles
 from labeler.qt.pages_view import PagesView
 from labeler.qt.window import Window
 
@@ -264,4 +264,4 @@ def test_a_name_is_composed_in_the_field(opened: Opened, few: FaceSet) -> None:
 
 def steps(window: Window) -> int:
     with Dataset.open(window.desk.root) as dataset:
-        return len(Tiles(dataset.db).steps())
+        return len(SampleTiles(dataset.db).steps())

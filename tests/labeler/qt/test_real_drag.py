@@ -20,7 +20,7 @@ from PIL import Image
 from virtual_display import Display, display
 
 from gleanset import Dataset
-from gleanset.db.sorting import Tiles
+from gleanset.db.sorting import SampleTiles
 
 HERE = Path(__file__).parent
 PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
@@ -78,7 +78,7 @@ class Shown:
 
     def steps(self) -> list[str]:
         with Dataset.open(self.faces.root) as dataset:
-            return [step.name for step in Tiles(dataset.db).steps()]
+            return [step.name for step in SampleTiles(dataset.db).steps()]
 
 
 def heard(process: subprocess.Popen[str]) -> Any:

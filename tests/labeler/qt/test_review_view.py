@@ -9,9 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.measures import Qualities
+from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.review import Reviews, Wanted
+from gleanset.db.review import ReviewFilter, Reviews
 from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.review_view import ReviewView
 from labeler.quality.flags import flags_of
@@ -150,20 +150,20 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (Wanted(), 60),
-        (Wanted(source="folder"), 60),
-        (Wanted(source="bing"), 0),
-        (Wanted(video="nothing"), 0),
-        (Wanted(licence="cc-by"), 0),
-        (Wanted(min_score=0.5), 60),
-        (Wanted(min_score=0.95), 0),
-        (Wanted(min_size=2000), 0),
-        (Wanted(text="-0.PNG"), 60),
-        (Wanted(text="%"), 0),
-        (Wanted(text="_"), 0),
+        (ReviewFilter(), 60),
+        (ReviewFilter(source="folder"), 60),
+        (ReviewFilter(source="bing"), 0),
+        (ReviewFilter(video="nothing"), 0),
+        (ReviewFilter(licence="cc-by"), 0),
+        (ReviewFilter(min_score=0.5), 60),
+        (ReviewFilter(min_score=0.95), 0),
+        (ReviewFilter(min_size=2000), 0),
+        (ReviewFilter(text="-0.PNG"), 60),
+        (ReviewFilter(text="%"), 0),
+        (ReviewFilter(text="_"), 0),
     ],
 )
-def test_every_trait_counts(few: FaceSet, wanted: Wanted, count: int) -> None:
+def test_every_trait_counts(few: FaceSet, wanted: ReviewFilter, count: int) -> None:
     with Dataset.open(few.root) as dataset:
         assert len(Reviews(dataset.db).wall("all", wanted)) == count
 
@@ -173,7 +173,7 @@ def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
 
     with Dataset.open(few.root) as dataset:
         QualitySession(dataset, workers=1).run()
-        measured = Qualities(dataset.db).of(list(few.truth))
+        measured = QualityMeasures(dataset.db).of(list(few.truth))
     flagged = {key for key, quality in measured.items() if flags_of(quality)}
     person = Person(opened(few.root, "review"), few)
     view = shown(person, "flags")
