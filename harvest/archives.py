@@ -23,13 +23,13 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.folder import checked_folder, printable
 from harvest.intake import Intake
-from harvest.unpack import Entry, kind_of, open_archive
+from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
 STAGE = "harvest-archive"
 _SUFFIXES = {".zip", ".cbz", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"}
 
 
-class Copied(NamedTuple):
+class CopiedMember(NamedTuple):
     """A member in its scratch file, or why there is none; its origin and stamp."""
 
     path: Path
@@ -38,7 +38,7 @@ class Copied(NamedTuple):
     stamp: str
 
 
-class Archive(NamedTuple):
+class IdentifiedArchive(NamedTuple):
     """An archive, known by its content: `key` is how its SHA-256 begins."""
 
     path: Path
@@ -90,7 +90,7 @@ def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[
     trees: list[Path] = []
     archives: list[Path] = []
     for place in places:
-        if place.is_file() and _kind_of(place) is not None:
+        if place.is_file() and _archive_format(place) is not None:
             archives.append(place.absolute())
         else:
             trees.append(checked_folder(place, own))
@@ -115,7 +115,7 @@ class _Keep:
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
-    def __call__(self, copied: Copied) -> Measured:
+    def __call__(self, copied: CopiedMember) -> Measured:
         if copied.refused is not None:
             raise Unreadable(*copied.refused)
         return self._keep(copied.path)
@@ -124,7 +124,7 @@ class _Keep:
 def _checked(archive: Path) -> Path:
     if not archive.is_file():
         raise InputUnusable(f"there is no archive {archive}", "check its name")
-    if _kind_of(archive) is None:
+    if _archive_format(archive) is None:
         raise InputUnusable(
             f"{archive} is not an archive that can be read",
             "name a folder, a zip, or a tar (plain, gz, bz2 or xz)",
@@ -132,14 +132,14 @@ def _checked(archive: Path) -> Path:
     return archive.absolute()
 
 
-def _kind_of(file: Path) -> str | None:
+def _archive_format(file: Path) -> str | None:
     try:
-        return kind_of(file)
+        return archive_format(file)
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
 
 
-def identified(path: Path) -> Archive:
+def identified(path: Path) -> IdentifiedArchive:
     """The archive at that path. Raises `InputUnusable` where it cannot be read."""
     try:
         digest = sha256_of_file(path)
@@ -148,22 +148,22 @@ def identified(path: Path) -> Archive:
     stem = PurePosixPath(printable(Path(path.name)))
     while stem.suffix.lower() in _SUFFIXES:
         stem = stem.with_suffix("")
-    return Archive(path, digest[:16], stem.name)
+    return IdentifiedArchive(path, digest[:16], stem.name)
 
 
 def _copied(
-    archive: Archive, intake: Intake, scratch: Path, hints: bool, label: str | None
-) -> Iterator[Copied]:
+    archive: IdentifiedArchive, intake: Intake, scratch: Path, hints: bool, label: str | None
+) -> Iterator[CopiedMember]:
     """Every member worth trying and not known, copied when it is asked for."""
     for number, (entry, origin, stamp) in enumerate(members(archive, hints, label)):
         if not intake.knows(origin, stamp):
             path = scratch / f"{archive.key}-{number}"
-            yield Copied(path, _copy(entry, path), origin, stamp)
+            yield CopiedMember(path, _copy(entry, path), origin, stamp)
 
 
 def members(
-    archive: Archive, hints: bool, label: str | None
-) -> Iterator[tuple[Entry, Origin, str]]:
+    archive: IdentifiedArchive, hints: bool, label: str | None
+) -> Iterator[tuple[ArchiveMember, Origin, str]]:
     """Every member worth trying, with the origin and stamp that it is known by."""
     names: Counter[str] = Counter()
     for entry in open_archive(archive.path):
@@ -172,7 +172,9 @@ def members(
         yield entry, origin, origin.hint or ""
 
 
-def _origin(archive: Archive, name: str, times: int, hints: bool, label: str | None) -> Origin:
+def _origin(
+    archive: IdentifiedArchive, name: str, times: int, hints: bool, label: str | None
+) -> Origin:
     """`times`: a name may stand in an archive more than once, with another content each time."""
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
     folder = parts[-2] if len(parts) > 1 else archive.stem
@@ -186,7 +188,7 @@ def _origin(archive: Archive, name: str, times: int, hints: bool, label: str | N
     )
 
 
-def _copy(entry: Entry, path: Path) -> tuple[str, str] | None:
+def _copy(entry: ArchiveMember, path: Path) -> tuple[str, str] | None:
     """Copy a member to `path`; the reason and detail where that cannot be done."""
     with disk_errors(path), path.open("wb") as file:
         try:

@@ -11,12 +11,12 @@ import click
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import Net, existing, label_option, workers_option
-from harvest.video.options import FORMATS, Wish
+from harvest.video.options import FORMATS, FramesOptions
 from harvest.video.sampling import SIMILAR, Detector
 
 if TYPE_CHECKING:
     from gleanset import Dataset
-    from harvest.video.inputs import Input
+    from harvest.video.inputs import VideoInput
     from harvest.video.sampling import Sampling
 
 # Options that may stand alone or with a number, and what they mean alone.
@@ -123,12 +123,12 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
 
     @functools.wraps(function)
     def run(*args: Any, no_skip_similar: bool, **rest: Any) -> Result | None:
-        told = {name: rest.pop(name) for name in Wish.__struct_fields__}
+        told = {name: rest.pop(name) for name in FramesOptions.__struct_fields__}
         if no_skip_similar:
             told["skip_similar"] = False
         elif told["skip_similar"] is None:
             told["skip_similar"] = True
-        return function(*args, wish=Wish(**told), **rest)
+        return function(*args, wish=FramesOptions(**told), **rest)
 
     for option in reversed((*_WHICH, *_HOW)):
         run = option(run)
@@ -158,7 +158,7 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
 def frames(
     job: Job,
     videos: tuple[str, ...],
-    wish: Wish,
+    wish: FramesOptions,
     image: str | None,
     label: str | None,
     workers: int | None,
@@ -192,7 +192,7 @@ def frames(
         )
 
 
-def _local_inputs(job: Job, videos: Sequence[str]) -> list[Input]:
+def _local_inputs(job: Job, videos: Sequence[str]) -> list[VideoInput]:
     """All inputs, before a dataset is made for them; none where addresses are among them."""
     from harvest.video.inputs import find_inputs, is_address
 
@@ -209,7 +209,7 @@ def _inputs(
     videos: Sequence[str],
     sampling: Sampling,
     allow_private: bool,
-) -> list[Input]:
+) -> list[VideoInput]:
     # Only here: what the web needs takes as long to load as all the rest.
     from harvest.video.remote import all_inputs
 
@@ -217,13 +217,15 @@ def _inputs(
     return all_inputs(videos, dataset, job.root, sampling.settings, client)
 
 
-def _show_moments(job: Job, image: str, places: Sequence[str], wish: Wish) -> Result | None:
-    from harvest.video.at import moments_of
+def _show_moments(
+    job: Job, image: str, places: Sequence[str], wish: FramesOptions
+) -> Result | None:
+    from harvest.video.playback import find_moments
 
-    if wish != Wish():
+    if wish != FramesOptions():
         raise UsageError("--at samples nothing", "leave the options of a sampling out")
     with job.open() as dataset:
-        moments = moments_of(dataset, image, places, job.progress)
+        moments = find_moments(dataset, image, places, job.progress)
     if job.as_json:
         return {"moments": [moment.result() for moment in moments]}
     for moment in moments:

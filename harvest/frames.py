@@ -14,15 +14,14 @@ from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Threads, cores, run_over
 from gleanset.work.progress import Progress
 from harvest.intake import Intake
-from harvest.video.downloads import tidy
-from harvest.video.episode import Step, facts_of
-from harvest.video.inputs import Input, Known, Unusable, Video, VideoFile
-from harvest.video.keeping import STAGE, Keeping
-from harvest.video.lane import Lane, Showing, advanced
-from harvest.video.quota import Quota
+from harvest.video.decoder_worker import DecoderWorker, FrameLimit, VideoTask, advance_video
+from harvest.video.disk_estimate import VideoLength, check_space
+from harvest.video.frame_writer import STAGE, FrameWriter
+from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
+from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import end_all, find_ffmpeg
+from harvest.video.sampler import SamplingStep, read_facts
 from harvest.video.sampling import Sampling
-from harvest.video.space import Length, check_space
 
 # ffmpeg decodes one video on several cores.
 _CORES_EACH = 4
@@ -30,7 +29,7 @@ _CORES_EACH = 4
 
 def harvest_frames(
     dataset: Dataset,
-    videos: Iterable[Input | Path],
+    videos: Iterable[VideoInput | Path],
     sampling: Sampling | None = None,
     *,
     label: str | None = None,
@@ -51,20 +50,20 @@ def harvest_frames(
         lengths = dict(_lengths(inputs))
         _check_space(dataset, wanted, lengths)
         total = sum(one.seconds for one in lengths.values()) or None
-        quota = Quota(wanted.limit)
+        limit = FrameLimit(wanted.limit)
         store = dataset.originals(scratch)
-        intake = Intake(dataset, STAGE, store, None if wanted.limit is None else quota.images)
-        keeping = Keeping(dataset, intake, wanted, label, quota)
+        intake = Intake(dataset, STAGE, store, None if wanted.limit is None else limit.images)
+        writer = FrameWriter(dataset, intake, wanted, label, limit)
         with (progress or Progress()).video_time("frames", total) as advance:
-            run = _Run(dataset, wanted, keeping, intake, scratch, advance)
+            run = _Run(dataset, wanted, writer, intake, scratch, advance)
             run.over(inputs, workers or max(cores() // _CORES_EACH, 1))
-        keeping.settle()
-        tidy(dataset)
+        writer.settle()
+        remove_downloads(dataset)
         intake.finish()
     run.raise_if_nothing()
     result = intake.result()
-    if keeping.left_out:
-        result["left_out"] = dict(keeping.left_out.most_common())
+    if writer.left_out:
+        result["left_out"] = dict(writer.left_out.most_common())
     return result
 
 
@@ -84,43 +83,46 @@ class _Run:
         self,
         dataset: Dataset,
         sampling: Sampling,
-        keeping: Keeping,
+        writer: FrameWriter,
         intake: Intake,
         scratch: Path,
         advance: Callable[[float], None],
     ) -> None:
-        self._dataset, self._sampling, self._keeping = dataset, sampling, keeping
+        self._dataset, self._sampling, self._writer = dataset, sampling, writer
         self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._ready: deque[Lane] = deque()
-        self._bad: list[Unusable] = []
+        self._ready: deque[DecoderWorker] = deque()
+        self._bad: list[UnusableInput] = []
         self._good = 0
         self._met: Counter[str] = Counter()
-        self._cut: list[tuple[int, Input]] = []
+        self._cut: list[tuple[int, VideoInput]] = []
 
-    def over(self, inputs: list[Input], at_once: int) -> None:
+    def over(self, inputs: list[VideoInput], at_once: int) -> None:
         """Sample all of them, so many at once; with a limit in turn, and those with more again."""
         todo = list(enumerate(inputs))
         while todo:
             self._cut = []
             self._met.clear()
-            self._round(deque(todo), at_once if self._keeping.quota.left is None else 1)
-            todo = [] if self._keeping.quota.left == 0 else self._cut
+            self._round(deque(todo), at_once if self._writer.limit.left is None else 1)
+            todo = [] if self._writer.limit.left == 0 else self._cut
 
-    def _round(self, waiting: deque[tuple[int, Input]], at_once: int) -> None:
-        lanes: list[Lane] = []
+    def _round(self, waiting: deque[tuple[int, VideoInput]], at_once: int) -> None:
+        at_work: list[DecoderWorker] = []
         try:
             for _ in range(at_once):
-                self._next_lane(waiting, lanes)
+                self._start_next(waiting, at_work)
             steps = run_over(
-                advanced, self._items(), Threads(at_once, stop=end_all), lambda _: bool(self._ready)
+                advance_video,
+                self._items(),
+                Threads(at_once, stop=end_all),
+                lambda _: bool(self._ready),
             )
             for outcome in steps:
                 if not self._after(outcome):
                     outcome.item.close()
-                    self._next_lane(waiting, lanes)
+                    self._start_next(waiting, at_work)
         finally:
-            for lane in lanes:
-                lane.close()
+            for worker in at_work:
+                worker.close()
 
     def raise_if_nothing(self) -> None:
         """Raise where not one video could be used."""
@@ -134,91 +136,95 @@ class _Run:
             raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
-    def _items(self) -> Iterator[Lane]:
+    def _items(self) -> Iterator[DecoderWorker]:
         while True:
             yield self._ready.popleft()
 
-    def _next_lane(self, waiting: deque[tuple[int, Input]], lanes: list[Lane]) -> None:
+    def _start_next(
+        self, waiting: deque[tuple[int, VideoInput]], at_work: list[DecoderWorker]
+    ) -> None:
         """Set the next input that has something to sample to work."""
-        while waiting and self._keeping.quota.left != 0:
-            share = self._keeping.quota.share(len(waiting))
+        while waiting and self._writer.limit.left != 0:
+            share = self._writer.limit.share(len(waiting))
             place, given = waiting.popleft()
-            lane = Lane(given, place, self._scratch / f"input-{place}", share)
-            lanes.append(lane)
-            if self._shows_next(lane):
+            worker = DecoderWorker(given, place, self._scratch / f"input-{place}", share)
+            at_work.append(worker)
+            if self._start_next_video(worker):
                 return
 
-    def _shows_next(self, lane: Lane) -> bool:
-        """Set the next video of a lane to work; False where it has none left."""
-        while (found := lane.find()) is not None:
-            if isinstance(found, Unusable):
+    def _start_next_video(self, worker: DecoderWorker) -> bool:
+        """Set the next video of a worker to work; False where it has none left."""
+        while (found := worker.find()) is not None:
+            if isinstance(found, UnusableInput):
                 self._reject(found)
-            elif isinstance(found, Known) or self._is_known(found, lane):
-                if isinstance(found, Known):
-                    self._keeping.known(found.sha256, lane.place)
+            elif isinstance(found, SampledBefore) or self._is_known(found, worker):
+                if isinstance(found, SampledBefore):
+                    self._writer.known(found.sha256, worker.place)
                 self._good += 1
             else:
-                store = self._keeping.store(found.sha256, self._scratch)
-                lane.showing = Showing(found, self._sampling, store)
-                self._keeping.take_up(lane.showing)
-                lane.showing.most = lane.share.rest
-                if lane.showing.most == 0:
-                    return self._is_cut(lane)
-                self._ready.append(lane)
+                store = self._writer.store(found.sha256, self._scratch)
+                worker.task = VideoTask(found, self._sampling, store)
+                self._writer.resume(worker.task)
+                worker.task.most = worker.share.rest
+                if worker.task.most == 0:
+                    return self._stop_at_share(worker)
+                self._ready.append(worker)
                 return True
         return False
 
-    def _is_cut(self, lane: Lane) -> bool:
+    def _stop_at_share(self, worker: DecoderWorker) -> bool:
         """Its share is used up, and there is more: it comes again when others leave some."""
-        assert lane.showing is not None
-        self._keeping.cut(lane.showing)
-        self._cut.append((lane.place, lane.given))
+        assert worker.task is not None
+        self._writer.cut(worker.task)
+        self._cut.append((worker.place, worker.given))
         return False
 
-    def _is_known(self, video: Video, lane: Lane) -> bool:
-        if self._keeping.known(video.sha256, lane.place):
+    def _is_known(self, video: VideoAtHand, worker: DecoderWorker) -> bool:
+        if self._writer.known(video.sha256, worker.place):
             return True
         # The same video twice in one run: what the first gives will be there.
         self._met[video.sha256] += 1
         return self._met[video.sha256] > 1
 
-    def _after(self, outcome: Outcome[Lane, Step | None]) -> bool:
-        """Write what a step gave; whether the lane goes on."""
-        lane, step = outcome.item, outcome.result
-        assert lane.showing is not None
+    def _after(self, outcome: Outcome[DecoderWorker, SamplingStep | None]) -> bool:
+        """Write what a step gave; whether the worker goes on."""
+        worker, step = outcome.item, outcome.result
+        assert worker.task is not None
         if outcome.reason is not None:
-            self._reject(Unusable(lane.showing.video.shown, outcome.reason, outcome.detail))
+            self._reject(UnusableInput(worker.task.video.shown, outcome.reason, outcome.detail))
         elif step is not None:
-            self._keeping.step(lane.showing, step)
-            self._advance(max(step.gone - lane.showing.gone, 0.0))
-            lane.showing.gone = max(step.gone, lane.showing.gone)
-            self._ready.append(lane)
+            self._writer.step(worker.task, step)
+            self._advance(max(step.gone - worker.task.gone, 0.0))
+            worker.task.gone = max(step.gone, worker.task.gone)
+            self._ready.append(worker)
             return True
         else:
             self._good += 1
-            if lane.showing.is_cut:
-                return self._is_cut(lane)
-            self._keeping.end(lane.showing, lane.place)
-        lane.showing.close()
-        return self._shows_next(lane)
+            if worker.task.is_cut:
+                return self._stop_at_share(worker)
+            self._writer.end(worker.task, worker.place)
+        worker.task.close()
+        return self._start_next_video(worker)
 
-    def _reject(self, bad: Unusable) -> None:
+    def _reject(self, bad: UnusableInput) -> None:
         self._bad.append(bad)
         self._dataset.rejections.add(Rejection(STAGE, bad.shown, bad.reason, bad.detail))
         self._intake.tally["rejected"] += 1
         self._intake.reasons[bad.reason] += 1
 
 
-def _lengths(inputs: list[Input]) -> Iterator[tuple[VideoFile, Length]]:
-    """How long the files at hand are; what is wrong with one is told in its turn."""
+def _lengths(inputs: list[VideoInput]) -> Iterator[tuple[VideoFile, VideoLength]]:
+    """How long the files at hand are; what is wrong with one is reported in its turn."""
     for one in inputs:
         if isinstance(one, VideoFile):
             with suppress(Unreadable, OSError):
-                facts = facts_of(one.path)
-                yield one, Length(facts.seconds or 0.0, *facts.upright)
+                facts = read_facts(one.path)
+                yield one, VideoLength(facts.seconds or 0.0, *facts.upright)
 
 
-def _check_space(dataset: Dataset, sampling: Sampling, lengths: Mapping[VideoFile, Length]) -> None:
+def _check_space(
+    dataset: Dataset, sampling: Sampling, lengths: Mapping[VideoFile, VideoLength]
+) -> None:
     """`DiskFull` where the frames of the videos that are still to be sampled do not fit."""
     try:
         check_space(dataset.root, sampling, lengths.values())

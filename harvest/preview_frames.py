@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from gleanset import Dataset
 from gleanset.errors import Unreadable
 from gleanset.files.store import sha256_of_file
-from harvest.video.episode import facts_of
-from harvest.video.inputs import Input, VideoFile
+from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
+from harvest.video.inputs import VideoFile, VideoInput
+from harvest.video.sampler import read_facts
 from harvest.video.sampling import Sampling
-from harvest.video.space import Length, bytes_of_all, frames_of, told
 
 Say = Callable[[str], None]
 
@@ -25,9 +25,9 @@ class FramesPreview:
     show: Say
     say: Say
     numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0, "frames": 0, "bytes": 0})
-    _lengths: list[Length] = field(default_factory=list)
+    _lengths: list[VideoLength] = field(default_factory=list)
 
-    def over(self, inputs: Iterable[Input]) -> dict[str, object]:
+    def over(self, inputs: Iterable[VideoInput]) -> dict[str, object]:
         """The numbers: `frames` and `bytes` are estimates, without those of addresses."""
         for one in inputs:
             if isinstance(one, VideoFile):
@@ -37,7 +37,7 @@ class FramesPreview:
         frames = sum(frames_of(self.sampling, one.seconds) for one in self._lengths)
         self._count("frames", min(frames, self.sampling.limit or frames))
         self._count("bytes", bytes_of_all(self.sampling, self._lengths))
-        about = f"about {self.numbers['frames']} frames, {told(self.numbers['bytes'])}"
+        about = f"about {self.numbers['frames']} frames, {human_bytes(self.numbers['bytes'])}"
         self.say(f"{self.numbers['videos']} videos, {about} before near-duplicates are left out")
         return dict(self.numbers)
 
@@ -46,14 +46,14 @@ class FramesPreview:
             if self._sampled(sha256_of_file(one.path)):
                 self._count("known")
                 return
-            facts = facts_of(one.path)
+            facts = read_facts(one.path)
         except OSError as error:
             self._wrong(one.shown, f"cannot be read: {error.strerror}")
         except Unreadable as error:
             self._wrong(one.shown, f"{error.reason}: {error.detail}")
         else:
             self._todo(one.shown)
-            self._lengths.append(Length(facts.seconds or 0.0, *facts.upright))
+            self._lengths.append(VideoLength(facts.seconds or 0.0, *facts.upright))
 
     def _sampled(self, sha256: str) -> bool:
         if self.dataset is None:

@@ -20,7 +20,7 @@ from harvest.selection import Selection, parse_range
 from harvest.sources import source_named
 from harvest.urls import checked_list, harvest_urls
 from harvest.video.inputs import find_inputs, is_address
-from harvest.video.remote import Address, all_inputs
+from harvest.video.remote import VideoAddress, all_inputs
 from pipeline.recipe import (
     FolderSource,
     FramesSource,
@@ -82,7 +82,7 @@ class Gathering:
         checked_list(self._existing(urls.file))
 
     def _check_videos(self, frames: FramesSource) -> None:
-        find_inputs(self._videos(frames), self.here / "none", lambda url: Address(url, Client))
+        find_inputs(self._videos(frames), self.here / "none", lambda url: VideoAddress(url, Client))
 
     def _place(self, path: str) -> Path:
         try:

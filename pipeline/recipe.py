@@ -13,7 +13,7 @@ import msgspec
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings
-from harvest.video.options import Wish
+from harvest.video.options import FramesOptions
 from labeler.balance import Method
 from labeler.export.options import Fit, Format, Names, Options, parse_size
 from pipeline.shipped import bundled
@@ -103,7 +103,7 @@ class KeywordSource(NetSource, frozen=True):
         return found[site]
 
 
-class FramesSource(Wish, frozen=True, kw_only=True):
+class FramesSource(FramesOptions, frozen=True, kw_only=True):
     """`[[frames]]`: files, folders, patterns and addresses of videos, and what to sample.
 
     All options of `harvest frames` under their names there, `start` and `end` for `--from`

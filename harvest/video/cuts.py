@@ -1,4 +1,4 @@
-"""Where scenes begin: hard cuts and gradual ones, told from tiny frames while they come.
+"""Where scenes begin: hard cuts and gradual ones, found in tiny frames while they come.
 
 A hard cut is a frame that differs much more from the one before than its neighbours do, and after
 which nothing is as it was before: so a flash of a frame or a few is none. A gradual one is a
@@ -9,12 +9,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harvest.video.window import Floats, Thumbs, Window, apart, forget, grown
+Thumbs = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class FrameBuffer:
+    """The frames around the ones to be judged."""
+
+    times: Floats
+    thumbs: Thumbs
+    steps: Floats
+    small: NDArray[np.float32]
+    spread: Floats
+
+
+def extended(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> FrameBuffer:
+    """With some more frames."""
+    before = window.thumbs[-1:] if window is not None else thumbs[:1]
+    steps = frame_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
+    # Every other pixel of the brightness is enough to tell a mean.
+    small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
+    spread = small.std(axis=1).astype(np.float64)
+    if window is None:
+        return FrameBuffer(times, thumbs, steps, small, spread)
+    return FrameBuffer(
+        np.concatenate([window.times, times]),
+        np.concatenate([window.thumbs, thumbs]),
+        np.concatenate([window.steps, steps]),
+        np.concatenate([window.small, small]),
+        np.concatenate([window.spread, spread]),
+    )
+
+
+def drop_before(window: FrameBuffer, before: float) -> None:
+    """Leave out frames before that time."""
+    # The last one is what the next is compared with.
+    keep = min(int(np.searchsorted(window.times, before)), len(window.times) - 1)
+    window.times, window.thumbs = window.times[keep:], window.thumbs[keep:]
+    window.steps, window.small = window.steps[keep:], window.small[keep:]
+    window.spread = window.spread[keep:]
+
+
+def frame_distance(one: Thumbs, other: Thumbs) -> Floats:
+    """How far frames are from each other: (..., 3, height, width) gives (...)."""
+    high = np.maximum(one, other)
+    low = np.minimum(one, other)
+    means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
+    weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)
+    levels: Floats = (means * weights).sum(axis=-1).astype(np.float64)
+    return levels
+
 
 # Grey levels (of 255, brightness and half of each colour) between frames of a hard cut, and how
 # many times that of usual steps around it. Motion peaks as well, but not within a frame.
@@ -42,7 +93,7 @@ _APART = 0.8
 LAG = _APART + _SPANS[-1] / 2 + 0.1
 
 
-class Cut(NamedTuple):
+class SceneCut(NamedTuple):
     """A scene begins at `time`; from `begin` to `end` the picture changes (equal when hard)."""
 
     time: float
@@ -51,7 +102,7 @@ class Cut(NamedTuple):
     counts: bool = True
 
 
-class Resumed(NamedTuple):
+class ResumedScene(NamedTuple):
     """Where a stopped run goes on: the scene that is on began at `scene_start`."""
 
     scene_start: float
@@ -65,20 +116,20 @@ class CutFinder:
     on how many frames come at a time.
     """
 
-    def __init__(self, threshold: float | None = None, resumed: Resumed | None = None) -> None:
+    def __init__(self, threshold: float | None = None, resumed: ResumedScene | None = None) -> None:
         self._hard = threshold or HARD
         self._last_cut = resumed.scene_start if resumed else -math.inf
         self._judged = resumed.settled if resumed else -math.inf
         # The greatest spread in the scene that is on.
         self._spread = math.inf if resumed else 0.0
-        self._window: Window | None = None
+        self._window: FrameBuffer | None = None
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[Cut]:
+    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Take some frames; the cuts that are sure now, in order."""
-        self._window = grown(self._window, times, thumbs)
+        self._window = extended(self._window, times, thumbs)
         yield from self._judge(float(times[-1]) - LAG)
 
-    def finish(self) -> Iterator[Cut]:
+    def finish(self) -> Iterator[SceneCut]:
         """The cuts among the last frames."""
         if self._window is not None:
             yield from self._judge(float(self._window.times[-1]))
@@ -96,7 +147,7 @@ class CutFinder:
         beside = self._window.steps[at : at + 2]
         return float(beside.min()) if len(beside) else 0.0
 
-    def _judge(self, until: float) -> Iterator[Cut]:
+    def _judge(self, until: float) -> Iterator[SceneCut]:
         window = self._window
         assert window is not None
         judged = (window.times > self._judged) & (window.times <= until)
@@ -114,9 +165,9 @@ class CutFinder:
         self._judged = max(self._judged, until)
         of_scene = judged & (window.times > self._last_cut)
         self._spread = max(self._spread, float(window.spread[of_scene].max(initial=0.0)))
-        forget(window, self._judged - LAG - _SPANS[-1])
+        drop_before(window, self._judged - LAG - _SPANS[-1])
 
-    def _counted(self, window: Window, cut: Cut) -> Iterator[Cut]:
+    def _counted(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
         before = (window.times > self._last_cut) & (window.times <= cut.begin)
         spread = max(self._spread, float(window.spread[before].max(initial=0.0)))
         if cut.counts and _follows_a_scene(window, cut, spread):
@@ -127,13 +178,13 @@ class CutFinder:
             # Out of or into darkness: no new scene, but nothing to keep either.
             yield cut._replace(counts=False)
 
-    def _hard_cuts(self, window: Window, judged: NDArray[np.bool_]) -> Iterator[Cut]:
+    def _hard_cuts(self, window: FrameBuffer, judged: NDArray[np.bool_]) -> Iterator[SceneCut]:
         for at in np.flatnonzero(judged & (window.steps >= self._hard)):
             if self._is_cut(window, int(at)):
                 time = float(window.times[at])
-                yield Cut(time, time, time)
+                yield SceneCut(time, time, time)
 
-    def _is_cut(self, window: Window, at: int) -> bool:
+    def _is_cut(self, window: FrameBuffer, at: int) -> bool:
         if at == 0:
             return False
         time, step = window.times[at], window.steps[at]
@@ -142,7 +193,7 @@ class CutFinder:
         before = np.flatnonzero((window.times >= time - _FLASH) & (window.times < time))
         after = np.flatnonzero((window.times >= time) & (window.times <= time + _FLASH))
         before = before if len(before) else np.array([at - 1])
-        pairs = apart(window.thumbs[before][:, None], window.thumbs[after][None, :])
+        pairs = frame_distance(window.thumbs[before][:, None], window.thumbs[after][None, :])
         return float(pairs.min()) >= _BACK * float(step)
 
 
@@ -155,9 +206,9 @@ def _usual(steps: Floats, at: int) -> float:
     return max(float(np.median(before)), float(np.median(after)), beside * _SPIKE)
 
 
-def _gradual_cuts(window: Window) -> list[Cut]:
+def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
     """The middles of even changes, each the greatest within `_APART` seconds."""
-    best: list[tuple[float, Cut]] = []
+    best: list[tuple[float, SceneCut]] = []
     for span in _SPANS:
         for change, at, first, last in _even_changes(window, span):
             best.append((change, _soft_cut(window, at, first, last)))
@@ -169,7 +220,7 @@ def _gradual_cuts(window: Window) -> list[Cut]:
     ]
 
 
-def _follows_a_scene(window: Window, cut: Cut, spread: float) -> bool:
+def _follows_a_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
     """Whether something was shown before a cut, with that spread, and not only the fade into it."""
     last = len(window.times) - 1
     begin, end = (min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end))
@@ -177,19 +228,19 @@ def _follows_a_scene(window: Window, cut: Cut, spread: float) -> bool:
     return spread >= BLANK and (gone or spread >= _FAINT * float(window.spread[end]))
 
 
-def _is_dark(window: Window, cut: Cut) -> bool:
+def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
     at = min(int(np.searchsorted(window.times, cut.begin)), len(window.times) - 1)
     return not cut.counts or float(window.spread[at]) <= BLANK
 
 
-def _nearby(cut: Cut, greater: Cut) -> bool:
+def _nearby(cut: SceneCut, greater: SceneCut) -> bool:
     """Whether a cut is a part of a greater one; the way into darkness is none of the way out."""
     if cut.counts and not greater.counts:
         return greater.begin - _APART <= cut.time < greater.end
     return cut.counts == greater.counts and abs(cut.time - greater.time) <= _APART
 
 
-def _even_changes(window: Window, span: float) -> Iterator[tuple[float, int, int, int]]:
+def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int, int, int]]:
     """(change, middle, first, last) of the frames around which it is even over `span`."""
     times, small = window.times, window.small
     places = np.arange(len(times))
@@ -216,9 +267,9 @@ def _is_mean(small: NDArray[np.float32], times: Floats, a: int, b: int, at: int)
     return float(np.abs(small[at] - mean).mean()) <= most * change
 
 
-def _soft_cut(window: Window, at: int, first: int, last: int) -> Cut:
+def _soft_cut(window: FrameBuffer, at: int, first: int, last: int) -> SceneCut:
     times = window.times
     # A part of a fade counts as the whole: what comes right after is black.
     soon = (times > times[at]) & (times <= times[last] + _SOON)
     dark = bool((window.spread[soon] <= BLANK).any())
-    return Cut(float(times[at]), float(times[first]), float(times[last]), counts=not dark)
+    return SceneCut(float(times[at]), float(times[first]), float(times[last]), counts=not dark)

@@ -18,14 +18,14 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
 from harvest.folder import printable, walk
-from harvest.video.kinds import is_video
+from harvest.video.file_types import is_video
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class VideoAtHand:
     """One video at hand. `path` is where its bytes lie now, `sha256` names them.
 
     `origin` is what all its frames have in common: where the video was found, its title,
@@ -43,7 +43,7 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SampledBefore:
     """A video of the web that needs no download: its bytes were sampled before."""
 
     shown: str
@@ -51,7 +51,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class UnusableInput:
     """An input that gives no video. `error` where a site or a login is to blame."""
 
     shown: str
@@ -60,17 +60,17 @@ class Unusable:
     error: GleansetError | None = None
 
 
-Found = Video | Known | Unusable
+InputResult = VideoAtHand | SampledBefore | UnusableInput
 
 
-class Input(Protocol):
+class VideoInput(Protocol):
     """One thing to look for videos in."""
 
     @property
     def shown(self) -> str:
         """What a person knows it by."""
 
-    def videos(self, folder: Path) -> Iterator[Found]:
+    def videos(self, folder: Path) -> Iterator[InputResult]:
         """Its videos, one after another. What has to be downloaded lies in `folder`.
 
         A download is removed when the next video is asked for.
@@ -88,16 +88,16 @@ class VideoFile:
         """Its path, printable."""
         return printable(self.path)
 
-    def videos(self, folder: Path) -> Iterator[Found]:
+    def videos(self, folder: Path) -> Iterator[InputResult]:
         """The file itself, known by its content."""
         try:
             sha256 = sha256_of_file(self.path)
         except OSError as error:
-            yield Unusable(self.shown, "cannot be read", error.strerror or str(error))
+            yield UnusableInput(self.shown, "cannot be read", error.strerror or str(error))
             return
         title = printable(Path(self.path.name))
         origin = Origin("video", "", path=self.shown, video=sha256, title=title)
-        yield Video(self.path, sha256, origin)
+        yield VideoAtHand(self.path, sha256, origin)
 
 
 def is_address(given: str | Path) -> bool:
@@ -106,15 +106,15 @@ def is_address(given: str | Path) -> bool:
 
 
 def find_inputs(
-    given: Iterable[str | Path], own: Path, address: Callable[[str], Input] | None = None
-) -> list[Input]:
+    given: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
+) -> list[VideoInput]:
     """Every input once, in the order given; those of a folder or pattern in reading order.
 
     `own` is the dataset, whose files are not found again; `address` makes the input of a
     URL, where there may be some. Raises `InputUnusable` for a path that is not there and
     where no video is found.
     """
-    found: dict[str | Path, Input] = {}
+    found: dict[str | Path, VideoInput] = {}
     for one in given:
         if address is not None and is_address(one):
             found.setdefault(str(one), address(str(one)))
@@ -163,7 +163,7 @@ def _matching(path: Path) -> list[Path]:
 
 def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
     found = walk(_plain(folder), hints=False, label=None, leave_out=own)
-    # A folder that may not be listed comes along, to be told of in its turn.
+    # A folder that may not be listed comes along, to be reported in its turn.
     videos = [one.path for one in found if one.path.is_dir() or is_video(one.path)]
     if not videos:
         raise InputUnusable(

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Look: TypeAlias = tuple[float, int]
+Fingerprint: TypeAlias = tuple[float, int]
 _Times: TypeAlias = NDArray[np.float64]
 _Hashes: TypeAlias = NDArray[np.uint64]
 
@@ -39,7 +39,7 @@ SLACK = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
+class RepeatedStretch:
     """`start` < time < `end` (seconds) shows what an earlier stretch shows.
 
     That one is in video number `of_video` and begins at about `of_start`.
@@ -51,17 +51,17 @@ class Repeat:
     of_start: float
 
 
-def find_repeats(videos: Sequence[Sequence[Look]]) -> list[list[Repeat]]:
+def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedStretch]]:
     """For each video the stretches that one before it, or itself before, has shown.
 
     The first showing is never among them, so that it is the one to be sampled. Stretches of
     a video are in order and do not overlap.
     """
     looks = [_arrays(video) for video in videos]
-    found: list[list[Repeat]] = []
+    found: list[list[RepeatedStretch]] = []
     for number, (times, hashes) in enumerate(looks):
         fresh = np.ones(len(times), dtype=bool)
-        repeats: list[Repeat] = []
+        repeats: list[RepeatedStretch] = []
         for earlier in range(number + 1):
             new = _Pair(looks[number], looks[earlier], earlier, same=earlier == number).repeats()
             repeats += new
@@ -73,7 +73,9 @@ def find_repeats(videos: Sequence[Sequence[Look]]) -> list[list[Repeat]]:
     return found
 
 
-def snapped(repeats: Sequence[Repeat], cuts: Sequence[float], within: float) -> list[Repeat]:
+def snapped(
+    repeats: Sequence[RepeatedStretch], cuts: Sequence[float], within: float
+) -> list[RepeatedStretch]:
     """The same stretches, beginning and ending with a scene where a cut is near (seconds).
 
     Where looks are a second apart, so is what is known of the ends; cuts are exact. Frames at
@@ -95,7 +97,7 @@ def snapped(repeats: Sequence[Repeat], cuts: Sequence[float], within: float) -> 
     ]
 
 
-def _arrays(video: Sequence[Look]) -> tuple[_Times, _Hashes]:
+def _arrays(video: Sequence[Fingerprint]) -> tuple[_Times, _Hashes]:
     times = np.array([time for time, _ in video], dtype=np.float64)
     return times, np.array([value for _, value in video], dtype=np.uint64)
 
@@ -118,11 +120,11 @@ class _Pair:
         self._nearest = SHORTEST if same else -np.inf
         self._left = np.ones(len(self._times), dtype=bool)
 
-    def repeats(self) -> list[Repeat]:
+    def repeats(self) -> list[RepeatedStretch]:
         """All stretches, the surest first; each look is in one of them at most."""
         if min(len(self._times), len(self._shown)) < VARIETY:
             return []
-        found: list[Repeat] = []
+        found: list[RepeatedStretch] = []
         for distance in self._distances():
             hit, partner = self._met(distance)
             for first, last in _runs(self._times, hit, self._left):
@@ -181,12 +183,12 @@ class _Pair:
         inside = self._hashes[first : last + 1][hit[first : last + 1]]
         return _variety(inside) >= VARIETY
 
-    def _repeat(self, first: int, last: int, partner: NDArray[np.int64]) -> Repeat:
+    def _repeat(self, first: int, last: int, partner: NDArray[np.int64]) -> RepeatedStretch:
         """Up to the looks around it, of which it is known that they are none of it."""
         step = _step(self._times)
         before = self._times[first - 1] if first else -np.inf
         after = self._times[last + 1] if last + 1 < len(self._times) else np.inf
-        return Repeat(
+        return RepeatedStretch(
             max(float(before), float(self._times[first] - step)),
             min(float(after), float(self._times[last] + step)),
             self._number,
@@ -237,11 +239,11 @@ def _variety(hashes: _Hashes) -> int:
     return len(seen)
 
 
-def _joined(repeats: list[Repeat]) -> list[Repeat]:
+def _joined(repeats: list[RepeatedStretch]) -> list[RepeatedStretch]:
     """In order, without overlap."""
-    found: list[Repeat] = []
+    found: list[RepeatedStretch] = []
     for one in sorted(repeats, key=lambda one: (one.start, -one.end)):
         begin = max(one.start, found[-1].end) if found else one.start
         if begin < one.end:
-            found.append(Repeat(begin, one.end, one.of_video, one.of_start))
+            found.append(RepeatedStretch(begin, one.end, one.of_video, one.of_start))
     return found

@@ -1,16 +1,71 @@
 """What a person asks of `harvest frames`, as words, and the sampling that they mean.
 
-The command line and recipes have the same words, so they are read in one place.
+The command line and recipes have the same words, so they are read in one place; `Sampling.settings`
+of the catalogue is written back as options here as well.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from fractions import Fraction
 from typing import Any
 
 from gleanset.config import TomlTable
 from gleanset.errors import UsageError
 from harvest.video.sampling import SIMILAR, Mode, Sampling
-from harvest.video.times import parse_rate, parse_seconds, parse_size, parse_time
+
+_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
+_CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_RATE = re.compile(r"\d+(?:\.\d+)?|\d+\s*/\s*\d+")
+_SIZE = re.compile(r"(\d*)\s*[xX×]\s*(\d*)")
+
+
+def parse_seconds(text: str) -> float:
+    """'5s', '0.5', '500ms', '1m' or '1h' as seconds, more than 0. Raises `UsageError`."""
+    match = _LENGTH.fullmatch(text.strip())
+    if not match or float(match.group(1)) <= 0:
+        raise UsageError(f"{text!r} is not a length of time", "write for instance 5s or 500ms")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def parse_time(text: str) -> float:
+    """A time in a video: '12:34', '1:02:03.5', '90', '90s' or '1.5m' as seconds.
+
+    Raises `UsageError`.
+    """
+    if match := _CLOCK.fullmatch(text.strip()):
+        hours, minutes, seconds = match.groups()
+        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+    if match := _LENGTH.fullmatch(text.strip()):
+        return float(match.group(1)) * _UNITS[match.group(2)]
+    raise UsageError(f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s")
+
+
+def parse_rate(text: str) -> float:
+    """Frames a second, such as '2' or '1/5', as seconds from one to the next.
+
+    Raises `UsageError`.
+    """
+    if _RATE.fullmatch(text.strip()):
+        try:
+            every = float(1 / Fraction(text.replace(" ", "")))
+        except (ZeroDivisionError, OverflowError):
+            every = math.inf
+        if 0 < every < math.inf:
+            return every
+    raise UsageError(f"{text!r} is not a rate", "write for instance 2 or 1/5")
+
+
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    """'960x540', '960x' or 'x540' as (width, height) in pixels. Raises `UsageError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match or not (match.group(1) or match.group(2)):
+        raise UsageError(f"{text!r} is not a size", "write for instance 960x540, 960x or x540")
+    width, height = (int(part[:9]) if part else None for part in match.groups())
+    return width, height
+
 
 # What a person may call a format.
 FORMATS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png"}
@@ -20,7 +75,7 @@ STEP_AROUND = 0.5
 _MODES = {"every": "--every", "fps": "--fps", "keyframes": "--keyframes", "scenes": "--scenes"}
 
 
-class Wish(TomlTable, frozen=True, kw_only=True):
+class FramesOptions(TomlTable, frozen=True, kw_only=True):
     """The options as they were written; None where nothing was."""
 
     every: str | None = None
@@ -120,24 +175,24 @@ class Wish(TomlTable, frozen=True, kw_only=True):
                 raise UsageError(f"{option} has no say here", f"use it with {company}")
 
 
-def spelled(settings: str) -> list[str]:
+def command_line_options(settings: str) -> list[str]:
     """The options that ask for a sampling, from `Sampling.settings` as the catalogue has it.
 
     Datasets of before had nothing but `every=5`.
     """
-    told = dict(one.partition("=")[::2] for one in settings.split())
-    mode = told.pop("mode", "every")
+    fields = dict(one.partition("=")[::2] for one in settings.split())
+    mode = fields.pop("mode", "every")
     words: list[str] = []
     if mode == "around":
-        for time in told.pop("around", "").split(","):
+        for time in fields.pop("around", "").split(","):
             words += ["--around", f"{time}s"]
     if mode == "scenes":
-        words += ["--scenes", told.pop("per_scene", "1")]
+        words += ["--scenes", fields.pop("per_scene", "1")]
     if mode == "keyframes":
         words.append("--keyframes")
     if mode in ("every", "around"):
-        words += ["--every", f"{told.pop('every', str(_DEFAULT.every))}s"]
-    return words + _size(told) + [word for one in told.items() for word in _spelled(*one)]
+        words += ["--every", f"{fields.pop('every', str(_DEFAULT.every))}s"]
+    return words + _size(fields) + [word for one in fields.items() for word in _spelled(*one)]
 
 
 _DEFAULT = Sampling()
@@ -159,8 +214,8 @@ _FLAGS = {
 }
 
 
-def _size(told: dict[str, str]) -> list[str]:
-    width, height = told.pop("width", ""), told.pop("height", "")
+def _size(fields: dict[str, str]) -> list[str]:
+    width, height = fields.pop("width", ""), fields.pop("height", "")
     return ["--size", f"{width}x{height}"] if width or height else []
 
 

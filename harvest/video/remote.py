@@ -1,9 +1,12 @@
 """Videos of the web, through yt-dlp: found, downloaded one at a time, removed after use.
 
 Only yt-dlp's extractors and downloaders run. No configuration, cache, cookie, plug-in or other
-program of it has a say; nothing is printed, its log goes to ours; files are written into
-the folder given and nowhere else. Every request goes through our guarded connections, so
-private addresses are refused here as everywhere.
+program of it has a say; nothing is printed, its log goes to ours; files are written into the
+folder given and nowhere else. yt-dlp asks the web through request handlers. Here it gets one
+alone, its own over `requests`, with the guard of our downloads before it, so that private
+addresses are refused here as everywhere; what needs another handler (an imitated browser, a web
+socket) is refused. A download lies in the cache while it is sampled, in a folder for each
+address: what a killed run had of it is still there for the next, which goes on with it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, GleansetError, MissingComponent, Unreachable, Unreadable
@@ -24,11 +28,93 @@ from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.guard import spelled_private
+from harvest.http.routes import trust
 from harvest.http.urls import host_of, tidy
-from harvest.video.downloads import downloads
-from harvest.video.inputs import Found, Input, Known, Unusable, Video, find_inputs
-from harvest.video.remote_errors import explained
-from harvest.video.remote_guard import guarded
+from harvest.sources.guarded import guard_session
+from harvest.video.inputs import (
+    InputResult,
+    SampledBefore,
+    UnusableInput,
+    VideoAtHand,
+    VideoInput,
+    find_inputs,
+)
+from harvest.video.remote_errors import translate_error
+
+# How unfinished files of a download end.
+_PART = "*.part*"
+
+
+def downloads(dataset: Dataset) -> Path:
+    """The folder for all of a dataset. It need not be there."""
+    return dataset.cache / "downloads"
+
+
+def has_parts(folder: Path) -> bool:
+    """Whether a download there can go on."""
+    return any(folder.glob(_PART))
+
+
+def remove_downloads(dataset: Dataset) -> None:
+    """At the end of a run: remove all but what another run could go on with."""
+    place = downloads(dataset)
+    if not place.is_dir():
+        return
+    for one in place.iterdir():
+        if one.is_dir() and not has_parts(one):
+            shutil.rmtree(one, ignore_errors=True)
+    if not any(place.iterdir()):
+        place.rmdir()
+
+
+def guarded(library: Any, params: dict[str, Any], client: Client) -> Any:
+    """A `YoutubeDL` with these settings, whose every request goes where the client may.
+
+    It raises `Unreachable` for a private address, and what yt-dlp raises.
+    """
+    handler = _handler(library, client)
+
+    class Loader(library.YoutubeDL):  # type: ignore[misc]
+        def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
+            return super().build_request_director([handler], preferences)
+
+    return Loader(params, auto_init=True)
+
+
+def _handler(library: Any, client: Client) -> Any:
+    base: Any = library.networking._requests.RequestsRH  # noqa: SLF001
+    refused: Any = library.networking.exceptions.HTTPError
+
+    class GuardedRH(base):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._answers: WeakSet[Any] = WeakSet()
+
+        def _create_instance(self, *args: Any, **options: Any) -> Any:
+            session = super()._create_instance(*args, **options)
+            guard_session(session, client)
+            return session
+
+        def _make_sslcontext(self, *_: Any, **__: Any) -> Any:
+            return trust()
+
+        def _send(self, request: Any) -> Any:
+            try:
+                answer = super()._send(request)
+            except refused as error:
+                self._answers.add(error.response)
+                raise
+            self._answers.add(answer)
+            return answer
+
+        def close(self) -> None:
+            # Extractors leave off reading where they know enough, and the socket open.
+            for answer in list(self._answers):
+                answer.close()
+            super().close()
+
+    return GuardedRH
+
 
 log = logging.getLogger(__name__)
 # What yt-dlp fetches itself; for everything else it would start another program.
@@ -38,11 +124,11 @@ _CHOICE, _ORDER = f"bv{_OURS}/bv*{_OURS}", ["res:1080"]
 # What must stay free while a download grows.
 _SPARE_BYTES = 20_000_000
 
-Looked = Callable[[str], str | None]
+KnownAddress = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class VideoAddress:
     """A page or file of the web, and every video of a playlist there.
 
     `known` tells the SHA-256 of a video whose address was sampled before as is wanted now.
@@ -51,10 +137,10 @@ class Address:
 
     shown: str
     open_client: Callable[[], Client]
-    known: Looked = lambda address: None
+    known: KnownAddress = lambda address: None
     keep: Path | None = None
 
-    def videos(self, folder: Path) -> Iterator[Found]:
+    def videos(self, folder: Path) -> Iterator[InputResult]:
         """Raises `MissingComponent` without yt-dlp, and `DiskFull`."""
         library = _library()
         with self.open_client() as client:
@@ -65,17 +151,17 @@ class Address:
                 return
             for page in pages:
                 if (sha256 := self.known(page)) is not None:
-                    yield Known(page, sha256)
+                    yield SampledBefore(page, sha256)
                 else:
                     yield from _downloaded(library, client, page, self.keep or folder)
 
     def _pages(self, library: Any, client: Client, folder: Path) -> list[str]:
-        """The addresses of the single videos. Raises what `explained` gives."""
+        """The addresses of the single videos. Raises what `translate_error` gives."""
         address = _checked(self.shown, client)
         if self.known(address) is not None:
             return [address]
-        told = _asked(library, client, address, folder, download=False)
-        pages = [one.get("webpage_url") or one.get("url") for one in _singles(told)]
+        info = _extract_info(library, client, address, folder, download=False)
+        pages = [one.get("webpage_url") or one.get("url") for one in _single_videos(info)]
         if not any(pages):
             raise Unreadable("no video there", address)
         return list(dict.fromkeys(str(page) for page in pages if page))
@@ -87,7 +173,7 @@ def all_inputs(
     own: Path,
     settings: str,
     open_client: Callable[[], Client],
-) -> list[Input]:
+) -> list[VideoInput]:
     """Every input, addresses among them; one that was sampled with these settings is not asked.
 
     Raises as `find_inputs`.
@@ -97,23 +183,23 @@ def all_inputs(
         return dataset.videos.sampled_at(address, settings) if dataset else None
 
     keep = downloads(dataset) if dataset else None
-    return find_inputs(given, own, lambda url: Address(url, open_client, known, keep))
+    return find_inputs(given, own, lambda url: VideoAddress(url, open_client, known, keep))
 
 
-def _singles(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _single_videos(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The single videos of what yt-dlp found, however deep its lists are."""
-    for entry in told.get("entries", [told]):
+    for entry in info.get("entries", [info]):
         if entry and "entries" in entry:
-            yield from _singles(entry)
+            yield from _single_videos(entry)
         elif entry:
             yield entry
 
 
-def _downloaded(library: Any, client: Client, page: str, folder: Path) -> Iterator[Found]:
+def _downloaded(library: Any, client: Client, page: str, folder: Path) -> Iterator[InputResult]:
     own = folder / sha256_of(page.encode())[:16]
     try:
-        told = _asked(library, client, _checked(page, client), own, download=True)
-        found = list(_videos(page, list(_singles(told))))
+        info = _extract_info(library, client, _checked(page, client), own, download=True)
+        found = list(_videos(page, list(_single_videos(info))))
     except (Unreadable, GleansetError) as error:
         if not isinstance(error, Unreachable):
             shutil.rmtree(own, ignore_errors=True)
@@ -124,17 +210,17 @@ def _downloaded(library: Any, client: Client, page: str, folder: Path) -> Iterat
     shutil.rmtree(own, ignore_errors=True)
 
 
-def _videos(page: str, singles: list[dict[str, Any]]) -> Iterator[Video]:
-    for told in singles:
+def _videos(page: str, singles: list[dict[str, Any]]) -> Iterator[VideoAtHand]:
+    for info in singles:
         # A page with several is not the address of each.
-        address = page if len(singles) == 1 else told.get("url") or page
-        if not (saved := told.get("requested_downloads")):
-            why = "it is live and has no end yet" if told.get("is_live") else "nothing was saved"
+        address = page if len(singles) == 1 else info.get("url") or page
+        if not (saved := info.get("requested_downloads")):
+            why = "it is live and has no end yet" if info.get("is_live") else "nothing was saved"
             raise Unreadable("not downloaded", f"{page}: {why}")
-        yield _video(Path(saved[0]["filepath"]), str(address), page, told)
+        yield _video(Path(saved[0]["filepath"]), str(address), page, info)
 
 
-def _video(path: Path, address: str, page: str, told: dict[str, Any]) -> Video:
+def _video(path: Path, address: str, page: str, info: dict[str, Any]) -> VideoAtHand:
     sha256 = sha256_of_file(path)
     origin = Origin(
         "video",
@@ -142,11 +228,11 @@ def _video(path: Path, address: str, page: str, told: dict[str, Any]) -> Video:
         url=address,
         page_url=page,
         video=sha256,
-        title=_text(told.get("title")) or page,
-        author=_text(told.get("uploader")),
-        licence=_text(told.get("license")),
+        title=_text(info.get("title")) or page,
+        author=_text(info.get("uploader")),
+        licence=_text(info.get("license")),
     )
-    return Video(path, sha256, origin)
+    return VideoAtHand(path, sha256, origin)
 
 
 def _text(value: object) -> str | None:
@@ -160,19 +246,19 @@ def _checked(address: str, client: Client) -> str:
     return address
 
 
-def _asked(
+def _extract_info(
     library: Any, client: Client, address: str, folder: Path, *, download: bool
 ) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     params = _settings(client, folder) | ({} if download else {"extract_flat": True})
     try:
         with closing(guarded(library, params, client)) as loader:
-            told = loader.extract_info(address, download=download)
+            info = loader.extract_info(address, download=download)
     except library.utils.YoutubeDLError as error:
-        raise explained(library, error, address) from error
-    if not told:
+        raise translate_error(library, error, address) from error
+    if not info:
         raise Unreadable("no video there", address)
-    return dict(told)
+    return dict(info)
 
 
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
@@ -182,7 +268,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
         "format_sort": _ORDER,
         "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "paths": {"home": place, "temp": place},
-        "logger": _Log(),
+        "logger": _LogBridge(),
         "quiet": True,
         "noprogress": True,
         "no_warnings": True,
@@ -197,7 +283,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
         "updatetime": False,
         "xff": "never",
         "match_filter": _not_endless,
-        "progress_hooks": [_Room(folder)],
+        "progress_hooks": [_FreeSpaceHook(folder)],
         "http_headers": {"User-Agent": client.user_agent},
         "socket_timeout": client.limits.read,
         "sleep_interval_requests": client.limits.delay,
@@ -206,11 +292,11 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
     }
 
 
-def _not_endless(told: dict[str, Any], *, incomplete: bool = False) -> str | None:
-    return "it is live and has no end yet" if told.get("is_live") else None
+def _not_endless(info: dict[str, Any], *, incomplete: bool = False) -> str | None:
+    return "it is live and has no end yet" if info.get("is_live") else None
 
 
-class _Room:
+class _FreeSpaceHook:
     """Ends a download before it fills the disk."""
 
     def __init__(self, folder: Path) -> None:
@@ -229,7 +315,7 @@ class _Room:
         return shutil.disk_usage(self._folder).free
 
 
-class _Log:
+class _LogBridge:
     """Takes what yt-dlp has to say: for `-vv`, never for stdout."""
 
     def debug(self, text: str) -> None:
@@ -238,12 +324,12 @@ class _Log:
     info = warning = error = debug
 
 
-def _unusable(shown: str, error: Unreadable | GleansetError) -> Unusable:
+def _unusable(shown: str, error: Unreadable | GleansetError) -> UnusableInput:
     if isinstance(error, Unreadable):
-        return Unusable(shown, error.reason, error.detail)
+        return UnusableInput(shown, error.reason, error.detail)
     if isinstance(error, (DiskFull, MissingComponent)):
         raise error
-    return Unusable(shown, type(error).__name__.lower(), error.what, error)
+    return UnusableInput(shown, type(error).__name__.lower(), error.what, error)
 
 
 def _library() -> Any:

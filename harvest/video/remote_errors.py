@@ -23,7 +23,7 @@ _LOGIN = re.compile(r"log.?in|sign in|cookies|password|age.restricted|members.on
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def explained(library: Any, error: BaseException, address: str) -> Unreadable | GleansetError:
+def translate_error(library: Any, error: BaseException, address: str) -> Unreadable | GleansetError:
     """The error to raise instead; to be raised `from` the one of yt-dlp."""
     causes = list(_causes(error))
     said = _said(causes)

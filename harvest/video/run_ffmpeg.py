@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,8 +34,7 @@ _LITTLE, _NAP = 1 << 16, 0.03
 LARGE = "pictures"
 # What Linux lets everyone ask for; more at a time is fewer changes between the two.
 _PIPE_BYTES = 1 << 20
-_SET_PIPE_SIZE = 1031
-_AT_WORK: set[subprocess.Popen[Any]] = set()
+_RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def find_ffmpeg() -> str:
@@ -51,7 +50,7 @@ def find_ffmpeg() -> str:
     )
 
 
-def with_us(command: Sequence[str]) -> list[str]:
+def ending_with_us(command: Sequence[str]) -> list[str]:
     """The command, to end when this process does, even when that is killed (with util-linux)."""
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
@@ -66,7 +65,7 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
     try:
         # A group of its own, so that what a wrapper has started can be ended with it.
         process = subprocess.Popen(  # noqa: S603
-            with_us(command), stdin=subprocess.DEVNULL, process_group=0, **options
+            ending_with_us(command), stdin=subprocess.DEVNULL, process_group=0, **options
         )
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
@@ -76,27 +75,30 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             "install an ffmpeg that runs here, and put it first in PATH",
         ) from error
     with process:
-        _AT_WORK.add(process)
+        _RUNNING.add(process)
         try:
             yield process
         finally:
-            _AT_WORK.discard(process)
+            _RUNNING.discard(process)
             _end(process)
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
+        if sys.platform == "win32":
+            process.kill()
+            return
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def end_all() -> None:
     """End every ffmpeg of this process: an interrupt of the terminal does not reach them."""
-    for process in tuple(_AT_WORK):
+    for process in tuple(_RUNNING):
         _end(process)
 
 
-def log_of(command: Sequence[str], seconds: float) -> str:
+def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
     """What ffmpeg says on the way. Raises `Unreadable` where it takes longer than `seconds`."""
     with started(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -107,11 +109,20 @@ def log_of(command: Sequence[str], seconds: float) -> str:
             raise Unreadable("too slow", f"ffmpeg took longer than {seconds:.0f} s") from error
 
 
-class Running:
+def _enlarge_pipe(pipe: int) -> None:
+    """Let a pipe hold `_PIPE_BYTES`, where the system can (Linux)."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+class RunningFfmpeg:
     """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
 
-    The words `OUT:name` of the command become pipes. Ends with this process as `with_us` has it,
-    and with the `with` block in any case. Raises `MissingComponent` as `started` does.
+    The words `OUT:name` of the command become pipes. Ends with this process as `ending_with_us`
+    has it, and with the `with` block in any case. Raises `MissingComponent` as `started` does.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
@@ -120,8 +131,7 @@ class Running:
             self._files: dict[str, int] = {}
             self._process = self._start(command, names, opened)
             for name, read in self._files.items():
-                with suppress(OSError):
-                    fcntl.fcntl(read, _SET_PIPE_SIZE, _PIPE_BYTES)
+                _enlarge_pipe(read)
                 self._selector.register(read, selectors.EVENT_READ, name)
             assert self._process.stderr is not None
             os.set_blocking(self._process.stderr.fileno(), False)
@@ -145,7 +155,7 @@ class Running:
             pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "pass_fds": kept}
             return opened.enter_context(started(words, **pipes))
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> RunningFfmpeg:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,7 +205,7 @@ class Running:
         return self._process.wait()
 
 
-def raise_for_us(lines: Sequence[str], place: Path) -> None:
+def raise_for_environment(lines: Sequence[str], place: Path) -> None:
     """Raise what is not the video's fault but has to be mended here."""
     if any("No space left on device" in line for line in lines):
         raise DiskFull(f"no space left for {place}", "free some space and run the command again")
@@ -206,7 +216,7 @@ def raise_for_us(lines: Sequence[str], place: Path) -> None:
         )
 
 
-def explained(lines: Sequence[str]) -> str:
+def ffmpeg_reason(lines: Sequence[str]) -> str:
     """The one line of ffmpeg's that says what is wrong."""
     if any("whitelist" in line for line in lines):
         return "its content is no video container"

@@ -22,7 +22,7 @@ from gleanset.html.words import count
 from gleanset.settings import CropSettings
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address
-from harvest.video.options import spelled
+from harvest.video.options import command_line_options
 
 VIDEOS, LISTS = 20, 5
 """So many are named one by one."""
@@ -121,7 +121,7 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[Step]:
             found = [place for place in found if is_address(place)] + ["EPISODES"]
         yield Step(
             f"sample frames of {count(len(found), 'video')}",
-            _command("harvest frames", [*spelled(settings), *_label(hint)], found),
+            _command("harvest frames", [*command_line_options(settings), *_label(hint)], found),
         )
 
 

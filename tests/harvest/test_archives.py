@@ -23,7 +23,7 @@ from gleanset import Dataset, Image
 from gleanset.errors import InputUnusable, Unreadable
 from harvest.archives import checked_archives, combined, harvest_archives
 from harvest.preview import Preview, preview_folders
-from harvest.unpack import Entry, open_archive
+from harvest.unpack_archive import ArchiveMember, open_archive
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
@@ -68,7 +68,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.each()}
 
 
-def read_one(entry: Entry) -> bytes | str:
+def read_one(entry: ArchiveMember) -> bytes | str:
     """Its bytes, or the reason why there are none."""
     try:
         return b"".join(entry.read())

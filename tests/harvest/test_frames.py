@@ -16,8 +16,8 @@ from tools_for_tests import ROOT, command, eventually, picture, run_cli
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
 from harvest.frames import harvest_frames
+from harvest.video.options import parse_seconds
 from harvest.video.sampling import Sampling
-from harvest.video.times import parse_seconds
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--no-skip-similar", "--keep-bad")

@@ -16,7 +16,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.store import sha256_of_file
 from gleanset.images.measure import measure
 from gleanset.records import Measured
-from harvest.video.at import Moment, moments_of, quoted
+from harvest.video.playback import VideoMoment, find_moments, quoted
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 BASH = shutil.which("bash")
@@ -99,13 +99,13 @@ def test_mpv_is_told_the_files_own_time(
 ) -> None:
     image = keep(dataset, frame(episode, 1.2345678, scene=3))
     players(monkeypatch, tmp_path, "mpv", "ffplay")
-    [moment] = moments_of(dataset, image.sha256)
+    [moment] = find_moments(dataset, image.sha256)
     # Never rounded up: the player would have passed the frame.
     assert moment.command == f"mpv --rebase-start-time=no --start=1.234 --pause -- {episode}"
     assert (moment.video, moment.time, moment.scene) == (sha256_of_file(episode), 1.2345678, 3)
     players_gone = tmp_path / "none"
     monkeypatch.setenv("PATH", str(players_gone))
-    assert moments_of(dataset, image.sha256) == [moment], "mpv is named where there is no player"
+    assert find_moments(dataset, image.sha256) == [moment], "mpv is named where there is no player"
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts"])
@@ -119,7 +119,7 @@ def test_ffplay_is_told_the_time_since_the_beginning(
     time = [float(line.strip(",")) for line in told.split()][12]
     image = keep(dataset, frame(video, time))
     players(monkeypatch, tmp_path, "ffplay")
-    [moment] = moments_of(dataset, image.sha256)
+    [moment] = find_moments(dataset, image.sha256)
     player, *seek = words(moment.command)
     assert player == "ffplay"
     monkeypatch.undo()
@@ -152,7 +152,7 @@ def test_any_path_is_one_word_on_one_line(
     shown = os.fsencode(video).decode("utf-8", "backslashreplace")
     image = keep(dataset, frame(video, 0.5, path=shown, title="t"))
     players(monkeypatch, tmp_path, player)
-    [moment] = moments_of(dataset, image.sha256)
+    [moment] = find_moments(dataset, image.sha256)
     assert moment.place == video
     assert "\n" not in moment.command
     moment.command.encode()
@@ -170,13 +170,13 @@ def test_a_video_is_found_by_its_content(dataset: Dataset, tmp_path: Path, episo
     # Another episode took its name, a third lies there as well.
     old.write_bytes(episode.read_bytes() + b"\0")
     shutil.copy(old, here / "third.mkv")
-    [moment] = moments_of(dataset, image.sha256)
+    [moment] = find_moments(dataset, image.sha256)
     assert moment.place == here / "new name.mkv"
     (here / "new name.mkv").rename(there / "moved.mkv")
     with pytest.raises(InputUnusable, match=r"old\.mkv") as caught:
-        moments_of(dataset, image.sha256)
+        find_moments(dataset, image.sha256)
     assert "--at" in caught.value.mend
-    [moment] = moments_of(dataset, image.sha256, [tmp_path / "there"])
+    [moment] = find_moments(dataset, image.sha256, [tmp_path / "there"])
     assert moment.place == there / "moved.mkv"
 
 
@@ -187,9 +187,9 @@ def test_what_a_picture_may_be_called(dataset: Dataset, tmp_path: Path, episode:
     copy = tmp_path / "exported as something.jpg"
     shutil.copy(stored, copy)
     for text in (image.sha256, image.sha256[:8], str(stored), str(copy)):
-        assert [moment.time for moment in moments_of(dataset, text)] == [1.0], text
+        assert [moment.time for moment in find_moments(dataset, text)] == [1.0], text
     with pytest.raises(UsageError, match="no image"):
-        moments_of(dataset, "ffff" * 16)
+        find_moments(dataset, "ffff" * 16)
 
 
 def test_a_cut_leads_to_the_frame_it_was_cut_from(
@@ -205,34 +205,34 @@ def test_a_cut_leads_to_the_frame_it_was_cut_from(
     cut.write_bytes(picture(5))
     shutil.copy(cut, tmp_path / "exported.jpg")
     for text in (sample.key, str(cut), str(tmp_path / "exported.jpg")):
-        assert [moment.time for moment in moments_of(dataset, text)] == [1.0], text
+        assert [moment.time for moment in find_moments(dataset, text)] == [1.0], text
 
 
 def test_a_picture_of_several_moments_names_each(dataset: Dataset, episode: Path) -> None:
     image = keep(dataset, frame(episode, 2.5), frame(episode, 0.5))
-    assert [moment.time for moment in moments_of(dataset, image.sha256)] == [0.5, 2.5]
+    assert [moment.time for moment in find_moments(dataset, image.sha256)] == [0.5, 2.5]
 
 
 def test_a_video_of_the_web_is_shown_from_there(dataset: Dataset, episode: Path) -> None:
     url = "https://example.org/watch?v=1&t='"
     image = keep(dataset, frame(episode, 1.5, path=None, url=url, page_url=url))
-    [moment] = moments_of(dataset, image.sha256)
+    [moment] = find_moments(dataset, image.sha256)
     assert (moment.player, moment.place) == ("mpv", url)
     assert words(moment.command)[-1] == url
     # A copy of it at hand is better.
-    [moment] = moments_of(dataset, image.sha256, [episode])
+    [moment] = find_moments(dataset, image.sha256, [episode])
     assert moment.place == episode
 
 
 def test_what_is_no_frame_says_where_it_came_from(dataset: Dataset) -> None:
     image = keep(dataset, Origin("bing", "1", page_url="https://example.org/page"))
     with pytest.raises(InputUnusable, match="no frame") as caught:
-        moments_of(dataset, image.sha256)
+        find_moments(dataset, image.sha256)
     assert "https://example.org/page" in caught.value.mend
 
 
 def test_the_result_is_plain(dataset: Dataset, episode: Path) -> None:
-    moment = Moment("ab", 1.0, None, "t", episode, "mpv")
+    moment = VideoMoment("ab", 1.0, None, "t", episode, "mpv")
     assert moment.result() == {
         "command": moment.command,
         "video": "ab",

@@ -16,11 +16,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from harvest.frames import harvest_frames
-from harvest.video.choice import Chooser, Look, State
-from harvest.video.cuts import Cut, CutFinder, Resumed
-from harvest.video.judge import quality_of
-from harvest.video.numbering import Numbering
-from harvest.video.picture import RawPicture
+from harvest.video.cuts import CutFinder, ResumedScene, SceneCut
+from harvest.video.decoder import FrameNumbering
+from harvest.video.frame import RawFrame, frame_quality
+from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
 from harvest.video.sampling import Sampling
 from harvest.video.schedule import Schedule
 
@@ -45,10 +44,12 @@ def dissolve(one: int, other: int, frames: int) -> np.ndarray:
     return np.stack([(a + (b - a) * part).astype(np.uint8) for part in parts])
 
 
-def cuts(thumbs: np.ndarray, block: int = 24, resumed: Resumed | None = None) -> list[Cut]:
+def cuts(
+    thumbs: np.ndarray, block: int = 24, resumed: ResumedScene | None = None
+) -> list[SceneCut]:
     times = np.arange(len(thumbs)) / RATE
     found = CutFinder(None, resumed)
-    told: list[Cut] = []
+    told: list[SceneCut] = []
     for at in range(0, len(thumbs), block):
         told += found.feed(times[at : at + block], thumbs[at : at + block])
     return [*told, *found.finish()]
@@ -56,7 +57,7 @@ def cuts(thumbs: np.ndarray, block: int = 24, resumed: Resumed | None = None) ->
 
 def test_a_hard_cut_is_found_where_it_is() -> None:
     [cut] = cuts(film((1, 40), (2, 40)))
-    assert cut == Cut(40 / RATE, 40 / RATE, 40 / RATE)
+    assert cut == SceneCut(40 / RATE, 40 / RATE, 40 / RATE)
 
 
 @pytest.mark.parametrize("flash", [(9, 1), (-1, 1), (9, 4)])
@@ -102,7 +103,7 @@ def test_cuts_do_not_depend_on_how_frames_come_nor_on_a_stop() -> None:
     for block in (1, 7, 1000):
         assert cuts(thumbs, block) == whole
     done = whole[0].time
-    later = cuts(thumbs, resumed=Resumed(done, done))
+    later = cuts(thumbs, resumed=ResumedScene(done, done))
     assert later == [cut for cut in whole if cut.time > done]
 
 
@@ -117,13 +118,13 @@ def test_what_is_due_does_not_depend_on_blocks(schedule: Schedule) -> None:
 
 
 def test_packets_tell_the_numbers_of_frames_that_were_not_decoded() -> None:
-    numbering = Numbering(by_packets=True)
+    numbering = FrameNumbering(by_packets=True)
     for time in (-0.08, 0.0, 0.16, 0.08, 0.04, 0.12, 0.2):
         numbering.packet(time)
     numbering.start_at(0.0)
     assert numbering.of(np.array([0.0, 0.08, 0.2])).tolist() == [0, 2, 5]
     assert not numbering.sure(0.2)
-    resumed = Numbering(by_packets=True, since=0.08, first=2)
+    resumed = FrameNumbering(by_packets=True, since=0.08, first=2)
     for time in (0.0, 0.04, 0.08, 0.16, 0.12):
         resumed.packet(time)
     assert resumed.of(np.array([0.04, 0.08, 0.16])).tolist() == [-1, 2, 4]
@@ -137,23 +138,27 @@ def drawing() -> Image.Image:
 
 
 def test_flat_drawn_art_is_good_and_blurred_is_not() -> None:
-    assert quality_of(drawing()) == "good"
-    assert quality_of(drawing().filter(ImageFilter.GaussianBlur(9))) == "blurred"
-    assert quality_of(Image.new("L", (960, 540), 8)) == "black"
-    assert quality_of(Image.new("L", (960, 540), 160)) == "one colour"
-    assert quality_of(Image.new("L", (3, 2), 8)) == "black"
+    assert frame_quality(drawing()) == "good"
+    assert frame_quality(drawing().filter(ImageFilter.GaussianBlur(9))) == "blurred"
+    assert frame_quality(Image.new("L", (960, 540), 8)) == "black"
+    assert frame_quality(Image.new("L", (960, 540), 160)) == "one colour"
+    assert frame_quality(Image.new("L", (3, 2), 8)) == "black"
 
 
-def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> Look:
+def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> FrameCandidate:
     image = tools_for_tests.pixels(seed, (320, 180))
     grain = np.random.default_rng(1).integers(-12, 12, (180, 320, 1))
     rough = Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
     shown = rough.filter(ImageFilter.GaussianBlur(blur))
-    return Look(time, seed, round(time * 24), RawPicture(shown.tobytes(), (320, 180), True), fades)
+    return FrameCandidate(
+        time, seed, round(time * 24), RawFrame(shown.tobytes(), (320, 180), True), fades
+    )
 
 
-def chosen(sampling: Sampling, looks: list[Look], state: State) -> Iterator[float]:
-    chooser = Chooser(sampling, state)
+def chosen(
+    sampling: Sampling, looks: list[FrameCandidate], state: SelectorState
+) -> Iterator[float]:
+    chooser = FrameSelector(sampling, state)
     for one in looks:
         if chooser.begins((one.scene, 0)):
             yield from (kept.time for kept in chooser.close())
@@ -172,19 +177,19 @@ def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
         look(1, 4),
         look(1, 4.5, blur=1.5),
     ]
-    state = State()
+    state = SelectorState()
     assert list(chosen(sampling, looks, state)) == [0.5, 3]
     assert state.left_out == {"similar": 1}
-    again = State.from_json(state.as_json())
+    again = SelectorState.from_json(state.as_json())
     assert again == state
     assert list(chosen(sampling, looks, again)) == [], "what it knows stays known"
 
 
 def test_without_skipping_all_scenes_give_a_frame_up_to_the_limit() -> None:
     looks = [look(1, 0), look(2, 1), look(1, 2), look(2, 3)]
-    assert list(chosen(Sampling(skip_similar=None), looks, State())) == [0, 1, 2, 3]
+    assert list(chosen(Sampling(skip_similar=None), looks, SelectorState())) == [0, 1, 2, 3]
     limited = Sampling(skip_similar=None, limit=3)
-    assert list(chosen(limited, looks, State())) == [0, 1, 2]
+    assert list(chosen(limited, looks, SelectorState())) == [0, 1, 2]
 
 
 def test_settings_are_one_text_that_tells_all() -> None:

@@ -14,14 +14,14 @@ from tools_for_tests import picture, pixels
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from harvest.video.inputs import Input, Unusable, Video, VideoFile, find_inputs
-from harvest.video.kinds import is_video
+from harvest.video.file_types import is_video
+from harvest.video.inputs import UnusableInput, VideoAtHand, VideoFile, VideoInput, find_inputs
 
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 MP4 = b"\0\0\0\x20ftypisom" + bytes(60)
 
 
-def address(url: str) -> Input:
+def address(url: str) -> VideoInput:
     raise AssertionError(f"{url} is no address")
 
 
@@ -40,7 +40,7 @@ def test_a_file_is_itself_known_by_its_content(tmp_path: Path) -> None:
     path.write_bytes(MKV)
     [one] = find_inputs([path], tmp_path / "d", address)
     [video] = one.videos(tmp_path)
-    assert isinstance(video, Video)
+    assert isinstance(video, VideoAtHand)
     assert video.sha256 == hashlib.sha256(MKV).hexdigest()
     assert (video.path, video.shown) == (path, str(path))
     assert (video.origin.title, video.origin.path) == ("an episode.mkv", str(path))
@@ -137,7 +137,7 @@ def test_a_file_that_goes_away_before_its_turn_is_unusable(tmp_path: Path) -> No
     [one] = find_inputs([path], tmp_path, address)
     path.unlink()
     [gone] = one.videos(tmp_path)
-    assert isinstance(gone, Unusable)
+    assert isinstance(gone, UnusableInput)
     assert (gone.shown, gone.reason) == (str(path), "cannot be read")
     assert gone.detail
 
@@ -145,7 +145,7 @@ def test_a_file_that_goes_away_before_its_turn_is_unusable(tmp_path: Path) -> No
 def test_addresses_are_for_the_web(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def web(url: str) -> Input:
+    def web(url: str) -> VideoInput:
         asked.append(url)
         return VideoFile(tmp_path)
 

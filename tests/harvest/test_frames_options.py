@@ -11,10 +11,22 @@ from click.testing import CliRunner
 
 from gleanset.errors import DiskFull, UsageError
 from harvest.cli_frames import frames
-from harvest.video.options import Wish, spelled
+from harvest.video.disk_estimate import (
+    VideoLength,
+    bytes_of,
+    check_space,
+    frame_size,
+    frames_of,
+    human_bytes,
+)
+from harvest.video.options import (
+    FramesOptions,
+    command_line_options,
+    parse_rate,
+    parse_size,
+    parse_time,
+)
 from harvest.video.sampling import SIMILAR, Sampling
-from harvest.video.space import Length, bytes_of, check_space, frame_size, frames_of, told
-from harvest.video.times import parse_rate, parse_size, parse_time
 
 
 @pytest.mark.parametrize(
@@ -101,7 +113,7 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
 
 @pytest.mark.parametrize(("wish", "sampling"), MEANT)
 def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling) -> None:
-    assert Wish(**wish).sampling() == sampling
+    assert FramesOptions(**wish).sampling() == sampling
 
 
 WRONG: list[dict[str, Any]] = [
@@ -130,7 +142,7 @@ WRONG: list[dict[str, Any]] = [
 @pytest.mark.parametrize("wish", WRONG)
 def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        Wish(**wish).sampling()
+        FramesOptions(**wish).sampling()
     assert caught.value.mend
 
 
@@ -195,7 +207,7 @@ def test_how_large_they_will_be(sampling: Sampling, size: tuple[int, int]) -> No
 
 
 def test_how_much_disk_they_will_take() -> None:
-    hour = Length(3600.0, 1920, 1080)
+    hour = VideoLength(3600.0, 1920, 1080)
     jpeg = bytes_of(Sampling("every", every=5.0), hour)
     # 720 frames of some 480 kB.
     assert 200e6 < jpeg < 600e6
@@ -204,32 +216,32 @@ def test_how_much_disk_they_will_take() -> None:
     assert bytes_of(Sampling("every", every=5.0, width=960), hour) == pytest.approx(
         jpeg / 4, rel=0.01
     )
-    assert [told(n) for n in (1_500_000_000, 2_000_000, 900)] == ["1.5 GB", "2.0 MB", "1 kB"]
+    assert [human_bytes(n) for n in (1_500_000_000, 2_000_000, 900)] == ["1.5 GB", "2.0 MB", "1 kB"]
 
 
 def test_a_disk_that_is_clearly_too_small_is_told_before(
     small_disk: Callable[[str], Path],
 ) -> None:
     disk = small_disk("size=80m")
-    fits = [Length(60.0, 640, 360)]
+    fits = [VideoLength(60.0, 640, 360)]
     assert check_space(disk / "not" / "there" / "yet", Sampling(), fits) > 0
     with pytest.raises(DiskFull) as caught:
-        check_space(disk, Sampling("every", every=0.1), [Length(3600.0, 1920, 1080)] * 2)
+        check_space(disk, Sampling("every", every=0.1), [VideoLength(3600.0, 1920, 1080)] * 2)
     assert "GB" in caught.value.what
     assert "--size" in caught.value.mend
 
 
 @pytest.mark.parametrize("sampling", [sampling for _, sampling in MEANT])
 def test_what_the_catalogue_remembers_can_be_asked_for_again(sampling: Sampling) -> None:
-    words = spelled(sampling.settings)
+    words = command_line_options(sampling.settings)
     params = understood(*words, "video")
-    wish = {name: params[name] for name in Wish.__struct_fields__}
+    wish = {name: params[name] for name in FramesOptions.__struct_fields__}
     if params["no_skip_similar"]:
         wish["skip_similar"] = False
     elif wish["skip_similar"] is None:
         wish["skip_similar"] = True
-    assert Wish(**wish).sampling() == sampling
+    assert FramesOptions(**wish).sampling() == sampling
 
 
 def test_datasets_of_before_are_understood() -> None:
-    assert spelled("every=2.5") == ["--every", "2.5s"]
+    assert command_line_options("every=2.5") == ["--every", "2.5s"]

@@ -19,8 +19,8 @@ import pytest
 from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited, Unreachable
 from harvest.http import Client
 from harvest.http.guard import is_private
-from harvest.video.inputs import Found, Known, Unusable, Video
-from harvest.video.remote import Address
+from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
+from harvest.video.remote import VideoAddress
 
 pytest.importorskip("yt_dlp", reason="needs the extra [video]")
 pytestmark = [
@@ -149,15 +149,15 @@ def asked(
     *,
     private: bool = True,
     known: Callable[[str], str | None] | None = None,
-) -> Iterator[Found]:
+) -> Iterator[InputResult]:
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
-    address = Address(url, client, known) if known else Address(url, client)
+    address = VideoAddress(url, client, known) if known else VideoAddress(url, client)
     return address.videos(scratch)
 
 
-def only(url: str, scratch: Path, *, private: bool = True) -> Found:
+def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
     [found] = list(asked(url, scratch, private=private))
     return found
 
@@ -170,7 +170,7 @@ def test_a_video_is_fetched_shown_and_removed(
     scratch = tmp_path / "scratch"
     url = pages.url("episode.mp4")
     for video in asked(url, scratch):
-        assert isinstance(video, Video)
+        assert isinstance(video, VideoAtHand)
         assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
         assert scratch in video.path.parents
         assert (video.shown, video.origin.path) == (url, None)
@@ -184,26 +184,26 @@ def test_a_video_is_fetched_shown_and_removed(
 def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
     videos = list(asked(pages.url("two.html"), tmp_path))
     assert {video.shown for video in videos} == {pages.url("episode.mp4"), pages.url("other.mp4")}
-    assert len({video.sha256 for video in videos if isinstance(video, Video)}) == 2
+    assert len({video.sha256 for video in videos if isinstance(video, VideoAtHand)}) == 2
 
 
 def test_a_stream_of_pieces_is_put_together(pages: Pages, tmp_path: Path) -> None:
     for video in asked(pages.url("stream.m3u8"), tmp_path):
-        assert isinstance(video, Video)
+        assert isinstance(video, VideoAtHand)
         pieces = sorted(pages.folder.glob("stream*.ts"))
         assert video.path.stat().st_size == sum(piece.stat().st_size for piece in pieces)
 
 
 def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
     url = pages.url("episode.mp4")
-    assert list(asked(url, tmp_path, known=lambda _: "ab" * 32)) == [Known(url, "ab" * 32)]
+    assert list(asked(url, tmp_path, known=lambda _: "ab" * 32)) == [SampledBefore(url, "ab" * 32)]
     assert pages.asked == []
 
 
 def test_private_addresses_are_refused(pages: Pages, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
         found = only(pages.url("episode.mp4", host), tmp_path, private=False)
-        assert isinstance(found, Unusable)
+        assert isinstance(found, UnusableInput)
         assert found.reason == "private address"
     assert pages.asked == []
 
@@ -217,7 +217,7 @@ def test_a_name_that_leads_to_a_private_address_is_refused(pages: Pages, tmp_pat
     if not private:
         pytest.skip("this machine's own name leads nowhere private")
     found = only(pages.url("episode.mp4", host), tmp_path, private=False)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, UnusableInput)
     assert found.reason == "private address"
     assert pages.asked == []
 
@@ -230,7 +230,7 @@ def test_refusals_are_told_apart(
     pages: Pages, tmp_path: Path, status: int, reason: str, error: type[Exception] | None
 ) -> None:
     found = only(pages.url(f"status/{status}"), tmp_path)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, UnusableInput)
     assert (found.reason, type(found.error)) == (reason, error or type(None))
     assert str(status) in found.detail or "no more requests" in found.detail
 
@@ -249,7 +249,7 @@ def test_what_is_no_video_for_us(
 ) -> None:
     url = pages.url(name)
     found = only(url, tmp_path)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, UnusableInput)
     assert (found.shown, found.reason) == (url, NO_VIDEO[name])
     assert url in found.detail
     assert "\n" not in found.detail
@@ -262,7 +262,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     found = only(f"http://127.0.0.1:{port}/v.mp4", tmp_path)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, UnusableInput)
     assert isinstance(found.error, Unreachable)
 
 
@@ -310,9 +310,11 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     had = part.stat().st_size
     pages.slow.clear()
     pages.ranges.clear()
-    address = Address(pages.url("film.mp4"), lambda: Client(allow_private=True), keep=keep)
+    address = VideoAddress(pages.url("film.mp4"), lambda: Client(allow_private=True), keep=keep)
     [video] = [
-        (one, one.path.read_bytes()) for one in address.videos(tmp_path) if isinstance(one, Video)
+        (one, one.path.read_bytes())
+        for one in address.videos(tmp_path)
+        if isinstance(one, VideoAtHand)
     ]
     assert video[1] == film.read_bytes()
     assert f"bytes={had}-" in pages.ranges

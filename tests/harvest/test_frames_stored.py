@@ -12,7 +12,7 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from gleanset.work.stage import WAITING
 from harvest.frames import harvest_frames
-from harvest.video import episode, keeping
+from harvest.video import frame_writer, sampler
 from harvest.video.sampling import Sampling
 from pipeline.house.tidy import collect
 from pipeline.house.verify import verify
@@ -111,9 +111,9 @@ def test_frames_that_wait_are_no_garbage_and_are_made_anew_where_they_are_gone(
         raise KeyboardInterrupt
 
     waiting = dataset.cache / WAITING
-    monkeypatch.setattr(episode, "_CHECKPOINT", 2.0)
+    monkeypatch.setattr(sampler, "_CHECKPOINT", 2.0)
     with monkeypatch.context() as patched:
-        patched.setattr(keeping, "find_repeats", stopped)
+        patched.setattr(frame_writer, "find_repeats", stopped)
         with pytest.raises(KeyboardInterrupt):
             harvest_frames(dataset, episodes, ALL)
     assert len(list(waiting.rglob("*.jpg"))) > 20

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from harvest.video.openings import Look, Repeat, find_repeats, snapped
+from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats, snapped
 
 Shots = list[tuple[float, int]]
 BLACK = 0
@@ -39,9 +39,9 @@ class Studio:
         step: float = 1.0,
         noise: int = 3,
         wrong: float = 0.0,
-    ) -> list[Look]:
+    ) -> list[Fingerprint]:
         """A look each `step` seconds, `noise` bits off at most, a share of them `wrong`."""
-        found: list[Look] = []
+        found: list[Fingerprint] = []
         begin, time = 0.0, phase
         for length, value in (shot for part in parts for shot in part):
             while time < begin + length:
@@ -66,7 +66,7 @@ def faster(shots: Shots, factor: float) -> Shots:
     return [(seconds / factor, value) for seconds, value in shots]
 
 
-def covers(repeat: Repeat, begin: float, end: float, slack: float = 2.0) -> bool:
+def covers(repeat: RepeatedStretch, begin: float, end: float, slack: float = 2.0) -> bool:
     return abs(repeat.start - begin) <= slack and abs(repeat.end - end) <= slack
 
 
@@ -206,7 +206,7 @@ def test_stretches_are_in_order_and_apart(studio: Studio) -> None:
 
 
 def test_ends_snap_to_the_cuts_near_them() -> None:
-    one = Repeat(351.0, 388.0, 0, 28.0)
+    one = RepeatedStretch(351.0, 388.0, 0, 28.0)
     [found] = snapped([one], [388.33, 352.33, 300.0, 370.0], within=1.5)
     assert found.start < 352.33 < found.start + 0.001
     assert found.end == 388.33

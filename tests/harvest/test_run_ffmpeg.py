@@ -14,8 +14,8 @@ from tools_for_tests import eventually
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from harvest.frames import harvest_frames
-from harvest.video import bars_ffmpeg, run_ffmpeg
-from harvest.video.run_ffmpeg import Running, end_all, log_of, started
+from harvest.video import probe_ffmpeg, run_ffmpeg
+from harvest.video.run_ffmpeg import RunningFfmpeg, end_all, ffmpeg_log, started
 from harvest.video.sampling import Sampling
 
 WRAPPER = """#!/bin/sh
@@ -38,19 +38,19 @@ def is_running(pid: int) -> bool:
 def test_no_pipe_stays_open_where_ffmpeg_cannot_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_ffmpeg, "with_us", list)
+    monkeypatch.setattr(run_ffmpeg, "ending_with_us", list)
     not_a_program = tmp_path / "ffmpeg"
     not_a_program.write_text("no program")
     before = descriptors()
     for path in (tmp_path / "nowhere", not_a_program):
         with pytest.raises(MissingComponent, match="cannot be started"):
-            Running([str(path), "OUT:times", "OUT:thumbs"], ["times", "thumbs"])
+            RunningFfmpeg([str(path), "OUT:times", "OUT:thumbs"], ["times", "thumbs"])
     assert descriptors() == before
 
 
 def test_no_pipe_stays_open_after_a_run() -> None:
     before = descriptors()
-    with Running(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
+    with RunningFfmpeg(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
         assert b"".join(data for _, data in running.read()) == b"here\n"
         assert running.code() == 0
     assert descriptors() == before
@@ -68,7 +68,7 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     wrapper.write_text(WRAPPER.format(pid=pid, ffmpeg=shutil.which("ffmpeg")))
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
-    monkeypatch.setattr(bars_ffmpeg, "_PATIENCE", 1.0)
+    monkeypatch.setattr(probe_ffmpeg, "_BARS_SECONDS", 1.0)
     with pytest.raises(InputUnusable, match="too slow"):
         harvest_frames(dataset, [video], Sampling(crop_bars=True))
     assert [one.reason for one in dataset.rejections.each()] == ["too slow"]
@@ -77,8 +77,8 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
 
 def test_what_takes_too_long_is_ended_with_all_that_it_started() -> None:
     with pytest.raises(Unreadable, match="too slow"):
-        log_of(["sh", "-c", "sleep 60 & wait"], 0.2)
-    assert log_of(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
+        ffmpeg_log(["sh", "-c", "sleep 60 & wait"], 0.2)
+    assert ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
 
 
 def test_an_interrupt_ends_what_other_threads_wait_for() -> None:

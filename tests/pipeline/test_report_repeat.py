@@ -28,7 +28,7 @@ from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings
 from harvest.keyword import read_keywords, searches
 from harvest.sources import source_named
-from harvest.video.options import Wish
+from harvest.video.options import FramesOptions
 from labeler.split import apply_split, plan_split
 from pipeline.report.repeat import steps
 
@@ -274,9 +274,18 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
 
 def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     samplings = {
-        Wish(scenes=2, size="960x540", skip_similar=False).sampling().settings: ("-ep 1.mkv", None),
-        Wish(around=("1:30",), within="4s", format="png").sampling().settings: ("ep2.mkv", "rin"),
-        Wish(every="2s", crop_bars=True).sampling().settings: ("https://v.example/3", None),
+        FramesOptions(scenes=2, size="960x540", skip_similar=False).sampling().settings: (
+            "-ep 1.mkv",
+            None,
+        ),
+        FramesOptions(around=("1:30",), within="4s", format="png").sampling().settings: (
+            "ep2.mkv",
+            "rin",
+        ),
+        FramesOptions(every="2s", crop_bars=True).sampling().settings: (
+            "https://v.example/3",
+            None,
+        ),
     }
     for number, (settings, (name, hint)) in enumerate(samplings.items()):
         url = name if "://" in name else None
@@ -300,10 +309,10 @@ def test_many_episodes_stand_for_a_folder(dataset: Dataset) -> None:
     assert params["videos"] == ("EPISODES",)
 
 
-def _wish(params: dict[str, Any]) -> Wish:
-    told = {name: params[name] for name in Wish.__struct_fields__}
+def _wish(params: dict[str, Any]) -> FramesOptions:
+    told = {name: params[name] for name in FramesOptions.__struct_fields__}
     if params["no_skip_similar"]:
         told["skip_similar"] = False
     elif told["skip_similar"] is None:
         told["skip_similar"] = True
-    return Wish(**told)
+    return FramesOptions(**told)

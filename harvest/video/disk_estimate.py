@@ -22,7 +22,7 @@ _SURE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class VideoLength:
     """What has to be known of a video: its length in seconds, its size in pixels."""
 
     seconds: float
@@ -45,7 +45,7 @@ def frames_of(sampling: Sampling, seconds: float) -> int:
     return min(int(number) + 1, sampling.limit or int(number) + 1)
 
 
-def bytes_of(sampling: Sampling, video: Length) -> int:
+def bytes_of(sampling: Sampling, video: VideoLength) -> int:
     """About how many bytes the frames of a video will take."""
     width, height = frame_size(sampling, video.width, video.height)
     each = _PNG if sampling.format == "png" else _jpeg(sampling.quality)
@@ -63,27 +63,27 @@ def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def bytes_of_all(sampling: Sampling, videos: Sequence[Length]) -> int:
+def bytes_of_all(sampling: Sampling, videos: Sequence[VideoLength]) -> int:
     """The same of several, of whose frames no more are kept than the limit."""
     needed = sum(bytes_of(sampling, video) for video in videos)
     frames = sum(frames_of(sampling, video.seconds) for video in videos)
     return needed if not sampling.limit else needed * min(sampling.limit, frames) // max(frames, 1)
 
 
-def check_space(folder: Path, sampling: Sampling, videos: Iterable[Length]) -> int:
+def check_space(folder: Path, sampling: Sampling, videos: Iterable[VideoLength]) -> int:
     """The bytes that the frames will take. `DiskFull` where there are clearly not so many."""
     needed = bytes_of_all(sampling, list(videos))
     free = shutil.disk_usage(_there(folder)).free
     if needed // _SURE > free:
         raise DiskFull(
-            f"the frames will take about {told(needed)}, and there is {told(free)} free for "
-            f"{folder}",
+            f"the frames will take about {human_bytes(needed)}, and there is "
+            f"{human_bytes(free)} free for {folder}",
             "free some space, or ask for fewer or smaller frames (--every, --size, --quality)",
         )
     return needed
 
 
-def told(size: int) -> str:
+def human_bytes(size: int) -> str:
     """A number of bytes for a person."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if size >= factor:

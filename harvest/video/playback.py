@@ -16,8 +16,8 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Origin
 from gleanset.work.progress import Progress
 from harvest.folder import printable
+from harvest.video.file_types import is_video
 from harvest.video.inputs import VideoFile, find_inputs
-from harvest.video.kinds import is_video
 from harvest.video.probe_ffmpeg import probe
 
 # The first one there is taken. Alone mpv shows the very frame; ffplay the keyframe before it.
@@ -25,7 +25,7 @@ PLAYERS = ("mpv", "ffplay")
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class VideoMoment:
     """A frame's place: `time` in seconds is the file's own, `place` a path or an address."""
 
     video: str
@@ -68,12 +68,12 @@ def _start(video: Path) -> float:
         return 0.0
 
 
-def moments_of(
+def find_moments(
     dataset: Dataset,
     text: str,
     places: Sequence[str | Path] = (),
     progress: Progress | None = None,
-) -> list[Moment]:
+) -> list[VideoMoment]:
     """Where the picture that `text` means was shown, the first showing first.
 
     `text` is a hash or its beginning, a stored file, a copy of it, or a cut of it. A video
@@ -123,7 +123,7 @@ def _whence(image: Image) -> str:
     return f"it came from {origin.source}: {origin.page_url or origin.url or origin.path}"
 
 
-def _moment(origin: Origin, search: _Search) -> Moment | None:
+def _moment(origin: Origin, search: _Search) -> VideoMoment | None:
     assert origin.video is not None
     assert origin.time is not None
     path = search.path(origin.video, origin.path)
@@ -131,7 +131,7 @@ def _moment(origin: Origin, search: _Search) -> Moment | None:
     if place is None:
         return None
     player = "mpv" if path is None else _player()
-    return Moment(origin.video, origin.time, origin.scene, origin.title, place, player)
+    return VideoMoment(origin.video, origin.time, origin.scene, origin.title, place, player)
 
 
 def _player() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harvest.video.picture import RawPicture
+from harvest.video.frame import RawFrame
 from harvest.video.sampling import Sampling
 
 # Bits within which two frames were taken of the same moment of a film.
@@ -26,7 +26,7 @@ _SHARPER = 1.3
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameCandidate:
     """A frame looked at: its time, scene, number, and whether it lies within a fade.
 
     `motion` is how far it differs from the nearer of its neighbours, in grey levels.
@@ -35,7 +35,7 @@ class Look:
     time: float
     scene: int
     number: int | None
-    picture: RawPicture
+    picture: RawFrame
     fades: bool = False
     motion: float = 0.0
 
@@ -58,7 +58,7 @@ class Look:
 
 
 @dataclass
-class State:
+class SelectorState:
     """What was decided so far. `left_out` counts stretches by what was wrong with them."""
 
     kept: list[int] = field(default_factory=list)
@@ -76,19 +76,21 @@ class State:
         }
 
     @staticmethod
-    def from_json(told: dict[str, Any]) -> State:
+    def from_json(state: dict[str, Any]) -> SelectorState:
         """The state behind such values."""
-        return State(told["kept"], told["seen"], told["count"], Counter(told["left_out"]))
+        return SelectorState(
+            state["kept"], state["seen"], state["count"], Counter(state["left_out"])
+        )
 
 
-class Chooser:
-    """Takes looks in order of time; gives those that are kept when their stretch is over."""
+class FrameSelector:
+    """Takes candidates in order of time; gives those that are kept when their stretch is over."""
 
-    def __init__(self, sampling: Sampling, state: State) -> None:
+    def __init__(self, sampling: Sampling, state: SelectorState) -> None:
         self._sampling = sampling
         self.state = state
         self._stretch: tuple[int, int] | None = None
-        self._held: list[Look] = []
+        self._held: list[FrameCandidate] = []
         self._hashes: list[int] = []
         self._faults: Counter[str] = Counter()
 
@@ -99,61 +101,61 @@ class Chooser:
         return limit is not None and self.state.count >= limit
 
     def begins(self, stretch: tuple[int, int]) -> bool:
-        """Whether a look in that stretch is the first one of it."""
+        """Whether a candidate in that stretch is the first one of it."""
         return stretch != self._stretch
 
-    def offer(self, look: Look, stretch: tuple[int, int]) -> None:
-        """Take a look that lies in a stretch. Another stretch must have been closed."""
+    def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
+        """Take a candidate that lies in a stretch. Another stretch must have been closed."""
         self._stretch = stretch
         if self._sampling.plain and self._sampling.mode in ("every", "keyframes", "around"):
-            self._held = self._held or [look]
+            self._held = self._held or [candidate]
             return
-        if not look.fades:
+        if not candidate.fades:
             # In a fade the scene before shows through, which was kept.
-            self._hashes.append(look.phash)
-        self._hold(look)
+            self._hashes.append(candidate.phash)
+        self._hold(candidate)
 
-    def close(self) -> Iterator[Look]:
+    def close(self) -> Iterator[FrameCandidate]:
         """What is kept of the stretch that is on."""
         chosen = [] if self._stretch is None else self._chosen()
-        for look in sorted(chosen, key=lambda one: one.time):
+        for candidate in sorted(chosen, key=lambda one: one.time):
             if not self.full:
-                self._note(look)
-                yield look
+                self._note(candidate)
+                yield candidate
         if self._sampling.mode in ("useful", "scenes"):
             self.state.seen += self._hashes
         self._stretch, self._held, self._hashes = None, [], []
         self._faults = Counter()
 
-    def _hold(self, look: Look) -> None:
+    def _hold(self, candidate: FrameCandidate) -> None:
         """Keep no more pictures in memory than may be chosen."""
-        if self._sampling.drop_bad and (fault := self._cheap_fault(look)):
+        if self._sampling.drop_bad and (fault := self._cheap_fault(candidate)):
             self._faults[fault] += 1
             return
         if self._sampling.mode not in ("useful", "scenes"):
-            self._hold_one(look)
+            self._hold_sharper(candidate)
             return
-        near = [one for one in self._held if _bits(one.phash, look.phash) <= self._near()]
+        near = [one for one in self._held if _bits(one.phash, candidate.phash) <= self._near()]
         if near:
             weakest = min(near, key=lambda one: one.sharpness)
         elif len(self._held) < self._number():
-            self._held.append(look)
+            self._held.append(candidate)
             return
         else:
             weakest = min(self._held, key=lambda one: one.sharpness)
-        if look.sharpness > weakest.sharpness:
-            self._held[self._held.index(weakest)] = look
+        if candidate.sharpness > weakest.sharpness:
+            self._held[self._held.index(weakest)] = candidate
 
-    def _cheap_fault(self, look: Look) -> str | None:
+    def _cheap_fault(self, candidate: FrameCandidate) -> str | None:
         """What is wrong with it; edges are measured only where it could be chosen."""
         sharpest = max((one.sharpness for one in self._held), default=-1.0)
-        if self._number() == 1 and look.sharpness <= sharpest:
+        if self._number() == 1 and candidate.sharpness <= sharpest:
             return None
-        return look.fault()
+        return candidate.fault()
 
-    def _hold_one(self, look: Look) -> None:
-        if not self._held or look.sharpness > self._held[0].sharpness * _SHARPER:
-            self._held = [look]
+    def _hold_sharper(self, candidate: FrameCandidate) -> None:
+        if not self._held or candidate.sharpness > self._held[0].sharpness * _SHARPER:
+            self._held = [candidate]
 
     def _number(self) -> int:
         return self._sampling.per_scene if self._sampling.mode == "scenes" else 1
@@ -162,7 +164,7 @@ class Chooser:
         skip = self._sampling.skip_similar
         return 0 if skip is None else skip
 
-    def _chosen(self) -> list[Look]:
+    def _chosen(self) -> list[FrameCandidate]:
         if not self._held:
             if self._faults:
                 self.state.left_out[self._faults.most_common(1)[0][0]] += 1
@@ -190,10 +192,10 @@ class Chooser:
         same = sum(_any_near(self.state.seen, one, min(_SAME, within)) for one in self._hashes)
         return bool(same) and same > _SHARE * len(self._hashes)
 
-    def _note(self, look: Look) -> None:
+    def _note(self, candidate: FrameCandidate) -> None:
         self.state.count += 1
         if self._sampling.skip_similar is not None:
-            self.state.kept.append(look.phash)
+            self.state.kept.append(candidate.phash)
 
 
 def _bits(one: int, other: int) -> int:

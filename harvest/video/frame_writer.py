@@ -1,4 +1,4 @@
-"""Writes what lanes give into the catalogue: frames with their origin, and how far a video is."""
+"""Writes what workers give into the catalogue: frames with their origin, and how far a video is."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
 from harvest.intake import Intake
-from harvest.video.episode import Episode, Picked, Step
-from harvest.video.inputs import Video
-from harvest.video.lane import Showing
-from harvest.video.openings import Repeat, find_repeats
-from harvest.video.place import Print
-from harvest.video.quota import Quota, in_turns
+from harvest.video.decoder_worker import FrameLimit, VideoTask, round_robin
+from harvest.video.inputs import VideoAtHand
+from harvest.video.openings import RepeatedStretch, find_repeats
+from harvest.video.sampler import Fingerprint, SamplingStep, StoredFrame, VideoSampler
 from harvest.video.sampling import Sampling
 
 
-class Keeping:
+class FrameWriter:
     """The parent's side of a run: the only one that writes rows."""
 
     def __init__(
@@ -33,16 +31,16 @@ class Keeping:
         intake: Intake,
         sampling: Sampling,
         label: str | None,
-        quota: Quota,
+        limit: FrameLimit,
     ) -> None:
         self._dataset, self._intake = dataset, intake
         self._sampling, self._label = sampling, label
         # Where openings are skipped, all is sampled, and the limit is for what is left then.
-        self._all = quota
-        self.quota = Quota(None) if sampling.skip_openings else quota
-        self._cut: dict[str, Showing] = {}
+        self._all = limit
+        self.limit = FrameLimit(None) if sampling.skip_openings else limit
+        self._cut: dict[str, VideoTask] = {}
         self.left_out: Counter[str] = Counter()
-        self._shown: list[tuple[int, Showing | None, list[Print]]] = []
+        self._finished: list[tuple[int, VideoTask | None, list[Fingerprint]]] = []
 
     def known(self, sha256: str, place: int) -> bool:
         """Whether a video was sampled like this to its end; counts its frames."""
@@ -53,7 +51,7 @@ class Keeping:
         self._all.before[sha256] = frames
         state = self._dataset.videos.state(sha256, self._sampling.settings) or {}
         # What is in the dataset already was shown first.
-        self._shown.append((place - _DONE, None, _prints(state.get("prints", []))))
+        self._finished.append((place - _BEFORE_ALL, None, _prints(state.get("prints", []))))
         return True
 
     def store(self, sha256: str, scratch: Path) -> Store:
@@ -66,81 +64,81 @@ class Keeping:
         key = sha256_of(f"{sha256} {self._sampling.settings}".encode())[:16]
         return self._dataset.originals(self._dataset.cache / WAITING / STAGE / key)
 
-    def take_up(self, showing: Showing) -> None:
+    def resume(self, task: VideoTask) -> None:
         """Give a video back what a run before knew of it, if all that waited is still there."""
-        state = self._dataset.videos.state(showing.video.sha256, self._sampling.settings) or {}
-        waiting = [_picked(one) for one in state.pop("waiting", [])]
+        state = self._dataset.videos.state(task.video.sha256, self._sampling.settings) or {}
+        waiting = [_stored_frame(one) for one in state.pop("waiting", [])]
         if state and all(
-            showing.store.holds(one.measured.sha256, one.measured.format) for one in waiting
+            task.store.holds(one.measured.sha256, one.measured.format) for one in waiting
         ):
-            showing.waiting = waiting
-            showing.frames = state.pop("frames", 0)
-            showing.state = state
-        self._all.before.setdefault(showing.video.sha256, showing.frames)
-        if (cut := self._cut.pop(showing.video.sha256, None)) is not None:
-            showing.gone = cut.gone
+            task.waiting = waiting
+            task.frames = state.pop("frames", 0)
+            task.state = state
+        self._all.before.setdefault(task.video.sha256, task.frames)
+        if (cut := self._cut.pop(task.video.sha256, None)) is not None:
+            task.gone = cut.gone
 
-    def step(self, showing: Showing, step: Step) -> None:
+    def step(self, task: VideoTask, step: SamplingStep) -> None:
         """Store one step in one transaction."""
         with self._dataset.db.write():
             if self._sampling.skip_openings:
-                showing.waiting += step.picked
+                task.waiting += step.picked
             else:
-                self._store(showing, step.picked)
+                self._store(task, step.picked)
             if step.state is not None:
-                waiting = [asdict(one) for one in showing.waiting]
-                told = step.state | {"waiting": waiting, "frames": showing.frames}
+                waiting = [asdict(one) for one in task.waiting]
+                state = step.state | {"waiting": waiting, "frames": task.frames}
                 self._dataset.videos.checkpoint(
-                    _name(showing.video),
+                    _name(task.video),
                     self._sampling.settings,
-                    showing.seconds,
-                    showing.frames,
-                    told,
+                    task.seconds,
+                    task.frames,
+                    state,
                 )
 
-    def end(self, showing: Showing, place: int) -> None:
+    def end(self, task: VideoTask, place: int) -> None:
         """A video was sampled to its end."""
-        assert showing.episode is not None
-        self.left_out.update(showing.episode.chosen.left_out)
-        if showing.seconds is not None and self._sampling.earliest >= showing.seconds:
+        assert task.sampler is not None
+        self.left_out.update(task.sampler.chosen.left_out)
+        if task.seconds is not None and self._sampling.earliest >= task.seconds:
             self.left_out["after the end of the video"] += 1
-        self._tell_of_damage(showing, showing.episode)
+        self._reject_damage(task, task.sampler)
         if self._sampling.skip_openings:
-            self._shown.append((place, showing, showing.episode.prints))
+            self._finished.append((place, task, task.sampler.prints))
         else:
-            self._record(showing, [])
+            self._record(task, [])
 
-    def cut(self, showing: Showing) -> None:
+    def cut(self, task: VideoTask) -> None:
         """A video has more to give than its share of the limit."""
-        self._cut[showing.video.sha256] = showing
+        self._cut[task.video.sha256] = task
 
     def settle(self) -> None:
         """At the end of a run: nothing of what was asked for is left to be done."""
-        for showing in self._cut.values():
-            if showing.episode is not None:
-                self.left_out.update(showing.episode.chosen.left_out)
-                self._tell_of_damage(showing, showing.episode)
-            self._record(showing, [])
+        for task in self._cut.values():
+            if task.sampler is not None:
+                self.left_out.update(task.sampler.chosen.left_out)
+                self._reject_damage(task, task.sampler)
+            self._record(task, [])
         self._settle_openings()
 
     def _settle_openings(self) -> None:
         """Leave out what lies in a stretch that an earlier video, or part of one, showed."""
-        ordered = sorted(self._shown, key=lambda one: one[0])
+        ordered = sorted(self._finished, key=lambda one: one[0])
         repeats = find_repeats([prints for _, _, prints in ordered])
         fresh = [
-            [] if showing is None else [one for one in showing.waiting if self._is_new(one, parts)]
-            for (_, showing, _), parts in zip(ordered, repeats, strict=True)
+            [] if task is None else [one for one in task.waiting if self._is_fresh(one, parts)]
+            for (_, task, _), parts in zip(ordered, repeats, strict=True)
         ]
         chosen = self._within_limit(fresh)
-        for (_, showing, prints), picked in zip(ordered, chosen, strict=True):
-            if showing is not None:
+        for (_, task, prints), picked in zip(ordered, chosen, strict=True):
+            if task is not None:
                 with self._dataset.db.write():
-                    self._store(showing, picked)
-                    self._record(showing, prints)
+                    self._store(task, picked)
+                    self._record(task, prints)
                 # Only now, and all of it: frames of one video may be the same picture.
-                shutil.rmtree(showing.store.scratch, ignore_errors=True)
+                shutil.rmtree(task.store.scratch, ignore_errors=True)
 
-    def _is_new(self, one: Picked, repeats: list[Repeat]) -> bool:
+    def _is_fresh(self, one: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
         if not any(part.start < one.time < part.end for part in repeats):
             return True
         known = self._dataset.images.get(one.measured.sha256)
@@ -149,50 +147,50 @@ class Keeping:
         self.left_out["opening"] += 1
         return False
 
-    def _within_limit(self, fresh: list[list[Picked]]) -> list[list[Picked]]:
+    def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
         left = self._all.left
         if left is None:
             return fresh
-        chosen: list[list[Picked]] = [[] for _ in fresh]
+        chosen: list[list[StoredFrame]] = [[] for _ in fresh]
         images: set[str] = set()
-        for number, one in in_turns(fresh):
+        for number, one in round_robin(fresh):
             if one.measured.sha256 in images or len(images) < left:
                 images.add(one.measured.sha256)
                 chosen[number].append(one)
         return chosen
 
-    def _tell_of_damage(self, showing: Showing, episode: Episode) -> None:
-        trouble = episode.trouble
-        parts = [one.told(episode.start) for one in episode.damage if not (trouble and one.open)]
+    def _reject_damage(self, task: VideoTask, sampler: VideoSampler) -> None:
+        trouble = sampler.trouble
+        parts = [one.text(sampler.start) for one in sampler.damage if not (trouble and one.open)]
         if not (trouble or parts):
             return
         reason = "damaged further on" if trouble else "damaged in between"
         detail = "; ".join([trouble, *parts] if trouble else parts)
-        self._dataset.rejections.add(Rejection(STAGE, showing.video.shown, reason, detail))
+        self._dataset.rejections.add(Rejection(STAGE, task.video.shown, reason, detail))
         self._intake.reasons[reason] += 1
 
-    def _record(self, showing: Showing, prints: list[Print]) -> None:
-        video = showing.video
+    def _record(self, task: VideoTask, prints: list[Fingerprint]) -> None:
+        video = task.video
         self._dataset.videos.record(
             video.sha256,
             _name(video).name,
             self._sampling.settings,
-            showing.seconds,
-            showing.frames,
+            task.seconds,
+            task.frames,
             video.origin.url,
             {"prints": prints} if prints else None,
         )
 
-    def _store(self, showing: Showing, picked: tuple[Picked, ...] | list[Picked]) -> None:
+    def _store(self, task: VideoTask, picked: tuple[StoredFrame, ...] | list[StoredFrame]) -> None:
         for one in picked:
-            showing.frames += 1
-            origin = self._origin(showing.video, one)
+            task.frames += 1
+            origin = self._origin(task.video, one)
             stamp = f"{one.measured.sha256[:16]}"
             if not self._intake.knows(origin, stamp):
                 outcome = Outcome(origin.key, one.measured)
-                self._intake.take(origin, outcome, stamp, store=showing.store)
+                self._intake.take(origin, outcome, stamp, store=task.store)
 
-    def _origin(self, video: Video, one: Picked) -> Origin:
+    def _origin(self, video: VideoAtHand, one: StoredFrame) -> Origin:
         return replace(
             video.origin,
             source="video",
@@ -207,16 +205,18 @@ class Keeping:
 
 STAGE = "harvest-frames"
 # Places of videos that were done before: in front of all others.
-_DONE = 1 << 40
+_BEFORE_ALL = 1 << 40
 
 
-def _name(video: Video) -> VideoName:
+def _name(video: VideoAtHand) -> VideoName:
     return VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
 
 
-def _prints(told: list[Any]) -> list[Print]:
-    return [(time, code) for time, code in told]
+def _prints(state: list[Any]) -> list[Fingerprint]:
+    return [(time, code) for time, code in state]
 
 
-def _picked(told: dict[str, Any]) -> Picked:
-    return Picked(Measured(**told["measured"]), told["time"], told["scene"], told["number"])
+def _stored_frame(state: dict[str, Any]) -> StoredFrame:
+    return StoredFrame(
+        Measured(**state["measured"]), state["time"], state["scene"], state["number"]
+    )

@@ -13,11 +13,11 @@ from typing import Any
 
 import ffmpeg
 
-from harvest.video.probe_ffmpeg import Facts
+from harvest.video.disk_estimate import frame_size
+from harvest.video.probe_ffmpeg import VideoFacts
 from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg
 from harvest.video.sampling import Sampling
 from harvest.video.schedule import Schedule, schedule
-from harvest.video.space import frame_size
 
 # ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
 _INPUT = "file:INPUT"
@@ -32,7 +32,7 @@ LEAD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DecodePlan:
     """How one stretch of a video is decoded. Times are the file's own, in seconds.
 
     `size` is that of the frames, `crop` the part they are of (x, y, width, height), `thumb`
@@ -41,7 +41,7 @@ class Plan:
     that are decoded come as tiny ones, but enough to tell scenes.
     """
 
-    facts: Facts
+    facts: VideoFacts
     schedule: Schedule
     size: tuple[int, int]
     crop: tuple[int, int, int, int] | None
@@ -71,8 +71,8 @@ class Plan:
 
 
 def make_plan(
-    sampling: Sampling, facts: Facts, crop: tuple[int, int, int, int] | None = None
-) -> Plan:
+    sampling: Sampling, facts: VideoFacts, crop: tuple[int, int, int, int] | None = None
+) -> DecodePlan:
     """The plan for a whole video."""
     wide, high = crop[2:] if crop else facts.upright
     size = frame_size(sampling, wide, high)
@@ -84,30 +84,30 @@ def make_plan(
     thin = sampling.mode == "every" and facts.skips_safely and not coloured
     # What Pillow decodes comes as RGB, whatever is made of it.
     rgb = sampling.format == "png" or facts.container == "picture"
-    return Plan(facts, due, size, crop, skip, rgb, coloured, thin)
+    return DecodePlan(facts, due, size, crop, skip, rgb, coloured, thin)
 
 
-def outputs(plan: Plan) -> list[str]:
+def output_names(plan: DecodePlan) -> list[str]:
     """The names of what the command writes."""
     return ["thumbs", "times", "pictures", *(["packets"] if plan.counted_by_packets else [])]
 
 
-def command(video: Path, plan: Plan) -> list[str]:
+def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     """The words of the command; outputs are `OUT:name`."""
-    source = ffmpeg.input(_INPUT, **_reading(plan))
+    source = ffmpeg.input(_INPUT, **_input_options(plan))
     stream = source[str(plan.facts.stream)]
-    shown = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
+    frames = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
     if plan.thin:
         # Who knows the frames due before it knows which one of these is due.
         few = replace(plan.schedule, step=_THIN, within=0.0).expression()
-        shown = shown.filter("select", f"{plan.schedule.expression()}+{few}")
-    ways = shown.filter_multi_output("split", 2)
+        frames = frames.filter("select", f"{plan.schedule.expression()}+{few}")
+    ways = frames.filter_multi_output("split", 2)
     tiny = _tiny(ways[0], plan).filter_multi_output("split", 2)
     passing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
     made = [
         ffmpeg.output(tiny[0], "OUT:thumbs", format="rawvideo", **passing),
         ffmpeg.output(tiny[1], "OUT:times", format="framecrc", flush_packets=1, **passing),
-        ffmpeg.output(_wanted(ways[1], plan), "OUT:pictures", format="rawvideo", **passing),
+        ffmpeg.output(_pictures(ways[1], plan), "OUT:pictures", format="rawvideo", **passing),
     ]
     if plan.counted_by_packets:
         copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
@@ -119,25 +119,25 @@ def command(video: Path, plan: Plan) -> list[str]:
     return [f"file:{video}" if word == _INPUT else word for word in words]
 
 
-def _reading(plan: Plan) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _input_options(plan: DecodePlan) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "format_whitelist": CONTAINERS,
         "protocol_whitelist": "file",
         "copyts": None,
     }
     if plan.skip:
-        told["skip_frame"] = plan.skip
+        options["skip_frame"] = plan.skip
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
         # Key frames alone keep no second thread busy: handing packets round costs a third more.
-        told["thread_type"] = "slice"
+        options["thread_type"] = "slice"
     if plan.since is not None:
         # Counted from the file's first time stamp; then from the key frame before.
         seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
-        told |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
-    return told
+        options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
+    return options
 
 
-def _tiny(stream: Any, plan: Plan) -> Any:
+def _tiny(stream: Any, plan: DecodePlan) -> Any:
     wide, high = plan.thumb
     if plan.coloured:
         return stream.filter("scale", wide, high, flags="bilinear").filter("format", "bgr24")
@@ -145,14 +145,14 @@ def _tiny(stream: Any, plan: Plan) -> Any:
     return stream.filter("scale", wide, high, flags="neighbor").filter("format", "yuv444p")
 
 
-def _wanted(stream: Any, plan: Plan) -> Any:
+def _pictures(stream: Any, plan: DecodePlan) -> Any:
     chosen = stream.filter("select", plan.schedule.expression())
     if plan.crop:
         x, y, wide, high = plan.crop
         chosen = chosen.filter("crop", wide, high, x, y)
     wide, high = plan.size
-    told = {"out_range": "pc" if plan.rgb else "tv"}
+    options = {"out_range": "pc" if plan.rgb else "tv"}
     if plan.rgb and plan.facts.bt709:
-        told["in_color_matrix"] = "bt709"
-    scaled = chosen.filter("scale", wide, high, **told)
+        options["in_color_matrix"] = "bt709"
+    scaled = chosen.filter("scale", wide, high, **options)
     return scaled.filter("format", "rgb24" if plan.rgb else "yuv420p")

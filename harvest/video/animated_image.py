@@ -16,12 +16,10 @@ from PIL import Image, ImageOps
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
-from harvest.video.damage_ffmpeg import Damage
-from harvest.video.decoding import Block
-from harvest.video.graph import Plan
-from harvest.video.kinds import moves
-from harvest.video.numbering import Numbering
-from harvest.video.probe_ffmpeg import Facts
+from harvest.video.decoder import FrameBlock, FrameNumbering
+from harvest.video.file_types import moves
+from harvest.video.filter_graph import DecodePlan
+from harvest.video.probe_ffmpeg import Damage, VideoFacts
 
 _FORMATS = ("GIF", "WEBP", "PNG")
 _MAGICS = (b"GIF8", b"\x89PNG", b"RIFF")
@@ -31,14 +29,14 @@ _UNTOLD = 0.1
 _MOST_PIXELS = 40 * MAX_PIXELS
 
 
-def is_sticker(video: Path) -> bool:
+def is_animated_format(video: Path) -> bool:
     """Whether a file is a picture by its first bytes. Raises `OSError`."""
     with video.open("rb") as file:
         head = file.read(12)
     return head.startswith(_MAGICS) and not (head[:4] == b"RIFF" and head[8:] != b"WEBP")
 
 
-def probe_sticker(video: Path) -> Facts:
+def probe_animated_image(video: Path) -> VideoFacts:
     """The facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
     with video.open("rb") as file:
         if not moves(file):
@@ -49,19 +47,19 @@ def probe_sticker(video: Path) -> Facts:
         if wide * high > MAX_PIXELS or frames > MAX_FRAMES or wide * high * frames > _MOST_PIXELS:
             raise Unreadable("too large", f"{frames} frames of {wide} x {high} pixels")
         kind = str(image.format).lower()
-    return Facts("picture", kind, 0, wide, high)
+    return VideoFacts("picture", kind, 0, wide, high)
 
 
-class Sticker:
+class AnimatedImageDecoder:
     """The frames of a picture that moves; see `Decoding`."""
 
-    def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
+    def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._video = video
         self._plan = plan
         self.damage: list[Damage] = []
         self.trouble = ""
 
-    def blocks(self) -> Generator[Block, None, None]:
+    def blocks(self) -> Generator[FrameBlock, None, None]:
         """Everything, in order. Raises `Unreadable` where there is not one frame."""
         time, before = 0.0, math.nan
         with _opened(self._video) as image:
@@ -76,7 +74,7 @@ class Sticker:
                 yield self._block(frame, round(time, 9), before, number)
                 time, before = time + seconds, time
 
-    def _block(self, frame: Image.Image, time: float, before: float, number: int) -> Block:
+    def _block(self, frame: Image.Image, time: float, before: float, number: int) -> FrameBlock:
         times = np.array([time])
         pictures = {}
         if self._plan.schedule.due(times, before)[0]:
@@ -89,7 +87,7 @@ class Sticker:
             thumb = np.asarray(tiny)[None, :, :, ::-1]
         else:
             thumb = np.asarray(tiny.convert("YCbCr")).transpose(2, 0, 1)[None]
-        return Block(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
+        return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
 
 
 _BROKEN = (

@@ -11,9 +11,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harvest.video.cuts import HARD, SHORTEST, Cut, CutFinder, Resumed
+from harvest.video.cuts import (
+    HARD,
+    SHORTEST,
+    CutFinder,
+    Floats,
+    ResumedScene,
+    SceneCut,
+    Thumbs,
+    frame_distance,
+)
 from harvest.video.sampling import Sampling
-from harvest.video.window import Floats, Thumbs, apart
 
 # PySceneDetect's own classes, and what each calls its threshold.
 _LIBRARY = {
@@ -31,13 +39,13 @@ _LATE = 1.0
 _KEY_FRAMES = 2.0 * HARD
 
 
-class Finder(Protocol):
+class SceneDetector(Protocol):
     """Finds cuts in frames that come in order."""
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[Cut]:
+    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Take some frames; the cuts that are sure now, in order."""
 
-    def finish(self) -> Iterator[Cut]:
+    def finish(self) -> Iterator[SceneCut]:
         """The cuts among the last frames."""
 
     def motion(self, time: float) -> float:
@@ -48,28 +56,33 @@ class Finder(Protocol):
         """Up to here all cuts are told."""
 
 
-def finder(sampling: Sampling, fps: float | None, resumed: Resumed | None) -> Finder:
+def scene_detector(
+    sampling: Sampling, fps: float | None, resumed: ResumedScene | None
+) -> SceneDetector:
     """The one that a sampling asks for."""
     if sampling.mode == "keyframes":
-        return KeyFrames(resumed)
+        return KeyFrameDetector(resumed)
     if sampling.detector == "ffmpeg":
         return CutFinder(sampling.threshold, resumed)
-    return Library(sampling.detector, sampling.threshold, fps or _RATE, resumed)
+    return LibraryDetector(sampling.detector, sampling.threshold, fps or _RATE, resumed)
 
 
-class KeyFrames:
+class KeyFrameDetector:
     """Every key frame that looks unlike the one before begins a scene."""
 
-    def __init__(self, resumed: Resumed | None) -> None:
+    def __init__(self, resumed: ResumedScene | None) -> None:
         self.settled = resumed.settled if resumed else -math.inf
         self._before: Thumbs | None = None
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[Cut]:
+    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Take some frames; the cuts among them."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
-            other = self._before is not None and float(apart(self._before, thumb)) >= _KEY_FRAMES
+            other = (
+                self._before is not None
+                and float(frame_distance(self._before, thumb)) >= _KEY_FRAMES
+            )
             if other and time > self.settled:
-                yield Cut(time, time, time)
+                yield SceneCut(time, time, time)
             self._before = thumb
         self.settled = max(self.settled, float(times[-1]))
 
@@ -77,16 +90,16 @@ class KeyFrames:
         """Unknown between key frames."""
         return 0.0
 
-    def finish(self) -> Iterator[Cut]:
+    def finish(self) -> Iterator[SceneCut]:
         """Nothing is left."""
         yield from ()
 
 
-class Library:
+class LibraryDetector:
     """A detector of PySceneDetect, fed with tiny BGR frames."""
 
     def __init__(
-        self, name: str, threshold: float | None, fps: float, resumed: Resumed | None
+        self, name: str, threshold: float | None, fps: float, resumed: ResumedScene | None
     ) -> None:
         # Only here: it takes longer to load than all the rest of a harvest.
         import scenedetect
@@ -101,7 +114,7 @@ class Library:
         self._since = resumed.settled if resumed else -math.inf
         self.settled = self._since
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[Cut]:
+    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Take some frames; the cuts that are sure now, in order."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             self._times.append(time)
@@ -109,7 +122,7 @@ class Library:
             yield from self._cuts(self._detector.process_frame(code, np.ascontiguousarray(thumb)))
         self.settled = max(self.settled, self._times[-1] - _LATE)
 
-    def finish(self) -> Iterator[Cut]:
+    def finish(self) -> Iterator[SceneCut]:
         """The cuts that it tells of at the end."""
         if self._times:
             code = self._code(len(self._times) - 1, self._fps)
@@ -119,9 +132,9 @@ class Library:
         """Not asked for: its detectors keep no frames."""
         return 0.0
 
-    def _cuts(self, codes: list[Any]) -> Iterator[Cut]:
+    def _cuts(self, codes: list[Any]) -> Iterator[SceneCut]:
         for code in codes:
             time = self._times[int(code.frame_num)]
             if time > self._since:
                 self._since = time
-                yield Cut(time, time, time)
+                yield SceneCut(time, time, time)

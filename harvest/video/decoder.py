@@ -1,7 +1,10 @@
-"""A video as it is decoded: blocks of tiny frames with their times, and the pictures among them."""
+"""A video as it is decoded: blocks of tiny frames with their times and numbers, and the pictures
+among them.
+"""
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections import deque
@@ -13,10 +16,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gleanset.errors import Unreadable
-from harvest.video.damage_ffmpeg import Damage, complains, find_damage
-from harvest.video.graph import TICKS, Plan, command, outputs
-from harvest.video.numbering import Numbering
-from harvest.video.run_ffmpeg import LOG, Running, explained, raise_for_us
+from harvest.video.filter_graph import TICKS, DecodePlan, ffmpeg_command, output_names
+from harvest.video.probe_ffmpeg import Damage, complains, find_damage
+from harvest.video.run_ffmpeg import LOG, RunningFfmpeg, ffmpeg_reason, raise_for_environment
+
+# Seconds within which two times are the same: a microsecond.
+_SAME = 1e-6
+# Seconds by which packets may come out of the order of their times.
+_REORDERED = 5.0
+# Seconds that the packets must be ahead for a frame's number to be sure.
+_AHEAD = 0.5
+
+
+class FrameNumbering:
+    """Counts frames. `first` is the number of the first frame at or after the time `since`.
+
+    Where the decoder skips frames, the packets are counted, in order of their times.
+    """
+
+    def __init__(self, *, by_packets: bool, since: float = -math.inf, first: int = 0) -> None:
+        self.by_packets = by_packets
+        self._since = since
+        self._first = first
+        self._packets: list[float] = []
+        self._latest = -math.inf
+
+    def packet(self, time: float) -> None:
+        """Take note of a packet's time."""
+        self._latest = max(self._latest, time)
+        if time >= self._since - _SAME:
+            bisect.insort(self._packets, time)
+
+    def sure(self, time: float) -> bool:
+        """Whether the number of a frame at that time is known."""
+        return not self.by_packets or self._latest >= time + _AHEAD
+
+    def start_at(self, time: float) -> None:
+        """The first frame that is shown: packets before it are none, unless told otherwise."""
+        if self._since == -math.inf:
+            self._since = time
+            self._packets = [one for one in self._packets if one >= time - _SAME]
+
+    def of(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The numbers of the next frames, whose times rise; -1 before `since`."""
+        inside = times >= self._since - _SAME
+        if self.by_packets:
+            numbers = self._first + np.searchsorted(np.array(self._packets), times - _SAME)
+            self._forget(float(times[-1]))
+        else:
+            numbers = self._first + np.cumsum(inside) - 1
+            self._first += int(inside.sum())
+        return np.where(inside, numbers, -1).astype(np.int64)
+
+    def _forget(self, time: float) -> None:
+        gone = bisect.bisect_left(self._packets, time - _REORDERED)
+        del self._packets[:gone]
+        self._first += gone
+
 
 # Frames handed on together: enough for numpy, few enough for little memory.
 _BLOCK = 24
@@ -30,7 +86,7 @@ Thumbs = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FrameBlock:
     """Some frames in a row. Shapes: `times` (n,), `thumbs` (n, ...).
 
     `numbers` are their places in the video. `pictures` are the raw bytes of those looked at,
@@ -42,28 +98,30 @@ class Block:
     numbers: NDArray[np.int64]
     pictures: dict[int, bytes]
 
-    def pieces(self) -> Iterator[Block]:
+    def pieces(self) -> Iterator[FrameBlock]:
         """The same in parts of about a second, however many came at a time."""
         begin, count = 0, len(self.times)
         while begin < count:
             end = max(int(np.searchsorted(self.times, self.times[begin] + _PIECE)), begin + 1)
             inside = slice(begin, end)
             pictures = {at - begin: one for at, one in self.pictures.items() if begin <= at < end}
-            yield Block(self.times[inside], self.thumbs[inside], self.numbers[inside], pictures)
+            yield FrameBlock(
+                self.times[inside], self.thumbs[inside], self.numbers[inside], pictures
+            )
             begin = end
 
 
-class Decoding:
+class FfmpegDecoder:
     """One run of ffmpeg over a stretch of a video.
 
     `trouble` tells how it ended badly, `damage` what lies behind it, as far as it got.
     """
 
-    def __init__(self, video: Path, plan: Plan, numbering: Numbering) -> None:
+    def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._plan = plan
         self._video = video
         self._numbering = numbering
-        self._buffers = {name: bytearray() for name in (*outputs(plan), LOG)}
+        self._buffers = {name: bytearray() for name in (*output_names(plan), LOG)}
         self._times: deque[float] = deque()
         self._pictures: deque[bytes] = deque()
         self._ticks = {"times": 1 / TICKS, "packets": 0.0}
@@ -77,9 +135,11 @@ class Decoding:
         self.damage: list[Damage] = []
         self.trouble = ""
 
-    def blocks(self) -> Generator[Block, None, None]:
+    def blocks(self) -> Generator[FrameBlock, None, None]:
         """Everything, in order. Raises `Unreadable` where there is not one frame."""
-        with Running(command(self._video, self._plan), outputs(self._plan)) as running:
+        with RunningFfmpeg(
+            ffmpeg_command(self._video, self._plan), output_names(self._plan)
+        ) as running:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._take(name)
@@ -93,13 +153,13 @@ class Decoding:
         self._judge(code)
 
     def _judge(self, code: int) -> None:
-        raise_for_us(self._log, self._video)
+        raise_for_environment(self._log, self._video)
         if not self._frames and self._plan.since is None:
             raise Unreadable(*_why(self._log))
         whole = self._plan.facts.seconds
         short = whole is not None and self._last - self._plan.facts.start < whole * 0.95 - 2
         if code != 0 or (self._log and short):
-            self.trouble = explained(self._log)
+            self.trouble = ffmpeg_reason(self._log)
 
     def _look_for_damage(self, line: str) -> None:
         """At the first complaint: nothing after it was handed on."""
@@ -163,7 +223,7 @@ class Decoding:
     def _due(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
         return self._plan.schedule.due(times, self._before) if len(times) else times.astype(bool)
 
-    def _block(self, count: int) -> Iterator[Block]:
+    def _block(self, count: int) -> Iterator[FrameBlock]:
         times = np.array([self._times.popleft() for _ in range(count)])
         due = np.flatnonzero(self._due(times))
         pictures = {int(at): self._pictures.popleft() for at in due}
@@ -175,9 +235,9 @@ class Decoding:
         wide, high = self._plan.thumb
         shape = (count, high, wide, 3) if self._plan.coloured else (count, 3, high, wide)
         thumbs = np.frombuffer(tiny, dtype=np.uint8).reshape(shape)
-        yield from self._rising(Block(times, thumbs, self._numbering.of(times), pictures))
+        yield from self._rising(FrameBlock(times, thumbs, self._numbering.of(times), pictures))
 
-    def _rising(self, block: Block) -> Iterator[Block]:
+    def _rising(self, block: FrameBlock) -> Iterator[FrameBlock]:
         """Without frames whose time is broken: none, or not after the one before."""
         latest = np.fmax.accumulate(np.concatenate([[self._last], block.times]))
         good = np.flatnonzero(block.times > latest[:-1])
@@ -188,7 +248,7 @@ class Decoding:
             if int(at) in block.pictures
         }
         if len(good):
-            yield Block(block.times[good], block.thumbs[good], block.numbers[good], pictures)
+            yield FrameBlock(block.times[good], block.thumbs[good], block.numbers[good], pictures)
 
 
 def _why(lines: list[str]) -> tuple[str, str]:
@@ -197,4 +257,4 @@ def _why(lines: list[str]) -> tuple[str, str]:
     for line in lines:
         if any(word in line for word in lacks) and "decoding" not in line:
             return "missing codec", line.split("] ")[-1][:200]
-    return "not a video", explained(lines)
+    return "not a video", ffmpeg_reason(lines)

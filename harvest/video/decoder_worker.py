@@ -1,0 +1,149 @@
+"""One input on its way through a run: its videos one after another, each step by step.
+
+A worker is only ever active in one thread. It touches no catalogue: what it needs to know is
+handed to it, what it gives are values. With `--limit`, videos get equal shares. What one cannot
+fill passes to those after it, and in another round to those that had more. Shares follow from the
+videos and the limit alone, so that a run that was stopped ends with the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.records import Measured
+from harvest.video.inputs import InputResult, VideoAtHand, VideoInput
+from harvest.video.sampler import SamplingStep, StoredFrame, VideoSampler, read_facts
+from harvest.video.sampling import Sampling
+
+T = TypeVar("T")
+
+
+@dataclass
+class FrameLimit:
+    """`images` (SHA-256) were met in this run; `before` are the frames of earlier ones by video."""
+
+    limit: int | None
+    images: set[str] = field(default_factory=set)
+    before: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int | None:
+        """How many may still come; None where all may."""
+        if self.limit is None:
+            return None
+        return max(self.limit - len(self.images) - sum(self.before.values()), 0)
+
+    def share(self, inputs: int) -> FrameShare:
+        """That of the next of so many inputs."""
+        left = self.left
+        return FrameShare() if left is None else FrameShare(self, -(-left // inputs), left)
+
+
+@dataclass(frozen=True)
+class FrameShare:
+    """Up to `size` of the images that were `left` when its turn came."""
+
+    limit: FrameLimit | None = None
+    size: int = 0
+    left: int = 0
+
+    @property
+    def rest(self) -> int | None:
+        """What is not used up of it; None where all are wanted."""
+        if self.limit is None:
+            return None
+        return max(self.size - (self.left - (self.limit.left or 0)), 0)
+
+
+def round_robin(stacks: Sequence[Sequence[T]]) -> Iterator[tuple[int, T]]:
+    """(number of the stack, one of it): the first of all stacks, the second of all, and so on."""
+    for place in range(max(map(len, stacks), default=0)):
+        for number, stack in enumerate(stacks):
+            if place < len(stack):
+                yield number, stack[place]
+
+
+State = dict[str, Any]
+
+
+@dataclass
+class VideoTask:
+    """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
+
+    Frames are staged in `store`, and wait where it is not yet known whether they lie in an
+    opening. `most` is how many more it may give, None where all are wanted.
+    """
+
+    video: VideoAtHand
+    sampling: Sampling
+    store: Store
+    state: State | None = None
+    most: int | None = None
+    waiting: list[StoredFrame] = field(default_factory=list)
+    frames: int = 0
+    seconds: float | None = None
+    gone: float = 0.0
+    sampler: VideoSampler | None = None
+    _steps: Iterator[SamplingStep] | None = None
+
+    def advance(self) -> SamplingStep | None:
+        """The next step; None at the end. Raises `Unreadable` and `GleansetError`s."""
+        if self._steps is None:
+            self._steps = self._begin()
+        return next(self._steps, None)
+
+    def _begin(self) -> Generator[SamplingStep, None, None]:
+        facts = read_facts(self.video.path)
+        self.seconds = facts.seconds
+        given = self.state["chosen"]["count"] if self.state else 0
+        limit = None if self.most is None else given + self.most
+        wanted = replace(self.sampling, limit=limit)
+        self.sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.state)
+        yield from self.sampler.steps()
+
+    def _stage(self, data: bytes, measured: Measured) -> None:
+        self.store.stage(measured.sha256, measured.format, data)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it gave as many as it may before its end."""
+        return self.most is not None and self.sampler is not None and self.sampler.full
+
+    def close(self) -> None:
+        """End ffmpeg."""
+        if isinstance(self._steps, Generator):
+            self._steps.close()
+
+
+class DecoderWorker:
+    """The videos of one input. `place` is its number among the inputs."""
+
+    def __init__(self, given: VideoInput, place: int, folder: Path, share: FrameShare) -> None:
+        self.place = place
+        self.given = given
+        self.share = share
+        self.task: VideoTask | None = None
+        self._found = given.videos(folder)
+
+    def find(self) -> InputResult | None:
+        """The next video of the input; None after the last."""
+        return next(self._found, None)
+
+    def close(self) -> None:
+        """End what is at work; a download is removed."""
+        if self.task is not None:
+            self.task.close()
+        if isinstance(self._found, Generator):
+            self._found.close()
+
+
+def advance_video(worker: DecoderWorker) -> SamplingStep | None:
+    """For `run_over`: one step of the video that a worker is at."""
+    if worker.task is None:
+        raise Unreadable("internal error", "nothing to sample")
+    return worker.task.advance()

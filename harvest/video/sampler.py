@@ -1,0 +1,366 @@
+"""One video from its bytes to stored frames, step by step: each step may be the last before a kill.
+
+A step tells what was kept and from where a new run can go on. What it says depends on the
+video and the sampling alone, not on how often it was stopped. A video is decoded in segments:
+the whole of it, or the surroundings of each time asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from gleanset.errors import Unreadable
+from gleanset.records import Measured
+from harvest.video.animated_image import (
+    AnimatedImageDecoder,
+    is_animated_format,
+    probe_animated_image,
+)
+from harvest.video.cuts import ResumedScene, SceneCut
+from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
+from harvest.video.filter_graph import DecodePlan, make_plan
+from harvest.video.frame import RawFrame, encode
+from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
+from harvest.video.probe_ffmpeg import Damage, VideoFacts, find_bars, lies_in, probe
+from harvest.video.sampling import Sampling
+from harvest.video.scene_detectors import scene_detector
+
+# A time in seconds and a pHash.
+Fingerprint = tuple[float, int]
+
+
+@dataclass
+class Checkpoint:
+    """Where in a video a run is: all before `done` is decided.
+
+    `scene` is the one at `done`, which began at `scene_start`; `number` is that of the frame
+    there; `prints` are the fingerprints before it.
+    """
+
+    done: float = -math.inf
+    scene: int = 0
+    scene_start: float = -math.inf
+    number: int = 0
+    prints: list[Fingerprint] = field(default_factory=list)
+
+    def as_json(self, state: SelectorState) -> dict[str, Any]:
+        """JSON values, with what was chosen."""
+        return {
+            "done": self.done,
+            "scene": self.scene,
+            "number": self.number,
+            "scene_start": None if math.isinf(self.scene_start) else self.scene_start,
+            "prints": self.prints,
+            "chosen": state.as_json(),
+        }
+
+    @staticmethod
+    def from_json(state: dict[str, Any]) -> Checkpoint:
+        """The checkpoint behind such values."""
+        start = state["scene_start"]
+        return Checkpoint(
+            state["done"],
+            state["scene"],
+            -math.inf if start is None else start,
+            state["number"],
+            [(time, code) for time, code in state["prints"]],
+        )
+
+
+# Half of the longest gradual cut: whether a frame lies in one is known only so much later.
+_FADE = 0.81
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingFrame:
+    """A picture of which it is not yet sure in which scene it lies."""
+
+    time: float
+    number: int
+    picture: RawFrame
+
+
+def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
+    """(from, to) in the file's own time of what is to be decoded, in order, apart."""
+    end = math.inf if sampling.end is None else sampling.end + start
+    begin = None if sampling.start is None else sampling.start + start
+    if sampling.mode != "around":
+        return [(begin, end)]
+    found: list[tuple[float | None, float]] = []
+    for time in sorted(sampling.around):
+        first = max(time - sampling.reach + start, begin or start)
+        last = min(time + sampling.reach + start, end)
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        elif first < last:
+            found.append((first, last))
+    return found
+
+
+class VideoSegment:
+    """Turns decoded blocks into candidates whose scene is sure; moves `checkpoint` on."""
+
+    def __init__(self, plan: DecodePlan, sampling: Sampling, checkpoint: Checkpoint) -> None:
+        self._begun = not math.isinf(checkpoint.done)
+        self.plan = replace(plan, since=checkpoint.done) if self._begun else plan
+        self.checkpoint = checkpoint
+        self.over = False
+        self.damage: list[Damage] = []
+        self._sampling = sampling
+        self._until = math.inf if plan.until is None else plan.until
+        resumed = ResumedScene(checkpoint.scene_start, checkpoint.done) if self._begun else None
+        self._detector = scene_detector(sampling, plan.facts.fps, resumed)
+        self.numbering = FrameNumbering(
+            by_packets=plan.counted_by_packets and plan.facts.container != "picture",
+            since=checkpoint.done,
+            first=checkpoint.number,
+        )
+        self._pending: deque[_PendingFrame] = deque()
+        self._cuts: deque[SceneCut] = deque()
+        self._changes: list[SceneCut] = []
+        self._scene, self._scene_start = checkpoint.scene, checkpoint.scene_start
+        self._fingerprints = list(checkpoint.prints)
+
+    def take(self, block: FrameBlock) -> Iterator[FrameCandidate]:
+        """The candidates that are sure with this block."""
+        for piece in block.pieces():
+            if not self.over:
+                yield from self._take_piece(piece)
+
+    def _take_piece(self, block: FrameBlock) -> Iterator[FrameCandidate]:
+        inside = int(np.searchsorted(block.times, self._until, side="right"))
+        self.over = inside < len(block.times)
+        if inside:
+            self._add_fingerprints(block, inside)
+            self._add_cuts(self._detector.feed(block.times[:inside], block.thumbs[:inside]))
+            self._hold(block, inside)
+        yield from self._settled_before(self._detector.settled - _FADE)
+
+    def finish(self) -> Iterator[FrameCandidate]:
+        """The candidates at the end."""
+        self._add_cuts(self._detector.finish())
+        yield from self._settled_before(math.inf)
+
+    def stretch(self, candidate: FrameCandidate) -> tuple[int, int]:
+        """What a candidate competes in: of the candidates in one stretch, one or few are kept."""
+        mode, every = self._sampling.mode, self._sampling.every
+        if mode == "scenes":
+            return candidate.scene, 0
+        if mode == "keyframes":
+            return round(candidate.time * 1e6), 0
+        if mode == "useful":
+            start = self._scene_start
+            since = candidate.time - (self.plan.facts.start if math.isinf(start) else start)
+            return candidate.scene, int(since // every)
+        return int(self.plan.schedule.bins(np.array([candidate.time]), every)[0]), 0
+
+    def settle(self, candidate: FrameCandidate) -> None:
+        """All before that candidate is decided."""
+        checkpoint = self.checkpoint
+        checkpoint.done, checkpoint.number = candidate.time, candidate.number or 0
+        checkpoint.scene, checkpoint.scene_start = self._scene, self._scene_start
+        checkpoint.prints = [one for one in self._fingerprints if one[0] < candidate.time]
+
+    def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
+        for cut in cuts:
+            if cut.end > cut.begin:
+                self._changes.append(cut)
+            if cut.counts:
+                self._cuts.append(cut)
+
+    def _hold(self, block: FrameBlock, inside: int) -> None:
+        plan = self.plan
+        for at, data in block.pictures.items():
+            time = float(block.times[at])
+            if at < inside and time >= self.checkpoint.done:
+                raw = RawFrame(data, plan.size, plan.rgb, plan.facts.bt709)
+                self._pending.append(_PendingFrame(time, int(block.numbers[at]), raw))
+
+    def _settled_before(self, until: float) -> Iterator[FrameCandidate]:
+        while self._pending and self._pending[0].time <= until:
+            one = self._pending.popleft()
+            # Not before: of what lies a moment further on, ffmpeg has complained by now.
+            if lies_in(self.damage, one.time):
+                continue
+            while self._cuts and self._cuts[0].time <= one.time:
+                self._scene += 1
+                self._scene_start = self._cuts.popleft().time
+            fades = any(cut.begin < one.time < cut.end for cut in self._changes)
+            motion = self._detector.motion(one.time)
+            yield FrameCandidate(one.time, self._scene, one.number, one.picture, fades, motion)
+        self._changes = [cut for cut in self._changes if cut.end > until - 2 * _FADE]
+
+    def _add_fingerprints(self, block: FrameBlock, inside: int) -> None:
+        """A fingerprint of the first frame of every second."""
+        if not self._sampling.skip_openings:
+            return
+        for time, thumb in zip(block.times[:inside].tolist(), block.thumbs[:inside], strict=True):
+            latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
+            if time >= self.checkpoint.done and math.floor(time) > latest:
+                tiny = thumb.mean(axis=2) if self.plan.coloured else thumb[0]
+                code = int(str(imagehash.phash(Image.fromarray(tiny.astype(np.uint8)))), 16)
+                self._fingerprints.append((time, code))
+
+
+# Seconds of video from one place where a run can go on to the next, at least.
+_CHECKPOINT = 10.0
+
+Keep = Callable[[bytes, Measured], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFrame:
+    """A frame that was kept and lies in the store. `time` in seconds, the file's own."""
+
+    measured: Measured
+    time: float
+    scene: int
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingStep:
+    """What came since the last step. `gone` is how many seconds of the video are done.
+
+    `state` (JSON values) is set where a new run could go on from here.
+    """
+
+    picked: tuple[StoredFrame, ...]
+    gone: float
+    state: dict[str, Any] | None = None
+
+
+def read_facts(video: Path) -> VideoFacts:
+    """What a file says of itself. Raises `Unreadable`, also where it cannot be read."""
+    try:
+        status = video.stat()
+        return _facts(video, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise Unreadable("cannot be read", str(error.strerror)) from error
+
+
+@lru_cache(maxsize=4096)
+def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
+    """Asked for the prediction of space, and again in its turn: starting ffmpeg takes a while."""
+    return probe_animated_image(video) if is_animated_format(video) else probe(video)
+
+
+class VideoSampler:
+    """Samples one video. `keep` stores a frame; `state` is that of a run that was stopped."""
+
+    def __init__(
+        self,
+        video: Path,
+        facts: VideoFacts,
+        sampling: Sampling,
+        keep: Keep,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
+        self._checkpoint = Checkpoint.from_json(state) if state else Checkpoint()
+        self.chosen = SelectorState.from_json(state["chosen"]) if state else SelectorState()
+        self._chooser = FrameSelector(sampling, self.chosen)
+        self._resumed = state is not None
+        self._last_saved = self._checkpoint.done if state else 0.0
+        self._picked: list[StoredFrame] = []
+        self.trouble = ""
+        self.damage: list[Damage] = []
+
+    @property
+    def start(self) -> float:
+        """The time stamp of its beginning, in seconds."""
+        return self._facts.start
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit ended it, and not the video."""
+        return self._chooser.full
+
+    @property
+    def prints(self) -> list[Fingerprint]:
+        """Fingerprints, one a second where openings are looked for."""
+        return self._checkpoint.prints
+
+    def steps(self) -> Iterator[SamplingStep]:
+        """Everything, from where the last run stopped. Raises `Unreadable` and `DiskFull`."""
+        crop = find_bars(self._video, self._facts) if self._sampling.crop_bars else None
+        plan = make_plan(self._sampling, self._facts, crop)
+        for begin, end in stretches(self._sampling, self._facts.start):
+            if end > self._checkpoint.done and not self._chooser.full:
+                yield from self._sample_segment(replace(plan, since=begin, until=end))
+        yield SamplingStep((), self._gone(math.inf))
+
+    def _sample_segment(self, plan: DecodePlan) -> Iterator[SamplingStep]:
+        segment = VideoSegment(
+            plan, self._sampling, self._checkpoint if self._resumed else self._fresh(plan)
+        )
+        self._checkpoint, self._resumed = segment.checkpoint, False
+        source = AnimatedImageDecoder if self._facts.container == "picture" else FfmpegDecoder
+        decoding = source(self._video, segment.plan, segment.numbering)
+        with closing(decoding.blocks()) as blocks:
+            for block in blocks:
+                segment.damage = decoding.damage
+                yield from self._offered(segment, segment.take(block))
+                if segment.over or self._chooser.full:
+                    break
+        segment.damage = decoding.damage
+        yield from self._offered(segment, segment.finish())
+        self._picked += self._stored(self._chooser.close())
+        yield self._step(self._checkpoint.done)
+        self.trouble = self.trouble or decoding.trouble
+        self.damage = self.damage or decoding.damage
+
+    def _fresh(self, plan: DecodePlan) -> Checkpoint:
+        """The checkpoint at the beginning of a part of a video: scenes are named by their time."""
+        if plan.since is None:
+            return Checkpoint(prints=self._checkpoint.prints)
+        since = plan.since - self._facts.start
+        number = math.ceil(since * (self._facts.fps or 0.0) - 1e-6)
+        return Checkpoint(
+            plan.since, round(since * 1000), number=number, prints=self._checkpoint.prints
+        )
+
+    def _offered(
+        self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
+    ) -> Iterator[SamplingStep]:
+        for candidate in candidates:
+            if self.full:
+                return
+            yield from self._offer(segment, candidate)
+
+    def _offer(self, segment: VideoSegment, candidate: FrameCandidate) -> Iterator[SamplingStep]:
+        stretch = segment.stretch(candidate)
+        if self._chooser.begins(stretch):
+            self._picked += self._stored(self._chooser.close())
+            segment.settle(candidate)
+            if candidate.time - self._last_saved >= _CHECKPOINT or self.full:
+                self._last_saved = candidate.time
+                yield self._step(candidate.time, self._checkpoint.as_json(self.chosen))
+            if self.full:
+                return
+        self._chooser.offer(candidate, stretch)
+
+    def _step(self, time: float, state: dict[str, Any] | None = None) -> SamplingStep:
+        picked, self._picked = tuple(self._picked), []
+        return SamplingStep(picked, self._gone(time), state)
+
+    def _stored(self, candidates: Iterable[FrameCandidate]) -> Iterator[StoredFrame]:
+        for candidate in candidates:
+            data, measured = encode(candidate.picture, self._sampling)
+            self._keep(data, measured)
+            yield StoredFrame(measured, candidate.time, candidate.scene, candidate.number)
+
+    def _gone(self, time: float) -> float:
+        length = self._facts.seconds or 0.0
+        return min(max(time - self._facts.start, 0.0), length)
