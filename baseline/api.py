@@ -19,9 +19,8 @@ import numpy as np
 
 from baseline.crops import Cropping, CropWish, cropping_of, dataset_of
 from baseline.engines import Engine, Facts, Floats, Told, engine_of
-from baseline.evaluation.answers import UNKNOWN, Answers, decide
-from baseline.pictures import Picture, as_image
-from baseline.pixels import Pixels
+from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
+from baseline.pixels import PictureInput, Pixels, as_image
 from baseline.predict_files import Part
 from gleanset.records import Box
 
@@ -99,15 +98,17 @@ class Model:
         """The classes it tells apart, in alphabetical order."""
         return self.facts.classes
 
-    def predict(self, picture: Picture, top: int = 5) -> list[Prediction]:
+    def predict(self, picture: PictureInput, top: int = 5) -> list[Prediction]:
         """The `top` likeliest classes, surest first, as in `answer`. Raises `Unreadable`."""
         return list(self.answer(picture, top).predictions)
 
-    def predict_many(self, pictures: Iterable[Picture], top: int = 5) -> Iterator[list[Prediction]]:
+    def predict_many(
+        self, pictures: Iterable[PictureInput], top: int = 5
+    ) -> Iterator[list[Prediction]]:
         """The same for many pictures, in their order, a batch in memory at a time."""
         return (list(answer.predictions) for answer in self.answers(pictures, top))
 
-    def answer(self, picture: Picture, top: int = 5) -> Answer:
+    def answer(self, picture: PictureInput, top: int = 5) -> Answer:
         """The class or None for "unknown", the likeliest classes, the nearest known pictures.
 
         Of several faces the largest answers. Raises `Unreadable`, also where a face is looked
@@ -115,13 +116,13 @@ class Model:
         """
         return next(self.answers([picture], top))
 
-    def faces(self, picture: Picture, top: int = 5) -> list[Answer]:
+    def faces(self, picture: PictureInput, top: int = 5) -> list[Answer]:
         """An answer for each face, in reading order; one of a picture that is judged whole."""
         parts = self._parts(picture)
         told = self.answers_to(np.stack([part.pixels for part in parts]), top)
         return [replace(one, box=part.box) for one, part in zip(told, parts, strict=True)]
 
-    def answers(self, pictures: Iterable[Picture], top: int = 5) -> Iterator[Answer]:
+    def answers(self, pictures: Iterable[PictureInput], top: int = 5) -> Iterator[Answer]:
         """The same for many pictures, in their order. Raises `Unreadable` at a bad one."""
         for batch in self._batches(pictures):
             told = self.answers_to(np.stack([part.pixels for part in batch]), top)
@@ -137,7 +138,7 @@ class Model:
             self._answer(told, row, int(label), top) for row, label in enumerate(decided.classes)
         ]
 
-    def embed(self, pictures: Iterable[Picture]) -> Floats:
+    def embed(self, pictures: Iterable[PictureInput]) -> Floats:
         """What the classes are told apart by: float32 N x D, of length 1 from a triplet run."""
         parts = [
             self.embed_pixels(np.stack([part.pixels for part in batch]))
@@ -152,13 +153,13 @@ class Model:
         ]
         return np.concatenate(parts)
 
-    def _batches(self, pictures: Iterable[Picture]) -> Iterator[list[Part]]:
+    def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[Part]]:
         """One part of each picture: of several faces the largest."""
         rest = iter(pictures)
         while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
             yield batch
 
-    def _parts(self, picture: Picture) -> list[Part]:
+    def _parts(self, picture: PictureInput) -> list[Part]:
         read = self.cropping.read
         with self._one_search if read.detector else nullcontext():
             return read.parts(as_image(picture))
@@ -186,9 +187,9 @@ def _area(part: Part) -> int:
     return part.box.width * part.box.height if part.box else 0
 
 
-def _unscaled(answers: Answers) -> Answers:
+def _unscaled(answers: DecisionRule) -> DecisionRule:
     """The same thresholds, where the temperature is applied already."""
-    return Answers(1.0, answers.unknown_below, answers.thresholds)
+    return DecisionRule(1.0, answers.unknown_below, answers.thresholds)
 
 
 def load(path: str | Path, faces: bool | None = None) -> Model:

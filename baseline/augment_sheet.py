@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from baseline.augmentation import Pixels, augmented_views
-from baseline.data import Examples, find_examples, sources
+from baseline.data import Examples, find_examples, pixel_sources
 from baseline.pixels import ReadPixels
 from baseline.settings import Settings
 from gleanset import Dataset
@@ -35,7 +35,7 @@ def write_sheet(dataset: Dataset, settings: Settings, file: Path, count: int) ->
         raise UsageError("augment=none changes nothing", "add -o augment=characters or photos")
     chosen = _spread(find_examples(dataset), count)
     read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
-    outcomes = run_over(read, list(sources(dataset, chosen)), Processes(1))
+    outcomes = run_over(read, list(pixel_sources(dataset, chosen)), Processes(1))
     pixels = {o.item.key: o.result for o in outcomes if o.result is not None}
     keys = [sample.key for sample in chosen if sample.key in pixels]
     if not keys:

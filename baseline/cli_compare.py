@@ -12,7 +12,7 @@ from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable
 
 if TYPE_CHECKING:
-    from baseline.compare.table import Comparison, Row
+    from baseline.compare.table import ComparedRun, Comparison
     from gleanset import Dataset
 
 ROOM = "baseline"
@@ -101,7 +101,7 @@ _HEAD = (
 )
 
 
-def table(rows: tuple[Row, ...]) -> list[str]:
+def table(rows: tuple[ComparedRun, ...]) -> list[str]:
     """The rows in columns, numbers to the right."""
     cells = [_HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[at]) for line in cells) for at in range(len(_HEAD))]
@@ -114,7 +114,7 @@ def table(rows: tuple[Row, ...]) -> list[str]:
     ]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparedRun) -> tuple[str, ...]:
     range_ = f"{row.interval.low:.3f}-{row.interval.high:.3f}" if row.interval else "-"
     against, p = "-", "-"
     if row.against is not None:

@@ -13,8 +13,8 @@ from gleanset.errors import UsageError
 from gleanset.html.words import count, percent
 
 if TYPE_CHECKING:
-    from baseline.evaluation.again import Again
-    from baseline.evaluation.thresholds import Knowing, Spared
+    from baseline.evaluation.decision_rule import RecallThreshold, RejectOption
+    from baseline.reevaluate import Reevaluation
 
 SHOWN = 20
 
@@ -67,7 +67,7 @@ def evaluate(
     from baseline.cli import need_torch
 
     need_torch()
-    from baseline.evaluation.again import Wishes, judge_again
+    from baseline.reevaluate import RuleRequest, reevaluate
     from baseline.report import write_report
 
     if unknown_below is not None and unknown_error is not None:
@@ -75,11 +75,11 @@ def evaluate(
             "--unknown-below and --unknown-error both choose one threshold", "give one of them"
         )
     error = None if unknown_error is None else share_of(unknown_error, "--unknown-error")
-    wishes = Wishes(dict(map(spare_of, spare)), unknown_below, error, forget)
+    wishes = RuleRequest(dict(map(spare_of, spare)), unknown_below, error, forget)
     if forget and (spare or unknown_below is not None or error is not None):
         raise UsageError("--forget drops what the other options choose", "give them apart")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
-        found = judge_again(
+        found = reevaluate(
             dataset, run, split or ("val" if wishes.any else "test"), wishes, job.progress
         )
         report = write_report(dataset, found.run)
@@ -108,24 +108,24 @@ def share_of(text: str, option: str) -> float:
     return share
 
 
-def _warn(job: Job, found: Again) -> None:
+def _warn(job: Job, found: Reevaluation) -> None:
     """What a person should know before believing the figures."""
-    from baseline.evaluation.judge import looked
+    from baseline.evaluation.report_metrics import reuse_warning
 
-    if found.looks and (words := looked(found.looks)):
+    if found.looks and (words := reuse_warning(found.looks)):
         job.say(f"baseline: {words}")
     if found.warning:
         job.say(f"baseline: {found.warning}")
     moments = found.figures["moments"]
     if isinstance(moments, int) and (words := few(moments)):
         job.say(f"baseline: {found.split} has {words}")
-    for one in found.spared:
+    for one in found.recall_thresholds:
         job.say(f"baseline: {promise(one)}")
-    if found.knowing is not None:
-        job.say(f"baseline: {knowing(found.knowing)}")
+    if found.reject_option is not None:
+        job.say(f"baseline: {knowing(found.reject_option)}")
 
 
-def promise(one: Spared) -> str:
+def promise(one: RecallThreshold) -> str:
     """What a threshold does, and what it does not promise."""
     unknown = f", {one.unknown} of them unknown" if one.unknown else ""
     said = (
@@ -141,7 +141,7 @@ def promise(one: Spared) -> str:
     return f"{said}; to promise {100 * one.wanted:.4g} %, {needed}"
 
 
-def knowing(found: Knowing) -> str:
+def knowing(found: RejectOption) -> str:
     """How much is answered, and how often wrongly."""
     start = (
         f"below {found.below:.3f} the answer is unknown"
@@ -156,7 +156,7 @@ def knowing(found: Knowing) -> str:
     )
 
 
-def _full(found: Again) -> Result:
+def _full(found: Reevaluation) -> Result:
     told: Result = {"run": found.run, found.split: found.figures}
     if found.looks is not None:
         told["looked_before"] = {
@@ -164,14 +164,14 @@ def _full(found: Again) -> Result:
             "runs": list(found.looks.runs),
             "otherwise": found.looks.otherwise,
         }
-    if found.spared:
-        told["spared"] = [one.to_json() for one in found.spared]
-    if found.knowing is not None:
-        told["unknown"] = found.knowing.to_json()
+    if found.recall_thresholds:
+        told["spared"] = [one.to_json() for one in found.recall_thresholds]
+    if found.reject_option is not None:
+        told["unknown"] = found.reject_option.to_json()
     return told
 
 
-def _short(found: Again) -> Result:
+def _short(found: Reevaluation) -> Result:
     figures: dict[str, Any] = dict(found.figures)
     told: Result = {"run": found.run, "split": found.split}
     told |= {
@@ -217,8 +217,8 @@ def doubts(job: Job, run: str | None, folds: int) -> Result:
     from baseline.cli import need_torch
 
     need_torch()
-    from baseline.evaluation.again import finished_run
-    from baseline.evaluation.relearn import search_doubts
+    from baseline.cross_validate import search_doubts
+    from baseline.reevaluate import finished_run
     from baseline.report import write_report
 
     with job.open() as dataset, dataset.stage("baseline"):

@@ -38,7 +38,7 @@ def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
     if job.simulate:
         return {"trainings": len(cells), "cells": [_words(cell) for cell in cells]}
     need_torch()
-    from baseline.sweep_run import sweep as carry_out
+    from baseline.sweep import sweep as carry_out
 
     with job.open() as dataset:
         found = carry_out(dataset, preset, cells, progress=job.progress, say=job.say)

@@ -31,7 +31,7 @@ def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
 
     need_torch()
     settings = load_preset(preset, key_values(options, "backbone=resnet50"))
-    from baseline.presort.session import presort as run
+    from baseline.presort.job import presort as run
 
     with job.open() as dataset:
         return run(dataset, settings, job.progress)

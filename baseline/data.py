@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from baseline.arrays import Arrays
 from baseline.pixel_cache import decode_all
-from baseline.pixels import Pixels, ReadPixels, Source
-from baseline.settings import Settings
+from baseline.pixels import Pixels, PixelSource, ReadPixels
+from baseline.settings import Settings, Triplet
 from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
@@ -111,7 +112,7 @@ def load_arrays(
     cannot be read are left out. Raises `InputUnusable` when that is
     all of a split.
     """
-    chosen = {split: list(sources(dataset, examples.splits[split])) for split in splits}
+    chosen = {split: list(pixel_sources(dataset, examples.splits[split])) for split in splits}
     read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
     found = decode_all(dataset.cache / "pixels", chosen, read, progress)
     return {
@@ -135,11 +136,80 @@ def _labelled(examples: Examples, split: str, keys: Sequence[str], x: Pixels) ->
     return Arrays(x, y, tuple(keys))
 
 
-def sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Source]:
+def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:
     """Where the pixels of these samples are; nothing for one whose image is unknown."""
     for sample in samples:
         image = dataset.images.get(sample.image)
         if image is not None:
             original = dataset.image_path(image.sha256, image.format)
             crop = dataset.crop_path(sample.key)
-            yield Source(sample.key, str(crop), str(original), sample.box, sample.angle)
+            yield PixelSource(sample.key, str(crop), str(original), sample.box, sample.angle)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The pictures of one split.
+
+    `x` is uint8, N x C x H x W, C 1 (grayscale) or 3 (RGB), and may be a file mapped into memory;
+    `y` is int64, N, the index of the class; `keys` are the N sample keys.
+    """
+
+    x: Pixels
+    y: npt.NDArray[np.int64]
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 4 or self.x.dtype != np.uint8:
+            raise ValueError(f"x must be uint8 N x C x H x W, not {self.x.dtype} {self.x.shape}")
+        if not len(self.x) == len(self.y) == len(self.keys):
+            raise ValueError("x, y and keys must be of one length")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def pick(self, index: npt.NDArray[np.int64]) -> Pixels:
+        """A copy of the pictures at `index`, N x C x H x W, channels last in memory."""
+        return picked(self.x, index)
+
+
+def picked(x: Pixels, index: npt.NDArray[np.int64]) -> Pixels:
+    """A copy of the pictures of `x` at `index`, channels last in memory as networks want them."""
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)[index])
+    return last.transpose(0, 3, 1, 2)
+
+
+def batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+    """Cut the indices `order` into parts of nearly equal length, none longer than `size`.
+
+    Equal parts, because a last batch of one picture would upset batch normalisation.
+    """
+    yield from torch.tensor_split(order, max(1, -(-len(order) // size)))
+
+
+def to_float(x: Pixels, index: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The pictures at `index` as float32 in 0..1, channels last, on `device`."""
+    here = torch.from_numpy(picked(x, index.numpy())).to(device)
+    return here.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+
+Floats = npt.NDArray[np.float64]
+_SAME = 1e-9
+
+
+def prior_shift(examples: Examples, settings: Settings) -> Floats:
+    """log(share in train as it is / share as it was learnt) of each class, its mean taken away.
+
+    Empty where they are the same, and for triplets: likenesses to known pictures hold no prior.
+    """
+    if isinstance(settings, Triplet):
+        return np.zeros(0)
+    counts = Counter(str(sample.label) for sample in examples.splits["train"])
+    learnt = np.array([counts[name] for name in examples.classes], dtype=np.float64)
+    if settings.balance != "none":
+        learnt = np.ones_like(learnt)
+    elif examples.weights:
+        learnt = learnt * np.array(examples.weights)
+    there = np.array([examples.natural.get(name, counts[name]) for name in examples.classes])
+    shift = np.log(there / there.sum()) - np.log(learnt / learnt.sum())
+    shift -= shift.mean()
+    return shift if np.abs(shift).max() > _SAME else np.zeros(0)

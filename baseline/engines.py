@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.answers import Answers
+from baseline.evaluation.decision_rule import DecisionRule
 from baseline.pixels import Pixels
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
@@ -43,7 +43,7 @@ class Facts:
     run: str
     size: int
     classes: tuple[str, ...]
-    answers: Answers
+    answers: DecisionRule
     known: tuple[tuple[str, ...], ...] | None = None
     crops: tuple[CropMethod, ...] | None = None
 

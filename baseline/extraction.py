@@ -29,7 +29,7 @@ BATCH = 32
 TOLERANCE = 1e-3
 """How far, as a share of the largest feature, folding may move one; float32 gives about 1e-5."""
 
-Vectors = npt.NDArray[np.float32]
+FeatureArray = npt.NDArray[np.float32]
 
 
 class Extractor:
@@ -42,13 +42,13 @@ class Extractor:
         net = folded(backbone, torch.rand(2, *self.shape, generator=torch.Generator()))
         self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
 
-    def __call__(self, pictures: Pixels) -> Vectors:
+    def __call__(self, pictures: Pixels) -> FeatureArray:
         """The features of at most `batch` pictures, or more.
 
         Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even
         one picture fits into the memory of the device.
         """
-        parts: list[Vectors] = []
+        parts: list[FeatureArray] = []
         done = 0
         while done < len(pictures):
             found = self._pass(pictures[done : done + self.batch])
@@ -63,12 +63,12 @@ class Extractor:
             )
         return vectors
 
-    def _pass(self, pictures: Pixels) -> Vectors | None:
+    def _pass(self, pictures: Pixels) -> FeatureArray | None:
         """One pass, or None where it did not fit: then the next one is half as large."""
         filled = np.zeros((self.batch, *self.shape), np.uint8)
         filled[: len(pictures)] = pictures
         try:
-            found: Vectors = self._features(filled).float().cpu().numpy()[: len(pictures)]
+            found: FeatureArray = self._features(filled).float().cpu().numpy()[: len(pictures)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from baseline.augmentation import LIMITS, Kind
 from baseline.backbones import Backbone, load_backbone
 from baseline.compute import choose_compute, reproducible
-from baseline.data import sources
+from baseline.data import pixel_sources
 from baseline.extraction import Extractor
-from baseline.feature_cache import NAME, FeatureCache, Vector
-from baseline.pixels import Pixels, ReadPixels, processes_for
+from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, processes_for
 from baseline.settings import Precision, Transfer, Triplet
-from baseline.views import VIEW_SEED, ReadViews, Wanted
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
@@ -149,16 +152,16 @@ def _once(samples: Sequence[Sample]) -> list[Sample]:
 
 def _wanted(
     dataset: Dataset, samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector]
-) -> Iterator[Wanted]:
-    for source in sources(dataset, samples):
+) -> Iterator[ViewRequest]:
+    for source in pixel_sources(dataset, samples):
         row = names[source.key]
-        yield Wanted(source, tuple(view for view, name in enumerate(row) if name not in found))
+        yield ViewRequest(source, tuple(view for view, name in enumerate(row) if name not in found))
 
 
 def _computed(
     extractor: Extractor,
     spec: FeatureSpec,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ViewRequest],
     names: Names,
     progress: Progress,
 ) -> Iterator[tuple[bytes, Vector]]:
@@ -200,3 +203,65 @@ def _stacked(
     for row, key in enumerate(kept):
         vectors[row] = [found[name] for name in names[key]]
     return Features(tuple(kept), vectors)
+
+
+ROWS = 1024
+SECONDS = 10.0
+"""A shard is written when it has so many vectors, or when so much work would be lost."""
+NAME = 16
+"""Bytes of the name of a vector."""
+
+Vector = npt.NDArray[np.float32]
+
+
+class FeatureCache:
+    """The vectors in one folder, all made by the same network in the same way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: list[bytes] = []
+        self._vectors: list[Vector] = []
+        self._written = time.monotonic()
+
+    def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
+        """Those of the vectors that are there."""
+        wanted = set(names)
+        return {
+            name: vector
+            for path in sorted(self.folder.glob("*.safetensors"))
+            for name, vector in _rows(path)
+            if name in wanted
+        }
+
+    def add(self, name: bytes, vector: Vector) -> None:
+        """Keep a vector; it is on disk after a while, or after `flush`."""
+        self._names.append(name)
+        self._vectors.append(vector)
+        if len(self._names) >= ROWS or time.monotonic() - self._written > SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not on disk yet. Raises `DiskFull` or `NotWritable`."""
+        if self._names:
+            names = np.frombuffer(b"".join(self._names), np.uint8).reshape(-1, NAME)
+            data = safetensors.numpy.save(
+                {"names": names.copy(), "vectors": np.stack(self._vectors)}
+            )
+            write_atomic(self.folder / f"{_digest(data)}.safetensors", data)
+        self._names, self._vectors, self._written = [], [], time.monotonic()
+
+
+def _rows(path: Path) -> list[tuple[bytes, Vector]]:
+    """The vectors of a shard; none of one that is damaged, which is removed."""
+    with suppress(OSError, SafetensorError, KeyError):
+        data = path.read_bytes()
+        if _digest(data) == path.stem:
+            shard = safetensors.numpy.load(data)
+            return list(zip(map(bytes, shard["names"]), shard["vectors"], strict=True))
+    with suppress(OSError):
+        path.unlink()
+    return []
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

@@ -15,7 +15,7 @@ import numpy as np
 
 from baseline.api import Model
 from baseline.methods.gallery import add_to_gallery, load_gallery, remove_from_gallery
-from baseline.pictures import read_bytes
+from baseline.pixels import read_bytes
 from baseline.predict_files import Part, ReadParts
 from baseline.storage import load_model
 from gleanset.db.values import now

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from baseline.pixels import Pixels, ReadPixels, Source, processes_for
+from baseline.pixels import Pixels, PixelSource, ReadPixels, processes_for
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
@@ -38,7 +38,7 @@ class Decoded:
 
 def decode_all(
     folder: Path,
-    groups: Mapping[str, Sequence[Source]],
+    groups: Mapping[str, Sequence[PixelSource]],
     read: ReadPixels,
     progress: Progress | None = None,
 ) -> dict[str, Decoded]:
@@ -78,7 +78,7 @@ def _decode(stores: Sequence[_Store], read: ReadPixels, progress: Progress) -> N
 class _Store:
     """The file of one group: its pictures one after the other, H x W x C bytes each."""
 
-    def __init__(self, folder: Path, sources: Sequence[Source], read: ReadPixels) -> None:
+    def __init__(self, folder: Path, sources: Sequence[PixelSource], read: ReadPixels) -> None:
         self.sources = sources
         self.shape = (read.size, read.size, 1 if read.mode == "L" else 3)
         self.length = read.size * read.size * self.shape[2]
@@ -146,7 +146,7 @@ class _Store:
         return Decoded(mapped.transpose(0, 3, 1, 2), rows)
 
 
-def _digest(sources: Iterable[Source], read: ReadPixels) -> str:
+def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:
     """Of all that the pixels depend on, with size and time of the files they come from."""
     digest = hashlib.sha256(f"{read.size} {read.mode}\n".encode())
     for source in sources:

@@ -7,11 +7,14 @@ torch takes seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
+from baseline.augmentation import LIMITS, Kind, changed, view_numbers
 from gleanset.errors import Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
@@ -30,7 +33,7 @@ def processes_for(pictures: int) -> Processes:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PixelSource:
     """Where the pixels of a sample are: its crop, or its original and a box."""
 
     key: str
@@ -47,13 +50,13 @@ class ReadPixels:
     size: int
     mode: str
 
-    def __call__(self, source: Source) -> Pixels:
+    def __call__(self, source: PixelSource) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
         image = self._picture(source).convert(self.mode)
         values = np.asarray(resized(image, self.size), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
-    def _picture(self, source: Source) -> Image.Image:
+    def _picture(self, source: PixelSource) -> Image.Image:
         try:
             return decode(_bytes(source.crop)).pixels
         except Unreadable:
@@ -72,3 +75,86 @@ def _bytes(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise Unreadable("file is gone", str(error)) from error
+
+
+VIEW_SEED = 0
+"""Views do not follow the seed of a run: runs with other seeds use the same cached features."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """A sample and the numbers of the views that are asked of it."""
+
+    source: PixelSource
+    views: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadViews:
+    """Reads views of a sample: number 0 is the plain picture, the others are changed by `kind`.
+
+    How a view is changed depends on the key of the sample and the view's number alone.
+    """
+
+    read: ReadPixels
+    kind: Kind
+
+    def __call__(self, wanted: ViewRequest) -> Pixels:
+        """uint8, views x C x size x size. Raises `Unreadable`."""
+        plain = self.read(wanted.source)
+        return np.stack([self._view(plain, wanted.source.key, view) for view in wanted.views])
+
+    def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
+        if view == 0:
+            return plain
+        numbers = view_numbers(key, view, VIEW_SEED)
+        made: Pixels = changed(plain[None], numbers[None], LIMITS[self.kind])[0]
+        return made
+
+
+PictureInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+"""A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
+
+
+def squeezed(image: Image.Image, size: int) -> Pixels:
+    """An upright RGB image as size x size x 3; its proportions are given up, as in training."""
+    return np.asarray(resized(image, size), dtype=np.uint8)
+
+
+def as_image(picture: PictureInput) -> Image.Image:
+    """The picture upright, RGB, transparency on white. Raises `Unreadable`."""
+    if isinstance(picture, Image.Image):
+        return _flat(ImageOps.exif_transpose(picture))
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
+    return decode(picture if isinstance(picture, bytes) else read_bytes(Path(picture))).pixels
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an ordinary file. Raises `Unreadable`."""
+    try:
+        if not path.is_file():
+            reason = "not a file" if path.exists() else "file is gone"
+            raise Unreadable(reason, str(path))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise Unreadable("cannot be read", str(error)) from error
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    try:
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return image.convert("RGB")
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Unreadable("damaged", str(error)) from error
+
+
+def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2) or not pixels.size:
+        raise Unreadable(
+            "not an image", f"{pixels.dtype} {pixels.shape}; uint8 H x W x 3 (RGB) or H x W wanted"
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")

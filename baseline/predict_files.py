@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from baseline.pictures import read_bytes, squeezed
-from baseline.pixels import Pixels
+from baseline.pixels import Pixels, read_bytes, squeezed
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Array, CutSettings, cut, region

@@ -10,7 +10,7 @@ import torch
 from baseline.compute import choose_compute
 from baseline.crops import load_crops
 from baseline.engines import Facts, Told
-from baseline.evaluation.answers import load_answers
+from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.networks import GalleryHead, Net
 from baseline.pixels import Pixels
 from baseline.portable import Portable
@@ -43,7 +43,7 @@ class TorchEngine:
             folder.resolve().name,
             settings.size,
             classes,
-            load_answers(folder),
+            load_decision_rule(folder),
             known,
             load_crops(folder),
         )

@@ -12,23 +12,22 @@ from typing import Any
 
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
-from baseline.data import SPLITS, find_examples
-from baseline.evaluation.again import ROOM, TRAINED_ON, straddle
-from baseline.evaluation.judge import Judged, judge_run, looked
-from baseline.evaluation.layers import layers_of, save_layers
-from baseline.evaluation.network import outputs_of, outputs_of_features
+from baseline.data import SPLITS, find_examples, prior_shift
 from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
+from baseline.grouped_split import with_val
+from baseline.inference import feature_outputs, network_outputs
+from baseline.layers import layers_of, save_layers
 from baseline.loop.checkpoint import forget_checkpoint
 from baseline.loop.reports import Fitted
-from baseline.methods.fit import fit
 from baseline.methods.gallery import save_gallery
-from baseline.methods.material import Material
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.networks import FeatureNet, GalleryHead, Net
-from baseline.priors import prior_shift
+from baseline.reevaluate import ROOM, TRAINED_ON, straddle_warning
 from baseline.report import write_report
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.storage import save_model
-from baseline.validation import with_val
 from baseline.watch import RunWatch
 from gleanset import Dataset
 from gleanset.binomial import few
@@ -64,12 +63,12 @@ def train_run(
             hear(f"known already, nothing was trained: run {done.id} (--again trains anew)")
             return {"run": done.id, **done.result}
         for split in ("val", "test"):
-            if warning := straddle(examples, split):
+            if warning := straddle_warning(examples, split):
                 hear(warning)
         examples, told = with_val(examples, settings.seed)
         run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
         place = run_folder(dataset, run.id) / CHECKPOINT
-        material = Material(dataset, examples, settings, progress or Progress(), place)
+        material = TrainingData(dataset, examples, settings, progress or Progress(), place)
         try:
             result = _carry_out(material, run, scratch, told, hear)
         except GleansetError as error:
@@ -85,19 +84,19 @@ def train_run(
 
 
 def _carry_out(
-    material: Material, run: Run, scratch: Path, told: str | None, hear: Hear
+    material: TrainingData, run: Run, scratch: Path, told: str | None, hear: Hear
 ) -> dict[str, object]:
     started = time.monotonic()
     settings, folder = material.settings, run_folder(material.dataset, run.id)
     with RunWatch(folder, material.progress, hear) as watch:
         if told is not None:
             watch.say(told)
-        fitted = fit(material, settings, watch)
+        fitted = fit_method(material, settings, watch)
         if fitted.history:
             draw_curves(folder, fitted.history, fitted.best_epoch, watch.test, scratch=scratch)
     _keep(material, fitted.net, folder, scratch)
     outputs = {split: _outputs(material, fitted.net, split) for split in SPLITS}
-    judged = judge_run(
+    judged = evaluate_run(
         material.dataset,
         run.id,
         folder,
@@ -106,7 +105,7 @@ def _carry_out(
         shift=prior_shift(material.examples, settings),
         scratch=scratch,
     )
-    if judged.looks is not None and (words := looked(judged.looks)):
+    if judged.looks is not None and (words := reuse_warning(judged.looks)):
         hear(words)
     for split in ("val", "test"):
         found: Any = judged.metrics.get(split)
@@ -139,7 +138,7 @@ def _carry_out(
     return _summary(material, fitted, read, judged) | ({"unreadable": lost} if lost else {})
 
 
-def _keep(material: Material, net: Net, folder: Path, scratch: Path) -> None:
+def _keep(material: TrainingData, net: Net, folder: Path, scratch: Path) -> None:
     """The network, what it has learnt from, and what it is made of."""
     learnt = json.dumps(sorted({sample.key for sample in material.examples.splits["train"]}))
     write_atomic(folder / TRAINED_ON, learnt.encode(), scratch=scratch)
@@ -153,21 +152,19 @@ def _keep(material: Material, net: Net, folder: Path, scratch: Path) -> None:
         save_gallery(folder, net, scratch=scratch)
 
 
-def _outputs(material: Material, net: Net, split: str) -> Outputs:
+def _outputs(material: TrainingData, net: Net, split: str) -> Outputs:
     """What the network says of a split; of train by the features it has learnt from."""
     frozen = isinstance(material.settings, Transfer) or (
         isinstance(material.settings, Triplet) and material.settings.learn == "projection"
     )
     if split == "train" and frozen and isinstance(net, FeatureNet):
         seen = material.features(split, net.backbone)
-        return outputs_of_features(
-            net, seen.plain, material.classes_of(split, seen.keys), seen.keys
-        )
-    return outputs_of(net, material.arrays(split))
+        return feature_outputs(net, seen.plain, material.classes_of(split, seen.keys), seen.keys)
+    return network_outputs(net, material.arrays(split))
 
 
 def _summary(
-    material: Material, fitted: Fitted[Net], read: Mapping[str, int], judged: Judged
+    material: TrainingData, fitted: Fitted[Net], read: Mapping[str, int], judged: RunMetrics
 ) -> dict[str, object]:
     """What a run gave, without anything that differs from one machine's mood to another's."""
     # What was solved at once has no epochs.

@@ -6,9 +6,11 @@ where it was.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,13 +20,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from baseline.compare.paired import Right, paired
-from baseline.evaluation.intervals import group_numbers, share_interval
-from baseline.evaluation.probabilities import Indices
+from baseline.curves import MARK, TRAIN, VAL, as_png
+from baseline.data import Examples, find_examples, load_arrays
+from baseline.evaluation.intervals import Flags, compare_paired, group_numbers, share_interval
+from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.outputs import Indices
+from baseline.grouped_split import with_val
+from baseline.inference import network_outputs
+from baseline.loop.checkpoint import forget_checkpoint
+from baseline.loop.reports import Watch
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.settings import Settings, load_preset
+from gleanset import Dataset
 from gleanset.binomial import Interval
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.work.progress import Progress
 
 FILE = "sweep.json"
 MOST = 200
@@ -48,7 +60,7 @@ GRIDS: dict[str, Grid] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SweepCell:
     """One setting of the grid and what it came to on val; `failed` says why it came to nothing.
 
     `wrong` are the keys of the samples of val that it did not recognise, `unread` of those that
@@ -70,7 +82,7 @@ class Cell:
         return ", ".join(f"{key}={value}" for key, value in self.options.items())
 
 
-Learn = Callable[[Settings, Path], Cell]
+TrainCell = Callable[[Settings, Path], SweepCell]
 """Trains with settings, with checkpoints in a folder; the options of the cell are filled in."""
 
 
@@ -111,8 +123,8 @@ def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
 
 
 def run_cells(
-    folder: Path, preset: str, cells: Sequence[dict[str, str]], learn: Learn, scratch: Path
-) -> Iterator[Cell]:
+    folder: Path, preset: str, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
+) -> Iterator[SweepCell]:
     """What every cell came to, in order; those that `folder` knows are not trained again."""
     known = {json.dumps(cell.options): cell for cell in read_cells(folder)}
     for number, options in enumerate(cells):
@@ -124,30 +136,30 @@ def run_cells(
         yield known[told]
 
 
-def read_cells(folder: Path) -> list[Cell]:
+def read_cells(folder: Path) -> list[SweepCell]:
     """The cells that are known so far; not those of old, which do not say what they mistook."""
     try:
-        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[Cell])
+        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[SweepCell])
     except (OSError, msgspec.MsgspecError):
         return []
     return [cell for cell in found if cell.failed or cell.wrong is not None]
 
 
-def _learnt(options: dict[str, str], preset: str, learn: Learn, place: Path) -> Cell:
+def _learnt(options: dict[str, str], preset: str, learn: TrainCell, place: Path) -> SweepCell:
     start = time.monotonic()
     try:
         cell = learn(load_preset(preset, options), place)
     except UsageError as error:
         # A rate that makes the loss infinite is a finding, and no reason to stop.
-        return Cell(options, failed=error.what)
+        return SweepCell(options, failed=error.what)
     seconds = round(time.monotonic() - start, 2)
     return replace(cell, options=options, seconds=seconds)
 
 
-def ranked(cells: Sequence[Cell]) -> list[Cell]:
+def ranked(cells: Sequence[SweepCell]) -> list[SweepCell]:
     """Best first: by accuracy on val, then by log loss; what failed comes last."""
 
-    def key(cell: Cell) -> tuple[float, float]:
+    def key(cell: SweepCell) -> tuple[float, float]:
         loss = math.inf if cell.log_loss is None else cell.log_loss
         return (-cell.accuracy if cell.accuracy is not None else math.inf, loss)
 
@@ -155,42 +167,175 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
 
 
 @dataclass(frozen=True, slots=True)
-class Val:
+class ValidationAnswers:
     """The `keys` of val that every cell could read, and the number of each one's moment."""
 
     keys: tuple[str, ...]
     moments: Indices
 
     @classmethod
-    def of(cls, moments: Mapping[str, str], cells: Sequence[Cell]) -> Val:
+    def of(cls, moments: Mapping[str, str], cells: Sequence[SweepCell]) -> ValidationAnswers:
         """What `cells` were judged on, where `moments` has all samples of val by key."""
         unread = {key for cell in cells for key in cell.unread}
         keys = tuple(sorted(key for key in moments if key not in unread))
         return cls(keys, group_numbers([moments[key] for key in keys]))
 
-    def right(self, cell: Cell) -> Right:
+    def right(self, cell: SweepCell) -> Flags:
         """Which of the keys a cell recognised."""
         wrong = frozenset(cell.wrong or ())
         return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
 
-    def interval(self, cell: Cell) -> Interval | None:
+    def interval(self, cell: SweepCell) -> Interval | None:
         """The 95 % interval of its accuracy, by moments; None for a single one."""
         several = len(np.unique(self.moments)) > 1
         return share_interval(self.right(cell), self.moments) if several else None
 
-    def level(self, best: Cell, other: Cell) -> bool:
+    def level(self, best: SweepCell, other: SweepCell) -> bool:
         """Whether it may be luck that `best` is ahead of `other` on the same pictures."""
         names = [str(number) for number in self.moments]
-        return not paired(self.right(best), self.right(other), names).clear
+        return not compare_paired(self.right(best), self.right(other), names).clear
 
 
-def best_command(preset: str, best: Cell, root: Path) -> list[str]:
+def best_command(preset: str, best: SweepCell, root: Path) -> list[str]:
     """The words of the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
 
 
-def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def table(cells: Sequence[SweepCell]) -> list[dict[str, Any]]:
     """The ranked cells as JSON values."""
     shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
     return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]
+
+
+PLOT = "sweep.png"
+
+
+def draw_sweep(
+    folder: Path, cells: Sequence[SweepCell], val: ValidationAnswers, *, scratch: Path
+) -> Path:
+    """Write `sweep.png`, with intervals by the moments of val. Gives its path."""
+    from matplotlib.figure import Figure
+
+    told = [cell for cell in ranked(cells) if cell.accuracy is not None][::-1]
+    figure = Figure(figsize=(9, 1.4 + 0.32 * max(len(told), 3)), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    values = [cell.accuracy or 0.0 for cell in told]
+    rows = range(len(told))
+    bars = np.array([val.interval(cell) or (cell.accuracy, cell.accuracy) for cell in told])
+    low, high = bars.reshape(-1, 2).T
+    spread = np.maximum([values - low, high - values], 0)
+    axes.errorbar(values, rows, xerr=spread, fmt="o", color=TRAIN, ecolor=MARK, elinewidth=0.8)
+    if values:
+        axes.plot(values[-1], rows[-1], "o", color=VAL, label="best")
+        axes.axvline(values[-1], color=VAL, linewidth=0.8, linestyle="--")
+    axes.set_yticks(list(rows), [cell.name for cell in told], fontsize=8)
+    axes.set(
+        xlabel=f"accuracy on val ({len(val.keys)} samples; bars: 95 % interval)", title="sweep"
+    )
+    axes.grid(alpha=0.25, axis="x")
+    write_atomic(folder / PLOT, as_png(figure), scratch=scratch)
+    return folder / PLOT
+
+
+STAGE = "baseline"
+
+
+def sweep(
+    dataset: Dataset,
+    preset: str,
+    cells: Sequence[dict[str, str]],
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train every cell on train and judge it on val; the table, the plot and the best command.
+
+    Raises `InputUnusable` where val is empty, and what training raises but for rates that are
+    too high: those cells are told as failed.
+    """
+    progress = progress or Progress()
+    with dataset.stage(STAGE) as scratch:
+        # The seed decides what is cut from train where val is empty: as `baseline train` has it.
+        examples, told = with_val(find_examples(dataset), load_preset(preset, {}).seed)
+        if told is not None:
+            say(told)
+        moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
+        if not moments:
+            raise InputUnusable(
+                "val is empty: there is nothing to choose by",
+                "give it a share: labeler split --ratio 8:1:1",
+            )
+        folder = dataset.root / "runs" / _name(preset, cells, examples)
+        learn = _learner(dataset, examples, progress)
+        found: list[SweepCell] = []
+        bar = progress.over(
+            run_cells(folder, preset, cells, learn, scratch), "sweep", len(cells), " trainings"
+        )
+        for cell in bar:
+            found.append(cell)
+            say(_line(cell))
+        val = ValidationAnswers.of(moments, found)
+        plot = draw_sweep(folder, found, val, scratch=scratch)
+        return _told(dataset, preset, found, val) | {"plot": str(plot.absolute())}
+
+
+def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
+    """Of its folder: the same for the same cells on the same data."""
+    told = json.dumps([preset, *cells, examples.fingerprint()])
+    return f"sweep-{preset}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> TrainCell:
+    quiet = Progress(quiet=True)
+
+    def learn(settings: Settings, place: Path) -> SweepCell:
+        material = TrainingData(dataset, examples, settings, quiet, place)
+        fitted = fit_method(material, settings, Watch())
+        val = load_arrays(dataset, examples, settings, splits=["val"], progress=quiet)["val"]
+        logits = network_outputs(fitted.net, val).logits
+        judged = classification_metrics(logits, val.y, val.keys, examples.classes)
+        forget_checkpoint(place)
+        mistaken = logits.argmax(1) != val.y
+        wrong = tuple(key for key, missed in zip(val.keys, mistaken, strict=True) if missed)
+        unread = {sample.key for sample in examples.splits["val"]}.difference(val.keys)
+        return SweepCell(
+            {},
+            judged.accuracy,
+            judged.log_loss,
+            len(fitted.history),
+            wrong=wrong,
+            unread=tuple(sorted(unread)),
+        )
+
+    return learn
+
+
+def _line(cell: SweepCell) -> str:
+    if cell.accuracy is None:
+        return f"{cell.name}: {cell.failed}"
+    return f"{cell.name}: val {cell.accuracy:.3f}, log loss {cell.log_loss:.3f}"
+
+
+def _told(
+    dataset: Dataset, preset: str, cells: Sequence[SweepCell], val: ValidationAnswers
+) -> dict[str, Any]:
+    best = ranked(cells)[0]
+    if best.accuracy is None:
+        raise InputUnusable(
+            f"every training of the sweep failed: {best.failed}",
+            "try lower learning rates: -o learning_rate=0.0001,0.0003",
+        )
+    others = [cell for cell in cells if cell.accuracy is not None and cell is not best]
+    level = sum(val.level(best, cell) for cell in others)
+    interval = val.interval(best)
+    return {
+        "cells": table(cells),
+        "val": len(val.keys),
+        "moments": len(set(val.moments.tolist())),
+        "best": best.options,
+        "accuracy": best.accuracy,
+        "interval": interval and list(interval),
+        "level_with_best": level,
+        "command": shlex.join(best_command(preset, best, dataset.root)),
+    }

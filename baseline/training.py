@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from baseline.arrays import Arrays
 from baseline.compute import reproducible
+from baseline.data import Arrays
 from baseline.loop.fit import fit
 from baseline.loop.materials import Pictures
 from baseline.loop.objective import Classify, class_weights

@@ -24,8 +24,8 @@ import numpy as np
 from calibrated_nets import Drawn, Net, draw, learn_balanced
 from calibration_outputs import Said, cells, said
 
-from baseline.evaluation.calibration import Calibration, fit_calibration, fit_temperature
-from baseline.evaluation.probabilities import log_softmax, softmax
+from baseline.evaluation.calibration import ScoreCalibration, fit_calibration, fit_temperature
+from baseline.evaluation.outputs import log_softmax, softmax
 
 SKILLS = (2.0, 5.0)
 LOUD = (0.6, 1.0, 1.6, 4.0)
@@ -54,7 +54,7 @@ def real_row(splits: list[Said]) -> str:
     raw = np.array([loss(one.test[0], one.test[1], one.weights) for one in splits])
     fits = [fit_calibration(*one.val, one.shift) for one in splits]
 
-    def change(scores: Callable[[Said, Calibration], np.ndarray]) -> np.ndarray:
+    def change(scores: Callable[[Said, ScoreCalibration], np.ndarray]) -> np.ndarray:
         pairs = zip(splits, fits, strict=True)
         found = [loss(scores(one, fit), one.test[1], one.weights) for one, fit in pairs]
         return np.array(found) - raw

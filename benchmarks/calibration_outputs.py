@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 from labelled_tree import DATA, add_pictures, of_tree, split
 
-from baseline.data import Examples, find_examples
-from baseline.evaluation.network import outputs_of_features
-from baseline.methods.fit import fit
-from baseline.methods.material import Material
+from baseline.data import Examples, find_examples, prior_shift
+from baseline.grouped_split import with_val
+from baseline.inference import feature_outputs
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.networks import FeatureNet
-from baseline.priors import prior_shift
 from baseline.settings import load_preset
-from baseline.validation import with_val
 from gleanset import Dataset
 from gleanset.records import Sample
 
@@ -90,14 +89,14 @@ def learnt(
     examples = drawn(find_examples(dataset), counts, seed)
     shares = np.array([examples.natural[name] for name in examples.classes], dtype=float)
     examples, _ = with_val(examples, seed)
-    material = Material(dataset, examples, settings)
-    net = fit(material, settings).net
+    material = TrainingData(dataset, examples, settings)
+    net = fit_method(material, settings).net
     assert isinstance(net, FeatureNet)
     kept = {"shift": prior_shift(examples, settings)}
     for part in ("val", "test"):
         seen = material.features(part, net.backbone)
         y = material.classes_of(part, seen.keys)
-        told = outputs_of_features(net, seen.plain, y, seen.keys)
+        told = feature_outputs(net, seen.plain, y, seen.keys)
         kept |= {
             f"{part}.logits": told.logits,
             f"{part}.y": y,

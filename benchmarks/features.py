@@ -30,10 +30,10 @@ from baseline.loop.materials import Vectors
 from baseline.loop.objective import Classify
 from baseline.loop.plans import shuffled
 from baseline.loop.steps import Stepper
-from baseline.methods.fit import fit
 from baseline.methods.logistic import solve
-from baseline.methods.material import Material
+from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
+from baseline.methods.training_data import TrainingData
 from baseline.networks import build_net
 from baseline.optimiser import build_optimiser
 from baseline.settings import load_preset
@@ -90,8 +90,8 @@ def accuracies(work: Work, dataset: Dataset) -> None:
             settings = load_preset(
                 "transfer", {"views": "0", "strength": "10", "precision": precision}
             )
-            material = Material(dataset, examples, settings)
-            net = fit(material, settings).net
+            material = TrainingData(dataset, examples, settings)
+            net = fit_method(material, settings).net
             test = material.features("test", net.backbone)  # type: ignore[arg-type]
             with torch.inference_mode():
                 guessed = net.head(torch.from_numpy(test.plain)).argmax(1).numpy()
@@ -104,7 +104,7 @@ def epochs(work: Work, dataset: Dataset) -> None:
     split(dataset, 0)
     settings: Any = load_preset("transfer", {"head": "linear", "views": "0"})
     examples = find_examples(dataset)
-    material = Material(dataset, examples, settings)
+    material = TrainingData(dataset, examples, settings)
     net: Any = build_net(settings, len(examples.classes))
     net.backbone.load_state_dict(load_backbone(settings.backbone, "packaged")[0].state_dict())
     train = material.labelled("train", material.features("train", net.backbone))

@@ -28,14 +28,11 @@ import numpy as np
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
-from baseline.compare.paired import paired
-from baseline.evaluation.again import Wishes, choose
-from baseline.evaluation.answers import UNKNOWN, Answers, decide
-from baseline.evaluation.context import Context
-from baseline.evaluation.intervals import intervals
-from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.probabilities import Floats, Indices
-from baseline.evaluation.slices import slices
+from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
+from baseline.evaluation.intervals import compare_paired, intervals
+from baseline.evaluation.metrics import SampleContext, subgroup_metrics
+from baseline.evaluation.outputs import Floats, Indices, Outputs
+from baseline.reevaluate import RuleRequest, choose_rule
 from gleanset.errors import InputUnusable
 
 MOMENTS = (6, 12, 25, 100)
@@ -192,7 +189,7 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
         world.alike**0.5 * random.normal(size=world.moments)[at]
         + (1 - world.alike) ** 0.5 * random.normal(size=len(at))
     )
-    found = paired(margin + own > 0, margin > 0, moments)
+    found = compare_paired(margin + own > 0, margin > 0, moments)
     if found.interval is None:
         return None
     true = float(norm.cdf((ndtri(world.accuracy) + 0.3) / 1.25**0.5)) - world.accuracy
@@ -205,7 +202,8 @@ def _part(world: World, random: np.random.Generator) -> Trial | None:
     told, moments = world.draw(random)
     named = dict(zip(told.keys, map(str, told.y), strict=True))
     found = {
-        part.name: part for part in slices(told, named, dict(zip(told.keys, moments, strict=True)))
+        part.name: part
+        for part in subgroup_metrics(told, named, dict(zip(told.keys, moments, strict=True)))
     }
     part = found.get("1")
     if part is None or part.interval is None:
@@ -216,14 +214,16 @@ def _part(world: World, random: np.random.Generator) -> Trial | None:
 CLASSES = ("a", "b")
 
 
-def _chosen(world: World, random: np.random.Generator, wishes: Wishes) -> tuple[Answers, dict]:
+def _chosen(
+    world: World, random: np.random.Generator, wishes: RuleRequest
+) -> tuple[DecisionRule, dict]:
     told, moments = world.draw(random)
-    context = Context(dict(zip(told.keys, moments, strict=True)), {}, {})
-    answers, _, _ = choose(told, CLASSES, wishes, Answers(), context)
+    context = SampleContext(dict(zip(told.keys, moments, strict=True)), {}, {})
+    answers, _, _ = choose_rule(told, CLASSES, wishes, DecisionRule(), context)
     return answers, answers.chosen
 
 
-def _wrong(world: World, answers: Answers) -> float:
+def _wrong(world: World, answers: DecisionRule) -> float:
     """The true share wrong of what is answered."""
     told = world.every()
     answered = decide(told.logits, CLASSES, answers).classes
@@ -237,7 +237,7 @@ BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
 @case("--spare CLASS=90%", BOUNDED, bound=True)
 def _spared(world: World, random: np.random.Generator) -> Trial | None:
     try:
-        answers, told = _chosen(world, random, Wishes({"b": 0.9}))
+        answers, told = _chosen(world, random, RuleRequest({"b": 0.9}))
     except InputUnusable:
         return None
     its = world.every()
@@ -246,7 +246,7 @@ def _spared(world: World, random: np.random.Generator) -> Trial | None:
     return Trial(0, one["at_most"], one["lost"] / one["count"], float(lost.mean()))
 
 
-def _unknown(world: World, random: np.random.Generator, wishes: Wishes) -> Trial | None:
+def _unknown(world: World, random: np.random.Generator, wishes: RuleRequest) -> Trial | None:
     try:
         answers, told = _chosen(world, random, wishes)
     except InputUnusable:
@@ -260,12 +260,12 @@ def _unknown(world: World, random: np.random.Generator, wishes: Wishes) -> Trial
 
 @case("--unknown-error 5%", BOUNDED, bound=True)
 def _error(world: World, random: np.random.Generator) -> Trial | None:
-    return _unknown(world, random, Wishes({}, unknown_error=0.05))
+    return _unknown(world, random, RuleRequest({}, unknown_error=0.05))
 
 
 @case("--unknown-below 0.7", BOUNDED, bound=True)
 def _below(world: World, random: np.random.Generator) -> Trial | None:
-    return _unknown(world, random, Wishes({}, unknown_below=0.7))
+    return _unknown(world, random, RuleRequest({}, unknown_below=0.7))
 
 
 class Row(NamedTuple):

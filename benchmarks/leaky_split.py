@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from baseline.data import find_examples, load_arrays
-from baseline.evaluation.network import evaluate
+from baseline.inference import evaluate_network
 from baseline.session import run_folder, train_run
 from baseline.settings import load_preset
 from baseline.storage import load_model
@@ -121,7 +121,7 @@ def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[f
     # Who has no unseen shot shifts the numbers of the others.
     numbers = np.array([classes.index(name) for name in examples.classes])
     arrays = replace(arrays, y=numbers[arrays.y])
-    return result["test"]["accuracy"], evaluate(model, arrays, classes).accuracy
+    return result["test"]["accuracy"], evaluate_network(model, arrays, classes).accuracy
 
 
 def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:

@@ -27,13 +27,13 @@ from labelled_tree import DATA, add_pictures, of_tree, split
 from PIL import Image
 
 from baseline.data import find_examples
-from baseline.evaluation.network import predict_logits
 from baseline.features import FeatureSpec, features_of
-from baseline.methods.fit import fit
-from baseline.methods.material import Material
+from baseline.grouped_split import with_val
+from baseline.inference import predict_logits
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.session import train_run
 from baseline.settings import load_preset
-from baseline.validation import with_val
 from gleanset import Dataset
 from pipeline.sample.character import random_character, random_expression
 from pipeline.sample.drawing import Figure, Scene, paint_scene
@@ -110,8 +110,8 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     preset, options = TABLE[row]
     settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
     examples, _ = with_val(find_examples(dataset), seed)
-    material = Material(dataset, examples, settings)
-    net = fit(material, settings).net
+    material = TrainingData(dataset, examples, settings)
+    net = fit_method(material, settings).net
     test = material.arrays("test")
     right = (predict_logits(net, test).argmax(1) == test.y).astype(int).tolist()
     return test.keys, right, material.moments_of(test.keys)

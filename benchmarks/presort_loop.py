@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from baseline.features import FeatureSpec
-from baseline.presort.ask import by_type
-from baseline.presort.classify import Vectors
-from baseline.presort.material import read_vectors
+from baseline.presort.acquisition import typical_of_clusters
+from baseline.presort.classify import FeatureRows
+from baseline.presort.job import read_vectors
 from baseline.presort.propose import propose
 from baseline.settings import Transfer, load_preset
 from gleanset import Box, Dataset, Face, Origin
@@ -45,7 +45,7 @@ Chooser = Callable[[Sequence[Standing], "Loop"], list[int]]
 class Loop:
     """One run of the loop: what is labelled so far, and what is true."""
 
-    vectors: Vectors
+    vectors: FeatureRows
     truth: Sequence[str]
     seed: int
 
@@ -138,7 +138,7 @@ def typical(standings: Sequence[Standing], loop: Loop) -> list[int]:
     """The most typical of clusters without a label."""
     cluster = np.array([s.cluster for s in standings])
     keys = [s.sample for s in standings]
-    return by_type(loop.vectors, cluster, ~loop.labelled, loop.labelled, keys)
+    return typical_of_clusters(loop.vectors, cluster, ~loop.labelled, loop.labelled, keys)
 
 
 CHOOSERS: dict[str, Chooser] = {
@@ -178,7 +178,7 @@ def drawn_faces(count: int, classes: int = 8) -> list[tuple[str, bytes]]:
     return found
 
 
-def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[Vectors, list[str]]:
+def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[FeatureRows, list[str]]:
     """The vectors that presort works on, and the true labels."""
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
@@ -202,7 +202,7 @@ def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[Vectors, li
 
 
 def table(
-    vectors: Vectors, truth: Sequence[str], seeds: int, rounds: int, names: Sequence[str]
+    vectors: FeatureRows, truth: Sequence[str], seeds: int, rounds: int, names: Sequence[str]
 ) -> None:
     """Print a line of means over the seeds for each order and round."""
     for name in names:
@@ -216,7 +216,7 @@ def table(
             print(json.dumps({"order": name, **row, "right_sd": round(spread, 3)}), flush=True)
 
 
-def _part(vectors: Vectors, truth: Sequence[str], seed: int) -> Loop:
+def _part(vectors: FeatureRows, truth: Sequence[str], seed: int) -> Loop:
     """Nine of ten pictures, others for each seed, so that there is something to spread over."""
     rows = np.random.default_rng(seed).permutation(len(truth))[: round(0.9 * len(truth))]
     return Loop(vectors[rows], [truth[row] for row in rows], seed)

@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from baseline.evaluation.calibration_error import calibration_error
+from baseline.evaluation.calibration import calibration_error
 from baseline.presort.propose import propose
 from gleanset.db.proposals import PresortSample
 

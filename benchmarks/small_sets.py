@@ -79,8 +79,8 @@ def ours(data: Any, train: Any, test: Any, seed: int, options: dict[str, str]) -
     """Whether each picture of test was right, by the preset with `options`."""
     import torch
 
-    from baseline.arrays import Arrays
-    from baseline.evaluation.network import predict_logits
+    from baseline.data import Arrays
+    from baseline.inference import predict_logits
     from baseline.settings import load_preset
     from baseline.training import train as learn
 

@@ -60,7 +60,7 @@ def run_gleanset(data: Any, seed: int, epochs: int, augment: str) -> tuple[Clock
     import msgspec
     import torch
 
-    from baseline.arrays import Arrays
+    from baseline.data import Arrays
     from baseline.settings import load_preset
     from baseline.training import train
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from baseline.compare.table import Comparison, Row
+from baseline.compare.table import ComparedRun, Comparison
 from gleanset.binomial import few
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
@@ -44,7 +44,7 @@ def page(comparison: Comparison) -> str:
     return template.render(comparison=comparison, bars=bars, few=few(comparison.moments))
 
 
-def _bar(row: Row, base: float) -> str:
+def _bar(row: ComparedRun, base: float) -> str:
     low, high = row.interval or (row.accuracy, row.accuracy)
     words = f"{row.run}: {percent(row.accuracy)} ({percent(low)} to {percent(high)})"
     return interval_bar(row.accuracy, low, high, base, words)
@@ -78,7 +78,7 @@ def _scale(pen: ImageDraw.ImageDraw, height: int) -> None:
         pen.text((x, height - 36), f"{tenth * 10} %", fill=SOFT, font=font, anchor="ma")
 
 
-def _line(pen: ImageDraw.ImageDraw, row: Row, y: int) -> None:
+def _line(pen: ImageDraw.ImageDraw, row: ComparedRun, y: int) -> None:
     low, high = row.interval or (row.accuracy, row.accuracy)
     pen.line((_x(low), y, _x(high), y), fill=BAND, width=8)
     x = _x(row.accuracy)

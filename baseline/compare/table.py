@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.compare.paired import Paired, paired
-from baseline.evaluation.answers import calibrated, load_answers
-from baseline.evaluation.calibration_error import calibration_error
-from baseline.evaluation.figures import evaluate_logits
-from baseline.evaluation.intervals import intervals
-from baseline.evaluation.outputs import Outputs, load_outputs
-from baseline.evaluation.probabilities import softmax
+from baseline.evaluation.calibration import calibration_error
+from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
+from baseline.evaluation.intervals import PairedComparison, compare_paired, intervals
+from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.report.read import read_layers, read_metrics, weights_size
 from gleanset import Dataset
 from gleanset.binomial import Interval
@@ -23,7 +21,7 @@ from gleanset.moments import moments_of
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparedRun:
     """One run. All figures are of its calibrated scores, as it answers.
 
     `seconds` is the whole training, `parameters` None where the run did not record its layers,
@@ -40,7 +38,7 @@ class Row:
     seconds: float
     parameters: int | None
     size: int | None
-    against: Paired | None = None
+    against: PairedComparison | None = None
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
@@ -62,7 +60,7 @@ class Comparison:
     count: int
     left_out: int
     commonest_class: float
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedRun, ...]
     moments: int
 
 
@@ -101,7 +99,12 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     moments = [known[key] for key in shared]
     first = _right(told[0], shared)
     rows = tuple(
-        _row(one, shared, moments, paired(_right(one, shared), first, moments) if number else None)
+        _row(
+            one,
+            shared,
+            moments,
+            compare_paired(_right(one, shared), first, moments) if number else None,
+        )
         for number, one in enumerate(told)
     )
     labels = told[0].labels()
@@ -129,7 +132,7 @@ def _read(dataset: Dataset, run: str, split: str) -> _Told:
             f"judge it: baseline evaluate {run} --split {split} -d {dataset.root}",
         )
     classes = tuple(read_metrics(folder).classes)
-    given = calibrated(outputs.logits, classes, load_answers(folder))
+    given = rule_scores(outputs.logits, classes, load_decision_rule(folder))
     return _Told(run, folder, classes, replace(outputs, logits=given))
 
 
@@ -151,12 +154,14 @@ def _right(one: _Told, shared: Sequence[str]) -> np.ndarray:
     return right
 
 
-def _row(one: _Told, shared: Sequence[str], moments: Sequence[str], against: Paired | None) -> Row:
+def _row(
+    one: _Told, shared: Sequence[str], moments: Sequence[str], against: PairedComparison | None
+) -> ComparedRun:
     told = _at(one, shared)
-    figures = evaluate_logits(told.logits, told.y, told.keys, one.classes, 0)
+    figures = classification_metrics(told.logits, told.y, told.keys, one.classes, 0)
     metrics, layers = read_metrics(one.folder), read_layers(one.folder)
     ranges = intervals(told.logits, told.y, moments)
-    return Row(
+    return ComparedRun(
         run=one.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=figures.accuracy,

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
-from baseline.evaluation.probabilities import Floats, Indices, Scores, log_softmax
+from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.html.words import count, percent
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -37,7 +38,7 @@ _ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class ScoreCalibration:
     """How scores become probabilities, and what that was learnt from.
 
     Scores are divided by `temperature`, then `offsets` (one a class, or none) are added: `share`
@@ -102,19 +103,21 @@ class Calibration:
 
 def fit_calibration(
     logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
-) -> Calibration:
+) -> ScoreCalibration:
     """The calibration of scores N x C by their classes `y` (N), none where there is nothing to fit.
 
     `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
     picture weighs alike, as in the log loss, but they are as much evidence as their moments.
     `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
-    (`baseline.priors`).
+    (`baseline.data`).
     """
     pictures, classes = logits.shape
     witnesses = len(set(moments))
     shifted = shift is not None and len(shift) > 0
     if pictures < 2 or classes < 2:
-        return Calibration(share=0.0 if shifted else None, pictures=pictures, moments=witnesses)
+        return ScoreCalibration(
+            share=0.0 if shifted else None, pictures=pictures, moments=witnesses
+        )
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
@@ -134,7 +137,7 @@ def fit_calibration(
         best, share = 0.0, 0.0
     plain = _lowest(lambda at: loss(at, share))
     offsets = tuple(map(float, share * added)) if share else ()
-    return Calibration(
+    return ScoreCalibration(
         float(np.exp(best)),
         offsets,
         share if shifted else None,
@@ -188,3 +191,120 @@ def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) 
     ]
     best = min(found, key=lambda one: float(one.fun))
     return float(best.x[0]), float(best.x[1])
+
+
+FEW = 20
+"""Moments of a class below which its calibration error is mostly chance."""
+BINS = 15
+"""As in the paper, so that figures can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceBin:
+    """Answers whose confidence lies above `low` up to `high`: their mean, and how many are right.
+
+    `confidence` and `accuracy` are 0 where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationError:
+    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count."""
+
+    ece: float
+    bins: tuple[ConfidenceBin, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The same as JSON values."""
+        return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
+
+
+def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
+    """How far confidences (the greatest probability of each row) are from the share right."""
+    sure, right = probabilities.max(1), probabilities.argmax(1) == y
+    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    some = np.maximum(counts, 1)
+    confidence = np.bincount(place, sure, minlength=bins) / some
+    accuracy = np.bincount(place, right, minlength=bins) / some
+    ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
+    return CalibrationError(
+        ece,
+        tuple(
+            ConfidenceBin(
+                i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i])
+            )
+            for i in range(bins)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCalibration:
+    """One class: `expected` is the mean probability it is given, `share` how often it is true.
+
+    `ece` is the mean distance of both over the bins of its probability, weighted by count. The
+    class has `moments`; where they are `few`, its figures are mostly chance.
+    """
+
+    name: str
+    expected: float
+    share: float
+    ece: float
+    moments: int
+    few: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClasswiseError:
+    """`ece` is the plain mean over the classes; `warning` names those that val or test show little
+    of, and is empty where there are none."""
+
+    ece: float
+    classes: tuple[ClassCalibration, ...]
+    warning: str
+
+    def to_json(self) -> dict[str, object]:
+        """The same as JSON values."""
+        return asdict(self)
+
+
+def classwise_error(
+    probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
+) -> ClasswiseError:
+    """How far the probability (N x C) of each class is from how often it is true."""
+    named = np.array(moments, dtype=np.str_)
+    told = tuple(
+        _of_class(name, probabilities[:, at], y == at, len(np.unique(named[y == at])))
+        for at, name in enumerate(classes)
+    )
+    few = [one.name for one in told if one.few]
+    warning = (
+        f"fewer than {FEW} moments, so mostly chance: {', '.join(few[:8])}"
+        f"{' and others' if len(few) > 8 else ''}"
+        if few
+        else ""
+    )
+    return ClasswiseError(float(np.mean([one.ece for one in told])), told, warning)
+
+
+def _of_class(
+    name: str, probability: Floats, true: npt.NDArray[np.bool_], moments: int
+) -> ClassCalibration:
+    place = np.clip(np.ceil(probability * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    off = np.bincount(place, probability - true, minlength=BINS)
+    count = max(len(true), 1)
+    return ClassCalibration(
+        name,
+        float(probability.sum() / count),
+        float(true.sum() / count),
+        float(np.abs(off).sum() / count),
+        moments,
+        moments < FEW,
+    )

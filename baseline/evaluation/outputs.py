@@ -1,6 +1,7 @@
-"""What a network said about the samples of a split, kept with the run as `outputs.npz`.
+"""What a network says of the samples of a split: scores, embeddings, probabilities.
 
-Figures, reports and comparisons are made from it, without the network and without torch.
+Scores are kept with the run as `outputs.npz`. Metrics, reports and comparisons are made from it,
+without the network and without torch.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from baseline.evaluation.probabilities import Indices, Scores
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 
@@ -84,3 +85,22 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
         raise InputUnusable(
             f"{path} is damaged: {error}", "judge the run again: baseline evaluate RUN"
         ) from error
+
+
+Floats = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+def log_softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
+    """The logarithms of the probabilities, N x C, computed in double precision."""
+    scaled = logits.astype(np.float64) / temperature
+    shifted = scaled - scaled.max(1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return result
+
+
+def softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
+    """Probabilities N x C that sum to 1; `temperature` above 1 makes them more cautious."""
+    result: Floats = np.exp(log_softmax(logits, temperature))
+    return result

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from baseline.engines import Facts
-from baseline.evaluation.answers import Answers
+from baseline.evaluation.decision_rule import DecisionRule
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
@@ -55,7 +55,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def facts(self) -> Facts:
         """What is needed to use the model; its calibration is inside."""
-        answers = Answers(
+        answers = DecisionRule(
             self.temperature, self.unknown_below, self.thresholds, offsets=self.offsets
         )
         return Facts(self.run, self.size, self.classes, answers, self.known, self.crops)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.chosen_run import run_folder_of
-from baseline.data import sources
+from baseline.data import pixel_sources
 from baseline.engines import Engine
 from baseline.export.card import Card, card_of
 from baseline.export.check import Check, compare, refuse_unequal
@@ -122,7 +122,7 @@ def _seen(
 ) -> Seen:
     """What can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB")
-    wanted = list(sources(dataset, samples))
+    wanted = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, wanted, processes_for(len(wanted)))
     bar = (progress or Progress()).over(outcomes, "pictures", total=len(wanted))
     pixels = {one.item.key: one.result for one in bar if one.result is not None}

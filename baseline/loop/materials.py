@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from baseline.arrays import Arrays
 from baseline.augmentation import Kind, augment
+from baseline.data import Arrays
 from baseline.loop.plans import Index
 
 

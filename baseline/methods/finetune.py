@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods.material import Material
 from baseline.methods.pretrained import keep_norms, pretrained
+from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import Finetune
 from baseline.training import batch_of, check_classes, learn_pictures
 
 
-def fit(material: Material, settings: Finetune, watch: Watch) -> Fitted[Net]:
+def fit_finetune(material: TrainingData, settings: Finetune, watch: Watch) -> Fitted[Net]:
     """Train head, then all, on the pictures of train, watched on those of val."""
     train = material.arrays("train")
     check_classes(train.y, material.classes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from baseline.compute import reproducible
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods.material import Material
+from baseline.methods.training_data import TrainingData
 from baseline.networks import Net, build_net
 from baseline.settings import Simple
 from baseline.training import learn_pictures
 
 
-def fit(material: Material, settings: Simple, watch: Watch) -> Fitted[Net]:
+def fit_simple(material: TrainingData, settings: Simple, watch: Watch) -> Fitted[Net]:
     """Train on the pictures of train, watched on those of val."""
     with reproducible(settings.seed):
         net = build_net(settings, len(material.classes))

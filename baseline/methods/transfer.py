@@ -14,9 +14,9 @@ from baseline.loop.materials import Vectors
 from baseline.loop.objective import Classify, class_weights
 from baseline.loop.reports import Fitted, Watch
 from baseline.methods.logistic import choose_strength, solve
-from baseline.methods.material import Material
 from baseline.methods.pretrained import pretrained
 from baseline.methods.scaling import Scaling
+from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import Transfer
 from baseline.training import check_classes, plan_for
@@ -30,7 +30,7 @@ class _Head(nn.Module):
         self.head = head
 
 
-def fit(material: Material, settings: Transfer, watch: Watch) -> Fitted[Net]:
+def fit_transfer(material: TrainingData, settings: Transfer, watch: Watch) -> Fitted[Net]:
     """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
     check_classes(material.classes_of("train", _keys(material)), material.classes)
     net, facts = pretrained(settings, len(material.classes), watch)
@@ -47,7 +47,7 @@ def fit(material: Material, settings: Transfer, watch: Watch) -> Fitted[Net]:
     return replace(fitted, net=net, facts=fitted.facts | facts | {"views": train.x.shape[1]})
 
 
-def _keys(material: Material) -> tuple[str, ...]:
+def _keys(material: TrainingData) -> tuple[str, ...]:
     return tuple(sample.key for sample in material.examples.splits["train"])
 
 
@@ -59,7 +59,7 @@ def _solved(
     net: Net,
     train: Vectors,
     keys: tuple[str, ...],
-    material: Material,
+    material: TrainingData,
     settings: Transfer,
     watch: Watch,
 ) -> Fitted[Net]:
@@ -101,7 +101,7 @@ def _descended(
     net: Net,
     train: Vectors,
     scaling: Scaling,
-    material: Material,
+    material: TrainingData,
     settings: Transfer,
     watch: Watch,
 ) -> Fitted[Net]:

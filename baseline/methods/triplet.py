@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 
@@ -15,18 +18,17 @@ from baseline.loop.fit import fit as descend
 from baseline.loop.materials import Pictures, Vectors, plain_batches
 from baseline.loop.plans import classes_by_pictures
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods.discriminant import discriminant
 from baseline.methods.gallery import make_gallery
-from baseline.methods.material import Material
 from baseline.methods.pretrained import keep_norms, pretrained
 from baseline.methods.scaling import Scaling
+from baseline.methods.training_data import TrainingData
 from baseline.methods.triplet_loss import BatchHard
 from baseline.networks import EmbeddingNet, Net
 from baseline.settings import Triplet
 from baseline.training import check_classes
 
 
-def fit(material: Material, settings: Triplet, watch: Watch) -> Fitted[Net]:
+def fit_triplet(material: TrainingData, settings: Triplet, watch: Watch) -> Fitted[Net]:
     """Learn the projection of features, or with learn 'all' the backbone as well."""
     keys = tuple(sample.key for sample in material.examples.splits["train"])
     check_classes(material.classes_of("train", keys), material.classes)
@@ -38,7 +40,11 @@ def fit(material: Material, settings: Triplet, watch: Watch) -> Fitted[Net]:
 
 
 def _projection(
-    net: EmbeddingNet, facts: dict[str, Any], material: Material, settings: Triplet, watch: Watch
+    net: EmbeddingNet,
+    facts: dict[str, Any],
+    material: TrainingData,
+    settings: Triplet,
+    watch: Watch,
 ) -> Fitted[Net]:
     seen = material.features("train", net.backbone, settings.views)
     train = material.labelled("train", seen)
@@ -48,7 +54,7 @@ def _projection(
     held = material.features("val", net.backbone)
     val = Vectors(scaling.applied(held.vectors), material.classes_of("val", held.keys))
     layer = _layer(net)
-    discriminant(scaled.x, scaled.y, layer)
+    start_at_discriminants(scaled.x, scaled.y, layer)
     objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
     fitted = _descended(net.projection, scaled, val, objective, material, settings, watch)
     projected = _all_of(net.projection, scaled, _embed_features)
@@ -58,7 +64,11 @@ def _projection(
 
 
 def _whole(
-    net: EmbeddingNet, facts: dict[str, Any], material: Material, settings: Triplet, watch: Watch
+    net: EmbeddingNet,
+    facts: dict[str, Any],
+    material: TrainingData,
+    settings: Triplet,
+    watch: Watch,
 ) -> Fitted[Net]:
     train = material.arrays("train")
     check_classes(train.y, material.classes)
@@ -77,7 +87,7 @@ def _descended(
     train: Vectors | Pictures,
     val: Vectors | Pictures,
     objective: BatchHard,
-    material: Material,
+    material: TrainingData,
     settings: Triplet,
     watch: Watch,
 ) -> Fitted[nn.Module]:
@@ -116,3 +126,55 @@ def _all_of(net: nn.Module, material: Vectors | Pictures, embed: Any) -> Any:
             for x, _ in plain_batches(material, net, JUDGED)
         ]
     return np.concatenate(parts)
+
+
+COMPONENTS = 256
+"""Principal components of the features that discriminants are looked for in."""
+SHRINKAGE = 0.3
+"""Share of the identity in the covariance within classes: there are about as many as pictures."""
+OTHER = 0.3
+"""How much directions count that do not tell the classes apart: they are for new classes."""
+
+Floats = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
+
+
+def start_at_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
+    """Begin `layer` as discriminants of `x` (N x views x D, standardised) by the classes `y`.
+
+    There are fewer discriminants than classes; the other rows are directions in which pictures
+    of one class vary as little as they can.
+    """
+    # One thread: on a busy machine several wait for each other far longer than this takes.
+    with threadpool_limits(1):
+        rows = _rows(x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1]))
+    rows = rows[: layer.out_features]
+    with torch.no_grad():
+        layer.weight[: len(rows)] = torch.from_numpy(rows)
+        layer.weight[len(rows) :] = 0
+        layer.bias.zero_()
+
+
+def _rows(x: Floats, y: Classes) -> Floats:
+    """Discriminants, then other directions: at most `COMPONENTS` x D."""
+    wanted = min(COMPONENTS, *x.shape)
+    components = randomized_svd(x - x.mean(0), wanted, random_state=0)[2]
+    whitening = _whitening(x @ components.T, y) @ components
+    white = x @ whitening.T
+    means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
+    turn = np.linalg.svd(means - means.mean(0))[2]
+    weights = np.where(np.arange(len(turn)) < len(means) - 1, 1.0, OTHER)
+    rows: Floats = (weights[:, None] * turn) @ whitening
+    return rows
+
+
+def _whitening(x: Floats, y: Classes) -> Floats:
+    """D x D: makes the (shrunk) covariance within classes the identity."""
+    centred = x.copy()
+    for name in np.unique(y):
+        centred[y == name] -= x[y == name].mean(0)
+    within = centred.T @ centred / len(x)
+    even = np.trace(within) / len(within) * np.eye(len(within))
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * even)
+    whitening: Floats = (vectors / np.sqrt(np.maximum(values, 1e-9))).T
+    return whitening

@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from baseline.evaluation.calibration import fit_temperature
-from baseline.evaluation.probabilities import log_softmax
+from baseline.evaluation.outputs import log_softmax
 
-Vectors = npt.NDArray[np.float32]
+FeatureRows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 STRENGTHS = (0.1, 1.0, 10.0)
@@ -37,26 +37,26 @@ _ABSENT = -30.0
 """The score of a class that a fold had no picture of."""
 
 
-class Way(NamedTuple):
+class FitOptions(NamedTuple):
     """How a model is fitted: its inverse penalty, and the weights of its classes."""
 
     strength: float
     balance: str | None
 
 
-WAYS = tuple(Way(strength, balance) for balance in BALANCES for strength in STRENGTHS)
-USUAL = Way(1.0, "balanced")
+FIT_OPTIONS = tuple(FitOptions(strength, balance) for balance in BALANCES for strength in STRENGTHS)
+DEFAULT_OPTIONS = FitOptions(1.0, "balanced")
 
 
-class HeldOut(NamedTuple):
+class HeldOutScores(NamedTuple):
     """Scores M x classes of the learnt samples `rows` (M), by models that had not learnt them."""
 
     rows: Indices
-    scores: Vectors
+    scores: FeatureRows
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class LearntScores:
     """What was learnt: `scores` N x classes of all samples.
 
     `alone` are held out with all of their moment, as a sample is whose moment has no label.
@@ -64,15 +64,15 @@ class Learnt:
     samples of moments with several are there. Either is empty where there was too little.
     """
 
-    scores: Vectors
-    alone: HeldOut
-    beside: HeldOut
-    way: Way
+    scores: FeatureRows
+    alone: HeldOutScores
+    beside: HeldOutScores
+    way: FitOptions
 
 
-def learn(
-    vectors: Vectors, rows: Indices, y: Indices, moments: Sequence[str], classes: int, seed: int
-) -> Learnt:
+def learn_scores(
+    vectors: FeatureRows, rows: Indices, y: Indices, moments: Sequence[str], classes: int, seed: int
+) -> LearntScores:
     """Learn from `rows` of `vectors` (N x D, of length 1), which are of classes `y`.
 
     `moments` names, for each of the rows, what must not straddle a fold.
@@ -82,21 +82,21 @@ def learn(
     names = np.unique(np.array(moments), return_inverse=True)[1][some]
     few, labels = known[some], y[some]
     folds = _folds(labels, names, seed)
-    tried = [_held_out(few, labels, folds, classes, way) for way in WAYS]
+    tried = [_held_out(few, labels, folds, classes, way) for way in FIT_OPTIONS]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
-        scores = _scores(known, y, vectors, classes, USUAL)
-        nothing = HeldOut(some[:0], scores[:0])
-        return Learnt(scores, nothing, nothing, USUAL)
+        scores = _scores(known, y, vectors, classes, DEFAULT_OPTIONS)
+        nothing = HeldOutScores(some[:0], scores[:0])
+        return LearntScores(scores, nothing, nothing, DEFAULT_OPTIONS)
     best = _choice([one[usable] for one in tried], labels[usable])
-    way = WAYS[best]
+    way = FIT_OPTIONS[best]
     torn = _folds(labels, np.arange(len(labels)), seed)
     within = _held_out(few, labels, torn, classes, way)
     several = (np.bincount(names)[names] > 1) & _usable(within, labels)
-    return Learnt(
+    return LearntScores(
         _scores(known, y, vectors, classes, way),
-        HeldOut(some[usable], tried[best][usable]),
-        HeldOut(some[several], within[several]),
+        HeldOutScores(some[usable], tried[best][usable]),
+        HeldOutScores(some[several], within[several]),
         way,
     )
 
@@ -119,12 +119,12 @@ def _folds(y: Indices, groups: Indices, seed: int) -> list[tuple[Indices, Indice
 
 
 def _held_out(
-    known: Vectors,
+    known: FeatureRows,
     y: Indices,
     folds: Sequence[tuple[Indices, Indices]],
     classes: int,
-    way: Way,
-) -> Vectors:
+    way: FitOptions,
+) -> FeatureRows:
     """Scores of every row by a model that learnt from the other folds; NaN where that fails."""
     found = np.full((len(y), classes), np.nan, np.float32)
     for rest, out in folds:
@@ -133,20 +133,22 @@ def _held_out(
     return found
 
 
-def _usable(held_out: Vectors, y: Indices) -> npt.NDArray[np.bool_]:
+def _usable(held_out: FeatureRows, y: Indices) -> npt.NDArray[np.bool_]:
     """Rows whose own class was among those that their fold's model knew."""
     own = held_out[np.arange(len(y)), y]
     return np.isfinite(own) & (own > _ABSENT / 2)
 
 
-def _choice(tried: Sequence[Vectors], y: Indices) -> int:
+def _choice(tried: Sequence[FeatureRows], y: Indices) -> int:
     """Which way gives the lowest log loss at its temperature."""
     at = np.arange(len(y))
     losses = [-float(log_softmax(one, fit_temperature(one, y))[at, y].mean()) for one in tried]
     return int(np.argmin(losses))
 
 
-def _scores(known: Vectors, y: Indices, of: Vectors, classes: int, way: Way) -> Vectors:
+def _scores(
+    known: FeatureRows, y: Indices, of: FeatureRows, classes: int, way: FitOptions
+) -> FeatureRows:
     """Scores N x classes of the rows `of`, classes that `y` lacks far below all others."""
     present = np.unique(y)
     scores = np.full((len(of), classes), _ABSENT, np.float32)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from sklearn.cluster import MiniBatchKMeans
 
-from baseline.evaluation.probabilities import Floats
-from baseline.presort.classify import Indices, Vectors
+from baseline.evaluation.outputs import Floats
+from baseline.presort.classify import FeatureRows, Indices
 
 LEAVES = 600
 MEAN_SIZE = 8
@@ -26,25 +26,25 @@ MOST_CLUSTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SimilarityOrder:
     """`place` counts N samples along the order of likeness; `cluster` is the kind of each."""
 
     place: Indices
     cluster: Indices
 
 
-def order(vectors: Vectors, seed: int, clusters: int = 0) -> Order:
+def similarity_order(vectors: FeatureRows, seed: int, clusters: int = 0) -> SimilarityOrder:
     """Order N samples (vectors N x D) and cut them into `clusters` kinds (0: choose)."""
     if len(vectors) < 3:
-        return Order(np.arange(len(vectors)), np.zeros(len(vectors), np.int64))
+        return SimilarityOrder(np.arange(len(vectors)), np.zeros(len(vectors), np.int64))
     leaf, centres = _leaves(vectors, seed)
     tree = linkage(centres.astype(np.float64), "average", optimal_ordering=True)
     wanted = clusters or min(MOST_CLUSTERS, max(2, len(vectors) // MEAN_SIZE))
     kind = fcluster(tree, min(wanted, len(centres)), "maxclust").astype(np.int64) - 1
-    return Order(_places(vectors, leaf, centres, leaves_list(tree)), kind[leaf])
+    return SimilarityOrder(_places(vectors, leaf, centres, leaves_list(tree)), kind[leaf])
 
 
-def _leaves(vectors: Vectors, seed: int) -> tuple[Indices, Vectors]:
+def _leaves(vectors: FeatureRows, seed: int) -> tuple[Indices, FeatureRows]:
     """The leaf of each sample, and the leaves' centres."""
     if len(vectors) <= LEAVES:
         return np.arange(len(vectors)), vectors
@@ -59,7 +59,7 @@ def _leaves(vectors: Vectors, seed: int) -> tuple[Indices, Vectors]:
 
 
 def _places(
-    vectors: Vectors, leaf: Indices, centres: Vectors, along: npt.NDArray[np.int32]
+    vectors: FeatureRows, leaf: Indices, centres: FeatureRows, along: npt.NDArray[np.int32]
 ) -> Indices:
     """Leaf after leaf; within one, from the side of the leaf before to that of the next."""
     rank = np.empty(len(along), np.int64)
@@ -73,7 +73,7 @@ def _places(
     return place
 
 
-def oddness(vectors: Vectors, kind: Indices) -> Floats:
+def outlier_score(vectors: FeatureRows, kind: Indices) -> Floats:
     """How far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
 
     The distance in robust standard deviations (median, 1.4826 MAD) above the median of its kind,

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.probabilities import Floats
-from baseline.presort.ask import by_gradient, by_type
-from baseline.presort.classify import Indices, Vectors, learn
-from baseline.presort.clusters import oddness, order
-from baseline.presort.evidence import Evidence, gather
-from baseline.presort.weighing import Weighed, weigh
+from baseline.evaluation.outputs import Floats
+from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
+from baseline.presort.classify import FeatureRows, Indices, learn_scores
+from baseline.presort.clusters import outlier_score, similarity_order
+from baseline.presort.label_priors import CombinedProbabilities, LabelPrior, combine, label_priors
 from gleanset.db.proposals import PresortSample, Proposal, Standing
 
 TOP = 3
@@ -29,7 +28,7 @@ PULL = 0.7
 """How far what a model thinks draws samples together in the order of likeness."""
 
 
-class Proposed(NamedTuple):
+class PresortResult(NamedTuple):
     """What is said of the samples, and figures for a person (JSON values)."""
 
     standings: list[Standing]
@@ -51,8 +50,11 @@ class _Known(NamedTuple):
 
 
 def propose(
-    samples: Sequence[PresortSample], vectors: Vectors, moments: Mapping[str, str], seed: int = 0
-) -> Proposed:
+    samples: Sequence[PresortSample],
+    vectors: FeatureRows,
+    moments: Mapping[str, str],
+    seed: int = 0,
+) -> PresortResult:
     """What a presort says of samples with vectors N x D of length 1.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
@@ -63,27 +65,29 @@ def propose(
     groups = [one.group or one.key for one in samples]
     if not known.learnable or not known.classes:
         return _by_likeness(samples, vectors, waiting, groups, seed)
-    learnt = learn(vectors, known.rows, known.y, known.moments, _width(known), seed)
+    learnt = learn_scores(vectors, known.rows, known.y, known.moments, _width(known), seed)
     of = dict(zip(known.rows.tolist(), known.moments, strict=True))
     spoken = [of.get(row) for row in range(len(samples))]
     numbers = {name: number for number, name in enumerate(known.classes)}
-    kinds = gather(samples, numbers, spoken)
-    weighed = weigh(learnt, known.rows, known.y, kinds, spoken)
+    kinds = label_priors(samples, numbers, spoken)
+    weighed = combine(learnt, known.rows, known.y, kinds, spoken)
     sure = _allowed(weighed.probabilities, samples, known.classes)
     drawn = np.concatenate([vectors, PULL * np.sqrt(sure)], axis=1).astype(np.float32)
-    along = order(drawn, seed)
+    along = similarity_order(drawn, seed)
     kind = np.where(waiting, sure.argmax(1), 0)
     kind[known.rows] = known.y
-    odd = oddness(vectors, kind)
+    odd = outlier_score(vectors, kind)
     alone = weighed.alone
     odd[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
-    asked = by_gradient(sure, vectors, waiting, groups)
+    asked = diverse_uncertain(sure, vectors, waiting, groups)
     proposals = [
         _top(sure[row], known.classes) if waiting[row] else () for row in range(len(samples))
     ]
     facts = _facts(samples, known, weighed, kinds, sure[waiting])
     facts |= learnt.way._asdict()
-    return Proposed(_standings(samples, along.place, along.cluster, odd, asked, proposals), facts)
+    return PresortResult(
+        _standings(samples, along.place, along.cluster, odd, asked, proposals), facts
+    )
 
 
 def teaching(samples: Sequence[PresortSample]) -> list[str]:
@@ -120,22 +124,22 @@ def _allowed(sure: Floats, samples: Sequence[PresortSample], classes: Sequence[s
 
 def _by_likeness(
     samples: Sequence[PresortSample],
-    vectors: Vectors,
+    vectors: FeatureRows,
     waiting: npt.NDArray[np.bool_],
     groups: Sequence[str],
     seed: int,
-) -> Proposed:
+) -> PresortResult:
     """Nothing to learn from: clusters, and typical samples of them to label first."""
-    along = order(vectors, seed)
-    asked = by_type(vectors, along.cluster, waiting, ~waiting, groups)
-    odd = oddness(vectors, along.cluster)
+    along = similarity_order(vectors, seed)
+    asked = typical_of_clusters(vectors, along.cluster, waiting, ~waiting, groups)
+    odd = outlier_score(vectors, along.cluster)
     standings = _standings(samples, along.place, along.cluster, odd, asked, [()] * len(samples))
     facts = {
         "samples": len(standings),
         "labelled": sum(bool(one.label) for one in samples),
         "clusters": len(np.unique(along.cluster)),
     }
-    return Proposed(standings, dict(facts))
+    return PresortResult(standings, dict(facts))
 
 
 def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
@@ -174,8 +178,8 @@ def _shown(one: PresortSample) -> bool:
 def _facts(
     samples: Sequence[PresortSample],
     known: _Known,
-    weighed: Weighed,
-    kinds: Sequence[Evidence],
+    weighed: CombinedProbabilities,
+    kinds: Sequence[LabelPrior],
     sure: Floats,
 ) -> dict[str, object]:
     """Figures: how good on labels that were held out, and what to expect of the proposals."""

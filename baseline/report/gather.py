@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from baseline.crops import load_crops
-from baseline.evaluation.answers import Answers, load_answers
+from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
 from baseline.report.diagram import diagram
 from baseline.report.matrix import Confused, Row, confused, rows
 from baseline.report.read import (
@@ -79,7 +79,7 @@ class Report:
     splits: list[Split]
     main: Main | None
     looks: EvaluationCounts | None
-    answers: Answers
+    answers: DecisionRule
     curves: list[tuple[str, Markup]]
     roc: Markup | None
     doubts: list[Picture]
@@ -94,7 +94,7 @@ class Report:
 def gather(dataset: Dataset, folder: Path) -> Report:
     """Read the report of the run in `folder`. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
-    layers, answers = read_layers(folder), load_answers(folder)
+    layers, answers = read_layers(folder), load_decision_rule(folder)
     splits = [_split(name, found, metrics) for name, found in metrics.splits.items()]
     told = next((one for one in reversed(splits) if one.name != "train"), None)
     doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
@@ -154,7 +154,7 @@ def _looks(dataset: Dataset, run: str) -> EvaluationCounts | None:
 
 
 def _main(
-    dataset: Dataset, metrics: Metrics, told: Split, answers: Answers, thumbnails: Thumbnails
+    dataset: Dataset, metrics: Metrics, told: Split, answers: DecisionRule, thumbnails: Thumbnails
 ) -> Main:
     found = told.figures
     words = (
@@ -180,7 +180,7 @@ def _main(
     )
 
 
-def _chosen(answers: Answers) -> tuple[float, float] | None:
+def _chosen(answers: DecisionRule) -> tuple[float, float] | None:
     """Coverage and error rate on val of the threshold for "unknown"."""
     told: Any = answers.chosen.get("unknown")
     if not isinstance(told, dict) or not told.get("answered"):

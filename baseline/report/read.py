@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from baseline.evaluation.calibration_error import Bin, ClasswiseError
-from baseline.evaluation.figures import ClassScore, Mistake
+from baseline.evaluation.calibration import ClasswiseError, ConfidenceBin
+from baseline.evaluation.metrics import ClassScore, Misclassification
 from baseline.settings import UNUSED_WHEN_SOLVED
 from gleanset.binomial import few
 from gleanset.errors import InputUnusable
@@ -42,7 +42,7 @@ class Calibrated:
 
     log_loss: float
     ece: float
-    bins: list[Bin]
+    bins: list[ConfidenceBin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """As `baseline.evaluation.slices.Slice`."""
+    """As `baseline.evaluation.metrics.Slice`."""
 
     name: str
     count: int
@@ -76,13 +76,13 @@ class SplitFigures:
     macro_f1: float
     classes: list[ClassScore]
     confusion: list[list[int]]
-    mistakes: list[Mistake]
+    mistakes: list[Misclassification]
     top5_accuracy: float | None = None
     commonest_class: float = 0.0
     moments: int | None = None
     intervals: dict[str, Pair] = field(default_factory=dict)
     ece: float | None = None
-    bins: list[Bin] = field(default_factory=list)
+    bins: list[ConfidenceBin] = field(default_factory=list)
     calibrated: Calibrated | None = None
     classwise: ClasswiseError | None = None
     kinds: list[Part] = field(default_factory=list)
@@ -150,7 +150,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """As `baseline.evaluation.layers.Layer`."""
+    """As `baseline.layers.Layer`."""
 
     name: str
     kind: str

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from baseline.evaluation.calibration_error import Bin
+from baseline.evaluation.calibration import ConfidenceBin
 from gleanset.html.charts import tag
 from gleanset.html.words import percent
 
@@ -27,7 +27,7 @@ def y_at(value: float, top: float = 1.0) -> float:
     return SIDE - BOTTOM - min(value / top, 1.0) * (SIDE - TOP - BOTTOM)
 
 
-def reliability(bins: Sequence[Bin], words: str) -> Markup:
+def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     """Bars of the share right by confidence, against the diagonal where both agree."""
     full = max((one.count for one in bins), default=0)
     bars = (bar for one in bins if one.count for bar in _bar(one, full))
@@ -35,7 +35,7 @@ def reliability(bins: Sequence[Bin], words: str) -> Markup:
     return _square(words, "confidence", "share right", 1.0, [*bars, diagonal])
 
 
-def _bar(one: Bin, full: int) -> Iterable[Markup]:
+def _bar(one: ConfidenceBin, full: int) -> Iterable[Markup]:
     """Its width says how many answers it stands for."""
     words = (
         f"confidence {percent(one.low)} to {percent(one.high)}: {one.count} answers, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from baseline.evaluation.figures import ClassScore
+from baseline.evaluation.metrics import ClassScore
 from baseline.report.matrix import Row, rows
 from baseline.report.read import Metrics, SplitFigures
 from gleanset import Dataset

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from baseline.data import Examples, find_examples
-from baseline.evaluation.judge import Judged, judge_run
 from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.report_metrics import RunMetrics, evaluate_run
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
@@ -79,13 +79,13 @@ def judged_run(
     skill: float = 2.0,
     seed: int = 0,
     only: Sequence[str] = ("train", "val", "test"),
-) -> tuple[Path, Judged]:
+) -> tuple[Path, RunMetrics]:
     """A finished run with that name; its folder, and what was judged."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.begin(name, "baseline", {"name": name})
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
-    judged = judge_run(dataset, name, folder, examples, outputs)
+    judged = evaluate_run(dataset, name, folder, examples, outputs)
     metrics = {
         "classes": list(examples.classes),
         "settings": {"preset": "simple", "size": 32},

@@ -22,8 +22,8 @@ from baseline.compute import reproducible
 from baseline.data import find_examples
 from baseline.loop import state
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods.fit import fit
-from baseline.methods.material import Material
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.networks import Net, build_net
 from baseline.settings import Simple, load_preset
 from baseline.training import learn_pictures
@@ -90,8 +90,8 @@ def by_preset(
     """Any method, as `baseline train` fits it."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)
-        return fit(
-            Material(dataset, find_examples(dataset), settings, place=folder), settings, watch
+        return fit_method(
+            TrainingData(dataset, find_examples(dataset), settings, place=folder), settings, watch
         )
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
 
-from baseline.arrays import Arrays
-from baseline.evaluation.figures import evaluate_logits
-from baseline.evaluation.network import evaluate, outputs_of, predict_logits
+from baseline.data import Arrays
+from baseline.evaluation.metrics import classification_metrics
+from baseline.inference import evaluate_network, network_outputs, predict_logits
 from baseline.networks import GalleryHead, Net, build_net
 from baseline.settings import load_preset
 from gleanset.errors import InputUnusable
@@ -32,7 +32,7 @@ KEYS = [f"k{i}" for i in range(6)]
 
 def test_figures_by_hand() -> None:
     logits = (np.log(PROBABILITIES) + 3).astype(np.float32)
-    result = evaluate_logits(logits, TRUE, KEYS, "abc")
+    result = classification_metrics(logits, TRUE, KEYS, "abc")
     assert result.accuracy == pytest.approx(3 / 6)
     losses = [-math.log(p) for p in (0.8, 0.3, 0.5, 0.7, 0.05, 0.4)]
     assert result.log_loss == pytest.approx(sum(losses) / 6, rel=1e-6)
@@ -54,24 +54,28 @@ def test_figures_by_hand() -> None:
 
 def test_only_the_worst_are_listed() -> None:
     logits = np.log(PROBABILITIES).astype(np.float32)
-    assert [m.key for m in evaluate_logits(logits, TRUE, KEYS, "abc", worst=1).mistakes] == ["k4"]
+    assert [m.key for m in classification_metrics(logits, TRUE, KEYS, "abc", worst=1).mistakes] == [
+        "k4"
+    ]
 
 
 def test_class_without_pictures_counts_for_nothing() -> None:
     logits = np.array([[9, 0, 0], [0, 9, 0]], np.float32)
-    result = evaluate_logits(logits, np.array([0, 1]), ["x", "y"], "abc")
+    result = classification_metrics(logits, np.array([0, 1]), ["x", "y"], "abc")
     assert result.macro_f1 == result.accuracy == 1
     assert result.classes[2].support == 0
 
 
 def test_extreme_logits_stay_finite() -> None:
     logits = np.array([[2000, -2000]], np.float32)
-    assert evaluate_logits(logits, np.array([1]), ["x"], "ab").log_loss == pytest.approx(4000)
+    assert classification_metrics(logits, np.array([1]), ["x"], "ab").log_loss == pytest.approx(
+        4000
+    )
 
 
 def test_top_five_of_seven() -> None:
     logits = np.tile(np.arange(7, dtype=np.float32), (4, 1))
-    result = evaluate_logits(logits, np.array([6, 2, 1, 0]), list("wxyz"), "abcdefg")
+    result = classification_metrics(logits, np.array([6, 2, 1, 0]), list("wxyz"), "abcdefg")
     assert result.accuracy == 0.25
     assert result.top5_accuracy == 0.5
 
@@ -80,7 +84,7 @@ def test_agrees_with_sklearn() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     random = np.random.default_rng(0)
     logits, y = random.normal(size=(200, 7)).astype(np.float32), random.integers(0, 7, 200)
-    result = evaluate_logits(logits, y, [str(i) for i in range(200)], "abcdefg")
+    result = classification_metrics(logits, y, [str(i) for i in range(200)], "abcdefg")
     predicted = logits.argmax(1)
     exponents = np.exp(logits.astype(np.float64))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(y, predicted)
@@ -99,7 +103,7 @@ def test_model_on_pictures_and_json() -> None:
     model = build_net(settings, 3)
     model.train()
     pictures = patterns((4, 4, 4), 1)
-    result = evaluate(model, pictures, CLASSES)
+    result = evaluate_network(model, pictures, CLASSES)
     assert model.training
     assert result.count == 12
     assert json.loads(json.dumps(result.to_json())) == result.to_json()
@@ -109,18 +113,18 @@ def test_model_on_pictures_and_json() -> None:
 def test_nothing_to_evaluate_on() -> None:
     model = build_net(load_preset("simple", {"blocks": "4", "dense": "8"}), 3)
     with pytest.raises(InputUnusable, match="no picture to evaluate"):
-        evaluate(model, none(), CLASSES)
+        evaluate_network(model, none(), CLASSES)
 
 
 def test_embeddings_come_with_the_scores_that_they_give() -> None:
     net = build_net(load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"}), 3)
     pictures = patterns((3, 3, 3), 1)
-    told = outputs_of(net, pictures)
+    told = network_outputs(net, pictures)
     assert told.embeddings is not None
     assert told.embeddings.shape == (9, 8)
     assert np.allclose(told.logits, predict_logits(net, pictures), atol=1e-6)
     assert (told.keys, told.y.tolist()) == (pictures.keys, pictures.y.tolist())
-    assert len(outputs_of(net, none())) == 0
+    assert len(network_outputs(net, none())) == 0
 
 
 def test_a_known_picture_is_not_compared_with_itself() -> None:
@@ -141,9 +145,9 @@ def test_a_known_picture_is_not_compared_with_itself() -> None:
     x[0, 0, 0, 0] = x[1, 0, 0, 1] = x[2, 0, 0, 0] = 255
     net = Flat()
     pictures = Arrays(x, np.array([0, 0, 1]), ("one", "two", "new"))
-    assert outputs_of(net, pictures).logits.argmax(1).tolist() == [0, 0, 0]
+    assert network_outputs(net, pictures).logits.argmax(1).tolist() == [0, 0, 0]
     net.head.known = (("one", "two"), ("three",))
-    told = outputs_of(net, pictures).logits
+    told = network_outputs(net, pictures).logits
     assert told[0].tolist() == pytest.approx([0, 12])
     assert told[1].tolist() == pytest.approx([0, 16])
     assert told[2].tolist() == pytest.approx([20, 12])

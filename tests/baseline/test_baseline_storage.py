@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawn_patterns import CLASSES, patterns
 
-from baseline.evaluation.network import predict_logits
+from baseline.inference import predict_logits
 from baseline.networks import SmallNet, build_net
 from baseline.settings import Settings, load_preset
 from baseline.storage import FORMAT, SETTINGS, WEIGHTS, load_model, save_model

@@ -9,9 +9,9 @@ import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
 
-from baseline.arrays import to_float
 from baseline.compute import choose_compute, has_fast_bf16
-from baseline.evaluation.figures import Evaluation, evaluate_logits
+from baseline.data import to_float
+from baseline.evaluation.metrics import ClassificationMetrics, classification_metrics
 from baseline.networks import Net
 from baseline.optimiser import learning_rate_factor
 from baseline.settings import Simple, load_preset
@@ -33,8 +33,8 @@ def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
         return net(x).numpy()
 
 
-def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> Evaluation:
-    return evaluate_logits(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
+def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> ClassificationMetrics:
+    return classification_metrics(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
 
 
 def quiet(report: EpochReport) -> None:

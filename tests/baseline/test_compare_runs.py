@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from judged_runs import answers, fill, judged_run
 from PIL import Image
 
-from baseline.compare.paired import paired, swapped
 from baseline.compare.plot import write_plot
 from baseline.compare.table import compare
 from baseline.data import find_examples
+from baseline.evaluation.intervals import compare_paired, randomization_p
 from baseline.evaluation.outputs import load_outputs, save_outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -29,29 +29,29 @@ CLASSES = ("cat", "owl", "狐")
 def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
     expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
-    assert swapped([1] * one + [-1] * other) == pytest.approx(expected)
+    assert randomization_p([1] * one + [-1] * other) == pytest.approx(expected)
 
 
 def test_better_on_the_same_pictures_is_clearer_than_two_intervals() -> None:
     random = np.random.default_rng(0)
     other = random.random(400) < 0.7
     this = other | (random.random(400) < 0.3)
-    told = paired(this, other, [str(i) for i in range(400)])
+    told = compare_paired(this, other, [str(i) for i in range(400)])
     assert told.difference == pytest.approx(this.mean() - other.mean())
     assert told.only_other == 0
     assert told.clear
     assert told.p < 0.001
     assert told.interval is not None
     assert told.interval.high - told.interval.low < 0.062
-    same = paired(this, this, [str(i) for i in range(400)])
+    same = compare_paired(this, this, [str(i) for i in range(400)])
     assert (same.difference, same.p, same.clear) == (0, 1, False)
-    assert paired(this, other, ["one"] * 400).interval is None
+    assert compare_paired(this, other, ["one"] * 400).interval is None
 
 
 def test_four_pictures_of_luck_are_not_clear() -> None:
     other = np.ones(100, bool)
     other[:4] = False
-    told = paired(np.ones(100, bool), other, [str(i) for i in range(100)])
+    told = compare_paired(np.ones(100, bool), other, [str(i) for i in range(100)])
     assert told.p == 0.125
     assert not told.clear
 

@@ -12,12 +12,12 @@ import pytest
 from judged_runs import fill
 
 from baseline.data import SPLITS, find_examples, load_arrays
-from baseline.evaluation.answers import load_answers
-from baseline.evaluation.judge import judge_run
-from baseline.evaluation.network import outputs_of
+from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.outputs import load_outputs
-from baseline.methods.fit import fit
-from baseline.methods.material import Material
+from baseline.evaluation.report_metrics import evaluate_run
+from baseline.inference import network_outputs
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.settings import load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
@@ -47,11 +47,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings, examples = load_preset("simple", TINY), find_examples(dataset)
         folder = root / "runs" / "one"
         dataset.runs.begin("one", "baseline", {})
-        fitted = fit(Material(dataset, examples, settings), settings)
+        fitted = fit_method(TrainingData(dataset, examples, settings), settings)
         save_model(folder, fitted.net, settings, examples.classes)
         arrays = load_arrays(dataset, examples, settings)
-        outputs = {split: outputs_of(fitted.net, arrays[split]) for split in SPLITS}
-        judged = judge_run(dataset, "one", folder, examples, outputs)
+        outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
+        judged = evaluate_run(dataset, "one", folder, examples, outputs)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
         (folder / "metrics.json").write_text(
             json.dumps(
@@ -115,22 +115,22 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
 
 def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
-    temperature = load_answers(folder).temperature
+    temperature = load_decision_rule(folder).temperature
     code, told, err = baseline("evaluate", "--spare", "狐=99.9%", "--unknown-below", "0.4")
     assert code == 0
     assert "to promise 99.9 %, val needs 2,995 moments" in err
     assert "looked_before" not in told  # choosing is done on val, without a look at test
-    kept = load_answers(folder)
+    kept = load_decision_rule(folder)
     assert (kept.temperature, kept.unknown_below) == (temperature, 0.4)
     assert list(kept.thresholds) == ["狐"]
     code, _, _ = baseline("evaluate", "--spare", "cat=1")
     assert code == 0
-    both = load_answers(folder)
+    both = load_decision_rule(folder)
     assert set(both.thresholds) == {"狐", "cat"}
     assert both.unknown_below == 0.4
     assert len(both.chosen["spared"]) == 2
     baseline("evaluate", "--forget")
-    assert load_answers(folder) == type(kept)(temperature)
+    assert load_decision_rule(folder) == type(kept)(temperature)
 
 
 WRONG = [
@@ -145,11 +145,11 @@ WRONG = [
 
 
 def test_wrong_wishes(trained: Dataset, baseline: Baseline) -> None:
-    before = load_answers(trained.root / "runs" / "one")
+    before = load_decision_rule(trained.root / "runs" / "one")
     for words, code, said in WRONG:
         ended, _, err = baseline("evaluate", *words)
         assert (ended, said in err) == (code, True), err
-    assert load_answers(trained.root / "runs" / "one") == before
+    assert load_decision_rule(trained.root / "runs" / "one") == before
 
 
 def test_classes_that_are_new_and_splits_that_are_empty(

@@ -10,25 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baseline.evaluation.again import Wishes, choose
-from baseline.evaluation.answers import (
+from baseline.evaluation.decision_rule import (
     UNKNOWN,
-    Answers,
+    DecisionRule,
+    RecallThreshold,
     decide,
-    load_answers,
-    save_answers,
+    fit_recall_thresholds,
+    load_decision_rule,
+    recall_threshold,
+    reject_option_at,
+    reject_option_for,
+    risk_coverage_curve,
+    save_decision_rule,
 )
-from baseline.evaluation.context import Context
 from baseline.evaluation.intervals import group_numbers, share_at_most
+from baseline.evaluation.metrics import SampleContext
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import (
-    Spared,
-    risk_curve,
-    spare,
-    spared,
-    unknown_below,
-    unknown_for,
-)
+from baseline.reevaluate import RuleRequest, choose_rule
 from gleanset.errors import InputUnusable, UsageError
 
 CLASSES = ("meme", "photo", "猫")
@@ -47,14 +45,16 @@ def alone(told: Outputs) -> np.ndarray:
     return group_numbers(told.keys)
 
 
-def scenes(told: Outputs, each: int = 1) -> Context:
+def scenes(told: Outputs, each: int = 1) -> SampleContext:
     """Moments of so many pictures one after the other."""
-    return Context({key: str(at // each) for at, key in enumerate(told.keys)}, {}, {})
+    return SampleContext({key: str(at // each) for at, key in enumerate(told.keys)}, {}, {})
 
 
-def spared_alone(told: Outputs, names: Sequence[str], wanted: float, temperature: float) -> Spared:
-    answers = spare(told, names, {"photo": wanted}, Answers(temperature))
-    return spared(told, names, "photo", wanted, answers, alone(told))
+def spared_alone(
+    told: Outputs, names: Sequence[str], wanted: float, temperature: float
+) -> RecallThreshold:
+    answers = fit_recall_thresholds(told, names, {"photo": wanted}, DecisionRule(temperature))
+    return recall_threshold(told, names, "photo", wanted, answers, alone(told))
 
 
 @settings(max_examples=60)
@@ -72,13 +72,13 @@ def test_so_many_are_spared_on_val_and_not_more_than_needed(
     told = val(count, classes, seed, skill)
     names = CLASSES[:classes]
     one = spared_alone(told, names, wanted, temperature)
-    answers = Answers(temperature, None, {"photo": one.threshold})
+    answers = DecisionRule(temperature, None, {"photo": one.threshold})
     its = told.y == 1
     kept = decide(told.logits, names, answers).classes[its] == 1
     assert kept.mean() >= wanted - 1e-9
     assert one.lost == int((~kept).sum())
     if one.threshold:
-        lower = Answers(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
+        lower = DecisionRule(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
         less = decide(told.logits, names, lower).classes[its] == 1
         assert less.mean() < wanted
     assert one.at_most >= one.lost / one.count
@@ -98,10 +98,10 @@ def test_a_small_val_promises_little_and_says_so() -> None:
 
 def test_sparing_what_is_not_there() -> None:
     with pytest.raises(UsageError, match="knows no class 'dog'"):
-        spare(val(), CLASSES[:2], {"dog": 0.9}, Answers())
+        fit_recall_thresholds(val(), CLASSES[:2], {"dog": 0.9}, DecisionRule())
     only = val().at(np.arange(0, 200, 2))
     with pytest.raises(InputUnusable, match="no picture of photo"):
-        spare(only, CLASSES[:2], {"photo": 0.9}, Answers())
+        fit_recall_thresholds(only, CLASSES[:2], {"photo": 0.9}, DecisionRule())
 
 
 def rivals() -> Outputs:
@@ -118,13 +118,13 @@ def test_two_spared_classes_keep_their_promises_together() -> None:
     told = rivals()
     wishes = {"photo": 0.9, "猫": 0.9}
     each = {
-        name: spare(told, CLASSES, {name: share}, Answers()).thresholds[name]
+        name: fit_recall_thresholds(told, CLASSES, {name: share}, DecisionRule()).thresholds[name]
         for name, share in wishes.items()
     }
-    kept = decide(told.logits, CLASSES, Answers(thresholds=each)).classes
+    kept = decide(told.logits, CLASSES, DecisionRule(thresholds=each)).classes
     assert (kept == told.y)[told.y == 1].mean() == 0
 
-    answers, both, _ = choose(told, CLASSES, Wishes(wishes), Answers(), scenes(told))
+    answers, both, _ = choose_rule(told, CLASSES, RuleRequest(wishes), DecisionRule(), scenes(told))
     kept = decide(told.logits, CLASSES, answers).classes
     assert [one.name for one in both] == ["photo", "猫"]
     for number, one in enumerate(both, 1):
@@ -140,15 +140,19 @@ def test_two_classes_that_cannot_both_be_spared_are_refused() -> None:
     told.logits[told.y == 1] = (0, 1, 2)
     told.logits[told.y == 2] = (0, 1, 2)
     with pytest.raises(InputUnusable, match="photo cannot be spared 100 % beside 猫"):
-        choose(told, CLASSES, Wishes({"photo": 1, "猫": 1}), Answers(), scenes(told))
+        choose_rule(told, CLASSES, RuleRequest({"photo": 1, "猫": 1}), DecisionRule(), scenes(told))
 
 
 def test_what_was_spared_before_is_solved_and_told_anew() -> None:
-    told, before = rivals(), Answers()
-    for wishes in (Wishes({"photo": 0.9}), Wishes({"猫": 0.9}), Wishes({}, unknown_below=0.5)):
-        before, both, knowing = choose(told, CLASSES, wishes, before, scenes(told))
-    together, _, _ = choose(
-        told, CLASSES, Wishes({"photo": 0.9, "猫": 0.9}), Answers(), scenes(told)
+    told, before = rivals(), DecisionRule()
+    for wishes in (
+        RuleRequest({"photo": 0.9}),
+        RuleRequest({"猫": 0.9}),
+        RuleRequest({}, unknown_below=0.5),
+    ):
+        before, both, knowing = choose_rule(told, CLASSES, wishes, before, scenes(told))
+    together, _, _ = choose_rule(
+        told, CLASSES, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule(), scenes(told)
     )
     assert before.thresholds == together.thresholds
     assert [one.name for one in both] == ["photo", "猫"]
@@ -159,12 +163,17 @@ def test_what_was_spared_before_is_solved_and_told_anew() -> None:
     assert knowing is not None
     assert before.unknown_below == knowing.below == 0.5
     # A threshold chosen for an error rate is chosen anew when others change what is answered.
-    error, _, known = choose(told, CLASSES, Wishes({}, unknown_error=0.2), Answers(), scenes(told))
-    after, _, knowing = choose(told, CLASSES, Wishes({"猫": 0.9}), error, scenes(told))
+    error, _, known = choose_rule(
+        told, CLASSES, RuleRequest({}, unknown_error=0.2), DecisionRule(), scenes(told)
+    )
+    after, _, knowing = choose_rule(told, CLASSES, RuleRequest({"猫": 0.9}), error, scenes(told))
     assert known is not None
-    assert knowing == unknown_for(told, CLASSES, 0.2, after, alone(told))
+    assert knowing == reject_option_for(told, CLASSES, 0.2, after, alone(told))
     assert knowing != known
-    assert choose(told, CLASSES, Wishes({}, forget=True), after, scenes(told))[0] == Answers()
+    assert (
+        choose_rule(told, CLASSES, RuleRequest({}, forget=True), after, scenes(told))[0]
+        == DecisionRule()
+    )
 
 
 def test_bounds_count_moments_and_not_pictures() -> None:
@@ -172,9 +181,9 @@ def test_bounds_count_moments_and_not_pictures() -> None:
     one = val(100)
     four = one.at(np.repeat(np.arange(100), 4))
     four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
-    wishes = Wishes({"photo": 0.95}, unknown_error=0.1)
-    _, (once,), known = choose(one, CLASSES[:2], wishes, Answers(), scenes(one))
-    _, (often,), sure = choose(four, CLASSES[:2], wishes, Answers(), scenes(four, 4))
+    wishes = RuleRequest({"photo": 0.95}, unknown_error=0.1)
+    _, (once,), known = choose_rule(one, CLASSES[:2], wishes, DecisionRule(), scenes(one))
+    _, (often,), sure = choose_rule(four, CLASSES[:2], wishes, DecisionRule(), scenes(four, 4))
     assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
     assert often.at_most == pytest.approx(once.at_most, abs=0.005)
     assert known is not None
@@ -185,8 +194,8 @@ def test_bounds_count_moments_and_not_pictures() -> None:
 
 def test_the_bound_of_a_chosen_threshold_knows_that_it_was_chosen() -> None:
     told = val(200)
-    chosen = unknown_for(told, CLASSES[:2], 0.1, Answers(), alone(told))
-    given_ = unknown_below(told, CLASSES[:2], chosen.below, Answers(), alone(told))
+    chosen = reject_option_for(told, CLASSES[:2], 0.1, DecisionRule(), alone(told))
+    given_ = reject_option_at(told, CLASSES[:2], chosen.below, DecisionRule(), alone(told))
     assert chosen.errors == given_.errors
     assert chosen.at_most > given_.at_most
 
@@ -195,12 +204,12 @@ def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
     logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.98, 0.01, 0.01]])).astype(
         np.float32
     )
-    assert decide(logits, CLASSES, Answers()).classes.tolist() == [0, 2, 0]
-    spared = Answers(thresholds={"photo": 0.85, "gone": 0.5})
-    assert decide(logits, CLASSES, spared).classes.tolist() == [1, 1, 0]
-    both = Answers(thresholds={"photo": 1.0, "猫": 1.0})
+    assert decide(logits, CLASSES, DecisionRule()).classes.tolist() == [0, 2, 0]
+    recall_threshold = DecisionRule(thresholds={"photo": 0.85, "gone": 0.5})
+    assert decide(logits, CLASSES, recall_threshold).classes.tolist() == [1, 1, 0]
+    both = DecisionRule(thresholds={"photo": 1.0, "猫": 1.0})
     assert decide(logits, CLASSES, both).classes.tolist() == [1, 2, 1]
-    unsure = Answers(unknown_below=0.5)
+    unsure = DecisionRule(unknown_below=0.5)
     assert decide(logits, CLASSES, unsure).classes.tolist() == [0, UNKNOWN, 0]
 
 
@@ -211,30 +220,30 @@ def test_so_few_of_the_answers_given_are_wrong(
 ) -> None:
     told, names = val(count, 3, seed, skill), CLASSES
     try:
-        found = unknown_for(told, names, wanted, Answers(), alone(told))
+        found = reject_option_for(told, names, wanted, DecisionRule(), alone(told))
     except InputUnusable:
-        risks = [risk for _, risk in risk_curve(told, names, Answers())]
+        risks = [risk for _, risk in risk_coverage_curve(told, names, DecisionRule())]
         assert min(risks) > wanted
         return
-    chosen = decide(told.logits, names, Answers(unknown_below=found.below)).classes
+    chosen = decide(told.logits, names, DecisionRule(unknown_below=found.below)).classes
     given_ = chosen != UNKNOWN
     assert given_.sum() == found.answered > 0
     assert (chosen != told.y)[given_].mean() <= wanted + 1e-12
-    assert found == unknown_below(told, names, found.below, Answers(), alone(told), wanted)
+    assert found == reject_option_at(told, names, found.below, DecisionRule(), alone(told), wanted)
     assert found.at_most >= found.errors / found.answered
 
 
 def test_an_empty_val_is_told() -> None:
     nothing = val().at(np.zeros(0, np.int64))
     with pytest.raises(InputUnusable, match="val is empty"):
-        unknown_for(nothing, CLASSES[:2], 0.1, Answers(), alone(nothing))
+        reject_option_for(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
     with pytest.raises(InputUnusable, match="val is empty"):
-        unknown_below(nothing, CLASSES[:2], 0.1, Answers(), alone(nothing))
+        reject_option_at(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
 
 
 def test_the_risk_curve_ends_at_the_error_rate() -> None:
     told = val(150)
-    points = risk_curve(told, CLASSES[:2], Answers())
+    points = risk_coverage_curve(told, CLASSES[:2], DecisionRule())
     error = float((told.logits.argmax(1) != told.y).mean())
     assert points[-1] == (1.0, pytest.approx(error))
     assert points[0][0] == pytest.approx(1 / 150)
@@ -242,14 +251,14 @@ def test_the_risk_curve_ends_at_the_error_rate() -> None:
 
 
 def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
-    assert load_answers(tmp_path) == Answers()
-    told = Answers(1.25, 0.1 + 0.2, {"猫": 1 / 3}, {"unknown": {"coverage": 0.5}})
-    save_answers(tmp_path, told)
-    assert load_answers(tmp_path) == told
+    assert load_decision_rule(tmp_path) == DecisionRule()
+    told = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, {"unknown": {"coverage": 0.5}})
+    save_decision_rule(tmp_path, told)
+    assert load_decision_rule(tmp_path) == told
     for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):
         (tmp_path / "answers.json").write_bytes(damage)
         with pytest.raises(InputUnusable, match="cannot be used"):
-            load_answers(tmp_path)
+            load_decision_rule(tmp_path)
 
 
 def test_outputs_are_kept_and_damage_is_told(tmp_path: Path) -> None:

@@ -11,11 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from baseline.evaluation.calibration import COLDEST, HOTTEST, fit_calibration, fit_temperature
-from baseline.evaluation.calibration_error import calibration_error, classwise_error
-from baseline.evaluation.figures import evaluate_logits
+from baseline.evaluation.calibration import (
+    COLDEST,
+    HOTTEST,
+    calibration_error,
+    classwise_error,
+    fit_calibration,
+    fit_temperature,
+)
 from baseline.evaluation.intervals import intervals, share_interval
-from baseline.evaluation.probabilities import log_softmax, softmax
+from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.outputs import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from calibrated_nets import Net, draw, learn_balanced
@@ -165,7 +171,7 @@ def test_the_interval_of_independent_pictures_is_that_of_the_textbook() -> None:
     accuracy = float((logits.argmax(1) == y).mean())
     half = 1.96 * (accuracy * (1 - accuracy) / 900) ** 0.5
     assert told["accuracy"] == pytest.approx((accuracy - half, accuracy + half), abs=0.006)
-    figures = evaluate_logits(logits, y, [str(i) for i in range(900)], "abc")
+    figures = classification_metrics(logits, y, [str(i) for i in range(900)], "abc")
     assert told["log_loss"].low < figures.log_loss < told["log_loss"].high
     assert told["macro_f1"].low < figures.macro_f1 < told["macro_f1"].high
 

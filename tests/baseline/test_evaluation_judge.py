@@ -9,17 +9,14 @@ import numpy as np
 import pytest
 from judged_runs import answers, fill, judged_run
 
-from baseline.data import find_examples
-from baseline.evaluation.answers import decide, load_answers
-from baseline.evaluation.context import context_of
-from baseline.evaluation.doubts import likely_wrong
-from baseline.evaluation.folds import fold_examples, out_of_fold
-from baseline.evaluation.judge import judge_run, split_figures, unique
-from baseline.evaluation.outputs import Outputs, load_outputs
-from baseline.evaluation.probabilities import softmax
-from baseline.evaluation.slices import BULK, PERSON, kind_of
-from baseline.methods.material import Material
-from baseline.priors import prior_shift
+from baseline.cross_validate import suspect_labels
+from baseline.data import find_examples, prior_shift
+from baseline.evaluation.decision_rule import decide, load_decision_rule
+from baseline.evaluation.metrics import BULK, PERSON, sample_context, source_kind
+from baseline.evaluation.outputs import Outputs, load_outputs, softmax
+from baseline.evaluation.report_metrics import evaluate_run, split_metrics, unique
+from baseline.grouped_split import grouped_folds, out_of_fold
+from baseline.methods.training_data import TrainingData
 from baseline.report.read import read_metrics
 from baseline.settings import load_preset
 from gleanset import Dataset
@@ -45,7 +42,7 @@ def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     low, high = told.train.intervals["accuracy"]
     assert low <= told.train.accuracy <= high
     assert told.train.calibrated is not None
-    assert load_answers(folder).temperature == told.temperature
+    assert load_decision_rule(folder).temperature == told.temperature
     assert {s: len(o) for s, o in load_outputs(folder).items()} == {
         "train": 24,
         "val": 3,
@@ -72,7 +69,7 @@ def test_without_val_nothing_is_calibrated(dataset: Dataset) -> None:
     folder, judged = judged_run(dataset, "one", only=("train", "test"))
     assert judged.metrics["temperature"] == 1.0
     assert "val" not in judged.metrics
-    assert load_answers(folder).temperature == 1.0
+    assert load_decision_rule(folder).temperature == 1.0
 
 
 def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:
@@ -91,8 +88,8 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     taught["val"] = taught["train"]
     folder = dataset.root / "runs" / "one"
     dataset.runs.begin("one", "baseline", {})
-    judged = judge_run(dataset, "one", folder, examples, taught, shift=shift)
-    kept = load_answers(folder)
+    judged = evaluate_run(dataset, "one", folder, examples, taught, shift=shift)
+    kept = load_decision_rule(folder)
     assert judged.calibration.share == pytest.approx(1, abs=0.25)
     assert kept.offsets == pytest.approx(
         {name: judged.calibration.share * by for name, by in zip(CLASSES, shift, strict=True)}
@@ -105,8 +102,11 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     assert owl["expected"] == pytest.approx(given.probabilities[:, 1].mean())
     assert owl["expected"] < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
     assert told["calibrated"]["log_loss"] < told["log_loss"]
-    again = split_figures(
-        load_outputs(folder)["test"], CLASSES, context_of(dataset, examples.splits["test"]), kept
+    again = split_metrics(
+        load_outputs(folder)["test"],
+        CLASSES,
+        sample_context(dataset, examples.splits["test"]),
+        kept,
     )
     assert json.loads(json.dumps(again)) == json.loads(json.dumps(told))
 
@@ -153,7 +153,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     tests = examples.splits["test"]
     dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
-    context = context_of(dataset, tests)
+    context = sample_context(dataset, tests)
     assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
     told = judged.metrics["test"]
@@ -175,7 +175,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     ],
 )
 def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
-    assert kind_of(origins) == kind
+    assert source_kind(origins) == kind
 
 
 def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> None:
@@ -183,7 +183,7 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> No
     examples = find_examples(dataset)
     everything = {s.key for part in examples.splits.values() for s in part}
     held: list[str] = []
-    for part in fold_examples(examples, 4, seed=1):
+    for part in grouped_folds(examples, 4, seed=1):
         moments = {
             split: {examples.moments[s.key] for s in found} for split, found in part.splits.items()
         }
@@ -204,18 +204,18 @@ def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) ->
     dataset.samples.set_splits(keys, "made elsewhere")
     examples = find_examples(dataset)
     moments = moments_of(dataset.db)
-    for part in fold_examples(examples, 4, seed=1):
+    for part in grouped_folds(examples, 4, seed=1):
         learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held
     train = examples.splits["train"]
-    assert context_of(dataset, train).groups([s.key for s in train]) == [
+    assert sample_context(dataset, train).groups([s.key for s in train]) == [
         moments[s.key] for s in train
     ]
     folder, _ = judged_run(dataset, "one")
     told = read_metrics(folder).train
     assert told is not None
     assert told.moments == 12
-    assert Material(dataset, examples, load_preset("simple", {})).moments_of(
+    assert TrainingData(dataset, examples, load_preset("simple", {})).moments_of(
         list(moments)
     ) == tuple(moments.values())
 
@@ -226,10 +226,10 @@ def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
     lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}
     owl = next(s for s in found.splits["train"] if s.label == "owl")
     examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
-    for part in fold_examples(examples, 3, seed=0):
+    for part in grouped_folds(examples, 3, seed=0):
         assert owl in part.splits["train"]
     with pytest.raises(InputUnusable, match="50 folds need 50 moments"):
-        list(fold_examples(examples, 50, seed=0))
+        list(grouped_folds(examples, 50, seed=0))
 
 
 def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
@@ -247,7 +247,7 @@ def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
     y = told.y.copy()
     wrong = np.array([told.keys.index(key) for key in planted])
     y[wrong] = (y[wrong] + 1) % 3
-    found = likely_wrong(softmax(told.logits), y)
+    found = suspect_labels(softmax(told.logits), y)
     assert {one.row for one in found} >= set(wrong.tolist())
     assert len(found) <= len(wrong) + 3
     assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())
@@ -256,6 +256,6 @@ def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
 
 
 def test_no_doubt_without_another_class() -> None:
-    assert likely_wrong(np.ones((4, 1)), np.zeros(4, np.int64)) == []
+    assert suspect_labels(np.ones((4, 1)), np.zeros(4, np.int64)) == []
     certain = np.eye(3)
-    assert likely_wrong(certain, np.arange(3)) == []
+    assert suspect_labels(certain, np.arange(3)) == []

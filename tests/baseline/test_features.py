@@ -19,8 +19,7 @@ from torch import nn
 
 from baseline.backbones import bare_backbone
 from baseline.extraction import Extractor, folded
-from baseline.feature_cache import FeatureCache
-from baseline.features import Features, FeatureSpec, features_of
+from baseline.features import FeatureCache, Features, FeatureSpec, features_of
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -118,7 +117,7 @@ def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
     """A process that extracts slowly: it writes each vector, and tells when it did."""
     code = f"""
 import torch; torch.set_num_threads(1)
-import baseline.feature_cache as cache
+import baseline.features as cache
 cache.ROWS = 2
 from baseline import extraction
 extraction.BATCH = 4

@@ -15,7 +15,7 @@ import torch
 from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
 
-from baseline.evaluation.network import predict_logits
+from baseline.inference import predict_logits
 from baseline.loop.reports import Fitted
 from baseline.methods.gallery import (
     MOST,
@@ -26,7 +26,7 @@ from baseline.methods.gallery import (
     representatives,
     save_gallery,
 )
-from baseline.methods.material import Material
+from baseline.methods.training_data import TrainingData
 from baseline.networks import SCALE, GalleryHead, Net
 from baseline.storage import load_model, save_model
 from gleanset import Dataset
@@ -43,7 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 @pytest.fixture(scope="module")
-def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Material]:
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingData]:
     """A trained run of the preset triplet, and what it was trained on."""
     fitted, material = trained(dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"})
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
@@ -51,14 +51,14 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return saved(fitted, material, tmp_path_factory.mktemp("run")), material
 
 
-def saved(fitted: Fitted[Net], material: Material, folder: Path) -> Path:
+def saved(fitted: Fitted[Net], material: TrainingData, folder: Path) -> Path:
     save_model(folder, fitted.net, material.settings, material.classes)
     save_gallery(folder, fitted.net)
     return folder
 
 
 @pytest.fixture
-def copy(run: tuple[Path, Material], tmp_path: Path) -> Path:
+def copy(run: tuple[Path, TrainingData], tmp_path: Path) -> Path:
     for path in run[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
@@ -69,7 +69,7 @@ def unit(count: int, width: int, seed: int) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Material]) -> None:
+def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, TrainingData]) -> None:
     folder, material = run
     net, _, classes = load_model(folder)
     known = load_gallery(folder)

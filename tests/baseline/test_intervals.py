@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from baseline.compare.paired import paired, swapped
 from baseline.evaluation.intervals import (
+    compare_paired,
     difference_interval,
     intervals,
+    randomization_p,
     share_at_most,
     share_interval,
 )
@@ -64,13 +65,13 @@ def test_the_exact_test_takes_moments_for_cases() -> None:
     """Four frames of a scene that only one run gets right are one piece of luck."""
     other, moments = np.zeros(40, bool), [str(i // 4) for i in range(40)]
     this = np.arange(40) < 12
-    told = paired(this, other, moments)
+    told = compare_paired(this, other, moments)
     assert told.p == pytest.approx(2 * 0.5**3)
     assert not told.clear
-    assert paired(this, other, [str(i) for i in range(40)]).clear
-    assert swapped([]) == 1
+    assert compare_paired(this, other, [str(i) for i in range(40)]).clear
+    assert randomization_p([]) == 1
     # By hand: 3 of the 8 signs of 1, 1, 2 give a sum of at least 2, and as many -2 or less.
-    assert swapped([1, -1, 2]) == pytest.approx(6 / 8)
+    assert randomization_p([1, -1, 2]) == pytest.approx(6 / 8)
 
 
 def test_runs_that_agree_on_few_moments_may_differ_on_others() -> None:

@@ -16,7 +16,7 @@ from drawn_patterns import patterns
 from tools_for_tests import ROOT
 from torch import nn
 
-from baseline.evaluation.network import predict_logits
+from baseline.inference import predict_logits
 from baseline.loop.steps import is_out_of_memory
 from baseline.networks import build_net
 from baseline.settings import load_preset

@@ -12,15 +12,14 @@ import torch
 from drawn_dataset import fill
 from torch import nn
 
-from baseline.arrays import Arrays
 from baseline.backbones import bare_backbone
-from baseline.data import find_examples
-from baseline.evaluation.network import predict_logits
+from baseline.data import Arrays, find_examples
+from baseline.inference import predict_logits
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods.fit import fit
 from baseline.methods.logistic import choose_strength, solve
-from baseline.methods.material import Material
+from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
+from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import load_preset
 from baseline.storage import load_model, save_model
@@ -50,10 +49,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def trained(
     dataset: Dataset, preset: str, options: dict[str, str], watch: Watch | None = None
-) -> tuple[Fitted[Net], Material]:
+) -> tuple[Fitted[Net], TrainingData]:
     settings = load_preset(preset, options)
-    material = Material(dataset, find_examples(dataset), settings)
-    return fit(material, settings, watch), material
+    material = TrainingData(dataset, find_examples(dataset), settings)
+    return fit_method(material, settings, watch), material
 
 
 def accuracy(net: Net, test: Arrays) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from baseline import pixel_cache
 from baseline.pixel_cache import decode_all
-from baseline.pixels import ReadPixels, Source
+from baseline.pixels import PixelSource, ReadPixels
 from gleanset import Box
 from gleanset.files.atomic import PARTIAL
 from gleanset.work.progress import Progress
@@ -21,13 +21,15 @@ from gleanset.work.progress import Progress
 GREY = ReadPixels(16, "L")
 
 
-def sources(folder: Path, count: int, channels: int = 3) -> list[Source]:
+def sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
     random = np.random.default_rng(0)
     made = []
     for number in range(count):
         path = folder / f"{number}.png"
         Image.fromarray(random.integers(0, 256, (16, 16, channels), np.uint8)).save(path)
-        made.append(Source(f"k{number}", str(folder / "no crop"), str(path), Box(0, 0, 16, 16)))
+        made.append(
+            PixelSource(f"k{number}", str(folder / "no crop"), str(path), Box(0, 0, 16, 16))
+        )
     return made
 
 

@@ -11,8 +11,8 @@ from judged_runs import fill, judged_run
 from lxml import html
 
 from baseline.crops import save_crops
-from baseline.evaluation.answers import Answers, load_answers, save_answers
-from baseline.evaluation.layers import layers_of, save_layers
+from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule, save_decision_rule
+from baseline.layers import layers_of, save_layers
 from baseline.networks import build_net
 from baseline.report import write_report
 from baseline.report.diagram import MOST_BLOCKS, blocks_of
@@ -61,8 +61,8 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
         "errors": 0,
         "at_most": 0.6,
     }
-    save_answers(
-        folder, Answers(1.2, 0.4, {CLASSES[0]: 0.9}, {"spared": [spared], "unknown": unknown})
+    save_decision_rule(
+        folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, {"spared": [spared], "unknown": unknown})
     )
     text, page = page_of(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]
@@ -219,7 +219,7 @@ def test_the_commonest_confusions_come_first() -> None:
 def test_answers_survive_the_report(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = judged_run(dataset, "one")
-    before = load_answers(folder)
+    before = load_decision_rule(folder)
     write_report(dataset, "one", target=dataset.root / "elsewhere.html")
-    assert load_answers(folder) == before
+    assert load_decision_rule(folder) == before
     assert not (folder / "report.html").exists()

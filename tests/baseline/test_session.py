@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from baseline.data import find_examples, load_arrays
-from baseline.evaluation.again import ROOM, judge_again
+from baseline.reevaluate import ROOM, reevaluate
 from baseline.session import METRICS, run_folder, train_run
 from baseline.settings import load_preset
 from gleanset import Box, Dataset, Face
@@ -132,7 +132,7 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert result["calibration"] == told["calibration"]["told"]
     assert "2 pictures (2 moments) of val alone ask for" in str(result["calibration"])
 
-    judged = judge_again(small, None, "test")
+    judged = reevaluate(small, None, "test")
     assert (judged.run, json.loads(json.dumps(judged.figures))) == (run.id, told["test"])
     assert judged.looks is not None
     assert (judged.looks.times, judged.looks.runs) == (0, ())  # its own look does not count
@@ -241,7 +241,7 @@ def test_a_stopped_run_is_taken_up_under_its_own_name(small: Dataset, how: int) 
     (stopped,) = runs(small)
     assert stopped.status == ("running" if how == signal.SIGKILL else "interrupted")
     with pytest.raises(InputUnusable, match="no finished run"):
-        judge_again(small, None, "test")
+        reevaluate(small, None, "test")
 
     settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
     result = train_run(small, settings)
@@ -259,7 +259,7 @@ def test_classes_that_changed_since_are_named(small: Dataset) -> None:
     first = next(s for s in small.samples.by_key() if s.split == "train")
     small.journal.step("Label", [Choice(first.key, "label", "newcomer")])
     with pytest.raises(InputUnusable, match="newcomer") as error:
-        judge_again(small, str(run), "test")
+        reevaluate(small, str(run), "test")
     assert "baseline train" in error.value.mend
 
 
@@ -371,6 +371,6 @@ def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
     moved = {key: (key, ("test", "train", "val")[n % 3]) for n, key in enumerate(keys)}
     small.samples.set_splits(moved, "another split")
     with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
-        judge_again(small, None, "test")
+        reevaluate(small, None, "test")
     train_run(small, replace(QUICK, epochs=1))
-    assert judge_again(small, None, "test").figures["count"]
+    assert reevaluate(small, None, "test").figures["count"]

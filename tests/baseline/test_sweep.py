@@ -15,16 +15,17 @@ from baseline.cli import commands
 from baseline.settings import Settings, Simple
 from baseline.sweep import (
     FILE,
-    Cell,
-    Val,
+    PLOT,
+    SweepCell,
+    ValidationAnswers,
     best_command,
     cells_of,
+    draw_sweep,
     ranked,
     read_cells,
     read_grid,
     run_cells,
 )
-from baseline.sweep_plot import PLOT, draw_sweep
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -67,14 +68,14 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
     cells = cells_of("simple", {"dropout": ["0.1", "0.2", "0.3"]})
     trained: list[float] = []
 
-    def learn(settings: Settings, place: Path) -> Cell:
+    def learn(settings: Settings, place: Path) -> SweepCell:
         assert isinstance(settings, Simple)
         trained.append(settings.dropout)
         if settings.dropout == 0.2:
             raise UsageError("Training went astray")
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return Cell({}, settings.dropout, 1.0, 5, wrong=("a",))
+        return SweepCell({}, settings.dropout, 1.0, 5, wrong=("a",))
 
     with pytest.raises(KeyboardInterrupt):
         list(run_cells(tmp_path, "simple", cells, learn, tmp_path))
@@ -96,34 +97,43 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
         "-d",
         "my data",
     ]
-    val = Val.of({"a": "one", "b": "one", "c": "two"}, found)
+    val = ValidationAnswers.of({"a": "one", "b": "one", "c": "two"}, found)
     assert draw_sweep(tmp_path, found, val, scratch=tmp_path) == tmp_path / PLOT
     assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
 
 
 def test_ties_go_to_the_lower_log_loss() -> None:
-    cells = [Cell({"a": "1"}, 0.9, 0.5), Cell({"a": "2"}, 0.9, 0.4), Cell({"a": "3"}, failed="x")]
+    cells = [
+        SweepCell({"a": "1"}, 0.9, 0.5),
+        SweepCell({"a": "2"}, 0.9, 0.4),
+        SweepCell({"a": "3"}, failed="x"),
+    ]
     assert [cell.options["a"] for cell in ranked(cells)] == ["2", "1", "3"]
 
 
 def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> None:
     """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
     keys = [f"{number:03}" for number in range(100)]
-    best, other = Cell({"a": "1"}, 0.9, wrong=()), Cell({"a": "2"}, 0.74, wrong=tuple(keys[:16]))
-    alone = Val.of({key: key for key in keys}, [best, other])
-    scenes = Val.of({key: key[:2] if key < "016" else key for key in keys}, [best, other])
+    best, other = (
+        SweepCell({"a": "1"}, 0.9, wrong=()),
+        SweepCell({"a": "2"}, 0.74, wrong=tuple(keys[:16])),
+    )
+    alone = ValidationAnswers.of({key: key for key in keys}, [best, other])
+    scenes = ValidationAnswers.of(
+        {key: key[:2] if key < "016" else key for key in keys}, [best, other]
+    )
     assert not alone.level(best, other)
     assert scenes.level(best, other)
     narrow, wide = alone.interval(other), scenes.interval(other)
     assert narrow is not None
     assert wide is not None
     assert wide.high - wide.low > narrow.high - narrow.low
-    assert Val.of(dict.fromkeys(keys, "one"), [best]).interval(best) is None
+    assert ValidationAnswers.of(dict.fromkeys(keys, "one"), [best]).interval(best) is None
 
 
 def test_what_a_cell_could_not_read_is_left_out_of_the_comparison(tmp_path: Path) -> None:
-    cell = Cell({"a": "1"}, 0.5, wrong=("b",), unread=("c",))
-    val = Val.of({"a": "1", "b": "2", "c": "3"}, [cell])
+    cell = SweepCell({"a": "1"}, 0.5, wrong=("b",), unread=("c",))
+    val = ValidationAnswers.of({"a": "1", "b": "2", "c": "3"}, [cell])
     assert val.keys == ("a", "b")
     assert val.right(cell).tolist() == [True, False]
     (tmp_path / FILE).write_text(json.dumps([asdict(cell), {"options": {}, "accuracy": 0.5}]))

@@ -11,7 +11,7 @@ import pytest
 from drawn_dataset import fill
 
 from baseline.data import find_examples
-from baseline.validation import with_val
+from baseline.grouped_split import with_val
 from gleanset import Dataset
 from gleanset.moments import moments_of
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pytest
 
-from baseline.evaluation.calibration_error import calibration_error
-from baseline.evaluation.probabilities import Floats, Indices
-from baseline.presort.evidence import HINTS, LEAST_SEEN, TIES, gather
-from baseline.presort.propose import Proposed, propose
+from baseline.evaluation.calibration import calibration_error
+from baseline.evaluation.outputs import Floats, Indices
+from baseline.presort.label_priors import HINTS, LEAST_SEEN, TIES, label_priors
+from baseline.presort.propose import PresortResult, propose
 from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -45,7 +45,7 @@ def told(
     known: Iterable[int],
     seed: int = 0,
     hints: Sequence[str | None] | None = None,
-) -> Proposed:
+) -> PresortResult:
     """A presort with these rows labelled."""
     labelled = set(known)
     samples = [
@@ -64,7 +64,7 @@ def told(
     return propose(samples, vectors, moments, seed)
 
 
-def probabilities(found: Proposed, rows: Sequence[int]) -> Floats:
+def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
     """What is proposed for these rows, N x classes."""
     by_row = {int(one.sample): one.proposals for one in found.standings}
     table = np.zeros((len(rows), len(CLASSES)))
@@ -94,7 +94,7 @@ def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
     one, four = frames(["ann", None], "a"), frames(["ann"] * 4 + [None], "b")
     mixed = frames(["ann", "ann", "ann", "bea", None], "c")
     moments = [f"m{s.key[0]}" if s.label else None for s in (*one, *four, *mixed)]
-    ties = next(e for e in gather([*one, *four, *mixed], NUMBER, moments) if e.kind == TIES)
+    ties = next(e for e in label_priors([*one, *four, *mixed], NUMBER, moments) if e.kind == TIES)
     votes = {(v.row, CLASSES[v.label]): v.votes for v in ties.votes}
     assert votes[1, "ann"] == votes[6, "ann"] == 1
     assert (votes[11, "ann"], votes[11, "bea"]) == (0.75, 0.25)
@@ -109,7 +109,7 @@ def test_the_minimum_of_cases_is_one_of_moments() -> None:
     for count in (1, LEAST_SEEN - 1, LEAST_SEEN):
         samples = [s for n in range(count) for s in frames(["ann"] * 6, chr(97 + n))]
         hinted = [s._replace(hint="ann") for s in samples]
-        kinds = {e.kind: e for e in gather(hinted, NUMBER, [s.key[0] for s in hinted])}
+        kinds = {e.kind: e for e in label_priors(hinted, NUMBER, [s.key[0] for s in hinted])}
         for kind in (TIES, HINTS):
             assert len(kinds[kind].judged) == count
             assert kinds[kind].counts is (count >= LEAST_SEEN)

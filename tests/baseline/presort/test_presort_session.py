@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from filled import fill
 
 from baseline.cli import commands
-from baseline.presort.session import presort
+from baseline.presort.job import presort
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from baseline.presort.clusters import oddness, order
-from baseline.presort.propose import BACKGROUND, Proposed
+from baseline.presort.clusters import outlier_score, similarity_order
+from baseline.presort.propose import BACKGROUND, PresortResult
 from baseline.presort.propose import propose as propose_by_moments
 from gleanset.db.proposals import PresortSample, Standing
 
@@ -37,13 +37,13 @@ def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> l
     return made
 
 
-def propose(samples: list[PresortSample], vectors: np.ndarray, seed: int = 0) -> Proposed:
+def propose(samples: list[PresortSample], vectors: np.ndarray, seed: int = 0) -> PresortResult:
     """With moments as the catalogue has them where nothing else ties: copies, scenes, posts."""
     moments = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
     return propose_by_moments(samples, vectors, moments, seed)
 
 
-def by_key(found: Proposed) -> dict[int, Standing]:
+def by_key(found: PresortResult) -> dict[int, Standing]:
     return {int(one.sample): one for one in found.standings}
 
 
@@ -147,7 +147,7 @@ def test_scenes_and_hints_count_as_far_as_they_proved_right(honest: bool) -> Non
         assert shared > before - 0.05
 
 
-def _accuracy(found: Proposed, truth: list[str]) -> float:
+def _accuracy(found: PresortResult, truth: list[str]) -> float:
     told = {row: one for row, one in by_key(found).items() if one.proposals}
     return float(np.mean([one.proposals[0].label == truth[row] for row, one in told.items()]))
 
@@ -181,7 +181,7 @@ def test_what_is_asked_is_uncertain_and_of_one_group_only_once() -> None:
 def test_odd_ones_stand_out() -> None:
     vectors, truth = blobs(30, noise=0.1)
     vectors[7] = -vectors[7]
-    odd = oddness(vectors, np.array([CLASSES.index(label) for label in truth]))
+    odd = outlier_score(vectors, np.array([CLASSES.index(label) for label in truth]))
     assert odd[7] > 0.9
     assert np.median(odd) < 0.1
     assert odd.argmax() == 7
@@ -202,7 +202,7 @@ def test_very_few_samples(count: int) -> None:
 
 def test_many_samples_go_through_centres() -> None:
     vectors, truth = blobs(700, noise=0.15)
-    found = order(vectors, 0)
+    found = similarity_order(vectors, 0)
     assert sorted(found.place) == list(range(2800))
     along = [truth[row] for row in np.argsort(found.place)]
     assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance

@@ -9,7 +9,7 @@ import torch
 from drawn_patterns import CLASSES
 from filled import RUN, fill, train_small
 
-from baseline.evaluation.answers import Answers, save_answers
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.storage import save_model
 from gleanset import Dataset
 
@@ -25,7 +25,7 @@ def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = root / "runs" / RUN
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(folder, net, settings, tuple(sorted(CLASSES)))
-        save_answers(folder, Answers(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
+        save_decision_rule(folder, DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
         dataset.runs.end(RUN, "done", {})
     return root
 

@@ -15,8 +15,8 @@ from drawn_patterns import CLASSES
 from PIL import Image
 
 import baseline
-from baseline.evaluation.answers import Answers, save_answers
-from baseline.evaluation.probabilities import softmax
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
+from baseline.evaluation.outputs import softmax
 from baseline.storage import load_model
 from gleanset.errors import InputUnusable, Unreadable
 
@@ -60,7 +60,7 @@ def test_unknown_below_the_threshold(
     run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
-    save_answers(tmp_path / "run", Answers(3.0, 0.9))
+    save_decision_rule(tmp_path / "run", DecisionRule(3.0, 0.9))
     told = list(baseline.load(tmp_path / "run").answers(pictures))
     for answer in told:
         assert (answer.label is None) == (answer.predictions[0].confidence < 0.9)

@@ -18,7 +18,7 @@ import baseline
 from baseline.cli import commands
 from baseline.crops import FILE, UNKNOWN, CropWish, cropping_of, load_crops, save_crops
 from baseline.engines import Facts
-from baseline.evaluation.answers import Answers
+from baseline.evaluation.decision_rule import DecisionRule
 from baseline.export.card import read_card
 from baseline.export.session import export_run
 from baseline.predict_files import ReadParts
@@ -43,7 +43,7 @@ HAND = CropMethod("hand", "", "margin=0.1", 3)
 
 
 def facts(*methods: CropMethod) -> Facts:
-    return Facts("run", 32, ("a", "b"), Answers(1.0), None, methods)
+    return Facts("run", 32, ("a", "b"), DecisionRule(1.0), None, methods)
 
 
 @pytest.fixture(scope="module")

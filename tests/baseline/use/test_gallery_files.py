@@ -62,7 +62,7 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 
 
 def baseline_image(path: Path) -> np.ndarray:
-    from baseline.pictures import as_image, squeezed
+    from baseline.pixels import as_image, squeezed
 
     return squeezed(as_image(path), 32)
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import baseline
 from baseline.cli import commands
 from baseline.engines import Facts, Told
-from baseline.evaluation.answers import Answers, save_answers
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.export.check import compare, refuse_unequal
 from baseline.export.session import export_run
 from baseline.pixels import Pixels
@@ -53,7 +53,7 @@ def test_what_balancing_did_is_taken_back_inside_the_model(
     exported: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     plain = shutil.copytree(run_folder, tmp_path / "plain")
-    save_answers(plain, Answers(1.5, 0.6))
+    save_decision_rule(plain, DecisionRule(1.5, 0.6))
     given, raw = (
         {one.label: one.confidence for one in baseline.load(path).predict(pictures[0])}
         for path in (exported, plain)
@@ -105,7 +105,7 @@ class Fixed:
 
     def __init__(self, rows: list[list[float]]) -> None:
         self.rows = np.array(rows, np.float32)
-        self.facts = Facts("r", 8, ("a", "b"), Answers())
+        self.facts = Facts("r", 8, ("a", "b"), DecisionRule())
 
     def __call__(self, pictures: Pixels) -> Told:
         return Told(self.rows, self.rows)

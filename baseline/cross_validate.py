@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline.data import Examples, find_examples, load_arrays
+import numpy as np
+
+from baseline.data import Examples, find_examples, load_arrays, prior_shift
 from baseline.evaluation.calibration import fit_calibration
-from baseline.evaluation.doubts import likely_wrong
-from baseline.evaluation.folds import Learn, out_of_fold
-from baseline.evaluation.network import outputs_of
-from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.probabilities import Floats, softmax
-from baseline.methods.fit import fit
-from baseline.methods.material import Material
-from baseline.priors import prior_shift
+from baseline.evaluation.outputs import Floats, Indices, Outputs, softmax
+from baseline.grouped_split import Trainer, out_of_fold
+from baseline.inference import network_outputs
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
 from baseline.settings import Settings
 from baseline.storage import load_model
 from gleanset import Dataset
@@ -25,7 +24,7 @@ from gleanset.work.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class DoubtSearch:
     """A search for wrong labels: `judged` of `labelled` samples have an out-of-fold answer.
 
     `accuracy` is the share of these answers that agree with the label.
@@ -41,7 +40,7 @@ class Search:
 
 def search_doubts(
     dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress | None = None
-) -> Search:
+) -> DoubtSearch:
     """Train once for each fold with the settings of a run, and keep the labels in doubt.
 
     The labels of test are looked at, too, which counts as a look at test. Raises
@@ -50,7 +49,7 @@ def search_doubts(
     _, settings, _ = load_model(folder)
     examples = find_examples(dataset)
     samples = {sample.key for part in examples.splits.values() for sample in part}
-    told = out_of_fold(examples, folds, settings.seed, learner(dataset, settings, progress))
+    told = out_of_fold(examples, folds, settings.seed, trainer_of(dataset, settings, progress))
     moments = moments_of(dataset.db, told.keys)
     groups = [moments[key] for key in told.keys]
     shift = prior_shift(examples, settings)
@@ -59,7 +58,7 @@ def search_doubts(
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     agree = float((told.logits.argmax(1) == told.y).mean())
-    return Search(run, folds, len(samples), len(told), agree, tuple(doubts))
+    return DoubtSearch(run, folds, len(samples), len(told), agree, tuple(doubts))
 
 
 def doubts_in(
@@ -77,16 +76,51 @@ def doubts_in(
             one.margin,
             run,
         )
-        for one in likely_wrong(probabilities, told.y)
+        for one in suspect_labels(probabilities, told.y)
     ]
 
 
-def learner(dataset: Dataset, settings: Settings, progress: Progress | None) -> Learn:
+def trainer_of(dataset: Dataset, settings: Settings, progress: Progress | None) -> Trainer:
     """A function that trains as `settings` say and answers what it had not learnt."""
 
     def learn(examples: Examples) -> Outputs:
-        net = fit(Material(dataset, examples, settings, progress or Progress()), settings).net
+        net = fit_method(
+            TrainingData(dataset, examples, settings, progress or Progress()), settings
+        ).net
         arrays = load_arrays(dataset, examples, settings, splits=["test"], progress=progress)
-        return outputs_of(net, arrays["test"])
+        return network_outputs(net, arrays["test"])
 
     return learn
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectLabel:
+    """Row `row` has a label that is likely wrong, `suggested` is the likelier class.
+
+    `confidence` is the probability of `suggested`, `margin` what it has above the label's.
+    """
+
+    row: int
+    suggested: int
+    confidence: float
+    margin: float
+
+
+def suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
+    """The off-diagonal of the confident joint, the widest margin first."""
+    classes = probabilities.shape[1]
+    sums = np.bincount(y, probabilities[np.arange(len(y)), y], minlength=classes)
+    counts = np.bincount(y, minlength=classes)
+    # A class without pictures has no mean to reach.
+    own = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    sure = np.where(probabilities >= own, probabilities, -1.0)
+    suggested = sure.argmax(1)
+    rows = np.flatnonzero((sure.max(1) > 0) & (suggested != y))
+    found = [_suspect(probabilities, y, int(row), int(suggested[row])) for row in rows]
+    # Below its label a class is no suggestion, however much above its mean.
+    return sorted((one for one in found if one.margin > 0), key=lambda one: (-one.margin, one.row))
+
+
+def _suspect(probabilities: Floats, y: Indices, row: int, suggested: int) -> SuspectLabel:
+    confidence = float(probabilities[row, suggested])
+    return SuspectLabel(row, suggested, confidence, confidence - float(probabilities[row, y[row]]))

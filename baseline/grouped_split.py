@@ -1,7 +1,4 @@
-"""Out-of-fold answers: every labelled sample judged by a network that had not learnt it.
-
-Folds are made of whole moments, or a network would know a picture from the next frame.
-"""
+"""Validation pictures where the split has none: cut from train, whole moments at a time."""
 
 from __future__ import annotations
 
@@ -13,22 +10,70 @@ import numpy as np
 
 from baseline.data import Examples
 from baseline.evaluation.outputs import Outputs
-from baseline.validation import with_val
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
 
-Learn = Callable[[Examples], Outputs]
+SHARE = 0.125
+"""Of each class in train, about."""
+_MEND = "give it a share of its own: labeler split --ratio 8:1:1"
+
+
+def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
+    """The same examples where val has any, else with a val cut from train; and what to say of it.
+
+    No moment is on both sides, and every class keeps at least half of its pictures in train. A
+    class of a single moment stays in train as a whole.
+    """
+    train = examples.splits["train"]
+    if examples.splits["val"] or not train:
+        return examples, None
+    moments = examples.moments
+    taken = _taken(train, moments, seed)
+    if not taken:
+        return examples, f"val is empty and nothing can be cut from train for it; {_MEND}"
+    parts = {
+        name: tuple(s for s in train if (moments[s.key] in taken) is (name == "val"))
+        for name in ("train", "val")
+    }
+    # Copies that balancing made would count twice.
+    parts["val"] = tuple({sample.key: sample for sample in parts["val"]}.values())
+    told = (
+        f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} pictures of train "
+        f"(whole moments) watch the training instead of teaching it; {_MEND}"
+    )
+    return replace(examples, splits=examples.splits | parts), told
+
+
+def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> set[str]:
+    """Moments for val: drawn one by one, while none of their classes gets too many."""
+    members: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for sample in train:
+        members[moments[sample.key]].add((sample.key, str(sample.label)))
+    sizes = {name: Counter(label for _, label in found) for name, found in members.items()}
+    there: Counter[str] = Counter()
+    for size in sizes.values():
+        there.update(size)
+    most = {label: min(max(1, round(SHARE * n)), n // 2) for label, n in there.items()}
+    taken, have = set(), Counter[str]()
+    for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
+        if all(have[label] + n <= most[label] for label, n in sizes[name].items()):
+            taken.add(name)
+            have.update(sizes[name])
+    return taken
+
+
+Trainer = Callable[[Examples], Outputs]
 """Trains on `train` and `val` of some examples; its answers to `test`."""
 Moments = dict[str, list[Sample]]
 
 
-def out_of_fold(examples: Examples, folds: int, seed: int, learn: Learn) -> Outputs:
+def out_of_fold(examples: Examples, folds: int, seed: int, learn: Trainer) -> Outputs:
     """The answers to all samples of all splits, in the order of their keys.
 
     A class with a single moment stays in every training set and is not judged. Raises
     `InputUnusable` where fewer moments than folds are left, and what `learn` raises.
     """
-    parts = [learn(part) for part in fold_examples(examples, folds, seed)]
+    parts = [learn(part) for part in grouped_folds(examples, folds, seed)]
     logits = np.concatenate([part.logits for part in parts])
     y = np.concatenate([part.y for part in parts])
     keys = tuple(key for part in parts for key in part.keys)
@@ -36,7 +81,7 @@ def out_of_fold(examples: Examples, folds: int, seed: int, learn: Learn) -> Outp
     return Outputs(logits, y, keys).at(order)
 
 
-def fold_examples(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
+def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     """For each fold its examples: the fold as test, the rest as train and a little val."""
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
@@ -51,7 +96,7 @@ def fold_examples(examples: Examples, folds: int, seed: int) -> Iterator[Example
             f"there are {len(judged)}",
             "label more pictures, or take fewer folds: --folds 2",
         )
-    for fold in deal(moments, judged, folds):
+    for fold in deal_folds(moments, judged, folds):
         held = _spared(moments, fold, names)
         rest = [name for name in names if name not in held]
         splits = {
@@ -62,7 +107,7 @@ def fold_examples(examples: Examples, folds: int, seed: int) -> Iterator[Example
         yield with_val(replace(examples, splits=splits, weights=()), seed)[0]
 
 
-def deal(
+def deal_folds(
     moments: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
     """The moments dealt out so that every fold has about as many samples of each class."""

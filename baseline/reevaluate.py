@@ -10,21 +10,23 @@ from pathlib import Path
 import msgspec
 
 from baseline.data import Examples, find_examples, load_arrays
-from baseline.evaluation.answers import Answers, load_answers, save_answers, without
-from baseline.evaluation.context import Context, context_of
-from baseline.evaluation.intervals import group_numbers
-from baseline.evaluation.judge import TEST, Figures, split_figures, unique
-from baseline.evaluation.network import outputs_of
-from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
-from baseline.evaluation.probabilities import Indices
-from baseline.evaluation.thresholds import (
-    Knowing,
-    Spared,
-    spare,
-    spared,
-    unknown_below,
-    unknown_for,
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    RecallThreshold,
+    RejectOption,
+    fit_recall_thresholds,
+    load_decision_rule,
+    recall_threshold,
+    reject_option_at,
+    reject_option_for,
+    save_decision_rule,
+    without_thresholds,
 )
+from baseline.evaluation.intervals import group_numbers
+from baseline.evaluation.metrics import SampleContext, sample_context
+from baseline.evaluation.outputs import Indices, Outputs, load_outputs, save_outputs
+from baseline.evaluation.report_metrics import TEST, Metrics, split_metrics, unique
+from baseline.inference import network_outputs
 from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
@@ -37,7 +39,7 @@ TRAINED_ON = "trained_on.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RuleRequest:
     """How a run shall answer.
 
     `spare` is the share (0..1) of each class's pictures to spare; at most one of
@@ -45,7 +47,7 @@ class Wishes:
     `forget` drops what was chosen before.
     """
 
-    spare: Mapping[str, float]
+    recall: Mapping[str, float]
     unknown_below: float | None = None
     unknown_error: float | None = None
     forget: bool = False
@@ -54,14 +56,14 @@ class Wishes:
     def any(self) -> bool:
         """Whether anything is wished for."""
         wished = (self.unknown_below, self.unknown_error)
-        return bool(self.spare) or self.forget or any(one is not None for one in wished)
+        return bool(self.recall) or self.forget or any(one is not None for one in wished)
 
 
-NO_WISHES = Wishes({})
+NO_REQUEST = RuleRequest({})
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Reevaluation:
     """The figures of `split` as it is now; `looks` at it before, where that is test.
 
     `warning` says where the split itself has moments on both sides.
@@ -69,10 +71,10 @@ class Again:
 
     run: str
     split: str
-    figures: Figures
+    figures: Metrics
     looks: EvaluationCounts | None
-    spared: tuple[Spared, ...] = ()
-    knowing: Knowing | None = None
+    recall_thresholds: tuple[RecallThreshold, ...] = ()
+    reject_option: RejectOption | None = None
     warning: str = ""
 
 
@@ -87,13 +89,13 @@ def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     return run.id, dataset.root / "runs" / run.id
 
 
-def judge_again(
+def reevaluate(
     dataset: Dataset,
     run_id: str | None,
     split: str,
-    wishes: Wishes = NO_WISHES,
+    wishes: RuleRequest = NO_REQUEST,
     progress: Progress | None = None,
-) -> Again:
+) -> Reevaluation:
     """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
 
     Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
@@ -108,52 +110,55 @@ def judge_again(
         else None
     )
     save_outputs(folder, load_outputs(folder) | told)
-    answers = load_answers(folder)
-    context = context_of(dataset, (one for part in wanted for one in examples.splits[part]))
-    told_of: tuple[Spared, ...] = ()
-    knowing: Knowing | None = None
+    answers = load_decision_rule(folder)
+    context = sample_context(dataset, (one for part in wanted for one in examples.splits[part]))
+    told_of: tuple[RecallThreshold, ...] = ()
+    knowing: RejectOption | None = None
     if wishes.any:
-        answers, told_of, knowing = choose(
+        answers, told_of, knowing = choose_rule(
             told.get("val"), examples.classes, wishes, answers, context
         )
-        save_answers(folder, answers)
-    figures = split_figures(told[split], examples.classes, context, answers)
-    return Again(run, split, figures, looks, told_of, knowing, straddle(examples, split))
+        save_decision_rule(folder, answers)
+    figures = split_metrics(told[split], examples.classes, context, answers)
+    return Reevaluation(
+        run, split, figures, looks, told_of, knowing, straddle_warning(examples, split)
+    )
 
 
-def choose(
+def choose_rule(
     val: Outputs | None,
     classes: tuple[str, ...],
-    wishes: Wishes,
-    before: Answers,
-    context: Context,
-) -> tuple[Answers, tuple[Spared, ...], Knowing | None]:
+    wishes: RuleRequest,
+    before: DecisionRule,
+    context: SampleContext,
+) -> tuple[DecisionRule, tuple[RecallThreshold, ...], RejectOption | None]:
     """The thresholds that fulfil the wishes, and those of before that are not wished for anew.
 
     All are solved and told together, for each changes what the others do. `context`
     knows the moments of val.
     """
     if wishes.forget:
-        return without(before), (), None
+        return without_thresholds(before), (), None
     if val is None or not len(val):
         raise InputUnusable(
             "val is empty, so no threshold can be chosen",
             "give it a share: labeler split --ratio 8:1:1, then train again",
         )
     groups = group_numbers(context.groups(val.keys))
-    wanted = _spared_before(val, classes, before) | dict(wishes.spare)
-    answers = spare(val, classes, wanted, before)
+    wanted = _spared_before(val, classes, before) | dict(wishes.recall)
+    answers = fit_recall_thresholds(val, classes, wanted, before)
     knowing = _knowing(val, classes, wishes, answers, groups)
     if knowing is not None:
         answers = msgspec.structs.replace(answers, unknown_below=knowing.below)
     told = tuple(
-        spared(val, classes, name, share, answers, groups) for name, share in wanted.items()
+        recall_threshold(val, classes, name, share, answers, groups)
+        for name, share in wanted.items()
     )
     chosen = {"spared": [one.to_json() for one in told], "unknown": knowing and knowing.to_json()}
     return msgspec.structs.replace(answers, chosen=chosen), told, knowing
 
 
-def _spared_before(val: Outputs, classes: Sequence[str], before: Answers) -> dict[str, float]:
+def _spared_before(val: Outputs, classes: Sequence[str], before: DecisionRule) -> dict[str, float]:
     """What was wished for earlier, of the classes that val still has."""
     there = {classes[number] for number in val.y}
     held = before.chosen.get("spared") or ()
@@ -161,16 +166,20 @@ def _spared_before(val: Outputs, classes: Sequence[str], before: Answers) -> dic
 
 
 def _knowing(
-    val: Outputs, classes: tuple[str, ...], wishes: Wishes, answers: Answers, groups: Indices
-) -> Knowing | None:
+    val: Outputs,
+    classes: tuple[str, ...],
+    wishes: RuleRequest,
+    answers: DecisionRule,
+    groups: Indices,
+) -> RejectOption | None:
     """When to say "unknown": as wished for now, or else as before."""
     below, wanted = wishes.unknown_below, wishes.unknown_error
     if below is None and wanted is None:
         below = answers.unknown_below
         wanted = (answers.chosen.get("unknown") or {}).get("wanted")
     if wanted is not None:
-        return unknown_for(val, classes, wanted, answers, groups)
-    return None if below is None else unknown_below(val, classes, below, answers, groups)
+        return reject_option_for(val, classes, wanted, answers, groups)
+    return None if below is None else reject_option_at(val, classes, below, answers, groups)
 
 
 def _answers_now(
@@ -193,7 +202,7 @@ def _answers_now(
             f"there is no picture in {empty[0]}",
             f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
         )
-    return examples, {split: unique(outputs_of(net, found)) for split, found in arrays.items()}
+    return examples, {split: unique(network_outputs(net, found)) for split, found in arrays.items()}
 
 
 def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:
@@ -219,7 +228,7 @@ def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, 
         )
 
 
-def straddle(examples: Examples, split: str) -> str:
+def straddle_warning(examples: Examples, split: str) -> str:
     """A warning where pictures of `split` are of moments that train has, too; empty if none."""
     number = examples.straddling(split)
     if not number or split == "train":

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from baseline.arrays import Arrays
 from baseline.backbones import Backbone
-from baseline.data import Examples, load_arrays
+from baseline.data import Arrays, Examples, load_arrays
 from baseline.features import Features, FeatureSpec, features_of
 from baseline.loop.materials import Vectors
 from baseline.settings import Settings, Transfer, Triplet
@@ -20,7 +19,7 @@ from gleanset.work.progress import Progress
 
 
 @dataclass(slots=True)
-class Material:
+class TrainingData:
     """The `examples` of `dataset`, read when first asked for. Only train and val are learnt from.
 
     `place` is a folder for checkpoints, None for a training that is not taken up after a kill.

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.evaluation.probabilities import Floats
+from baseline.evaluation.calibration import calibration_error, fit_temperature
+from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax, softmax
+from baseline.presort.classify import HeldOutScores, LearntScores
 from gleanset.db.proposals import PresortSample
 
 LEAST_SEEN = 10
@@ -28,7 +30,7 @@ Members = dict[str, dict[str, Counter[int]]]
 """For each group or tie how many labelled samples of each moment have which class."""
 
 
-class Vote(NamedTuple):
+class PriorVote(NamedTuple):
     """A class that evidence names for the sample of a row.
 
     Each moment that speaks has one vote, and one of several minds divides it.
@@ -40,7 +42,7 @@ class Vote(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LabelPrior:
     """One kind of evidence: what it names, and in which share of each moment it named rightly.
 
     `judged` holds the moments with labelled samples that it names a class for, `classes` says of
@@ -50,7 +52,7 @@ class Evidence:
     kind: str
     classes: int
     judged: Mapping[str, float]
-    votes: Sequence[Vote]
+    votes: Sequence[PriorVote]
 
     @property
     def counts(self) -> bool:
@@ -93,9 +95,9 @@ class Evidence:
         return found
 
 
-def gather(
+def label_priors(
     samples: Sequence[PresortSample], number: Mapping[str, int], moments: Sequence[str | None]
-) -> list[Evidence]:
+) -> list[LabelPrior]:
     """The kinds of evidence there are: copies, scenes and posts, hints.
 
     `number` numbers the classes, `moments` (N) are those of the labelled samples.
@@ -113,22 +115,22 @@ def _shared(
     of: Callable[[PresortSample], Sequence[str]],
     number: Mapping[str, int],
     moments: Sequence[str | None],
-) -> Evidence:
+) -> LabelPrior:
     """What labelled samples with the same group or tie say of each other and of the rest."""
     members: Members = defaultdict(lambda: defaultdict(Counter))
     for one, moment in zip(samples, moments, strict=True):
         if one.label in number and moment is not None:
             for name in of(one):
                 members[name][moment][number[str(one.label)]] += 1
-    votes: list[Vote] = []
+    votes: list[PriorVote] = []
     judged: dict[str, list[float]] = defaultdict(list)
     for row, (one, moment) in enumerate(zip(samples, moments, strict=True)):
         own = number.get(one.label or "", -1) if moment is not None else -1
         named = _votes(members, of(one), moment, own)
-        votes += [Vote(row, label, share) for label, share in sorted(named.items())]
+        votes += [PriorVote(row, label, share) for label, share in sorted(named.items())]
         if named and moment is not None and own >= 0:
             judged[moment].append(named.get(own, 0.0) / sum(named.values()))
-    return Evidence(kind, len(number), _means(judged), votes)
+    return LabelPrior(kind, len(number), _means(judged), votes)
 
 
 def _votes(
@@ -155,17 +157,19 @@ def _votes(
 
 def _hinted(
     samples: Sequence[PresortSample], number: Mapping[str, int], moments: Sequence[str | None]
-) -> Evidence:
+) -> LabelPrior:
     """Hints that name a class, judged by the samples that have both a hint and a label."""
     votes = [
-        Vote(row, number[str(one.hint)], 1) for row, one in enumerate(samples) if one.hint in number
+        PriorVote(row, number[str(one.hint)], 1)
+        for row, one in enumerate(samples)
+        if one.hint in number
     ]
     judged: dict[str, list[float]] = defaultdict(list)
     for row, label, _ in votes:
         moment, given = moments[row], samples[row].label
         if moment is not None and given in number:
             judged[moment].append(float(number[str(given)] == label))
-    return Evidence(HINTS, len(number), _means(judged), votes)
+    return LabelPrior(HINTS, len(number), _means(judged), votes)
 
 
 def _means(judged: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -176,3 +180,99 @@ def _means(judged: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def _log_odds(trust: float, width: int) -> float:
     """How much likelier a class is for being named, as a logarithm."""
     return float(np.log(trust) - np.log((1 - trust) / max(width - 1, 1)))
+
+
+CAUTIOUS = 2.0
+"""The temperature where there is too little to choose one by."""
+
+
+class Temperatures(NamedTuple):
+    """Temperatures of the scores by themselves, and of what they and the evidence say together."""
+
+    looks: float = CAUTIOUS
+    whole: float = 1.0
+
+    def applied(self, scores: Scores, gains: Floats) -> Floats:
+        """The probabilities, N x classes."""
+        return softmax(log_softmax(scores, self.looks) + gains, self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutProbabilities:
+    """Probabilities M x classes of the samples `rows` (M), as they would have been served.
+
+    `y` are their classes. Those of labelled copies, which are of one class, are not among them.
+    """
+
+    rows: Indices
+    y: Indices
+    probabilities: Floats
+
+    def to_json(self) -> dict[str, object]:
+        """How many there are, the share right, and how far confidence is from it (ECE)."""
+        if not len(self.rows):
+            return {"held_out": 0, "accuracy": None, "ece": None}
+        right = float((self.probabilities.argmax(1) == self.y).mean())
+        ece = calibration_error(self.probabilities, self.y).ece
+        return {"held_out": len(self.rows), "accuracy": right, "ece": ece}
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedProbabilities:
+    """`probabilities` N x classes of all samples; how those held out came out, and the scale."""
+
+    probabilities: Floats
+    alone: HeldOutProbabilities
+    beside: HeldOutProbabilities
+    scale: Temperatures
+
+
+def combine(
+    learnt: LearntScores,
+    rows: Indices,
+    y: Indices,
+    kinds: Sequence[LabelPrior],
+    moments: Sequence[str | None],
+) -> CombinedProbabilities:
+    """Weigh what was learnt from `rows` of the samples, which are of classes `y`, and `kinds`.
+
+    `moments` (N) are those of the samples that teach.
+    """
+    width = learnt.scores.shape[1]
+    gains = {one.kind: one.gains(moments, width) for one in kinds if one.kind != COPIES}
+    copies = next(one for one in kinds if one.kind == COPIES)
+    copied = copies.named()
+    tied = next((one.named() for one in kinds if one.kind == TIES and one.counts), set())
+    plain = gains[HINTS]
+    both = plain + gains[TIES]
+
+    def judge(
+        held: HeldOutScores, among: set[int], gains: Floats
+    ) -> tuple[Temperatures, HeldOutProbabilities]:
+        at = np.array([n for n, row in enumerate(rows[held.rows]) if row in among], np.int64)
+        own, scores = held.rows[at], held.scores[at]
+        scale = _scale(scores, gains[rows[own]], y[own])
+        return scale, HeldOutProbabilities(own, y[own], scale.applied(scores, gains[rows[own]]))
+
+    scale, alone = judge(learnt.alone, set(rows.tolist()) - copied, plain)
+    found = scale.applied(learnt.scores, plain)
+    near, beside = judge(learnt.beside, tied - copied, both)
+    if len(beside.rows):
+        there = np.array(sorted(tied), np.int64)
+        found[there] = near.applied(learnt.scores[there], both[there])
+    # A copy is of the class of its twin, or no copy: its looks are those of the twin anyway.
+    there = np.array(sorted(copied), np.int64)
+    said = copies.shares(len(found), width)[there]
+    found[there] = copies.trust() * said + (1 - copies.trust()) * found[there]
+    return CombinedProbabilities(found, alone, beside, scale)
+
+
+def _scale(scores: Scores, gains: Floats, y: Indices) -> Temperatures:
+    """The temperatures that make held-out classes likeliest."""
+    if not len(y):
+        return Temperatures()
+    looks = fit_temperature(scores, y)
+    if not gains.any():
+        return Temperatures(looks)
+    both = (log_softmax(scores, looks) + gains).astype(np.float32)
+    return Temperatures(looks, fit_temperature(both, y))

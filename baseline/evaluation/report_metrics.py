@@ -9,40 +9,55 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data import Examples
-from baseline.evaluation.answers import Answers, calibrated, save_answers, without
-from baseline.evaluation.calibration import Calibration, fit_calibration
-from baseline.evaluation.calibration_error import calibration_error, classwise_error
-from baseline.evaluation.context import Context, context_of
-from baseline.evaluation.figures import evaluate_logits
+from baseline.evaluation.calibration import (
+    ScoreCalibration,
+    calibration_error,
+    classwise_error,
+    fit_calibration,
+)
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    risk_coverage_curve,
+    rule_scores,
+    save_decision_rule,
+    without_thresholds,
+)
 from baseline.evaluation.intervals import group_numbers, intervals
-from baseline.evaluation.openset import open_set
-from baseline.evaluation.outputs import Outputs, save_outputs
-from baseline.evaluation.probabilities import Floats, softmax
-from baseline.evaluation.retrieval import Vectors, retrieval, vectors_of
-from baseline.evaluation.slices import slices
-from baseline.evaluation.thresholds import risk_curve
-from baseline.evaluation.verification import verification
+from baseline.evaluation.metrics import (
+    SampleContext,
+    classification_metrics,
+    sample_context,
+    subgroup_metrics,
+)
+from baseline.evaluation.outputs import Floats, Outputs, save_outputs, softmax
+from baseline.evaluation.retrieval import (
+    Embeddings,
+    open_set_metrics,
+    retrieval_metrics,
+    unit_embeddings,
+    verification_metrics,
+)
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.words import count
 
 TEST = "test"
-Figures = dict[str, object]
+Metrics = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class RunMetrics:
     """`metrics` are what `metrics.json` gains: a key for each split, and some for all of them.
 
     `looks` are those at test before this one; None where there is no test split.
     """
 
-    metrics: Figures
+    metrics: Metrics
     looks: EvaluationCounts | None
-    calibration: Calibration
+    calibration: ScoreCalibration
 
 
-def judge_run(
+def evaluate_run(
     dataset: Dataset,
     run_id: str,
     folder: Path,
@@ -51,34 +66,36 @@ def judge_run(
     *,
     shift: Floats | None = None,
     scratch: Path | None = None,
-) -> Judged:
+) -> RunMetrics:
     """Judge a new run on its splits, and keep what later questions need in its `folder`.
 
-    `shift` is what balancing the classes may have done to the scores (`baseline.priors`). Written
+    `shift` is what balancing the classes may have done to the scores (`baseline.data`). Written
     are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
     pictures may be missing. Raises what the disk raises.
     """
-    context = context_of(dataset, (s for part in examples.splits.values() for s in part))
+    context = sample_context(dataset, (s for part in examples.splits.values() for s in part))
     outputs = {split: unique(told) for split, told in outputs.items() if len(told)}
     fitted = calibration_on(outputs.get("val"), context, shift)
     offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
-    answers = Answers(fitted.temperature, offsets=offsets)
+    answers = DecisionRule(fitted.temperature, offsets=offsets)
     save_outputs(folder, outputs, scratch=scratch)
-    save_answers(folder, answers, scratch=scratch)
+    save_decision_rule(folder, answers, scratch=scratch)
     metrics = {"temperature": fitted.temperature, "calibration": fitted.to_json()}
-    metrics |= all_figures(outputs, examples.classes, context, answers)
+    metrics |= all_metrics(outputs, examples.classes, context, answers)
     looks = (
         SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
         if (TEST in outputs)
         else None
     )
-    return Judged(metrics, looks, fitted)
+    return RunMetrics(metrics, looks, fitted)
 
 
-def calibration_on(val: Outputs | None, context: Context, shift: Floats | None) -> Calibration:
+def calibration_on(
+    val: Outputs | None, context: SampleContext, shift: Floats | None
+) -> ScoreCalibration:
     """The calibration that val gives; none without one."""
     if val is None:
-        return Calibration(share=0.0 if shift is not None and len(shift) else None)
+        return ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     return fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
 
 
@@ -88,29 +105,32 @@ def unique(told: Outputs) -> Outputs:
     return told if len(first) == len(told) else told.at(np.sort(first).astype(np.int64))
 
 
-def all_figures(
-    outputs: Mapping[str, Outputs], classes: Sequence[str], context: Context, answers: Answers
-) -> Figures:
+def all_metrics(
+    outputs: Mapping[str, Outputs],
+    classes: Sequence[str],
+    context: SampleContext,
+    answers: DecisionRule,
+) -> Metrics:
     """The figures of every split, the overfitting gap, and retrieval where there are embeddings."""
     told = {
-        split: split_figures(found, classes, context, answers) for split, found in outputs.items()
+        split: split_metrics(found, classes, context, answers) for split, found in outputs.items()
     }
-    return {**told, "gap": _gap(told), "retrieval": retrieval_figures(outputs, context)}
+    return {**told, "gap": _gap(told), "retrieval": embedding_metrics(outputs, context)}
 
 
-def split_figures(
-    told: Outputs, classes: Sequence[str], context: Context, answers: Answers
-) -> Figures:
+def split_metrics(
+    told: Outputs, classes: Sequence[str], context: SampleContext, answers: DecisionRule
+) -> Metrics:
     """One split: figures, intervals, calibration before and after, parts of the data.
 
     Accuracy and all that counts answers is of the answers that are given, by calibrated scores.
     Log loss and calibration error are of the scores as the network gives them; `calibrated` holds
     both anew, and `classwise`, the calibration of each class. Thresholds play no part.
     """
-    groups, plain = context.groups(told.keys), without(answers)
-    given = replace(told, logits=calibrated(told.logits, classes, plain))
-    raw = evaluate_logits(told.logits, told.y, told.keys, classes)
-    figures = evaluate_logits(given.logits, given.y, given.keys, classes)
+    groups, plain = context.groups(told.keys), without_thresholds(answers)
+    given = replace(told, logits=rule_scores(told.logits, classes, plain))
+    raw = classification_metrics(told.logits, told.y, told.keys, classes)
+    figures = classification_metrics(given.logits, given.y, given.keys, classes)
     probabilities = softmax(given.logits)
     after = calibration_error(probabilities, told.y)
     ranges = intervals(given.logits, given.y, groups)
@@ -124,13 +144,17 @@ def split_figures(
         **calibration_error(softmax(told.logits), told.y).to_json(),
         "calibrated": {"log_loss": figures.log_loss, **after.to_json()},
         "classwise": classwise_error(probabilities, told.y, groups, classes).to_json(),
-        "kinds": [part.to_json() for part in slices(given, context.kinds, context.moments)],
-        "labels": [part.to_json() for part in slices(given, context.givers, context.moments)],
-        "risk": risk_curve(told, classes, plain),
+        "kinds": [
+            part.to_json() for part in subgroup_metrics(given, context.kinds, context.moments)
+        ],
+        "labels": [
+            part.to_json() for part in subgroup_metrics(given, context.givers, context.moments)
+        ],
+        "risk": risk_coverage_curve(told, classes, plain),
     }
 
 
-def _gap(told: Mapping[str, Figures]) -> dict[str, float]:
+def _gap(told: Mapping[str, Metrics]) -> dict[str, float]:
     """By how much the accuracy on train is above that on the other splits."""
     right = {split: float(str(figures["accuracy"])) for split, figures in told.items()}
     if "train" not in right:
@@ -138,7 +162,7 @@ def _gap(told: Mapping[str, Figures]) -> dict[str, float]:
     return {s: right["train"] - share for s, share in right.items() if s != "train"}
 
 
-def retrieval_figures(outputs: Mapping[str, Outputs], context: Context) -> Figures | None:
+def embedding_metrics(outputs: Mapping[str, Outputs], context: SampleContext) -> Metrics | None:
     """Test (or val) against the gallery of train, or against itself where there is no train."""
     held = {s: told for s, told in outputs.items() if told.embeddings is not None}
     split = next((s for s in (TEST, "val", "train") if s in held), None)
@@ -146,10 +170,10 @@ def retrieval_figures(outputs: Mapping[str, Outputs], context: Context) -> Figur
         return None
     against = "train" if "train" in held else split
     queries, gallery = _vectors(held[split], held[against], context)
-    found = retrieval(queries, gallery)
+    found = retrieval_metrics(queries, gallery)
     if found is None:
         return None
-    pairs, opened = verification(queries, gallery), open_set(queries, gallery)
+    pairs, opened = verification_metrics(queries, gallery), open_set_metrics(queries, gallery)
     return {
         "split": split,
         "against": against,
@@ -159,16 +183,18 @@ def retrieval_figures(outputs: Mapping[str, Outputs], context: Context) -> Figur
     }
 
 
-def _vectors(queries: Outputs, gallery: Outputs, context: Context) -> tuple[Vectors, Vectors]:
+def _vectors(
+    queries: Outputs, gallery: Outputs, context: SampleContext
+) -> tuple[Embeddings, Embeddings]:
     """Both with numbers of moments that mean the same."""
     numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
     return (
-        vectors_of(queries, numbers[: len(queries)]),
-        vectors_of(gallery, numbers[len(queries) :]),
+        unit_embeddings(queries, numbers[: len(queries)]),
+        unit_embeddings(gallery, numbers[len(queries) :]),
     )
 
 
-def looked(looks: EvaluationCounts) -> str:
+def reuse_warning(looks: EvaluationCounts) -> str:
     """How often test was looked at before by other runs, or for doubts; empty when never."""
     if not looks.times:
         return ""

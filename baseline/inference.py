@@ -15,10 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from baseline.arrays import Arrays, to_float
-from baseline.evaluation.figures import Evaluation, evaluate_logits, no_picture
-from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.probabilities import Indices, Scores
+from baseline.data import Arrays, to_float
+from baseline.evaluation.metrics import (
+    ClassificationMetrics,
+    classification_metrics,
+    empty_split_error,
+)
+from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.loop.steps import is_out_of_memory
 from baseline.networks import SCALE, FeatureNet, GalleryHead, Net
 from gleanset.errors import InputUnusable
@@ -28,7 +31,7 @@ BATCH = 128
 T = TypeVar("T")
 
 
-def outputs_of(net: Net, arrays: Arrays) -> Outputs:
+def network_outputs(net: Net, arrays: Arrays) -> Outputs:
     """Scores and embeddings of `net` for every picture. It is left as training or not as it was.
 
     A picture that the gallery of a net knows is not compared with itself.
@@ -60,7 +63,7 @@ def _scores(net: Net, embedded: torch.Tensor, keys: Sequence[str]) -> torch.Tens
     return scores
 
 
-def outputs_of_features(
+def feature_outputs(
     net: FeatureNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
 ) -> Outputs:
     """Scores and embeddings by what a backbone has seen already: N x width."""
@@ -125,13 +128,15 @@ def _tried(
     return None
 
 
-def evaluate(
+def evaluate_network(
     model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
-) -> Evaluation:
+) -> ClassificationMetrics:
     """Judge `model` on `arrays`. Raises InputUnusable where there is no picture to judge on."""
     if not len(arrays):
-        raise no_picture()
-    return evaluate_logits(predict_logits(model, arrays), arrays.y, arrays.keys, classes, worst)
+        raise empty_split_error()
+    return classification_metrics(
+        predict_logits(model, arrays), arrays.y, arrays.keys, classes, worst
+    )
 
 
 def _host(values: torch.Tensor) -> Scores:

@@ -1,38 +1,111 @@
-"""Thresholds chosen on val for a stated cost, and what they promise.
+"""What a model answers: a class, or "unknown", by thresholds that are kept with the run.
 
-Sparing a class: of its pictures at least so many keep their name. "Unknown": of the answers given
-at most so many are wrong. What is told is what all thresholds in force do together. They are chosen
-on the few moments of val, so each comes with the rate that it does not exceed with 95 % confidence,
-counted in moments, since frames of one scene are lost or wrong together.
-
-A threshold that spares a class is an order statistic of its cases, and the bound of what lies
-beyond is the one of a fixed threshold (Wilks' tolerance limits, 1941). The one for "unknown" is the
-best of many, so its bound holds for all of them: it shares the 5 % among thresholds that answer
-about all, half, a quarter (as Geifman and El-Yaniv, "Selective Classification for Deep Neural
-Networks", 2017, section 3, share theirs among the steps of a bisection).
+`answers.json` beside the weights holds them: {"temperature": 1.3, "unknown_below": 0.6,
+"thresholds": {"photo": 0.98}}. A file that is missing means none of it.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from baseline.evaluation.answers import UNKNOWN, Answers, decide, without
 from baseline.evaluation.intervals import share_at_most
-from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.probabilities import Indices
+from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+
+FILE = "answers.json"
+UNKNOWN = -1
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class DecisionRule(msgspec.Struct, frozen=True):
+    """How scores become answers.
+
+    Scores are divided by `temperature`, and `offsets` are added to those of the classes named,
+    before softmax (`baseline.evaluation.calibration`). Where the answer's probability is below
+    `unknown_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
+    answered only where all others together have more than that probability. `chosen` is what
+    val said when the thresholds were chosen, for the report.
+    """
+
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
+    unknown_below: Share | None = None
+    thresholds: dict[str, Share] = {}
+    chosen: dict[str, Any] = {}
+    offsets: dict[str, float] = {}
+
+
+class Decisions(NamedTuple):
+    """Answers as classes' numbers, or `UNKNOWN` (int64, N), and all probabilities (N x C)."""
+
+    classes: Indices
+    probabilities: Floats
+
+
+def rule_scores(logits: Scores, classes: Sequence[str], answers: DecisionRule) -> Scores:
+    """Scores (N x C) whose softmax are the probabilities that are answered."""
+    offsets = np.array([answers.offsets.get(name, 0.0) for name in classes])
+    found: Scores = (logits.astype(np.float64) / answers.temperature + offsets).astype(np.float32)
+    return found
+
+
+def decide(logits: Scores, classes: Sequence[str], answers: DecisionRule) -> Decisions:
+    """What is answered to each row of scores (N x C)."""
+    probabilities = softmax(rule_scores(logits, classes, answers))
+    chosen = probabilities.argmax(1)
+    ranked = probabilities.copy()
+    for name, threshold in answers.thresholds.items():
+        if name in classes:
+            number = classes.index(name)
+            claimed = 1 - probabilities[:, number] <= threshold
+            # Above every probability, and in their order where several classes are spared.
+            ranked[claimed, number] += 2
+    chosen = ranked.argmax(1).astype(np.int64)
+    if answers.unknown_below is not None:
+        sure = probabilities[np.arange(len(chosen)), chosen]
+        chosen = np.where(sure < answers.unknown_below, UNKNOWN, chosen)
+    return Decisions(chosen, probabilities)
+
+
+def without_thresholds(answers: DecisionRule) -> DecisionRule:
+    """The same without any threshold."""
+    return msgspec.structs.replace(answers, unknown_below=None, thresholds={}, chosen={})
+
+
+def save_decision_rule(folder: Path, answers: DecisionRule, *, scratch: Path | None = None) -> None:
+    """Write the file, whole. Raises NotWritable or DiskFull."""
+    text = json.dumps(msgspec.to_builtins(answers), ensure_ascii=False, indent=1)
+    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+
+
+def load_decision_rule(folder: Path) -> DecisionRule:
+    """What the run's folder says; the plain answers where it says nothing. `InputUnusable`."""
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=DecisionRule)
+    except FileNotFoundError:
+        return DecisionRule()
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputUnusable(
+            f"{folder / FILE} cannot be used: {error}", "choose them anew: baseline evaluate RUN"
+        ) from error
+
 
 POINTS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Spared:
+class RecallThreshold:
     """A class that is spared: `threshold` for all other classes together.
 
     Of `count` pictures of the class on val, of `moments` moments, `lost` do not keep their name,
@@ -64,9 +137,9 @@ class Spared:
         return asdict(self) | {"promised": self.promised}
 
 
-def spare(
-    val: Outputs, classes: Sequence[str], wanted: Mapping[str, float], answers: Answers
-) -> Answers:
+def fit_recall_thresholds(
+    val: Outputs, classes: Sequence[str], wanted: Mapping[str, float], answers: DecisionRule
+) -> DecisionRule:
     """The lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
 
     Where two spared classes claim a picture the likelier takes it, so a threshold may have to rise
@@ -99,7 +172,7 @@ def _known(val: Outputs, classes: Sequence[str], name: str) -> None:
 
 
 def _least(
-    val: Outputs, classes: Sequence[str], name: str, wanted: float, answers: Answers
+    val: Outputs, classes: Sequence[str], name: str, wanted: float, answers: DecisionRule
 ) -> float:
     """The lowest threshold that spares so much of a class, those of other classes being given."""
     number = classes.index(name)
@@ -130,21 +203,21 @@ def _least(
     return least
 
 
-def spared(
+def recall_threshold(
     val: Outputs,
     classes: Sequence[str],
     name: str,
     wanted: float,
-    answers: Answers,
+    answers: DecisionRule,
     moments: Indices,
-) -> Spared:
+) -> RecallThreshold:
     """What all thresholds in force do to a class on val, whose `moments` are numbered (N)."""
     number = classes.index(name)
     its = val.y == number
-    plain = decide(val.logits, classes, without(answers)).classes
+    plain = decide(val.logits, classes, without_thresholds(answers)).classes
     kept = decide(val.logits, classes, answers).classes
     lost = kept[its] != number
-    return Spared(
+    return RecallThreshold(
         name=name,
         wanted=wanted,
         threshold=answers.thresholds[name],
@@ -160,7 +233,7 @@ def spared(
 
 
 @dataclass(frozen=True, slots=True)
-class Knowing:
+class RejectOption:
     """When to say "unknown": `coverage` of val is answered, `errors` of these answers are wrong.
 
     The `answered` pictures are of `moments` moments. `at_most` is the error rate that is not
@@ -181,9 +254,9 @@ class Knowing:
         return asdict(self)
 
 
-def unknown_for(
-    val: Outputs, classes: Sequence[str], wanted: float, answers: Answers, moments: Indices
-) -> Knowing:
+def reject_option_for(
+    val: Outputs, classes: Sequence[str], wanted: float, answers: DecisionRule, moments: Indices
+) -> RejectOption:
     """The lowest threshold with at most `wanted` wrong answers on val among those given.
 
     Raises InputUnusable where not even the surest answers are so often right, or val is empty.
@@ -202,17 +275,17 @@ def unknown_for(
         )
     at = int(fits[-1])
     below = float(sure[order][at]) if at + 1 < len(order) else 0.0
-    return unknown_below(val, classes, below, answers, moments, wanted)
+    return reject_option_at(val, classes, below, answers, moments, wanted)
 
 
-def unknown_below(
+def reject_option_at(
     val: Outputs,
     classes: Sequence[str],
     below: float,
-    answers: Answers,
+    answers: DecisionRule,
     moments: Indices,
     wanted: float | None = None,
-) -> Knowing:
+) -> RejectOption:
     """What a threshold does on val; one that was chosen for an error rate `wanted` promises less.
 
     `moments` are the numbers of val's moments (N).
@@ -223,7 +296,7 @@ def unknown_below(
     wrong, of = ~right[given], moments[given]
     coverage = float(given.mean())
     doubt = 0.05 if wanted is None else _doubt(coverage)
-    return Knowing(
+    return RejectOption(
         below,
         wanted,
         coverage,
@@ -240,8 +313,8 @@ def _doubt(coverage: float) -> float:
     return 0.05 / ((halvings + 1) * (halvings + 2))
 
 
-def risk_curve(
-    outputs: Outputs, classes: Sequence[str], answers: Answers
+def risk_coverage_curve(
+    outputs: Outputs, classes: Sequence[str], answers: DecisionRule
 ) -> list[tuple[float, float]]:
     """(coverage, error rate among the answers given), the surest answers first."""
     sure, right = _confidence(outputs, classes, answers)
@@ -252,7 +325,7 @@ def risk_curve(
 
 
 def _confidence(
-    outputs: Outputs, classes: Sequence[str], answers: Answers
+    outputs: Outputs, classes: Sequence[str], answers: DecisionRule
 ) -> tuple[np.ndarray, np.ndarray]:
     """The probability of each answer, thresholds applied, and whether it is right."""
     told = msgspec.structs.replace(answers, unknown_below=None)

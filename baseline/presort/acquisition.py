@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.probabilities import Floats
-from baseline.presort.classify import Indices, Vectors
+from baseline.evaluation.outputs import Floats
+from baseline.presort.classify import FeatureRows, Indices
 
 MOST = 100
 """Samples that are asked for: some pages of a window."""
@@ -22,8 +22,8 @@ NEAR = 20
 """Neighbours that tell how typical a sample is."""
 
 
-def by_gradient(
-    probabilities: Floats, vectors: Vectors, free: npt.NDArray[np.bool_], groups: Sequence[str]
+def diverse_uncertain(
+    probabilities: Floats, vectors: FeatureRows, free: npt.NDArray[np.bool_], groups: Sequence[str]
 ) -> list[int]:
     """Up to `MOST` of the samples that are `free`, the most telling first.
 
@@ -49,8 +49,8 @@ def by_gradient(
     return chosen
 
 
-def by_type(
-    vectors: Vectors,
+def typical_of_clusters(
+    vectors: FeatureRows,
     cluster: Indices,
     free: npt.NDArray[np.bool_],
     seen: npt.NDArray[np.bool_],
@@ -81,7 +81,7 @@ def by_type(
     return chosen
 
 
-def density(vectors: Vectors, sample: int = 4000) -> npt.NDArray[np.float64]:
+def density(vectors: FeatureRows, sample: int = 4000) -> npt.NDArray[np.float64]:
     """How close each sample's nearest others are: the negative mean distance to `NEAR` of them.
 
     Among every so manieth sample where there are many, or else it would be quadratic.
