@@ -1,12 +1,18 @@
-"""`harvest urls` beside other downloaders on one list, 200 ms latency, eight hosts.
+"""`harvest urls` beside other downloaders on one list, whole commands on a slow site.
 
+    python benchmarks/downloads.py --shape small [--rounds 5] [--against CHECKOUT]
     python benchmarks/downloads.py --peers DIR [--count 2000] [--threads 64] [--rounds 3]
 
-`DIR` is a virtual environment with img2dataset, icrawler and gallery-dl. Every tool runs as
-a whole process on a list of its own, in turn, several rounds; printed are the medians and
-their ratios to ours. The bare pool is the fastest loop one would write by hand: urllib3 and
-threads, each picture decoded, nothing recorded. gallery-dl downloads one file at a time, so
-it gets a tenth of the list.
+Shape `small`: 1,000 JPEGs of 50 to 150 kB, 50 ms latency, four hosts, 16 threads; start-up is
+a good part of it. Shape `large` (the default): 5,000 JPEGs of one to two megapixels, 200 ms,
+eight hosts, 64 threads. `DIR` is a virtual environment with img2dataset, icrawler and gallery-dl,
+or with some of them; `CHECKOUT` is another state of this project.
+
+Every tool runs as a whole process on a list of its own, in turn, several rounds; printed are the
+medians, and the medians of the ratios of ours to theirs within a round (below 1: ours is better).
+The decoding loop is the least that keeps no broken picture: urllib3 and threads, each picture
+verified and loaded by Pillow, its bytes written, nothing synced or recorded. The bare pool decodes
+and keeps nothing. gallery-dl downloads one file at a time, so it gets a tenth of the list.
 """
 
 from __future__ import annotations
@@ -23,9 +29,30 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from slow_site import HOSTS, SlowSite
+from slow_site import SIZES, SMALL_SIZES, SlowSite
 
-OURS = "from harvest.cli import main; main()"
+OURS = "gleanset"
+HARVEST = "from harvest.__main__ import main; main()"
+LOOP = """
+import io, os, sys, urllib3
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+threads, out = int(sys.argv[2]), sys.argv[3]
+os.makedirs(out)
+pool = urllib3.PoolManager(num_pools=16, maxsize=threads)
+def get(numbered):
+    number, url = numbered
+    data = pool.request("GET", url.strip()).data
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    with open(f"{out}/{number}.jpg", "wb") as file:
+        file.write(data)
+    return len(data)
+with ThreadPoolExecutor(threads) as workers, open(sys.argv[1]) as urls:
+    print(sum(workers.map(get, enumerate(urls))))
+"""
 BARE = """
 import io, sys, urllib3
 from concurrent.futures import ThreadPoolExecutor
@@ -51,34 +78,55 @@ crawler.crawl(sys.argv[1], max_num=0)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One run: images a second of the whole command, CPU ms an image, MB, most on a host."""
+class Shape:
+    """A list and the site it leads to; `per_host` None is our default."""
 
-    speed: float
+    count: int
+    latency: float
+    hosts: int
+    threads: int
+    sizes: tuple[tuple[int, int], ...]
+    per_host: int | None
+
+
+SHAPES = {
+    "large": Shape(5000, 0.2, 8, 64, SIZES, per_host=8),
+    "small": Shape(1000, 0.05, 4, 16, SMALL_SIZES, per_host=None),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One run: seconds of wall and CPU of the whole command, MB, most requests on a host."""
+
+    count: int
+    wall: float
     cpu: float
     memory: float
     most: int
 
 
-def commands(peers: Path, urls: Path, out: Path, threads: int) -> dict[str, list[str]]:
-    """The whole command of every tool."""
-    bin_ = peers / "bin"
-    return {
-        "gleanset": [
-            sys.executable,
-            "-c",
-            OURS,
-            "urls",
-            str(urls),
-            "-q",
-            "--allow-private",
-            "--workers",
-            str(threads),
-            "-d",
-            str(out),
-        ],
-        "bare urllib3 pool": [sys.executable, "-c", BARE, str(urls), str(threads)],
-        "img2dataset": [
+def commands(
+    given: argparse.Namespace, urls: Path, out: Path, threads: int
+) -> dict[str, list[str]]:
+    """The whole command of every tool that is there."""
+    python, line = sys.executable, [str(urls), str(threads), str(out)]
+    ours = [python, "-c", HARVEST, "urls", str(urls), "-q", "--allow-private"]
+    ours += ["--workers", str(threads), "-d", str(out)]
+    made = {OURS: ours}
+    if given.against:
+        made[given.against.name] = ours
+    made |= {"decoding loop": [python, "-c", LOOP, *line], "bare pool": [python, "-c", BARE, *line]}
+    if given.peers:
+        made |= _peers(given.peers / "bin", urls, out, threads)
+    return made
+
+
+def _peers(bin_: Path, urls: Path, out: Path, threads: int) -> dict[str, list[str]]:
+    python, line = str(bin_ / "python"), [str(urls), str(threads), str(out)]
+    made = {}
+    if (bin_ / "img2dataset").exists():
+        made["img2dataset"] = [
             str(bin_ / "img2dataset"),
             f"--url_list={urls}",
             f"--output_folder={out}",
@@ -88,65 +136,88 @@ def commands(peers: Path, urls: Path, out: Path, threads: int) -> dict[str, list
             "--image_size=512",
             "--resize_mode=no",
             "--number_sample_per_shard=100000",
-        ],
-        "icrawler": [str(bin_ / "python"), "-c", ICRAWLER, str(urls), str(threads), str(out)],
-        "gallery-dl": [str(bin_ / "gallery-dl"), "-q", "-d", str(out), "-i", str(urls)],
-    }
+        ]
+    if list(bin_.parent.glob("lib/python*/site-packages/icrawler")):
+        made["icrawler"] = [python, "-c", ICRAWLER, *line]
+    if (bin_ / "gallery-dl").exists():
+        made["gallery-dl"] = [str(bin_ / "gallery-dl"), "-q", "-d", str(out), "-i", str(urls)]
+    return made
 
 
-def measure(command: list[str], count: int, site: SlowSite, per_host: int) -> Figure:
+def measure(
+    command: list[str], count: int, site: SlowSite, per_host: int | None, checkout: Path | None
+) -> Figure:
     """Run one command; figures from the operating system and from the server."""
-    environment = {**os.environ, "GLEANSET_NET_PER_HOST": str(per_host)}
+    environment = dict(os.environ)
+    if per_host:
+        environment["GLEANSET_NET_PER_HOST"] = str(per_host)
+    if checkout:
+        environment["PYTHONPATH"] = str(checkout)
     start = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    _, _, usage = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     with urllib.request.urlopen(site.figures_url) as answer:
         told = json.load(answer)
-    if told["asked"] < count:
-        print(f"  ! only {told['asked']} of {count} were asked for: {command[0]}", file=sys.stderr)
-    cpu = (usage.ru_utime + usage.ru_stime) / count * 1000
-    return Figure(count / wall, cpu, usage.ru_maxrss / 1024, told["most"])
+    if told["asked"] < count or status:
+        print(f"  ! status {status}, {told['asked']} of {count} asked: {command}", file=sys.stderr)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Figure(count, wall, cpu, usage.ru_maxrss / 1024, told["most"])
 
 
 def main() -> None:
     """All tools in turn, so that a noisy machine is noisy for all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--threads", type=int, default=64)
+    parser.add_argument("--shape", choices=SHAPES, default="large")
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    shape = SHAPES[given.shape]
+    threads = given.threads or shape.threads
     found: dict[str, list[Figure]] = {}
-    with SlowSite(0.2) as site, tempfile.TemporaryDirectory() as folder:
+    with (
+        SlowSite(shape.latency, shape.hosts, shape.sizes) as site,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         for turn in range(given.rounds):
-            for number, name in enumerate(commands(given.peers, Path(), Path(), 1)):
+            for number, name in enumerate(commands(given, Path(), Path(), 1)):
                 place = Path(folder) / f"{turn}-{number}"
                 place.mkdir()
-                count = given.count // 10 if name == "gallery-dl" else given.count
+                count = given.count or shape.count
+                count = count // 10 if name == "gallery-dl" else count
                 urls = place / "urls.txt"
                 urls.write_text("\n".join(site.urls(count)) + "\n")
-                command = commands(given.peers, urls, place / "out", given.threads)[name]
-                figure = measure(command, count, site, given.threads // len(HOSTS))
+                command = commands(given, urls, place / "out", threads)[name]
+                checkout = given.against if given.against and name == given.against.name else None
+                figure = measure(command, count, site, shape.per_host, checkout)
                 found.setdefault(name, []).append(figure)
     report(found)
 
 
 def report(found: dict[str, list[Figure]]) -> None:
-    """Medians, and the ratios of ours to theirs."""
+    """Medians, and the ratios of ours to theirs, a picture each."""
 
     def median(name: str, what: str) -> float:
-        return statistics.median(getattr(figure, what) for figure in found[name])
+        return statistics.median(getattr(figure, what) / figure.count for figure in found[name])
 
-    ours_speed, ours_cpu = median("gleanset", "speed"), median("gleanset", "cpu")
-    print(f"{'':20} images/s  ours/theirs  CPU ms an image  ours/theirs    MB  most on a host")
-    for name in found:
-        speed, cpu = median(name, "speed"), median(name, "cpu")
+    def ratio(name: str, what: str) -> float:
+        pairs = zip(found[OURS], found[name], strict=True)
+        return statistics.median(
+            getattr(a, what) / a.count / (getattr(b, what) / b.count) for a, b in pairs
+        )
+
+    print(f"{'':16} images/s  wall ours/theirs  CPU ms an image  CPU ours/theirs    MB  on a host")
+    for name, figures in found.items():
+        memory = statistics.median(figure.memory for figure in figures)
         print(
-            f"{name:20} {speed:8.1f}  {ours_speed / speed:11.2f}  {cpu:15.2f}  "
-            f"{ours_cpu / cpu:11.2f}  {median(name, 'memory'):4.0f}  {median(name, 'most'):14.0f}"
+            f"{name:16} {1 / median(name, 'wall'):8.1f}  {ratio(name, 'wall'):16.2f}  "
+            f"{median(name, 'cpu') * 1000:15.2f}  {ratio(name, 'cpu'):15.2f}  {memory:4.0f}  "
+            f"{max(figure.most for figure in figures):9}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A site for download benchmarks: eight hosts on loopback, a fixed latency, keep-alive.
+"""A site for download benchmarks: up to eight hosts on loopback, a fixed latency, keep-alive.
 
 One process and asyncio, so that it takes little from the cores that are measured. It counts
 requests and the most it saw under way at once on each host.
@@ -23,13 +23,16 @@ HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 9))
 
 
 # What searches for characters lead to: mostly one or two megapixels.
-SIZES = ((800, 600), (1280, 720), (1000, 1500), (1920, 1080))
+Sizes = tuple[tuple[int, int], ...]
+SIZES: Sizes = ((800, 600), (1280, 720), (1000, 1500), (1920, 1080))
+# 62, 88, 101 and 139 kB.
+SMALL_SIZES: Sizes = ((800, 600), (960, 720), (1024, 768), (900, 1200))
 
 
-def pictures() -> list[bytes]:
-    """One JPEG of each of `SIZES`: soft shapes under a light grain."""
+def pictures(sizes: Sizes = SIZES) -> list[bytes]:
+    """One JPEG of each size: soft shapes under a light grain."""
     random = np.random.default_rng(0)
-    return [_picture(random, width, height) for width, height in SIZES]
+    return [_picture(random, width, height) for width, height in sizes]
 
 
 def _picture(random: np.random.Generator, width: int, height: int) -> bytes:
@@ -43,9 +46,9 @@ def _picture(random: np.random.Generator, width: int, height: int) -> bytes:
 
 
 class _Site:
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, sizes: Sizes) -> None:
         self._latency = latency
-        self._pictures = pictures()
+        self._pictures = pictures(sizes)
         self._under_way: Counter[str] = Counter()
         self._most: Counter[str] = Counter()
         self._asked = 0
@@ -80,12 +83,12 @@ class _Site:
         writer.write(head.encode() + body)
 
 
-def _serve(latency: float, port: Queue[int]) -> None:
+def _serve(latency: float, hosts: int, sizes: Sizes, port: Queue[int]) -> None:
     async def run() -> None:
-        site = _Site(latency)
+        site = _Site(latency, sizes)
         first = await asyncio.start_server(site.talk, HOSTS[0], 0, backlog=1024)
         number = first.sockets[0].getsockname()[1]
-        for host in HOSTS[1:]:
+        for host in HOSTS[1:hosts]:
             await asyncio.start_server(site.talk, host, number, backlog=1024)
         port.put(number)
         await asyncio.Event().wait()
@@ -96,17 +99,20 @@ def _serve(latency: float, port: Queue[int]) -> None:
 class SlowSite:
     """The site in a process of its own; a context manager."""
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, hosts: int = len(HOSTS), sizes: Sizes = SIZES) -> None:
+        self._hosts = HOSTS[:hosts]
         context = multiprocessing.get_context("spawn")
         port: Queue[int] = context.Queue()  # type: ignore[assignment]
-        self._process = context.Process(target=_serve, args=(latency, port), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(latency, hosts, sizes, port), daemon=True
+        )
         self._process.start()
         self.port = port.get(timeout=20)
 
     def urls(self, count: int, start: int = 0) -> list[str]:
         """So many different pictures, spread over the hosts."""
         return [
-            f"http://{HOSTS[n % len(HOSTS)]}:{self.port}/{n}.jpg"
+            f"http://{self._hosts[n % len(self._hosts)]}:{self.port}/{n}.jpg"
             for n in range(start, start + count)
         ]
 

@@ -22,7 +22,7 @@ from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.folder import checked_folder, printable
-from harvest.intake import Intake
+from harvest.importer import Importer
 from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
 STAGE = "harvest-archive"
@@ -64,7 +64,7 @@ def harvest_archives(
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Intake(dataset, STAGE, store)
+        intake = Importer(dataset, STAGE, store)
         keep = _Keep(StageFile(StageBytes(store)))
         new = (
             c for path in given for c in _copied(identified(path), intake, scratch, hints, label)
@@ -152,7 +152,7 @@ def identified(path: Path) -> IdentifiedArchive:
 
 
 def _copied(
-    archive: IdentifiedArchive, intake: Intake, scratch: Path, hints: bool, label: str | None
+    archive: IdentifiedArchive, intake: Importer, scratch: Path, hints: bool, label: str | None
 ) -> Iterator[CopiedMember]:
     """Every member worth trying and not known, copied when it is asked for."""
     for number, (entry, origin, stamp) in enumerate(members(archive, hints, label)):

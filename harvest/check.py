@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gleanset.errors import Changed
 from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.lanes import Found
+from harvest.source_worker import SourceResults
 from harvest.sources import Query, Source
 
 RESULTS = 3
@@ -44,7 +44,7 @@ def check_source(source: Source, options: Mapping[str, str], client: Client) -> 
     what it finds is not what a source gives.
     """
     query = Query(source.example, options=options)
-    found = Found(source, query, client)
+    found = SourceResults(source, query, client)
     with closing(found.results()) as results:
         first = list(islice(results, RESULTS))
     if found.error is not None:

@@ -16,7 +16,7 @@ from gleanset.records import Measured, Origin
 from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.intake import Intake
+from harvest.importer import Importer
 
 STAGE = "harvest-folder"
 
@@ -46,7 +46,7 @@ def harvest_folders(
     roots = [checked_folder(folder, dataset.root) for folder in folders]
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Intake(dataset, STAGE, store)
+        intake = Importer(dataset, STAGE, store)
         keep = StageFile(StageBytes(store))
         new = (
             found
@@ -71,7 +71,7 @@ class _Keep:
         return self._keep(found.path)
 
 
-def _take(intake: Intake, outcome: Outcome[Found, Measured]) -> None:
+def _take(intake: Importer, outcome: Outcome[Found, Measured]) -> None:
     intake.take(outcome.item.origin, outcome, outcome.item.stamp)
 
 

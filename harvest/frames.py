@@ -13,7 +13,7 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Threads, cores, run_over
 from gleanset.work.progress import Progress
-from harvest.intake import Intake
+from harvest.importer import Importer
 from harvest.video.decoder_worker import DecoderWorker, FrameLimit, VideoTask, advance_video
 from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.frame_writer import STAGE, FrameWriter
@@ -52,7 +52,7 @@ def harvest_frames(
         total = sum(one.seconds for one in lengths.values()) or None
         limit = FrameLimit(wanted.limit)
         store = dataset.originals(scratch)
-        intake = Intake(dataset, STAGE, store, None if wanted.limit is None else limit.images)
+        intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
         writer = FrameWriter(dataset, intake, wanted, label, limit)
         with (progress or Progress()).video_time("frames", total) as advance:
             run = _Run(dataset, wanted, writer, intake, scratch, advance)
@@ -84,7 +84,7 @@ class _Run:
         dataset: Dataset,
         sampling: Sampling,
         writer: FrameWriter,
-        intake: Intake,
+        intake: Importer,
         scratch: Path,
         advance: Callable[[float], None],
     ) -> None:

@@ -13,15 +13,15 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
-from harvest.accounts import Ledger
-from harvest.asking import closing_searches
+from harvest.fair_share import FairShare
 from harvest.http import Client
 from harvest.http.supply import Bell
 from harvest.http.turns import in_turns
-from harvest.intake import Intake
-from harvest.lanes import Lane
+from harvest.importer import Importer
+from harvest.prefetch import closing_searches
+from harvest.run_stats import RunStats
 from harvest.selection import ALL, Selection
-from harvest.sharing import Shared
+from harvest.source_worker import SourceWorker
 from harvest.sources import Query, Source
 from harvest.urls import Download, checked_list, read_lines, written
 
@@ -101,9 +101,9 @@ class Tools:
     threads: int
     progress: Progress | None
 
-    def intake(self, met: set[str]) -> Intake:
+    def intake(self, met: set[str]) -> Importer:
         """A new one for one source, which notes the images that it met."""
-        return Intake(self.dataset, STAGE, self.download.store, met)
+        return Importer(self.dataset, STAGE, self.download.store, met)
 
 
 class Run:
@@ -113,7 +113,7 @@ class Run:
         self._tools = tools
         self._limit = limit
         self._given_up: dict[str, GleansetError] = {}
-        self.ledger = Ledger()
+        self.ledger = RunStats()
 
     def search(self, search: Search) -> None:
         """Search and download, all sources at once.
@@ -128,14 +128,16 @@ class Run:
         for lane in lanes:
             self._enter(search.keyword, lane)
 
-    def _lane(self, asked: tuple[Source, Query], images: set[str], bell: Bell) -> Lane:
+    def _lane(self, asked: tuple[Source, Query], images: set[str], bell: Bell) -> SourceWorker:
         tools = self._tools
-        return Lane(asked, tools.intake, tools.client, tools.selection, images, bell.ring)
+        return SourceWorker(asked, tools.intake, tools.client, tools.selection, images, bell.ring)
 
-    def _fetch(self, keyword: str, lanes: Sequence[Lane], images: set[str], bell: Bell) -> None:
+    def _fetch(
+        self, keyword: str, lanes: Sequence[SourceWorker], images: set[str], bell: Bell
+    ) -> None:
         tools = self._tools
         asked = [lane for lane in lanes if lane.source.name not in self._given_up]
-        supply = _Supply(Shared(self._limit, asked, images), asked)
+        supply = _Supply(FairShare(self._limit, asked, images), asked)
         threads = Threads(tools.threads, stop=tools.download.stop)
         batches = in_turns(tools.download, supply, threads, tools.client, bell)
         progress = tools.progress or Progress()
@@ -144,7 +146,7 @@ class Run:
                 with tools.dataset.db.write():
                     supply.record(batch)
 
-    def _enter(self, keyword: str, lane: Lane) -> None:
+    def _enter(self, keyword: str, lane: SourceWorker) -> None:
         name = lane.source.name
         error = lane.found.error or self._given_up.get(name)
         if isinstance(error, _FINAL):
@@ -156,7 +158,7 @@ class Run:
 class _Supply:
     """What the lanes of a keyword want, and what became of it."""
 
-    def __init__(self, shared: Shared[Candidate], lanes: Sequence[Lane]) -> None:
+    def __init__(self, shared: FairShare[Candidate], lanes: Sequence[SourceWorker]) -> None:
         self._shared = shared
         self._lanes = {lane.source.name: lane for lane in lanes}
 

@@ -9,14 +9,14 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.archives import identified, members
-from harvest.asking import Asked, closing_searches
+from harvest.fair_share import FairShare, MetBySource
 from harvest.folder import printable, walk
 from harvest.http import Client
 from harvest.http.supply import Bell
 from harvest.keyword import Search
-from harvest.lanes import Found
+from harvest.prefetch import Prefetch, closing_searches
 from harvest.selection import Selection
-from harvest.sharing import Met, Shared
+from harvest.source_worker import SourceResults
 from harvest.sources import Query, Source
 from harvest.urls import checked_list, read_list
 
@@ -38,10 +38,10 @@ class Look:
         source, query = asked
         self.name = source.name
         self.share = 0
-        self.met = Met(common)
-        self.found = Found(source, query, client)
+        self.met = MetBySource(common)
+        self.found = SourceResults(source, query, client)
         search = self.found.results()
-        self._asked = Asked(search, selection.among(search), ring)
+        self._asked = Prefetch(search, selection.among(search), ring)
 
     @property
     def ended(self) -> bool:
@@ -114,13 +114,13 @@ def _look(
     made = [Look(pair, client, selection, common, bell.ring) for pair in search.asked]
     looks = {look.name: look for look in made}
     with closing_searches(made, client):
-        for candidate in _as_they_come(Shared(limit, made, common), bell):
+        for candidate in _as_they_come(FairShare(limit, made, common), bell):
             if candidate.url in common or preview.take(candidate.url, candidate.origin):
                 looks[candidate.origin.source].met.add(candidate.url)
     preview.errors |= {name: error for name, look in looks.items() if (error := look.found.error)}
 
 
-def _as_they_come(shared: Shared[Candidate], bell: Bell) -> Iterator[Candidate]:
+def _as_they_come(shared: FairShare[Candidate], bell: Bell) -> Iterator[Candidate]:
     while True:
         bell.silence()
         if (candidate := shared.take()) is not None:

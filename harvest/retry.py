@@ -14,7 +14,7 @@ from harvest.archives import combined
 from harvest.http import Client
 from harvest.http.supply import Fed
 from harvest.http.turns import in_turns
-from harvest.intake import Intake
+from harvest.importer import Importer
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
 from harvest.urls import Download, read_back, take_batches
@@ -57,7 +57,7 @@ def _retry_stage(
 ) -> dict[str, object]:
     with dataset.stage(stage) as scratch:
         store = dataset.originals(scratch)
-        intake = Intake(dataset, stage, store)
+        intake = Importer(dataset, stage, store)
         download = Download(client, StageBytes(store))
         workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
         failed = Fed(_candidates(dataset, stage, reason))

@@ -18,7 +18,7 @@ from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.http.supply import Fed
 from harvest.http.turns import in_turns
-from harvest.intake import Intake, Seen
+from harvest.importer import Importer, Seen
 
 STAGE = "harvest-urls"
 
@@ -57,7 +57,7 @@ class Wanted:
     def __init__(
         self,
         candidates: Iterable[Candidate],
-        intake: Intake,
+        intake: Importer,
         images: set[str],
         limit: int | None,
     ) -> None:
@@ -113,7 +113,7 @@ class Wanted:
 
 def fetch_wanted(
     wanted: Wanted,
-    intake: Intake,
+    intake: Importer,
     download: Download,
     *,
     threads: int,
@@ -129,7 +129,7 @@ def fetch_wanted(
 
 def take_batches(
     batches: Iterable[list[Outcome[Candidate, Measured]]],
-    intake: Intake,
+    intake: Importer,
     progress: Progress,
     what: str,
     total: int | None = None,
@@ -171,7 +171,7 @@ def harvest_urls(
     with dataset.stage(STAGE) as scratch, open_client() as client:
         store = dataset.originals(scratch)
         # Without a limit nobody asks for the images, and a list may be long.
-        intake = Intake(dataset, STAGE, store, None if limit is None else images)
+        intake = Importer(dataset, STAGE, store, None if limit is None else images)
         download = Download(client, StageBytes(store))
         candidates = (c for file in lists for c in read_list(file, label))
         fetch_wanted(

@@ -2,6 +2,6 @@
 
 from harvest.http.client import Client, Download, Page
 from harvest.http.limits import Limits
-from harvest.http.polite import Closed, retry_after
+from harvest.http.throttle import Closed, retry_after
 
 __all__ = ["Client", "Closed", "Download", "Limits", "Page", "retry_after"]

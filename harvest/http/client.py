@@ -16,8 +16,8 @@ from gleanset.errors import Unreachable, Unreadable, UsageError
 from harvest.http.failures import PASSING, looks_like_html
 from harvest.http.fetch import Answer, Fetcher, Wish
 from harvest.http.limits import Limits
-from harvest.http.polite import Hosts
 from harvest.http.robots import Robots
+from harvest.http.throttle import HostSlots
 from harvest.http.urls import tidy
 
 
@@ -75,7 +75,7 @@ class Client:
         self._fetcher.close()
 
     @property
-    def hosts(self) -> Hosts:
+    def hosts(self) -> HostSlots:
         """Whose turn it is on which host."""
         return self._fetcher.hosts
 

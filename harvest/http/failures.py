@@ -19,7 +19,7 @@ from urllib3.exceptions import (
 )
 
 from gleanset.errors import Unreadable
-from harvest.http.guard import PrivateAddress
+from harvest.http.ssrf import PrivateAddress
 
 # Too many requests, and the server's own passing troubles.
 PASSING = frozenset({429, 500, 502, 503, 504})

@@ -14,13 +14,13 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from gleanset.errors import Unreadable
+from harvest.http.deadline import Deadline, DeadlineWatch
 from harvest.http.failures import WAIT, Transient, failure
-from harvest.http.guard import Call, spelled_private
 from harvest.http.limits import Limits
-from harvest.http.polite import Closed, Hosts, attempts_made, backoff, retry_after
-from harvest.http.routes import Routes
+from harvest.http.proxies import ConnectionPools
+from harvest.http.ssrf import spelled_private
+from harvest.http.throttle import Closed, HostSlots, attempts_made, backoff, retry_after
 from harvest.http.urls import host_of, redirected, tidy
-from harvest.http.watch import Watch
 
 _CHUNK = 262_144
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -65,10 +65,10 @@ class Fetcher:
     """The shared state of all requests of one client. Thread-safe."""
 
     def __init__(self, limits: Limits, allow_private: bool) -> None:
-        self.hosts = Hosts(limits.per_host, limits.delay)
+        self.hosts = HostSlots(limits.per_host, limits.delay)
         self._allow_private = allow_private
-        self._routes = Routes(limits.per_host)
-        self._watch = Watch()
+        self._routes = ConnectionPools(limits.per_host)
+        self._watch = DeadlineWatch()
 
     def close(self) -> None:
         """Stop what waits and what is under way, drop kept connections."""
@@ -96,13 +96,13 @@ class Fetcher:
         raise AssertionError("count() has no end")
 
     @contextmanager
-    def _call(self, seconds: float) -> Iterator[Call]:
-        call = Call(seconds, self._allow_private)
+    def _call(self, seconds: float) -> Iterator[Deadline]:
+        call = Deadline(seconds, self._allow_private)
         self._watch.add(call)
         try:
             yield call
         finally:
-            self._watch.drop(call)
+            self._watch.remove(call)
 
     def _wait(self, trouble: Transient, attempt: int, wish: Wish) -> None:
         asked = backoff(attempt, wish.limits.backoff) if trouble.wait is None else trouble.wait
@@ -116,7 +116,7 @@ class Fetcher:
             # A robots.txt: all who want something of that host wait for this one answer.
             self.hosts.sleep(wait)
 
-    def _follow(self, url: str, wish: Wish, call: Call) -> Answer:
+    def _follow(self, url: str, wish: Wish, call: Deadline) -> Answer:
         most = wish.limits.max_redirects
         for _ in range(most + 1):
             self._raise_unless_welcome(url, wish)
@@ -133,7 +133,7 @@ class Fetcher:
         if wish.manners is not None:
             wish.manners.may_ask(url)
 
-    def _hop(self, url: str, wish: Wish, call: Call) -> Answer:
+    def _hop(self, url: str, wish: Wish, call: Deadline) -> Answer:
         host = host_of(url)
         in_body = False
         with self.hosts.turn(host), call:
@@ -147,7 +147,7 @@ class Fetcher:
                 raise failure(error, url, host, in_body) from error
 
     @contextmanager
-    def _open(self, url: str, wish: Wish, call: Call) -> Iterator[BaseHTTPResponse]:
+    def _open(self, url: str, wish: Wish, call: Deadline) -> Iterator[BaseHTTPResponse]:
         limits = wish.limits
         response = self._routes.manager_for(url).request(
             "GET",
@@ -164,14 +164,16 @@ class Fetcher:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
 
-    def _wanted_body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Call) -> bytes:
+    def _wanted_body(
+        self, response: BaseHTTPResponse, url: str, wish: Wish, call: Deadline
+    ) -> bytes:
         if response.status >= 300:
             return self._body(response, url, wish, call) if wish.errors_too else b""
         if wish.manners is not None:
             wish.manners.may_keep(url, response.headers.getlist("X-Robots-Tag"))
         return self._body(response, url, wish, call)
 
-    def _body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Call) -> bytes:
+    def _body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Deadline) -> bytes:
         most = wish.limits.max_bytes
         announced = "" if wish.clipped else response.headers.get("Content-Length", "")
         data, size = io.BytesIO(), 0
@@ -187,7 +189,7 @@ class Fetcher:
             return data.getvalue()
         raise Unreadable("too large", f"{url}: more than {most} bytes")
 
-    def _raise_if_over(self, call: Call, url: str, wish: Wish, cause: Exception | None) -> None:
+    def _raise_if_over(self, call: Deadline, url: str, wish: Wish, cause: Exception | None) -> None:
         if self.hosts.closed:
             raise Closed("The download was stopped.") from cause
         if call.over:

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from gleanset.records import Candidate
 from gleanset.work.pool import Outcome, Threads, run_batches
 from harvest.http.client import Client
-from harvest.http.polite import Waiting, leaving
 from harvest.http.supply import Bell, Supply
+from harvest.http.throttle import Waiting, leaving
 
 Result = TypeVar("Result")
 # Held back at most: what stands behind so many of one host in a list must wait.
@@ -220,7 +220,7 @@ class _Turns(Generic[Result]):
 
 
 def _host(url: str) -> str:
-    """The host as `Hosts` knows it; of no use to whoever is no address at all."""
+    """The host as `HostSlots` knows it; of no use to whoever is no address at all."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gleanset.errors import Blocked, Changed, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page
-from harvest.http.guard import spelled_private
+from harvest.http.ssrf import spelled_private
 from harvest.sources.base import Option, Query, Source
 from harvest.sources.google_parse import Result, View, results, state
 from harvest.sources.google_query import LANGUAGES, SAFE, WORDS, own_filters, search

@@ -21,7 +21,8 @@ from urllib3.poolmanager import ProxyManager
 
 from gleanset.errors import Unreachable
 from harvest.http import Client, Closed
-from harvest.http.guard import Call, GuardedPool, GuardedTLSPool, PrivateAddress, spelled_private
+from harvest.http.deadline import Deadline
+from harvest.http.ssrf import GuardedPool, GuardedTLSPool, PrivateAddress, spelled_private
 from harvest.http.urls import host_of
 
 _CHUNK = 65_536
@@ -36,7 +37,7 @@ class _Body(io.BytesIO):
         self._original_response = getattr(raw, "_original_response", None)
 
 
-def read_body(response: requests.Response, call: Call, most: int) -> None:
+def read_body(response: requests.Response, call: Deadline, most: int) -> None:
     """Read the whole body here, within the call's time and `most` bytes.
 
     The package reads it from memory then. Raises `requests.ConnectionError`.
@@ -46,7 +47,7 @@ def read_body(response: requests.Response, call: Call, most: int) -> None:
     response.raw = body
 
 
-def _read(raw: Any, call: Call, most: int) -> bytes:
+def _read(raw: Any, call: Deadline, most: int) -> bytes:
     data = bytearray()
     try:
         # read1 returns what has come; read would wait for a whole chunk of a slow drip.
@@ -80,7 +81,7 @@ class Guard:
             raise Closed("The search was stopped.")
 
     @contextmanager
-    def call(self, url: str) -> Iterator[Call]:
+    def call(self, url: str) -> Iterator[Deadline]:
         """Around one request: its socket is cut after the client's total time.
 
         Raises `Unreachable` for a private address, `Closed` when the client is closed.
@@ -88,7 +89,7 @@ class Guard:
         self.check()
         if not self._allow_private and spelled_private(host_of(url)):
             raise _private(url)
-        call = Call(self._seconds, self._allow_private)
+        call = Deadline(self._seconds, self._allow_private)
         timer = Timer(self._seconds, call.cut)
         timer.daemon = True
         timer.start()

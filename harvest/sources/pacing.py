@@ -16,8 +16,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from harvest.http import Client, Limits, Page
-from harvest.http.polite import Hosts, backoff
-from harvest.http.routes import trust
+from harvest.http.proxies import trusted_certificates
+from harvest.http.throttle import HostSlots, backoff
 from harvest.http.urls import host_of
 from harvest.sources.guarded import Guard, guarded_pools, read_body
 
@@ -36,7 +36,7 @@ class Pace:
     """One call at a time on a host, `seconds` apart, however many queries there are."""
 
     def __init__(self, seconds: float) -> None:
-        self._hosts = Hosts(per_host=1, delay=seconds)
+        self._hosts = HostSlots(per_host=1, delay=seconds)
 
     def session(self, client: Client) -> requests.Session:
         """A session that keeps this pace and the client's limits, under the client's name.
@@ -65,11 +65,11 @@ class Pace:
 
 
 class _PacedAdapter(HTTPAdapter):
-    def __init__(self, hosts: Hosts, client: Client) -> None:
+    def __init__(self, hosts: HostSlots, client: Client) -> None:
         self._hosts = hosts
         self._guard = Guard(client)
         # `requests` knows REQUESTS_CA_BUNDLE, but neither SSL_CERT_FILE nor the system's own.
-        self._trusted = trust()
+        self._trusted = trusted_certificates()
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:

@@ -14,7 +14,7 @@ from gleanset.files.store import Store, sha256_of
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
-from harvest.intake import Intake
+from harvest.importer import Importer
 from harvest.video.decoder_worker import FrameLimit, VideoTask, round_robin
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import RepeatedStretch, find_repeats
@@ -28,7 +28,7 @@ class FrameWriter:
     def __init__(
         self,
         dataset: Dataset,
-        intake: Intake,
+        intake: Importer,
         sampling: Sampling,
         label: str | None,
         limit: FrameLimit,

@@ -27,8 +27,8 @@ from gleanset.errors import DiskFull, GleansetError, MissingComponent, Unreachab
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Origin
 from harvest.http import Client
-from harvest.http.guard import spelled_private
-from harvest.http.routes import trust
+from harvest.http.proxies import trusted_certificates
+from harvest.http.ssrf import spelled_private
 from harvest.http.urls import host_of, tidy
 from harvest.sources.guarded import guard_session
 from harvest.video.inputs import (
@@ -96,7 +96,7 @@ def _handler(library: Any, client: Client) -> Any:
             return session
 
         def _make_sslcontext(self, *_: Any, **__: Any) -> Any:
-            return trust()
+            return trusted_certificates()
 
         def _send(self, request: Any) -> Any:
             try:

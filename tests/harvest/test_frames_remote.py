@@ -18,7 +18,7 @@ import pytest
 
 from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited, Unreachable
 from harvest.http import Client
-from harvest.http.guard import is_private
+from harvest.http.ssrf import is_private
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
 from harvest.video.remote import VideoAddress
 

@@ -22,13 +22,13 @@ from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli
 from gleanset import Dataset
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
+from harvest.fair_share import shares
 from harvest.filters import parse_filter
 from harvest.http import Client, Limits
 from harvest.keyword import harvest_keywords, harvest_searches, searches
 from harvest.report_status import yields
 from harvest.retry import retry
 from harvest.selection import ALL, Selection, parse_range
-from harvest.sharing import shares
 from harvest.sources import Query, Source
 from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls, read_back, written

@@ -15,7 +15,7 @@ from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.http import Client
-from harvest.intake import Intake
+from harvest.importer import Importer
 from harvest.keyword import STAGE
 from harvest.report_status import yields
 from harvest.retry import retry
@@ -39,7 +39,7 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
             else Outcome(one, StageBytes(store)(result))
         )
         told = None if outcome.result else written(one)
-        Intake(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
+        Importer(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -14,8 +14,8 @@ from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome, Threads
 from harvest.http import Client, Limits
-from harvest.http.polite import Hosts, Waiting, attempts_made, leaving
 from harvest.http.supply import Fed
+from harvest.http.throttle import HostSlots, Waiting, attempts_made, leaving
 from harvest.http.turns import MOST_HELD, in_turns
 
 ANYTHING = frozenset({"all"})
@@ -223,7 +223,7 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
 
 
 def test_a_thread_leaves_only_where_it_may() -> None:
-    hosts = Hosts(per_host=1, delay=0)
+    hosts = HostSlots(per_host=1, delay=0)
     hosts.hold("h", 0.3)
     began = time.monotonic()
     with hosts.turn("h"):

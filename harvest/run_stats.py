@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from gleanset.errors import GleansetError
-from harvest.intake import Intake
+from harvest.importer import Importer
 
 
-class Account:
+class RunCounts:
     """The numbers of one keyword or one source, and who refused in it."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Account:
         self.reasons: Counter[str] = Counter()
         self.refusals: list[str] = []
 
-    def enter(self, intake: Intake) -> None:
+    def enter(self, intake: Importer) -> None:
         """Add the numbers of one intake."""
         # `+=` would drop the zeros that a result promises.
         self.tally.update(intake.tally)
@@ -32,19 +32,21 @@ class Account:
         return {"status": self.refusals[0] if self.refusals else "ok", **self.numbers()}
 
 
-class Ledger:
+class RunStats:
     """All accounts of one run."""
 
     def __init__(self) -> None:
-        self.total = Account()
-        self.by_keyword: dict[str, Account] = {}
-        self.by_source: dict[str, Account] = {}
+        self.total = RunCounts()
+        self.by_keyword: dict[str, RunCounts] = {}
+        self.by_source: dict[str, RunCounts] = {}
         self._errors: dict[str, GleansetError] = {}
 
-    def enter(self, keyword: str, source: str, intake: Intake, error: GleansetError | None) -> None:
+    def enter(
+        self, keyword: str, source: str, intake: Importer, error: GleansetError | None
+    ) -> None:
         """Note what one source gave for one keyword, and the error that ended it."""
-        mine = self.by_source.setdefault(source, Account())
-        word = self.by_keyword.setdefault(keyword, Account())
+        mine = self.by_source.setdefault(source, RunCounts())
+        word = self.by_keyword.setdefault(keyword, RunCounts())
         for account in (self.total, mine, word):
             account.enter(intake)
         if error is not None:

@@ -19,11 +19,11 @@ from tools_for_tests import ROOT, command, eventually, run_cli
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
+from harvest.fair_share import FairShare, MetBySource
 from harvest.http import Client, Limits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
-from harvest.sharing import Met, Shared
 from harvest.sources import Query, Source
 
 QUICK = Limits(connect=2, read=2, total=5, retries=0)
@@ -149,7 +149,7 @@ class Simulated:
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
         self.share = 0
-        self.met = Met(common)
+        self.met = MetBySource(common)
         self.visited = 0
         self.pending: list[int] = []
         self._numbers = numbers
@@ -178,7 +178,7 @@ def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], 
     """How far each lane went, and how many were met in all."""
     die, common = random.Random(seed), set[str]()
     lanes = [Simulated(numbers, common, die) for numbers in lists]
-    shared = Shared[int](limit, lanes, common)
+    shared = FairShare[int](limit, lanes, common)
     while True:
         taken = shared.take()
         pending = [lane for lane in lanes if lane.pending]

@@ -1,4 +1,4 @@
-"""Straight or through a proxy, and which certificates to trust: as curl and requests do.
+"""Connect straight or through a proxy, trusting which certificates: as curl and requests do.
 
 The environment is read once, when the client is made: `HTTP_PROXY`, `HTTPS_PROXY`,
 `ALL_PROXY`, `NO_PROXY` (lower case wins), `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`,
@@ -24,13 +24,13 @@ from urllib3 import PoolManager, ProxyManager
 from urllib3.util import make_headers
 
 from gleanset.errors import UsageError
-from harvest.http.guard import GuardedPool, GuardedTLSPool
+from harvest.http.ssrf import GuardedPool, GuardedTLSPool
 
-# Hosts whose connections are kept alive. Image searches lead to many hosts, few pictures each.
+# HostSlots whose connections are kept alive. Image searches lead to many hosts, few pictures each.
 _KEPT_HOSTS = 64
 
 
-class Routes:
+class ConnectionPools:
     """The pools to ask through: one manager for straight, one for each proxy in use.
 
     Raises `UsageError` when a proxy or a certificate file of the environment is unusable.
@@ -43,7 +43,7 @@ class Routes:
         self._options: dict[str, Any] = {
             "num_pools": _KEPT_HOSTS,
             "maxsize": per_host,
-            "ssl_context": trust(),
+            "ssl_context": trusted_certificates(),
         }
         for proxy in {self._proxy_of("http"), self._proxy_of("https")}:
             self._manager(proxy)
@@ -116,7 +116,7 @@ def _login(user: str | None, password: str | None) -> dict[str, str] | None:
     return dict(make_headers(proxy_basic_auth=f"{unquote(user)}:{unquote(password or '')}"))
 
 
-def trust() -> ssl.SSLContext:
+def trusted_certificates() -> ssl.SSLContext:
     """The certificates to trust. Raises `UsageError` when a named bundle is not there."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if bundle := os.environ.get(variable):

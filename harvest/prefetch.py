@@ -17,7 +17,7 @@ _PATIENCE = 10.0
 _AHEAD = 500
 
 
-class Asked:
+class Prefetch:
     """A search under way: never asked for more results than are wanted.
 
     `chosen` are the results of `search` that are meant; the thread takes them from there, and

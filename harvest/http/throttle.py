@@ -86,7 +86,7 @@ class _Host:
     not_before: float = 0.0
 
 
-class Hosts:
+class HostSlots:
     """Every host's queue. Thread-safe; all waiting ends with `Closed` on `close`.
 
     `per_host` requests run on one host at a time, `delay` seconds apart at their start, or more

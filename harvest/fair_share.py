@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Given = TypeVar("Given", covariant=True)
 
 
-class Met(set[str]):
+class MetBySource(set[str]):
     """What one lane met; `common` is what all of them met."""
 
     def __init__(self, common: set[str]) -> None:
@@ -23,7 +23,7 @@ class Met(set[str]):
         self._common.add(name)
 
 
-class Lane(Protocol[Given]):
+class Sharer(Protocol[Given]):
     """One source at work for one keyword, all in one thread but for the site that it asks."""
 
     share: int
@@ -44,7 +44,7 @@ class Lane(Protocol[Given]):
         """The next one that its share wants; None where there is none, or none for now."""
 
 
-class Shared(Generic[Item]):
+class FairShare(Generic[Item]):
     """Lanes that work at the same time and bring `limit` together.
 
     A share is an equal part of what the ended lanes leave of the limit, and of what several
@@ -54,7 +54,7 @@ class Shared(Generic[Item]):
     the same place.
     """
 
-    def __init__(self, limit: int, lanes: Sequence[Lane[Item]], common: Sized) -> None:
+    def __init__(self, limit: int, lanes: Sequence[Sharer[Item]], common: Sized) -> None:
         self._limit = limit
         self._lanes = lanes
         self._common = common
@@ -80,7 +80,7 @@ class Shared(Generic[Item]):
     def _standing(self) -> tuple[int, int]:
         return self._met_by(self._lanes), sum(lane.ended for lane in self._lanes)
 
-    def _met_by(self, lanes: Sequence[Lane[Item]]) -> int:
+    def _met_by(self, lanes: Sequence[Sharer[Item]]) -> int:
         return sum(len(lane.met) for lane in lanes)
 
     def _part(self) -> None:

@@ -10,7 +10,7 @@ from faulty_server import PICTURE, FaultyServer
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, Limits
-from harvest.http.guard import is_private, spelled_private
+from harvest.http.ssrf import is_private, spelled_private
 from harvest.http.urls import tidy
 
 QUICK = Limits(connect=2, read=2, total=5, retries=0)

@@ -41,7 +41,7 @@ class Seen(Enum):
     KNOWN = "known"
 
 
-class Intake:
+class Importer:
     """Records what became of each candidate and counts it.
 
     What it takes was staged in `store`. `images`, where one is given, takes up the hashes that

@@ -1,4 +1,4 @@
-"""Connections that refuse private addresses and can be cut from outside.
+"""Connections that refuse private addresses (server-side request forgery) and obey a deadline.
 
 The decision falls on the numeric address that is handed to `connect`, after the name
 was resolved, so no name server can talk us into the local network. Behind a proxy the
@@ -8,12 +8,10 @@ proxy resolves; then only what the URL itself spells out can be judged (`spelled
 from __future__ import annotations
 
 import ipaddress
-import math
 import socket
-import threading
 import time
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Self
+from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -26,64 +24,14 @@ from urllib3.exceptions import (
 )
 from urllib3.util.connection import create_connection
 
+from harvest.http.deadline import current_deadline
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
-_running = threading.local()
 
 
 class PrivateAddress(HTTPError):
     """The name leads to this machine or a private network."""
-
-
-class Call:
-    """One download's time on the network, and its leave to visit private addresses.
-
-    Entered once per request; `seconds` is what all of them may take together. On `cut`,
-    which a `Watch` calls when they are used up, the socket in use is shut down, which ends
-    even a server that sends one byte of a header now and then. The thread inside is the
-    one it rules.
-    """
-
-    def __init__(self, seconds: float, allow_private: bool = False) -> None:
-        self.allow_private = allow_private
-        self.over = False
-        self._left = seconds
-        self._began = 0.0
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
-        self.deadline = math.inf
-
-    @property
-    def left(self) -> float:
-        """Seconds of network time that remain, at least a moment."""
-        return max(self._left - (time.monotonic() - self._began), 0.001)
-
-    def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        self.deadline = self._began + self._left
-        _running.call = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _running.call = None
-        self.deadline = math.inf
-        with self._lock:
-            self._socket = None
-        self._left -= time.monotonic() - self._began
-
-    def hold(self, sock: socket.socket) -> None:
-        """Remember the socket in use, to be shut down when the time is up."""
-        with self._lock:
-            self._socket = sock
-        if self.over:
-            self.cut()
-
-    def cut(self) -> None:
-        """End the request under way, and every later one, at once."""
-        with self._lock:
-            self.over = True
-            if self._socket is not None:
-                _shut(self._socket)
 
 
 def is_private(address: str) -> bool:
@@ -133,19 +81,6 @@ def _dotted(host: str) -> str | None:
         return None
 
 
-def _shut(sock: socket.socket) -> None:
-    try:
-        # Not SSLSocket.shutdown: it forgets its TLS state under the reading thread.
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        return
-
-
-def _current() -> Call | None:
-    call: Call | None = getattr(_running, "call", None)
-    return call
-
-
 class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         try:
@@ -156,14 +91,14 @@ class _Guarded(HTTPConnection):
             raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
         except OSError as error:
             raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
-        if (call := _current()) is not None:
-            call.hold(sock)
+        if (deadline := current_deadline()) is not None:
+            deadline.register(sock)
         return sock
 
     def request(self, *args: Any, **options: Any) -> None:
-        call = _current()
-        if call is not None and self.sock is not None:
-            call.hold(self.sock)
+        deadline = current_deadline()
+        if deadline is not None and self.sock is not None:
+            deadline.register(self.sock)
         super().request(*args, **options)
 
     def _addresses(self) -> list[str]:
@@ -173,8 +108,8 @@ class _Guarded(HTTPConnection):
         except UnicodeError as error:
             raise LocationParseError(host) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        call = _current()
-        if self.proxy is not None or (call is not None and call.allow_private):
+        deadline = current_deadline()
+        if self.proxy is not None or (deadline is not None and deadline.allow_private):
             return addresses
         public = [address for address in addresses if not is_private(address)]
         if not public:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Generator
 
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate
-from harvest.asking import Asked
+from harvest.fair_share import MetBySource
 from harvest.http import Client
-from harvest.intake import Intake
+from harvest.importer import Importer
+from harvest.prefetch import Prefetch
 from harvest.selection import Selection
-from harvest.sharing import Met
 from harvest.sources import Query, Source
 from harvest.urls import Wanted
 
 
-class Found:
+class SourceResults:
     """What a source finds for one query, and the error with which it refused."""
 
     def __init__(self, source: Source, query: Query, client: Client) -> None:
@@ -36,7 +36,7 @@ class Found:
 class _Coming(Wanted):
     """What is wanted of a search that is under way: some of it is not there yet."""
 
-    def __init__(self, asked: Asked, intake: Intake, images: set[str]) -> None:
+    def __init__(self, asked: Prefetch, intake: Importer, images: set[str]) -> None:
         super().__init__((), intake, images, 0)
         self._asked = asked
         self._missing = 0
@@ -65,13 +65,13 @@ class _Coming(Wanted):
         self._missing -= len(self._images) - before
 
 
-class Lane:
+class SourceWorker:
     """One source at work for one keyword; `common` are the images of the keyword so far."""
 
     def __init__(
         self,
         asked: tuple[Source, Query],
-        open_intake: Callable[[Met], Intake],
+        open_intake: Callable[[MetBySource], Importer],
         client: Client,
         selection: Selection,
         common: set[str],
@@ -79,12 +79,12 @@ class Lane:
     ) -> None:
         self.source, query = asked
         self.share = 0
-        self.met = Met(common)
-        self.found = Found(self.source, query, client)
+        self.met = MetBySource(common)
+        self.found = SourceResults(self.source, query, client)
         self.intake = open_intake(self.met)
         self._filtered = 0
         search = self.found.results()
-        self._asked = Asked(search, selection.among(search, self._leave_out), ring)
+        self._asked = Prefetch(search, selection.among(search, self._leave_out), ring)
         self._wanted = _Coming(self._asked, self.intake, self.met)
         self._pending = 0
 
