@@ -22,7 +22,8 @@ from gleanset.db.values import now
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.files.store import sha256_of
-from gleanset.work.pool import Processes, cores, run_over
+from gleanset.platform import cores
+from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from gleanset.work.stage import stage
 

@@ -18,8 +18,9 @@ from baseline.augmentation import LIMITS, Kind, changed, view_numbers
 from gleanset.errors import Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
+from gleanset.platform import cores
 from gleanset.records import Box
-from gleanset.work.pool import Processes, cores
+from gleanset.work.pool import Processes
 
 EACH = 100
 """Pictures that one process reads in about the time that another takes to start."""

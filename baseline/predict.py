@@ -10,8 +10,9 @@ import numpy as np
 
 from baseline.api import Answer, Model
 from baseline.predict_files import Part, ReadParts
+from gleanset.platform import cores
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Processes, cores, run_over
+from gleanset.work.pool import Outcome, Processes, run_over
 
 STAGE = "predict"
 BATCH = 16

@@ -7,7 +7,6 @@ not in it.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from facecrop.compare_truth import Annotated
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.images.decode import decode
+from gleanset.platform import peak_memory
 from gleanset.records import Face
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -54,7 +54,7 @@ class Ask:
         began, used = time.perf_counter(), time.process_time()
         faces = detector.detect(pixels)
         seconds, cpu = time.perf_counter() - began, time.process_time() - used
-        return Answer(faces, seconds, cpu, _peak_memory(), detector.settings)
+        return Answer(faces, seconds, cpu, peak_memory(), detector.settings)
 
 
 @dataclass(slots=True)
@@ -177,13 +177,3 @@ def _figures(tally: Tally) -> dict[str, float | int]:
         "precision": round(tally.precision, 4),
         "f1": round(tally.f1, 4),
     }
-
-
-def _peak_memory() -> int:
-    """The most bytes this process ever had in memory; 0 where the system does not tell."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -21,8 +21,9 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
+from gleanset.platform import cores
 from gleanset.records import Face, FaceCrop, Region, Rejection
-from gleanset.work.pool import Outcome, Processes, cores, run_batches
+from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"

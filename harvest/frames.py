@@ -10,8 +10,9 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import sha256_of_file
+from gleanset.platform import cores
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Threads, cores, run_over
+from gleanset.work.pool import Outcome, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.decoder_worker import DecoderWorker, FrameLimit, VideoTask, advance_video

@@ -20,7 +20,8 @@ from urllib.parse import quote
 import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
-from gleanset.files.atomic import PARTIAL, disk_errors, sync_folder
+from gleanset.files.atomic import PARTIAL, disk_errors
+from gleanset.platform import sync_folder
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from gleanset.files.atomic import PARTIAL, disk_errors, sync_folder
+from gleanset.files.atomic import PARTIAL, disk_errors
+from gleanset.platform import sync_folder
 
 FILE = "checkpoint.safetensors"
 FORMAT = "1"

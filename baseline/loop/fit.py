@@ -30,7 +30,7 @@ from baseline.loop.state import Place, Saver, tag_of
 from baseline.loop.steps import Stepper, is_out_of_memory
 from baseline.optimiser import Descent, build_optimiser
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.work.pool import cores
+from gleanset.platform import cores
 
 TICK = 0.25
 """Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""

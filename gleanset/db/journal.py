@@ -6,7 +6,6 @@ can be undone, without limit and across restarts.
 
 from __future__ import annotations
 
-import getpass
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, undo_of
+from gleanset.platform import user_name
 from gleanset.records import Decision
 
 
@@ -80,7 +80,7 @@ class Journal:
 
     def __init__(self, db: Connection, who: str | None = None) -> None:
         self._db = db
-        self.who = who or _user()
+        self.who = who or user_name()
 
     def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Carry out one step, whole or not at all; its number. A text is just its name.
@@ -287,10 +287,3 @@ def class_name(name: str) -> str:
             'leave out a leading dot and the characters / \\ : * ? " < > |',
         )
     return tidy
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "someone"

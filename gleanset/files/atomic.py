@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import secrets
@@ -11,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gleanset.errors import DiskFull, NotWritable
+from gleanset.platform import sync_folder
 
 PARTIAL = ".partial-"
-# AT_FDCWD and RENAME_EXCHANGE of Linux.
-_FROM_HERE, _EXCHANGE = -100, 2
 
 
 def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> None:
@@ -57,30 +55,6 @@ def _write_synced(partial: Path, data: bytes) -> None:
         while left:
             left = left[file.write(left) :]
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system has the means."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def exchanged(one: Path, other: Path) -> bool:
-    """Let two paths of one file system change places at once; False where that cannot be done.
-
-    By `renameat2` with `RENAME_EXCHANGE` (Linux 3.15, glibc 2.28; man 2 rename).
-    """
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    done = rename(_FROM_HERE, os.fsencode(one), _FROM_HERE, os.fsencode(other), _EXCHANGE)
-    return bool(done == 0)
 
 
 @contextmanager

@@ -23,8 +23,9 @@ from filelock import FileLock
 
 from gleanset import __version__
 from gleanset.errors import MissingComponent
-from gleanset.files.atomic import disk_errors, sync_folder
+from gleanset.files.atomic import disk_errors
 from gleanset.files.store import sha256_of_file
+from gleanset.platform import sync_folder
 
 SECONDS = 30.0
 """How long to wait for a connection and for each further piece."""

@@ -9,7 +9,6 @@ failure. Started with `spawn`, because a fork after OpenCV or Qt ran can deadloc
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from pebble import ProcessExpired
 
 from gleanset.errors import GleansetError, Unreadable
+from gleanset.platform import cores
 from gleanset.work.processes import spawned
 
 Item = TypeVar("Item")
@@ -80,13 +80,6 @@ class Threads:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_over(

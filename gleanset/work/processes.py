@@ -21,6 +21,7 @@ from typing import Any
 from pebble import ProcessPool
 
 from gleanset.errors import GleansetError
+from gleanset.platform import interrupts_blocked
 
 POOLS = 5
 """How often a run begins workers before nothing more is hoped of them."""
@@ -33,7 +34,7 @@ class WorkerProcess(SpawnProcess):
 
     def start(self) -> None:
         """As every process is started, in a thread that blocks what the new one inherits."""
-        with _interrupts_blocked():
+        with interrupts_blocked():
             super().start()
 
 
@@ -176,18 +177,6 @@ def _workers_die() -> GleansetError:
         "the worker processes end as soon as they begin, most often for want of memory",
         "close other programs and run the command again, with --workers 1 where it has that",
     )
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_worker() -> None:

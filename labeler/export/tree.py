@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.files.atomic import disk_errors, exchanged, sync_folder
+from gleanset.files.atomic import disk_errors
+from gleanset.platform import exchange_paths, sync_folder
 
 MARKER = ".gleanset-export.json"
 
@@ -84,7 +85,7 @@ def check_ours(target: Path) -> None:
 def _swap(partial: Path, target: Path, old: Path) -> None:
     sync_folder(partial)
     try:
-        if not (target.exists() and exchanged(partial, target)):
+        if not (target.exists() and exchange_paths(partial, target)):
             if target.exists():
                 target.replace(old)
             partial.replace(target)

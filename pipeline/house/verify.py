@@ -11,8 +11,9 @@ from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store, sha256_of_file
 from gleanset.images.decode import decode
+from gleanset.platform import cores
 from gleanset.records import Rejection
-from gleanset.work.pool import Processes, Threads, cores, run_over
+from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from pipeline.house.strays import strays
 

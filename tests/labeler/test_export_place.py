@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from labeler.export import tree
 from labeler.export.tree import replacing
-tree.exchanged = lambda one, other: False  # as on a system that has no swap in one
+tree.exchange_paths = lambda one, other: False  # as on a system that has no swap in one
 left = int(sys.argv[2])
 def hook(event, args):
     global left

@@ -1,0 +1,82 @@
+"""The one place that asks which operating system this is.
+
+Every function works everywhere: where a system lacks the means, it does the next best thing, and
+its docstring says which. Modules that only some systems have (`resource`, `pwd`) are imported
+here alone, when they are used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import getpass
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# AT_FDCWD and RENAME_EXCHANGE of Linux.
+_FROM_HERE, _EXCHANGE = -100, 2
+
+
+def cores() -> int:
+    """Return how many processors this process may use; of the machine where that is not told."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def user_name() -> str:
+    """Return the login name of whoever runs this; 'someone' where the system has none."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # ImportError: no environment and no `pwd`
+        return "someone"
+
+
+def peak_memory() -> int:
+    """Return the most bytes this process ever had in memory; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut; nothing where a folder cannot be opened."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def exchange_paths(one: Path, other: Path) -> bool:
+    """Let two paths of one file system change places at once; False where that cannot be done.
+
+    By `renameat2` with `RENAME_EXCHANGE` (Linux 3.15, glibc 2.28; man 2 rename).
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    done = rename(_FROM_HERE, os.fsencode(one), _FROM_HERE, os.fsencode(other), _EXCHANGE)
+    return bool(done == 0)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Start processes in here that are deaf to Ctrl-C; as others are where signals have no mask."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

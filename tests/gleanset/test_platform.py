@@ -1,0 +1,120 @@
+"""What only some systems have, and what stands in for it on the others."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+
+from gleanset import platform
+
+MISSING = ("fcntl", "grp", "pwd", "resource", "termios")
+"""Standard modules that Windows does not have."""
+
+# Imports modules as a Python without these would, and prints those that cannot be imported.
+WITHOUT = """
+import importlib, sys
+
+MISSING = {missing!r}
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in MISSING:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+for name in MISSING:
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Missing())
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        print(name, error)
+assert not set(MISSING) & set(sys.modules)
+"""
+
+
+def without_posix(names: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing=MISSING, names=names)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def modules(room: str, *leave_out: str) -> list[str]:
+    """The modules of a room by their full names, but for those that begin with `leave_out`."""
+    files = (path.relative_to(ROOT) for path in sorted((ROOT / room).rglob("*.py")))
+    names = [path.with_suffix("").as_posix().replace("/", ".") for path in files]
+    return [
+        name.removesuffix(".__init__") for name in names if not name.startswith(leave_out or "-")
+    ]
+
+
+def test_the_rooms_can_be_imported_where_the_posix_modules_are_missing() -> None:
+    assert without_posix(["gleanset", "harvest", "facecrop", "labeler", "baseline"]) == ""
+
+
+@pytest.mark.parametrize("room", ["gleanset", "harvest", "labeler"])
+def test_so_can_each_of_their_modules(room: str) -> None:
+    # The window needs Qt, which may not be there; `__main__` begins a program.
+    left_out = ("labeler.qt", f"{room}.__main__")
+    assert without_posix(modules(room, *left_out)) == ""
+
+
+def test_a_missing_module_is_noticed() -> None:
+    assert without_posix(["resource"]) == "resource No module named 'resource'\n"
+
+
+def test_without_affinity_all_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert platform.cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize("error", [ImportError, KeyError, OSError])
+def test_without_a_login_name_somebody_decides(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def nobody() -> str:
+        raise error("no name")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert platform.user_name() == "someone"
+
+
+def test_without_resource_the_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert platform.peak_memory() == 0
+
+
+def test_without_folders_to_open_a_rename_is_not_synced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
+    platform.sync_folder(tmp_path / "is not even looked at")
+
+
+def test_without_a_mask_of_signals_nothing_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
+    with platform.interrupts_blocked():
+        assert signal.getsignal(signal.SIGINT) is not None
+
+
+def test_two_paths_change_places_or_stay(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("1")
+    other.write_text("2")
+    swapped = platform.exchange_paths(one, other)
+    assert (one.read_text(), other.read_text()) == (("2", "1") if swapped else ("1", "2"))
+    assert not platform.exchange_paths(one, tmp_path / "missing")
