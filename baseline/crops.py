@@ -15,8 +15,7 @@ import msgspec
 from baseline.engines import Facts
 from baseline.predict_files import ReadParts
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import check_options, spec_of
-from facecrop.detectors.recorded import RecordedDetector
+from facecrop.detectors.options import RecordedDetector, check_options, spec_of
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic

@@ -54,7 +54,7 @@ if __name__ == "__main__":
 """
 INNER = """
 import sys, time
-import facecrop.job as job
+import facecrop.search as job
 began = {}
 real = job.run_batches
 def timed(plan, items, workers, *rest):

@@ -9,7 +9,7 @@ found, so that another try takes seconds. A source is a show (what stands before
 `_` of a file's name). For each source in turn the settings are chosen and the weights fitted
 on the other sources only, and the source is scored with them: those are the figures
 printed first. Last come the settings and weights from all sources, for
-`facecrop/detectors/calibration.py`.
+`facecrop/detectors/votes.py`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facecrop.compare_score import CRITERIA, Criterion, Tally, score
-from facecrop.compare_truth import read_truth
-from facecrop.detectors.calibration import Calibration
+from facecrop.annotations import read_annotations
+from facecrop.compare import CRITERIA, Criterion, MatchTally, match_faces
 from facecrop.detectors.ensemble import Ensemble
-from facecrop.detectors.search import Rect
-from facecrop.detectors.votes import Candidate, Vote, candidates, cascade_votes
+from facecrop.detectors.tiling import FloatBox
+from facecrop.detectors.votes import (
+    EnsembleCalibration,
+    FaceCandidate,
+    FaceVote,
+    cascade_votes,
+    group_votes,
+)
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
 
@@ -50,14 +55,14 @@ class Picture:
 
     source: str
     truth: list[Box]
-    votes: dict[str, list[Vote]]
+    votes: dict[str, list[FaceVote]]
 
 
 class Row(NamedTuple):
     """One candidate of a picture; whether its centre lies in a true face."""
 
     picture: Picture
-    candidate: Candidate
+    candidate: FaceCandidate
     face: bool
 
 
@@ -65,7 +70,7 @@ def pictures(faces: Path, photos: Path | None, cascade: str) -> list[Picture]:
     """Search everything once, at every size and with both kinds of grey."""
     searcher = Ensemble(cascade=cascade)
     found = []
-    for entry in read_truth(faces):
+    for entry in read_annotations(faces):
         found.append(Picture(entry.kind, entry.boxes, votes(searcher, entry.path)))
         print(".", end="", flush=True)
     for path in sampled(photos):
@@ -81,7 +86,7 @@ def sampled(photos: Path | None) -> list[Path]:
     return random.Random(0).sample(files, min(PHOTOS, len(files)))
 
 
-def votes(searcher: Ensemble, path: Path) -> dict[str, list[Vote]]:
+def votes(searcher: Ensemble, path: Path) -> dict[str, list[FaceVote]]:
     """What each member finds in a picture of at most 1920 pixels, in its pixels."""
     part = np.asarray(decode(path.read_bytes()).pixels)
     found = {f"{size:g}": list(searcher.at(part, size)) for size in SIZES}
@@ -91,22 +96,22 @@ def votes(searcher: Ensemble, path: Path) -> dict[str, list[Vote]]:
     return found
 
 
-def plan(sizes: tuple[float, ...], equalize: bool) -> Calibration:
+def plan(sizes: tuple[float, ...], equalize: bool) -> EnsembleCalibration:
     """Settings that are to be fitted."""
-    return Calibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, equalize=equalize)
+    return EnsembleCalibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, equalize=equalize)
 
 
-def rows(all_pictures: Sequence[Picture], settings: Calibration) -> list[Row]:
+def rows(all_pictures: Sequence[Picture], settings: EnsembleCalibration) -> list[Row]:
     """The candidates that these settings would give."""
     found = []
     for picture in all_pictures:
         chosen = [vote for size in settings.sizes for vote in picture.votes[f"{size:g}"]]
         chosen += picture.votes[f"cascade {settings.equalize}"]
-        found += [Row(picture, c, _is_face(c, picture.truth)) for c in candidates(chosen)]
+        found += [Row(picture, c, _is_face(c, picture.truth)) for c in group_votes(chosen)]
     return found
 
 
-def fitted(data: Sequence[Row], settings: Calibration) -> Calibration:
+def fitted(data: Sequence[Row], settings: EnsembleCalibration) -> EnsembleCalibration:
     """Logistic regression with a penalty of half the sum of squared weights (Newton)."""
     known = [row for row in data if _worth(row.candidate)]
     values = np.array([(*settings.features(row.candidate), 1.0) for row in known])
@@ -119,10 +124,12 @@ def fitted(data: Sequence[Row], settings: Calibration) -> Calibration:
         bend = (values.T * (sure * (1 - sure))) @ values + penalty
         weights -= np.linalg.solve(bend, slope)
     *sizes, cascade, bias = (round(float(weight), 2) for weight in weights)
-    return Calibration(1, settings.sizes, tuple(sizes), cascade, bias, equalize=settings.equalize)
+    return EnsembleCalibration(
+        1, settings.sizes, tuple(sizes), cascade, bias, equalize=settings.equalize
+    )
 
 
-def judged(data: Sequence[Row], by: Calibration, criterion: Criterion) -> Counter[str]:
+def judged(data: Sequence[Row], by: EnsembleCalibration, criterion: Criterion) -> Counter[str]:
     """True and false finds, and faces, of the pictures of these rows, at 0.5."""
     total: Counter[str] = Counter()
     faces: dict[int, list[Face]] = {}
@@ -132,12 +139,14 @@ def judged(data: Sequence[Row], by: Calibration, criterion: Criterion) -> Counte
             box = Box(*(round(edge) for edge in row.candidate.rect))
             faces.setdefault(id(row.picture), []).append(Face("ensemble", box, chance))
     for picture in {id(row.picture): row.picture for row in data}.values():
-        tally: Tally = score(faces.get(id(picture), []), picture.truth, criterion)
+        tally: MatchTally = match_faces(faces.get(id(picture), []), picture.truth, criterion)
         total.update(found=tally.found, false=tally.false)
     return total
 
 
-def held_out(all_pictures: Sequence[Picture], settings: Calibration) -> dict[str, Counter[str]]:
+def held_out(
+    all_pictures: Sequence[Picture], settings: EnsembleCalibration
+) -> dict[str, Counter[str]]:
     """For each source what the weights of the others do on it, by criterion and source."""
     data = rows(all_pictures, settings)
     result: dict[str, Counter[str]] = {}
@@ -149,7 +158,7 @@ def held_out(all_pictures: Sequence[Picture], settings: Calibration) -> dict[str
     return result
 
 
-def chosen(all_pictures: Sequence[Picture]) -> tuple[Calibration, float]:
+def chosen(all_pictures: Sequence[Picture]) -> tuple[EnsembleCalibration, float]:
     """The settings with the best held-out F1 (mean of the three criteria)."""
     plans = [plan(sizes, equalize) for sizes in CHOICES for equalize in (False, True)]
     scored = [(mean_f1(all_pictures, held_out(all_pictures, one)), one) for one in plans]
@@ -215,13 +224,13 @@ def main() -> None:
     print("from all sources:", fitted(rows(data, best), best))
 
 
-def _is_face(candidate: Candidate, truth: Sequence[Box]) -> bool:
+def _is_face(candidate: FaceCandidate, truth: Sequence[Box]) -> bool:
     x = candidate.rect.x + candidate.rect.width / 2
     y = candidate.rect.y + candidate.rect.height / 2
     return any(b.x <= x <= b.x + b.width and b.y <= y <= b.y + b.height for b in truth)
 
 
-def _worth(candidate: Candidate) -> bool:
+def _worth(candidate: FaceCandidate) -> bool:
     return len({vote.member for vote in candidate.votes}) > 1 or (
         candidate.votes[0].member != "lbpcascade" or candidate.votes[0].strength >= LEAST_WINDOWS
     )
@@ -237,7 +246,10 @@ def _loaded(path: Path) -> list[Picture]:
         Picture(
             one["source"],
             [Box(*box) for box in one["truth"]],
-            {n: [Vote(m, Rect(*r), s) for m, r, s in found] for n, found in one["votes"].items()},
+            {
+                n: [FaceVote(m, FloatBox(*r), s) for m, r, s in found]
+                for n, found in one["votes"].items()
+            },
         )
         for one in json.loads(path.read_text())
     ]

@@ -82,14 +82,14 @@ def run(
     are not of faces are taken whole: --detector whole.
     """
     from facecrop.advice import whole_instead
-    from facecrop.job import Search, find_faces
+    from facecrop.search import DatasetSearch, find_faces
 
     with job.open() as dataset:
         crop = dataset.settings.crop
         spec = _detector(crop, detector, threshold, cascade, options)
         cutting = _cutting(crop, cut)
         if job.simulate:
-            search = Search(dataset, spec, cutting)
+            search = DatasetSearch(dataset, spec, cutting)
             return {"would_search": search.to_search(), "would_recut": search.to_cut()}
         found = find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
         if (instead := whole_instead(dataset)) is not None:

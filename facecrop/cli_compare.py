@@ -70,9 +70,8 @@ def compare(
     three criteria: boxes that share half or three tenths (intersection over union), or a
     box whose centre is in the face. docs/detectors.md tells how annotations are written.
     """
-    from facecrop.compare import compare_all, table
-    from facecrop.compare_sheet import mistakes_sheet
-    from facecrop.compare_truth import read_truth
+    from facecrop.annotations import read_annotations
+    from facecrop.compare import compare_all, mistakes_sheet, table
     from facecrop.detectors.options import all_names, check_options, spec_of
     from gleanset.images.contact_sheet import checked_ending
 
@@ -80,7 +79,7 @@ def compare(
     if sheet_file is not None:
         checked_ending(sheet_file)
     specs = {name: spec_of(name, options, cascade) for name in detectors or all_names()}
-    pictures = read_truth(truth, images, by)
+    pictures = read_annotations(truth, images, by)
     results, missing = compare_all(specs, pictures, job.progress, skip=not detectors)
     for label, why in missing.items():
         job.say(f"{label} cannot be compared here: {why}")
@@ -150,11 +149,11 @@ def sheet(
 
     FILE ends in .png, .jpg or .webp.
     """
-    from facecrop.sheet import Choice, make_sheet
+    from facecrop.contact_sheet import SheetFilter, make_sheet
     from gleanset.images.contact_sheet import checked_ending
 
     checked_ending(file)
-    choice = Choice(label, hint, status, detector, min_score, max_score)
+    choice = SheetFilter(label, hint, status, detector, min_score, max_score)
     with job.open() as dataset:
         return make_sheet(
             dataset,

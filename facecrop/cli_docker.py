@@ -41,10 +41,10 @@ def build(job: Job, base: str | None, engine: str | None) -> Result:
     own output is shown on stderr.
     """
     from facecrop.detectors.animeface_docker import image_name
-    from facecrop.run_docker import choose
+    from facecrop.run_docker import choose_engine
 
     image, began = image_name(), time.monotonic()
-    chosen = choose(image, engine or "", to_build=True)
+    chosen = choose_engine(image, engine or "", to_build=True)
     chosen.build(build_context(), image, base, job.say)
     return _tried(chosen.program, image) | {"seconds": round(time.monotonic() - began, 1)}
 
@@ -87,10 +87,10 @@ def _names() -> list[str]:
 
 
 def _state(name: str, image: str) -> dict[str, str]:
-    from facecrop.run_docker import engines
+    from facecrop.run_docker import find_engines
 
     try:
-        trouble: GleansetError | None = engines(name)[0].trouble(image)
+        trouble: GleansetError | None = find_engines(name)[0].trouble(image)
     except GleansetError as error:
         trouble = error
     return {"state": trouble.what, "mend": trouble.mend} if trouble else {"state": "ready"}
@@ -113,9 +113,9 @@ def build_context() -> Path:
 
 def _tried(engine: str, image: str) -> Result:
     """Start the container and test it; what it said of itself."""
-    from facecrop.detectors.animeface_container import Container
+    from facecrop.detectors.animeface_docker import AnimeFaceContainer
 
-    made = Container(engine, image)
+    made = AnimeFaceContainer(engine, image)
     greeting = made.greeting
     made.stop()
     return {

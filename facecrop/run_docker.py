@@ -1,12 +1,14 @@
 """docker and podman as programs: found, asked how they are, made to build and to run.
 
 The one module of this room that starts processes. Both engines take the same commands, so
-that an engine is a name and a program.
+that an engine is a name and a program. What an engine complains about is said in our words, with
+what mends it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -19,17 +21,83 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from facecrop.docker_trouble import (
-    ImageNotBuilt,
-    broken,
-    explained,
-    last_line,
-    none_there,
-    not_built,
-    printable,
-    silent,
-)
 from gleanset.errors import MissingComponent
+
+# In lower case. Tried with docker 20 and 28 and podman 4; newer ones put it a little differently.
+_NO_IMAGE = re.compile(r"no such image|image not known|no such object|unable to find image")
+_NOT_PERMITTED = re.compile(r"permission denied|operation not permitted")
+_NOT_RUNNING = re.compile(
+    r"cannot connect|daemon is running|daemon running|failed to connect|connection refused"
+)
+
+_START = {"docker": "sudo systemctl start docker", "podman": "podman machine start"}
+
+
+class ImageNotBuilt(MissingComponent):
+    """The engine works, but does not have the image."""
+
+
+def none_there(names: tuple[str, ...]) -> MissingComponent:
+    """None of the engines of these names is installed."""
+    return MissingComponent(
+        f"there is no {' and no '.join(names)} on this machine",
+        "install one: sudo apt-get install podman (or docker.io); "
+        "the detector animeface finds the same faces without a container",
+    )
+
+
+def broken(name: str, error: OSError) -> MissingComponent:
+    """The engine's program is there and cannot be started."""
+    return MissingComponent(f"{name} cannot be started: {error}", f"install {name} anew")
+
+
+def silent(name: str, seconds: float) -> MissingComponent:
+    """The engine did not answer within so many seconds."""
+    return MissingComponent(
+        f"{name} has not answered in {seconds:g} seconds",
+        f"see what `{name} info` says; starting its service anew often helps",
+    )
+
+
+def explained(name: str, words: str, image: str) -> MissingComponent:
+    """The error for the `words` that the engine `name` printed when asked for `image`."""
+    lowered = words.lower()
+    if _NO_IMAGE.search(lowered):
+        mend = "build it with: facecrop docker build"
+        return ImageNotBuilt(f"{name} has no image {image}", mend)
+    if _NOT_PERMITTED.search(lowered):
+        return MissingComponent(
+            f"you are not permitted to use {name}: {last_line(words)}",
+            "sudo usermod -aG docker $USER, then log in again (this group may do what root may); "
+            "or install podman, which needs no rights",
+        )
+    if _NOT_RUNNING.search(lowered):
+        mend = f"start it with: {_START.get(name, _START['docker'])}"
+        return MissingComponent(f"{name} is installed but is not running", mend)
+    return MissingComponent(
+        f"{name} does not work here: {last_line(words)}", f"see what `{name} info` says"
+    )
+
+
+def not_built(name: str, image: str, last: str) -> MissingComponent:
+    """Building the image failed; `last` is the end of what the engine printed."""
+    return MissingComponent(
+        f"{name} could not build the image {image}; it ended with:\n     {last}",
+        "the build gets its base and two Python packages from the net; another base with Python "
+        "3.11 to 3.13 and venv is taken with --base IMAGE",
+    )
+
+
+def last_line(words: str) -> str:
+    """The last line that says something, without what a terminal would act on."""
+    lines = [line for raw in words.splitlines() if (line := printable(raw).strip())]
+    return lines[-1][:300] if lines else "it does not say why"
+
+
+def printable(line: str) -> str:
+    """A line without control characters."""
+    return "".join(letter for letter in line if letter.isprintable())
+
 
 ENGINES = ("docker", "podman")
 """In the order in which they are tried."""
@@ -73,7 +141,7 @@ class ContainerDied(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class ContainerEngine:
     """A container engine: how it is called, and its program."""
 
     name: str
@@ -121,27 +189,31 @@ class Engine:
             raise not_built(self.name, image, "\n     ".join(filter(None, last)))
 
 
-def engines(wanted: str = "") -> list[Engine]:
+def find_engines(wanted: str = "") -> list[ContainerEngine]:
     """The engines on this machine; only the wanted one, or the one of the setting.
 
     Raises `MissingComponent` when there is none.
     """
     chosen = wanted or os.environ.get(ENGINE_SETTING, "")
     names = (chosen,) if chosen else ENGINES
-    found = [Engine(Path(name).name, program) for name in names if (program := shutil.which(name))]
+    found = [
+        ContainerEngine(Path(name).name, program)
+        for name in names
+        if (program := shutil.which(name))
+    ]
     if not found:
         raise none_there(names)
     return found
 
 
-def choose(image: str, wanted: str = "", *, to_build: bool = False) -> Engine:
+def choose_engine(image: str, wanted: str = "", *, to_build: bool = False) -> ContainerEngine:
     """The first engine that has the image; with `to_build`, the first that works.
 
     Raises `ImageNotBuilt` where an engine works but lacks the image, and otherwise the
     `MissingComponent` of the first engine.
     """
     troubles: list[MissingComponent] = []
-    for engine in engines(wanted):
+    for engine in find_engines(wanted):
         trouble = engine.trouble(image)
         if trouble is None or (to_build and isinstance(trouble, ImageNotBuilt)):
             return engine
@@ -149,13 +221,13 @@ def choose(image: str, wanted: str = "", *, to_build: bool = False) -> Engine:
     raise next((found for found in troubles if isinstance(found, ImageNotBuilt)), troubles[0])
 
 
-class Running:
+class RunningContainer:
     """A program in a container, talked to in lines, by one thread at a time.
 
     It ends when its input does: with `stop`, and also when this process is killed.
     """
 
-    def __init__(self, engine: Engine, image: str) -> None:
+    def __init__(self, engine: ContainerEngine, image: str) -> None:
         """Start it. Raises `MissingComponent` when the engine's program does not start."""
         # So that a person sees whose it is.
         name = f"gleanset-{os.getpid()}-{uuid.uuid4().hex}"
@@ -232,7 +304,7 @@ def _listen(stream: IO[bytes], words: bytearray) -> None:
             del words[:-_LAST_WORDS]
 
 
-def _stop(process: subprocess.Popen[bytes], engine: Engine, name: str) -> None:
+def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
     """Close its input, wait for the end, and help where it does not come."""
     if process.stdin:
         with suppress(OSError):

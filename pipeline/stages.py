@@ -11,7 +11,7 @@ from pathlib import Path
 from baseline.cli import need_torch
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
-from facecrop.job import find_faces
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError

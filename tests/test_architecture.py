@@ -167,7 +167,7 @@ def test_breaking_a_rule_is_noticed(tmp_path: Path, name: str, code: str, expect
         ("harvest/video/run_ffmpeg.py", "import subprocess"),
         ("facecrop/docker_client.py", "import subprocess"),
         ("facecrop/detectors/a.py", "import cv2\ncv2.CascadeClassifier()"),
-        ("baseline/a.py", "import torch\nfrom facecrop.job import find_faces"),
+        ("baseline/a.py", "import torch\nfrom facecrop.search import find_faces"),
         ("pipeline/a.py", "import harvest.folder"),
     ],
 )

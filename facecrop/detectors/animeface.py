@@ -13,19 +13,18 @@ evidence, to search by and not to rely on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facecrop.detectors.animeface_library import (
     LOWEST_LIKELIHOOD,
-    Result,
-    Search,
+    LibraryResult,
+    LibrarySearch,
     checked_search,
 )
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.pieces import cut, pieces, without_repeats
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from gleanset.errors import UsageError
-from gleanset.records import Box, Face, Landmark
+from gleanset.records import Face, Landmark
 
 LONGEST_SIDE = 1920
 """Pixels. The library finds nothing in pictures wider than about 2,600 pixels, without
@@ -56,24 +55,16 @@ class AnimeFace:
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
-            raise ValueError(f"not an RGB picture: {pixels.dtype} {pixels.shape}")
-        height, width = pixels.shape[:2]
-        places = pieces(width, height, LONGEST_SIDE)
-        faces = [face for place in places for face in self._search_piece(pixels, place)]
-        return sorted(without_repeats(faces) if len(places) > 1 else faces, key=_reading_order)
+        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
-    def _checked_search(self) -> Search:
-        """What searches a piece; the same library may be reached in another way."""
+    def _checked_search(self) -> LibrarySearch:
+        """What searches a tile; the same library may be reached in another way."""
         return checked_search()
 
-    def _search_piece(self, pixels: Pixels, place: Box) -> Iterator[Face]:
-        part = cut(pixels, place, LONGEST_SIDE)
-        height, width = part.shape[:2]
-        zoom = _Zoom(place.x, place.y, place.width / width, place.height / height)
-        for result in self._search(part):
+    def _find(self, tile: Pixels) -> Iterator[RawFace]:
+        for result in self._search(tile):
             if result["likelihood"] >= self.threshold:
-                yield zoom.face(self.name, result, pixels.shape[1], pixels.shape[0])
+                yield _raw_face(result)
 
 
 def _likelihood(threshold: str | float) -> float:
@@ -87,7 +78,7 @@ def _likelihood(threshold: str | float) -> float:
     return value
 
 
-def _colours(result: Result) -> dict[str, object]:
+def _colours(result: LibraryResult) -> dict[str, object]:
     """Red, green and blue, 0..255, of hair, skin and both eyes."""
     return {
         "hair": list(result["hair_color"]),
@@ -97,41 +88,18 @@ def _colours(result: Result) -> dict[str, object]:
     }
 
 
-def _reading_order(face: Face) -> tuple[Box, float]:
-    return face.box, face.score
+def _raw_face(result: LibraryResult) -> RawFace:
+    """One of the library's results, in pixels of the tile that it searched."""
+    landmarks = (
+        _centre("left_eye", result["left_eye_box"]),
+        _centre("right_eye", result["right_eye_box"]),
+        Landmark("nose", *result["nose_point"]),
+        _centre("mouth", result["mouth_box"]),
+    )
+    score = min(float(result["likelihood"]), 1.0)
+    return RawFace(FloatBox(*result["face_box"]), score, landmarks, _colours(result))
 
 
-@dataclass(frozen=True, slots=True)
-class _Zoom:
-    """From a searched piece back to the picture: add `left`, `top` after multiplying."""
-
-    left: int
-    top: int
-    across: float
-    down: float
-
-    def face(self, detector: str, result: Result, width: int, height: int) -> Face:
-        """One of the library's results as a face in a picture of that size."""
-        landmarks = (
-            Landmark("left_eye", *self.centre(result["left_eye_box"])),
-            Landmark("right_eye", *self.centre(result["right_eye_box"])),
-            Landmark("nose", *self.point(*result["nose_point"])),
-            Landmark("mouth", *self.centre(result["mouth_box"])),
-        )
-        box = self.box(result["face_box"], width, height)
-        score = min(float(result["likelihood"]), 1.0)
-        return Face(detector, box, score, landmarks, _colours(result))
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        return self.left + x * self.across, self.top + y * self.down
-
-    def centre(self, box: tuple[int, int, int, int]) -> tuple[float, float]:
-        x, y, width, height = box
-        return self.point(x + width / 2, y + height / 2)
-
-    def box(self, box: tuple[int, int, int, int], width: int, height: int) -> Box:
-        """The box in the picture, rounded to whole pixels and kept within it."""
-        left, top = self.point(box[0], box[1])
-        right, bottom = self.point(box[0] + box[2], box[1] + box[3])
-        x, y = max(round(left), 0), max(round(top), 0)
-        return Box(x, y, min(round(right), width) - x, min(round(bottom), height) - y)
+def _centre(name: str, box: tuple[int, int, int, int]) -> Landmark:
+    x, y, width, height = box
+    return Landmark(name, x + width / 2, y + height / 2)

@@ -1,26 +1,110 @@
 """Loading the animeface package, and making sure that it sees what we show it.
 
-The package can fail silently: handed an image that it cannot read, it answers that there
-are no faces (see `old_pillow`). Therefore nobody gets at it before it has found the face
-on a drawn test picture, once in every process.
+`animeface._nvxs.detect` takes any Python object, trusts that it is Pillow's
+`ImagingCore`, and reads the C structure behind it with the header of Pillow 4.2
+(`struct ImagingMemoryInstance` in libImaging/Imaging.h). Pillow 12 changed that
+structure, so that beside a newer Pillow every picture looks empty to the extension and
+it finds nothing, without an error. Holding Pillow back would keep security fixes from a
+program that opens strangers' files. So we hand over a structure of our own, and nobody gets at
+the library before it has found the face on a drawn test picture, once in every process.
+
+The extension expects two things:
+
+1. An object whose first field after the Python object header is a pointer to the image
+   structure. A `ctypes.Structure` instance is laid out like that: CPython's
+   `CDataObject` starts with `PyObject_HEAD; char *b_ptr`, and `b_ptr` points to the
+   structure's own bytes. `pillow4_image` verifies this before anything is handed over.
+2. In the structure: `mode` "RGB", the sizes, and `image32`, a table with one pointer for
+   each row, to pixels of four bytes (red, green, blue and one that is not read).
+
+Sizes and offsets follow from the field list by the C compiler's own rules, which ctypes
+applies. They were compared with the debug information in the published Linux wheel of
+animeface 2.0.3 (88 bytes; image32 at offset 48).
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import ClassVar, TypeAlias, TypedDict
 
 import numpy as np
 from PIL import Image
 
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.old_pillow import old_image
-from facecrop.detectors.search import overlap
+from facecrop.detectors.tiling import overlap
 from gleanset.errors import MissingComponent
 from gleanset.records import Box
+
+_BYTES_PER_PIXEL = 4
+_IMAGING_TYPE_UINT8 = 0
+
+
+class Pillow4Image(ctypes.Structure):
+    """`struct ImagingMemoryInstance` of Pillow 4.2; the fields keep their names in C.
+
+    It owns the memory it points to: keep it alive for as long as C may read it.
+    """
+
+    _fields_: ClassVar = [
+        ("mode", ctypes.c_char * 7),
+        ("type", ctypes.c_int),
+        ("depth", ctypes.c_int),
+        ("bands", ctypes.c_int),
+        ("xsize", ctypes.c_int),
+        ("ysize", ctypes.c_int),
+        ("palette", ctypes.c_void_p),
+        ("image8", ctypes.c_void_p),
+        ("image32", ctypes.c_void_p),
+        ("image", ctypes.c_void_p),
+        ("block", ctypes.c_void_p),
+        ("pixelsize", ctypes.c_int),
+        ("linesize", ctypes.c_int),
+        ("destroy", ctypes.c_void_p),
+    ]
+
+    def __init__(self, pixels: Pixels) -> None:
+        """Copy `pixels` (height x width x 3). Raises `ValueError` for other shapes."""
+        height, width, _ = pixels.shape
+        self._pixels = np.zeros((height, width, _BYTES_PER_PIXEL), np.uint8)
+        self._pixels[:, :, :3] = pixels
+        linesize = self._pixels.strides[0]
+        block = self._pixels.ctypes.data
+        self._rows = np.arange(height, dtype=np.uintp) * np.uintp(linesize) + np.uintp(block)
+        rows = self._rows.ctypes.data
+        super().__init__(
+            mode=b"RGB",
+            type=_IMAGING_TYPE_UINT8,
+            depth=8,
+            bands=3,
+            xsize=width,
+            ysize=height,
+            image32=rows,
+            image=rows,
+            block=block,
+            pixelsize=_BYTES_PER_PIXEL,
+            linesize=linesize,
+        )
+
+
+def pillow4_image(pixels: Pixels) -> Pillow4Image:
+    """Make an object that the extension takes for an image of an old Pillow.
+
+    Raises `MissingComponent` on a Python whose ctypes objects are laid out differently.
+    """
+    image = Pillow4Image(pixels)
+    # In CPython `id` is the address of the object.
+    after_header = id(image) + object.__basicsize__
+    if ctypes.c_void_p.from_address(after_header).value != ctypes.addressof(image):
+        raise MissingComponent(
+            "the animeface detector does not work with this Python implementation",
+            "use CPython 3.11 or newer from python.org, your system or conda",
+        )
+    return image
+
 
 LOWEST_LIKELIHOOD = 0.5
 """The library drops what is not above this (`z > 0.5` in nvxs' nv_face_detect.c)."""
@@ -31,7 +115,7 @@ pixels, and its loop over their sizes ends when the shorter side is not above
 42.592 * 42.592 / 32 = 56.7 (`min_window_size` in nv_face_detect.c)."""
 
 KNOWN_VERSION = "2.0.3"
-"""The animeface version that `old_pillow` was written for."""
+"""The animeface version that `Pillow4Image` was written for."""
 
 SELFTEST_PICTURE = Path(__file__).with_name("selftest.png")
 SELFTEST_FACE = Box(55, 66, 88, 88)
@@ -46,7 +130,7 @@ Rectangle: TypeAlias = tuple[int, int, int, int]
 Colour: TypeAlias = tuple[int, int, int]
 
 
-class Result(TypedDict):
+class LibraryResult(TypedDict):
     """What the library says about one face; x, y, width, height in pixels, colours as RGB."""
 
     likelihood: float
@@ -61,19 +145,19 @@ class Result(TypedDict):
     right_eye_color: Colour
 
 
-Search: TypeAlias = Callable[[Pixels], list[Result]]
+LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
 
 
 @functools.cache
-def checked_search() -> Search:
+def checked_search() -> LibrarySearch:
     """The library's search, tested in this process. Raises `MissingComponent`."""
-    search = _load()
+    search = _load_search()
     self_test(search, SELFTEST_PICTURE, SELFTEST_FACE)
     return search
 
 
 def self_test(
-    search: Search, picture: Path, expected: Box, tested: str = "", mend: str = _MEND
+    search: LibrarySearch, picture: Path, expected: Box, tested: str = "", mend: str = _MEND
 ) -> None:
     """Raise `MissingComponent` unless `search` finds `expected`, and no other face.
 
@@ -92,7 +176,7 @@ def self_test(
         raise MissingComponent(_complaint(said, tested), mend)
 
 
-def _load() -> Search:
+def _load_search() -> LibrarySearch:
     try:
         from animeface import _nvxs
 
@@ -102,11 +186,11 @@ def _load() -> Search:
     # Another version may be built for another Pillow: it gets the image of the Pillow here.
     ours = version == KNOWN_VERSION
 
-    def search(pixels: Pixels) -> list[Result]:
+    def search(pixels: Pixels) -> list[LibraryResult]:
         if min(pixels.shape[:2]) < SHORTEST_SIDE:
             return []
-        image = old_image(pixels) if ours else Image.fromarray(pixels).im
-        results: list[Result] = _nvxs.detect(image)
+        image = pillow4_image(pixels) if ours else Image.fromarray(pixels).im
+        results: list[LibraryResult] = _nvxs.detect(image)
         return results
 
     return search

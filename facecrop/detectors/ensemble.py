@@ -16,11 +16,18 @@ from PIL import Image
 
 from facecrop.detectors.animeface import LONGEST_SIDE, AnimeFace
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.calibration import CALIBRATED, Calibration, member
 from facecrop.detectors.lbpcascade import Cascade
-from facecrop.detectors.search import Found, Rect, search
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.values import number
-from facecrop.detectors.votes import Candidate, Vote, candidates, cascade_votes
+from facecrop.detectors.votes import (
+    CALIBRATED,
+    EnsembleCalibration,
+    FaceCandidate,
+    FaceVote,
+    cascade_votes,
+    group_votes,
+    member_name,
+)
 from facecrop.detectors.weights import LBPCASCADE, weights_file
 from gleanset.records import Face, Landmark
 
@@ -37,7 +44,7 @@ class Ensemble:
     """
 
     name: ClassVar[str] = "ensemble"
-    calibration: ClassVar[Calibration] = CALIBRATED
+    calibration: ClassVar[EnsembleCalibration] = CALIBRATED
 
     def __init__(self, threshold: str | float = 0.5, cascade: str | float = "") -> None:
         """Build the members. Raises what `AnimeFace` and `LbpCascade` raise."""
@@ -59,16 +66,16 @@ class Ensemble:
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
-    def candidates(self, part: Pixels) -> list[Candidate]:
+    def candidates(self, part: Pixels) -> list[FaceCandidate]:
         """Every place that a member voted for, however unlikely, in pixels of the part."""
         votes = [vote for size in self.calibration.sizes for vote in self.at(part, size)]
         scale, equalize = self.calibration.cascade_scale, self.calibration.equalize
         windows = self.cascade.windows(part, scale, equalize=equalize)
-        return candidates([*votes, *cascade_votes(windows)])
+        return group_votes([*votes, *cascade_votes(windows)])
 
-    def _find(self, part: Pixels) -> Iterator[Found]:
+    def _find(self, part: Pixels) -> Iterator[RawFace]:
         grown = _enlargement(part)
         large = resized(part, grown)
         back = part.shape[1] / large.shape[1], part.shape[0] / large.shape[0]
@@ -77,16 +84,16 @@ class Ensemble:
             if probability >= self.threshold:
                 marks = tuple(_mark(mark, *back) for mark in candidate.landmarks)
                 rect = _rect(candidate.rect, *back)
-                yield Found(rect, probability, marks, candidate.evidence)
+                yield RawFace(rect, probability, marks, candidate.evidence)
 
-    def at(self, part: Pixels, size: float) -> Iterator[Vote]:
+    def at(self, part: Pixels, size: float) -> Iterator[FaceVote]:
         """The votes of animeface at one size of the part, in pixels of the part."""
         small = resized(part, size)
         across, down = part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]
         for face in self._animeface.detect(small):
             marks = tuple(_mark(mark, across, down) for mark in face.landmarks)
-            rect = _rect(Rect(*(float(edge) for edge in face.box)), across, down)
-            yield Vote(member(size), rect, face.score, marks, face.evidence)
+            rect = _rect(FloatBox(*(float(edge) for edge in face.box)), across, down)
+            yield FaceVote(member_name(size), rect, face.score, marks, face.evidence)
 
 
 def resized(part: Pixels, factor: float) -> Pixels:
@@ -103,8 +110,8 @@ def _enlargement(part: Pixels) -> float:
     return float(min(max(LEAST_SIDE / shorter, 1.0), MOST_ENLARGED))
 
 
-def _rect(rect: Rect, across: float, down: float) -> Rect:
-    return Rect(rect.x * across, rect.y * down, rect.width * across, rect.height * down)
+def _rect(rect: FloatBox, across: float, down: float) -> FloatBox:
+    return FloatBox(rect.x * across, rect.y * down, rect.width * across, rect.height * down)
 
 
 def _mark(mark: Landmark, across: float, down: float) -> Landmark:

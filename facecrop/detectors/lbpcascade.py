@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.search import Found, Rect, search
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.values import number, switch, whole_number
 from facecrop.detectors.weights import LBPCASCADE, weights_file
 from gleanset.errors import MissingComponent, UsageError
@@ -82,9 +82,9 @@ class LbpCascade:
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
-    def _find(self, part: Pixels) -> Iterator[Found]:
+    def _find(self, part: Pixels) -> Iterator[RawFace]:
         grey = self.cascade.grey(part, equalize=self.equalize)
         smallest = (self.smallest, self.smallest)
         boxes, windows = self.cascade.loaded.detectMultiScale2(
@@ -93,7 +93,7 @@ class LbpCascade:
         for box, count in zip(boxes, np.ravel(windows), strict=True):
             score = float(count / (count + HALF_SURE))
             if score >= self.threshold:
-                yield Found(Rect(*(float(edge) for edge in box)), score)
+                yield RawFace(FloatBox(*(float(edge) for edge in box)), score)
 
 
 class Cascade:
@@ -125,11 +125,11 @@ class Cascade:
         grey = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
         return self._cv2.equalizeHist(grey) if equalize else grey
 
-    def windows(self, part: Pixels, scale: float, *, equalize: bool = False) -> list[Rect]:
+    def windows(self, part: Pixels, scale: float, *, equalize: bool = False) -> list[FloatBox]:
         """Every single window that looks like a face, of 24 pixels and more."""
         grey = self.grey(part, equalize=equalize)
         found = self.loaded.detectMultiScale(grey, scale, 0, 0, (24, 24))
-        return [Rect(*(float(edge) for edge in box)) for box in found]
+        return [FloatBox(*(float(edge) for edge in box)) for box in found]
 
 
 def _opencv() -> Any:

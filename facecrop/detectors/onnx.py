@@ -1,7 +1,14 @@
 """Any YOLO-style face model in ONNX form, such as the anime face models of deepghs.
 
 The picture is fitted into the network's input with grey bars (letterbox), the answer is
-decoded (see `onnx_boxes`), and boxes on each other are reduced to the surest.
+decoded, and boxes on each other are reduced to the surest. Three layouts of answers are known,
+told apart by their shape:
+
+- YOLOv8 and later: 1 x (4 + classes) x boxes. Centre, size; a score for each class.
+- YOLOv5: 1 x boxes x (5 + classes). Centre, size, how likely anything is there; then classes.
+- With the suppression inside the network (YOLOv10): 1 x boxes x 6. Two corners, score, class.
+
+Coordinates are pixels of the network's input.
 """
 
 from __future__ import annotations
@@ -10,20 +17,99 @@ import ast
 import importlib
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.onnx_boxes import Array, Layout, are_scores, decoded, layout_of, suppressed
-from facecrop.detectors.search import Found, Rect, search
+from facecrop.detectors.tiling import FloatBox, RawFace, overlap, search_tiles
 from facecrop.detectors.values import number, whole_number
 from facecrop.detectors.weights import weights_file
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of
 from gleanset.records import Face
+
+Array: TypeAlias = npt.NDArray[np.float32]
+
+STRIDES = (8, 16, 32)
+"""Pixels between the places at which these networks look for small, middling, large things."""
+
+ANCHORS = 3
+"""Boxes at each place in YOLOv5; later ones have one."""
+
+LAYOUTS = ("v8", "v5", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLayout:
+    """Which of `LAYOUTS` a network's answer has, and for how many classes (0: not known)."""
+
+    name: str
+    classes: int
+
+
+def layout_of(shape: tuple[int, ...], width: int, height: int) -> OutputLayout | None:
+    """The layout of an answer to an input of that size; None for no layout that we know."""
+    if len(shape) != 3 or shape[0] != 1:
+        return None
+    places = sum((width // stride) * (height // stride) for stride in STRIDES)
+    if shape[2] == places and shape[1] > 4:
+        return OutputLayout("v8", shape[1] - 4)
+    if shape[1] == places * ANCHORS and shape[2] > 5:
+        return OutputLayout("v5", shape[2] - 5)
+    if shape[2] == 6 and shape[1] < places:
+        return OutputLayout("end", 0)
+    return None
+
+
+def decode_boxes(
+    answer: Array, layout: OutputLayout, face: int, threshold: float
+) -> list[tuple[FloatBox, float]]:
+    """Boxes of the class `face` with their scores, from `threshold` on, in input pixels."""
+    rows = answer[0].T if layout.name == "v8" else answer[0]
+    if layout.name == "end":
+        kept = rows[(rows[:, 4] >= threshold) & (rows[:, 5].round() == face)]
+        return [(_from_corners(row), float(row[4])) for row in kept]
+    scores = rows[:, 4] * rows[:, 5 + face] if layout.name == "v5" else rows[:, 4 + face]
+    sure = scores >= threshold
+    return [
+        (_from_centre(row), float(score))
+        for row, score in zip(rows[sure], scores[sure], strict=True)
+    ]
+
+
+def suppress_overlaps(
+    boxes: list[tuple[FloatBox, float]], most: float
+) -> list[tuple[FloatBox, float]]:
+    """Keep the surest of boxes that share more than `most` (intersection over union)."""
+    kept: list[tuple[FloatBox, float]] = []
+    for rect, score in sorted(boxes, key=lambda box: -box[1]):
+        if all(overlap(rect, other) <= most for other, _ in kept):
+            kept.append((rect, score))
+    return kept
+
+
+def are_scores(answer: Array, layout: OutputLayout) -> bool:
+    """Whether the numbers where scores should be can be scores: all within 0..1."""
+    rows = answer[0].T if layout.name == "v8" else answer[0]
+    scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
+    low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 0.0)
+    return bool(np.isfinite(rows).all()) and low >= -0.001 and high <= 1.001
+
+
+def _from_centre(row: Array) -> FloatBox:
+    x, y, width, height = (float(number) for number in row[:4])
+    return FloatBox(x - width / 2, y - height / 2, width, height)
+
+
+def _from_corners(row: Array) -> FloatBox:
+    left, top, right, bottom = (float(number) for number in row[:4])
+    return FloatBox(left, top, right - left, bottom - top)
+
 
 LONGEST_SIDE = 1920
 USUAL_SIZE = 640
@@ -81,25 +167,25 @@ class OnnxModel:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
-    def _find(self, part: Pixels) -> Iterator[Found]:
+    def _find(self, part: Pixels) -> Iterator[RawFace]:
         scale = min(self._width / part.shape[1], self._height / part.shape[0])
         inner = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
         left, top = (self._width - inner[0]) // 2, (self._height - inner[1]) // 2
         across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
         answer = self._ask(_letterboxed(part, inner, (self._width, self._height), (left, top)))
-        for rect, score in suppressed(
-            decoded(answer, self._layout, self._face, self.threshold), self.overlap
+        for rect, score in suppress_overlaps(
+            decode_boxes(answer, self._layout, self._face, self.threshold), self.overlap
         ):
-            place = Rect(
+            place = FloatBox(
                 (rect.x - left) * across,
                 (rect.y - top) * down,
                 rect.width * across,
                 rect.height * down,
             )
             if all(math.isfinite(edge) for edge in place):
-                yield Found(place, min(max(score, 0.0), 1.0))
+                yield RawFace(place, min(max(score, 0.0), 1.0))
 
     def _ask(self, picture: Pixels) -> Array:
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None]).astype(self._kind) / 255
@@ -118,7 +204,7 @@ class OnnxModel:
             raise self._refused(f"its input is {width} x {height}")
         return width, height, np.float16 if "float16" in inputs[0].type else np.float32
 
-    def _checked_layout(self) -> Layout:
+    def _checked_layout(self) -> OutputLayout:
         grey = np.full((self._height, self._width, 3), BARS, np.uint8)
         try:
             answer = self._ask(grey)

@@ -1,16 +1,24 @@
-"""Detectors and their settings as they are written on a command line.
+"""Detectors and their settings as they are written: on a command line, and in the catalogue.
 
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
-those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings.
+those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. The
+catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
+what was asked for. Of a file (a cascade, a model) the beginning of its SHA-256 is recorded, not
+its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
+from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import UsageError
+from gleanset.images.cut import CutSettings
+from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
 
@@ -63,3 +71,101 @@ def _parsed(option: str) -> tuple[str, str, str]:
     if not equals or not dot or not key:
         raise UsageError(f"cannot read the option {option!r}", _FORM)
     return name, key, value
+
+
+FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
+"""Settings that are files, and how they are given on a command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDetector:
+    """A detector's name with the settings that differ from its own.
+
+    `files` are the beginnings of the SHA-256 of those that do not come by themselves.
+    """
+
+    name: str
+    settings: dict[str, str]
+    files: dict[str, str]
+    written: str
+
+    @classmethod
+    def of(cls, name: str, written: str) -> RecordedDetector:
+        """Read `written`, a detector's `settings`. Raises `UsageError` for an unknown name."""
+        DetectorSpec.of(name)
+        told = dict(word.partition("=")[::2] for word in written.split())
+        files = {key: told.pop(key) for key in FILES if key in told}
+        if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
+            del files["cascade"]
+        own = _defaults(name)
+        if "size" in told:
+            across, _, down = told.pop("size").partition("x")
+            told |= {"size": across} if across == down else {}
+        settings = {key: value for key, value in told.items() if own.get(key, value) != value}
+        return cls(name, settings, files, written)
+
+    def spec(self, given: Mapping[str, Setting]) -> DetectorSpec:
+        """The detector as it was, but for what is `given`: its files, or other settings.
+
+        Raises `UsageError` where a file is missing.
+        """
+        for key, digest in self.files.items():
+            if key not in given:
+                raise UsageError(
+                    f"the faces were found by {self.name} with a {key} that is not known here "
+                    f"(its SHA-256 begins with {digest})",
+                    f"name its file: {FILES[key].format('FILE')}",
+                )
+        return DetectorSpec.of(self.name, **{**self.settings, **given})
+
+    def options(self) -> list[str]:
+        """The options of `facecrop run` that ask for it; capitals stand for files."""
+        words = ["--detector", self.name]
+        if (threshold := _told(self.written, "threshold")) is not None:
+            words += ["--threshold", threshold]
+        for key in self.files:
+            words += FILES[key].format(key.upper()).split()
+        for key, value in self.settings.items():
+            words += ["-o", f"{self.name}.{key}={value}"] if key != "threshold" else []
+        return words
+
+
+def _defaults(name: str) -> dict[str, str]:
+    detector = next(found for found in DETECTORS if found.name == name)
+    known = inspect.signature(detector).parameters
+    return {key: _setting_text(one.default) for key, one in known.items()}
+
+
+def _setting_text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _told(written: str, key: str) -> str | None:
+    return dict(word.partition("=")[::2] for word in written.split()).get(key)
+
+
+def cut_options(cut: str, own: CropSettings) -> list[str]:
+    """The options of `facecrop run` that cut so; what they leave out is as `own` and by default.
+
+    `cut` is the spelling of `CutSettings`; empty gives no option.
+    """
+    if not cut:
+        return []
+    wanted = asdict(CutSettings.parse(cut))
+    default, usual = asdict(CutSettings()), asdict(CutSettings.of(own))
+    words = []
+    for name, value in wanted.items():
+        if value != default[name] or value != usual[name]:
+            words += _SWITCHES[name][value] if name in _SWITCHES else _valued(name, value)
+    return words
+
+
+_SWITCHES = {
+    "square": (["--no-square"], ["--square"]),
+    "pad": (["--clamp"], ["--pad"]),
+    "level": (["--no-level"], ["--level"]),
+}
+
+
+def _valued(name: str, value: float) -> list[str]:
+    return [f"--{name.replace('_', '-')}", f"{value:g}"]

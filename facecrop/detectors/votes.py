@@ -1,16 +1,20 @@
-"""What several searches found in one place of a picture, taken together.
+"""What several searches found in one place of a picture, and how likely that is a face.
 
-Every finding is a vote for a box. Votes that lie on each other are one candidate; how
-sure it is follows from who voted (see `calibration`).
+Every finding is a vote for a box. Votes that lie on each other are one candidate. How sure it
+is follows from who voted: a logistic regression on the likelihoods of animeface at several sizes
+of the picture and the logarithm of the cascade's windows. Its weights come from annotated pictures
+by `benchmarks/detectors.py calibrate`, which also tells what they are worth on shows that they
+were not taken from (docs/detectors.md).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from facecrop.detectors.search import Rect, overlap
+from facecrop.detectors.tiling import FloatBox, overlap
 from gleanset.records import Landmark
 
 SAME_PLACE = 0.35
@@ -24,28 +28,28 @@ CASCADE_TO_FACE = 0.8
 """The cascade's boxes are about 1.25 times as large as those of animeface."""
 
 
-class Vote(NamedTuple):
+class FaceVote(NamedTuple):
     """One finding: who found it, where, and how strong it is (likelihood or windows)."""
 
     member: str
-    rect: Rect
+    rect: FloatBox
     strength: float
     landmarks: tuple[Landmark, ...] = ()
     evidence: Mapping[str, object] | None = None
 
 
 @dataclass(slots=True)
-class Candidate:
+class FaceCandidate:
     """A place that at least one member voted for; votes in falling strength."""
 
-    votes: list[Vote] = field(default_factory=list)
+    votes: list[FaceVote] = field(default_factory=list)
 
     def strength(self, member: str) -> float:
         """The strongest vote of a member; 0 where it has none."""
         return max((vote.strength for vote in self.votes if vote.member == member), default=0.0)
 
     @property
-    def rect(self) -> Rect:
+    def rect(self) -> FloatBox:
         """The mean box, by strength. The cascade places boxes only where nobody else does."""
         exact = [vote for vote in self.votes if vote.member != CASCADE] or self.votes
         total = sum(vote.strength for vote in exact)
@@ -54,7 +58,7 @@ class Candidate:
             sum(edge * vote.strength for edge, vote in zip(column, exact, strict=True)) / total
             for column in edges
         )
-        return Rect(*means)
+        return FloatBox(*means)
 
     @property
     def landmarks(self) -> tuple[Landmark, ...]:
@@ -69,9 +73,9 @@ class Candidate:
         return {**first, "votes": voters}
 
 
-def candidates(votes: Iterable[Vote]) -> list[Candidate]:
+def group_votes(votes: Iterable[FaceVote]) -> list[FaceCandidate]:
     """Join votes into candidates, the exact members' before the cascade's."""
-    found: list[Candidate] = []
+    found: list[FaceCandidate] = []
     for vote in sorted(votes, key=lambda vote: (vote.member == CASCADE, -vote.strength, vote.rect)):
         shared, best = max(
             ((_nearest(vote, candidate), index) for index, candidate in enumerate(found)),
@@ -80,14 +84,14 @@ def candidates(votes: Iterable[Vote]) -> list[Candidate]:
         if shared >= SAME_PLACE:
             found[best].votes.append(vote)
         else:
-            found.append(Candidate([vote]))
+            found.append(FaceCandidate([vote]))
     return found
 
 
-def cascade_votes(windows: Sequence[Rect]) -> list[Vote]:
+def cascade_votes(windows: Sequence[FloatBox]) -> list[FaceVote]:
     """Group the cascade's single windows; a vote is as strong as they are many."""
-    groups: list[list[Rect]] = []
-    means: list[Rect] = []
+    groups: list[list[FloatBox]] = []
+    means: list[FloatBox] = []
     for window in windows:
         index = next(
             (at for at, mean in enumerate(means) if overlap(window, mean) > SAME_WINDOWS), None
@@ -99,25 +103,78 @@ def cascade_votes(windows: Sequence[Rect]) -> list[Vote]:
             groups[index].append(window)
             means[index] = _mean(groups[index])
     return [
-        Vote(CASCADE, _shrunk(mean), float(len(group)))
+        FaceVote(CASCADE, _shrunk(mean), float(len(group)))
         for mean, group in zip(means, groups, strict=True)
     ]
 
 
-def _nearest(vote: Vote, candidate: Candidate) -> float:
+def _nearest(vote: FaceVote, candidate: FaceCandidate) -> float:
     return max(overlap(vote.rect, other.rect) for other in candidate.votes)
 
 
-def _mean(rects: list[Rect]) -> Rect:
-    return Rect(*(sum(edges) / len(rects) for edges in zip(*rects, strict=True)))
+def _mean(rects: list[FloatBox]) -> FloatBox:
+    return FloatBox(*(sum(edges) / len(rects) for edges in zip(*rects, strict=True)))
 
 
-def _shrunk(rect: Rect) -> Rect:
+def _shrunk(rect: FloatBox) -> FloatBox:
     """About the same centre, from the cascade's idea of a face to that of animeface."""
     room = (1 - CASCADE_TO_FACE) / 2
-    return Rect(
+    return FloatBox(
         rect.x + rect.width * room,
         rect.y + rect.height * room,
         rect.width * CASCADE_TO_FACE,
         rect.height * CASCADE_TO_FACE,
     )
+
+
+LEAST_FACE = 42.592
+"""Pixels. Smaller faces are not looked for by animeface (nv_face_detect.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleCalibration:
+    """Sizes of the picture that animeface searches, with the weight of each, and the rest.
+
+    `cascade_scale` is the cascade's step from window to window; `equalize` as `lbpcascade`'s.
+    """
+
+    version: int
+    sizes: tuple[float, ...]
+    weights: tuple[float, ...]
+    cascade: float
+    bias: float
+    cascade_scale: float = 1.1
+    equalize: bool = False
+
+    def features(self, candidate: FaceCandidate) -> tuple[float, ...]:
+        """The numbers that are weighed: one for each size, then the cascade's.
+
+        A size at which the face would be too small to be seen has no say: it counts as the
+        mean of the others.
+        """
+        side = math.sqrt(candidate.rect.width * candidate.rect.height)
+        seen = [size for size in self.sizes if side * size >= LEAST_FACE]
+        mean = sum(candidate.strength(member_name(size)) for size in seen) / max(len(seen), 1)
+        likelihoods = (
+            candidate.strength(member_name(size)) or (0.0 if size in seen else mean)
+            for size in self.sizes
+        )
+        return (*likelihoods, math.log1p(candidate.strength(CASCADE)))
+
+    def probability(self, candidate: FaceCandidate) -> float:
+        """How likely the place shows a face, 0..1."""
+        features = self.features(candidate)
+        weighed = zip((*self.weights, self.cascade), features, strict=True)
+        evidence = self.bias + math.fsum(weight * value for weight, value in weighed)
+        return 1 / (1 + math.exp(-evidence))
+
+
+def member_name(size: float) -> str:
+    """The name under which animeface votes at that size of the picture."""
+    return f"animeface at {size:g}"
+
+
+CALIBRATED = EnsembleCalibration(
+    version=1, sizes=(0.7, 0.5, 0.35), weights=(0.9, 1.85, 1.18), cascade=0.9, bias=-1.91
+)
+"""As `benchmarks/detectors.py calibrate` found it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baseline.report.read import Metrics
-from facecrop.detectors.recorded import RecordedDetector, cut_options
+from facecrop.detectors.options import RecordedDetector, cut_options
 from gleanset import Dataset
 from gleanset.db.hints import label_provenances
 from gleanset.db.samples import Balances

@@ -7,19 +7,20 @@ from collections.abc import Iterator
 import pytest
 from container_image import IMAGE, build_image
 
-from facecrop.detectors.animeface_container import container
-from facecrop.detectors.animeface_docker import IMAGE_SETTING
-from facecrop.run_docker import ENGINE_SETTING, Engine
+from facecrop.detectors.animeface_docker import IMAGE_SETTING, container
+from facecrop.run_docker import ENGINE_SETTING, ContainerEngine
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine() -> ContainerEngine:
     """An engine that runs here and has the test's image; skips, saying why, where none does."""
     return build_image()
 
 
 @pytest.fixture
-def container_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def container_engine(
+    engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ContainerEngine]:
     """The same, chosen by the settings, and without a container before and after the test."""
     monkeypatch.setenv(ENGINE_SETTING, engine.program)
     monkeypatch.setenv(IMAGE_SETTING, IMAGE)

@@ -19,7 +19,7 @@ from filelock import FileLock
 from tools_for_tests import ROOT, run_cli
 
 from facecrop.detectors.animeface_docker import IMAGE_SETTING
-from facecrop.run_docker import ENGINE_SETTING, Engine, choose
+from facecrop.run_docker import ENGINE_SETTING, ContainerEngine, choose_engine
 from gleanset.errors import MissingComponent
 
 BASE = "gleanset-test-base:bookworm-1"
@@ -32,10 +32,10 @@ PYTHON = "3.11"
 
 
 @functools.cache
-def build_image() -> Engine:
+def build_image() -> ContainerEngine:
     """An engine that works here, with the image in it. Skips the test where that cannot be."""
     try:
-        engine = choose(BASE, to_build=True)
+        engine = choose_engine(BASE, to_build=True)
     except MissingComponent as why:
         pytest.skip(f"needs a container engine: {why.what}")
     # Several processes of tests may want it at once.
@@ -50,7 +50,7 @@ def build_image() -> Engine:
     return engine
 
 
-def _import_base(engine: Engine) -> None:
+def _import_base(engine: ContainerEngine) -> None:
     if not shutil.which("mmdebstrap"):
         pytest.skip("needs mmdebstrap, to make a base image where no registry is in reach")
     with tempfile.TemporaryDirectory() as folder:

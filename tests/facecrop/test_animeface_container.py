@@ -18,10 +18,9 @@ import pytest
 from facecrop_scenes import put, scene
 from tools_for_tests import ROOT, eventually, python
 
-from facecrop.detectors import DetectorSpec, animeface_container
-from facecrop.detectors.animeface_container import Container
-from facecrop.detectors.animeface_docker import AnimeFaceDocker
-from facecrop.job import find_faces
+from facecrop.detectors import DetectorSpec, animeface_docker
+from facecrop.detectors.animeface_docker import AnimeFaceContainer, AnimeFaceDocker
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 from gleanset.images.cut import CutSettings
@@ -57,7 +56,7 @@ def gone(pid: int) -> bool:
 
 def test_a_container_that_dies_is_started_anew(engine: FakeEngine) -> None:
     program = engine("dies once")
-    container = Container(str(program), "image")
+    container = AnimeFaceContainer(str(program), "image")
     assert [face["face_box"] for face in container.search(PIXELS)] == [(55, 66, 88, 88)]
     assert len(starts(program)) == 2
     container.stop()
@@ -65,7 +64,7 @@ def test_a_container_that_dies_is_started_anew(engine: FakeEngine) -> None:
 
 def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     program = engine("dies")
-    container = Container(str(program), "image")
+    container = AnimeFaceContainer(str(program), "image")
     with pytest.raises(Unreadable) as caught:
         container.search(PIXELS)
     assert caught.value.reason == "crashed"
@@ -80,7 +79,7 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     "mode", [*fake_engine.NONSENSE, "dangles", pytest.param("floods", marks=pytest.mark.slow)]
 )
 def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
-    container = Container(str(engine(mode)), "image")
+    container = AnimeFaceContainer(str(engine(mode)), "image")
     with pytest.raises(Unreadable, match="crashed") as caught:
         container.search(PIXELS)
     assert len(caught.value.detail) < 400
@@ -88,9 +87,9 @@ def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
 
 
 def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(animeface_container, "SEARCH_SECONDS", 1.0)
+    monkeypatch.setattr(animeface_docker, "SEARCH_SECONDS", 1.0)
     program = engine("sleeps")
-    container = Container(str(program), "image")
+    container = AnimeFaceContainer(str(program), "image")
     with pytest.raises(Unreadable) as caught:
         container.search(PIXELS)
     assert "did not answer in 1 seconds" in caught.value.detail
@@ -134,7 +133,7 @@ def test_odd_image_names_are_refused(image: str) -> None:
 
 
 def test_tiny_pictures_are_not_sent(engine: FakeEngine) -> None:
-    container = Container(str(engine("dies")), "image")
+    container = AnimeFaceContainer(str(engine("dies")), "image")
     assert container.search(np.zeros((30, 900, 3), np.uint8)) == []
     container.stop()
 
@@ -156,8 +155,9 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
 def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
     program = engine("dies once")
     code = (
-        "import sys, time; from facecrop.detectors.animeface_container import Container\n"
-        "kept = Container(sys.argv[1], 'image'); print('ready', flush=True); time.sleep(60)"
+        "import sys, time; from facecrop.detectors.animeface_docker import AnimeFaceContainer\n"
+        "kept = AnimeFaceContainer(sys.argv[1], 'image')\n"
+        "print('ready', flush=True); time.sleep(60)"
     )
     with python(code, program) as process:
         assert process.stdout
@@ -167,7 +167,7 @@ def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
 
 
 def test_the_wire_is_lines_of_json(engine: FakeEngine) -> None:
-    line = animeface_container._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
+    line = animeface_docker._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
     asked = json.loads(line)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1

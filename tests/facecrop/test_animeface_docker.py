@@ -17,10 +17,10 @@ from facecrop_scenes import put, scene
 from PIL import Image
 from tools_for_tests import eventually, python, run_cli
 
-from facecrop.detectors import DetectorSpec, Pixels, animeface_container, detector_named
+from facecrop.detectors import DetectorSpec, Pixels, animeface_docker, detector_named
 from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
-from facecrop.job import find_faces
-from facecrop.run_docker import ENGINE_SETTING, MEMORY, Engine
+from facecrop.run_docker import ENGINE_SETTING, MEMORY, ContainerEngine
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.images.cut import CutSettings
 from gleanset.records import Face
@@ -29,19 +29,19 @@ from gleanset.records import Face
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def ours(engine: Engine, pid: int | None = None) -> list[str]:
+def ours(engine: ContainerEngine, pid: int | None = None) -> list[str]:
     """The containers of that process (this one) that run or are left over."""
     named = f"name=gleanset-{pid or os.getpid()}-"
     return control(engine, "ps", "--all", "--quiet", "--filter", named).split()
 
 
-def of_workers(engine: Engine) -> list[str]:
+def of_workers(engine: ContainerEngine) -> list[str]:
     """The containers of our worker processes."""
     here = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return [container for pid in here for container in ours(engine, int(pid))]
 
 
-def control(engine: Engine, *words: str) -> str:
+def control(engine: ContainerEngine, *words: str) -> str:
     done = subprocess.run([engine.program, *words], capture_output=True, text=True, check=True)
     return done.stdout
 
@@ -53,9 +53,9 @@ def in_process(pixels: Pixels) -> list[Face]:
 
 
 @pytest.fixture
-def detector(container_engine: Engine) -> AnimeFaceDocker:
+def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
     """Each test's own: most of them hurt its container."""
-    animeface_container.container.cache_clear()
+    animeface_docker.container.cache_clear()
     return AnimeFaceDocker()
 
 
@@ -95,7 +95,9 @@ def test_real_pictures_give_the_same(detector: AnimeFaceDocker, shared_data: Pat
     assert faces > 20
 
 
-def test_the_container_is_walled_in(detector: AnimeFaceDocker, container_engine: Engine) -> None:
+def test_the_container_is_walled_in(
+    detector: AnimeFaceDocker, container_engine: ContainerEngine
+) -> None:
     told = json.loads(control(container_engine, "inspect", *ours(container_engine)))
     assert told, "it runs"
     for container in told:
@@ -110,7 +112,7 @@ def test_the_container_is_walled_in(detector: AnimeFaceDocker, container_engine:
 
 
 def test_a_killed_container_is_replaced(
-    detector: AnimeFaceDocker, container_engine: Engine
+    detector: AnimeFaceDocker, container_engine: ContainerEngine
 ) -> None:
     pixels = np.asarray(scene(50))
     before = detector.detect(pixels)
@@ -121,9 +123,9 @@ def test_a_killed_container_is_replaced(
 
 
 def test_a_frozen_container_is_replaced(
-    detector: AnimeFaceDocker, container_engine: Engine, monkeypatch: pytest.MonkeyPatch
+    detector: AnimeFaceDocker, container_engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(animeface_container, "SEARCH_SECONDS", 5.0)
+    monkeypatch.setattr(animeface_docker, "SEARCH_SECONDS", 5.0)
     pixels = np.asarray(scene(50))
     before = detector.detect(pixels)
     frozen = ours(container_engine)
@@ -133,7 +135,7 @@ def test_a_frozen_container_is_replaced(
 
 
 def test_a_run_loses_nothing_to_killed_containers(
-    dataset: Dataset, container_engine: Engine
+    dataset: Dataset, container_engine: ContainerEngine
 ) -> None:
     for left in range(24):
         put(dataset, scene(5 + 10 * left))
@@ -158,7 +160,7 @@ def test_a_run_loses_nothing_to_killed_containers(
     assert tally["rejected"] <= 2
 
 
-def test_a_container_ends_with_its_killed_process(container_engine: Engine) -> None:
+def test_a_container_ends_with_its_killed_process(container_engine: ContainerEngine) -> None:
     code = (
         "import time; from facecrop.detectors import detector_named\n"
         "kept = detector_named('animeface-docker'); print('ready', flush=True); time.sleep(600)"
@@ -171,7 +173,7 @@ def test_a_container_ends_with_its_killed_process(container_engine: Engine) -> N
     assert eventually(lambda: not ours(container_engine, process.pid), 20)
 
 
-def test_commands_know_the_image(container_engine: Engine) -> None:
+def test_commands_know_the_image(container_engine: ContainerEngine) -> None:
     setting = {ENGINE_SETTING: container_engine.program, IMAGE_SETTING: IMAGE}
     told = run_cli("facecrop.cli", "docker", "check", "--json", **setting).json
     assert told == {

@@ -12,7 +12,7 @@ from facecrop_scenes import face_at, put, samples, scene
 from tools_for_tests import Ran, run_cli
 
 from facecrop.detectors import DetectorSpec
-from facecrop.job import find_faces
+from facecrop.search import find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError

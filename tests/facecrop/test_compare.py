@@ -13,14 +13,20 @@ from facecrop_scenes import face_at, put, scene
 from PIL import Image
 from tools_for_tests import Ran
 
-from facecrop.compare import Ask, Compared, compare_all, table
-from facecrop.compare_score import CRITERIA, Criterion, score
-from facecrop.compare_sheet import mistakes_sheet
-from facecrop.compare_truth import Annotated, read_truth
+from facecrop.annotations import AnnotatedImage, read_annotations
+from facecrop.compare import (
+    CRITERIA,
+    Criterion,
+    DetectorResult,
+    TimedDetection,
+    compare_all,
+    match_faces,
+    mistakes_sheet,
+    table,
+)
+from facecrop.contact_sheet import PAPER, SheetFilter, SheetTile, lay_out, make_sheet
 from facecrop.detectors import DetectorSpec
-from facecrop.job import find_faces
-from facecrop.sheet import Choice, make_sheet
-from facecrop.sheet_tiles import PAPER, Tile, lay_out
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.images.contact_sheet import save_sheet
@@ -56,7 +62,7 @@ def test_criteria(box: tuple[int, int, int, int], fitting: set[str]) -> None:
 def test_every_face_is_found_once() -> None:
     truth = [Box(0, 0, 100, 100), Box(200, 0, 100, 100), Box(400, 0, 100, 100)]
     twice = [face(0, 0, 100, 100), face(5, 5, 100, 100, sure=0.5)]
-    tally = score([*twice, face(210, 0, 100, 100), face(800, 0, 50, 50)], truth, HALF)
+    tally = match_faces([*twice, face(210, 0, 100, 100), face(800, 0, 50, 50)], truth, HALF)
     assert (tally.found, tally.false, tally.missed) == (2, 2, [truth[2]])
     assert [alarm.box.x for alarm in tally.false_alarms] == [800, 5]
     assert (tally.recall, tally.precision, tally.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
@@ -64,14 +70,14 @@ def test_every_face_is_found_once() -> None:
 
 def test_the_best_box_of_two_faces_is_taken() -> None:
     near = [Box(0, 0, 100, 100), Box(40, 0, 100, 100)]
-    tally = score([face(38, 0, 100, 100)], near, CENTRE)
+    tally = match_faces([face(38, 0, 100, 100)], near, CENTRE)
     assert tally.missed == [near[0]]
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_nothing_to_find_and_nothing_found_is_perfect(criterion: Criterion) -> None:
-    assert score([], [], criterion).f1 == 1
-    assert score([face(0, 0, 9, 9)], [], criterion).f1 == 0
+    assert match_faces([], [], criterion).f1 == 1
+    assert match_faces([face(0, 0, 9, 9)], [], criterion).f1 == 0
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +99,10 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_list_of_pictures_is_read(annotated: Path) -> None:
-    one, two, *_ = read_truth(annotated)
+    one, two, *_ = read_annotations(annotated)
     assert (one.path, one.kind, one.boxes) == (annotated.parent / "one_a.png", "one", [face_at(20)])
     assert (two.kind, len(two.boxes)) == ("two", 3)
-    assert [entry.kind for entry in read_truth(annotated, by="source")][:2] == ["x", "other"]
+    assert [entry.kind for entry in read_annotations(annotated, by="source")][:2] == ["x", "other"]
 
 
 def test_coco_is_read(annotated: Path, tmp_path: Path) -> None:
@@ -114,9 +120,9 @@ def test_coco_is_read(annotated: Path, tmp_path: Path) -> None:
     }
     (tmp_path / "coco.json").write_text(json.dumps(coco))
     with pytest.raises(InputUnusable, match="none of the 2 pictures") as error:
-        read_truth(tmp_path / "coco.json")
+        read_annotations(tmp_path / "coco.json")
     assert "--images" in error.value.mend
-    one, none = read_truth(tmp_path / "coco.json", annotated.parent)
+    one, none = read_annotations(tmp_path / "coco.json", annotated.parent)
     assert (one.kind, one.boxes) == ("a", [Box(1, 2, 31, 40)])
     assert (none.kind, none.boxes) == ("two", [])
 
@@ -141,12 +147,12 @@ def test_coco_is_read(annotated: Path, tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "truth.json").write_text(text)
     with pytest.raises(InputUnusable) as error:
-        read_truth(tmp_path / "truth.json")
+        read_annotations(tmp_path / "truth.json")
     assert "docs/detectors.md" in error.value.mend
 
 
 def test_the_real_annotations_are_read(shared_data: Path) -> None:
-    pictures = read_truth(shared_data / "faces" / "faces.json")
+    pictures = read_annotations(shared_data / "faces" / "faces.json")
     assert len(pictures) == 76
     assert {entry.kind for entry in pictures} == {"frozen", "neg", "ng", "simpsons", "southpark"}
 
@@ -183,14 +189,14 @@ def test_detectors_side_by_side(annotated: Path, tmp_path: Path, run_cli: Cli) -
         assert drawn.size[0] > 1000
 
 
-def whole(truth: Sequence[Annotated]) -> Compared:
+def whole(truth: Sequence[AnnotatedImage]) -> DetectorResult:
     """The detector that finds no face, asked in this process."""
-    ask = Ask(DetectorSpec.of("whole"))
-    return Compared("whole", [(entry, ask(str(entry.path))) for entry in truth])
+    ask = TimedDetection(DetectorSpec.of("whole"))
+    return DetectorResult("whole", [(entry, ask(str(entry.path))) for entry in truth])
 
 
 def test_the_table_has_a_line_for_every_kind(annotated: Path) -> None:
-    truth = read_truth(annotated)
+    truth = read_annotations(annotated)
     result = whole(truth[:3])
     result.rejected["two_broken.png"] = "truncated"
     lines = list(table([result]))
@@ -201,7 +207,7 @@ def test_the_table_has_a_line_for_every_kind(annotated: Path) -> None:
 
 
 def test_detectors_that_cannot_run_here_are_told(annotated: Path, tmp_path: Path) -> None:
-    truth = read_truth(annotated)[:1]
+    truth = read_annotations(annotated)[:1]
     specs = {"lbpcascade": DetectorSpec.of("lbpcascade", cascade=str(tmp_path / "none.xml"))}
     results, missing = compare_all(specs, truth, Progress(), skip=True)
     assert results == []
@@ -211,7 +217,7 @@ def test_detectors_that_cannot_run_here_are_told(annotated: Path, tmp_path: Path
 
 
 def test_mistakes_are_drawn(annotated: Path, tmp_path: Path) -> None:
-    truth = read_truth(annotated)
+    truth = read_annotations(annotated)
     perfect = whole([truth[2]])
     perfect.answers[0][1].faces.clear()
     assert mistakes_sheet([perfect], tmp_path / "none.png") == 0
@@ -258,7 +264,7 @@ def test_a_sheet_of_a_dataset(with_faces: Path, tmp_path: Path, run_cli: Cli) ->
 def test_sheets_of_some_samples(with_faces: Path, tmp_path: Path) -> None:
     file = tmp_path / "sheet.png"
 
-    def shown(choice: Choice, limit: int = 9, order: str | None = None) -> object:
+    def shown(choice: SheetFilter, limit: int = 9, order: str | None = None) -> object:
         with Dataset.open(with_faces) as dataset:
             made = make_sheet(
                 dataset, choice, file, limit=limit, size=48, columns=4, order=order, group=True
@@ -267,12 +273,12 @@ def test_sheets_of_some_samples(with_faces: Path, tmp_path: Path) -> None:
 
     with Dataset.open(with_faces) as dataset:
         scores = sorted(sample.score or 0 for sample in dataset.samples.each())
-    assert shown(Choice(min_score=scores[1])) == (2, 2)
-    assert shown(Choice(max_score=scores[0])) == (1, 1)
-    assert shown(Choice(status="queue"), limit=2, order="doubt") == (3, 2)
+    assert shown(SheetFilter(min_score=scores[1])) == (2, 2)
+    assert shown(SheetFilter(max_score=scores[0])) == (1, 1)
+    assert shown(SheetFilter(status="queue"), limit=2, order="doubt") == (3, 2)
     assert tiles_of(file, 48) >= 2
-    assert shown(Choice(detector="animeface")) == (3, 3)
-    for nothing in (Choice(detector="whole"), Choice(status="rejected")):
+    assert shown(SheetFilter(detector="animeface")) == (3, 3)
+    for nothing in (SheetFilter(detector="whole"), SheetFilter(status="rejected")):
         with pytest.raises(InputUnusable, match="no sample fits"):
             shown(nothing)
 
@@ -280,10 +286,10 @@ def test_sheets_of_some_samples(with_faces: Path, tmp_path: Path) -> None:
 def test_a_sheet_shows_what_has_no_crop(with_faces: Path, tmp_path: Path) -> None:
     """Crops may be deleted at any time: the sheet takes the original."""
     with Dataset.open(with_faces) as dataset:
-        before = make_sheet(dataset, Choice(), tmp_path / "a.png", limit=9, size=48, columns=3)
+        before = make_sheet(dataset, SheetFilter(), tmp_path / "a.png", limit=9, size=48, columns=3)
         for sample in dataset.samples.each():
             dataset.crop_path(sample.key).unlink()
-        after = make_sheet(dataset, Choice(), tmp_path / "b.png", limit=9, size=48, columns=3)
+        after = make_sheet(dataset, SheetFilter(), tmp_path / "b.png", limit=9, size=48, columns=3)
     assert before["shown"] == after["shown"] == 3
     with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
         difference = np.abs(np.asarray(a, int) - np.asarray(b, int))
@@ -291,7 +297,7 @@ def test_a_sheet_shows_what_has_no_crop(with_faces: Path, tmp_path: Path) -> Non
 
 
 def test_sheets_that_cannot_be(tmp_path: Path) -> None:
-    tile = Tile("a", Image.new("RGB", (8, 8)))
+    tile = SheetTile("a", Image.new("RGB", (8, 8)))
     with pytest.raises(UsageError, match="too large"):
         lay_out([tile] * 10_000, 1000, 10)
     with pytest.raises(UsageError, match="cannot tell the format"):
@@ -301,7 +307,9 @@ def test_sheets_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_headings_begin_a_row_and_captions_are_one_line() -> None:
-    tile = Tile("line\nbreak \N{CJK UNIFIED IDEOGRAPH-9854}", Image.new("RGB", (30, 10), "red"))
-    alone, three = lay_out([tile], 40, 2), lay_out([tile, Tile("b"), tile, tile], 40, 2)
+    tile = SheetTile(
+        "line\nbreak \N{CJK UNIFIED IDEOGRAPH-9854}", Image.new("RGB", (30, 10), "red")
+    )
+    alone, three = lay_out([tile], 40, 2), lay_out([tile, SheetTile("b"), tile, tile], 40, 2)
     assert alone.size == (52, 66)
     assert three.size == (98, 6 + 60 + 20 + 60)

@@ -12,7 +12,7 @@ from facecrop_scenes import crop, put, samples, scene
 from PIL import Image
 
 from facecrop.detectors import DetectorSpec
-from facecrop.job import Search, find_faces
+from facecrop.search import DatasetSearch, find_faces
 from gleanset import Dataset, Sample
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
@@ -36,7 +36,7 @@ def crops(dataset: Dataset) -> dict[str, bytes]:
 
 
 def todo(dataset: Dataset, cutting: CutSettings, spec: DetectorSpec = SPEC) -> tuple[int, int]:
-    found = Search(dataset, spec, cutting)
+    found = DatasetSearch(dataset, spec, cutting)
     return found.to_search(), found.to_cut()
 
 
@@ -142,7 +142,7 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     search(dataset)
     before = crops(dataset)
     # As a kill leaves it: begun, the crop overwritten, the row not written.
-    Search(dataset, SPEC, CutSettings(1.0))
+    DatasetSearch(dataset, SPEC, CutSettings(1.0))
     dataset.scans.begin_cutting("margin=1")
     for name in before:
         dataset.crop_path(Path(name).stem).write_bytes(b"another cut")

@@ -15,8 +15,7 @@ from tools_for_tests import ROOT, Ran, run_cli
 
 from facecrop import run_docker
 from facecrop.cli_docker import build_context
-from facecrop.docker_trouble import ImageNotBuilt
-from facecrop.run_docker import ENGINE_SETTING, choose, engines
+from facecrop.run_docker import ENGINE_SETTING, ImageNotBuilt, choose_engine, find_engines
 from gleanset.errors import MissingComponent
 
 NOT_RUNNING = {
@@ -63,7 +62,7 @@ def script(path: Path, name: str, lines: str) -> Path:
 
 def refused(image: str = "i", wanted: str = "") -> MissingComponent:
     with pytest.raises(MissingComponent) as caught:
-        choose(image, wanted)
+        choose_engine(image, wanted)
     assert caught.value.exit_code == 6
     assert caught.value.mend
     return caught.value
@@ -134,14 +133,14 @@ def test_an_engine_that_is_no_program(path: Path) -> None:
 def test_podman_is_taken_where_docker_does_not_run(path: Path) -> None:
     engine(path, "docker", NOT_RUNNING["docker 20"])
     engine(path, "podman", code=0)
-    assert choose("i").name == "podman"
+    assert choose_engine("i").name == "podman"
 
 
 def test_the_engine_with_the_image_is_taken(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
     engine(path, "podman", code=0)
-    assert choose("i").name == "podman"
-    assert choose("i", to_build=True).name == "docker"
+    assert choose_engine("i").name == "podman"
+    assert choose_engine("i", to_build=True).name == "docker"
 
 
 def test_a_missing_image_is_told_before_an_engine_that_is_off(path: Path) -> None:
@@ -154,8 +153,8 @@ def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.Monkey
     engine(path, "docker", code=0)
     other = engine(path, "my-podman", code=0)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
-    assert [found.name for found in engines()] == ["my-podman"]
-    assert [found.name for found in engines("docker")] == ["docker"], "what is asked for wins"
+    assert [found.name for found in find_engines()] == ["my-podman"]
+    assert [found.name for found in find_engines("docker")] == ["docker"], "what is asked for wins"
 
 
 def test_commands_end_with_6_and_the_mend(path: Path) -> None:

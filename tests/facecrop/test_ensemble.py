@@ -9,16 +9,23 @@ import pytest
 from facecrop_scenes import face_at, scene
 from PIL import Image
 
-from facecrop.compare_score import CRITERIA, score
-from facecrop.compare_truth import read_truth
+from facecrop.annotations import read_annotations
+from facecrop.compare import CRITERIA, match_faces
 from facecrop.detectors import Detector, detector_named
-from facecrop.detectors.calibration import CALIBRATED, member
-from facecrop.detectors.search import Rect, overlap
-from facecrop.detectors.votes import CASCADE, Candidate, Vote, candidates, cascade_votes
+from facecrop.detectors.tiling import FloatBox, overlap
+from facecrop.detectors.votes import (
+    CALIBRATED,
+    CASCADE,
+    FaceCandidate,
+    FaceVote,
+    cascade_votes,
+    group_votes,
+    member_name,
+)
 from gleanset.records import Box, Landmark
 
-HALF = member(0.5)
-THERE = Rect(100, 100, 80, 80)
+HALF = member_name(0.5)
+THERE = FloatBox(100, 100, 80, 80)
 
 
 @pytest.fixture(scope="module")
@@ -26,61 +33,67 @@ def ensemble(shared_data: Path) -> Detector:
     return detector_named("ensemble", cascade=str(shared_data / "lbpcascade_animeface.xml"))
 
 
-def chance(*votes: Vote) -> float:
-    [candidate] = candidates(votes)
+def chance(*votes: FaceVote) -> float:
+    [candidate] = group_votes(votes)
     return CALIBRATED.probability(candidate)
 
 
 def test_votes_for_one_place_are_one_candidate() -> None:
-    near, far = Rect(110, 104, 80, 84), Rect(300, 100, 80, 80)
-    found = candidates([Vote(HALF, near, 0.6), Vote(member(0.7), THERE, 0.9), Vote(HALF, far, 0.8)])
+    near, far = FloatBox(110, 104, 80, 84), FloatBox(300, 100, 80, 80)
+    found = group_votes(
+        [
+            FaceVote(HALF, near, 0.6),
+            FaceVote(member_name(0.7), THERE, 0.9),
+            FaceVote(HALF, far, 0.8),
+        ]
+    )
     assert [len(candidate.votes) for candidate in found] == [2, 1]
-    assert found[0].rect == pytest.approx(Rect(104, 101.6, 80, 81.6))
+    assert found[0].rect == pytest.approx(FloatBox(104, 101.6, 80, 81.6))
     assert found[1].rect == far
 
 
 def test_the_cascade_places_no_box_that_others_placed() -> None:
-    wide = Rect(90, 95, 110, 110)
-    [candidate] = candidates([Vote(CASCADE, wide, 30), Vote(HALF, THERE, 0.6)])
+    wide = FloatBox(90, 95, 110, 110)
+    [candidate] = group_votes([FaceVote(CASCADE, wide, 30), FaceVote(HALF, THERE, 0.6)])
     assert candidate.rect == THERE
-    assert Candidate([Vote(CASCADE, wide, 30)]).rect == wide
+    assert FaceCandidate([FaceVote(CASCADE, wide, 30)]).rect == wide
 
 
 def test_landmarks_come_from_the_strongest_vote_that_has_some() -> None:
     weak, strong = (Landmark("nose", 1, 1),), (Landmark("nose", 2, 2),)
-    [candidate] = candidates(
+    [candidate] = group_votes(
         [
-            Vote(HALF, THERE, 0.6, weak),
-            Vote(member(0.7), THERE, 0.9, strong),
-            Vote(CASCADE, THERE, 9),
+            FaceVote(HALF, THERE, 0.6, weak),
+            FaceVote(member_name(0.7), THERE, 0.9, strong),
+            FaceVote(CASCADE, THERE, 9),
         ]
     )
     assert candidate.landmarks == strong
-    assert candidate.evidence == {"votes": {HALF: 0.6, member(0.7): 0.9, CASCADE: 9}}
+    assert candidate.evidence == {"votes": {HALF: 0.6, member_name(0.7): 0.9, CASCADE: 9}}
 
 
 def test_windows_are_grouped_and_counted() -> None:
-    windows = [Rect(100, 100, 50, 50), Rect(104, 100, 50, 50), Rect(300, 20, 30, 30)]
+    windows = [FloatBox(100, 100, 50, 50), FloatBox(104, 100, 50, 50), FloatBox(300, 20, 30, 30)]
     two, one = cascade_votes(windows)
     assert (two.strength, one.strength) == (2, 1)
-    assert two.rect == pytest.approx(Rect(107, 105, 40, 40))
+    assert two.rect == pytest.approx(FloatBox(107, 105, 40, 40))
 
 
 def test_more_votes_are_surer() -> None:
-    alone = chance(Vote(HALF, THERE, 0.9))
-    both = chance(Vote(HALF, THERE, 0.9), Vote(member(0.7), THERE, 0.9))
-    with_cascade = chance(Vote(HALF, THERE, 0.9), Vote(CASCADE, THERE, 4))
+    alone = chance(FaceVote(HALF, THERE, 0.9))
+    both = chance(FaceVote(HALF, THERE, 0.9), FaceVote(member_name(0.7), THERE, 0.9))
+    with_cascade = chance(FaceVote(HALF, THERE, 0.9), FaceVote(CASCADE, THERE, 4))
     assert 0 < alone < both < 1
     assert alone < with_cascade
-    assert chance(Vote(HALF, THERE, 0.6)) < alone
+    assert chance(FaceVote(HALF, THERE, 0.6)) < alone
 
 
 def test_a_size_that_cannot_see_a_face_has_no_say() -> None:
     """A face of 100 pixels is too small at 0.35: that it was not found there means nothing."""
-    small, large = Rect(0, 0, 100, 100), Rect(0, 0, 200, 200)
-    sizes = (member(0.7), HALF)
-    unseen = chance(*(Vote(name, small, 0.9) for name in sizes))
-    unfound = chance(*(Vote(name, large, 0.9) for name in sizes))
+    small, large = FloatBox(0, 0, 100, 100), FloatBox(0, 0, 200, 200)
+    sizes = (member_name(0.7), HALF)
+    unseen = chance(*(FaceVote(name, small, 0.9) for name in sizes))
+    unfound = chance(*(FaceVote(name, large, 0.9) for name in sizes))
     assert unseen > unfound
 
 
@@ -113,7 +126,7 @@ def test_thresholds_choose_among_the_same_boxes(shared_data: Path) -> None:
 def test_real_faces(ensemble: Detector, shared_data: Path) -> None:
     """What animeface mistakes for a face, and what it overlooks in large soft pictures."""
     wanted = {"ng_lijima_yun_74.jpg": 1, "frozen_frozen-disneyscreencaps.com-2179.jpg": 2}
-    for entry in read_truth(shared_data / "faces" / "faces.json"):
+    for entry in read_annotations(shared_data / "faces" / "faces.json"):
         if entry.path.name in wanted:
             with Image.open(entry.path) as image:
                 boxes = [face.box for face in ensemble.detect(np.asarray(image.convert("RGB")))]
@@ -130,11 +143,11 @@ def _on(box: Box, truth: Box) -> bool:
 def test_anime_illustrations(ensemble: Detector, shared_data: Path) -> None:
     """At least 23 of 24 with at most one false alarm; animeface alone has 22 with 2."""
     found = false = 0
-    for entry in read_truth(shared_data / "faces" / "faces.json"):
+    for entry in read_annotations(shared_data / "faces" / "faces.json"):
         if entry.kind == "ng":
             with Image.open(entry.path) as image:
                 faces = ensemble.detect(np.asarray(image.convert("RGB")))
-            tally = score(faces, entry.boxes, CRITERIA[0])
+            tally = match_faces(faces, entry.boxes, CRITERIA[0])
             found, false = found + tally.found, false + tally.false
     assert found >= 23
     assert false <= 1

@@ -14,7 +14,7 @@ from dying_detector import ALWAYS, ONCE, DyingSpec
 from facecrop_scenes import put, samples, scene
 from tools_for_tests import ROOT, command, run_cli
 
-from facecrop.job import find_faces
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.images.cut import CutSettings
 from pipeline.listing import listing

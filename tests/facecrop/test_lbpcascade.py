@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from facecrop.detectors import Pixels, detector_named
-from facecrop.detectors.search import overlap
+from facecrop.detectors.tiling import overlap
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.fetch import cache_folder

@@ -19,8 +19,8 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 from onnx_models import other_model, red_model
 
 from facecrop.detectors import Pixels, detector_named
-from facecrop.detectors.onnx_boxes import Layout, decoded, layout_of, suppressed
-from facecrop.detectors.search import Rect, overlap
+from facecrop.detectors.onnx import OutputLayout, decode_boxes, layout_of, suppress_overlaps
+from facecrop.detectors.tiling import FloatBox, overlap
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.records import Box
 
@@ -65,8 +65,8 @@ def test_boxes_are_where_the_thing_is(
     assert abs(nearest.x + nearest.width / 2 - centre[0]) < slack
     assert abs(nearest.y + nearest.height / 2 - centre[1]) < slack
     for box in found:
-        inside = Rect(*place)
-        assert overlap(Rect(*box), inside) > 0, "nothing is found elsewhere"
+        inside = FloatBox(*place)
+        assert overlap(FloatBox(*box), inside) > 0, "nothing is found elsewhere"
 
 
 def test_the_box_is_exact(tmp_path: Path) -> None:
@@ -198,26 +198,31 @@ def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("shape", "layout"),
     [
-        ((1, 5, 8400), Layout("v8", 1)),
-        ((1, 84, 8400), Layout("v8", 80)),
-        ((1, 25200, 6), Layout("v5", 1)),
-        ((1, 300, 6), Layout("end", 0)),
+        ((1, 5, 8400), OutputLayout("v8", 1)),
+        ((1, 84, 8400), OutputLayout("v8", 80)),
+        ((1, 25200, 6), OutputLayout("v5", 1)),
+        ((1, 300, 6), OutputLayout("end", 0)),
         ((1, 25200, 5), None),
         ((1, 4, 8400), None),
         ((8400, 5), None),
     ],
 )
-def test_layouts_are_told_by_their_shape(shape: tuple[int, ...], layout: Layout | None) -> None:
+def test_layouts_are_told_by_their_shape(
+    shape: tuple[int, ...], layout: OutputLayout | None
+) -> None:
     assert layout_of(shape, 640, 640) == layout
 
 
 def test_confidence_of_version_5_is_a_product() -> None:
     answer = np.array([[[50, 50, 20, 10, 0.8, 0.5]]], np.float32)
-    [(rect, score)] = decoded(answer, Layout("v5", 1), 0, 0.1)
-    assert rect == Rect(40, 45, 20, 10)
+    [(rect, score)] = decode_boxes(answer, OutputLayout("v5", 1), 0, 0.1)
+    assert rect == FloatBox(40, 45, 20, 10)
     assert score == pytest.approx(0.4)
 
 
 def test_the_surest_of_boxes_on_each_other_stays() -> None:
-    one, same, far = Rect(0, 0, 10, 10), Rect(1, 0, 10, 10), Rect(30, 0, 10, 10)
-    assert suppressed([(one, 0.5), (same, 0.9), (far, 0.3)], 0.45) == [(same, 0.9), (far, 0.3)]
+    one, same, far = FloatBox(0, 0, 10, 10), FloatBox(1, 0, 10, 10), FloatBox(30, 0, 10, 10)
+    assert suppress_overlaps([(one, 0.5), (same, 0.9), (far, 0.3)], 0.45) == [
+        (same, 0.9),
+        (far, 0.3),
+    ]

@@ -293,7 +293,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
         "import sys\n"
         "from pathlib import Path\n"
         "from harvest.http import Client\n"
-        "from harvest.video.remote import Address\n"
+        "from harvest.video.remote import VideoAddress\n"
         "url, keep = sys.argv[1], Path(sys.argv[2])\n"
         "address = Address(url, lambda: Client(allow_private=True), keep=keep)\n"
         "list(address.videos(keep))\n"

@@ -25,7 +25,7 @@ from baseline.predict_files import ReadParts
 from baseline.session import run_folder, train_run
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
-from facecrop.job import find_faces
+from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.db.journal import Choice

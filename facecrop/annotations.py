@@ -29,7 +29,7 @@ _FORMS = "docs/detectors.md describes the two forms that are read"
 
 
 @dataclass(frozen=True, slots=True)
-class Annotated:
+class AnnotatedImage:
     """One picture with the boxes of all its faces."""
 
     path: Path
@@ -37,7 +37,9 @@ class Annotated:
     kind: str
 
 
-def read_truth(file: Path, images: Path | None = None, by: str | None = None) -> list[Annotated]:
+def read_annotations(
+    file: Path, images: Path | None = None, by: str | None = None
+) -> list[AnnotatedImage]:
     """The pictures that a file annotates, in its order.
 
     `images` is the folder of the pictures where it is not the file's; `by` another field to
@@ -48,7 +50,7 @@ def read_truth(file: Path, images: Path | None = None, by: str | None = None) ->
     try:
         entries = _coco(data) if isinstance(data, dict) else _plain(data)
         found = [
-            Annotated(folder / name, boxes, _kind(name, fields, by))
+            AnnotatedImage(folder / name, boxes, _kind(name, fields, by))
             for name, fields, boxes in entries
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -73,15 +75,15 @@ def _loaded(file: Path) -> Any:
         raise InputUnusable(f"{file} is no JSON: {error}", _FORMS) from error
 
 
-Entry = tuple[str, Mapping[str, Any], list[Box]]
+AnnotationEntry = tuple[str, Mapping[str, Any], list[Box]]
 
 
-def _plain(data: Iterable[Mapping[str, Any]]) -> Iterable[Entry]:
+def _plain(data: Iterable[Mapping[str, Any]]) -> Iterable[AnnotationEntry]:
     for entry in data:
         yield str(entry["file"]), entry, [_box(numbers) for numbers in entry["boxes"]]
 
 
-def _coco(data: Mapping[str, Any]) -> Iterable[Entry]:
+def _coco(data: Mapping[str, Any]) -> Iterable[AnnotationEntry]:
     named = {one["id"]: str(one.get("name", "")) for one in data.get("categories", [])}
     faces = {number for number, name in named.items() if "face" in name.lower()}
     boxes: dict[Any, list[Box]] = defaultdict(list)

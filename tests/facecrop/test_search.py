@@ -15,9 +15,8 @@ import pytest
 from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 
-from facecrop import job
 from facecrop.detectors import DetectorSpec
-from facecrop.job import STAGE, find_faces
+from facecrop.search import STAGE, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
@@ -75,7 +74,7 @@ def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
                 take_down(dataset, TakeDown((image,), 0), "asked to")
             yield batch
 
-    monkeypatch.setattr(job, "run_batches", batches)
+    monkeypatch.setattr("facecrop.search.run_batches", batches)
     assert search(dataset) == counts(images=1, faces=1)
     (sample,) = samples(dataset)
     assert sample.image == other

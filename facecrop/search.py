@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.search import overlap
+from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
 from gleanset.db.faces import HAND, StoredFace
 from gleanset.errors import Unreadable
@@ -29,12 +29,12 @@ from gleanset.work.progress import Progress
 STAGE = "facecrop"
 GONE = "file is gone"
 # What may go well the next time; everything else lies in the bytes of the picture.
-PASSING = (GONE, "crashed", "too slow", "internal error")
-CLAIMED = 0.5
+TEMPORARY = (GONE, "crashed", "too slow", "internal error")
+SAME_AS_BY_HAND = 0.5
 """A found face that shares this part (intersection over union) with a box by hand is that."""
 
 
-class Item(NamedTuple):
+class ImageToSearch(NamedTuple):
     """One image: whether to search it, the faces it has, and its samples without a face."""
 
     sha256: str
@@ -45,7 +45,7 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImageFaces:
     """What a worker gives back: samples found, new cuts of others, faces too small for one."""
 
     cuts: list[FaceCrop] = field(default_factory=list)
@@ -54,14 +54,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SearchWorker:
     """What a worker needs: small and picklable."""
 
     detector: DetectorSpec
     cutter: Cutter
     originals: Store
 
-    def __call__(self, item: Item) -> Found:
+    def __call__(self, item: ImageToSearch) -> ImageFaces:
         """Find the faces of an image where it is to be searched, and write all its crops.
 
         Raises `Unreadable` when the stored file is gone or cannot be decoded.
@@ -69,7 +69,7 @@ class Plan:
         pixels = self._pixels(item)
         found = self._found(item, pixels)
         large = [face for face in found if not self.cutter.too_small(face)]
-        result = Found(
+        result = ImageFaces(
             [self.cutter.cut(item.sha256, pixels, face) for face in large],
             small=[face for face in found if face not in large],
         )
@@ -80,7 +80,7 @@ class Plan:
         self._restore(item, pixels, done | {cut.key for cut in result.kept})
         return result
 
-    def _pixels(self, item: Item) -> Array:
+    def _pixels(self, item: ImageToSearch) -> Array:
         try:
             data = self.originals.path(item.sha256, item.format).read_bytes()
         except OSError as error:
@@ -88,17 +88,17 @@ class Plan:
         # The array alone is kept: of a picture of 100 megapixels that is 300 MB.
         return np.asarray(decode(data).pixels)
 
-    def _found(self, item: Item, pixels: Array) -> list[Face]:
+    def _found(self, item: ImageToSearch, pixels: Array) -> list[Face]:
         if not item.search:
             return [stored.face for stored in item.stored if stored.kind == "found"]
         by_hand = [stored.face.box for stored in item.stored if stored.kind == HAND]
         return [
             face
             for face in self.detector.build().detect(pixels)
-            if all(overlap(face.box, box) < CLAIMED for box in by_hand)
+            if all(overlap(face.box, box) < SAME_AS_BY_HAND for box in by_hand)
         ]
 
-    def _restore(self, item: Item, pixels: Array, done: set[str]) -> None:
+    def _restore(self, item: ImageToSearch, pixels: Array, done: set[str]) -> None:
         """Crops that are missing, of samples whose face nobody knows any more."""
         for key, region in item.regions:
             if key not in done and not self.cutter.crops.path(key, "JPEG").exists():
@@ -106,7 +106,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Search:
+class DatasetSearch:
     """One run over a dataset: what is to be done, and how it is recorded."""
 
     dataset: Dataset
@@ -129,7 +129,7 @@ class Search:
         """How many images would only be cut anew."""
         return self.dataset.scans.count_to_cut(self.spec.name, self.settings, str(self.cutting))
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ImageToSearch]:
         """Everything that is to be done, in a fixed order, read as it is needed."""
         scans, images = self.dataset.scans, self.dataset.images
         for sha256, kind in images.unscanned(self.spec.name, self.settings):
@@ -137,16 +137,16 @@ class Search:
         for sha256, kind in scans.to_cut(self.spec.name, self.settings, str(self.cutting)):
             yield self._item(sha256, kind, search=False)
 
-    def _item(self, sha256: str, kind: str, *, search: bool) -> Item:
+    def _item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
         stored = tuple(self.dataset.faces.of(sha256))
         regions = tuple(self.dataset.scans.regions_without_face(sha256))
-        return Item(sha256, kind, search, stored, regions)
+        return ImageToSearch(sha256, kind, search, stored, regions)
 
     def _crops(self, start: str) -> set[str]:
         folder = self.dataset.crop_path(start).parent
         return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
-    def record(self, item: Item, found: Found) -> None:
+    def record(self, item: ImageToSearch, found: ImageFaces) -> None:
         """Write the rows of one image."""
         self.dataset.faces.record(
             item.sha256,
@@ -159,16 +159,16 @@ class Search:
         )
         self.dataset.rejections.clear(STAGE, item.sha256)
 
-    def remove_crops(self, item: Item, found: Found | None) -> None:
+    def remove_crops(self, item: ImageToSearch, found: ImageFaces | None) -> None:
         """Remove what was cut of an image that was taken down meanwhile, with its samples."""
         cuts = () if found is None else (*found.cuts, *found.kept)
         for key in (*(cut.key for cut in cuts), *(key for key, _ in item.regions)):
             self.dataset.crop_path(key).unlink(missing_ok=True)
 
-    def reject(self, item: Item, reason: str, detail: str) -> None:
+    def reject(self, item: ImageToSearch, reason: str, detail: str) -> None:
         """Note why an image could not be used; its samples stay where that may pass."""
         why = Rejection(STAGE, item.sha256, reason, detail)
-        if reason in PASSING or not item.search:
+        if reason in TEMPORARY or not item.search:
             self.dataset.rejections.add(why)
         else:
             cut = str(self.cutting)
@@ -191,10 +191,12 @@ def find_faces(
     reasons: Counter[str] = Counter()
     retired = _retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = Search(dataset, spec, cutting)
+        search = DatasetSearch(dataset, spec, cutting)
         total = search.to_search() + search.to_cut()
         dataset.scans.begin_cutting(str(cutting))
-        plan = Plan(spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch))
+        plan = SearchWorker(
+            spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
+        )
         batches = run_batches(plan, search.items(), Processes(min(workers or cores(), total) or 1))
         for batch in (progress or Progress()).batches(batches, "faces", total=total):
             with dataset.db.write():
@@ -211,7 +213,10 @@ def _retired(dataset: Dataset) -> int:
 
 
 def _record(
-    search: Search, outcome: Outcome[Item, Found], tally: Counter[str], reasons: Counter[str]
+    search: DatasetSearch,
+    outcome: Outcome[ImageToSearch, ImageFaces],
+    tally: Counter[str],
+    reasons: Counter[str],
 ) -> None:
     item, found = outcome.item, outcome.result
     if not search.dataset.images.row_id(item.sha256):

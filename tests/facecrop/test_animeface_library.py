@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from facecrop.detectors import Pixels
-from facecrop.detectors.old_pillow import OldImage, old_image
+from facecrop.detectors.animeface_library import Pillow4Image, pillow4_image
 
 
-def as_c_reads_it(image: OldImage) -> Pixels:
+def as_c_reads_it(image: Pillow4Image) -> Pixels:
     """Through the row pointers, pixel by pixel."""
     rows = (ctypes.c_void_p * image.ysize).from_address(image.image32)
     read = [(ctypes.c_uint8 * (4 * image.xsize)).from_address(row) for row in rows if row]
@@ -25,8 +25,8 @@ def pixels() -> Pixels:
 @pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) != 8, reason="sizes for 64 bits")
 def test_the_layout_is_that_of_the_published_extension() -> None:
     """From `ptype /o struct ImagingMemoryInstance` on the Linux wheel of animeface 2.0.3."""
-    assert ctypes.sizeof(OldImage) == 88
-    offsets = {name: getattr(OldImage, name).offset for name, _ in OldImage._fields_}
+    assert ctypes.sizeof(Pillow4Image) == 88
+    offsets = {name: getattr(Pillow4Image, name).offset for name, _ in Pillow4Image._fields_}
     assert offsets == {
         "mode": 0,
         "type": 8,
@@ -46,7 +46,7 @@ def test_the_layout_is_that_of_the_published_extension() -> None:
 
 
 def test_c_reads_the_same_pixels(pixels: Pixels) -> None:
-    image = old_image(pixels)
+    image = pillow4_image(pixels)
     assert (image.mode, image.xsize, image.ysize, image.linesize) == (b"RGB", 53, 37, 212)
     assert np.array_equal(as_c_reads_it(image), pixels)
 
@@ -55,17 +55,17 @@ def test_c_reads_the_same_pixels(pixels: Pixels) -> None:
     "view", [np.s_[::-1], np.s_[:, ::-1], np.s_[3:20:2, 5:30], np.s_[:, :, ::-1]]
 )
 def test_views_are_copied_in_order(pixels: Pixels, view: tuple[slice, ...]) -> None:
-    assert np.array_equal(as_c_reads_it(old_image(pixels[view])), pixels[view])
+    assert np.array_equal(as_c_reads_it(pillow4_image(pixels[view])), pixels[view])
 
 
 def test_the_object_points_to_its_structure(pixels: Pixels) -> None:
-    image = old_image(pixels)
+    image = pillow4_image(pixels)
     pointer = ctypes.c_void_p.from_address(id(image) + object.__basicsize__)
     assert pointer.value == ctypes.addressof(image)
 
 
 def test_the_memory_lives_as_long_as_the_object(pixels: Pixels) -> None:
-    images = [old_image(pixels.copy()) for _ in range(50)]
+    images = [pillow4_image(pixels.copy()) for _ in range(50)]
     gc.collect()
     assert all(np.array_equal(as_c_reads_it(image), pixels) for image in images)
 
@@ -73,4 +73,4 @@ def test_the_memory_lives_as_long_as_the_object(pixels: Pixels) -> None:
 @pytest.mark.parametrize("shape", [(10, 10), (10, 10, 4), (10, 10, 2)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError):
-        old_image(np.zeros(shape, np.uint8))
+        pillow4_image(np.zeros(shape, np.uint8))

@@ -1,0 +1,135 @@
+"""Searching a picture of any size: made smaller, or tile by tile where it is elongated.
+
+A comic strip of 1000 x 7000 pixels made small enough to be searched as a whole has
+faces too small to be found. Its tiles overlap by the strip's width, so that every face,
+which is no larger than that, lies wholly in one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from facecrop.detectors.base import Pixels
+from gleanset.records import Box, Face, Landmark
+
+ELONGATED = 2
+"""Pictures longer than this many times their shorter side are searched in tiles of
+about this shape."""
+
+SAME_FACE = 0.5
+"""Boxes from different tiles that share this part of the smaller one show one face."""
+
+
+def tiles(width: int, height: int, longest: int) -> list[Box]:
+    """Where to look in a picture of that size, at `longest` pixels or less at a time."""
+    long, short = max(width, height), min(width, height)
+    if long <= max(longest, ELONGATED * short):
+        return [Box(0, 0, width, height)]
+    length = max(ELONGATED * short, longest)
+    starts = [*range(0, long - length, length - short), long - length]
+    if width > height:
+        return [Box(start, 0, length, height) for start in starts]
+    return [Box(0, start, width, length) for start in starts]
+
+
+def cut_tile(pixels: Pixels, place: Box, longest: int) -> Pixels:
+    """That part of a picture, made smaller where a side is above `longest` pixels."""
+    part = pixels[place.y : place.y + place.height, place.x : place.x + place.width]
+    shrink = max(part.shape[:2]) / longest
+    if shrink <= 1:
+        return part
+    size = max(round(place.width / shrink), 1), max(round(place.height / shrink), 1)
+    image = Image.fromarray(np.ascontiguousarray(part))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+def without_repeats(faces: list[Face]) -> list[Face]:
+    """Keep the surest of the faces that lie on each other."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: (-face.score, face.box)):
+        if all(_shared(face.box, other.box) < SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Area in common, as a part of the smaller box (0..1)."""
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    smaller = min(one.width * one.height, other.width * other.height)
+    return max(across, 0) * max(down, 0) / smaller
+
+
+class FloatBox(NamedTuple):
+    """A box whose numbers are not rounded yet, in pixels of the searched part."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class RawFace(NamedTuple):
+    """One face in the searched part. `score` is in 0..1, `evidence` as in `Face`."""
+
+    rect: FloatBox
+    score: float
+    landmarks: tuple[Landmark, ...] = ()
+    evidence: Mapping[str, object] | None = None
+
+
+FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
+
+
+def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> list[Face]:
+    """The faces that `find` finds, of the detector `name`, in reading order.
+
+    `find` gets the picture or its tiles, no side longer than `longest` pixels. Raises
+    `ValueError` for anything but height x width x 3 bytes.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
+        raise ValueError(f"not an RGB picture: {pixels.dtype} {pixels.shape}")
+    height, width = pixels.shape[:2]
+    places = tiles(width, height, longest)
+    faces: list[Face] = []
+    for place in places:
+        part = cut_tile(pixels, place, longest)
+        size = part.shape[1], part.shape[0]
+        faces += [
+            Face(name, box, found.score, _marks(found, place, size), found.evidence)
+            for found in find(part)
+            if (box := _box(found.rect, place, size, (width, height)))
+        ]
+    kept = without_repeats(faces) if len(places) > 1 else faces
+    return sorted(kept, key=lambda face: (face.box, face.score))
+
+
+def overlap(one: FloatBox | Box, other: FloatBox | Box) -> float:
+    """Intersection over union, 0..1."""
+    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    shared = max(across, 0) * max(down, 0)
+    total = one.width * one.height + other.width * other.height - shared
+    return shared / total if total else 0.0
+
+
+def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
+    """The rectangle in whole pixels of the picture; None where nothing of it lies within."""
+    across, down = place.width / part[0], place.height / part[1]
+    left = max(round(place.x + rect.x * across), 0)
+    top = max(round(place.y + rect.y * down), 0)
+    right = min(round(place.x + (rect.x + rect.width) * across), whole[0])
+    bottom = min(round(place.y + (rect.y + rect.height) * down), whole[1])
+    return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def _marks(found: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
+    across, down = place.width / part[0], place.height / part[1]
+    return tuple(
+        Landmark(mark.name, place.x + mark.x * across, place.y + mark.y * down)
+        for mark in found.landmarks
+    )
