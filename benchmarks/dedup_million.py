@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from gleanset import Dataset
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import VERSION
-from labeler.duplicates.session import DuplicateSession
 
 POINTS = 64
 STEP = 10_000
@@ -117,7 +117,7 @@ def search(dataset: Dataset, what: str) -> None:
     """What `labeler dedup` does between hashing and the second looks; prints what it took."""
     before = dataset.db.number("SELECT count(*) FROM pair")
     cpu, wall = time.process_time(), time.perf_counter()
-    DuplicateSession(dataset)._search()  # noqa: SLF001
+    DuplicateFinder(dataset)._propose()  # noqa: SLF001
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     pairs = dataset.db.number("SELECT count(*) FROM pair") - before
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000

@@ -31,8 +31,8 @@ from duplicate_pictures import COPIES, encoded
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.candidates import batch_of, candidates_within
-from labeler.duplicates.looking import describe
-from labeler.duplicates.second_look import compare, view_of
+from labeler.duplicates.hashes import describe
+from labeler.duplicates.verification import compare, prepare
 
 LARGEST = 1000
 NEAR, ALIKE = 8, 0.9
@@ -129,7 +129,7 @@ def main() -> None:
     looks = [describe(picture, number) for number, picture in enumerate(pictures)]
     each = 1000 * (time.process_time() - started) / len(rows)
     pairs = candidates_within(batch_of(looks))
-    views = [view_of(picture) for picture in pictures]
+    views = [prepare(picture) for picture in pictures]
     started = time.process_time()
     verdicts = {pair: compare(views[pair[0]], views[pair[1]]) for pair in pairs}
     looked = 1000 * (time.process_time() - started) / max(1, len(pairs))

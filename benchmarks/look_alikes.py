@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
 from duplicate_pictures import encoded
 
 from gleanset.images.decode import decode
-from labeler.duplicates.second_look import compare, view_of
+from labeler.duplicates.verification import compare, prepare
 from pipeline.sample.character import MOUTHS, random_character
 from pipeline.sample.drawing import face_box, paint_scene, plan_scene
 
@@ -115,11 +115,11 @@ def main() -> None:
     pairs += [pair for film in given.films for pair in neighbours(film)]
     joined: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
     for kind, a, b in pairs:
-        view = view_of(decode(encoded(a, 90)).pixels)
+        view = prepare(decode(encoded(a, 90)).pixels)
         small = b.copy()
         small.thumbnail((SMALL, SMALL))
         for size, other in (("full size", b), (f"one at {SMALL} px", small)):
-            verdict = compare(view, view_of(decode(encoded(other, 80)).pixels))
+            verdict = compare(view, prepare(decode(encoded(other, 80)).pixels))
             joined[kind, size].append((verdict.same, verdict.doubtful))
     for (kind, size), answers in sorted(joined.items()):
         same, doubtful = np.mean(answers, axis=0)

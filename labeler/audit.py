@@ -1,43 +1,60 @@
 """Leaks: pictures that are, or all but are, in two splits at once.
 
 Same files are found by their bytes. Copies (another size, format or crop, mirrored, with a
-watermark) are candidates by their hashes and confirmed by a look at the pixels. What has nearly
-the same hash but shows a difference, such as the next frame of a scene, is told apart as alike.
+watermark) are candidates by their hashes and confirmed by comparing the pixels. What has nearly
+the same hash but shows a difference, such as the next frame of a scene, is only called alike. The
+pairs can be drawn side by side for a person's eyes.
 """
 
 from __future__ import annotations
 
+import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
-import cv2
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import SampleHashes
 from gleanset.db.samples import SplitGroups
+from gleanset.errors import Unreadable, UsageError
+from gleanset.files.atomic import write_atomic
 from gleanset.moments import LOOK_ALIKE, find_moments
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.audit_pictures import Described, Gallery, Shot, describe_shot, pixels_of
+from labeler.audit_pictures import (
+    AuditHashes,
+    AuditPicture,
+    AuditSet,
+    hash_picture,
+    picture_pixels,
+)
 from labeler.duplicates.candidates import batch_of, candidates_between
-from labeler.duplicates.hashes import GREY_SIZE
-from labeler.duplicates.second_look import Verdict, View, compare, view_of
+from labeler.duplicates.verification import FilePair, Verdict, compare_files
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
 KINDS = ("same file", "copy", "mirrored copy", "moment", "alike")
 _SHOWN_UNREADABLE = 100
 
+# The sheet: pixels of a picture's side, between pictures, and of the text below; pairs in a row.
+SIDE = 200
+GAP = 10
+TEXT = 40
+ACROSS = 2
+MOST = 100
+_MADE_BY = "Gleanset audit"
+
 
 class Leak(NamedTuple):
     """Two pictures of two splits that are the same or alike; `kind` is one of `KINDS`."""
 
-    a: Shot
-    b: Shot
+    a: AuditPicture
+    b: AuditPicture
     kind: str
 
 
@@ -45,7 +62,7 @@ class Leak(NamedTuple):
 class Audit:
     """What an audit found. `leaks` come with the surest first."""
 
-    gallery: Gallery
+    audited: AuditSet
     leaks: list[Leak] = field(default_factory=list)
 
     def result(self) -> dict[str, object]:
@@ -58,15 +75,15 @@ class Audit:
         for leak in self.leaks:
             if leak.kind != "alike":
                 leaking[f"{leak.b.split} in {leak.a.split}"].add(leak.b.number)
-        unreadable = sorted(self.gallery.unreadable.items())
+        unreadable = sorted(self.audited.unreadable.items())
         return {
-            "pictures": self.gallery.sizes(),
+            "pictures": self.audited.sizes(),
             "leaks": sum(count for kind, count in kinds.items() if kind != "alike"),
             "alike": kinds["alike"],
             "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
             "leaking": {name: len(found) for name, found in sorted(leaking.items())},
             "unreadable": len(unreadable),
-            "other_files": self.gallery.other,
+            "other_files": self.audited.other,
             "reasons": dict(Counter(why for _, why in unreadable)),
             "not_read": [{"file": f, "reason": why} for f, why in unreadable[:_SHOWN_UNREADABLE]],
             "pairs": [
@@ -83,7 +100,7 @@ class Audit:
 
 
 def find_leaks(
-    gallery: Gallery,
+    audited: AuditSet,
     *,
     workers: int = 0,
     progress: Progress | None = None,
@@ -93,68 +110,60 @@ def find_leaks(
 
     What cannot be read is noted and passed over.
     """
-    progress, pool, shots = progress or Progress(), Processes(workers), gallery.shots
-    known = _described(gallery, pool, progress)
-    found = dict.fromkeys(_same_files(shots, known), "same file")
-    asked = [pair for pair in _candidates(shots, known) if pair not in found]
-    for (a, b), verdict in _looked_at(shots, asked, pool, progress):
+    progress, pool, pictures = progress or Progress(), Processes(workers), audited.pictures
+    known = _hashed(audited, pool, progress)
+    found = dict.fromkeys(_same_files(pictures, known), "same file")
+    asked = [pair for pair in _candidates(pictures, known) if pair not in found]
+    for (a, b), verdict in _compared(pictures, asked, pool, progress):
         if kind := _kind(verdict, known[a].look, known[b].look):
             found[a, b] = kind
     for pair in also:
         if found.get(pair, "alike") == "alike":
             found[pair] = "moment"
-    leaks = [_leak(shots[a], shots[b], kind) for (a, b), kind in found.items()]
-    twins = _twins(shots, known)
+    leaks = [_leak(pictures[a], pictures[b], kind) for (a, b), kind in found.items()]
+    twins = _twins(pictures, known)
     leaks += [
-        leak._replace(b=shots[twin])
+        leak._replace(b=pictures[twin])
         for leak in leaks
         if leak.kind != "same file"
         for twin in twins.get(leak.b.number, ())
     ]
-    return Audit(gallery, sorted(leaks, key=lambda x: (KINDS.index(x.kind), x.b.name, x.a.name)))
+    return Audit(audited, sorted(leaks, key=lambda x: (KINDS.index(x.kind), x.b.name, x.a.name)))
 
 
-def _described(gallery: Gallery, pool: Processes, progress: Progress) -> dict[int, Described]:
-    known: dict[int, Described] = {}
-    batches = run_batches(describe_shot, gallery.shots, pool)
-    for batch in progress.batches(batches, "hashing", len(gallery.shots), " pictures"):
+def _hashed(audited: AuditSet, pool: Processes, progress: Progress) -> dict[int, AuditHashes]:
+    known: dict[int, AuditHashes] = {}
+    batches = run_batches(hash_picture, audited.pictures, pool)
+    for batch in progress.batches(batches, "hashing", len(audited.pictures), " pictures"):
         for outcome in batch:
             if outcome.result is not None:
                 known[outcome.item.number] = outcome.result
             else:
-                gallery.unreadable[outcome.item.name] = outcome.reason or "failed"
+                audited.unreadable[outcome.item.name] = outcome.reason or "failed"
     return known
 
 
-def _looked_at(
-    shots: Sequence[Shot], pairs: Sequence[tuple[int, int]], pool: Processes, progress: Progress
+def _compared(
+    pictures: Sequence[AuditPicture],
+    pairs: Sequence[tuple[int, int]],
+    pool: Processes,
+    progress: Progress,
 ) -> Iterator[tuple[tuple[int, int], Verdict]]:
-    """The second look at each of these pairs; one that fails is passed over."""
-    batches = run_batches(compare_shots, ((shots[a], shots[b]) for a, b in pairs), pool)
+    """Compare each of these pairs; one that fails is passed over."""
+    due = (FilePair((a, b), pictures[a].file, pictures[b].file) for a, b in pairs)
+    batches = run_batches(compare_files, due, pool)
     for batch in progress.batches(batches, "second look", len(pairs), " pairs"):
         for outcome in batch:
             if outcome.result is not None:
-                yield (outcome.item[0].number, outcome.item[1].number), outcome.result
+                yield outcome.item.rows, outcome.result
 
 
-def straddling(dataset: Dataset, shots: Sequence[Shot]) -> Iterator[tuple[int, int]]:
-    """One pair for every two splits that a moment of the catalogue is in."""
-    number = {shot.name: shot.number for shot in shots}
+def straddling(dataset: Dataset, pictures: Sequence[AuditPicture]) -> Iterator[tuple[int, int]]:
+    """Yield one pair for every two splits that a moment of the catalogue is in."""
+    number = {picture.name: picture.number for picture in pictures}
     for moment in find_moments(SplitGroups(dataset.db).each(), Pairs(dataset.db).tied()):
         first = {m.split: number[m.key] for m in reversed(moment.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
-
-
-def compare_shots(pair: tuple[Shot, Shot]) -> Verdict:
-    """The second look at two pictures. Raises `Unreadable`."""
-    cv2.setNumThreads(1)
-    return compare(_view(pair[0]), _view(pair[1]))
-
-
-@lru_cache(maxsize=64)
-def _view(shot: Shot) -> View:
-    colours = partial(pixels_of, shot, GREY_SIZE, "RGB")
-    return view_of(pixels_of(shot, GREY_SIZE, "L"))._replace(colours=colours)
 
 
 def _kind(verdict: Verdict, a: SampleHashes, b: SampleHashes) -> str | None:
@@ -163,50 +172,54 @@ def _kind(verdict: Verdict, a: SampleHashes, b: SampleHashes) -> str | None:
     return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
 
 
-def _same_files(shots: Sequence[Shot], known: dict[int, Described]) -> Iterator[tuple[int, int]]:
-    """Each picture with the first one of the same bytes in every earlier split."""
+def _same_files(
+    pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
+) -> Iterator[tuple[int, int]]:
+    """Yield each picture with the first one of the same bytes in every earlier split."""
     first: dict[tuple[str, str], int] = {}
-    splits = sorted({shot.split for shot in shots}, key=_rank)
+    splits = sorted({picture.split for picture in pictures}, key=_rank)
     for split in splits:
-        for shot in shots:
-            if shot.split != split or shot.number not in known:
+        for picture in pictures:
+            if picture.split != split or picture.number not in known:
                 continue
-            digest = known[shot.number].digest
+            digest = known[picture.number].digest
             for earlier in splits[: splits.index(split)]:
                 if (digest, earlier) in first:
-                    yield _pair(first[digest, earlier], shot.number)
-            first.setdefault((digest, split), shot.number)
+                    yield _pair(first[digest, earlier], picture.number)
+            first.setdefault((digest, split), picture.number)
 
 
-def _twins(shots: Sequence[Shot], known: dict[int, Described]) -> dict[int, list[int]]:
-    """The first of equal files of one split, and the others."""
+def _twins(pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]) -> dict[int, list[int]]:
+    """Return the first of equal files of one split, and the others."""
     first: dict[tuple[str, str], int] = {}
     twins: dict[int, list[int]] = defaultdict(list)
-    for shot in shots:
-        if shot.number in known:
-            one = first.setdefault((known[shot.number].digest, shot.split), shot.number)
-            if one != shot.number:
-                twins[one].append(shot.number)
+    for picture in pictures:
+        if picture.number in known:
+            one = first.setdefault((known[picture.number].digest, picture.split), picture.number)
+            if one != picture.number:
+                twins[one].append(picture.number)
     return twins
 
 
-def _candidates(shots: Sequence[Shot], known: dict[int, Described]) -> list[tuple[int, int]]:
-    """Pairs of two splits that are worth a look, sorted so that pictures are decoded once.
+def _candidates(
+    pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
+) -> list[tuple[int, int]]:
+    """Return pairs of two splits that may be copies, sorted so that pictures are decoded once.
 
-    Of equal files of one split only the first is looked at.
+    Of equal files of one split only the first is compared.
     """
     of: dict[str, list[SampleHashes]] = defaultdict(list)
-    again = {number for numbers in _twins(shots, known).values() for number in numbers}
-    for shot in shots:
-        if shot.number in known and shot.number not in again:
-            of[shot.split].append(known[shot.number].look)
-    batches = [batch_of(looks) for _, looks in sorted(of.items(), key=lambda row: _rank(row[0]))]
+    again = {number for numbers in _twins(pictures, known).values() for number in numbers}
+    for picture in pictures:
+        if picture.number in known and picture.number not in again:
+            of[picture.split].append(known[picture.number].look)
+    batches = [batch_of(hashes) for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))]
     return sorted(
         {pair for old, new in combinations(batches, 2) for pair in candidates_between(new, old)}
     )
 
 
-def _leak(a: Shot, b: Shot, kind: str) -> Leak:
+def _leak(a: AuditPicture, b: AuditPicture, kind: str) -> Leak:
     return Leak(a, b, kind) if _rank(a.split) <= _rank(b.split) else Leak(b, a, kind)
 
 
@@ -217,3 +230,66 @@ def _pair(a: int, b: int) -> tuple[int, int]:
 def _rank(split: str) -> tuple[int, str]:
     order = ("train", "val", "test")
     return (order.index(split) if split in order else len(order)), split
+
+
+def check_leak_sheet(path: Path) -> None:
+    """Raise `UsageError` for a name that is no PNG, or a file that is not a sheet of ours."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name for a sheet", "name a file that ends in .png")
+    if path.exists() and not _is_ours(path):
+        raise UsageError(f"there is another file at {path}", "name a file that is not there yet")
+
+
+def write_leak_sheet(path: Path, leaks: Sequence[Leak]) -> int:
+    """Draw the first pairs into a PNG; how many there was room for.
+
+    Raises what `check_leak_sheet` raises, and `NotWritable` or `DiskFull`.
+    """
+    check_leak_sheet(path)
+    shown = leaks[:MOST]
+    rows = max(1, -(-len(shown) // ACROSS))
+    cell = (2 * SIDE + 3 * GAP, SIDE + TEXT + 2 * GAP)
+    sheet = Image.new("RGB", (cell[0] * ACROSS, cell[1] * rows), "white")
+    for number, leak in enumerate(shown):
+        left, top = number % ACROSS * cell[0] + GAP, number // ACROSS * cell[1] + GAP
+        _draw(sheet, leak, left, top)
+    note = PngImagePlugin.PngInfo()
+    note.add_text("Software", _MADE_BY)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", pnginfo=note)
+    write_atomic(path, buffer.getvalue())
+    return len(shown)
+
+
+def _draw(sheet: Image.Image, leak: Leak, left: int, top: int) -> None:
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for place, picture in enumerate((leak.a, leak.b)):
+        x = left + place * (SIDE + GAP)
+        sheet.paste(_thumbnail(picture), (x, top))
+        pen.text((x, top + SIDE + 2), _shortened(picture.name), fill="black", font=font)
+    says = leak.kind + ("" if leak.a.label == leak.b.label else ", other labels")
+    pen.text((left, top + SIDE + 18), says, fill="firebrick", font=font)
+
+
+def _thumbnail(picture: AuditPicture) -> Image.Image:
+    frame = Image.new("RGB", (SIDE, SIDE), "gainsboro")
+    try:
+        pixels = picture_pixels(picture, 2 * SIDE, "RGB").convert("RGB")
+    except Unreadable:  # it was there a moment ago
+        return frame
+    pixels.thumbnail((SIDE, SIDE))
+    frame.paste(pixels, ((SIDE - pixels.width) // 2, (SIDE - pixels.height) // 2))
+    return frame
+
+
+def _shortened(name: str) -> str:
+    plain = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return plain if len(plain) <= 34 else f"{plain[:10]}…{plain[-23:]}"
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Software") == _MADE_BY
+    except (OSError, ValueError, SyntaxError):
+        return False

@@ -1,4 +1,4 @@
-"""What an audit looks at: the pictures of a folder tree, of two trees, or of a dataset.
+"""The pictures that an audit compares: those of a folder tree, of two trees, or of a dataset.
 
 A tree is anybody's: what lies in it is data of strangers, and is only read.
 """
@@ -22,18 +22,16 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import ImageHashes, SampleHashes
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.images.cut import cut
-from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode, decode
-from gleanset.records import Box
-from labeler.duplicates.hashes import GREY_SIZE
-from labeler.duplicates.looking import Place, describe, place_of
+from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode
+from labeler.duplicates.hashes import GREY_SIZE, describe
+from labeler.sample_pixels import SampleFile, decode_region, sample_file
 
 # A folder is a split when its name begins so: also train2017, val_images, Test.
 _SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?![a-z])", re.IGNORECASE)
 
 
-class Shot(NamedTuple):
-    """One picture to audit, known by its number. `place` is None for a whole file.
+class AuditPicture(NamedTuple):
+    """One picture to audit, known by its number.
 
     `label` is the folder below the split, or the sample's class.
     """
@@ -42,11 +40,10 @@ class Shot(NamedTuple):
     name: str
     split: str
     label: str
-    path: Path
-    place: Place | None = None
+    file: SampleFile
 
 
-class Described(NamedTuple):
+class AuditHashes(NamedTuple):
     """What is compared of a picture: the SHA-256 of its file and region, and its hashes."""
 
     digest: str
@@ -54,125 +51,117 @@ class Described(NamedTuple):
 
 
 @dataclass
-class Gallery:
+class AuditSet:
     """All pictures of an audit; `other` counts files that are no pictures or in no split.
 
     `unreadable` has the name and reason of what could not be used.
     """
 
-    shots: list[Shot] = field(default_factory=list)
+    pictures: list[AuditPicture] = field(default_factory=list)
     other: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
         """How many pictures each split has."""
-        return dict(sorted(Counter(shot.split for shot in self.shots).items()))
+        return dict(sorted(Counter(picture.split for picture in self.pictures).items()))
 
-    def add(
-        self, name: str, split: str, label: str, path: Path, place: Place | None = None
-    ) -> None:
+    def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Take a picture in, under the next number."""
-        self.shots.append(Shot(len(self.shots), name, split, label, path, place))
+        self.pictures.append(AuditPicture(len(self.pictures), name, split, label, file))
 
 
-def of_tree(root: Path) -> Gallery:
-    """The pictures below train|val|test folders on the first level, else on the second.
+def of_tree(root: Path) -> AuditSet:
+    """Collect the pictures below train|val|test folders on the first level, else on the second.
 
     Raises `InputUnusable` where there are no two splits.
     """
-    gallery = Gallery()
-    files = list(_files(root, gallery))
+    audited = AuditSet()
+    files = list(_files(root, audited))
     first = any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files)
     level = 0 if first else 1
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
         if match is None:
-            gallery.other += 1
+            audited.other += 1
             continue
         label = parts[level + 1] if len(parts) > level + 2 else ""
-        gallery.add("/".join(parts), match[1].lower(), label, root.joinpath(*parts))
-    if len(gallery.sizes()) < 2:
-        found = ", ".join(gallery.sizes()) or "none"
+        audited.add("/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts)))
+    if len(audited.sizes()) < 2:
+        found = ", ".join(audited.sizes()) or "none"
         raise InputUnusable(
             f"{root} needs folders with pictures for two of train, val and test (found: {found})",
             "name two trees to compare: labeler audit TREE --against OTHER",
         )
-    return gallery
+    return audited
 
 
-def add_tree(gallery: Gallery, root: Path, split: str) -> None:
-    """All pictures of a tree as one split, named by their path below it.
+def add_tree(audited: AuditSet, root: Path, split: str) -> None:
+    """Add all pictures of a tree as one split, named by their path below it.
 
     Raises `InputUnusable` where there are none.
     """
-    before = len(gallery.shots)
-    for parts in _files(root, gallery):
+    before = len(audited.pictures)
+    for parts in _files(root, audited):
         label = parts[0] if len(parts) > 1 else ""
-        gallery.add("/".join((split, *parts)), split, label, root.joinpath(*parts))
-    if len(gallery.shots) == before:
+        audited.add("/".join((split, *parts)), split, label, SampleFile(root.joinpath(*parts)))
+    if len(audited.pictures) == before:
         raise InputUnusable(f"there are no pictures in {root}", "name another folder")
 
 
-def of_dataset(dataset: Dataset, split: str | None = None) -> Gallery:
-    """The samples that have a split, or with `split` all labelled ones as that one.
+def of_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
+    """Collect the samples that have a split, or with `split` all labelled ones as that one.
 
     Raises `InputUnusable` where there are none.
     """
-    gallery, originals = Gallery(), dataset.originals(dataset.cache)
+    audited, originals = AuditSet(), dataset.originals(dataset.cache)
     labelled = dataset.samples.each(Where(status="labelled"))
     samples = list(labelled if split else dataset.samples.in_splits())
     rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
     seen = ImageHashes(dataset.db).seen(rows)
     for sample, row in zip(samples, rows, strict=True):
-        place = place_of(seen[row], originals)
-        gallery.add(sample.key, split or str(sample.split), str(sample.label), place.path, place)
+        file = sample_file(seen[row], originals)
+        audited.add(sample.key, split or str(sample.split), str(sample.label), file)
     if not samples:
         raise InputUnusable(
             "no sample of this dataset has a split, so there is nothing to audit",
             f"split first: labeler split -d {dataset.root}; or name a folder: labeler audit TREE",
         )
-    return gallery
+    return audited
 
 
-def _files(root: Path, gallery: Gallery) -> Iterator[tuple[str, ...]]:
-    """Pictures below a folder as the parts of their path, sorted; hidden ones are passed over."""
+def _files(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
+    """Yield pictures below a folder as parts of their path, sorted; hidden ones are passed over."""
     if not root.is_dir():
         raise InputUnusable(f"there is no folder {root}", "check its name")
 
     def cannot(error: OSError) -> None:
-        gallery.unreadable[str(error.filename)] = "folder cannot be read"
+        audited.unreadable[str(error.filename)] = "folder cannot be read"
 
     for folder, below, names in os.walk(root, onerror=cannot):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in ENDINGS or not path.is_file():
-                gallery.other += 1
+                audited.other += 1
             else:
                 yield path.relative_to(root).parts
 
 
-def pixels_of(shot: Shot, at_least: int, mode: Mode) -> Image.Image:
-    """The pixels of a picture, its longer side not under `at_least` where there are as many.
+def picture_pixels(picture: AuditPicture, at_least: int, mode: Mode) -> Image.Image:
+    """Return the pixels of a picture, its longer side not under `at_least` where there are as many.
 
     Raises `Unreadable`.
     """
-    data, place = _read(shot.path), shot.place
-    if place is None:
-        return decode(data, at_least=at_least, mode=mode).pixels
-    box, angle = place.region
-    part = max(box.width, box.height) / max(place.width, place.height, 1)
-    picture = decode(data, at_least=int(at_least / max(part, 0.01)), mode=mode)
-    scale = picture.pixels.width / max(1, picture.width)
-    x, y, width, height = (round(side * scale) for side in box)
-    return cut(picture.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    return decode_region(_read(picture.file.path), picture.file, at_least, mode)
 
 
-def describe_shot(shot: Shot) -> Described:
-    """The hashes of a picture. Raises `Unreadable`."""
+def hash_picture(picture: AuditPicture) -> AuditHashes:
+    """Return the hashes of a picture, in a worker process. Raises `Unreadable`."""
     cv2.setNumThreads(1)
-    digest = hashlib.sha256(_read(shot.path) + repr(shot.place and shot.place.region).encode())
-    return Described(digest.hexdigest(), describe(pixels_of(shot, GREY_SIZE, "L"), shot.number))
+    data = _read(picture.file.path)
+    digest = hashlib.sha256(data + repr(picture.file.region).encode())
+    pixels = decode_region(data, picture.file, GREY_SIZE, "L")
+    return AuditHashes(digest.hexdigest(), describe(pixels, picture.number))
 
 
 def _read(path: Path) -> bytes:

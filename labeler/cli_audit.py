@@ -41,14 +41,14 @@ def audit(
     compared with all of OTHER. Nothing is changed. For a script: --fail ends with exit code 3
     when any picture leaks; what is only alike does not count.
     """
-    from labeler.audit_sheet import check_sheet, write_sheet
+    from labeler.audit import check_leak_sheet, write_leak_sheet
 
     if sheet is not None:
-        check_sheet(sheet)
+        check_leak_sheet(sheet)
     found = _audit(job, tree, against, workers or 0)
     result: dict[str, Any] = found.result()
     if sheet is not None and found.leaks:
-        result |= {"sheet": str(sheet.absolute()), "on_sheet": write_sheet(sheet, found.leaks)}
+        result |= {"sheet": str(sheet.absolute()), "on_sheet": write_leak_sheet(sheet, found.leaks)}
     told = result if job.as_json else _readable(result)
     if fail and result["leaks"]:
         raise Leaking(
@@ -61,21 +61,21 @@ def audit(
 
 def _audit(job: Job, tree: Path | None, against: Path | None, workers: int) -> Audit:
     from labeler.audit import find_leaks, straddling
-    from labeler.audit_pictures import Gallery, add_tree, of_dataset, of_tree
+    from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
 
     root = tree if tree is not None and (tree / FILE).is_file() else None
     if tree is not None and root is None:
-        gallery = of_tree(tree) if against is None else Gallery()
+        audited = of_tree(tree) if against is None else AuditSet()
         if against is not None:
-            add_tree(gallery, tree, "first")
-            add_tree(gallery, against, "second")
-        return find_leaks(gallery, workers=workers, progress=job.progress)
+            add_tree(audited, tree, "first")
+            add_tree(audited, against, "second")
+        return find_leaks(audited, workers=workers, progress=job.progress)
     with Dataset.open(root) if root else job.open() as dataset:
-        gallery = of_dataset(dataset, None if against is None else "dataset")
+        audited = of_dataset(dataset, None if against is None else "dataset")
         if against is not None:
-            add_tree(gallery, against, "second")
-        also = list(straddling(dataset, gallery.shots)) if against is None else []
-        return find_leaks(gallery, workers=workers, progress=job.progress, also=also)
+            add_tree(audited, against, "second")
+        also = list(straddling(dataset, audited.pictures)) if against is None else []
+        return find_leaks(audited, workers=workers, progress=job.progress, also=also)
 
 
 def _readable(result: dict[str, Any]) -> Result:

@@ -27,16 +27,16 @@ def dedup(job: Job, workers: int | None) -> Result:
     takes it back. With --simulate what was found is remembered, unless the
     dataset can only be read, but nobody is set aside.
     """
-    from labeler.duplicates.session import DuplicateSession
+    from labeler.duplicates.finder import DuplicateFinder
 
     with job.open() as dataset:
-        session = DuplicateSession(dataset, workers=workers or 0, progress=job.progress)
-        looked = session.look()
-        plan = session.plan()
+        finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
+        counts = finder.search()
+        plan = finder.plan()
         if not job.simulate:
-            session.apply(plan)
-        return {"looked_at": looked.described, "pairs": looked.compared, **plan.result()} | (
-            {"unreadable": looked.failed} if looked.failed else {}
+            finder.apply(plan)
+        return {"looked_at": counts.described, "pairs": counts.compared, **plan.result()} | (
+            {"unreadable": counts.failed} if counts.failed else {}
         )
 
 
@@ -51,10 +51,10 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
 
     Last come the doubtful pairs, both of which are kept: say what they are with labeler same.
     """
-    from labeler.duplicates.session import DuplicateSession
+    from labeler.duplicates.finder import DuplicateFinder
 
     with job.open(rehearse=True) as dataset:
-        plan = DuplicateSession(dataset, progress=job.progress).plan()
+        plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.groups:
             differ = group.conflict or group.hints
             if (conflicts and differ) or not (conflicts or doubtful):
@@ -68,8 +68,9 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
                 told |= {"hints": group.hints} if group.hints else {}
                 job.show(json.dumps(told, ensure_ascii=False))
         for pair in [] if conflicts and not doubtful else plan.doubts:
+            samples = [member.key for member in sorted(pair.members, key=lambda m: m.id)]
             why = "the same but for a small place"
-            job.show(json.dumps({"doubtful": True, "samples": pair, "reason": why}))
+            job.show(json.dumps({"doubtful": True, "samples": samples, "reason": why}))
 
 
 @click.command(cls=Command, epilog="Example: labeler same 3f9a… 77c0… --no -d my-dataset")
@@ -82,11 +83,11 @@ def same(job: Job, one: str, other: str, equal: bool) -> Result:
 
     Run labeler dedup afterwards to have it carried out.
     """
-    from labeler.duplicates.session import DuplicateSession
+    from labeler.duplicates.decisions import judge
 
     with job.open() as dataset:
         a, b = dataset.samples.named(one), dataset.samples.named(other)
-        step = DuplicateSession(dataset).judge(a, b, same=equal)
+        step = judge(dataset, a, b, same=equal)
         return {"step": step, "same": equal}
 
 
@@ -97,7 +98,7 @@ def find(job: Job, image: Path) -> Result:
     """Search by picture: the samples that show this one or a copy of it, the surest first."""
     from gleanset.errors import InputUnusable, Unreadable
     from gleanset.images.decode import decode
-    from labeler.duplicates.session import DuplicateSession
+    from labeler.duplicates.finder import DuplicateFinder
 
     try:
         pixels = decode(image.read_bytes()).pixels
@@ -106,9 +107,9 @@ def find(job: Job, image: Path) -> Result:
         why = ", ".join(str(word) for word in told if word)
         raise InputUnusable(f"cannot read {image}: {why}", "name a picture") from error
     with job.open(rehearse=True) as dataset:
-        session = DuplicateSession(dataset, progress=job.progress)
-        session.look()
-        found = session.find(pixels)
+        finder = DuplicateFinder(dataset, progress=job.progress)
+        finder.search()
+        found = finder.find(pixels)
         same = [one.sample for one in found if one.verdict.same]
         doubtful = [one.sample for one in found if not one.verdict.same]
         return {"found": len(same), "samples": same} | ({"doubtful": doubtful} if doubtful else {})

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.db.hints import HintedSample, Hints
+from gleanset.db.hints import HintedSample, Hints, withdrawn
 from gleanset.db.journal import Choice, class_name
 from gleanset.errors import UsageError
 from gleanset.operations import operation
@@ -37,7 +37,7 @@ class HintPlan:
 
 
 def plan_hints(dataset: Dataset) -> HintPlan:
-    """Look at every sample that waits or got its label from a hint, and decide nothing yet."""
+    """Decide which hints to accept and which labels to take back; nothing is written."""
     plan, hints = HintPlan(), Hints(dataset.db)
     for sample in hints.waiting():
         if (why := why_left(sample)) is None:
@@ -45,7 +45,7 @@ def plan_hints(dataset: Dataset) -> HintPlan:
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left[why] += 1
-    plan.back = [Choice(one.key, "clear", None, "hint") for one in hints.disputed()]
+    plan.back = [withdrawn(disputed.key) for disputed in hints.disputed()]
     plan.left += Counter({"disputed hint": len(plan.back)})
     return plan
 

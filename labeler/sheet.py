@@ -16,8 +16,8 @@ from gleanset.images.contact_sheet import fitted, save_sheet
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
-from labeler.duplicates.looking import Place, pixels_of
 from labeler.quality.flags import flags_of
+from labeler.sample_pixels import SampleFile, read_pixels
 from labeler.sheet_font import font_for
 
 PAPER, INK, SOFT = (250, 250, 248), (35, 35, 35), (110, 110, 110)
@@ -134,8 +134,8 @@ def _pixels(dataset: Dataset, sample: Sample, size: int) -> Image.Image:
     if image is None:
         raise Unreadable("file is gone", sample.image)
     path = dataset.image_path(sample.image, image.format)
-    place = Place(path, image.width, image.height, Region(sample.box, sample.angle))
-    return pixels_of(place, size, "RGB")
+    region = Region(sample.box, sample.angle)
+    return read_pixels(SampleFile(path, image.width, image.height, region), size, "RGB")
 
 
 def _title(paper: Image.Image, top: int, size: int, name: str, count: int) -> str:

@@ -19,7 +19,7 @@ from gleanset.images.cut import CutSettings
 from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.export import export
 from labeler.hints import apply_hints, plan_hints
 from labeler.split import apply_split, plan_split
@@ -102,10 +102,10 @@ class Stages:
         return find_faces(dataset, self._detector(), cutting, progress=self.progress)
 
     def _dedup(self, dataset: Dataset) -> Result:
-        session = DuplicateSession(dataset, progress=self.progress)
-        session.look()
-        plan = session.plan()
-        session.apply(plan)
+        finder = DuplicateFinder(dataset, progress=self.progress)
+        finder.search()
+        plan = finder.plan()
+        finder.apply(plan)
         return plan.result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:

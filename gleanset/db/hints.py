@@ -155,6 +155,11 @@ class Hints:
         )
 
 
+def withdrawn(sample: str) -> Choice:
+    """Return the choice that puts a sample back into the queue: hints dispute its label."""
+    return Choice(sample, "clear", None, "hint")
+
+
 def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
     """Put back into the queue what hints dispute, of all or of some images; how many.
 
@@ -163,7 +168,7 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     if images is not None and not images:
         return 0
     with db.write():
-        choices = [Choice(one.key, "clear", None, "hint") for one in Hints(db).disputed(images)]
+        choices = [withdrawn(disputed.key) for disputed in Hints(db).disputed(images)]
         if choices:
             Journal(db).step(operation("take-back-hints", count=len(choices)), choices)
     return len(choices)

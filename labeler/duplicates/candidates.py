@@ -43,17 +43,17 @@ class Batch(NamedTuple):
     shapes: npt.NDArray[np.uint8]
 
 
-def batch_of(looks: Sequence[SampleHashes]) -> Batch:
+def batch_of(hashes: Sequence[SampleHashes]) -> Batch:
     """Stored hashes as arrays."""
-    counts = [len(look.points) // 8 for look in looks]
-    points = np.frombuffer(b"".join(look.points for look in looks), dtype="<u8").astype(np.uint64)
-    shapes = np.frombuffer(b"".join(look.shapes for look in looks), np.uint8).reshape(-1, 3)
+    counts = [len(look.points) // 8 for look in hashes]
+    points = np.frombuffer(b"".join(look.points for look in hashes), dtype="<u8").astype(np.uint64)
+    shapes = np.frombuffer(b"".join(look.shapes for look in hashes), np.uint8).reshape(-1, 3)
     return Batch(
-        np.array([look.sample for look in looks], dtype=np.int64),
-        np.array([look.plain for look in looks], dtype=np.uint64),
-        np.array([look.flipped for look in looks], dtype=np.uint64),
+        np.array([look.sample for look in hashes], dtype=np.int64),
+        np.array([look.plain for look in hashes], dtype=np.uint64),
+        np.array([look.flipped for look in hashes], dtype=np.uint64),
         points,
-        np.repeat(np.arange(len(looks), dtype=np.int64), counts),
+        np.repeat(np.arange(len(hashes), dtype=np.int64), counts),
         shapes,
     )
 

@@ -1,8 +1,8 @@
-"""What finds copies of a picture: hashes of the whole, and hashes of its most telling points.
+"""Perceptual hashes by which copies of a picture are found: of the whole, and of its SIFT points.
 
 The whole is hashed without its uniform borders, plain and mirrored (pHash, by `imagehash`);
 that finds re-encoded, resized, recoloured, letterboxed and mirrored copies. Crops, screenshots
-and watermarks leave too little of the whole: for them the 64 most telling SIFT points (Lowe,
+and watermarks leave too little of the whole: for them the 64 strongest SIFT points (Lowe,
 "Distinctive image features from scale-invariant keypoints", 2004) are hashed to 64 bits each.
 A point and its mirror image have the same hash, so mirrored copies cost nothing extra.
 """
@@ -17,6 +17,9 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from gleanset.db.measures import SampleHashes, SampleRegion
+from labeler.sample_pixels import SampleFile, read_pixels
 
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -63,23 +66,8 @@ class Points(NamedTuple):
     descriptors: Floats
 
 
-class Looks(NamedTuple):
-    """What the search compares. `points` are n hashes; `scales`, `angles`, `mirrored` are theirs.
-
-    `scales` count sixteenths of a doubling, `angles` 256ths of a turn; `mirrored` says that the
-    mirror image of the point was hashed.
-    """
-
-    plain: int
-    flipped: int
-    points: npt.NDArray[np.uint64]
-    scales: npt.NDArray[np.uint8]
-    angles: npt.NDArray[np.uint8]
-    mirrored: npt.NDArray[np.uint8]
-
-
 def grey_of(pixels: Image.Image) -> Grey:
-    """The picture in grey, at most 384 pixels a side, without uniform borders."""
+    """Return the picture in grey, at most 384 pixels a side, without uniform borders."""
     small = pixels if pixels.mode == "L" else pixels.convert("L")
     small = small.copy()
     small.thumbnail((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX)
@@ -87,7 +75,7 @@ def grey_of(pixels: Image.Image) -> Grey:
 
 
 def trimmed(grey: Grey) -> Grey:
-    """Without uniform rows and columns at its edges, unless next to nothing would be left."""
+    """Cut uniform rows and columns off the edges, unless next to nothing would be left."""
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > _FLAT)
     columns = np.flatnonzero(values.std(axis=0) > _FLAT)
@@ -100,7 +88,7 @@ def trimmed(grey: Grey) -> Grey:
 
 
 def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
-    """The points of a trimmed grey picture of `at` pixels a side, the most telling first."""
+    """Find the SIFT points of a trimmed grey picture scaled to `at` pixels, the strongest first."""
     scale = at / max(grey.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
@@ -108,8 +96,8 @@ def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
     if not found:
         none = np.zeros(0, np.float32)
         return Points(np.zeros((0, 2), np.float32), none, none, np.zeros((0, 128), np.float32))
-    told = np.array([-p.response * p.size**2 for p in found])
-    order = np.argsort(told, kind="stable")
+    strength = np.array([-p.response * p.size**2 for p in found])
+    order = np.argsort(strength, kind="stable")
     roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
     return Points(
         (np.array([p.pt for p in found], np.float32) / np.float32(scale))[order],
@@ -119,31 +107,46 @@ def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
     )
 
 
-def looks_of(grey: Grey, points: Points) -> Looks:
-    """The hashes of a trimmed grey picture and its points."""
+def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
+    """Return the hashes of a picture, RGB or grey, as the catalogue stores them.
+
+    A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of
+    a turn, and whether its mirror image was hashed.
+    """
+    grey = grey_of(pixels)
     picture = Image.fromarray(grey)
     flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    points = points_of(grey)
     hashes, mirrored = hash_points(points.descriptors[:POINTS])
     turns = np.floor(points.angles[:POINTS] / ANGLE_STEP).astype(np.int64) % 256
     scales = np.clip(np.log2(np.maximum(points.sizes[:POINTS], 1)) * SCALE_STEP, 0, 255)
-    return Looks(
+    shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
+    return SampleHashes(
+        sample,
         int(str(imagehash.phash(picture)), 16),
         int(str(imagehash.phash(flipped)), 16),
-        hashes,
-        scales.astype(np.uint8),
-        turns.astype(np.uint8),
-        mirrored.astype(np.uint8),
+        round(share_of(pixels, grey), 3),
+        hashes.astype("<u8").tobytes(),
+        shapes.tobytes(),
     )
 
 
-def describe(pixels: Image.Image) -> Looks:
-    """All hashes of a picture, RGB or grey."""
-    grey = grey_of(pixels)
-    return looks_of(grey, points_of(grey))
+def share_of(pixels: Image.Image, grey: Grey) -> float:
+    """Return the part of a picture, 0..1, that its trimmed grey version shows."""
+    shrunk = min(1.0, GREY_SIZE / max(pixels.size))
+    area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
+    return min(1.0, grey.size / area)
+
+
+def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
+    """Return the hashes of a sample, in a worker process. Raises `Unreadable`."""
+    seen, file = item
+    cv2.setNumThreads(1)
+    return describe(read_pixels(file, GREY_SIZE, "L"), seen.id)
 
 
 def hash_points(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """64-bit hashes of n x 128 descriptors, and which of them were mirrored for it.
+    """Hash n x 128 descriptors to 64 bits each; the second array says which were mirrored first.
 
     The bits are signs of random projections (Charikar, "Similarity estimation techniques from
     rounding algorithms", 2002). Of a descriptor and its mirror image the one is hashed that
@@ -159,7 +162,7 @@ def hash_points(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArra
 
 @cache
 def _projections() -> Floats:
-    """128 x 64 random numbers; the legacy generator gives the same ones for ever (NEP 19)."""
+    """Return 128 x 64 random numbers; the legacy generator never changes them (NEP 19)."""
     return np.random.RandomState(0).standard_normal((128, 64)).astype(np.float32)
 
 

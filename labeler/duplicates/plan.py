@@ -1,69 +1,132 @@
-"""What to do about duplicates, as a plain value: who is kept, who is set aside, what moves."""
+"""What to do about duplicates, as a plain value: who is kept, who is set aside, which labels move.
+
+Making a plan writes nothing: the pairs that had to be compared for it come with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gleanset.db.changes import Placement
-from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs
+from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.groups import Pair, Same, find_groups
-from labeler.duplicates.heard import hear, moved, without
-from labeler.duplicates.keep import best_first, why_kept
+from labeler.duplicates.grouping import Compare, Pair, best_first, find_groups, why_kept
+from labeler.duplicates.label_consensus import (
+    DECIDED,
+    LabelConsensus,
+    label_changes,
+    label_consensus,
+    without_unsupported,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Copies of one picture. `kept` and `others` are sample keys, `reason` says why it is kept.
+class DuplicateGroup:
+    """Samples that show one picture, from the plan to the window to the journal.
 
-    In a `conflict` the members carry different decisions, and nobody is set aside until a
-    person has settled it; `decisions` lists them. `hints` are the classes that the members were
-    found as, where they differ and no person has said which it is: the group has no label then.
+    `members` begin with the one to keep, `reason` says why it is kept. `decisions` are the labels
+    and rejections that count; where there are several, nobody is set aside until a person has
+    settled it. `hints` are the classes that the members were found as, where they differ and no
+    person has said which it is: the group has no label then. Of a `doubtful` pair it is not sure
+    that both show the same.
     """
 
-    kept: str
-    others: tuple[str, ...]
+    members: tuple[GroupMember, ...]
     reason: str
-    conflict: bool = False
     decisions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    doubtful: bool = False
+
+    @property
+    def kept(self) -> str:
+        """The key of the sample to keep."""
+        return self.members[0].key
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The keys of the samples to set aside."""
+        return tuple(member.key for member in self.members[1:])
+
+    @property
+    def name(self) -> str:
+        """The smallest key: it stays when another one becomes the best."""
+        return min(member.key for member in self.members)
+
+    @property
+    def conflict(self) -> bool:
+        """Whether decisions of members contradict each other."""
+        return len(self.decisions) > 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether no person is needed: that they are the same, and whose decision counts."""
+        if not (self.conflict or self.doubtful):
+            return True
+        decided = not self.conflict or self.members[0].status in DECIDED
+        return self.reason == BY_PERSON and decided
+
+    def with_best(self, key: str) -> DuplicateGroup:
+        """Return the group with another member to keep, chosen by a person."""
+        first = [member for member in self.members if member.key == key]
+        rest = [member for member in self.members if member.key != key]
+        return replace(self, members=(*first, *rest), reason=BY_PERSON) if first else self
 
 
 @dataclass(frozen=True)
 class DuplicatePlan:
     """The groups, and what has to change so that the catalogue says the same.
 
-    `doubts` are pairs (sample keys) that look the same but for a small place: nobody is set aside
-    for them until a person has said what they are.
+    `doubts` are pairs that look the same but for a small place: nobody is set aside for them until
+    a person has said what they are. `compared` are verdicts that the catalogue does not have yet.
     """
 
-    groups: list[Group] = field(default_factory=list)
-    doubts: list[tuple[str, str]] = field(default_factory=list)
+    groups: list[DuplicateGroup] = field(default_factory=list)
+    doubts: list[DuplicateGroup] = field(default_factory=list)
     places: list[Placement] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
+    compared: list[PairVerdict] = field(default_factory=list)
 
     @property
-    def conflicts(self) -> list[Group]:
+    def conflicts(self) -> list[DuplicateGroup]:
         """The groups that wait for a person."""
         return [group for group in self.groups if group.conflict]
 
     @property
-    def disputed(self) -> list[Group]:
+    def disputed(self) -> list[DuplicateGroup]:
         """The groups whose hints name several classes: a person has to give the label."""
         return [group for group in self.groups if group.hints]
 
+    def open_groups(self) -> list[DuplicateGroup]:
+        """Return what is not yet as the plan wants it: groups, conflicts, doubtful pairs."""
+        changed = {place.sample for place in self.places}
+        groups = [
+            group
+            for group in self.groups
+            if group.conflict or any(member.id in changed for member in group.members)
+        ]
+        return sorted([*groups, *self.doubts], key=lambda group: (group.conflict, group.doubtful))
+
+    def agrees_with(self, other: DuplicatePlan) -> bool:
+        """Tell whether both plans would do the same to the same groups."""
+        return self._outline() == other._outline()
+
+    def _outline(self) -> tuple[object, ...]:
+        groups = [(g.kept, g.others, g.reason, g.decisions, g.hints) for g in self.groups]
+        doubts = [sorted([pair.kept, *pair.others]) for pair in self.doubts]
+        return groups, doubts, self.places, self.choices
+
     def operation(self) -> Operation:
-        """What carrying it out is."""
+        """Return what carrying it out is, for the journal."""
         return operation("set-aside", count=sum(not place.kept for place in self.places))
 
     def result(self) -> dict[str, object]:
-        """As a command returns it."""
+        """Return the counts that a command prints."""
         settled = [group for group in self.groups if not group.conflict]
         return {
             "groups": len(self.groups),
-            "set_aside": sum(len(g.others) for g in settled),
+            "set_aside": sum(len(group.others) for group in settled),
             "changed": len(self.places),
             "labels_moved": sum(choice.action != "clear" for choice in self.choices),
             "conflicts": len(self.conflicts),
@@ -73,61 +136,87 @@ class DuplicatePlan:
         }
 
 
-def make_plan(pairs: Pairs, confirmed: Same) -> DuplicatePlan:
-    """Group what is known to be the same. `confirmed` is asked for pairs nobody looked at."""
+def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
+    """Group what is known to be the same. `compare` is asked for pairs without a verdict."""
     known, by_person = pairs.known(), pairs.by_person()
     close = pairs.closeness()
     same = {pair: close.get(pair, 1.0) for pair, equal in known.items() if equal}
     grouped = pairs.grouped()
     unsure = pairs.doubtful()
     members = pairs.members({row for pair in [*same, *unsure] for row in pair} | grouped)
+    chosen = pairs.chosen()
     plan = DuplicatePlan()
     stands_for = {row: row for row in members}
     placed: set[int] = set()
-    chosen = pairs.chosen()
-    for group in find_groups(members, same, by_person, confirmed):
-        _add(plan, group, close, chosen)
-        kept = next(member.id for member in group if member.key == plan.groups[-1].kept)
-        stands_for |= dict.fromkeys((member.id for member in group), kept)
-        placed |= {member.id for member in group}
+    for found in find_groups(members, same, by_person, compare):
+        group, consensus = _group(found, close, chosen)
+        plan.groups.append(group)
+        plan.choices.extend(label_changes(group.members[0], group.members[1:], consensus))
+        for place in _places(group):
+            _move(plan, members[place.sample], place)
+        rows = {member.id for member in group.members}
+        stands_for |= dict.fromkeys(rows, group.members[0].id)
+        placed |= rows
     for row in sorted(grouped - placed):
         _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
-    for a, b in _asked(unsure, stands_for) - _asked(by_person, stands_for):
-        plan.doubts.append((members[a].key, members[b].key))
-    plan.doubts.sort()
+    doubts = _asked(unsure, stands_for) - _asked(by_person, stands_for)
+    plan.doubts.extend(
+        _doubt(pair) for pair in sorted([(members[a], members[b]) for a, b in doubts], key=_keys)
+    )
     return plan
 
 
-def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
-    """Pairs of samples as pairs of the groups' kept ones (rows)."""
-    found = {(stands_for.get(a, a), stands_for.get(b, b)) for a, b in pairs}
-    return {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
-
-
-def _add(
-    plan: DuplicatePlan, group: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
-) -> None:
-    heard = hear(group)
-    group = without(group, heard.unborne)
-    centre = group[0].id
-    shown = {m.id: close.get((min(centre, m.id), max(centre, m.id)), 1.0) for m in group}
-    best, *others = sorted(best_first(group, group[0], shown), key=lambda m: m.id not in chosen)
+def _group(
+    found: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
+) -> tuple[DuplicateGroup, LabelConsensus]:
+    """Choose the best of a group that begins with its centre, and the label it should have."""
+    consensus = label_consensus(found)
+    supported = without_unsupported(found, consensus.unsupported)
+    centre = supported[0]
+    shown = {
+        member.id: close.get((min(centre.id, member.id), max(centre.id, member.id)), 1.0)
+        for member in supported
+    }
+    ordered = best_first(supported, centre, shown)
+    best, *others = sorted(ordered, key=lambda member: member.id not in chosen)
     reason = BY_PERSON if best.id in chosen else why_kept(best, others)
-    keys = tuple(member.key for member in others)
-    plan.groups.append(Group(best.key, keys, reason, heard.conflict, heard.decisions, heard.hints))
-    # The name of a group is the smallest key in it: it stays when another one becomes the best.
-    name = min(member.key for member in group)
-    _move(plan, best, Placement(best.id, True, name, f"kept: {reason}"))
-    for other in others:
-        why = (
-            "copies with different decisions: a person has to say"
-            if heard.conflict
-            else f"a copy of {best.key}"
-        )
-        _move(plan, other, Placement(other.id, heard.conflict, name, why))
-    plan.choices.extend(moved(best, others, heard))
+    as_found = {member.id: member for member in found}
+    members = tuple(as_found[member.id] for member in (best, *others))
+    return DuplicateGroup(members, reason, consensus.decisions, consensus.hints), consensus
+
+
+def _places(group: DuplicateGroup) -> list[Placement]:
+    """Return what becomes of each member: in a conflict everyone stays."""
+    best, *others = group.members
+    why = (
+        "copies with different decisions: a person has to say"
+        if group.conflict
+        else f"a copy of {best.key}"
+    )
+    return [
+        Placement(best.id, True, group.name, f"kept: {group.reason}"),
+        *(Placement(other.id, group.conflict, group.name, why) for other in others),
+    ]
 
 
 def _move(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
     if (member.kept, member.group) != (place.kept, place.group):
         plan.places.append(place)
+
+
+def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
+    """Return pairs of samples (rows) as pairs of the groups' kept ones."""
+    found = {(stands_for.get(a, a), stands_for.get(b, b)) for a, b in pairs}
+    return {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
+
+
+def _keys(pair: tuple[GroupMember, GroupMember]) -> tuple[str, str]:
+    return pair[0].key, pair[1].key
+
+
+def _doubt(pair: tuple[GroupMember, GroupMember]) -> DuplicateGroup:
+    """Return a pair that may be the same, the better copy first."""
+    best, other = best_first(pair)
+    decided = {member.label or member.status for member in pair if member.status in DECIDED}
+    reason = why_kept(best, [other])
+    return DuplicateGroup((best, other), reason, tuple(sorted(decided)), doubtful=True)

@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
-from labeler.duplicates.deciding import OpenGroup, accept, keep_all, open_groups
+from labeler.duplicates.decisions import accept, keep_all
+from labeler.duplicates.plan import DuplicateGroup
 from labeler.qt.blink import Blink
 from labeler.qt.grid_layout import GAP, HEADING, Section
 from labeler.qt.group_grid import GroupGrid
@@ -44,7 +45,7 @@ class DuplicatesView(SendingView):
         super().__init__(workshop)
         self.view.lifts = True
         self.view.set_side(SIDE)
-        self.groups: list[OpenGroup] = []
+        self.groups: list[DuplicateGroup] = []
         self._shown_at = 0.0
         self._stale, self._decided = True, False
         self._fit = 1
@@ -107,14 +108,16 @@ class DuplicatesView(SendingView):
         self._plan(look=True)
 
     def _plan(self, look: bool = False) -> None:
-        def work(dataset: Dataset, progress: Progress) -> list[OpenGroup]:
+        def work(dataset: Dataset, progress: Progress) -> list[DuplicateGroup]:
             # Loading OpenCV takes a while: here nobody waits for it.
-            from labeler.duplicates.session import DuplicateSession
+            from labeler.duplicates.finder import DuplicateFinder
 
-            session = DuplicateSession(dataset, progress=progress)
+            finder = DuplicateFinder(dataset, progress=progress)
             if look:
-                session.look()
-            return open_groups(dataset, session.plan())
+                finder.search()
+            plan = finder.plan()
+            finder.remember(plan)
+            return plan.open_groups()
 
         if self._working.start(work):
             self._stale = self._decided = False
@@ -139,7 +142,7 @@ class DuplicatesView(SendingView):
         self._say()
         self.desk.say(why, bad=True)
 
-    def _planned(self, groups: list[OpenGroup]) -> None:
+    def _planned(self, groups: list[DuplicateGroup]) -> None:
         if self._decided:  # something was, since this plan was begun
             self._plan()
             return
@@ -154,7 +157,7 @@ class DuplicatesView(SendingView):
     # -- pages
 
     @property
-    def page(self) -> list[OpenGroup]:
+    def page(self) -> list[DuplicateGroup]:
         """The groups that are shown."""
         return self.groups[: self._fit]
 
@@ -171,10 +174,10 @@ class DuplicatesView(SendingView):
         self.accept_button.setVisible(bool(page))
         self._say()
 
-    def _reason(self, group: OpenGroup) -> str:
+    def _reason(self, group: DuplicateGroup) -> str:
         if group.conflict and not group.settled:
             return "⚠ " + self.tr("Decisions differ ({all}): click the copy that is right").format(
-                all=", ".join(group.conflict)
+                all=", ".join(group.decisions)
             )
         if group.doubtful and not group.settled:
             return "? " + self.tr("The same?  Click the copy to keep, or K: they are not the same")
@@ -242,7 +245,9 @@ class DuplicatesView(SendingView):
         group = self.groups[number]
         self._decide(lambda session: session.adopt(keep_all(session.dataset, group)), [group])
 
-    def _decide(self, work: Callable[[SortingSession], Done], decided: Sequence[OpenGroup]) -> None:
+    def _decide(
+        self, work: Callable[[SortingSession], Done], decided: Sequence[DuplicateGroup]
+    ) -> None:
         names = {group.name for group in decided}
         self.groups = [group for group in self.groups if group.name not in names]
         self._show()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QRect
 
 from gleanset.db.duplicates import GroupMember
-from labeler.duplicates.deciding import OpenGroup
+from labeler.duplicates.plan import DuplicateGroup
 from labeler.qt.gesture_view import GestureView, Select
 from labeler.qt.tile_painter import Look
 
@@ -15,7 +15,7 @@ from labeler.qt.tile_painter import Look
 class GroupGrid(GestureView):
     """The first copy of each group is ticked; each says its size and format."""
 
-    groups: Sequence[OpenGroup] = ()
+    groups: Sequence[DuplicateGroup] = ()
 
     def member(self, row: int) -> tuple[int, int]:
         """Which group a tile is in, and its place there."""

@@ -14,14 +14,14 @@ from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, Sa
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.duplicates.looking import Place, place_of
 from labeler.quality.descriptor import table
 from labeler.quality.flags import FLAGS
-from labeler.quality.measuring import VERSION, measure_place
+from labeler.quality.measuring import VERSION, measure_sample
 from labeler.quality.outliers import outlier_scores
+from labeler.sample_pixels import SampleFile, sample_file
 
 STAGE = "quality"
-Batch = list[Outcome[tuple[SampleRegion, Place], PixelMeasures]]
+Batch = list[Outcome[tuple[SampleRegion, SampleFile], PixelMeasures]]
 
 
 @dataclass
@@ -47,7 +47,7 @@ class QualitySession:
     ) -> None:
         self._dataset = dataset
         self._qualities = QualityMeasures(dataset.db, rehearse=simulate)
-        self._looks = ImageHashes(dataset.db)
+        self._hashes = ImageHashes(dataset.db)
         self._processes = Processes(workers)
         self._progress = progress or Progress()
         self._simulate = simulate
@@ -67,16 +67,16 @@ class QualitySession:
         found = Found()
         total = self._qualities.count_missing(VERSION)
         if total:
-            batches = run_batches(measure_place, self._due(), self._processes)
+            batches = run_batches(measure_sample, self._due(), self._processes)
             for batch in self._progress.batches(batches, "measuring", total, " samples"):
                 self._keep(batch, found)
         return found
 
-    def _due(self) -> Iterator[tuple[SampleRegion, Place]]:
+    def _due(self) -> Iterator[tuple[SampleRegion, SampleFile]]:
         originals = self._dataset.originals(self._dataset.cache)
         for page in self._qualities.missing(VERSION):
-            for seen in self._looks.seen(page).values():
-                yield seen, place_of(seen, originals)
+            for seen in self._hashes.seen(page).values():
+                yield seen, sample_file(seen, originals)
 
     def _keep(self, batch: Batch, found: Found) -> None:
         fine = [(o.item[0], o.result) for o in batch if o.result is not None]

@@ -10,7 +10,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import encode
 from gleanset.records import Box
-from labeler.duplicates.looking import pixels_of, place_of
+from labeler.sample_pixels import read_pixels, sample_file
 
 
 def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
@@ -32,8 +32,8 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
         return str(cut.absolute())
     made = dataset.cache / "dragged" / f"{seen.key}.jpg"
     try:
-        place = place_of(seen, dataset.originals(dataset.cache))
-        write_atomic(made, encode(pixels_of(place, max(seen.region.box[2:]), "RGB")))
+        file = sample_file(seen, dataset.originals(dataset.cache))
+        write_atomic(made, encode(read_pixels(file, max(seen.region.box[2:]), "RGB")))
     except Unreadable:
         return ""
     return str(made.absolute())

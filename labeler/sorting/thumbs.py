@@ -19,6 +19,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.decode import decode
 from gleanset.records import Box, Region
+from labeler.sample_pixels import read_pixels, sample_file
 
 SIDES = (128, 256, 512)
 """The longer side in pixels; a tile takes the smallest that is not too small for it."""
@@ -75,10 +76,7 @@ class Thumbs:
         return None
 
     def _cut(self, seen: SampleRegion, side: int) -> Image.Image:
-        # Loading OpenCV takes a while, and most samples have their cut on disk.
-        from labeler.duplicates.looking import pixels_of, place_of
-
-        return pixels_of(place_of(seen, self._originals), side, "RGB")
+        return read_pixels(sample_file(seen, self._originals), side, "RGB")
 
 
 def _write(path: Path, pixels: Image.Image) -> None:

@@ -42,8 +42,8 @@ def measure_some(dataset: Dataset, most: int = 32, after: int = 0) -> int:
     What cannot be read is passed over, and tried again by the next run.
     """
     # OpenCV and the measures take a while to load: nobody waits for them at the start.
-    from labeler.duplicates.looking import place_of
-    from labeler.quality.measuring import VERSION, measure_place
+    from labeler.quality.measuring import VERSION, measure_sample
+    from labeler.sample_pixels import sample_file
 
     qualities = QualityMeasures(dataset.db)
     page = next((p for p in qualities.missing(VERSION, after)), [])[:most]
@@ -51,7 +51,7 @@ def measure_some(dataset: Dataset, most: int = 32, after: int = 0) -> int:
     for seen in ImageHashes(dataset.db).seen(page).values():
         with suppress(Unreadable):
             found.append(
-                (seen, measure_place((seen, place_of(seen, dataset.originals(dataset.cache)))))
+                (seen, measure_sample((seen, sample_file(seen, dataset.originals(dataset.cache)))))
             )
     if found:
         qualities.put(found, VERSION)

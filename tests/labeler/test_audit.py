@@ -17,9 +17,8 @@ from test_moments import drawing, need
 
 from gleanset import Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
-from labeler.audit import Audit, find_leaks, straddling
-from labeler.audit_pictures import Gallery, add_tree, of_dataset, of_tree
-from labeler.audit_sheet import write_sheet
+from labeler.audit import Audit, find_leaks, straddling, write_leak_sheet
+from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 COPIES = {
@@ -110,20 +109,20 @@ def test_the_sheet_shows_every_pair_and_spares_the_files_of_others(
     found: Audit, tmp_path: Path
 ) -> None:
     sheet = tmp_path / "leaks.png"
-    assert write_sheet(sheet, found.leaks) == 6
+    assert write_leak_sheet(sheet, found.leaks) == 6
     with Image.open(sheet) as image:
         assert image.size[1] > 3 * 200
         red, green, blue = image.convert("RGB").getpixel((110, 110))  # type: ignore[misc]
     assert (red, green, blue) != (255, 255, 255)
-    assert write_sheet(sheet, found.leaks[:1]) == 1
+    assert write_leak_sheet(sheet, found.leaks[:1]) == 1
     own = tmp_path / "mine.png"
     drawing(1).save(own)
     before = own.read_bytes()
     with pytest.raises(UsageError, match="another file"):
-        write_sheet(own, found.leaks)
+        write_leak_sheet(own, found.leaks)
     assert own.read_bytes() == before
     with pytest.raises(UsageError, match=r"\.png"):
-        write_sheet(tmp_path / "leaks.pdf", found.leaks)
+        write_leak_sheet(tmp_path / "leaks.pdf", found.leaks)
 
 
 @pytest.mark.slow
@@ -156,10 +155,10 @@ def test_splits_on_the_second_level_and_two_trees(tmp_path: Path) -> None:
     for split, seed in (("train", 1), ("valid", 2), ("valid", 1)):
         save(drawing(seed), tmp_path / f"images/{split}/{seed}.jpg")
     assert of_tree(tmp_path).sizes() == {"train": 1, "val": 2}
-    gallery = Gallery()
-    add_tree(gallery, tmp_path / "images/train", "first")
-    add_tree(gallery, tmp_path / "images/valid", "second")
-    (leak,) = find_leaks(gallery, workers=1).leaks
+    audited = AuditSet()
+    add_tree(audited, tmp_path / "images/train", "first")
+    add_tree(audited, tmp_path / "images/valid", "second")
+    (leak,) = find_leaks(audited, workers=1).leaks
     assert (leak.a.name, leak.b.name, leak.kind) == ("first/1.jpg", "second/1.jpg", "same file")
 
 
@@ -198,8 +197,8 @@ def test_the_dataset_itself(empty: Dataset) -> None:
     )  # type: ignore[arg-type]
     put(empty, encoded(drawing(3)), "d", split="test", origin=Origin("video", "d", time=2, **frame))  # type: ignore[arg-type]
     put(empty, encoded(drawing(4)), "e", split="test")
-    gallery = of_dataset(empty)
-    audit = find_leaks(gallery, workers=1, also=straddling(empty, gallery.shots))
+    audited = of_dataset(empty)
+    audit = find_leaks(audited, workers=1, also=straddling(empty, audited.pictures))
     assert [leak.kind for leak in audit.leaks] == ["copy", "moment"]
     assert audit.result()["leaking"] == {"test in train": 2}
 

@@ -13,8 +13,8 @@ from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
 from gleanset.db.proposals import PresortSamples, SortingQueue
-from labeler.duplicates.deciding import accept, open_groups
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.decisions import accept
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.hints import apply_hints, plan_hints
 
 
@@ -31,9 +31,9 @@ def copies(dataset: Dataset, *keys: str) -> None:
 
 
 def dedup(dataset: Dataset) -> dict[str, object]:
-    session = DuplicateSession(dataset)
-    plan = session.plan()
-    session.apply(plan)
+    finder = DuplicateFinder(dataset)
+    plan = finder.plan()
+    finder.apply(plan)
     return plan.result()
 
 
@@ -123,8 +123,8 @@ def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> N
     accept_hints(empty)
     copies(empty, one, other)
     empty.journal.step("Reject", [Choice(other, "reject")])
-    (group,) = open_groups(empty, DuplicateSession(empty).plan())
-    assert group.conflict == ("hana", "rejected")
+    (group,) = DuplicateFinder(empty).plan().open_groups()
+    assert group.decisions == ("hana", "rejected")
     accept(empty, [group.with_best(one)])
     assert labels(empty) == {one: "hana", other: "hana"}
     last = {decision.sample: decision.provenance for decision in empty.journal.each()}

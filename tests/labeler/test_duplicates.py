@@ -11,43 +11,44 @@ from gleanset.db.changes import Curation
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import ImageHashes
 from gleanset.errors import UsageError
+from labeler.duplicates.decisions import judge
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.second_look import compare, view_of
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.verification import compare, prepare
 
 
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_passes_the_second_look(kind: str) -> None:
     original = drawing(1)
-    verdict = compare(view_of(original), view_of(COPIES[kind](original)))
+    verdict = compare(prepare(original), prepare(COPIES[kind](original)))
     assert verdict.same, verdict
     assert verdict.mirrored == (kind == "mirror")
 
 
 @pytest.mark.parametrize("other", [face("open"), face("smile", "closed"), drawing(2)])
 def test_another_expression_does_not(other: object) -> None:
-    verdict = compare(view_of(face("smile")), view_of(other))  # type: ignore[arg-type]
+    verdict = compare(prepare(face("smile")), prepare(other))  # type: ignore[arg-type]
     assert not verdict.same, verdict
 
 
 def test_a_detail_is_no_copy() -> None:
     whole = drawing(3)
     detail = whole.crop((80, 60, 210, 170))
-    assert compare(view_of(whole), view_of(detail)).why == "one is a detail of the other"
+    assert compare(prepare(whole), prepare(detail)).why == "one is a detail of the other"
 
 
 def test_frames_of_one_film_have_to_be_equal() -> None:
     before, after = drawing(4), drawing(4)
     after.paste(before.crop((100, 100, 130, 130)), (104, 102))
-    views = view_of(before), view_of(after)
+    views = prepare(before), prepare(after)
     assert not compare(*views, one_film=True).same
-    assert compare(views[0], view_of(before), one_film=True).same
+    assert compare(views[0], prepare(before), one_film=True).same
 
 
 def looked(dataset: Dataset) -> DuplicatePlan:
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
-    return session.plan()
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    return finder.plan()
 
 
 def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
@@ -92,7 +93,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     plan = looked(dataset)
     assert [(group.kept, group.others) for group in plan.groups] == [(good, (poor,))]
     assert "larger (320 x 260, the next 160 x 130)" in plan.groups[0].reason
-    step = DuplicateSession(dataset).apply(plan)
+    step = DuplicateFinder(dataset).apply(plan)
     kept, other = dataset.samples.get(good), dataset.samples.get(poor)
     assert kept is not None
     assert other is not None
@@ -105,7 +106,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     undo = max(decision.step for decision in dataset.journal.each())
     dataset.journal.undo(undo)  # a redo
     assert in_use(dataset) == [good]
-    assert DuplicateSession(dataset).apply(DuplicateSession(dataset).plan()) is None
+    assert DuplicateFinder(dataset).apply(DuplicateFinder(dataset).plan()) is None
 
 
 def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
@@ -122,47 +123,47 @@ def test_different_labels_wait_for_a_person(dataset: Dataset) -> None:
     label(dataset, poor, "yuki")
     plan = looked(dataset)
     assert [(g.conflict, g.decisions) for g in plan.groups] == [(True, ("hana", "yuki"))]
-    DuplicateSession(dataset).apply(plan)
+    DuplicateFinder(dataset).apply(plan)
     assert len(in_use(dataset)) == 2
     label(dataset, poor, "hana")
-    settled = DuplicateSession(dataset).plan()
+    settled = DuplicateFinder(dataset).plan()
     assert settled.conflicts == []
-    DuplicateSession(dataset).apply(settled)
+    DuplicateFinder(dataset).apply(settled)
     assert in_use(dataset) == [good]
 
 
 def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     other = add_picture(dataset, "other", encoded(drawing(99)))
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
-    session.apply(session.plan())
-    session.judge(good, poor, same=False)
-    apart = session.plan()
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    finder.apply(finder.plan())
+    judge(dataset, good, poor, same=False)
+    apart = finder.plan()
     assert apart.groups == []
     assert {place.kept for place in apart.places} == {True}
-    session.judge(other, good, same=True)
-    session.look()
-    assert groups(session.plan()) == {frozenset((good, other))}
+    judge(dataset, other, good, same=True)
+    finder.search()
+    assert groups(finder.plan()) == {frozenset((good, other))}
     dataset.journal.undo()
     dataset.journal.undo()
-    assert groups(session.plan()) == {frozenset((good, poor))}
+    assert groups(finder.plan()) == {frozenset((good, poor))}
     with pytest.raises(UsageError, match="no sample"):
-        session.judge(good, "nobody", same=True)
+        judge(dataset, good, "nobody", same=True)
     with pytest.raises(UsageError, match="twice"):
-        session.judge(good, good, same=True)
+        judge(dataset, good, good, same=True)
 
 
 def test_what_is_new_is_compared_with_what_is_old(dataset: Dataset) -> None:
     good = add_picture(dataset, "good", encoded(drawing(21), 95))
     add_picture(dataset, "other", encoded(drawing(22)))
-    session = DuplicateSession(dataset, workers=1)
-    assert session.look().described == 2
+    finder = DuplicateFinder(dataset, workers=1)
+    assert finder.search().described == 2
     crop = add_picture(dataset, "crop", encoded(COPIES["crop 15 %"](drawing(21))))
-    again = session.look()
+    again = finder.search()
     assert (again.described, again.same) == (1, 1)
-    assert groups(session.plan()) == {frozenset((good, crop))}
-    assert session.look() == (0, 0, 0, 0)
+    assert groups(finder.plan()) == {frozenset((good, crop))}
+    assert finder.search() == (0, 0, 0, 0)
 
 
 def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
@@ -170,7 +171,7 @@ def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
     plan = looked(dataset)
     label(dataset, poor, "hana")
     with pytest.raises(UsageError, match="make a new plan"):
-        DuplicateSession(dataset).apply(plan)
+        DuplicateFinder(dataset).apply(plan)
     assert Pairs(dataset.db).grouped() == set()
 
 
@@ -181,20 +182,48 @@ def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> 
     sample = dataset.samples.get(lost)
     assert sample is not None
     dataset.image_path(sample.image, "JPEG").unlink()
-    session = DuplicateSession(dataset, workers=1)
-    assert session.look() == (2, 1, 1, 1)
+    finder = DuplicateFinder(dataset, workers=1)
+    assert finder.search() == (2, 1, 1, 1)
     assert [r.what for r in dataset.rejections.each()] == [lost]
-    assert groups(session.plan()) == {frozenset((good, poor))}
+    assert groups(finder.plan()) == {frozenset((good, poor))}
+
+
+def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Dataset) -> None:
+    """Of a chain of copies the ends were never compared: grouping has to."""
+    original = drawing(61)
+    kinds = ("small", "grey", "vivid", "letterbox")
+    for kind in kinds:
+        add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    a, b, c, d = sorted(row for pair in Pairs(dataset.db).known() for row in pair)[::3]
+    with dataset.db.write():
+        dataset.db.run(
+            "DELETE FROM pair WHERE (a, b) NOT IN (VALUES (?,?), (?,?), (?,?))", (a, b, b, c, c, d)
+        )
+    before = pair_rows(dataset)
+    plan = finder.plan()
+    assert [len(group.members) for group in plan.groups] == [4]
+    assert plan.compared
+    assert pair_rows(dataset) == before
+    assert finder.plan() == plan
+    finder.apply(plan)
+    assert len(pair_rows(dataset)) == len(before) + len(plan.compared)
+    assert finder.plan().compared == []
+
+
+def pair_rows(dataset: Dataset) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in dataset.db.rows("SELECT * FROM pair ORDER BY a, b, kind")]
 
 
 def test_find_by_picture(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     add_picture(dataset, "other", encoded(drawing(22)))
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
-    found = session.find(COPIES["screenshot"](drawing(21)))
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    found = finder.find(COPIES["screenshot"](drawing(21)))
     assert {one.sample for one in found} == {good, poor}
-    assert session.find(drawing(1234)) == []
+    assert finder.find(drawing(1234)) == []
 
 
 def test_samples_of_one_image_are_no_pair(dataset: Dataset) -> None:

@@ -17,9 +17,10 @@ from PIL import Image, ImageDraw
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from labeler.duplicates.colours import turned
-from labeler.duplicates.second_look import Verdict, compare, view_of
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.decisions import judge
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import DuplicatePlan
+from labeler.duplicates.verification import Verdict, compare, hues_differ, prepare
 from pipeline.sample.character import random_character
 from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene
 
@@ -41,7 +42,7 @@ def cel(**mood: object) -> Image.Image:
 
 
 def looked(a: Image.Image, b: Image.Image) -> Verdict:
-    return compare(view_of(a), view_of(b))
+    return compare(prepare(a), prepare(b))
 
 
 @pytest.mark.parametrize(
@@ -88,10 +89,10 @@ def test_a_copy_in_other_hues_is_one_and_another_mouth_in_them_is_not() -> None:
 
 
 def test_hues_are_turned_only_where_there_are_other_colours() -> None:
-    assert turned(cel(), hue_turned(cel()))
-    assert not turned(cel(), cel(mouth="open"))
-    assert not turned(cel(), COPIES["vivid"](cel()))
-    assert not turned(cel(), COPIES["grey"](cel()))
+    assert hues_differ(cel(), hue_turned(cel()))
+    assert not hues_differ(cel(), cel(mouth="open"))
+    assert not hues_differ(cel(), COPIES["vivid"](cel()))
+    assert not hues_differ(cel(), COPIES["grey"](cel()))
 
 
 def page(seed: int) -> Image.Image:
@@ -124,43 +125,50 @@ def doubtful(dataset: Dataset) -> tuple[str, str]:
     return min(one, other), max(one, other)
 
 
+def doubts(plan: DuplicatePlan) -> list[tuple[str, str]]:
+    """The doubtful pairs, smaller key first."""
+    return [
+        (min(group.kept, *group.others), max(group.kept, *group.others)) for group in plan.doubts
+    ]
+
+
 def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[str, str]) -> None:
-    session = DuplicateSession(dataset, workers=1)
-    assert session.look() == (2, 1, 0, 0)
-    plan, pairs = session.plan(), Pairs(dataset.db)
-    assert (plan.groups, plan.doubts, plan.result()["doubtful"]) == ([], [doubtful], 1)
-    assert session.apply(plan) is None
+    finder = DuplicateFinder(dataset, workers=1)
+    assert finder.search() == (2, 1, 0, 0)
+    plan, pairs = finder.plan(), Pairs(dataset.db)
+    assert (plan.groups, doubts(plan), plan.result()["doubtful"]) == ([], [doubtful], 1)
+    assert finder.apply(plan) is None
     assert list(pairs.tied().values()) == [True]  # never in train and in test
-    assert {one.sample for one in session.find(cel().convert("L"))} == set(doubtful)
-    session.judge(*doubtful, same=True)
-    settled = session.plan()
+    assert {one.sample for one in finder.find(cel().convert("L"))} == set(doubtful)
+    judge(dataset, *doubtful, same=True)
+    settled = finder.plan()
     assert (settled.doubts, len(settled.groups)) == ([], 1)
     dataset.journal.undo()
-    assert session.plan().doubts == [doubtful]
-    session.judge(*doubtful, same=False)
-    assert (session.plan().doubts, session.plan().groups) == ([], [])
+    assert doubts(finder.plan()) == [doubtful]
+    judge(dataset, *doubtful, same=False)
+    assert (finder.plan().doubts, finder.plan().groups) == ([], [])
     assert list(pairs.tied().values()) == [False]
-    assert session.look() == (0, 0, 0, 0)
+    assert finder.search() == (0, 0, 0, 0)
 
 
 def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str, str]) -> None:
     add_picture(dataset, "again", encoded(cel().convert("L"), 60))
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
-    plan = session.plan()
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    plan = finder.plan()
     assert [len(group.others) for group in plan.groups] == [1]
-    assert len(plan.doubts) == 1
-    assert plan.groups[0].kept in plan.doubts[0]
-    session.judge(*plan.doubts[0], same=False)
-    assert session.plan().doubts == []
+    (doubt,) = doubts(plan)
+    assert plan.groups[0].kept in doubt
+    judge(dataset, *doubt, same=False)
+    assert finder.plan().doubts == []
 
 
 @pytest.mark.slow
 def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     good = add_picture(dataset, "good", encoded(drawing(21), 95))
     lost = add_picture(dataset, "lost", encoded(drawing(21), 60))
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
     sample = dataset.samples.get(lost)
     assert sample is not None
     path, pairs = dataset.image_path(sample.image, "JPEG"), Pairs(dataset.db)
@@ -168,12 +176,12 @@ def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     with dataset.db.write():
         dataset.db.run("UPDATE pair SET verdict='open'")
     path.unlink()
-    assert session.look().failed == 1
+    assert finder.search().failed == 1
     assert pairs.count_open() == 0
     assert [r.what for r in dataset.rejections.each()] == [lost]
     path.write_bytes(bytes_)
-    assert session.look().same == 1
-    assert [group.kept for group in session.plan().groups] == [good]
+    assert finder.search().same == 1
+    assert [group.kept for group in finder.plan().groups] == [good]
 
 
 def test_a_screenshot_of_many_more_pixels_is_not_kept(dataset: Dataset) -> None:
@@ -182,22 +190,22 @@ def test_a_screenshot_of_many_more_pixels_is_not_kept(dataset: Dataset) -> None:
     screen.paste(drawing(31), (100, 70))
     add_picture(dataset, "screenshot", encoded(screen, 95))
     add_picture(dataset, "small", encoded(COPIES["small"](drawing(31)), 85))
-    session = DuplicateSession(dataset, workers=1)
-    session.look()
-    assert [group.kept for group in session.plan().groups] == [good]
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    assert [group.kept for group in finder.plan().groups] == [good]
 
 
 WORK = """
 from gleanset import Dataset
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.finder import DuplicateFinder
 import sys
 with Dataset.open(sys.argv[1]) as dataset:
-    DuplicateSession(dataset, workers=1).look()
+    DuplicateFinder(dataset, workers=1).search()
 """
 
 
 def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    return [(g.kept, g.others) for g in DuplicateSession(dataset).plan().groups]
+    return [(g.kept, g.others) for g in DuplicateFinder(dataset).plan().groups]
 
 
 @pytest.mark.slow
@@ -211,7 +219,7 @@ def test_killed_in_mid_look_it_ends_with_the_same_groups(tmp_path: Path) -> None
                     add_picture(dataset, f"{seed} {kind}", encoded(copy, 80))
             if name == "killed":
                 kill_in_mid_look(dataset)
-            DuplicateSession(dataset, workers=1).look()
+            DuplicateFinder(dataset, workers=1).search()
             assert Pairs(dataset.db).count_open() == 0
             found.append(groups(dataset))
     assert len(found[0]) == 4

@@ -16,7 +16,7 @@ from PySide6.QtTest import QTest
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.duplicates.session import DuplicateSession
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.duplicates_view import DuplicatesView
 from labeler.qt.sending_view import ENTER_DEAD
 from labeler.qt.window import Window
@@ -51,7 +51,7 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     whole = Face("whole", Box(0, 0, *size), 1.0)
                     cut = cutter.cut(measured.sha256, np.asarray(pixels), whole)
                     dataset.faces.record(measured.sha256, "whole", "t", [cut])
-        DuplicateSession(dataset, workers=1).look()
+        DuplicateFinder(dataset, workers=1).search()
     return root
 
 
@@ -117,13 +117,13 @@ def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
     assert aside(person) == [160, 160, 240, 240, 240, 320]
     # No rule overrules it: neither a new plan nor the command.
     with Dataset.open(person.window.desk.root) as dataset:
-        session = DuplicateSession(dataset, workers=1)
-        session.look()
-        assert session.apply(session.plan()) is None
+        finder = DuplicateFinder(dataset, workers=1)
+        finder.search()
+        assert finder.apply(finder.plan()) is None
     person.window.undo()
     ready(person.window)
     with Dataset.open(person.window.desk.root) as dataset:
-        plan = DuplicateSession(dataset, workers=1).plan()
+        plan = DuplicateFinder(dataset, workers=1).plan()
         assert all("chosen" not in group.reason for group in plan.groups)
 
 
@@ -164,8 +164,8 @@ def test_b_shows_two_in_turn(person: Person) -> None:
 def test_what_another_program_decided_is_left_alone(person: Person) -> None:
     view = view_of(person)
     with Dataset.open(person.window.desk.root) as dataset:
-        session = DuplicateSession(dataset, workers=1)
-        session.apply(session.plan())
+        finder = DuplicateFinder(dataset, workers=1)
+        finder.apply(finder.plan())
     said: list[str] = []
     person.window.desk.said.connect(lambda text, bad: said.append(text))
     until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
@@ -184,7 +184,7 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
         SortingSession(dataset).file(keys[1:2], "hana")
     view._plan()
     ready(person.window)
-    assert view.groups[-1].conflict == ("hana", "rin")
+    assert view.groups[-1].decisions == ("hana", "rin")
     assert view.model.sections[-1].title.startswith("⚠")
     person.enter()
     ready(person.window)

@@ -1,4 +1,4 @@
-"""Laying one picture on another: by their common points, or frame on frame.
+"""Alignment of one picture with another: by their common points, or frame on frame.
 
 The motion found by points is right to a pixel or two. Where two pictures seem to be the same it
 is made finer by their brightness, so that even a thin line must lie on itself.
@@ -28,14 +28,18 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Fit(NamedTuple):
-    """How to lay b on a: a 2 x 3 matrix, and the number of points that agree."""
+    """A motion that lays b on a: a 2 x 3 matrix, and the number of points that agree."""
 
     matrix: Matrix
     points: int
 
 
 class Common(NamedTuple):
-    """The part both show, on one grid; where it is; and what part of each picture it is."""
+    """The part that two pictures both show, on one grid of at most 256 pixels a side.
+
+    `a` and `b` are grey values, height x width; `where` is the mask of pixels that both have;
+    `part_a` and `part_b` say what part of each picture it is, 0..1.
+    """
 
     a: Grey
     b: Grey
@@ -45,7 +49,10 @@ class Common(NamedTuple):
 
 
 def align(a: Points, b: Points) -> Fit | None:
-    """Pair off points that are each other's best match, and find the motion most agree on."""
+    """Pair off points that are each other's best match, and find the motion most agree on.
+
+    By RANSAC (Fischler and Bolles, 1981); None where too few points agree.
+    """
     if len(a.places) < _LEAST_POINTS or len(b.places) < _LEAST_POINTS:
         return None
     likeness = a.descriptors @ b.descriptors.T
@@ -71,13 +78,13 @@ def align(a: Points, b: Points) -> Fit | None:
 
 
 def _plausible(matrix: Matrix) -> bool:
-    """No mirror, no shear, nothing squeezed to less than half of its width."""
+    """Tell a motion without mirror, shear or squeezing to less than half of the width."""
     large, small = np.linalg.svd(matrix[:, :2])[1]
     return bool(np.linalg.det(matrix[:, :2]) > 0 and small > large / 2 and small > 0.05)
 
 
-def whole(a: Grey, b: Grey, best: Fit | None) -> list[Fit]:
-    """Frame laid on frame: for pictures with too few points, when their shapes agree."""
+def frame_on_frame(a: Grey, b: Grey, best: Fit | None) -> list[Fit]:
+    """Lay frame on frame: for pictures with too few points, when their shapes agree."""
     if best is not None and best.points >= _SURE:
         return []
     (ha, wa), (hb, wb) = a.shape, b.shape
@@ -130,7 +137,7 @@ def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
 
 
 def refined(common: Common) -> Common:
-    """The same with b moved by fractions of a pixel, until it lies on a as well as it can.
+    """Move b by fractions of a pixel, until it lies on a as well as it can.
 
     By the enhanced correlation coefficient (Evangelidis and Psarakis, "Parametric image alignment
     using enhanced correlation coefficient maximization", 2008), which forgives contrast.

@@ -1,4 +1,4 @@
-"""Lettering laid over a picture: watermarks, the name of a site, a signature.
+"""Lettering laid over one of two aligned pictures: watermarks, the name of a site, a signature.
 
 It brightens or darkens, never both; its letters stand in a line that is much longer than it is
 high and lies level or aslant; and it adds edges while most of those beneath it stay. A caption in
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from labeler.duplicates.alignment import SIDE, Common, Mask
 from labeler.duplicates.hashes import Floats
-from labeler.duplicates.laying import SIDE, Common, Mask
 
 # Letters nearer than this (pixels at 256 a side) are of one line.
 _GAP = 9
@@ -27,7 +27,7 @@ _LEGIBLE, _LEGIBLE_LETTERS = 24, 16
 _STEEPEST = 0.9
 _ONE_SIDED = 0.6
 _MIXED = 0.3
-# Light letters are told by less: what is drawn of a face in another way is mostly dark.
+# Less is asked of light letters: what is drawn of a face in another way is mostly dark.
 _LIGHT, _LIGHT_LONG, _SHORTEST_LIGHT, _LEGIBLE_LIGHT = 0.8, 2.0, 0.045, 12
 _PURE = 0.05
 _FAINTEST = 8.0
@@ -77,8 +77,8 @@ class _Line(NamedTuple):
     plain: bool
 
 
-def lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
-    """Where one of two pictures has lettering that the other has not.
+def find_lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
+    """Find where one of two pictures has lettering that the other has not.
 
     `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
     """
@@ -95,7 +95,7 @@ def lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
 
 
 def pieces_of(drawn: Mask, least: int = 3) -> list[Piece]:
-    """What is drawn as pieces: pixels with small gaps between them are of one piece.
+    """Find connected pieces of what is drawn: small gaps between pixels do not part them.
 
     Those of fewer than `least` pixels are left out.
     """
@@ -122,7 +122,7 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
 
 
 def _difference(common: Common) -> tuple[Floats, Floats]:
-    """How much brighter b is than a, as it is lit on the whole, and what counts as a difference.
+    """Return how much brighter b is than a, lit as a whole, and what counts as a difference.
 
     Along edges more is allowed, for none lies exactly on the other.
     """

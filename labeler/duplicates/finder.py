@@ -1,0 +1,221 @@
+"""Finding duplicates: hash what is new, search for candidates, compare them, plan, apply.
+
+A window and a command drive it alike. `search` may be killed at any time and goes on where it was;
+`plan` is a plain value and writes nothing; `apply` is one step that can be undone.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from PIL import Image
+
+from gleanset import Dataset
+from gleanset.db.changes import Curation
+from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, PairVerdict
+from gleanset.db.measures import ImageHashes, SampleHashes, SampleRegion
+from gleanset.errors import Unreadable, UsageError
+from gleanset.records import Rejection
+from gleanset.work.pool import Outcome, Processes, run_batches
+from gleanset.work.progress import Progress
+from labeler.duplicates.candidates import batch_of, candidates_between, candidates_within
+from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
+from labeler.duplicates.plan import DuplicatePlan, make_plan
+from labeler.duplicates.verification import FilePair, Verdict, compare, compare_files, prepare
+from labeler.sample_pixels import SampleFile, read_pixels, sample_file
+
+STAGE = "dedup"
+# New samples are searched for so many at a time: 5 MB of points for every thousand.
+BLOCK = 10_000
+PAGE = 20_000
+
+
+class SearchCounts(NamedTuple):
+    """What a `search` did: samples hashed, pairs compared, how many were the same, failures."""
+
+    described: int
+    compared: int
+    same: int
+    failed: int
+
+
+class Match(NamedTuple):
+    """A sample that shows the picture asked for, and how sure that is."""
+
+    sample: str
+    verdict: Verdict
+
+
+class DuplicateFinder:
+    """Finds the duplicates of one dataset. `workers` are processes, 0 for all cores."""
+
+    def __init__(
+        self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
+    ) -> None:
+        self._dataset = dataset
+        self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
+        self._processes = Processes(workers)
+        self._progress = progress or Progress()
+        self._originals = dataset.originals(dataset.cache)
+
+    def search(self) -> SearchCounts:
+        """Hash what is new, search for candidates, and compare those without a verdict.
+
+        Everything is kept in the catalogue, and never done again. Raises `DatasetBusy` when
+        another program is at it.
+        """
+        with self._dataset.stage(STAGE):
+            described, failed = self._describe()
+            self._propose()
+            compared, same, broken = self._compare()
+        return SearchCounts(described, compared, same, failed + broken)
+
+    def plan(self) -> DuplicatePlan:
+        """Return the groups as they are now, and what would change; nothing is written."""
+        return self._plan({})
+
+    def remember(self, plan: DuplicatePlan) -> None:
+        """Keep the verdicts that were made for a plan, so that they are not made again."""
+        if plan.compared:
+            self._pairs.settle(plan.compared)
+
+    def apply(self, plan: DuplicatePlan) -> int | None:
+        """Carry a plan out as one step; its number, or None where nothing changes.
+
+        What was decided since the plan was made counts: a plan that no longer fits the
+        catalogue is refused with `UsageError`, and nothing is changed.
+        """
+        if not plan.places and not plan.choices:
+            self.remember(plan)
+            return None
+        with self._dataset.db.write():
+            now = self._plan({(settled.a, settled.b): settled for settled in plan.compared})
+            if not plan.agrees_with(now):
+                raise UsageError(
+                    "somebody decided something since this plan was made", "make a new plan"
+                )
+            step = self._dataset.journal.step(plan.operation(), plan.choices)
+            Curation(self._dataset.db).place(step, plan.places)
+            self.remember(plan)
+        return step
+
+    def find(self, pixels: Image.Image) -> list[Match]:
+        """Return the samples that show this picture or a copy of it, the surest first.
+
+        Doubtful ones come last.
+        """
+        asked, image = batch_of([describe(pixels)]), prepare(pixels)
+        matches: list[Match] = []
+        for searched in (True, False):
+            for page in self._hashes.pages(searched=searched, size=PAGE):
+                rows = sorted(b for _, b in candidates_between(asked, batch_of(page)))
+                for seen in self._hashes.seen(rows).values():
+                    with suppress(Unreadable):
+                        other = read_pixels(sample_file(seen, self._originals), GREY_SIZE, "L")
+                        matches.append(Match(seen.key, compare(image, prepare(other))))
+        shown = [
+            match
+            for match in matches
+            if (match.verdict.same or match.verdict.doubtful) and self._in_use(match.sample)
+        ]
+        return sorted(shown, key=_by_certainty)
+
+    def _plan(self, compared: dict[tuple[int, int], PairVerdict]) -> DuplicatePlan:
+        """Make a plan; pairs without a verdict are compared now, and noted in `compared`."""
+
+        def same(a: int, b: int) -> bool:
+            known = self._pairs.looked_at(a, b)
+            if known is not None:
+                return known
+            if (a, b) not in compared:
+                pair = self._file_pair(a, b, one_film=self._pairs.of_one_film(a, b))
+                try:
+                    compared[a, b] = _settled(pair, compare_files(pair))
+                except Unreadable:
+                    return False
+            return compared[a, b].verdict == SAME
+
+        plan = make_plan(self._pairs, same)
+        plan.compared.extend(compared.values())
+        return plan
+
+    def _describe(self) -> tuple[int, int]:
+        total = self._hashes.count_missing(VERSION)
+        missing = self._hashes.missing(VERSION)
+        items = ((seen, sample_file(seen, self._originals)) for seen in missing)
+        batches = run_batches(hash_sample, items, self._processes)
+        done = failed = 0
+        for batch in self._progress.batches(batches, "hashing", total, " samples"):
+            with self._dataset.db.write():
+                fine = [(o.item[0], o.result) for o in batch if o.result is not None]
+                self._hashes.put(fine, VERSION)
+                failed += sum(self._rejected(outcome) for outcome in batch)
+            done += len(fine)
+        return done, failed
+
+    def _propose(self) -> None:
+        """Find candidates of what is new among everything; each block is one transaction."""
+        while block := next(self._hashes.pages(searched=False, size=BLOCK), None):
+            new = batch_of(block)
+            pairs = candidates_within(new)
+            for page in self._hashes.pages(searched=True, size=PAGE):
+                pairs |= candidates_between(new, batch_of(page))
+            with self._dataset.db.write():
+                self._pairs.propose(sorted(pairs))
+                self._hashes.searched([hashes.sample for hashes in block])
+
+    def _compare(self) -> tuple[int, int, int]:
+        compared = same = failed = 0
+        due = (self._file_pair(a, b, one_film=film) for a, b, film in self._pairs.open())
+        outcomes = run_batches(compare_files, due, self._processes)
+        total = self._pairs.count_open()
+        for batch in self._progress.batches(outcomes, "second look", total, " pairs"):
+            settled = [_settled(o.item, o.result) for o in batch if o.result is not None]
+            self._pairs.settle(settled)
+            compared += len(settled)
+            same += sum(one.verdict == SAME for one in settled)
+            failed += len(batch) - len(settled)
+            for broken in (o.item for o in batch if o.result is None):
+                self._forget_unreadable(broken)
+        return compared, same, failed
+
+    def _forget_unreadable(self, pair: FilePair) -> None:
+        """Forget the hashes of what cannot be read any more, and its pairs that are open.
+
+        When the file is back, it is hashed like a new one.
+        """
+        for row, file in zip(pair.rows, (pair.a, pair.b), strict=True):
+            try:
+                read_pixels(file, GREY_SIZE, "L")
+            except Unreadable as error:
+                key = self._hashes.seen([row])[row].key
+                self._hashes.forget(row)
+                self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
+
+    def _file_pair(self, a: int, b: int, *, one_film: bool) -> FilePair:
+        seen = self._hashes.seen([a, b])
+        files = [sample_file(seen[row], self._originals) for row in (a, b)]
+        return FilePair((a, b), files[0], files[1], one_film)
+
+    def _in_use(self, key: str) -> bool:
+        sample = self._dataset.samples.get(key)
+        return sample is not None and sample.status != "retired"
+
+    def _rejected(self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]) -> bool:
+        key = outcome.item[0].key
+        if outcome.reason is None:
+            self._dataset.rejections.clear(STAGE, key)
+            return False
+        self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
+        return True
+
+
+def _settled(pair: FilePair, verdict: Verdict) -> PairVerdict:
+    said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
+    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said)
+
+
+def _by_certainty(match: Match) -> tuple[bool, float, float, str]:
+    verdict = match.verdict
+    return not verdict.same, verdict.changed, -verdict.overlap, match.sample

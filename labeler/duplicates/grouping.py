@@ -1,0 +1,158 @@
+"""Groups of duplicates from pairs, protected against chains, and the best copy of each.
+
+That a is like b and b like c does not make a and c the same picture. So every member of a
+group has been compared with its centre, the one that most others are the same as, and closest
+to (a crop and a screenshot have less in common with each other than with the picture they come
+from); whoever does not pass starts a group of their own. What a person said of a pair stands
+above all pixels.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from math import log2
+
+from gleanset.db.duplicates import GroupMember
+
+# Tells whether two samples (rows) are the same.
+Compare = Callable[[int, int], bool]
+Pair = tuple[int, int]
+
+LOSSLESS = ("PNG", "BMP", "TIFF")
+_DECIDED = ("labelled", "rejected")
+
+
+def find_groups(
+    members: Mapping[int, GroupMember],
+    same: Mapping[Pair, float],
+    by_person: Mapping[Pair, bool],
+    compare: Compare,
+) -> list[list[GroupMember]]:
+    """Find groups of two or more, the centre first, in the order of the centres' keys.
+
+    `same` are pairs (rows, a < b) known to be the same and how close they are, `by_person`
+    pairs that a person judged. `compare` is asked for pairs of a centre and a member.
+    """
+    near: dict[int, dict[int, float]] = defaultdict(dict)
+    for (a, b), close in same.items():
+        if by_person.get((a, b), True) and a in members and b in members:
+            near[a][b] = near[b][a] = close
+    left = {row: members[row] for row in near}
+    groups: list[list[GroupMember]] = []
+    by_worth = best_first(list(left.values()))
+    for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
+        if centre.id not in left:
+            continue
+        group = _around(centre, left, near, by_person, compare)
+        for member in group:
+            del left[member.id]
+        if len(group) > 1:
+            groups.append(group)
+    return sorted(groups, key=lambda group: group[0].key)
+
+
+def _around(
+    centre: GroupMember,
+    left: Mapping[int, GroupMember],
+    near: Mapping[int, Mapping[int, float]],
+    by_person: Mapping[Pair, bool],
+    compare: Compare,
+) -> list[GroupMember]:
+    """Collect the centre, and whoever of those left a pair leads to and is the same as it."""
+    group, visited = [centre], {centre.id}
+    for member in group:  # grows while we go through it
+        for row in sorted(near[member.id].keys() - visited):
+            if row not in left or _forbidden(row, group, by_person):
+                continue
+            visited.add(row)
+            friend = by_person.get(_pair(member.id, row), False)
+            if friend or _same(centre.id, row, by_person, compare):
+                group.append(left[row])
+    return group
+
+
+def _centrality(near: Mapping[int, float]) -> tuple[int, int]:
+    """Return how many are the same as a sample, and how close on average, in steps of 0.05."""
+    return len(near), round(20 * sum(near.values()) / len(near))
+
+
+def _forbidden(row: int, group: list[GroupMember], by_person: Mapping[Pair, bool]) -> bool:
+    """Tell whether a person keeps it apart from a member."""
+    return any(by_person.get(_pair(row, one.id)) is False for one in group)
+
+
+def _same(a: int, b: int, by_person: Mapping[Pair, bool], compare: Compare) -> bool:
+    said = by_person.get(_pair(a, b))
+    return compare(*_pair(a, b)) if said is None else said
+
+
+def _pair(a: int, b: int) -> Pair:
+    return min(a, b), max(a, b)
+
+
+def worth(member: GroupMember) -> float:
+    """Return how good a copy is; one more means twice the pixels, or twice as sharp.
+
+    Uniform borders are no pixels. A copy that was only made larger loses in sharpness more than
+    it gains in pixels: doubling the sides leaves about a tenth of the Laplacian's variance.
+    """
+    stored = 8.0 if member.format in LOSSLESS else min(4.0, max(0.01, member.bytes_per_pixel))
+    fine = log2(_pixels(member)) + log2(1 + max(0.0, member.sharpness)) + 0.5 * log2(stored)
+    return fine + _standing(member)
+
+
+def best_first(
+    members: Sequence[GroupMember],
+    centre: GroupMember | None = None,
+    shown: Mapping[int, float] | None = None,
+) -> list[GroupMember]:
+    """Sort by falling worth; of equals the one with the smaller key, so that it never changes.
+
+    What is better than the `centre` of its group by less than twice the pixels is taken to be
+    no better in pixels and sharpness: a screenshot is larger, and a watermark sharper, than
+    the picture that they were made from. `shown` is the part of each (by row) that it has in
+    common with the centre, 0..1: what a screenshot has around the picture is worth nothing.
+    """
+
+    def rank(member: GroupMember) -> tuple[float, bool, str]:
+        value = worth(member)
+        common = (shown or {}).get(member.id, 1.0)
+        value += log2(max(0.01, common))
+        if centre is not None and common * _pixels(member) < 2 * _pixels(centre):
+            limit = worth(centre) - _standing(centre) + _standing(member)
+            value = min(value, limit)
+        return -value, member is not centre, member.key
+
+    return sorted(members, key=rank)
+
+
+def _standing(member: GroupMember) -> float:
+    """Return what speaks for a copy beside its pixels."""
+    known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
+    return 0.3 * (member.status in _DECIDED) + known
+
+
+def _pixels(member: GroupMember) -> float:
+    return max(1.0, member.width * member.height * member.filled)
+
+
+def why_kept(kept: GroupMember, others: Sequence[GroupMember]) -> str:
+    """Say in which ways a copy is better than the best of the others, as a short text."""
+    rival = best_first(others)[0]
+    mine, theirs = (m.width * m.height * m.filled for m in (kept, rival))
+    sizes = f"{kept.width} x {kept.height}, the next {rival.width} x {rival.height}"
+    lossless = [m.format in LOSSLESS for m in (kept, rival)]
+    ways = {
+        f"larger ({sizes})": mine > 1.05 * theirs,
+        "no border": kept.filled > rival.filled + 0.05,
+        f"sharper ({kept.sharpness:.0f} against {rival.sharpness:.0f})": kept.sharpness
+        > 1.1 * rival.sharpness,
+        f"stored without loss ({kept.format})": lossless == [True, False],
+        "less compressed": not any(lossless) and kept.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
+        "has a decision": kept.status in _DECIDED and rival.status not in _DECIDED,
+        f"licence known ({kept.licence})": kept.licence and not rival.licence,
+        f"source known ({kept.source})": kept.source and not rival.source,
+    }
+    better = [way for way, true in ways.items() if true]
+    return ", ".join(better) or "copies of equal worth: the first by name"

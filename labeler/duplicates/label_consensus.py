@@ -1,0 +1,71 @@
+"""The label of a group of copies: people's decisions stand above labels from hints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gleanset.db.duplicates import GroupMember
+from gleanset.db.hints import withdrawn
+from gleanset.db.journal import Choice
+
+DECIDED = {"labelled": "label", "rejected": "reject"}
+
+
+class LabelConsensus(NamedTuple):
+    """The decisions that count in a group, its hints in dispute, and labels without support.
+
+    `hints` is empty unless the group is disputed: its hints name several classes, and no
+    person gave a label. `unsupported` are members (rows) whose label comes from a hint alone, and
+    that a person or another hint contradicts.
+    """
+
+    decisions: tuple[str, ...]
+    hints: tuple[str, ...]
+    unsupported: frozenset[int]
+
+    @property
+    def conflict(self) -> bool:
+        """Whether people, or a person and a hint, contradict each other."""
+        return len(self.decisions) > 1
+
+
+def label_consensus(group: Sequence[GroupMember]) -> LabelConsensus:
+    """Weigh the labels and hints of all members of a group."""
+    labelled = [one for one in group if one.status == "labelled"]
+    given = {one.label for one in labelled if not one.by_hint}
+    hints = frozenset[str]().union(*(one.hints for one in group))
+    disputed = not given and len(hints) > 1
+    counted = given if given or disputed else {one.label for one in labelled}
+    rejected = {one.status for one in group if one.status == "rejected"}
+    return LabelConsensus(
+        tuple(sorted({str(label) for label in counted} | rejected)),
+        tuple(sorted(hints)) if disputed else (),
+        frozenset(one.id for one in labelled if one.by_hint and one.label not in counted),
+    )
+
+
+def without_unsupported(
+    group: Iterable[GroupMember], unsupported: frozenset[int]
+) -> list[GroupMember]:
+    """Return the members as they are once labels without support are taken back."""
+    return [
+        member._replace(status="queue", label=None) if member.id in unsupported else member
+        for member in group
+    ]
+
+
+def label_changes(
+    best: GroupMember, others: Sequence[GroupMember], consensus: LabelConsensus
+) -> list[Choice]:
+    """Return what changes of the labels where no decision contradicts another.
+
+    The best copy takes over the decision that its copies carry; labels without support go.
+    """
+    back = [withdrawn(m.key) for m in (best, *others) if m.id in consensus.unsupported]
+    best, *others = without_unsupported([best, *others], consensus.unsupported)
+    giver = next((member for member in others if member.status in DECIDED), None)
+    if consensus.conflict or giver is None or best.status in DECIDED:
+        return back
+    taken = Choice(best.key, DECIDED[giver.status], giver.label, "duplicate")
+    return [*(choice for choice in back if choice.sample != best.key), taken]

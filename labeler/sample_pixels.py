@@ -1,0 +1,59 @@
+"""Reading the pixels of samples: a region of an image file, decoded no larger than is needed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from gleanset.db.measures import SampleRegion
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.cut import cut
+from gleanset.images.decode import Mode, decode
+from gleanset.records import Box, Region
+
+
+class SampleFile(NamedTuple):
+    """Where pixels are stored: a file of width x height pixels, and the region of it to show.
+
+    Without a `region` it is the whole file, whose size need not be known.
+    """
+
+    path: Path
+    width: int = 0
+    height: int = 0
+    region: Region | None = None
+
+
+def sample_file(seen: SampleRegion, originals: Store) -> SampleFile:
+    """Return where the pixels of a sample are stored."""
+    path = originals.path(seen.image, seen.format)
+    return SampleFile(path, seen.width, seen.height, seen.region)
+
+
+def read_pixels(file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
+    """Return the upright pixels of a sample.
+
+    A JPEG is decoded at a fraction of its size where that leaves `at_least` pixels on the longer
+    side of the region. Raises `Unreadable`.
+    """
+    try:
+        data = file.path.read_bytes()
+    except OSError as error:
+        raise Unreadable("file is gone", str(error)) from error
+    return decode_region(data, file, at_least, mode)
+
+
+def decode_region(data: bytes, file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
+    """Return the pixels of a sample from the bytes of its file, see `read_pixels`."""
+    if file.region is None:
+        return decode(data, at_least=at_least, mode=mode).pixels
+    box, angle = file.region
+    part = max(box.width, box.height) / max(file.width, file.height, 1)
+    picture = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
+    scale = picture.pixels.width / max(1, picture.width)
+    x, y, width, height = (round(side * scale) for side in box)
+    return cut(picture.pixels, Box(x, y, max(1, width), max(1, height)), angle)
