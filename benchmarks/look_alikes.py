@@ -29,7 +29,7 @@ from duplicate_pictures import encoded
 from gleanset.images.decode import decode
 from labeler.duplicates.verification import compare, prepare
 from pipeline.sample.character import MOUTHS, random_character
-from pipeline.sample.drawing import face_box, paint_scene, plan_scene
+from pipeline.sample.scene import face_box, paint_scene, plan_scene
 
 Pair = tuple[str, Image.Image, Image.Image]
 WORDS = ("one", "does", "not", "simply", "walk", "into", "work", "nobody", "expects", "this", "cat")

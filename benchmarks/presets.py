@@ -36,7 +36,7 @@ from baseline.session import train_run
 from baseline.settings import load_preset
 from gleanset import Dataset
 from pipeline.sample.character import random_character, random_expression
-from pipeline.sample.drawing import Figure, Scene, paint_scene
+from pipeline.sample.scene import Figure, Scene, paint_scene
 
 NEAREST = "nearest neighbour on raw features"
 AHEAD = "transfer"

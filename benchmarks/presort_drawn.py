@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from pipeline.sample.character import random_character
-from pipeline.sample.drawing import draw_scene
+from pipeline.sample.scene import draw_scene
 
 MARGIN = 0.3
 """Of the face's box, as `facecrop run` cuts."""

@@ -226,7 +226,7 @@ def draw(file: Path, photos: Path | None, each: int) -> None:
     import cv2
 
     from pipeline.sample.character import random_character
-    from pipeline.sample.drawing import draw_scene
+    from pipeline.sample.scene import draw_scene
 
     random, pictures, classes = np.random.default_rng(0), [], []
     for who in range(12):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 
 from gleanset import Dataset
+from gleanset.db.faces import WHOLE
 
 FEW = 10
 """One picture in so many with a face: fewer, and faces are not what they were collected for."""
-WHOLE = "whole"
 
 
 def whole_instead(dataset: Dataset) -> tuple[str, str] | None:

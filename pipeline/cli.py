@@ -10,8 +10,8 @@ import click
 
 from gleanset.cli import Job, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
-from pipeline.cli_doctor import doctor
-from pipeline.cli_house import COMMANDS as HOUSE
+from pipeline.cli_maintenance import COMMANDS as HOUSE
+from pipeline.cli_maintenance import doctor
 
 commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
 for command in (doctor, *HOUSE):

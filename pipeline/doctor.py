@@ -21,7 +21,7 @@ PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_C
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Component:
     """One part. `there` is what was found, or what is wrong; then `mend` says what helps."""
 
     name: str
@@ -36,7 +36,7 @@ Look = Callable[[], str]
 """What there is, in words. Raises a `GleansetError` where it cannot be used."""
 
 
-def examined(folder: Path) -> Iterator[Part]:
+def examine_components(folder: Path) -> Iterator[Component]:
     """Every part in turn; `folder` is where datasets are to lie."""
     yield _part("Python", "everything", platform.python_version)
     yield _part("disk", "originals, crops, runs", lambda: _disk(folder))
@@ -62,14 +62,16 @@ _EXTRAS = (
 )
 
 
-def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Part:
+def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Component:
     try:
-        return Part(name, purpose, True, look(), needed=needed)
+        return Component(name, purpose, True, look(), needed=needed)
     except GleansetError as error:
-        return Part(name, purpose, False, error.what, error.mend, needed)
+        return Component(name, purpose, False, error.what, error.mend, needed)
     except Exception as error:  # a broken installation may raise anything on import
         what = f"it is broken: {type(error).__name__}: {error}"
-        return Part(name, purpose, False, what, "pip install --force-reinstall gleanset", needed)
+        return Component(
+            name, purpose, False, what, "pip install --force-reinstall gleanset", needed
+        )
 
 
 def _disk(folder: Path) -> str:

@@ -42,7 +42,7 @@ from labeler.sorting.checks import Checks
 from labeler.sorting.session import SortingSession
 from labeler.sorting.traits import measure_some
 from pipeline.sample.character import CAST, Character, random_character
-from pipeline.sample.drawing import face_box, paint_scene, plan_scene
+from pipeline.sample.scene import face_box, paint_scene, plan_scene
 
 NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条 翠", "Hikaru")
 SHOTS, FRAME = 240, (320, 200)

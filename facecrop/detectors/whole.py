@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from facecrop.detectors.base import Pixels
+from gleanset.db.faces import WHOLE
 from gleanset.records import Box, Face
 
 
 class Whole:
     """Takes every picture as it is."""
 
-    name: ClassVar[str] = "whole"
+    name: ClassVar[str] = WHOLE
     settings = ""
 
     def detect(self, pixels: Pixels) -> list[Face]:

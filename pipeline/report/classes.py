@@ -11,7 +11,7 @@ from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count
 from gleanset.records import Sample
 from labeler.hints import HintPlan, plan_hints
-from pipeline.report.words import QUEUE
+from pipeline.report.origins import QUEUE
 
 SPLITS = ("train", "val", "test")
 STRIP = 8
@@ -24,7 +24,7 @@ FEW_TO_JUDGE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SamplePreview:
     """A sample's picture with the words that describe it."""
 
     thumbnail: Thumbnail | None
@@ -33,27 +33,27 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassRow:
+class ReportClassRow:
     """One class: samples by split, what is thin about it, some of its pictures."""
 
     name: str
     splits: dict[str, int]
     total: int
     warnings: list[str]
-    strip: list[Shown]
+    strip: list[SamplePreview]
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class SharedMoment:
     """A moment of several pictures, and the splits they are in."""
 
-    pictures: list[Shown]
+    pictures: list[SamplePreview]
     more: int
     splits: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueueReason:
     """Samples that still wait for a decision, and why."""
 
     count: int
@@ -62,17 +62,17 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class ClassesSection:
     """Section 4, and the moments that section 2 shows."""
 
-    rows: list[ClassRow]
+    rows: list[ReportClassRow]
     totals: dict[str, int]
     labelled: int
     moments: int
     torn: int
-    together: list[Together]
+    together: list[SharedMoment]
     groups: int
-    waiting: list[Waiting]
+    waiting: list[QueueReason]
     split_settings: str
 
     @property
@@ -106,7 +106,7 @@ class _Tally:
         return sorted(found, key=lambda moment: (-len(moment), moment[0].key))
 
 
-def classes(dataset: Dataset, thumbnails: Thumbnails) -> Classes:
+def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     """Gather section 4."""
     tally = _Tally()
     for sample in dataset.samples.by_key():
@@ -114,7 +114,7 @@ def classes(dataset: Dataset, thumbnails: Thumbnails) -> Classes:
             tally.add(sample)
     shared = tally.shared()
     totals = sum(tally.splits.values(), Counter[str]())
-    return Classes(
+    return ClassesSection(
         rows=list(_rows(tally, thumbnails)),
         totals={split: totals[split] for split in SPLITS},
         labelled=totals.total(),
@@ -127,24 +127,24 @@ def classes(dataset: Dataset, thumbnails: Thumbnails) -> Classes:
     )
 
 
-def waiting(plan: HintPlan) -> list[Waiting]:
+def waiting(plan: HintPlan) -> list[QueueReason]:
     """Why samples are still in the queue, the commonest reason first."""
     left = [(number, why) for why, number in plan.left.items()]
     if plan.choices:
         left.append((len(plan.choices), "clear hint"))
-    return [Waiting(n, why, QUEUE.get(why, "")) for n, why in sorted(left, reverse=True)]
+    return [QueueReason(n, why, QUEUE.get(why, "")) for n, why in sorted(left, reverse=True)]
 
 
-def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ClassRow]:
+def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
     is_split = any(found[split] for found in tally.splits.values() for split in SPLITS)
     for name, found in sorted(tally.splits.items()):
         splits = {split: found[split] for split in SPLITS}
-        strip = [shown(sample, thumbnails) for sample in tally.first[name]]
-        warnings = list(warn(splits)) if is_split else []
-        yield ClassRow(name, splits, found.total(), warnings, strip)
+        strip = [preview(sample, thumbnails) for sample in tally.first[name]]
+        warnings = list(class_warnings(splits)) if is_split else []
+        yield ReportClassRow(name, splits, found.total(), warnings, strip)
 
 
-def warn(splits: dict[str, int]) -> Iterator[str]:
+def class_warnings(splits: dict[str, int]) -> Iterator[str]:
     """What makes the figures of a class shaky."""
     if splits["train"] < FEW:
         yield f"only {count(splits['train'], 'training picture')}"
@@ -155,15 +155,15 @@ def warn(splits: dict[str, int]) -> Iterator[str]:
         yield f"only {count(splits['test'], 'test picture')}"
 
 
-def shown(sample: Sample, thumbnails: Thumbnails) -> Shown:
+def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     """A sample's picture with its label and split."""
-    return Shown(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
+    return SamplePreview(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
 
 
-def _together(moment: list[Sample], thumbnails: Thumbnails) -> Together:
+def _together(moment: list[Sample], thumbnails: Thumbnails) -> SharedMoment:
     one_per_image = list({sample.image: sample for sample in moment}.values())
-    pictures = [shown(sample, thumbnails) for sample in one_per_image[:GROUP_PICTURES]]
-    return Together(pictures, len(one_per_image) - len(pictures), _splits(moment))
+    pictures = [preview(sample, thumbnails) for sample in one_per_image[:GROUP_PICTURES]]
+    return SharedMoment(pictures, len(one_per_image) - len(pictures), _splits(moment))
 
 
 def _splits(moment: list[Sample]) -> list[str]:

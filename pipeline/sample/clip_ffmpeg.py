@@ -12,7 +12,7 @@ from PIL import Image
 
 from gleanset.errors import InputUnusable, MissingComponent
 from pipeline.sample.character import CAST
-from pipeline.sample.drawing import Scene, paint_scene, plan_scene
+from pipeline.sample.scene import Scene, paint_scene, plan_scene
 
 FPS = 12
 SIZE = (640, 360)
@@ -25,7 +25,7 @@ _ALL: View = (0.5, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class ClipShot:
     """A few seconds with the same people; the camera goes from one view to another."""
 
     names: tuple[str, ...]
@@ -36,19 +36,19 @@ class Shot:
     talks: bool = True
 
 
-_OPENING = Shot(("hana", "yuki"), 4.0, 9001, _ALL, (0.5, 0.48, 0.9), talks=False)
+_OPENING = ClipShot(("hana", "yuki"), 4.0, 9001, _ALL, (0.5, 0.48, 0.9), talks=False)
 
 SHOTS = (
-    Shot(("hana",), 4.5, 9002, (0.47, 0.5, 0.94), (0.53, 0.5, 0.94)),
+    ClipShot(("hana",), 4.5, 9002, (0.47, 0.5, 0.94), (0.53, 0.5, 0.94)),
     _OPENING,
-    Shot(("rei",), 4.0, 9003),
-    Shot(("sora",), 3.5, 9004, (0.5, 0.5, 1.0), (0.5, 0.5, 0.92)),
-    Shot(("yuki",), 4.0, 9005),
-    Shot(("rei", "sora"), 4.5, 9006, (0.48, 0.5, 0.96), (0.52, 0.5, 0.96)),
+    ClipShot(("rei",), 4.0, 9003),
+    ClipShot(("sora",), 3.5, 9004, (0.5, 0.5, 1.0), (0.5, 0.5, 0.92)),
+    ClipShot(("yuki",), 4.0, 9005),
+    ClipShot(("rei", "sora"), 4.5, 9006, (0.48, 0.5, 0.96), (0.52, 0.5, 0.96)),
     _OPENING,  # shown again, as openings are
-    Shot(("hana",), 3.5, 9007),
-    Shot(("sora",), 4.0, 9008, (0.5, 0.5, 0.93), (0.5, 0.5, 1.0)),
-    Shot(("yuki", "rei"), 4.0, 9009),
+    ClipShot(("hana",), 3.5, 9007),
+    ClipShot(("sora",), 4.0, 9008, (0.5, 0.5, 0.93), (0.5, 0.5, 1.0)),
+    ClipShot(("yuki", "rei"), 4.0, 9009),
 )
 """The clip, 40 seconds; the second shot comes back as the seventh."""
 
@@ -104,7 +104,7 @@ def _command(path: Path) -> list[str]:
     return [program, "-y", "-loglevel", "error", *source, "-i", "-", *codec, *form, str(path)]
 
 
-def _shot_frames(shot: Shot) -> Iterator[Image.Image]:
+def _shot_frames(shot: ClipShot) -> Iterator[Image.Image]:
     mouths = [paint_scene(scene) for scene in _takes(shot)]
     count = round(shot.seconds * FPS)
     for number in range(count):
@@ -113,7 +113,7 @@ def _shot_frames(shot: Shot) -> Iterator[Image.Image]:
         yield _seen(mouths[number // 3 % len(mouths)], view[0], view[1], view[2])
 
 
-def _takes(shot: Shot) -> list[Scene]:
+def _takes(shot: ClipShot) -> list[Scene]:
     """The scene once for each position of the mouth."""
     cast = {who.name: who for who in CAST}
     scene = plan_scene([cast[name] for name in shot.names], shot.seed, _STAGE)

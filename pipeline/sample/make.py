@@ -1,13 +1,17 @@
 """Draws the whole committed sample: `python -m pipeline.sample.make datasets/sample`.
 
-Pictures, an episode, `site.json` (see `listing`) and `truth.json`: who is where on each
-picture, and the shots of the episode. Drawn twice, it is the same twice.
+Pictures, an episode, `site.json` (see `site`) and `truth.json`: who is where on each
+picture, and the shots of the episode. Drawn twice, it is the same twice. File names and addresses
+are hashes of seeds, so that nothing but a look at the picture (or `truth.json`) tells who is on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from PIL import Image
@@ -15,14 +19,114 @@ from PIL import Image
 from gleanset.records import Box
 from pipeline.sample.character import CAST, Expression
 from pipeline.sample.clip_ffmpeg import SHOTS, clip_frames, write_clip
-from pipeline.sample.drawing import Figure, Scene, draw_scene, face_box, paint_scene
-from pipeline.sample.listing import FILE, to_json
-from pipeline.sample.plan import Picture, plan_listing, plan_pictures
+from pipeline.sample.scene import Figure, Scene, draw_scene, face_box, paint_scene
+from pipeline.sample.site import FILE, SearchResult, SiteListing, to_json
+
+SOLO = 30
+PAIRS = 2
+
+_AUTHORS = ("inkpot", "moth & lamp", "paperplane", "nine_crayons", "Büro Wolke")
+_TITLES = (
+    "{} in the afternoon",
+    "{} - quick sketch",
+    "{} wallpaper 640x360",
+    "My fanart of {}",
+    'cute "{}" screenshot',
+    "{} <3",
+    "Best of {}, part 2",
+)
+
+# Which faults each keyword's results hold; every kind occurs at least once.
+_FAULTS = (
+    ("missing", "page"),
+    ("cut", "forbidden"),
+    ("empty", "missing", "dropped"),
+    ("page", "cut", "forbidden"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePicture:
+    """One picture to draw: its file name, its seed, and who is on it, the main person first."""
+
+    file: str
+    seed: int
+    names: tuple[str, ...]
+
+
+def plan_pictures() -> list[SamplePicture]:
+    """`SOLO` pictures of each character alone, and `PAIRS` with a bystander."""
+    pictures = []
+    for index, who in enumerate(CAST):
+        others = [CAST[(index + step) % len(CAST)].name for step in range(1, PAIRS + 1)]
+        casts = [(who.name,)] * SOLO + [(who.name, other) for other in others]
+        for number, names in enumerate(casts):
+            seed = 1000 * (index + 1) + number
+            pictures.append(SamplePicture(_hash("picture", seed) + ".jpg", seed, names))
+    return pictures
+
+
+def plan_listing(pictures: list[SamplePicture]) -> SiteListing:
+    """What the site answers to each character's name, in order."""
+    own = {who.name: [_result(p) for p in pictures if p.names[0] == who.name] for who in CAST}
+    listing: SiteListing = {}
+    for index, (name, results) in enumerate(own.items()):
+        neighbour = own[CAST[(index + 1) % len(CAST)].name]
+        found = [*results, *_near_copies(results), *_exact_copies(results[8:10])]
+        found += _exact_copies(neighbour[5:6])  # the same bytes, elsewhere, for another keyword
+        found += [neighbour[3], neighbour[SOLO]]  # the very same address under two keywords
+        found += [_broken(results[12 + i], fault) for i, fault in enumerate(_FAULTS[index])]
+        random.Random(f"order {name}").shuffle(found)  # noqa: S311 - drawing, not secrecy
+        listing[name] = found
+    return listing
+
+
+def _result(picture: SamplePicture) -> SearchResult:
+    dice = random.Random(f"result {picture.seed}")  # noqa: S311 - drawing, not secrecy
+    host = dice.choice(("host-a", "host-b"))
+    ending = dice.choice((".jpg", ".jpg", ".jpg", ".jpeg", "", ".jpg?w=640&v=2"))
+    return SearchResult(
+        picture=picture.file,
+        path=f"/{host}/media/{_hash('address', picture.seed)}{ending}",
+        title=dice.choice(_TITLES).format(picture.names[0].capitalize()),
+        page=f"/{host}/post/{dice.randrange(10_000, 99_999)}",
+        author=dice.choice(_AUTHORS),
+    )
+
+
+def _near_copies(results: list[SearchResult]) -> list[SearchResult]:
+    """Smaller and coarser copies of a few pictures."""
+    smaller = [_elsewhere(result, "resized") for result in results[0:3]]
+    return smaller + [_elsewhere(result, "reencoded") for result in results[2:5]]
+
+
+def _exact_copies(results: list[SearchResult]) -> list[SearchResult]:
+    """The same bytes at the other host."""
+    return [_elsewhere(result, "plain") for result in results]
+
+
+def _elsewhere(result: SearchResult, variant: str) -> SearchResult:
+    host = "host-b" if result.path.startswith("/host-a") else "host-a"
+    address = _hash(variant, result.path)
+    page = f"/{host}/post/{int(address[:6], 16)}"
+    path = f"/{host}/reposts/{address}.jpg"
+    return replace(result, path=path, page=page, author="repostbot", variant=variant)
+
+
+def _broken(result: SearchResult, fault: str) -> SearchResult:
+    broken = _elsewhere(result, "plain")
+    path = broken.path.replace("reposts", "old").replace(".jpg", f"{fault[0]}.jpg")
+    return replace(broken, path=path, fault=fault)
+
+
+def _hash(*parts: object) -> str:
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
+
 
 _QUALITY = 82
 
 
-def draw_picture(picture: Picture) -> tuple[Image.Image, list[Box]]:
+def draw_picture(picture: SamplePicture) -> tuple[Image.Image, list[Box]]:
     """One picture of the plan and the true face boxes of the people on it."""
     cast = {who.name: who for who in CAST}
     return draw_scene([cast[name] for name in picture.names], picture.seed)
@@ -50,7 +154,7 @@ def draw_selftest() -> tuple[Image.Image, Box]:
     return paint_scene(scene), face_box(figure)
 
 
-def _faces(picture: Picture, boxes: list[Box]) -> list[dict[str, object]]:
+def _faces(picture: SamplePicture, boxes: list[Box]) -> list[dict[str, object]]:
     return [
         {"character": name, "box": list(box)}
         for name, box in zip(picture.names, boxes, strict=True)

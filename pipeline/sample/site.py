@@ -3,26 +3,150 @@
     with SampleSite(Path("datasets/sample")) as site:
         harvest.run("bing", endpoint=site.address)
 
-It listens on loopback only, on port 8427 or, when that is taken, one the system picks.
+It listens on loopback only, on port 8427 or, when that is taken, one the system picks. Its answers
+have the shape of Bing's `/images/async` fragment, on which three independent readers of the real
+site agree: `ul.dgControl_list > li > div.iuscp > div.imgpt > a.iusc[m]`, with an `infopt` block
+beside. What it answers to each keyword stands in `site.json`:
+
+{"results": {"hana": [{"picture": "0a….jpg", "path": "/host-a/…", "title": …, "page": …,
+                       "author": …, "variant": "plain", "fault": "none"}, …], …}}
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import md5
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from PIL import Image
 
-from pipeline.sample.listing import Result, read_listing
-from pipeline.sample.search_page import PAGE_SIZE, picture_id, search_page
+FILE = "site.json"
+
+VARIANTS = ("plain", "resized", "reencoded")
+"""As on disk; half as wide; the same size in a coarser JPEG."""
+
+FAULTS = ("none", "missing", "forbidden", "page", "empty", "cut", "dropped")
+"""404; 403; a web page named .jpg; zero bytes; half the file, honestly announced as that;
+half the file, announced as the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One line of a search answer. `path` may carry a query; `page` is the post's address."""
+
+    picture: str
+    path: str
+    title: str
+    page: str
+    author: str
+    variant: str = "plain"
+    fault: str = "none"
+
+
+SiteListing = dict[str, list[SearchResult]]
+
+
+def to_json(listing: SiteListing) -> str:
+    """The text of `site.json`."""
+    results = {keyword: [asdict(result) for result in found] for keyword, found in listing.items()}
+    return json.dumps({"results": results}, indent=1) + "\n"
+
+
+def read_listing(folder: Path) -> SiteListing:
+    """The listing of a sample folder."""
+    text = (folder / FILE).read_text(encoding="utf-8")
+    results: dict[str, list[dict[str, str]]] = json.loads(text)["results"]
+    return {
+        keyword: [SearchResult(**result) for result in found] for keyword, found in results.items()
+    }
+
+
+PAGE_SIZE = 35
+
+_ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
+<a class="iusc" style="height:180px" m="{m}" mad="{mad}" href="{href}">\
+<div class="img_cont hoff"><img class="mimg" src="{thumb}" alt="{title}"/></div></a>\
+<div class="img_info hon"><span class="nowrap">{width} × {height} · jpeg</span></div></div>\
+<div class="infopt"><div class="infnmpt"><div><ul class="b_dataList">\
+<li><a class="inflnk" title="{title}" href="{page}">{title}</a></li>\
+<li><div class="lnkw"><a title="{host}" href="{page}">{host}</a></div></li>\
+</ul></div></div></div></div></li>"""
+
+
+def page_of(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
+    """The index and results of a page; past the end it is the last page again."""
+    size = max(1, min(count, PAGE_SIZE))
+    start = max(0, first - 1)
+    if start >= len(results):
+        start = (len(results) - 1) // size * size
+    return start, results[start : start + size]
+
+
+def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
+    """The HTML fragment; `base` (`http://127.0.0.1:8900`) starts all addresses in it."""
+    if not results:
+        return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
+    start, page = page_of(results, first, count)
+    rows = "".join(_row(result, start + i, base) for i, result in enumerate(page))
+    return (
+        f'<div class="dgControl hover" data-nextpage="{start + len(page) + 1}">'
+        f'<ul class="dgControl_list" data-row="0">{rows}</ul></div>'
+    )
+
+
+def picture_id(result: SearchResult) -> str:
+    """The site's own id of a result, in the style of Bing's `md5` field."""
+    return md5(result.path.encode(), usedforsecurity=False).hexdigest()
+
+
+def _row(result: SearchResult, index: int, base: str) -> str:
+    width, height = (320, 180) if result.variant == "resized" else (640, 360)
+    known = _m(result, base)
+    link = {"view": "detailV2", "mediaurl": known["murl"], "expw": width, "exph": height}
+    return _ROW.format(
+        index=index + 1,
+        m=_attribute(known),
+        mad=_attribute({"turl": known["turl"], "maw": "320", "mah": "180"}),
+        href=escape(f"/images/search?{urlencode(link)}"),
+        thumb=escape(known["turl"]),
+        title=escape(result.title),
+        page=escape(known["purl"]),
+        host=escape(urlsplit(result.path).path.split("/")[1] + ".example"),
+        width=width,
+        height=height,
+    )
+
+
+def _m(result: SearchResult, base: str) -> dict[str, str]:
+    """What the `m` attribute holds; Bing marks the query's words with U+E000 and U+E001."""
+    key = picture_id(result)
+    words = result.title.split(" ", 1)
+    title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
+    return {
+        "cid": key[:8],
+        "purl": base + result.page,
+        "murl": base + result.path,
+        "turl": f"{base}/th?id=OIP.{quote(key)}&pid=15.1",
+        "md5": key,
+        "shkey": key[8:24],
+        "t": title,
+        "mid": key.upper(),
+        "desc": f"{result.title}, by {result.author}",
+    }
+
+
+def _attribute(values: dict[str, str]) -> str:
+    return escape(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
+
 
 PORT = 8427
 """Taken when it is free: the same addresses at every run, so that what was fetched is known."""
@@ -32,7 +156,7 @@ _JPEG = "image/jpeg"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SiteAnswer:
     """A response. `announced` is its Content-Length where that is a lie."""
 
     status: int
@@ -84,7 +208,7 @@ class SampleSite:
             self._server.server_close()
             self._thread.join()
 
-    def answer(self, target: str, base: str) -> Answer:
+    def answer(self, target: str, base: str) -> SiteAnswer:
         """The response to a request's path and query; `base` is how the client calls us."""
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         with self._lock:
@@ -99,36 +223,36 @@ class SampleSite:
             return self._picture(self._by_path[path])
         return _not_found()
 
-    def _search(self, query: dict[str, list[str]], base: str) -> Answer:
+    def _search(self, query: dict[str, list[str]], base: str) -> SiteAnswer:
         """A keyword answers wherever it is one of the words asked for."""
         asked = query.get("q", [""])[0]
         words = asked.lower().split()
         results = next((self._listing[word] for word in words if word in self._listing), [])
         first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
-        return Answer(200, _HTML, search_page(asked, results, first, count, base).encode())
+        return SiteAnswer(200, _HTML, search_page(asked, results, first, count, base).encode())
 
-    def _picture(self, result: Result) -> Answer:
+    def _picture(self, result: SearchResult) -> SiteAnswer:
         body = _varied(self._pictures / result.picture, result.variant)
         half = body[: len(body) // 2]
         match result.fault:
             case "missing":
                 return _not_found()
             case "forbidden":
-                return Answer(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
+                return SiteAnswer(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
             case "page":
-                return Answer(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
+                return SiteAnswer(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
             case "empty":
-                return Answer(200, _JPEG, b"")
+                return SiteAnswer(200, _JPEG, b"")
             case "cut":
-                return Answer(200, _JPEG, half)
+                return SiteAnswer(200, _JPEG, half)
             case "dropped":
-                return Answer(200, _JPEG, half, announced=len(body))
-        return Answer(200, _JPEG, body)
+                return SiteAnswer(200, _JPEG, half, announced=len(body))
+        return SiteAnswer(200, _JPEG, body)
 
-    def _thumbnail(self, key: str) -> Answer:
+    def _thumbnail(self, key: str) -> SiteAnswer:
         if key not in self._by_id:
             return _not_found()
-        return Answer(200, _JPEG, _varied(self._pictures / self._by_id[key].picture, "resized"))
+        return SiteAnswer(200, _JPEG, _varied(self._pictures / self._by_id[key].picture, "resized"))
 
 
 class _Server(ThreadingHTTPServer):
@@ -177,16 +301,16 @@ def _varied(path: Path, variant: str) -> bytes:
     return target.getvalue()
 
 
-def _page(result: Result) -> Answer:
+def _page(result: SearchResult) -> SiteAnswer:
     text = (
         f"<!DOCTYPE html><html><head><title>{escape(result.title)}</title></head>"
         f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
     )
-    return Answer(200, _HTML, text.encode())
+    return SiteAnswer(200, _HTML, text.encode())
 
 
-def _not_found() -> Answer:
-    return Answer(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
+def _not_found() -> SiteAnswer:
+    return SiteAnswer(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
 
 
 def _number(query: dict[str, list[str]], name: str, default: int) -> int:

@@ -21,7 +21,7 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
 from gleanset.work.pool import run_batches
-from pipeline.house.forget import TakeDown, take_down
+from pipeline.maintenance.forget import TakeDown, take_down
 
 ROOT = Path(__file__).parents[2]
 SPEC = DetectorSpec.of("animeface")

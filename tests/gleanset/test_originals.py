@@ -13,9 +13,9 @@ from gleanset.files.store import Store
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
-from pipeline.house.forget import TakeDown, take_down
-from pipeline.house.tidy import collect
-from pipeline.house.verify import verify
+from pipeline.maintenance.forget import TakeDown, take_down
+from pipeline.maintenance.gc import collect
+from pipeline.maintenance.verify import verify
 
 
 class Harvest:

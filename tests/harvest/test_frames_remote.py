@@ -295,7 +295,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
         "from harvest.http import Client\n"
         "from harvest.video.remote import VideoAddress\n"
         "url, keep = sys.argv[1], Path(sys.argv[2])\n"
-        "address = Address(url, lambda: Client(allow_private=True), keep=keep)\n"
+        "address = VideoAddress(url, lambda: Client(allow_private=True), keep=keep)\n"
         "list(address.videos(keep))\n"
     )
     pages.slow.add("/film.mp4")

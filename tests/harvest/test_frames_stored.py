@@ -14,8 +14,8 @@ from gleanset.work.stage import WAITING
 from harvest.frames import harvest_frames
 from harvest.video import frame_writer, sampler
 from harvest.video.sampling import Sampling
-from pipeline.house.tidy import collect
-from pipeline.house.verify import verify
+from pipeline.maintenance.gc import collect
+from pipeline.maintenance.verify import verify
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = Sampling("every", every=1.0, skip_similar=None, drop_bad=False, skip_openings=True)

@@ -20,7 +20,7 @@ from harvest.keyword import harvest_keywords
 from harvest.sources import Query
 from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls
-from pipeline.house.verify import verify
+from pipeline.maintenance.verify import verify
 
 PICTURES = 4
 Harvest = Callable[[Dataset], dict[str, object]]

@@ -20,7 +20,7 @@ from harvest.keyword import STAGE
 from harvest.report_status import yields
 from harvest.retry import retry
 from harvest.urls import written
-from pipeline.house.merge import merge
+from pipeline.maintenance.merge import merge
 
 URL = "/p/1.jpg"
 

@@ -17,7 +17,7 @@ from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.sorting.traits import measure_some
 from pipeline.sample.character import CAST, random_character
-from pipeline.sample.drawing import Scene, face_box, paint_scene, plan_scene
+from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 SIZE = (112, 96)
 

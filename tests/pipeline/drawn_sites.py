@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 
 from four_sites import FourSites, Picture, running_sites
 
-from pipeline.sample.drawing import draw_scene, random_character
+from pipeline.sample.scene import draw_scene, random_character
 
 __all__ = ["DrawnSites", "running_sites"]
 SIZE = (240, 180)

@@ -16,8 +16,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
-from pipeline.colours import colour_name
-from pipeline.listing import FIELDS, listing
+from pipeline.listing import FIELDS, colour_name, listing
 
 Build = Callable[[Dataset], None]
 NAMES = ("alpha", "beta", "gamma")

@@ -21,8 +21,8 @@ from gleanset.files.store import sha256_of
 from gleanset.images.cut import sample_key
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
-from pipeline.house.merge import Merged, merge
 from pipeline.listing import listing
+from pipeline.maintenance.merge import MergeResult, merge
 
 BOXES = (Box(0, 0, 10, 10), Box(20, 0, 10, 10))
 LABELS = ("cat", "owl")
@@ -133,7 +133,7 @@ def made(root: Path, who: str, acts: list[tuple[str, int, int, str]]) -> Path:
     return root
 
 
-def merged(into: Path, other: Path, *, simulate: bool = False) -> Merged:
+def merged(into: Path, other: Path, *, simulate: bool = False) -> MergeResult:
     with Dataset.open(into) as dataset:
         return merge(dataset, other, simulate=simulate, progress=Progress())
 

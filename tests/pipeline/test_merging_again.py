@@ -12,8 +12,8 @@ from tools_for_tests import picture, run_cli
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress
-from pipeline.house.forget import plan_take_down, take_down
-from pipeline.house.merge import merge
+from pipeline.maintenance.forget import plan_take_down, take_down
+from pipeline.maintenance.merge import merge
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from gleanset.records import Box, Face, FaceCrop, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.split import apply_split, plan_split
 from pipeline.report import write_report
-from pipeline.report.classes import warn
-from pipeline.report.words import meaning, short_place
+from pipeline.report.classes import class_warnings
+from pipeline.report.origins import meaning, short_place
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'
@@ -468,8 +468,8 @@ def test_nice_step(span: float, step: float) -> None:
 
 
 def test_thin_classes_are_named() -> None:
-    assert list(warn({"train": 40, "val": 5, "test": 5})) == []
-    assert len(list(warn({"train": 3, "val": 0, "test": 1}))) == 3
+    assert list(class_warnings({"train": 40, "val": 5, "test": 5})) == []
+    assert len(list(class_warnings({"train": 3, "val": 0, "test": 1}))) == 3
 
 
 def test_words() -> None:

@@ -30,7 +30,7 @@ from harvest.keyword import read_keywords, searches
 from harvest.sources import source_named
 from harvest.video.options import FramesOptions
 from labeler.split import apply_split, plan_split
-from pipeline.report.repeat import steps
+from pipeline.report.commands import command_steps
 
 MODULES = {"gleanset": "pipeline.cli"}
 
@@ -45,14 +45,14 @@ def parsed(command: str) -> tuple[str, dict[str, Any]]:
 
 def printed(dataset: Dataset, program: str, metrics: Metrics | None = None) -> list[dict[str, Any]]:
     """What the printed commands of one program are understood as; all of them must parse."""
-    understood = [parsed(step.command) for step in steps(dataset, metrics)]
+    understood = [parsed(step.command) for step in command_steps(dataset, metrics)]
     return [params for name, params in understood if name == program]
 
 
 def test_every_printed_command_parses(dataset: Dataset) -> None:
     fill(dataset, ["owl", "it's $HOME"])
     add(dataset, picture(7), Origin("bing", "7", query="-rf", hint="-rf"))
-    assert [parsed(step.command)[0] for step in steps(dataset, None)] == [
+    assert [parsed(step.command)[0] for step in command_steps(dataset, None)] == [
         "harvest keyword",
         "facecrop run",
         "labeler split",
@@ -174,7 +174,7 @@ def test_the_printed_split_is_the_recorded_one(
         dataset.samples.set_splits({}, "by hand")
     shutil.copytree(dataset.root, tmp_path / "again")
     apply_split(dataset, plan_split(dataset, settings))
-    (step,) = (step for step in steps(dataset, None) if "labeler split" in step.command)
+    (step,) = (step for step in command_steps(dataset, None) if "labeler split" in step.command)
     words = shlex.split(step.command)[1:]
     ran = CliRunner().invoke(
         commands, [*words, "-d", str(tmp_path / "again")], catch_exceptions=False

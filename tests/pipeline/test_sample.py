@@ -18,11 +18,9 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from pipeline.sample.character import CAST
-from pipeline.sample.drawing import draw_scene, random_character
-from pipeline.sample.listing import FAULTS, VARIANTS, Result, read_listing, to_json
-from pipeline.sample.make import draw_picture, draw_selftest
-from pipeline.sample.plan import plan_listing, plan_pictures
-from pipeline.sample.site import SampleSite
+from pipeline.sample.make import draw_picture, draw_selftest, plan_listing, plan_pictures
+from pipeline.sample.scene import draw_scene, random_character
+from pipeline.sample.site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "datasets" / "sample"
@@ -64,7 +62,7 @@ def difference(a: Image.Image, b: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b)).mean)
 
 
-def some(fault: str = "none", variant: str = "plain") -> Result:
+def some(fault: str = "none", variant: str = "plain") -> SearchResult:
     listing = read_listing(SAMPLE)
     results = [result for found in listing.values() for result in found]
     return next(r for r in results if (r.fault, r.variant) == (fault, variant))

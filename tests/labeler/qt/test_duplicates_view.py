@@ -21,7 +21,7 @@ from labeler.qt.duplicates_view import DuplicatesView
 from labeler.qt.sending_view import ENTER_DEAD
 from labeler.qt.window import Window
 from pipeline.sample.character import CAST
-from pipeline.sample.drawing import paint_scene, plan_scene
+from pipeline.sample.scene import paint_scene, plan_scene
 
 Key = Qt.Key
 SIZES = ((320, 240), (240, 180), (160, 120))

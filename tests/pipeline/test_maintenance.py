@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Rejection
-from pipeline.house.tidy import collect
+from pipeline.maintenance.gc import collect
 
 
 def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:

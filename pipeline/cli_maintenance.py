@@ -1,14 +1,16 @@
-"""`gleanset verify|forget|gc|merge`: keeping a dataset in order."""
+"""`gleanset doctor|verify|forget|gc|merge`: keeping the installation and a dataset in order."""
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from gleanset.cli import Command, Job, Result, confirmed, job_options
-from gleanset.errors import UsageError
+from gleanset.errors import MissingComponent, UsageError
 
 _CONFLICTS_TOLD = 20
 _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -25,7 +27,7 @@ def verify(job: Job) -> Result:
     taken from hints that name several classes, and moments that straddle a split.
     With --simulate nothing is changed.
     """
-    from pipeline.house.verify import verify as check
+    from pipeline.maintenance.verify import verify as check
 
     with job.open() as dataset:
         found = check(dataset, repair=not job.simulate, progress=job.progress)
@@ -69,7 +71,7 @@ def forget(
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
     Export again afterwards: earlier exports and trained models are not touched.
     """
-    from pipeline.house.forget import plan_take_down, take_down
+    from pipeline.maintenance.forget import plan_take_down, take_down
 
     with job.open() as dataset:
         plan = plan_take_down(dataset, images, origins, authors)
@@ -98,7 +100,7 @@ def gc(job: Job, older: str) -> Result:
 
     The copy made by the last upgrade is kept, however old. With --simulate the paths are shown.
     """
-    from pipeline.house.tidy import collect
+    from pipeline.maintenance.gc import collect
 
     age = parse_age(older)
     show = (lambda path: job.show(str(path))) if job.simulate else (lambda path: None)
@@ -117,7 +119,7 @@ def merge(job: Job, other: Path) -> Result:
     counts. Merging the same dataset again adds what is new in it. Nothing is written to OTHER.
     labeler undo takes back what a merge decided; the pictures, faces and samples that came stay.
     """
-    from pipeline.house.merge import merge as take_in
+    from pipeline.maintenance.merge import merge as take_in
 
     with job.open() as dataset:
         result, conflicts = take_in(dataset, other, simulate=job.simulate, progress=job.progress)
@@ -139,3 +141,29 @@ def parse_age(text: str) -> float:
 
 
 COMMANDS = (verify, forget, gc, merge)
+
+
+@click.command(cls=Command, epilog="Example: gleanset doctor")
+@job_options()
+def doctor(job: Job) -> None:
+    """Say which parts are there on this machine, what each is for, and what mends it.
+
+    Nothing is fetched, started or changed, and no site is asked. The exit code is 6 where a
+    part is missing without which little works.
+    """
+    from pipeline.doctor import Component, examine_components
+
+    def told(part: Component) -> str:
+        line = f"{'ok' if part.ok else '--'}  {part.name:<10}  {part.there}"
+        return line if part.ok else f"{line}\n    for {part.purpose}\n    -> {part.mend}"
+
+    parts = []
+    for part in examine_components(job.root):
+        parts.append(part)
+        if not job.as_json:
+            job.show(told(part))
+    if job.as_json:
+        job.show(json.dumps({"parts": [asdict(part) for part in parts]}, ensure_ascii=False))
+    if lacking := [part for part in parts if part.needed and not part.ok]:
+        names = " and ".join(part.name for part in lacking)
+        raise MissingComponent(f"{names}: little works without", lacking[0].mend)

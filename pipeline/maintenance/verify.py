@@ -15,14 +15,14 @@ from gleanset.platform import cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
-from pipeline.house.strays import strays
+from pipeline.maintenance.orphans import orphan_files
 
 STAGE = "verify"
 DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
-class Hash:
+class FileHashCheck:
     """Checks the stored file of one image; runs in threads, which hashing does not block."""
 
     store: Store
@@ -50,7 +50,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     with dataset.stage(STAGE) as scratch:
         keeper = _Keeper(dataset, upkeep, dataset.originals(scratch), repair)
         total = dataset.images.count()
-        outcomes = run_over(Hash(keeper.store), upkeep.stored(), Threads(2 * cores()))
+        outcomes = run_over(FileHashCheck(keeper.store), upkeep.stored(), Threads(2 * cores()))
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
         found: dict[str, object] = {"images": total, **keeper.tally}
@@ -58,7 +58,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
             not dataset.crop_path(key).exists() for key in upkeep.cut_samples()
         )
         found["damaged_crops"] = _check_crops(dataset, repair, progress)
-        found["strays"] = sum(1 for _ in strays(dataset, upkeep))
+        found["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
         wrong = contradictions(dataset.db)
         found |= {name: finding.cases for name, finding in wrong.items()}
         if told := [line for finding in wrong.values() for line in finding.examples]:

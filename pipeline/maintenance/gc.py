@@ -13,7 +13,7 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
 from gleanset.work.stage import WAITING, hold
-from pipeline.house.strays import changed, remove_stray, strays
+from pipeline.maintenance.orphans import last_changed, orphan_files, remove_orphan
 
 STAGE = "gc"
 _BACKUPS = "catalog.sqlite.before-*"
@@ -60,12 +60,12 @@ class _Waste:
 
     def _strays(self) -> Iterator[tuple[Path, int]]:
         busy = self._anyone_at_work()
-        for path in strays(self._dataset, self._upkeep, self._older_than):
+        for path in orphan_files(self._dataset, self._upkeep, self._older_than):
             if busy and (self._dataset.root / "crops") in path.parents:
                 # It may be about to get its row.
                 continue
             size = _size(path)
-            if self._simulate or remove_stray(self._dataset, self._upkeep, path):
+            if self._simulate or remove_orphan(self._dataset, self._upkeep, path):
                 yield path, size
 
     def _left_by_stages(self) -> Iterator[tuple[Path, int]]:
@@ -74,7 +74,7 @@ class _Waste:
         for path in sorted((*(cache / "scratch").glob("*"), *(cache / WAITING).glob("*/*"))):
             waits = path.parent.parent.name == WAITING
             name = path.parent.name if waits else path.name
-            if name != STAGE and not (waits and changed(path) > self._latest):
+            if name != STAGE and not (waits and last_changed(path) > self._latest):
                 with suppress(DatasetBusy), hold(self._dataset.cache, name):
                     yield from self._removed(path)
 
@@ -114,7 +114,7 @@ class _Waste:
         ]
         kept = (cache / "scratch", cache / WAITING)
         for path in found:
-            if changed(path) <= self._latest and not any(one in path.parents for one in kept):
+            if last_changed(path) <= self._latest and not any(one in path.parents for one in kept):
                 yield path
 
     def _removed(self, path: Path) -> Iterator[tuple[Path, int]]:

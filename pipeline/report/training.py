@@ -16,13 +16,13 @@ from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
-from pipeline.report.classes import SPLITS, Classes
+from pipeline.report.classes import SPLITS, ClassesSection
 
 WORST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class Mistake:
     """A mistake as a picture."""
 
     thumbnail: Thumbnail | None
@@ -32,7 +32,7 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class TestSection:
     """Section 6: the one evaluation on test."""
 
     judged: SplitFigures
@@ -41,7 +41,7 @@ class Test:
     matrix: list[Row]
     scores: list[ClassScore]
     looks: EvaluationCounts | None
-    errors: list[Error]
+    errors: list[Mistake]
 
     @property
     def wrong(self) -> int:
@@ -50,7 +50,7 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSection:
     """Section 5, with section 6 in `test` where the run was judged."""
 
     run: str
@@ -61,16 +61,16 @@ class Training:
     settings: list[tuple[str, str]]
     changed: str
     course: str
-    test: Test | None
+    test: TestSection | None
 
 
-def training(
-    dataset: Dataset, run: str, metrics: Metrics, present: Classes, thumbnails: Thumbnails
-) -> Training:
+def gather_training(
+    dataset: Dataset, run: str, metrics: Metrics, present: ClassesSection, thumbnails: Thumbnails
+) -> TrainingSection:
     """Gather sections 5 and 6; `present` is the dataset as it is now."""
     loss, accuracy = _charts(metrics)
     judged = metrics.test
-    return Training(
+    return TrainingSection(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
         loss=loss,
@@ -123,7 +123,7 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _changed(dataset: Dataset, metrics: Metrics, present: Classes) -> str:
+def _changed(dataset: Dataset, metrics: Metrics, present: ClassesSection) -> str:
     """Says so when the dataset is no longer the one the run saw; else empty."""
     if (then := metrics.data.get("splits")) is not None:
         same = then == dataset.samples.fingerprint_of_splits()
@@ -131,7 +131,7 @@ def _changed(dataset: Dataset, metrics: Metrics, present: Classes) -> str:
     return _other_counts(metrics, present)
 
 
-def _other_counts(metrics: Metrics, present: Classes) -> str:
+def _other_counts(metrics: Metrics, present: ClassesSection) -> str:
     """The same of an older run, of which nothing but the sizes of its splits is known."""
     then = {split: metrics.data.get(split) for split in SPLITS}
     same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
@@ -144,7 +144,7 @@ def _other_counts(metrics: Metrics, present: Classes) -> str:
 
 def _test(
     dataset: Dataset, run: str, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
-) -> Test:
+) -> TestSection:
     told = judged.intervals.get("accuracy")
     interval = Interval(*told) if told else UNKNOWN
     words = (
@@ -152,7 +152,7 @@ def _test(
         f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "
         f"class: {percent(judged.commonest_class)}"
     )
-    return Test(
+    return TestSection(
         judged,
         interval,
         interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
@@ -163,8 +163,8 @@ def _test(
     )
 
 
-def _errors(dataset: Dataset, judged: SplitFigures, thumbnails: Thumbnails) -> Iterator[Error]:
+def _errors(dataset: Dataset, judged: SplitFigures, thumbnails: Thumbnails) -> Iterator[Mistake]:
     for wrong in judged.mistakes[:WORST]:
         sample = dataset.samples.get(wrong.key)
         picture = thumbnails.of_sample(sample) if sample else None
-        yield Error(picture, wrong.true, wrong.predicted, wrong.confidence)
+        yield Mistake(picture, wrong.true, wrong.predicted, wrong.confidence)

@@ -13,7 +13,7 @@ from gleanset.files.store import EXTENSIONS
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 
 
-def strays(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Path]:
+def orphan_files(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Path]:
     """Files of `images/` and `crops/` without a row, last changed so many seconds ago.
 
     A crop is written before its row, so young ones may be about to get theirs.
@@ -21,11 +21,11 @@ def strays(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> It
     latest = time.time() - older_than
     for folder in (dataset.root / "images", dataset.root / "crops"):
         for path in _files(folder):
-            if not _has_row(dataset, upkeep, path) and changed(path) <= latest:
+            if not _has_row(dataset, upkeep, path) and last_changed(path) <= latest:
                 yield path
 
 
-def remove_stray(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
+def remove_orphan(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
     """Remove a file that still has no row, while nobody can write one; whether it was so."""
     with dataset.db.write():
         if _has_row(dataset, upkeep, path):
@@ -44,7 +44,7 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.glob("*/*") if path.is_file())
 
 
-def changed(path: Path) -> float:
+def last_changed(path: Path) -> float:
     """When a file was last changed; now, where nobody can say."""
     try:
         return path.stat().st_mtime

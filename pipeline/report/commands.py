@@ -29,14 +29,14 @@ VIDEOS, LISTS = 20, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CommandStep:
     """A line of the listing: what it does, and the command."""
 
     words: str
     command: str
 
 
-def steps(dataset: Dataset, metrics: Metrics | None) -> list[Step]:
+def command_steps(dataset: Dataset, metrics: Metrics | None) -> list[CommandStep]:
     """The commands from sources to training. Words in capitals stand for places on your disk."""
     known = Statistics(dataset.db)
     hints = "hint" in label_provenances(dataset.db).values()
@@ -45,16 +45,20 @@ def steps(dataset: Dataset, metrics: Metrics | None) -> list[Step]:
         *_harvests(known.requests()),
         *_frames(known.sampled_videos()),
         *_crops(known.searches(), dataset.settings.crop),
-        *([Step("set copies aside", "labeler dedup")] if copies else []),
-        *([Step("label what has one undisputed hint", "labeler accept-hints")] if hints else []),
+        *([CommandStep("set copies aside", "labeler dedup")] if copies else []),
+        *(
+            [CommandStep("label what has one undisputed hint", "labeler accept-hints")]
+            if hints
+            else []
+        ),
         *_split(dataset.samples.split_settings()),
         *_balance(Balances(dataset.db).settings()),
         *(_train(metrics) if metrics else ()),
-        Step("see how far it has come", "gleanset status"),
+        CommandStep("see how far it has come", "gleanset status"),
     ]
 
 
-def _harvests(requests: Iterable[SourceRequest]) -> Iterator[Step]:
+def _harvests(requests: Iterable[SourceRequest]) -> Iterator[CommandStep]:
     """In the order of the sources' names; each command once."""
     searches: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     taken = []
@@ -66,17 +70,17 @@ def _harvests(requests: Iterable[SourceRequest]) -> Iterator[Step]:
             taken.append(row)
     for (source, label), asked in searches.items():
         options = ["--source", source, *_label(label)]
-        yield Step(f"search {source}", _command("harvest keyword", options, asked))
+        yield CommandStep(f"search {source}", _command("harvest keyword", options, asked))
     yield from dict.fromkeys(_folder(row) for row in taken if row.source in _PLACES)
     yield from _lists([row.hint for row in taken if row.source == "urls"])
     if any(row.source == "import" for row in taken):
-        yield Step("take labelled pictures in", "labeler import LABELLED")
+        yield CommandStep("take labelled pictures in", "labeler import LABELLED")
 
 
 _PLACES = {"folder": "FOLDER", "dropped": "FOLDER", "archive": "ARCHIVE"}
 
 
-def _folder(row: SourceRequest) -> Step:
+def _folder(row: SourceRequest) -> CommandStep:
     by_folder = row.hint is not None and all(_names_folder(row.hint, path) for path in row.paths)
     options = ["--hints-from-folders"] if by_folder else _label(row.hint)
     words = (
@@ -84,7 +88,7 @@ def _folder(row: SourceRequest) -> Step:
         if _PLACES[row.source] == "FOLDER"
         else ("take the pictures of an archive")
     )
-    return Step(words, _command("harvest folder", options, [_PLACES[row.source]]))
+    return CommandStep(words, _command("harvest folder", options, [_PLACES[row.source]]))
 
 
 def _names_folder(hint: str, path: str | None) -> bool:
@@ -93,15 +97,15 @@ def _names_folder(hint: str, path: str | None) -> bool:
     return folder == hint or folder.startswith(f"{hint}.")
 
 
-def _lists(hints: list[str | None]) -> Iterator[Step]:
+def _lists(hints: list[str | None]) -> Iterator[CommandStep]:
     """A list for each hint; where there are many, the hints stood in the list."""
     if len(hints) > LISTS:
         words = "download a list of addresses, each with a tab and its hint behind it"
-        yield Step(words, "harvest urls LIST.txt")
+        yield CommandStep(words, "harvest urls LIST.txt")
         return
     for hint in hints:
         command = _command("harvest urls", _label(hint), ["LIST.txt"])
-        yield Step("download a list of addresses", command)
+        yield CommandStep("download a list of addresses", command)
 
 
 def _site(name: str) -> Source | None:
@@ -111,7 +115,7 @@ def _site(name: str) -> Source | None:
         return None
 
 
-def _frames(videos: Iterable[SampledVideo]) -> Iterator[Step]:
+def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
     places: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for video in videos:
         places[video.settings, video.hint].append(video.place)
@@ -119,13 +123,13 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[Step]:
         files = [place for place in found if not is_address(place)]
         if len(files) > VIDEOS:
             found = [place for place in found if is_address(place)] + ["EPISODES"]
-        yield Step(
+        yield CommandStep(
             f"sample frames of {count(len(found), 'video')}",
             _command("harvest frames", [*command_line_options(settings), *_label(hint)], found),
         )
 
 
-def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[Step]:
+def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep]:
     # An image without a face is cut in any way.
     cut = {(one.detector, one.settings) for one in searches if one.cut}
     chosen = [one for one in searches if one.cut or (one.detector, one.settings) not in cut]
@@ -136,18 +140,20 @@ def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[Step]:
             continue
         part = f" ({count(search.images, 'image')})" if len(chosen) > 1 else ""
         words = [*options, *cut_options(search.cut, own)]
-        yield Step(f"find the faces and cut them out{part}", _command("facecrop run", words))
+        yield CommandStep(f"find the faces and cut them out{part}", _command("facecrop run", words))
 
 
-def _split(settings: str) -> Iterator[Step]:
+def _split(settings: str) -> Iterator[CommandStep]:
     if "=" in settings:
-        yield Step("split, keeping every moment whole", _command("labeler split", _told(settings)))
+        yield CommandStep(
+            "split, keeping every moment whole", _command("labeler split", _told(settings))
+        )
 
 
-def _balance(settings: str) -> Iterator[Step]:
+def _balance(settings: str) -> Iterator[CommandStep]:
     if settings and not settings.startswith("method=off"):
         command = _command("labeler balance", _told(settings))
-        yield Step("let the classes of train count alike", command)
+        yield CommandStep("let the classes of train count alike", command)
 
 
 def _told(settings: str) -> list[str]:
@@ -156,7 +162,7 @@ def _told(settings: str) -> list[str]:
     return [part for key, sign, value in words if sign for part in (f"--{key}", value)]
 
 
-def _train(metrics: Metrics) -> Iterator[Step]:
+def _train(metrics: Metrics) -> Iterator[CommandStep]:
     from baseline.settings import load_preset
 
     preset = str(metrics.settings.get("preset", "simple"))
@@ -171,7 +177,7 @@ def _train(metrics: Metrics) -> Iterator[Step]:
         for word in ("-o", f"{key}={_text(value)}")
     ]
     words = ["--preset", preset, *options]
-    yield Step("train, and judge on test", _command("baseline train", words))
+    yield CommandStep("train, and judge on test", _command("baseline train", words))
 
 
 def _text(value: object) -> str:

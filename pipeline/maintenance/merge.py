@@ -27,7 +27,7 @@ _ACTIONS = {"labelled": "label", "rejected": "reject"}
 _UNDECIDED = ("clear", "add", "remove")
 
 
-class Taking(NamedTuple):
+class TakenStep(NamedTuple):
     """A step of theirs, and ours that is the same one; None where it is new here."""
 
     step: Row
@@ -35,13 +35,13 @@ class Taking(NamedTuple):
 
 
 @dataclass
-class Plan:
+class MergePlan:
     """What a merge does besides taking pictures: steps to take over, and what they lead to."""
 
     origins: int
     samples: int
     forgotten_there: int
-    steps: list[Taking] = field(default_factory=list)
+    steps: list[TakenStep] = field(default_factory=list)
     decisions: int = 0
     choices: list[Choice] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
@@ -58,14 +58,14 @@ class Plan:
         }
 
 
-class Merged(NamedTuple):
+class MergeResult(NamedTuple):
     """What came, or would come: numbers, and what is said of each sample in conflict."""
 
     result: dict[str, object]
     conflicts: dict[str, str]
 
 
-def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> Merged:
+def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> MergeResult:
     """Take in what the dataset in folder `other` has and we have not.
 
     Files come first, each with its row, so that a stopped merge is simply given again.
@@ -94,8 +94,8 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
             return _merged(files | ({"taken_back": back} if back else {}), plan)
 
 
-def _merged(files: dict[str, object], plan: Plan) -> Merged:
-    return Merged(files | plan.result(), plan.conflicts)
+def _merged(files: dict[str, object], plan: MergePlan) -> MergeResult:
+    return MergeResult(files | plan.result(), plan.conflicts)
 
 
 @contextmanager
@@ -137,9 +137,9 @@ def _take_files(
     return dict(found)
 
 
-def plan_merge(both: Merging) -> Plan:
+def plan_merge(both: Merging) -> MergePlan:
     """Look at both catalogues, and change nothing."""
-    plan = Plan(both.count_origins(), both.count_samples(), both.forgotten_there())
+    plan = MergePlan(both.count_origins(), both.count_samples(), both.forgotten_there())
     touched: dict[str, None] = {}
     for taking, new in _their_steps(both):
         plan.steps.append(taking)
@@ -152,7 +152,7 @@ def plan_merge(both: Merging) -> Plan:
     return plan
 
 
-def _their_steps(both: Merging) -> Iterator[tuple[Taking, dict[str, None]]]:
+def _their_steps(both: Merging) -> Iterator[tuple[TakenStep, dict[str, None]]]:
     """Their steps about samples that both have or will have, and the samples that are new in each.
 
     A step is the same in both where who, when and what are, and what it did to any sample: one
@@ -171,7 +171,7 @@ def _their_steps(both: Merging) -> Iterator[tuple[Taking, dict[str, None]]]:
         if here is not None:
             alike.remove(here)
         had = known[here] if here is not None else {}
-        yield Taking(step, here), dict.fromkeys(key for key in lines if key not in had)
+        yield TakenStep(step, here), dict.fromkeys(key for key in lines if key not in had)
 
 
 def _identity(step: Row) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ def _same(lines: dict[str, str], others: dict[str, str]) -> bool:
     return bool(common) and all(lines[key] == others[key] for key in common)
 
 
-def _settle(plan: Plan, both: Merging, key: str, *, decided_here: bool) -> None:
+def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> None:
     """Find what a sample becomes about which they have decided something that we do not know.
 
     `decided_here`: so have we, about what they do not know.
@@ -209,7 +209,7 @@ def _kept(key: str, said: SampleState) -> Choice:
     return Choice(key, _ACTIONS.get(said.status, undecided), said.label, said.provenance)
 
 
-def _apply(ours: Dataset, both: Merging, plan: Plan, name: str) -> None:
+def _apply(ours: Dataset, both: Merging, plan: MergePlan, name: str) -> None:
     both.add_places()
     both.add_samples()
     here: dict[int | None, int] = {}

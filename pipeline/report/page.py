@@ -1,0 +1,201 @@
+"""The whole report: everything it shows as plain values, and the template that lays it out.
+
+The page is one HTML file that loads nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from baseline.report.read import Metrics, read_metrics
+from gleanset import Dataset
+from gleanset.db.faces import WHOLE
+from gleanset.db.statistics import Statistics
+from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
+from gleanset.html.fill import as_bytes, templates
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.html.words import count, number, percent
+from pipeline.report.classes import FEW, SPLITS, ClassesSection, SamplePreview, gather_classes
+from pipeline.report.commands import CommandStep, command_steps
+from pipeline.report.origins import LeftOut, OriginsSection, origins, rejections
+from pipeline.report.training import TrainingSection, gather_training
+
+ROOM = "baseline"
+
+
+def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, Metrics] | None:
+    """The id of a run and its figures; None where nothing was trained yet.
+
+    Raises `InputUnusable` for a run that is not there or whose figures cannot be read.
+    """
+    newest = None if run_id else dataset.runs.newest(ROOM)
+    name = run_id or (newest.id if newest else None)
+    if name is None:
+        return None
+    if Path(name).name != name:
+        raise InputUnusable(f"{name!r} is not the name of a run", "see: gleanset list runs")
+    return name, read_metrics(dataset.root / "runs" / name)
+
+
+BAND = 14
+
+
+@dataclass(frozen=True, slots=True)
+class FigureTile:
+    """A big number and what it counts."""
+
+    value: str
+    words: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """The content of the page."""
+
+    title: str
+    summary: str
+    tiles: list[FigureTile]
+    band: list[SamplePreview]
+    images: int
+    unit: str
+    origins: OriginsSection
+    rejected: list[LeftOut]
+    unsearched: int
+    classes: ClassesSection
+    training: TrainingSection | None
+    steps: list[CommandStep]
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    images: int
+    samples: int
+    unit: str
+
+
+def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetReport:
+    """Read the whole report from a dataset. Raises what `read_run` raises."""
+    run = read_run(dataset, run_id)
+    thumbnails = Thumbnails(dataset)
+    found, sorted_ = origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
+    learned = gather_training(dataset, *run, sorted_, thumbnails) if run else None
+    rejected, totals = rejections(dataset), _totals(dataset)
+    return DatasetReport(
+        title=title,
+        summary=_summary(totals, found, sorted_, learned),
+        tiles=list(_tiles(totals, found, sorted_, learned, rejected)),
+        band=_band(sorted_),
+        images=totals.images,
+        unit=totals.unit,
+        origins=found,
+        rejected=rejected,
+        unsearched=Statistics(dataset.db).unsearched(),
+        classes=sorted_,
+        training=learned,
+        steps=command_steps(dataset, run[1] if run else None),
+    )
+
+
+def _totals(dataset: Dataset) -> _Totals:
+    """Images, samples in use, and whether those are faces."""
+    samples = dataset.samples.counts("status", "detector")
+    used = {key: n for key, n in samples.items() if key[0] in ("queue", "labelled")}
+    # Whole pictures are not called faces.
+    unit = "sample" if any(detector == WHOLE for _, detector in used) else "face"
+    return _Totals(dataset.images.count(), sum(used.values()), unit)
+
+
+def _summary(
+    totals: _Totals, found: OriginsSection, sorted_: ClassesSection, run: TrainingSection | None
+) -> str:
+    """The whole story in one sentence."""
+    if not totals.images:
+        return "Nothing was gathered yet: the dataset is empty."
+    said = (
+        f"{count(totals.images, 'image')} from {count(found.sources, 'source')} became "
+        f"{count(totals.samples, totals.unit)}"
+    )
+    if not sorted_.labelled:
+        return f"{said}; none is labelled yet."
+    names = count(len(sorted_.rows), "class", "classes")
+    said += f", {number(sorted_.labelled)} of them labelled in {names}"
+    return f"{said}; {_verdict(run)}." if run and run.test else f"{said}."
+
+
+def _verdict(run: TrainingSection) -> str:
+    assert run.test is not None
+    judged, interval = run.test.judged, run.test.interval
+    return (
+        f"a network trained with the preset “{run.preset}” gets {percent(judged.accuracy)} of the "
+        f"{count(judged.count, 'test picture')} right "
+        f"({percent(0.95)} interval {percent(interval.low)} to {percent(interval.high)})"
+    )
+
+
+def _tiles(
+    totals: _Totals,
+    found: OriginsSection,
+    sorted_: ClassesSection,
+    run: TrainingSection | None,
+    rejected: list[LeftOut],
+) -> Iterator[FigureTile]:
+    left_out = sum(left.count for left in rejected)
+    waiting = sum(reason.count for reason in sorted_.waiting)
+    yield _tile(totals.images, "image", f"from {count(found.sources, 'source')}")
+    yield FigureTile(number(left_out), "left out", "each with its reason" if left_out else "")
+    decided = f"{count(waiting, 'waits', 'wait')} for a decision" if waiting else "all decided"
+    yield _tile(totals.samples, totals.unit, decided if totals.samples else "")
+    classes_ = count(len(sorted_.rows), "class", "classes")
+    yield FigureTile(number(sorted_.labelled), "labelled", f"in {classes_}")
+    if run and run.test:
+        judged = run.test.judged
+        of = f"{number(judged.right)} of {count(judged.count, 'picture')}"
+        yield FigureTile(percent(judged.accuracy), "right on test", of)
+
+
+def _tile(value: int, one: str, note: str) -> FigureTile:
+    return FigureTile(number(value), one if value == 1 else f"{one}s", note)
+
+
+def _band(sorted_: ClassesSection) -> list[SamplePreview]:
+    """A row of pictures for the top: one of each class in turn."""
+    rounds = zip_longest(*(row.strip for row in sorted_.rows))
+    pictures = [shown for turn in rounds for shown in turn if shown and shown.thumbnail]
+    return pictures[:BAND]
+
+
+TEMPLATE = "report.html.jinja"
+
+REPORT = "report.html"
+
+
+def write_report(
+    dataset: Dataset,
+    target: Path | None = None,
+    *,
+    title: str | None = None,
+    run_id: str | None = None,
+) -> Path:
+    """Write the report of a dataset and a run (the newest by default); its absolute path.
+
+    `target` is `report.html` in the dataset by default, the title the dataset's name.
+    Whatever is missing, from labels to a run, is left out with a word about it. Raises
+    `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
+    """
+    target = (target or dataset.root / REPORT).absolute()
+    title = title or dataset.settings.name or dataset.root.absolute().name
+    page = render_report(gather_report(dataset, title, run_id))
+    write_atomic(target, as_bytes(page))
+    return target
+
+
+def render_report(report: DatasetReport) -> str:
+    """The page. Everything from outside is escaped, in text and in attributes."""
+    environment = templates("pipeline.report")
+    environment.globals.update(splits=SPLITS, few=FEW)
+    return environment.get_template(TEMPLATE).render(report=report)
