@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data import Examples, find_examples, load_arrays, prior_shift
+from baseline.data import Examples, find_examples, prior_shift
 from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.outputs import Floats, Indices, Outputs, softmax
 from baseline.grouped_split import Trainer, out_of_fold
-from baseline.inference import network_outputs
+from baseline.inference import split_outputs
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.settings import Settings
 from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
-from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 
@@ -50,8 +49,7 @@ def search_doubts(
     examples = find_examples(dataset)
     samples = {sample.key for part in examples.splits.values() for sample in part}
     told = out_of_fold(examples, folds, settings.seed, trainer_of(dataset, settings, progress))
-    moments = moments_of(dataset.db, told.keys)
-    groups = [moments[key] for key in told.keys]
+    groups = [examples.moments[key] for key in told.keys]
     shift = prior_shift(examples, settings)
     doubts = doubts_in(told, groups, examples.classes, run, shift)
     if test := examples.splits["test"]:
@@ -84,11 +82,8 @@ def trainer_of(dataset: Dataset, settings: Settings, progress: Progress | None) 
     """A function that trains as `settings` say and answers what it had not learnt."""
 
     def learn(examples: Examples) -> Outputs:
-        net = fit_method(
-            TrainingData(dataset, examples, settings, progress or Progress()), settings
-        ).net
-        arrays = load_arrays(dataset, examples, settings, splits=["test"], progress=progress)
-        return network_outputs(net, arrays["test"])
+        data = TrainingData(dataset, examples, settings, progress or Progress())
+        return split_outputs(fit_method(data, settings).net, data, "test")
 
     return learn
 

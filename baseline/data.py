@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, PixelSource, ReadPixels
@@ -126,14 +125,20 @@ def load_arrays(
 def _labelled(examples: Examples, split: str, keys: Sequence[str], x: Pixels) -> Arrays:
     samples = examples.splits[split]
     if samples and not keys:
-        raise InputUnusable(
-            f"none of the {len(samples)} pictures of {split} can be read",
-            "put the images folder of the dataset back",
-        )
+        raise no_readable_picture(len(samples), split)
     index = {name: number for number, name in enumerate(examples.classes)}
     labels = {sample.key: str(sample.label) for sample in samples}
     y = np.array([index[labels[key]] for key in keys], dtype=np.int64)
     return Arrays(x, y, tuple(keys))
+
+
+def no_readable_picture(count: int, split: str = "") -> InputUnusable:
+    """Return the error for `count` pictures (of a split) none of which can be read."""
+    place = f" of {split}" if split else ""
+    return InputUnusable(
+        f"none of the {count} pictures{place} can be read",
+        "put the images folder of the dataset back",
+    )
 
 
 def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:
@@ -176,20 +181,6 @@ def picked(x: Pixels, index: npt.NDArray[np.int64]) -> Pixels:
     """A copy of the pictures of `x` at `index`, channels last in memory as networks want them."""
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)[index])
     return last.transpose(0, 3, 1, 2)
-
-
-def batches(order: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
-    """Cut the indices `order` into parts of nearly equal length, none longer than `size`.
-
-    Equal parts, because a last batch of one picture would upset batch normalisation.
-    """
-    yield from torch.tensor_split(order, max(1, -(-len(order) // size)))
-
-
-def to_float(x: Pixels, index: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The pictures at `index` as float32 in 0..1, channels last, on `device`."""
-    here = torch.from_numpy(picked(x, index.numpy())).to(device)
-    return here.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
 Floats = npt.NDArray[np.float64]

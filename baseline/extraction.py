@@ -18,8 +18,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from baseline.backbones import Backbone
+from baseline.batching import BatchSize, in_batches
 from baseline.compute import choose_compute
-from baseline.loop.steps import is_out_of_memory
+from baseline.loop.materials import to_network
 from baseline.pixels import Pixels
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable, UsageError
@@ -37,25 +38,24 @@ class Extractor:
 
     def __init__(self, backbone: Backbone, size: int, channels: int, precision: Precision) -> None:
         self.compute = choose_compute(precision)
-        self.batch = BATCH
         self.shape = (channels, size, size)
+        self._batch = BatchSize(BATCH, _no_memory)
         net = folded(backbone, torch.rand(2, *self.shape, generator=torch.Generator()))
         self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
 
+    @property
+    def batch(self) -> int:
+        """How many pictures go through at once."""
+        return self._batch.size
+
     def __call__(self, pictures: Pixels) -> FeatureArray:
-        """The features of at most `batch` pictures, or more.
+        """Return the features of any number of pictures.
 
         Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even
         one picture fits into the memory of the device.
         """
-        parts: list[FeatureArray] = []
-        done = 0
-        while done < len(pictures):
-            found = self._pass(pictures[done : done + self.batch])
-            if found is not None:
-                parts.append(found)
-                done += len(found)
-        vectors = np.concatenate(parts)
+        parts = in_batches(len(pictures), self._batch, lambda part: self._padded(pictures[part]))
+        vectors = np.concatenate(list(parts))
         if not np.isfinite(vectors).all():
             raise InputUnusable(
                 "the backbone gives values that are no numbers",
@@ -63,29 +63,23 @@ class Extractor:
             )
         return vectors
 
-    def _pass(self, pictures: Pixels) -> FeatureArray | None:
-        """One pass, or None where it did not fit: then the next one is half as large."""
+    def _padded(self, pictures: Pixels) -> FeatureArray:
+        """The features of at most `batch` pictures, computed as a batch of always that size."""
         filled = np.zeros((self.batch, *self.shape), np.uint8)
         filled[: len(pictures)] = pictures
-        try:
-            found: FeatureArray = self._features(filled).float().cpu().numpy()[: len(pictures)]
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if self.batch == 1:
-                raise UsageError(
-                    "the device has too little memory for one picture",
-                    "take a smaller backbone or smaller pictures (-o size=160)",
-                ) from error
-            self.batch //= 2
-            return None
-        return found
-
-    def _features(self, pictures: Pixels) -> torch.Tensor:
-        x = torch.from_numpy(pictures).to(self.compute.device).to(torch.float32).div_(255)
         with torch.inference_mode(), self.compute.autocast():
-            found: torch.Tensor = self.net(x.contiguous(memory_format=torch.channels_last))
-        return found
+            found: torch.Tensor = self.net(
+                to_network(torch.from_numpy(filled), self.compute.device)
+            )
+        vectors: FeatureArray = found.float().cpu().numpy()[: len(pictures)]
+        return vectors
+
+
+def _no_memory(_: int) -> UsageError:
+    return UsageError(
+        "the device has too little memory for one picture",
+        "take a smaller backbone or smaller pictures (-o size=160)",
+    )
 
 
 def folded(backbone: nn.Module, example: torch.Tensor) -> nn.Module:

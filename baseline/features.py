@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 
 from baseline.augmentation import LIMITS, Kind
 from baseline.backbones import Backbone, load_backbone
+from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
-from baseline.data import pixel_sources
-from baseline.extraction import Extractor
+from baseline.data import no_readable_picture, pixel_sources
+from baseline.extraction import BATCH, Extractor
 from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, processes_for
 from baseline.settings import Precision, Transfer, Triplet
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
@@ -98,12 +98,14 @@ def features_of(
     spec: FeatureSpec,
     progress: Progress | None = None,
     backbone: Backbone | None = None,
+    split: str = "",
 ) -> Features:
-    """The features of `samples`; only those that are not in the cache are computed.
+    """Return the features of `samples`; only those that are not in the cache are computed.
 
     Unreadable samples are left out. Stopped at any moment, it goes on there the next time.
-    `backbone` is that of `spec`, where it is loaded already. Raises `InputUnusable` when
-    nothing can be read, and what loading a backbone raises.
+    `backbone` is that of `spec`, where it is loaded already; `split` is named in the error where
+    the samples are one. Raises `InputUnusable` when nothing can be read, and what loading a
+    backbone raises.
     """
     loaded = backbone or spec.load()
     cache = FeatureCache(_folder(dataset, spec, loaded))
@@ -119,7 +121,10 @@ def features_of(
                 cache.add(name, vector)
         finally:
             cache.flush()
-    return _stacked(samples, names, found, loaded.width, len(spec.all_views))
+    vectors = _stacked(samples, names, found, loaded.width, len(spec.all_views))
+    if samples and not vectors.keys:
+        raise no_readable_picture(len(samples), split)
+    return vectors
 
 
 def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
@@ -165,40 +170,28 @@ def _computed(
     names: Names,
     progress: Progress,
 ) -> Iterator[tuple[bytes, Vector]]:
-    """(name, vector) of each view, in batches: what cannot be read is passed over."""
+    """Yield (name, vector) of each view, a batch at a time."""
+    for batch in gathered(_read_views(spec, wanted, names, progress), BATCH):
+        vectors = extractor(np.stack([pixels for _, pixels in batch]))
+        yield from zip((name for name, _ in batch), vectors, strict=True)
+
+
+def _read_views(
+    spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
+) -> Iterator[tuple[bytes, Pixels]]:
+    """Yield (name, pixels) of each view; samples that cannot be read are left out."""
     read = ReadViews(ReadPixels(spec.size, "L" if spec.channels == 1 else "RGB"), spec.augment)
     outcomes = run_over(read, wanted, processes_for(len(wanted) * len(spec.all_views)))
-    waiting: list[tuple[bytes, Pixels]] = []
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]
-            waiting += [
-                (row[view], pixels)
-                for view, pixels in zip(outcome.item.views, outcome.result, strict=True)
-            ]
-        while len(waiting) >= extractor.batch:
-            batch, waiting = waiting[: extractor.batch], waiting[extractor.batch :]
-            yield from _passed(extractor, batch)
-    if waiting:
-        yield from _passed(extractor, waiting)
-
-
-def _passed(
-    extractor: Extractor, batch: Sequence[tuple[bytes, Pixels]]
-) -> Iterator[tuple[bytes, Vector]]:
-    vectors = extractor(np.stack([pixels for _, pixels in batch]))
-    yield from zip((name for name, _ in batch), vectors, strict=True)
+            yield from zip((row[view] for view in outcome.item.views), outcome.result, strict=True)
 
 
 def _stacked(
     samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector], width: int, views: int
 ) -> Features:
     kept = [s.key for s in samples if all(name in found for name in names[s.key])]
-    if samples and not kept:
-        raise InputUnusable(
-            f"none of the {len(samples)} pictures can be read",
-            "put the images folder of the dataset back",
-        )
     vectors = np.empty((len(kept), views, width), np.float32)
     for row, key in enumerate(kept):
         vectors[row] = [found[name] for name in names[key]]

@@ -1,12 +1,13 @@
-"""Asking a network: the one place of evaluation that knows torch.
+"""What a network says of the samples of a split: scores and embeddings.
 
-All of it is computed in float32, whatever the precision of training was, so that a model
-that was saved and loaded, or moved to another machine, is judged alike.
+A network whose backbone stays as it was pretrained is judged by the cached features that its head
+has learnt from: no picture is decoded, or sent through the backbone, a second time. Every other
+network computes in float32, whatever the precision of training was, so that a model that was saved
+and loaded, or moved to another machine, is judged alike.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -15,40 +16,112 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from baseline.data import Arrays, to_float
+from baseline.batching import BatchSize, in_batches
+from baseline.data import Arrays
 from baseline.evaluation.metrics import (
     ClassificationMetrics,
     classification_metrics,
     empty_split_error,
 )
 from baseline.evaluation.outputs import Indices, Outputs, Scores
-from baseline.loop.steps import is_out_of_memory
+from baseline.loop.materials import Pictures, to_network
+from baseline.methods.training_data import TrainingData
 from baseline.networks import SCALE, FeatureNet, GalleryHead, Net
 from gleanset.errors import InputUnusable
 
 BATCH = 128
 """Pictures a forward pass, or fewer where the memory is full: the figures mean the same."""
 T = TypeVar("T")
+FEATURE_BATCH = 4096
+"""Feature vectors that go through a head at once."""
+
+
+def split_outputs(net: Net, data: TrainingData, split: str) -> Outputs:
+    """Return what `net` says of a split of `data`, without the pictures that cannot be read.
+
+    Raises `InputUnusable` where no picture of the split can be read, or none fits into memory.
+    """
+    if data.frozen_backbone and isinstance(net, FeatureNet):
+        seen = data.features(split, net.backbone)
+        return feature_outputs(net, seen.plain, data.classes_of(split, seen.keys), seen.keys)
+    return network_outputs(net, data.arrays(split))
+
+
+def feature_outputs(
+    net: FeatureNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
+) -> Outputs:
+    """Return scores and embeddings by what the backbone gave before: `features` N x width."""
+    device = next(net.parameters()).device
+
+    def forward(part: slice) -> tuple[Scores, Scores]:
+        embedded = net.embed_features(torch.from_numpy(features[part]).to(device))
+        return _to_numpy(_scores(net, embedded, keys[part])), _to_numpy(embedded)
+
+    return _joined(_forward(net, len(keys), FEATURE_BATCH, forward), y, keys)
 
 
 def network_outputs(net: Net, arrays: Arrays) -> Outputs:
-    """Scores and embeddings of `net` for every picture. It is left as training or not as it was.
+    """Return scores and embeddings of `net` for every picture.
 
     A picture that the gallery of a net knows is not compared with itself.
     """
+
+    def forward(part: slice) -> tuple[Scores, Scores]:
+        embedded = net.embed(_pictures(net, arrays, part))
+        return _to_numpy(_scores(net, embedded, arrays.keys[part])), _to_numpy(embedded)
+
+    return _joined(_forward(net, len(arrays), BATCH, forward), arrays.y, arrays.keys)
+
+
+def predict_logits(model: nn.Module, arrays: Arrays) -> Scores:
+    """Return the raw scores of `model` for every picture, float32 N x classes."""
+
+    def forward(part: slice) -> Scores:
+        return _to_numpy(model(_pictures(model, arrays, part)))
+
+    logits: Scores = np.concatenate(_forward(model, len(arrays), BATCH, forward))
+    return logits
+
+
+def evaluate_network(
+    model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
+) -> ClassificationMetrics:
+    """Return the metrics of `model` on `arrays`. Raises `InputUnusable` where these are empty."""
     if not len(arrays):
-        return Outputs(predict_logits(net, arrays), arrays.y, arrays.keys)
+        raise empty_split_error()
+    logits = predict_logits(model, arrays)
+    return classification_metrics(logits, arrays.y, arrays.keys, classes, worst)
 
-    def ask(x: torch.Tensor, keys: Sequence[str]) -> tuple[Scores, Scores]:
-        embedded = net.embed(x)
-        return _host(_scores(net, embedded, keys)), _host(embedded)
 
-    parts = _in_parts(net, arrays, ask)
-    logits, embeddings = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Outputs(logits, arrays.y, arrays.keys, embeddings)
+def _forward(net: nn.Module, count: int, size: int, compute: Callable[[slice], T]) -> list[T]:
+    """What `compute` gives for 0..`count` in parts; `net` is left as training or not as it was.
+
+    Of nothing there is one empty part, which tells the shapes.
+    """
+    was_training = net.training
+    net.eval()
+    try:
+        with torch.inference_mode():
+            return list(in_batches(max(count, 1), BatchSize(size, _no_memory), compute))
+    finally:
+        net.train(was_training)
+
+
+def _no_memory(_: int) -> InputUnusable:
+    return InputUnusable(
+        "the memory does not even suffice to look at one picture",
+        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
+    )
+
+
+def _pictures(net: nn.Module, arrays: Arrays, part: slice) -> torch.Tensor:
+    """Some of the pictures as `net` takes them, where it is."""
+    index = np.arange(len(arrays))[part]
+    return to_network(Pictures(arrays).take(index, None), next(net.parameters()).device)
 
 
 def _scores(net: Net, embedded: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
+    """The scores of embeddings (N x D), without the likeness of a known picture to itself."""
     scores: torch.Tensor = net.head(embedded)
     if not isinstance(net.head, GalleryHead) or not net.head.known:
         return scores
@@ -63,81 +136,10 @@ def _scores(net: Net, embedded: torch.Tensor, keys: Sequence[str]) -> torch.Tens
     return scores
 
 
-def feature_outputs(
-    net: FeatureNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
-) -> Outputs:
-    """Scores and embeddings by what a backbone has seen already: N x width."""
-    device = next(net.parameters()).device
-    with torch.inference_mode():
-        embedded = net.eval().embed_features(torch.from_numpy(features).to(device))
-        return Outputs(_host(_scores(net, embedded, keys)), y, keys, _host(embedded))
+def _joined(parts: list[tuple[Scores, Scores]], y: Indices, keys: tuple[str, ...]) -> Outputs:
+    logits, embeddings = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Outputs(logits, y, keys, embeddings)
 
 
-def predict_logits(model: nn.Module, arrays: Arrays) -> Scores:
-    """The raw scores of `model` for every picture, float32 N x classes."""
-    parts = _in_parts(model, arrays, lambda x, keys: _host(model(x)))
-    logits: Scores = np.concatenate(parts)
-    return logits
-
-
-def _in_parts(
-    net: nn.Module, arrays: Arrays, ask: Callable[[torch.Tensor, Sequence[str]], T]
-) -> list[T]:
-    """What `ask` says of the pictures and keys of each part, at least one part.
-
-    Each time the memory is full the parts are half as large. Raises `InputUnusable` where not
-    even one picture fits.
-    """
-    was_training = net.training
-    net.eval()
-    found: list[T] = []
-    done, size = 0, BATCH
-    while done < len(arrays) or not found:
-        index = torch.arange(done, min(done + size, len(arrays)))
-        if (one := _tried(net, arrays, index, ask)) is not None:
-            found.append(one)
-            done += len(index)
-            continue
-        if len(index) <= 1:
-            raise InputUnusable(
-                "the memory does not even suffice to look at one picture",
-                "take smaller pictures (-o size=…) or a smaller network, or end other programs",
-            )
-        gc.collect()
-        size = len(index) // 2
-    net.train(was_training)
-    return found
-
-
-def _tried(
-    net: nn.Module,
-    arrays: Arrays,
-    index: torch.Tensor,
-    ask: Callable[[torch.Tensor, Sequence[str]], T],
-) -> T | None:
-    """What `ask` says of the pictures at `index`; None where the memory is full."""
-    device = next(net.parameters()).device
-    try:
-        with torch.inference_mode():
-            return ask(to_float(arrays.x, index, device), [arrays.keys[i] for i in index.tolist()])
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    return None
-
-
-def evaluate_network(
-    model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
-) -> ClassificationMetrics:
-    """Judge `model` on `arrays`. Raises InputUnusable where there is no picture to judge on."""
-    if not len(arrays):
-        raise empty_split_error()
-    return classification_metrics(
-        predict_logits(model, arrays), arrays.y, arrays.keys, classes, worst
-    )
-
-
-def _host(values: torch.Tensor) -> Scores:
+def _to_numpy(values: torch.Tensor) -> Scores:
     return values.float().cpu().numpy()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.data import Examples, find_examples, load_arrays
+from baseline.data import Examples, find_examples
 from baseline.evaluation.decision_rule import (
     DecisionRule,
     RecallThreshold,
@@ -25,8 +25,9 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import SampleContext, sample_context
 from baseline.evaluation.outputs import Indices, Outputs, load_outputs, save_outputs
-from baseline.evaluation.report_metrics import TEST, Metrics, split_metrics, unique
-from baseline.inference import network_outputs
+from baseline.evaluation.report_metrics import TEST, Metrics, split_metrics
+from baseline.inference import split_outputs
+from baseline.methods.training_data import TrainingData
 from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
@@ -111,7 +112,8 @@ def reevaluate(
     )
     save_outputs(folder, load_outputs(folder) | told)
     answers = load_decision_rule(folder)
-    context = sample_context(dataset, (one for part in wanted for one in examples.splits[part]))
+    samples = [one for part in wanted for one in examples.splits[part]]
+    context = sample_context(dataset, samples, examples.moments)
     told_of: tuple[RecallThreshold, ...] = ()
     knowing: RejectOption | None = None
     if wishes.any:
@@ -196,13 +198,13 @@ def _answers_now(
     examples = replace(examples, classes=classes)
     for split in splits:
         _check_unseen(dataset, run, folder, examples, split)
-    arrays = load_arrays(dataset, examples, settings, splits=sorted(splits), progress=progress)
-    if empty := [split for split in sorted(splits) if not len(arrays[split])]:
+    if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         raise InputUnusable(
             f"there is no picture in {empty[0]}",
             f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
         )
-    return examples, {split: unique(network_outputs(net, found)) for split, found in arrays.items()}
+    data = TrainingData(dataset, examples, settings, progress or Progress())
+    return examples, {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
 
 
 def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:

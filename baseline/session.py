@@ -13,20 +13,19 @@ from typing import Any
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples, prior_shift
-from baseline.evaluation.outputs import Outputs
 from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
 from baseline.grouped_split import with_val
-from baseline.inference import feature_outputs, network_outputs
+from baseline.inference import split_outputs
 from baseline.layers import layers_of, save_layers
 from baseline.loop.checkpoint import forget_checkpoint
 from baseline.loop.reports import Fitted
 from baseline.methods.gallery import save_gallery
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
-from baseline.networks import FeatureNet, GalleryHead, Net
+from baseline.networks import GalleryHead, Net
 from baseline.reevaluate import ROOM, TRAINED_ON, straddle_warning
 from baseline.report import write_report
-from baseline.settings import Settings, Transfer, Triplet
+from baseline.settings import Settings
 from baseline.storage import save_model
 from baseline.watch import RunWatch
 from gleanset import Dataset
@@ -95,7 +94,7 @@ def _carry_out(
         if fitted.history:
             draw_curves(folder, fitted.history, fitted.best_epoch, watch.test, scratch=scratch)
     _keep(material, fitted.net, folder, scratch)
-    outputs = {split: _outputs(material, fitted.net, split) for split in SPLITS}
+    outputs = {split: split_outputs(fitted.net, material, split) for split in SPLITS}
     judged = evaluate_run(
         material.dataset,
         run.id,
@@ -150,17 +149,6 @@ def _keep(material: TrainingData, net: Net, folder: Path, scratch: Path) -> None
     save_model(folder, net, material.settings, material.classes, scratch=scratch)
     if isinstance(net.head, GalleryHead):
         save_gallery(folder, net, scratch=scratch)
-
-
-def _outputs(material: TrainingData, net: Net, split: str) -> Outputs:
-    """What the network says of a split; of train by the features it has learnt from."""
-    frozen = isinstance(material.settings, Transfer) or (
-        isinstance(material.settings, Triplet) and material.settings.learn == "projection"
-    )
-    if split == "train" and frozen and isinstance(net, FeatureNet):
-        seen = material.features(split, net.backbone)
-        return feature_outputs(net, seen.plain, material.classes_of(split, seen.keys), seen.keys)
-    return network_outputs(net, material.arrays(split))
 
 
 def _summary(

@@ -21,12 +21,12 @@ import msgspec
 import numpy as np
 
 from baseline.curves import MARK, TRAIN, VAL, as_png
-from baseline.data import Examples, find_examples, load_arrays
+from baseline.data import Examples, find_examples
 from baseline.evaluation.intervals import Flags, compare_paired, group_numbers, share_interval
 from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Indices
 from baseline.grouped_split import with_val
-from baseline.inference import network_outputs
+from baseline.inference import split_outputs
 from baseline.loop.checkpoint import forget_checkpoint
 from baseline.loop.reports import Watch
 from baseline.methods.registry import fit_method
@@ -292,11 +292,10 @@ def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> TrainC
     def learn(settings: Settings, place: Path) -> SweepCell:
         material = TrainingData(dataset, examples, settings, quiet, place)
         fitted = fit_method(material, settings, Watch())
-        val = load_arrays(dataset, examples, settings, splits=["val"], progress=quiet)["val"]
-        logits = network_outputs(fitted.net, val).logits
-        judged = classification_metrics(logits, val.y, val.keys, examples.classes)
+        val = split_outputs(fitted.net, material, "val")
+        judged = classification_metrics(val.logits, val.y, val.keys, examples.classes)
         forget_checkpoint(place)
-        mistaken = logits.argmax(1) != val.y
+        mistaken = val.logits.argmax(1) != val.y
         wrong = tuple(key for key, missed in zip(val.keys, mistaken, strict=True) if missed)
         unread = {sample.key for sample in examples.splits["val"]}.difference(val.keys)
         return SweepCell(

@@ -18,7 +18,6 @@ from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.db.hints import label_provenances
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 from gleanset.records import Origin, Sample
 
 TOP = 5
@@ -214,25 +213,26 @@ _BY_HAND = ("person", "by hand", "web report")
 class SampleContext:
     """By sample key: its moment, the kind of its source, and who gave the label."""
 
-    moments: dict[str, str]
-    kinds: dict[str, str]
-    givers: dict[str, str]
+    moments: Mapping[str, str]
+    kinds: Mapping[str, str]
+    givers: Mapping[str, str]
 
     def groups(self, keys: Iterable[str]) -> list[str]:
         """The moment of each key."""
         return [self.moments[key] for key in keys]
 
 
-def sample_context(dataset: Dataset, samples: Iterable[Sample]) -> SampleContext:
-    """Look these samples up."""
-    samples = list(samples)
+def sample_context(
+    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+) -> SampleContext:
+    """Return what the catalogue knows of these samples, whose `moments` are known by key."""
     given = label_provenances(dataset.db)
-    images = {sample.image: "" for sample in samples}
-    for sha256 in images:
+    kinds = {sample.image: "" for sample in samples}
+    for sha256 in kinds:
         image = dataset.images.get(sha256)
-        images[sha256] = source_kind(image.origins if image else ())
+        kinds[sha256] = source_kind(image.origins if image else ())
     return SampleContext(
-        moments=moments_of(dataset.db, [sample.key for sample in samples]),
-        kinds={sample.key: images[sample.image] for sample in samples},
+        moments=moments,
+        kinds={sample.key: kinds[sample.image] for sample in samples},
         givers={s.key: PERSON if given.get(s.key) in _BY_HAND else BULK for s in samples},
     )

@@ -48,6 +48,11 @@ class Outputs:
         keys = tuple(self.keys[i] for i in index)
         return Outputs(self.logits[index], self.y[index], keys, vectors)
 
+    def unique(self) -> Outputs:
+        """Each sample once: balancing may have repeated some of train."""
+        _, first = np.unique(np.array(self.keys, dtype=np.str_), return_index=True)
+        return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
+
 
 def save_outputs(
     folder: Path, splits: Mapping[str, Outputs], *, scratch: Path | None = None

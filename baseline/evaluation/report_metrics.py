@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from baseline.data import Examples
 from baseline.evaluation.calibration import (
     ScoreCalibration,
@@ -73,8 +71,9 @@ def evaluate_run(
     are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
     pictures may be missing. Raises what the disk raises.
     """
-    context = sample_context(dataset, (s for part in examples.splits.values() for s in part))
-    outputs = {split: unique(told) for split, told in outputs.items() if len(told)}
+    samples = [sample for part in examples.splits.values() for sample in part]
+    context = sample_context(dataset, samples, examples.moments)
+    outputs = {split: told.unique() for split, told in outputs.items() if len(told)}
     fitted = calibration_on(outputs.get("val"), context, shift)
     offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
     answers = DecisionRule(fitted.temperature, offsets=offsets)
@@ -97,12 +96,6 @@ def calibration_on(
     if val is None:
         return ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     return fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
-
-
-def unique(told: Outputs) -> Outputs:
-    """Each sample once: balancing may have repeated some of train."""
-    _, first = np.unique(np.array(told.keys, dtype=np.str_), return_index=True)
-    return told if len(first) == len(told) else told.at(np.sort(first).astype(np.int64))
 
 
 def all_metrics(

@@ -17,6 +17,7 @@ from typing import Generic
 import torch
 from torch import nn
 
+from baseline.batching import BatchSize
 from baseline.compute import choose_compute, reproducible
 from baseline.loop.course import Course
 from baseline.loop.feeder import Feeder
@@ -27,7 +28,7 @@ from baseline.loop.rates import find_rate
 from baseline.loop.reports import EpochReport, Fitted, Network, Tick, Watch
 from baseline.loop.seeds import random_at, seed_at
 from baseline.loop.state import Place, Saver, tag_of
-from baseline.loop.steps import Stepper, is_out_of_memory
+from baseline.loop.steps import Stepper, no_memory
 from baseline.optimiser import Descent, build_optimiser
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.platform import cores
@@ -99,7 +100,7 @@ class _Run(Generic[Network]):
         self.watch = watch
         first = plan(random_at(settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
-        self.judged = JUDGED
+        self.judged = BatchSize(JUDGED, no_memory)
         self.at = Place(torch.zeros(4, dtype=torch.float64, device=self.compute.device))
 
     def prepare(self, frozen: nn.Module | None, epochs: int, place: Path | None) -> None:
@@ -226,13 +227,11 @@ class _Run(Generic[Network]):
         if self.val is None:
             return None, None
         self.net.eval()
-        while True:
-            try:
-                return self.objective.judge(self.net, self.val, self.judged)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.judged == 1:
-                    raise
-            self.judged //= 2
+        judged = None
+        while judged is None:
+            size = self.judged.size
+            judged = self.judged.attempt(size, self.objective.judge, self.net, self.val, size)
+        return judged
 
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.steered else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from baseline.batching import BatchSize
 from baseline.compute import Compute
 from baseline.loop.materials import to_network
 from baseline.loop.objective import Objective
@@ -16,15 +16,6 @@ from gleanset.errors import InputUnusable
 
 SMALLEST = 4
 """Samples in a part of a batch at least: then none has only one, which upsets normalisation."""
-_FULL = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a memory",
-    "insufficient memory",
-    "unable to allocate",
-    "cannot allocate memory",
-)
 
 
 class Stepper:
@@ -53,17 +44,19 @@ class Stepper:
 
         Four float64 on the device. Raises `InputUnusable` when no part is small enough.
         """
-        while True:
-            reseed(seed)
-            try:
-                return self._tried(x, y)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Outside of the handler: its error holds on to what filled the memory.
-            self._halve(len(y))
+        parts = BatchSize(min(self.part or len(y), len(y)), no_memory, SMALLEST)
+        tried = parts.size
+        while (sums := parts.attempt(tried, self._tried, x, y, seed)) is None:
+            self.part = parts.size
+            self.say(
+                f"out of memory with {tried} pictures at once: going on with {self.part}, "
+                f"and summing their gradients, so that a step still is one of {len(y)}"
+            )
+            tried = parts.size
+        return sums
 
-    def _tried(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _tried(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+        reseed(seed)
         self.optimiser.zero_grad(set_to_none=True)
         y = y.to(self.compute.device, non_blocking=True)
         weight = self.objective.weigh(y)
@@ -83,26 +76,10 @@ class Stepper:
         count = torch.full((), len(y), dtype=torch.float64, device=weight.device)
         return torch.stack([*(value.double() for value in found), count])
 
-    def _halve(self, batch: int) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        gc.collect()
-        if self.compute.device.type == "cuda":
-            torch.cuda.empty_cache()
-        before = min(self.part or batch, batch)
-        if before <= SMALLEST:
-            raise InputUnusable(
-                f"the memory does not even suffice for {before} pictures at once",
-                "take smaller pictures (-o size=…) or a smaller network, or end other programs",
-            )
-        self.part = max(SMALLEST, -(-before // 2))
-        self.say(
-            f"out of memory with {before} pictures at once: going on with {self.part}, "
-            f"and summing their gradients, so that a step still is one of {batch}"
-        )
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch, of a library under it or of Python says that memory is full."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(words in str(error).lower() for words in _FULL)
+def no_memory(pictures: int) -> InputUnusable:
+    """Return the error where the memory does not suffice for so few pictures."""
+    return InputUnusable(
+        f"the memory does not even suffice for {pictures} pictures at once",
+        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
+    )

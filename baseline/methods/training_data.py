@@ -37,6 +37,13 @@ class TrainingData:
         """The classes in order."""
         return self.examples.classes
 
+    @property
+    def frozen_backbone(self) -> bool:
+        """Whether the backbone stays as it was, so that cached features stand for pictures."""
+        return isinstance(self.settings, Transfer) or (
+            isinstance(self.settings, Triplet) and self.settings.learn == "projection"
+        )
+
     def arrays(self, split: str) -> Arrays:
         """The pixels of a split, read once. An unreadable picture is left out."""
         if split not in self._arrays:
@@ -50,7 +57,7 @@ class TrainingData:
         assert isinstance(self.settings, Transfer | Triplet)
         spec = FeatureSpec.of(self.settings, views=views)
         samples = self.examples.splits[split]
-        return features_of(self.dataset, samples, spec, self.progress, backbone)
+        return features_of(self.dataset, samples, spec, self.progress, backbone, split)
 
     def labelled(self, split: str, features: Features) -> Vectors:
         """The features with their classes."""

@@ -10,7 +10,6 @@ import torch
 from drawn_patterns import CLASSES, none, patterns
 
 from baseline.compute import choose_compute, has_fast_bf16
-from baseline.data import to_float
 from baseline.evaluation.metrics import ClassificationMetrics, classification_metrics
 from baseline.networks import Net
 from baseline.optimiser import learning_rate_factor
@@ -29,7 +28,7 @@ def settings(**changes: Any) -> Simple:
 
 def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
     with torch.inference_mode():
-        x = to_float(arrays.x, torch.arange(len(arrays)), torch.device("cpu"))
+        x = torch.from_numpy(arrays.x).float() / 255
         return net(x).numpy()
 
 

@@ -14,7 +14,7 @@ from baseline.data import find_examples, prior_shift
 from baseline.evaluation.decision_rule import decide, load_decision_rule
 from baseline.evaluation.metrics import BULK, PERSON, sample_context, source_kind
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
-from baseline.evaluation.report_metrics import evaluate_run, split_metrics, unique
+from baseline.evaluation.report_metrics import evaluate_run, split_metrics
 from baseline.grouped_split import grouped_folds, out_of_fold
 from baseline.methods.training_data import TrainingData
 from baseline.report.read import read_metrics
@@ -105,7 +105,7 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     again = split_metrics(
         load_outputs(folder)["test"],
         CLASSES,
-        sample_context(dataset, examples.splits["test"]),
+        sample_context(dataset, examples.splits["test"], examples.moments),
         kept,
     )
     assert json.loads(json.dumps(again)) == json.loads(json.dumps(told))
@@ -143,7 +143,7 @@ def test_the_shift_is_that_of_whoever_balanced(
 
 def test_copies_that_balancing_made_count_once() -> None:
     keys = ("b", "a", "b", "c")
-    told = unique(Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys))
+    told = Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys).unique()
     assert told.keys == ("b", "a", "c")
     assert told.y.tolist() == [0, 1, 3]
 
@@ -153,7 +153,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     tests = examples.splits["test"]
     dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
-    context = sample_context(dataset, tests)
+    context = sample_context(dataset, tests, examples.moments)
     assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
     told = judged.metrics["test"]
@@ -208,7 +208,7 @@ def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) ->
         learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held
     train = examples.splits["train"]
-    assert sample_context(dataset, train).groups([s.key for s in train]) == [
+    assert sample_context(dataset, train, examples.moments).groups([s.key for s in train]) == [
         moments[s.key] for s in train
     ]
     folder, _ = judged_run(dataset, "one")

@@ -16,8 +16,8 @@ from drawn_patterns import patterns
 from tools_for_tests import ROOT
 from torch import nn
 
+from baseline.batching import is_out_of_memory
 from baseline.inference import predict_logits
-from baseline.loop.steps import is_out_of_memory
 from baseline.networks import build_net
 from baseline.settings import load_preset
 from gleanset.errors import InputUnusable
