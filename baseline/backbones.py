@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import safetensors.torch
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -131,6 +130,9 @@ def load_backbone(name: str, weights: str) -> tuple[Backbone, Weights]:
 
 
 def _created(name: str) -> Any:
+    # Imported here: it takes two seconds, and the small network does without it.
+    import timm
+
     known = _TIMM_NAMES.get(name, name)
     if not timm.is_model(known):
         close = timm.list_models(f"*{name.split('_')[0]}*")[:5]
@@ -171,6 +173,8 @@ def _package_file() -> Path:
 
 
 def _from_hub(name: str) -> tuple[dict[str, torch.Tensor], Weights]:
+    import timm
+
     known = _TIMM_NAMES.get(name, name)
     try:
         body: Any = timm.create_model(known, pretrained=True, num_classes=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import NoReturn
 
 import click
@@ -12,13 +11,12 @@ from baseline.cli_evaluate import doubts, evaluate
 from baseline.cli_export import export
 from baseline.cli_gallery import gallery
 from baseline.cli_learning import augment, sweep
-from baseline.cli_options import preset_option
+from baseline.cli_options import need_torch, preset_option
 from baseline.cli_predict import predict
 from baseline.cli_presort import presort
 from baseline.settings import load_preset
 from gleanset.cli import Job, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
-from gleanset.errors import MissingComponent
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
 commands.add_command(export)
@@ -56,16 +54,6 @@ def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Resul
 
     with job.open() as dataset:
         return train_run(dataset, settings, again=again, progress=job.progress, hear=job.say)
-
-
-def need_torch() -> None:
-    """Raises `MissingComponent` with the mend where the extra is not installed."""
-    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
-    if missing:
-        raise MissingComponent(
-            f"training needs {' and '.join(missing)}, which is not installed",
-            "pip install 'gleanset[train]'",
-        )
 
 
 def main() -> NoReturn:

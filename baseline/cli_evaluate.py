@@ -64,7 +64,7 @@ def evaluate(
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
     answer by them. Every look at test is counted, and those of other runs are told.
     """
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     from baseline.reevaluate import RuleRequest, reevaluate
@@ -214,7 +214,7 @@ def doubts(job: Job, run: str | None, folds: int) -> Result:
     Trains anew with the settings of a run (the newest by default), on whole moments, over all
     labelled samples. The labels in doubt are stored for review and shown in the run's report.
     """
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     from baseline.cross_validate import search_doubts

@@ -39,10 +39,10 @@ def export(job: Job, names: tuple[str, ...], kind: str, precision: str) -> Resul
     """
     if len(names) > 2:
         raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
-    from baseline.export.session import export_run
+    from baseline.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
     return export_run(job.root, run, Path(names[-1]), kind, precision, job.progress)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from baseline.cli_options import crop_options, crop_wish, told_cropping
+from baseline.cli_options import announced_crop_plan, crop_options, crop_request
 from gleanset.cli import CommandGroup, Job, Result, job_options
 
 
@@ -20,7 +20,7 @@ def gallery() -> None:
 
 def _folder(job: Job, run: str | None) -> Path:
     from baseline.chosen_run import run_folder_of
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     return run_folder_of(job.root, run)
@@ -50,13 +50,13 @@ def add(job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: An
     trained. The files are kept in the run's folder, and gallery/changes.jsonl there tells of every
     change.
     """
-    wish = crop_wish(**crop)
+    request = crop_request(**crop)
     folder = _folder(job, run)
+    from baseline.engines.torch_engine import TorchEngine
     from baseline.gallery import add_files
-    from baseline.predict_files import files_of
-    from baseline.run_torch import TorchEngine
+    from baseline.picture_parts import files_of
 
-    cropping = told_cropping(job, TorchEngine.of(folder).facts, folder, wish)
+    cropping = announced_crop_plan(job, TorchEngine.of(folder).facts, folder, request)
     found = add_files(folder, name, files_of(paths), cropping.read, job.progress)
     return {**found, "cropping": cropping.to_json()} if job.as_json else found
 

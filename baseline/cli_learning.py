@@ -31,7 +31,7 @@ def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
 
     Test is never looked at. A sweep that is stopped goes on where it was.
     """
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
     from baseline.sweep import cells_of, read_grid
 
     cells = cells_of(preset, read_grid(options))
@@ -101,7 +101,7 @@ def _table(found: dict[str, Any]) -> Result:
 )
 def augment(job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int) -> Result:
     """Show what training does to pictures: originals on the left, changed copies on the right."""
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     settings = load_preset(preset, key_values(options, "augment=photos"))

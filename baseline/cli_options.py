@@ -1,8 +1,9 @@
-"""Options that several `baseline` commands share."""
+"""What several `baseline` commands share: their options, and what must be installed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,21 @@ import click
 from baseline.settings import check_preset
 from facecrop.cli_compare import checked_detector, setting_options
 from gleanset.cli import Job
+from gleanset.errors import MissingComponent
 
 if TYPE_CHECKING:
-    from baseline.crops import Cropping, CropWish
-    from baseline.engines import Facts
+    from baseline.crops import CropPlan, CropRequest
+    from baseline.engines.base import ModelFacts
+
+
+def need_torch() -> None:
+    """Raises `MissingComponent` with the mend where the extra is not installed."""
+    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise MissingComponent(
+            f"training needs {' and '.join(missing)}, which is not installed",
+            "pip install 'gleanset[train]'",
+        )
 
 
 def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -30,7 +42,7 @@ def preset_option(default: str, help_text: str) -> Callable[[Any], Any]:
 
 
 def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add how pictures are cut, for `crop_wish`; nothing given means as the model learnt them."""
+    """Add how pictures are cut, for `crop_request`; nothing given: as the model learnt them."""
     options = (
         click.option(
             "--faces/--whole",
@@ -51,19 +63,19 @@ def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def crop_wish(
+def crop_request(
     faces: bool | None, detector: str | None, cascade: Path | None, options: tuple[str, ...]
-) -> CropWish:
+) -> CropRequest:
     """What `crop_options` were given. Raises `UsageError`."""
-    from baseline.crops import CropWish
+    from baseline.crops import CropRequest
 
-    return CropWish(faces, detector, options, cascade)
+    return CropRequest(faces, detector, options, cascade)
 
 
-def told_cropping(job: Job, facts: Facts, place: Path, wish: CropWish) -> Cropping:
+def announced_crop_plan(job: Job, facts: ModelFacts, place: Path, request: CropRequest) -> CropPlan:
     """How pictures are cut for the model in `place`, which a person is told on stderr."""
-    from baseline.crops import cropping_of, dataset_of
+    from baseline.crops import crop_plan_for, dataset_of
 
-    cropping = cropping_of(facts, dataset_of(place, job.root), wish)
+    cropping = crop_plan_for(facts, dataset_of(place, job.root), request)
     job.say(cropping.words)
     return cropping

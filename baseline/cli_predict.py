@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from baseline.cli_options import crop_options, crop_wish, told_cropping
+from baseline.cli_options import announced_crop_plan, crop_options, crop_request
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
 
 if TYPE_CHECKING:
-    from baseline.crops import Cropping
+    from baseline.crops import CropPlan
     from baseline.predict import Predicted
 
 
@@ -55,14 +55,14 @@ def predict(
     """
     if run is not None and file is not None:
         raise UsageError("--run and --model both name a model", "give one of them")
-    from baseline.api import load
+    from baseline.model import load
+    from baseline.picture_parts import files_of
     from baseline.predict import predict_files
-    from baseline.predict_files import files_of
 
-    wish = crop_wish(**crop)
+    request = crop_request(**crop)
     place = file or _run_folder(job, run)
     model = load(place)
-    cropping = told_cropping(job, model.facts, place, wish)
+    cropping = announced_crop_plan(job, model.facts, place, request)
     found = predict_files(model, files_of(paths), cropping.read, top, workers or 0)
     told = [_shown(job, one) for one in job.progress.over(found, "predict")]
     return _result(job, model.facts.run, cropping, told)
@@ -70,7 +70,7 @@ def predict(
 
 def _run_folder(job: Job, run: str | None) -> Path:
     from baseline.chosen_run import run_folder_of
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     return run_folder_of(job.root, run)
@@ -100,7 +100,7 @@ def lines(one: Predicted) -> list[str]:
     return found
 
 
-def _result(job: Job, run: str, cropping: Cropping, told: list[Predicted]) -> Result:
+def _result(job: Job, run: str, cropping: CropPlan, told: list[Predicted]) -> Result:
     good = [one for one in told if one.rejection is None]
     bad = [one for one in told if one.rejection is not None]
     if (

@@ -27,7 +27,7 @@ def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
     it puts look-alikes together. Proposals are no labels: the labeler shows them, surest first or
     the most telling first, and a person decides. Label some 30, presort again, and so on.
     """
-    from baseline.cli import need_torch
+    from baseline.cli_options import need_torch
 
     need_torch()
     settings = load_preset(preset, key_values(options, "backbone=resnet50"))

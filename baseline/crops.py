@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.engines import Facts
-from baseline.predict_files import ReadParts
+from baseline.engines.base import ModelFacts
+from baseline.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector, check_options, spec_of
 from gleanset.db.faces import WHOLE, CropMethod
@@ -51,7 +51,7 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class CropWish:
+class CropRequest:
     """What a person says: `faces` or whole pictures, another detector, its options and file.
 
     Nothing said (None) means: as the model learnt them.
@@ -69,7 +69,7 @@ class CropWish:
 
 
 @dataclass(frozen=True, slots=True)
-class Cropping:
+class CropPlan:
     """How pictures are read: `read` does it, `words` and `to_json` tell of it."""
 
     read: ReadParts
@@ -126,18 +126,22 @@ def dataset_of(place: Path, root: Path | None = None) -> Path | None:
     return found if found is not None and (found / DATASET_FILE).is_file() else None
 
 
-def cropping_of(facts: Facts, dataset: Path | None, wish: CropWish | None = None) -> Cropping:
+def crop_plan_for(
+    facts: ModelFacts, dataset: Path | None, request: CropRequest | None = None
+) -> CropPlan:
     """How a model's pictures are to be cut: as was wished, else as it learnt them.
 
     What neither says is as the settings of `dataset` have it. Raises `UsageError` where a model
     learnt from boxes that no detector can find again, or a detector lacks its file, and what
     building a detector raises.
     """
-    wish, learnt = wish or CropWish(), facts.crops
-    asked = wish.faces is not None or wish.detector is not None
+    request, learnt = request or CropRequest(), facts.crops
+    asked = request.faces is not None or request.detector is not None
     why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
-    if not (wish.faces or wish.detector) and (wish.faces is False or not _mostly_faces(learnt)):
-        return Cropping(ReadParts(facts.size, cutting=_whole_cut(learnt)), why, "", learnt)
+    if not (request.faces or request.detector) and (
+        request.faces is False or not _mostly_faces(learnt)
+    ):
+        return CropPlan(ReadParts(facts.size, cutting=_whole_cut(learnt)), why, "", learnt)
     faces = next((one for one in learnt or () if one.of_faces), None)
     if faces is None and not asked:
         raise UsageError(
@@ -146,13 +150,13 @@ def cropping_of(facts: Facts, dataset: Path | None, wish: CropWish | None = None
             "say what to do: --faces, perhaps with --detector NAME, or --whole",
         )
     own = read_settings(dataset).crop if dataset else CropSettings()
-    spec = _detector(faces, own, wish)
+    spec = _detector(faces, own, request)
     parts = [one for one in (faces, *(learnt or ())) if one and one.detector != WHOLE and one.cut]
     cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
     or_whole = not asked and any(one.detector == WHOLE for one in learnt or ())
     # Built, so that what it lacks is said now and not of each picture.
     settings = spec.build().settings
-    return Cropping(ReadParts(facts.size, spec, cutting, or_whole), why, settings, learnt)
+    return CropPlan(ReadParts(facts.size, spec, cutting, or_whole), why, settings, learnt)
 
 
 def _mostly_faces(learnt: tuple[CropMethod, ...] | None) -> bool:
@@ -166,11 +170,11 @@ def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
     return CutSettings.parse(cut) if cut else CutSettings()
 
 
-def _detector(faces: CropMethod | None, own: CropSettings, wish: CropWish) -> DetectorSpec:
+def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest) -> DetectorSpec:
     """That which was asked for, else the model's, else the dataset's."""
-    check_options(wish.options)
-    asked = wish.detector or (faces.detector if faces else own.detector)
-    given = spec_of(asked, wish.options, wish.cascade)
+    check_options(request.options)
+    asked = request.detector or (faces.detector if faces else own.detector)
+    given = spec_of(asked, request.options, request.cascade)
     if faces is not None and given.name == faces.detector:
         return RecordedDetector.of(given.name, faces.settings).spec(dict(given.settings))
     # The dataset's threshold is that of its own detector: scores of two do not compare.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.api import Model
 from baseline.methods.gallery import add_to_gallery, load_gallery, remove_from_gallery
+from baseline.model import Model
+from baseline.picture_parts import PicturePart, ReadParts
 from baseline.pixels import read_bytes
-from baseline.predict_files import Part, ReadParts
 from baseline.storage import load_model
 from gleanset.db.values import now
 from gleanset.errors import InputUnusable, UsageError
@@ -53,7 +53,7 @@ def add_files(
     """
     if not name.strip():
         raise UsageError("a class needs a name", "give one: --class NAME")
-    from baseline.run_torch import TorchEngine
+    from baseline.engines.torch_engine import TorchEngine
 
     with stage(folder / "cache", PLACE) as scratch:
         model = Model(TorchEngine.of(folder))
@@ -92,10 +92,10 @@ def remove_class(folder: Path, name: str) -> dict[str, object]:
 
 def _read(
     folder: Path, paths: Iterable[str], read: ReadParts, progress: Progress, scratch: Path
-) -> tuple[list[str], list[Part], list[dict[str, str]]]:
+) -> tuple[list[str], list[PicturePart], list[dict[str, str]]]:
     """Names and pixels of what can be used, each file kept; and what cannot, with the reason."""
     keys: list[str] = []
-    parts: list[Part] = []
+    parts: list[PicturePart] = []
     rejected: list[dict[str, str]] = []
     outcomes = run_over(read, paths, Processes(cores()))
     for outcome in progress.over(outcomes, "pictures"):

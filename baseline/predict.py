@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 
-from baseline.api import Answer, Model
-from baseline.predict_files import Part, ReadParts
+from baseline.model import Model, PictureAnswer
+from baseline.picture_parts import PicturePart, ReadParts
 from gleanset.platform import cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -18,14 +19,14 @@ STAGE = "predict"
 BATCH = 16
 """Parts that wait at most before they are answered: few, so that answers come as a stream."""
 
-Read = Outcome[tuple[int, str], list[Part]]
+Read = Outcome[tuple[int, str], list[PicturePart]]
 
 
 class Predicted(NamedTuple):
     """One file: its parts (the picture, or the faces in it) with their answers, or why not."""
 
     path: str
-    parts: tuple[tuple[Part, Answer], ...] = ()
+    parts: tuple[tuple[PicturePart, PictureAnswer], ...] = ()
     rejection: Rejection | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -45,7 +46,7 @@ class _Numbered:
 
     read: ReadParts
 
-    def __call__(self, item: tuple[int, str]) -> list[Part]:
+    def __call__(self, item: tuple[int, str]) -> list[PicturePart]:
         return self.read(item[1])
 
 
@@ -56,8 +57,11 @@ def predict_files(
 
     A file that cannot be read, or without a face where faces are looked for, is a rejection.
     """
-    numbered = enumerate(paths)
-    outcomes = run_over(_Numbered(read), numbered, Processes(workers or cores()))
+    most, rest = workers or cores(), iter(paths)
+    # A worker takes as long to start as to read many files: for one file one is enough.
+    first = list(islice(rest, most))
+    numbered = enumerate(chain(first, rest))
+    outcomes = run_over(_Numbered(read), numbered, Processes(max(1, len(first))))
     waiting: list[Read] = []
     for outcome in _in_order(outcomes):
         waiting.append(outcome)
@@ -89,14 +93,14 @@ def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicte
             yield Predicted(path, tuple((part, next(answers)) for part in outcome.result))
 
 
-def _answers(model: Model, parts: list[Part], top: int) -> Iterator[Answer]:
+def _answers(model: Model, parts: list[PicturePart], top: int) -> Iterator[PictureAnswer]:
     """A picture full of faces makes a large batch, which is cut."""
     for start in range(0, len(parts), 2 * BATCH):
         some = parts[start : start + 2 * BATCH]
         yield from model.answers_to(np.stack([part.pixels for part in some]), top)
 
 
-def _part(part: Part, answer: Answer) -> dict[str, object]:
+def _part(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,

@@ -39,6 +39,11 @@ class Shared(TomlTable, frozen=True, tag_field="method"):
     precision: Precision
 
     @property
+    def method(self) -> str:
+        """Its name in `METHODS`."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def channels(self) -> int:
         """Colour channels of a picture: 1 or 3."""
         return 1 if self.colour == "grayscale" else 3

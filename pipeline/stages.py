@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from baseline.cli import need_torch
+from baseline.cli_options import need_torch
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces

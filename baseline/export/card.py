@@ -6,13 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.engines import Facts
+from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
 KEY = "gleanset"
-"""The name of the JSON in an ONNX file's metadata, and `gleanset.json` in a LiteRT file's zip."""
+"""The name of the JSON in an ONNX file's metadata."""
+FILE = f"{KEY}.json"
+"""The name of the same JSON in the zip behind a LiteRT file."""
 FORMAT = 2
 """Since 2 a card says how pictures were cut."""
 INPUT = (
@@ -53,19 +55,19 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offsets: dict[str, float] = {}
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
         answers = DecisionRule(
             self.temperature, self.unknown_below, self.thresholds, offsets=self.offsets
         )
-        return Facts(self.run, self.size, self.classes, answers, self.known, self.crops)
+        return ModelFacts(self.run, self.size, self.classes, answers, self.known, self.crops)
 
     def to_json(self) -> str:
         """The text that is stored."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
-def card_of(facts: Facts, precision: str) -> Card:
+def card_of(facts: ModelFacts, precision: str) -> Card:
     """The description of a model before it is checked."""
     names = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
     return Card(
@@ -86,7 +88,7 @@ def card_of(facts: Facts, precision: str) -> Card:
     )
 
 
-def _pictures(facts: Facts) -> str:
+def _pictures(facts: ModelFacts) -> str:
     if facts.crops is None:
         return "how the pictures that it learnt from were cut is not recorded"
     return (

@@ -7,12 +7,9 @@ keeps its associated files: readers of the model ignore it, `unzip` shows it.
 from __future__ import annotations
 
 import io
-import logging
 import tempfile
-import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +17,12 @@ from typing import Any
 
 import torch
 
-from baseline.export.card import KEY, Card
+from baseline.engines.torch_engine import InferenceNet
+from baseline.export.card import FILE, Card
+from baseline.export.quiet import quiet_converters
 from baseline.pixels import Pixels
-from baseline.portable import Portable
 from gleanset.errors import MissingComponent
 
-CARD = f"{KEY}.json"
 LABELS = "labels.txt"
 CALIBRATION = 100
 
@@ -41,11 +38,15 @@ def need_litert() -> None:
         )
 
 
-def litert_bytes(portable: Portable, card: Card, calibration: Pixels) -> bytes:
+def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
     """The model's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory(prefix="gleanset-") as place, _quiet():
+    with (
+        tempfile.TemporaryDirectory(prefix="gleanset-") as place,
+        quiet_converters(),
+        redirect_stdout(io.StringIO()),
+    ):
         path = Path(place) / "float32.tflite"
         converter.convert(portable.cpu().eval(), (example,)).export(str(path))
         if card.precision != "fp32":
@@ -58,7 +59,7 @@ def with_card(model: bytes, card: Card) -> bytes:
     whole = io.BytesIO(model)
     with zipfile.ZipFile(whole, "a") as archive:
         # A fixed date, so that the same run gives the same file.
-        for name, text in ((CARD, card.to_json()), (LABELS, "\n".join(card.classes))):
+        for name, text in ((FILE, card.to_json()), (LABELS, "\n".join(card.classes))):
             archive.writestr(zipfile.ZipInfo(name), text)
     return whole.getvalue()
 
@@ -103,16 +104,3 @@ def _float16_recipe() -> list[dict[str, object]]:
             },
         }
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the converters say to those who write them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -6,11 +6,7 @@ pictures is free.
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from baseline.engines.torch_engine import InferenceNet
 from baseline.export.card import KEY, Card
+from baseline.export.quiet import quiet_converters
 from baseline.pixels import Pixels
-from baseline.portable import Portable
 from gleanset.errors import MissingComponent
 
 OPSET = 18
@@ -39,7 +36,7 @@ def need_onnx() -> None:
         )
 
 
-def onnx_bytes(portable: Portable, card: Card, calibration: Pixels) -> bytes:
+def onnx_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
     """The file's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
     with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
         path = Path(place) / "float32.onnx"
@@ -62,12 +59,12 @@ def with_card(model: bytes, card: Card) -> bytes:
     return data
 
 
-def _export(portable: Portable, card: Card, path: Path) -> None:
+def _export(portable: InferenceNet, card: Card, path: Path) -> None:
     portable = portable.cpu().eval()
     # Two pictures, for an example of one would fix their number.
     example = torch.zeros(2, card.size, card.size, 3, dtype=torch.uint8)
     count = torch.export.Dim("pictures", min=1)
-    with _quiet():
+    with quiet_converters():
         torch.onnx.export(
             portable,
             (example,),
@@ -87,7 +84,7 @@ def _halved(path: Path) -> Path:
     import onnx
 
     halves = import_module("onnxruntime.transformers.float16")
-    with _quiet():
+    with quiet_converters():
         model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
     target = path.with_name("float16.onnx")
     onnx.save(model, target)
@@ -103,12 +100,12 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
-    with _quiet():
+    with quiet_converters():
         shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         tools.quantize_static(
             str(ready),
             str(target),
-            _Reader(calibration),
+            _CalibrationReader(calibration),
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
@@ -118,7 +115,7 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     return target
 
 
-class _Reader:
+class _CalibrationReader:
     """Hands calibration pictures to onnxruntime, one at a time."""
 
     def __init__(self, pictures: Pixels) -> None:
@@ -127,16 +124,3 @@ class _Reader:
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         """The next input, None at the end; onnxruntime's own name for it."""
         return next(({"pictures": one[None]} for one in self._rest), None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the converters say to those who write them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

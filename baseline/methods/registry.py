@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 from baseline.loop.reports import Fitted, Watch
-from baseline.methods import finetune, simple, transfer, triplet
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
-from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
+from baseline.settings import Settings
 
-METHODS: dict[type[Settings], Callable[[TrainingData, Any, Watch], Fitted[Net]]] = {
-    Simple: simple.fit_simple,
-    Transfer: transfer.fit_transfer,
-    Finetune: finetune.fit_finetune,
-    Triplet: triplet.fit_triplet,
-}
+TrainingMethod = Callable[[TrainingData, Settings, Watch], Fitted[Net]]
+
+
+def method_named(name: str) -> TrainingMethod:
+    """Return `fit_<name>` of `baseline/methods/<name>.py`, as `baseline.settings.METHODS` has it.
+
+    It is imported now and not before: some methods need libraries that take seconds.
+    """
+    module = import_module(f"baseline.methods.{name}")
+    method: TrainingMethod = getattr(module, f"fit_{name}")
+    return method
 
 
 def fit_method(
@@ -28,4 +32,4 @@ def fit_method(
     the material has fewer than two classes or a class without pictures in train, and what
     loading weights raises.
     """
-    return METHODS[type(settings)](material, settings, watch or Watch())
+    return method_named(settings.method)(material, settings, watch or Watch())

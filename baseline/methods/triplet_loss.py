@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
 from torch import nn
 from torch.nn import functional
 
@@ -28,6 +26,10 @@ class BatchHard:
     """
 
     def __init__(self, margin: float, known: Material, classes: int, embed: Embed) -> None:
+        # Imported here: whoever uses a trained run need not wait for it.
+        from pytorch_metric_learning.losses import TripletMarginLoss
+        from pytorch_metric_learning.miners import BatchHardMiner
+
         self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
         self.known, self.classes, self.embed = known, classes, embed
 

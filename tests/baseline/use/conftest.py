@@ -10,6 +10,7 @@ from drawn_patterns import CLASSES
 from filled import RUN, fill, train_small
 
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
+from baseline.export.export_run import export_run
 from baseline.storage import save_model
 from gleanset import Dataset
 
@@ -40,3 +41,15 @@ def run_folder(patterns_root: Path) -> Path:
 def pictures(patterns_root: Path) -> list[Path]:
     """The original files of the dataset."""
     return sorted((patterns_root / "images").glob("*/*.png"))
+
+
+@pytest.fixture(scope="session")
+def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run as an ONNX file. Not to be changed."""
+    out = tmp_path_factory.mktemp("export") / "model.onnx"
+    found = export_run(patterns_root, None, out, "onnx", "fp32")
+    assert found["pictures"] == 90  # val and train, and test to fill up
+    assert isinstance(found["farthest"], float)
+    assert found["farthest"] < 1e-5
+    assert found["agreement"] == 1
+    return out

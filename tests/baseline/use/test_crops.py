@@ -16,12 +16,12 @@ from PIL import Image
 
 import baseline
 from baseline.cli import commands
-from baseline.crops import FILE, UNKNOWN, CropWish, cropping_of, load_crops, save_crops
-from baseline.engines import Facts
+from baseline.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops
+from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.export.card import read_card
-from baseline.export.session import export_run
-from baseline.predict_files import ReadParts
+from baseline.export.export_run import export_run
+from baseline.picture_parts import ReadParts
 from baseline.session import run_folder, train_run
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
@@ -42,8 +42,8 @@ WHOLE = CropMethod("whole", "", "", 5)
 HAND = CropMethod("hand", "", "margin=0.1", 3)
 
 
-def facts(*methods: CropMethod) -> Facts:
-    return Facts("run", 32, ("a", "b"), DecisionRule(1.0), None, methods)
+def facts(*methods: CropMethod) -> ModelFacts:
+    return ModelFacts("run", 32, ("a", "b"), DecisionRule(1.0), None, methods)
 
 
 @pytest.fixture(scope="module")
@@ -186,55 +186,55 @@ def test_a_card_of_before_is_read_and_one_of_a_newer_version_named() -> None:
 
 
 def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
-    mostly_faces = cropping_of(facts(FACES, WHOLE, HAND), None)
+    mostly_faces = crop_plan_for(facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.of("animeface", threshold="0.6")
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
     for words in ("or whole where none is found", "5 whole pictures", "3 boxes given by hand"):
         assert words in mostly_faces.words
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
-    only_faces = cropping_of(facts(FACES, WHOLE), None, CropWish(faces=True))
+    only_faces = crop_plan_for(facts(FACES, WHOLE), None, CropRequest(faces=True))
     assert not only_faces.read.or_whole
     many = CropMethod("whole", "", "", 50)
-    mostly_whole = cropping_of(facts(many, FACES), None)
+    mostly_whole = crop_plan_for(facts(many, FACES), None)
     assert mostly_whole.read.detector is None
     assert "20 faces found by animeface" in mostly_whole.words
 
 
 def test_a_whole_picture_is_made_square_as_in_training() -> None:
     squared = CropMethod("whole", "", "margin=0 square pad", 9)
-    read = cropping_of(facts(squared), None).read
+    read = crop_plan_for(facts(squared), None).read
     wide = Image.new("RGB", (96, 32), "black")
     wide.paste("white", (36, 4, 60, 28))
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
-    stretched = cropping_of(facts(WHOLE), None).read.parts(wide)[0].pixels
+    stretched = crop_plan_for(facts(WHOLE), None).read.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
-    assert cropping_of(facts(WHOLE), None).words == "pictures are cut as in training: whole"
+    assert crop_plan_for(facts(WHOLE), None).words == "pictures are cut as in training: whole"
 
 
 def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes given by hand"):
-        cropping_of(facts(HAND), None)
-    asked = cropping_of(facts(HAND), None, CropWish(faces=True))
+        crop_plan_for(facts(HAND), None)
+    asked = crop_plan_for(facts(HAND), None, CropRequest(faces=True))
     assert (asked.read.detector, asked.read.cutting.margin) == (DetectorSpec.of("animeface"), 0.1)
-    assert cropping_of(facts(HAND), None, CropWish(faces=False)).read.detector is None
+    assert crop_plan_for(facts(HAND), None, CropRequest(faces=False)).read.detector is None
 
 
 def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for(
     shared_data: Path,
 ) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
-    other = cropping_of(facts(FACES), None, CropWish(detector="lbpcascade", cascade=cascade))
+    other = crop_plan_for(facts(FACES), None, CropRequest(detector="lbpcascade", cascade=cascade))
     assert other.read.detector is not None
     assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CUT)
     foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
     with pytest.raises(UsageError, match="its SHA-256 begins with 0123456789ab"):
-        cropping_of(facts(foreign), None)
-    named = cropping_of(facts(foreign), None, CropWish(cascade=cascade))
+        crop_plan_for(facts(foreign), None)
+    named = crop_plan_for(facts(foreign), None, CropRequest(cascade=cascade))
     assert "neighbors=3" in named.settings
     assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
-    set_so = CropWish(options=("animeface.threshold=0.9",))
-    assert cropping_of(facts(FACES), None, set_so).settings == "threshold=0.9"
+    set_so = CropRequest(options=("animeface.threshold=0.9",))
+    assert crop_plan_for(facts(FACES), None, set_so).settings == "threshold=0.9"
 
 
 def test_crops_are_kept_as_they_were(tmp_path: Path) -> None:

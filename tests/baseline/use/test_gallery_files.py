@@ -14,11 +14,11 @@ from torch.nn import functional
 
 import baseline
 from baseline.engines import engine_of
-from baseline.export.session import export_run
+from baseline.export.export_run import export_run
 from baseline.gallery import CHANGES, PLACE, add_files, listed, remove_class
 from baseline.methods.gallery import make_gallery, save_gallery
 from baseline.networks import build_net
-from baseline.predict_files import ReadParts
+from baseline.picture_parts import ReadParts
 from baseline.report.read import weights_size
 from baseline.settings import load_preset
 from baseline.storage import WEIGHTS, save_model

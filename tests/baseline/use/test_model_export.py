@@ -14,23 +14,11 @@ from click.testing import CliRunner
 
 import baseline
 from baseline.cli import commands
-from baseline.engines import Facts, Told
+from baseline.engines.base import ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
-from baseline.export.check import compare, refuse_unequal
-from baseline.export.session import export_run
+from baseline.export.export_run import compare, export_run, refuse_unequal
 from baseline.pixels import Pixels
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
-
-
-@pytest.fixture(scope="session")
-def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("export") / "model.onnx"
-    found = export_run(patterns_root, None, out, "onnx", "fp32")
-    assert found["pictures"] == 90  # val and train, and test to fill up
-    assert isinstance(found["farthest"], float)
-    assert found["farthest"] < 1e-5
-    assert found["agreement"] == 1
-    return out
 
 
 def test_the_file_answers_as_the_run(
@@ -105,10 +93,10 @@ class Fixed:
 
     def __init__(self, rows: list[list[float]]) -> None:
         self.rows = np.array(rows, np.float32)
-        self.facts = Facts("r", 8, ("a", "b"), DecisionRule())
+        self.facts = ModelFacts("r", 8, ("a", "b"), DecisionRule())
 
-    def __call__(self, pictures: Pixels) -> Told:
-        return Told(self.rows, self.rows)
+    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+        return NetworkOutputs(self.rows, self.rows)
 
 
 def test_other_answers_are_refused() -> None:

@@ -25,7 +25,7 @@ from gleanset.records import Box, Face
 NO_FACE = "no face found"
 
 
-class Part(NamedTuple):
+class PicturePart(NamedTuple):
     """What is predicted: a face in its box with the detector's score, or the whole picture."""
 
     pixels: Pixels
@@ -45,11 +45,11 @@ class ReadParts:
     cutting: CutSettings = field(default_factory=CutSettings)
     or_whole: bool = False
 
-    def __call__(self, path: str) -> list[Part]:
+    def __call__(self, path: str) -> list[PicturePart]:
         """The parts, at least one. Raises `Unreadable`."""
         return self.parts(decode(read_bytes(Path(path))).pixels)
 
-    def parts(self, picture: Image.Image) -> list[Part]:
+    def parts(self, picture: Image.Image) -> list[PicturePart]:
         """The parts of an upright RGB picture, at least one. Raises `Unreadable`."""
         if self.detector is None:
             return [self._whole(picture)]
@@ -60,17 +60,17 @@ class ReadParts:
         found = [self._face(pixels, face) for face in faces]
         return found or [self._whole(picture)]
 
-    def _face(self, pixels: Array, face: Face) -> Part:
+    def _face(self, pixels: Array, face: Face) -> PicturePart:
         place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
         shown = cut(pixels, place.box, place.angle)
-        return Part(squeezed(shown, self.size), face.box, face.score)
+        return PicturePart(squeezed(shown, self.size), face.box, face.score)
 
-    def _whole(self, picture: Image.Image) -> Part:
+    def _whole(self, picture: Image.Image) -> PicturePart:
         whole = Box(0, 0, picture.width, picture.height)
         cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
         place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
         shown = picture if place.box == whole else cut(picture, place.box)
-        return Part(squeezed(shown, self.size))
+        return PicturePart(squeezed(shown, self.size))
 
 
 def files_of(names: Iterable[str]) -> Iterator[str]:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from baseline.engines import Floats, Told
-from baseline.export.card import read_card
-from baseline.export.litert_file import CARD
+from baseline.engines.base import Floats, NetworkOutputs
+from baseline.export.card import FILE, read_card
 from baseline.pixels import Pixels
 from gleanset.errors import InputUnusable, MissingComponent
 
@@ -34,12 +33,12 @@ class LiteRtEngine:
         # An interpreter has one set of tensors.
         self._lock = threading.Lock()
 
-    def __call__(self, pictures: Pixels) -> Told:
+    def __call__(self, pictures: Pixels) -> NetworkOutputs:
         """What the network says of pictures uint8 N x size x size x 3."""
         with self._lock:
             rows = [self._one(picture) for picture in pictures]
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        return Told(*columns)
+        return NetworkOutputs(*columns)
 
     def _one(self, picture: Pixels) -> list[Floats]:
         """The outputs in the order of the description."""
@@ -65,7 +64,7 @@ def _bytes(model: Path | bytes) -> bytes:
 def _card(data: bytes, name: Path) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return read_card(archive.read(CARD), name)
+            return read_card(archive.read(FILE), name)
     except (zipfile.BadZipFile, KeyError) as error:
         raise InputUnusable(
             f"{name} is no model that Gleanset exported", "write one: baseline export"

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.crops import Cropping, CropWish, cropping_of, dataset_of
-from baseline.engines import Engine, Facts, Floats, Told, engine_of
+from baseline.crops import CropPlan, CropRequest, crop_plan_for, dataset_of
+from baseline.engines import engine_of
+from baseline.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
+from baseline.picture_parts import PicturePart
 from baseline.pixels import PictureInput, Pixels, as_image
-from baseline.predict_files import Part
 from gleanset.records import Box
 
 BATCH = 32
@@ -39,7 +40,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPicture:
     """A picture of the gallery: its class, its sample, and its cosine likeness up to 1."""
 
     label: str
@@ -48,7 +49,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PictureAnswer:
     """What a model says of one picture.
 
     `label` is None where it does not know; `predictions` come surest first, `nearest` are the
@@ -58,7 +59,7 @@ class Answer:
 
     label: str | None
     predictions: tuple[Prediction, ...]
-    nearest: tuple[Known, ...] = ()
+    nearest: tuple[KnownPicture, ...] = ()
     box: Box | None = None
 
 
@@ -70,26 +71,26 @@ class Model:
     """
 
     def __init__(
-        self, engine: Engine, place: Path | None = None, faces: bool | None = None
+        self, engine: InferenceEngine, place: Path | None = None, faces: bool | None = None
     ) -> None:
         self._engine = engine
         self._place = place
-        self._wish = CropWish(faces)
+        self._request = CropRequest(faces)
         # Detectors need not bear two threads at once.
         self._one_search = threading.Lock()
 
     @functools.cached_property
-    def cropping(self) -> Cropping:
+    def cropping(self) -> CropPlan:
         """How pictures are cut before they are judged; `cropping.words` says it.
 
         Raises `UsageError` where no detector finds again what the model learnt from: `load` it
         with `faces` True or False.
         """
         dataset = dataset_of(self._place) if self._place else None
-        return cropping_of(self.facts, dataset, self._wish)
+        return crop_plan_for(self.facts, dataset, self._request)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """Its classes, the size of its pictures, its thresholds and its gallery."""
         return self._engine.facts
 
@@ -108,7 +109,7 @@ class Model:
         """The same for many pictures, in their order, a batch in memory at a time."""
         return (list(answer.predictions) for answer in self.answers(pictures, top))
 
-    def answer(self, picture: PictureInput, top: int = 5) -> Answer:
+    def answer(self, picture: PictureInput, top: int = 5) -> PictureAnswer:
         """The class or None for "unknown", the likeliest classes, the nearest known pictures.
 
         Of several faces the largest answers. Raises `Unreadable`, also where a face is looked
@@ -116,19 +117,19 @@ class Model:
         """
         return next(self.answers([picture], top))
 
-    def faces(self, picture: PictureInput, top: int = 5) -> list[Answer]:
+    def faces(self, picture: PictureInput, top: int = 5) -> list[PictureAnswer]:
         """An answer for each face, in reading order; one of a picture that is judged whole."""
         parts = self._parts(picture)
         told = self.answers_to(np.stack([part.pixels for part in parts]), top)
         return [replace(one, box=part.box) for one, part in zip(told, parts, strict=True)]
 
-    def answers(self, pictures: Iterable[PictureInput], top: int = 5) -> Iterator[Answer]:
+    def answers(self, pictures: Iterable[PictureInput], top: int = 5) -> Iterator[PictureAnswer]:
         """The same for many pictures, in their order. Raises `Unreadable` at a bad one."""
         for batch in self._batches(pictures):
             told = self.answers_to(np.stack([part.pixels for part in batch]), top)
             yield from (replace(one, box=p.box) for one, p in zip(told, batch, strict=True))
 
-    def answers_to(self, pixels: Pixels, top: int = 5) -> list[Answer]:
+    def answers_to(self, pixels: Pixels, top: int = 5) -> list[PictureAnswer]:
         """The answers to pixels that were read already: uint8 N x size x size x 3."""
         told = self._engine(pixels)
         # The temperature is inside the engine, so here the scores are logarithms.
@@ -153,37 +154,37 @@ class Model:
         ]
         return np.concatenate(parts)
 
-    def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[Part]]:
+    def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[PicturePart]]:
         """One part of each picture: of several faces the largest."""
         rest = iter(pictures)
         while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
             yield batch
 
-    def _parts(self, picture: PictureInput) -> list[Part]:
+    def _parts(self, picture: PictureInput) -> list[PicturePart]:
         read = self.cropping.read
         with self._one_search if read.detector else nullcontext():
             return read.parts(as_image(picture))
 
-    def _answer(self, told: Told, row: int, label: int, top: int) -> Answer:
+    def _answer(self, told: NetworkOutputs, row: int, label: int, top: int) -> PictureAnswer:
         sure = told.probabilities[row]
         best = np.argsort(-sure, kind="stable")[:top]
-        return Answer(
+        return PictureAnswer(
             None if label == UNKNOWN else self.classes[label],
             tuple(Prediction(self.classes[c], float(sure[c])) for c in best),
             () if told.likeness is None else self._nearest(told.likeness[row]),
         )
 
-    def _nearest(self, likeness: Floats) -> tuple[Known, ...]:
+    def _nearest(self, likeness: Floats) -> tuple[KnownPicture, ...]:
         known = self.facts.known or ()
         named = [
-            Known(self.classes[c], sample, float(likeness[c, k]))
+            KnownPicture(self.classes[c], sample, float(likeness[c, k]))
             for c, samples in enumerate(known)
             for k, sample in enumerate(samples)
         ]
         return tuple(sorted(named, key=lambda one: (-one.likeness, one.sample))[:NEAREST])
 
 
-def _area(part: Part) -> int:
+def _area(part: PicturePart) -> int:
     return part.box.width * part.box.height if part.box else 0
 
 

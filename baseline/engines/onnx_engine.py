@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from baseline.engines import Told
+from baseline.engines.base import NetworkOutputs
 from baseline.export.card import KEY, read_card
 from baseline.pixels import Pixels
 from gleanset.errors import InputUnusable, MissingComponent
@@ -30,11 +30,13 @@ class OnnxEngine:
         self.facts = read_card(about.get(KEY), name).facts
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def __call__(self, pictures: Pixels) -> Told:
+    def __call__(self, pictures: Pixels) -> NetworkOutputs:
         """What the network says of pictures uint8 N x size x size x 3."""
         found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
         by_name = dict(zip(self._outputs, found, strict=True))
-        return Told(by_name["probabilities"], by_name["embedding"], by_name.get("likeness"))
+        return NetworkOutputs(
+            by_name["probabilities"], by_name["embedding"], by_name.get("likeness")
+        )
 
 
 def _session(model: Path | bytes, name: Path) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +13,10 @@ import numpy.typing as npt
 
 from baseline.chosen_run import run_folder_of
 from baseline.data import pixel_sources
-from baseline.engines import Engine
+from baseline.engines.base import InferenceEngine
+from baseline.engines.torch_engine import InferenceNet, TorchEngine
 from baseline.export.card import Card, card_of
-from baseline.export.check import Check, compare, refuse_unequal
-from baseline.export.kinds import Writer, writer_of
 from baseline.pixels import Pixels, ReadPixels, processes_for
-from baseline.run_torch import TorchEngine
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -27,10 +26,15 @@ from gleanset.work.progress import Progress
 
 MOST_CHECKED = 200
 MOST_CALIBRATED = 100
+BATCH = 16
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
+LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
+"""The largest difference of a probability that is let through."""
+LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
+"""The least share of pictures with the same likeliest class."""
 
 
-class Seen(NamedTuple):
+class CheckedPictures(NamedTuple):
     """Pictures uint8 N x size x size x 3 and their classes' numbers, -1 where not asked for."""
 
     pictures: Pixels
@@ -68,8 +72,12 @@ def export_run(
 
 
 def _written(
-    engine: TorchEngine, card: Card, writer: Writer, calibration: Pixels, checked: Seen
-) -> tuple[bytes, Check]:
+    engine: TorchEngine,
+    card: Card,
+    writer: FormatWriter,
+    calibration: Pixels,
+    checked: CheckedPictures,
+) -> tuple[bytes, AgreementCheck]:
     """The file's bytes, after they have answered as the run does."""
     data = writer.model(engine.portable, card, calibration)
     check = compare(engine, writer.engine(writer.with_card(data, card)), *checked)
@@ -77,7 +85,7 @@ def _written(
     return data, check
 
 
-def _kept(out: Path, data: bytes, card: Card, writer: Writer) -> dict[str, object]:
+def _kept(out: Path, data: bytes, card: Card, writer: FormatWriter) -> dict[str, object]:
     whole = writer.with_card(data, card)
     beside = out.with_name(out.name + ".json")
     write_atomic(beside, card.to_json().encode())
@@ -118,8 +126,8 @@ def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
 
 
 def _seen(
-    dataset: Dataset, engine: Engine, samples: Sequence[Sample], progress: Progress | None
-) -> Seen:
+    dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress | None
+) -> CheckedPictures:
     """What can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB")
     wanted = list(pixel_sources(dataset, samples))
@@ -135,4 +143,92 @@ def _seen(
     pictures = np.zeros((len(kept), size, size, 3), np.uint8)
     for row, sample in enumerate(kept):
         pictures[row] = pixels[sample.key].transpose(1, 2, 0)
-    return Seen(pictures, np.array(y, dtype=np.int64))
+    return CheckedPictures(pictures, np.array(y, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementCheck:
+    """How two engines compare on `pictures` pictures.
+
+    `farthest` is the largest difference of a probability, `agreement` the share of pictures with
+    the same likeliest class. `accuracy` is of the exported model, `accuracy_before` of the run, on
+    the labels given; None where there were none.
+    """
+
+    pictures: int
+    farthest: float
+    agreement: float
+    accuracy_before: float | None
+    accuracy: float | None
+
+    def to_json(self) -> dict[str, float | int | str]:
+        """The figures that are known."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def compare(
+    run: InferenceEngine,
+    exported: InferenceEngine,
+    pictures: Pixels,
+    y: npt.NDArray[np.int64] | None,
+) -> AgreementCheck:
+    """Ask both for pictures N x size x size x 3 of the classes `y` (-1: not known)."""
+    first, second = probabilities(run, pictures), probabilities(exported, pictures)
+    before, after = first.argmax(1), second.argmax(1)
+    known = np.zeros(len(pictures), bool) if y is None else y >= 0
+    scores = [
+        float((found[known] == y[known]).mean()) if y is not None and known.any() else None
+        for found in (before, after)
+    ]
+    # Between classes that are equally likely, either is the same answer.
+    rows = np.arange(len(first))
+    same = (before == after) | (
+        first[rows, before] - first[rows, after] < LARGEST_DIFFERENCE["fp32"]
+    )
+    return AgreementCheck(
+        len(pictures), float(np.abs(first - second).max()), float(same.mean()), *scores
+    )
+
+
+def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.float32]:
+    """N x classes, a batch at a time."""
+    parts = [
+        engine(pictures[at : at + BATCH]).probabilities for at in range(0, len(pictures), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def refuse_unequal(check: AgreementCheck, precision: str) -> None:
+    """Raises `InputUnusable` where the answers are too far apart to be the same model's."""
+    far = check.farthest > LARGEST_DIFFERENCE[precision]
+    if far or check.agreement < LEAST_AGREEMENT[precision]:
+        raise InputUnusable(
+            f"nothing was written: as {precision} the model would give other answers "
+            f"(the same class for {check.agreement:.1%} of {check.pictures} pictures, "
+            f"probabilities off by up to {check.farthest:.2g})",
+            "export with --precision fp32" if precision != "fp32" else "please report this",
+        )
+
+
+class FormatWriter(NamedTuple):
+    """How a kind of file is made: the model, the model with its card, and what computes it."""
+
+    model: Callable[[InferenceNet, Card, Pixels], bytes]
+    with_card: Callable[[bytes, Card], bytes]
+    engine: Callable[[bytes], InferenceEngine]
+
+
+def writer_of(kind: str) -> FormatWriter:
+    """The writer of onnx or litert. Raises `MissingComponent`."""
+    if kind == "onnx":
+        from baseline.engines.onnx_engine import OnnxEngine
+        from baseline.export import onnx_file
+
+        onnx_file.need_onnx()
+        return FormatWriter(onnx_file.onnx_bytes, onnx_file.with_card, OnnxEngine)
+    from baseline.engines.litert_engine import LiteRtEngine
+    from baseline.export import litert_file
+
+    litert_file.need_litert()
+    return FormatWriter(litert_file.litert_bytes, litert_file.with_card, LiteRtEngine)
