@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from baseline.augmentation import LIMITS, Kind, changed, view_numbers
 from gleanset.errors import Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Box
 from gleanset.work.pool import Processes
+
+if TYPE_CHECKING:
+    from baseline.augmentation import Kind
 
 EACH = 100
 """Pictures that one process reads in about the time that another takes to start."""
@@ -108,6 +110,9 @@ class ReadViews:
     def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:
             return plain
+        # Imported here: only augmented views need OpenCV.
+        from baseline.augmentation import LIMITS, changed, view_numbers
+
         numbers = view_numbers(key, view, VIEW_SEED)
         made: Pixels = changed(plain[None], numbers[None], LIMITS[self.kind])[0]
         return made

@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv, ndtri, stdtrit
 
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import Interval
 
+# scipy is imported where it is used: whoever predicts need not wait for it.
 Flags = npt.NDArray[np.bool_]
 
 _END = 0.975
@@ -84,6 +84,8 @@ def difference_interval(gain: Floats, groups: Indices) -> Interval:
     pictures ("Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based
     on Paired Data", 2012): runs that agree on few moments need not agree on others.
     """
+    from scipy.special import stdtrit
+
     sums, sizes = _by_moment(gain, groups)
     mean, part = float(sums.sum() / sizes.sum()), _SWAPPED * float(sizes.mean())
     more = np.append(sums, (part, -part)), np.append(sizes, (part, part))
@@ -97,6 +99,8 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
     Its upper end counts a part of a moment more in which the second likeliest class were right,
     and is that of the square root, whose distribution leans less (the delta method).
     """
+    from scipy.special import stdtrit
+
     losses = -log_probabilities[np.arange(len(y)), y]
     sums, sizes = _by_moment(losses, groups)
     slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
@@ -158,11 +162,15 @@ def _worth(share: float, variance: float, most: float) -> float:
 
 def _known(moments: int, confidence: float) -> float:
     """The part of its worth that a sample has when its variance is known from few moments."""
+    from scipy.special import ndtri, stdtrit
+
     return float(ndtri(confidence) / stdtrit(moments - 1, confidence)) ** 2
 
 
 def _limit(share: float, cases: float, confidence: float) -> float:
     """The exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
+    from scipy.special import betaincinv
+
     if share >= 1 or not cases:
         return 1.0
     return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
