@@ -87,7 +87,7 @@ def label(dataset: Dataset, key: str, name: str, split: str) -> None:
     """Set the state directly: the journal is measured on its own."""
     dataset.db.run(
         "UPDATE sample SET status='labelled', label=?, split=? WHERE key=?",
-        (dataset.journal.class_id(name), split, key),
+        (dataset.classes.find_or_make(name), split, key),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from gleanset.db.classes import ClassTable
 from gleanset.db.connection import Connection, is_read_only, snapshot
 from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
@@ -46,6 +47,7 @@ class Dataset:
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
         self.samples = Samples(self.db)
+        self.classes = ClassTable(self.db)
         self.journal = Journal(self.db)
         self.rejections = Rejections(self.db)
         self.fetches = Fetches(self.db)

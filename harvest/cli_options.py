@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset.cli import Job, Result, key_values
-from gleanset.db.journal import class_name
+from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
 
 if TYPE_CHECKING:

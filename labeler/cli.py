@@ -71,12 +71,12 @@ def label(job: Job, label: str, samples: tuple[str, ...], new: bool) -> Result:
 def _refuse_slips(job: Job, label: str) -> None:
     """Refuse a name that nothing has and that is much like one that is known (`UsageError`)."""
     from gleanset.config import meant
+    from gleanset.db.classes import class_name
     from gleanset.db.hints import Hints
-    from gleanset.db.journal import class_name
 
     name = class_name(label)
     with job.open() as dataset:
-        known = {*dataset.journal.classes(), *Hints(dataset.db).names()}
+        known = {*dataset.classes.names(), *Hints(dataset.db).names()}
     if name not in known and (guess := meant(name, sorted(known))):
         raise UsageError(f"there is no class {name!r}", f"{guess}To make it all the same: --new")
 

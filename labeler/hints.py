@@ -11,8 +11,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
+from gleanset.db.classes import class_name
 from gleanset.db.hints import HintedSample, Hints, withdrawn
-from gleanset.db.journal import Choice, class_name
+from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 

@@ -7,11 +7,11 @@ can be undone, without limit and across restarts.
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.changes import Change, Changes, Curation
+from gleanset.db.changes import Changes, Curation
+from gleanset.db.classes import ClassTable
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
@@ -80,6 +80,7 @@ class Journal:
 
     def __init__(self, db: Connection, who: str | None = None) -> None:
         self._db = db
+        self._classes = ClassTable(db)
         self.who = who or user_name()
 
     def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
@@ -91,9 +92,9 @@ class Journal:
         operation = named(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.write():
-            classes = self._classes(choices)
+            classes = self._classes_of(choices)
             step = self._new_step(operation, None)
-            self._show(step, classes.values())
+            self._classes.show(step, classes.values())
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
@@ -103,17 +104,13 @@ class Journal:
             )
         return step
 
-    def _classes(self, choices: Sequence[Choice]) -> dict[str, int]:
+    def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
         """The class of each sample that gets a label."""
         labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
-        numbers = {label: self.class_id(label) for label in {label for _, label in labelled}}
+        numbers = {
+            label: self._classes.find_or_make(label) for label in {label for _, label in labelled}
+        }
         return {sample: numbers[label] for sample, label in labelled}
-
-    def _show(self, step: int, classes: Iterable[int]) -> None:
-        """Show those of these classes that are hidden; undoing the step hides them again."""
-        hidden = {row[0] for row in self._db.rows("SELECT id FROM class WHERE merged_into=id")}
-        changes = [Change("merged", row, None) for row in sorted(hidden & set(classes))]
-        Changes(self._db).make(step, changes)
 
     def undo(self, step: int | None = None) -> Undone:
         """Undo a step, by default the last one in force. `UsageError` when there is none.
@@ -138,7 +135,9 @@ class Journal:
             )
             aside, changed = Curation(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
-            self._show(new, [r["before_label"] for r in same if r["before_label"] is not None])
+            self._classes.show(
+                new, [r["before_label"] for r in same if r["before_label"] is not None]
+            )
         return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)
 
     def _undoable(self, step: int | None) -> Row:
@@ -183,27 +182,6 @@ class Journal:
             f"WHEN 'retired' THEN {_IF_FOUND} ELSE ?2 END WHERE id=?3",
             [(value, _STATUS[action], s.id) for _, s, action, value, _ in rows],
         )
-
-    def class_id(self, name: str) -> int:
-        """The number of a class, which is made, and hidden, when it is new. Call inside a write.
-
-        One that was merged stands for the class it was merged into.
-        """
-        name = class_name(name)
-        if not self._db.number("SELECT 1 FROM class WHERE name=?", (name,)):
-            number = self._db.run("INSERT INTO class(name) VALUES(?)", (name,))
-            self._db.run("UPDATE class SET merged_into=id WHERE id=?", (number,))
-        return self._db.number(
-            "WITH RECURSIVE chain(id, into_) AS (SELECT id, merged_into FROM class WHERE name=? "
-            "UNION SELECT c.id, c.merged_into FROM chain JOIN class c ON c.id=chain.into_) "
-            "SELECT id FROM chain WHERE into_ IS NULL OR into_=id",
-            (name,),
-        )
-
-    def classes(self) -> list[str]:
-        """The names of all classes that are in use, in alphabetical order."""
-        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
-        return [row[0] for row in rows]
 
     def count(self) -> int:
         """How many decisions were made."""
@@ -266,24 +244,3 @@ def _said(row: Row) -> tuple[str, int | None]:
 def _after(row: Row) -> tuple[str, int | None]:
     """The state that a stored decision gave its sample."""
     return _STATUS[row["action"]], row["value"]
-
-
-# What no folder may have in its name somewhere, and what turns the direction of a line round.
-_FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
-
-
-def class_name(name: str) -> str:
-    """A class name in its one spelling: Unicode NFC, single spaces, something to be seen.
-
-    Raises `UsageError` for names that could not become a folder in an export.
-    """
-    tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
-        raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
-    wrong = [c for c in tidy if c in _FORBIDDEN or unicodedata.category(c) in ("Cc", "Cs")]
-    if wrong or tidy.startswith("."):
-        raise UsageError(
-            f"{name!r} is not a class name: it could not be a folder on every system",
-            'leave out a leading dot and the characters / \\ : * ? " < > |',
-        )
-    return tidy

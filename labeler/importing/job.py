@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.journal import Choice, class_name
+from gleanset.db.classes import class_name
+from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter

@@ -56,13 +56,13 @@ class RailMenu(QMenu):
 
     def _set_key(self, key: str) -> None:
         name, names = self._name, list(self._keys)
-        self._change(lambda session: session.classes.set_key(names, name, key))
+        self._change(lambda session: session.keys.set_key(names, name, key))
 
     def _move(self, by: int) -> None:
         names = list(self._keys)
         place = names.index(self._name)
         names.insert(max(0, place + by), names.pop(place))
-        self._change(lambda session: session.classes.set_order(names))
+        self._change(lambda session: session.keys.set_order(names))
 
     def _change(self, work: Callable[[SortingSession], object]) -> None:
         """Keys and order are settings: saved at once, and no step of the journal."""

@@ -57,7 +57,7 @@ class ReviewView(SendingView):
         """Read what can be chosen, and the wall anew."""
 
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            return Reviews(session.dataset.db).traits(), session.dataset.journal.classes()
+            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
 
         self.desk.ask(read, self._offer)
         self.look()

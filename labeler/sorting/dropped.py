@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gleanset import Dataset
-from gleanset.db.changes import Changes
 from gleanset.db.journal import Choice
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
@@ -23,7 +22,6 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
-from labeler.sorting.classes import Classes
 
 STAGE = "dropped"
 THREADS = 2
@@ -99,7 +97,7 @@ def _decided(dataset: Dataset, choices: list[Choice], label: str | None) -> int:
     """One step for the whole drop; a class that was renamed meanwhile has its new name."""
     with dataset.db.write():
         if label is not None:
-            label = Classes(dataset, Changes(dataset.db)).resolved(label)
+            label = dataset.classes.resolved(label)
             choices = [choice._replace(label=label) for choice in choices]
         return dataset.journal.step(_dropping(len(choices), label), choices)
 

@@ -6,9 +6,15 @@ stands in `dataset.toml` under `[keys]`, and its order there is the order of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from gleanset.errors import UsageError
+import msgspec
+
+from gleanset import Dataset
+from gleanset.config import read_toml
+from gleanset.errors import DiskFull, NotWritable, UsageError
+from gleanset.settings import FILE, Settings, write_settings
 
 DIGITS = "1234567890"
 TAKEN = frozenset("bcgklnoqs")
@@ -52,3 +58,68 @@ def with_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
         if its == valid(key) and other != name:
             changed[other] = keys.get(name, "")
     return {**changed, name: valid(key)}
+
+
+class ClassKeys:
+    """The keys and the order of the classes of a dataset, kept in its `dataset.toml`.
+
+    `of` only reads: what it gives to classes without a key is written by the next `save`.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._kept: dict[str, str] = {}
+        self.target = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the keys anew: another window may have set some."""
+        settings = self._settings()
+        self._kept, self.target = _with_others(settings.keys, self._kept), settings.target
+
+    def of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the key of each class, in the order of the rail; they stay for this session."""
+        kept: dict[str, str] = {}
+        for name, key in self._kept.items():
+            now = name if name in names else self._dataset.classes.renamed(name)
+            if now is not None:
+                kept.setdefault(now, key)
+        found = assigned(names, kept)
+        self._kept = _with_others(found, self._kept)
+        return found
+
+    def save(self) -> None:
+        """Write the keys of all classes, where `dataset.toml` lacks one.
+
+        Where nothing can be written now, they are the same the next time.
+        """
+        keys, written = self.of(self._dataset.classes.as_made()), self._settings().keys
+        if any(key and written.get(name) != key for name, key in keys.items()):
+            with suppress(DiskFull, NotWritable):
+                self._write(keys)
+
+    def set_key(self, names: Sequence[str], name: str, key: str) -> dict[str, str]:
+        """Give a class a key; whoever had it takes the old one. Return the keys of all `names`."""
+        self._write(with_key(self.of(names), name, key))
+        return self.of(names)
+
+    def set_order(self, names: Sequence[str]) -> None:
+        """Put the classes into this order; keys stay with their classes."""
+        keys = self.of(names)
+        self._write({name: keys[name] for name in names})
+
+    def _write(self, keys: Mapping[str, str]) -> None:
+        """Write keys into `dataset.toml`; whatever else stands there stays."""
+        settings = self._settings()
+        self._kept = _with_others(keys, settings.keys)
+        write_settings(self._dataset.root, msgspec.structs.replace(settings, keys=self._kept))
+
+    def _settings(self) -> Settings:
+        return read_toml(self._dataset.root / FILE, Settings)
+
+
+def _with_others(keys: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """Return `keys`, and behind them those of other classes whose key is still free."""
+    given = {name: key for name, key in keys.items() if key}
+    free = {n: k for n, k in others.items() if n not in keys and k not in given.values()}
+    return {**given, **free}

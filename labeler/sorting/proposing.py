@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from gleanset.db.journal import class_name
+from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 
 HINT = 0.8

@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
-from gleanset.db.journal import Choice, class_name
+from gleanset.db.classes import class_name
+from gleanset.db.journal import Choice
 from gleanset.db.measures import SampleRegion
 from gleanset.db.proposals import SortingQueue
 from gleanset.db.sorting import LabelCounts, SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
-from labeler.sorting.classes import Classes
 from labeler.sorting.history import History, Step
+from labeler.sorting.keys import ClassKeys
 
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
 REJECT, OTHER, LATER, QUEUE = "not a face", "other", "later", "queue"
@@ -75,7 +76,8 @@ class SortingSession:
         self.dataset = dataset
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
-        self.classes = Classes(dataset, self.changes)
+        self.classes = dataset.classes
+        self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
         self.history = History(self.tiles.steps())
         self._version = self.tiles.version()
@@ -159,6 +161,7 @@ class SortingSession:
     def _done(self, step: int, count: int, since: int = 0, kind: str = "step") -> Done:
         self._own.add(step)
         self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
+        self.keys.save()
         seen = self.history.seen(step)
         return Done(step, count, seen.operation, since, kind, seen.root)
 
@@ -193,7 +196,7 @@ class SortingSession:
         changed = before != self._signature
         if changed:
             self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
-            self.classes.reload()
+            self.keys.reload()
         return changed
 
     def progress(self) -> Progress:
@@ -201,12 +204,12 @@ class SortingSession:
         counts = self.tiles.counts()
         return Progress(
             counts,
-            self.classes.keys([row.name for row in counts.classes]),
+            self.keys.of([row.name for row in counts.classes]),
             self.history.undoable(),
             self.history.redoable(),
             *self._spent_before,
             self.history.last,
-            self.classes.target,
+            self.keys.target,
         )
 
     def spend(self, gestures: int, seconds: float) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gleanset import Dataset
+from gleanset.db.classes import class_name
 from gleanset.db.connection import Connection
-from gleanset.db.journal import Choice, Undone, class_name
+from gleanset.db.journal import Choice, Undone
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
@@ -69,7 +70,7 @@ def test_a_step_with_an_unknown_sample_changes_nothing(dataset: Dataset, keys: l
         dataset.journal.step("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
     assert states(dataset) == [("queue", None)] * 3
     assert dataset.journal.count() == 0
-    assert dataset.journal.classes() == []
+    assert dataset.classes.names() == []
 
 
 def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
@@ -197,17 +198,17 @@ def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
 ) -> None:
     journal = dataset.journal
     journal.step("a", [Choice(keys[0], "label", "hana")])
-    assert journal.classes() == ["hana"]
+    assert dataset.classes.names() == ["hana"]
     assert journal.undo() == Undone(named("a"), 1, 0)
-    assert journal.classes() == []
+    assert dataset.classes.names() == []
     journal.undo(dataset.db.number("SELECT max(id) FROM step"))
-    assert journal.classes() == ["hana"], "a redo brings it back"
+    assert dataset.classes.names() == ["hana"], "a redo brings it back"
     redone = dataset.db.number("SELECT max(id) FROM step")
     journal.step("b", [Choice(keys[1], "label", "hana")])
     assert journal.undo(redone).changed_since == 0
-    assert journal.classes() == ["hana"], "another sample has it"
+    assert dataset.classes.names() == ["hana"], "another sample has it"
     journal.undo()
-    assert journal.classes() == ["hana"], "that step did not make it"
+    assert dataset.classes.names() == ["hana"], "that step did not make it"
 
 
 def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: list[str]) -> None:
@@ -217,7 +218,7 @@ def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: li
     undone = dataset.db.number("SELECT max(id) FROM step")
     journal.step("b", [Choice(keys[0], "label", "hana")])
     assert journal.undo(undone).changed_since == 1, "the sample, and not its class as well"
-    assert journal.classes() == ["hana"]
+    assert dataset.classes.names() == ["hana"]
 
 
 def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys: list[str]) -> None:
@@ -225,14 +226,14 @@ def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys:
     first = journal.step("a", [Choice(keys[0], "label", "hana")])
     second = journal.step("b", [Choice(keys[0], "label", "rei")])
     journal.undo(first)
-    assert journal.classes() == ["rei"]
+    assert dataset.classes.names() == ["rei"]
     journal.undo(second)
-    assert journal.classes() == ["hana"]
+    assert dataset.classes.names() == ["hana"]
 
 
 def test_spellings_of_a_class_are_one_class(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.step("x", [Choice(keys[0], "label", "é"), Choice(keys[1], "label", " e\u0301")])
-    assert dataset.journal.classes() == ["é"]
+    assert dataset.classes.names() == ["é"]
     assert states(dataset)[:2] == [("labelled", "é")] * 2
 
 

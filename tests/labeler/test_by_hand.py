@@ -61,13 +61,13 @@ def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
     assert slip.returncode == 2
     assert "did you mean 'hatsune_miku'?" in slip.stderr
     assert "--new" in slip.stderr
-    assert empty.journal.classes() == ["hatsune_miku"]
+    assert empty.classes.names() == ["hatsune_miku"]
     assert labeler("label", "rei", second, "-d", empty.root).returncode == 0, "like no other"
     told = labeler("label", "--new", "hatsune_mikuu", third, "-d", empty.root)
     assert told.returncode == 0
-    assert empty.journal.classes() == ["hatsune_miku", "hatsune_mikuu", "rei"]
+    assert empty.classes.names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
     assert labeler("undo", "-d", empty.root).returncode == 0
-    assert empty.journal.classes() == ["hatsune_miku", "rei"], "it goes with the step"
+    assert empty.classes.names() == ["hatsune_miku", "rei"], "it goes with the step"
 
 
 def test_a_name_that_is_a_hint_is_no_slip_and_one_like_it_is(

@@ -144,7 +144,7 @@ def test_two_hints_of_classes_that_were_merged_are_one(empty: Dataset) -> None:
     one, other = found_as(empty, "a", "Anna"), found_as(empty, "b", "Rin")
     copies(empty, one, other)
     with empty.db.write():
-        anna, rin = empty.journal.class_id("Anna"), empty.journal.class_id("Rin")
+        anna, rin = empty.classes.find_or_make("Anna"), empty.classes.find_or_make("Rin")
         empty.db.run("UPDATE class SET merged_into=NULL WHERE id=?", (rin,))
         empty.db.run("UPDATE class SET merged_into=? WHERE id=?", (rin, anna))
     dedup(empty)

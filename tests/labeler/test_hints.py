@@ -65,7 +65,7 @@ def test_everything_doubtful_stays_in_the_queue_and_is_counted(
     assert result["left_in_queue"] == faces
     assert {s.key: s.status for s in empty.samples.by_key()} == dict.fromkeys(keys, "queue")
     assert empty.journal.count() == 0
-    assert empty.journal.classes() == []
+    assert empty.classes.names() == []
 
 
 def test_an_origin_without_a_hint_does_not_dispute_one_that_has(empty: Dataset) -> None:
@@ -82,7 +82,7 @@ def test_spellings_of_one_class_name_become_one_class(empty: Dataset) -> None:
     hinted(empty, "a", "Zoe\u0308  Bell")
     hinted(empty, "b", "Zo\u00eb Bell")
     assert accept(empty)["labels"] == {"Zo\u00eb Bell": 2}
-    assert empty.journal.classes() == ["Zo\u00eb Bell"]
+    assert empty.classes.names() == ["Zo\u00eb Bell"]
     assert {s.label for s in empty.samples.by_key()} == {"Zo\u00eb Bell"}
 
 

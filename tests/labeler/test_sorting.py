@@ -197,8 +197,8 @@ def test_keys_stand_in_the_settings_and_never_change(
     for name in ("b", "a", "c"):
         session.add_class(name)
     assert session.progress().keys == {"b": "1", "a": "2", "c": "3"}
-    assert session.classes.set_key(["b", "a", "c"], "c", "w") == {"b": "1", "a": "2", "c": "w"}
-    session.classes.set_order(["c", "a", "b"])
+    assert session.keys.set_key(["b", "a", "c"], "c", "w") == {"b": "1", "a": "2", "c": "w"}
+    session.keys.set_order(["c", "a", "b"])
     session.add_class("d")
     assert list(session.progress().keys.items()) == [("c", "w"), ("a", "2"), ("b", "1"), ("d", "3")]
     with Dataset.open(session.dataset.root) as dataset:
@@ -206,6 +206,23 @@ def test_keys_stand_in_the_settings_and_never_change(
         assert dataset.settings.keys == session.progress().keys
     text = (session.dataset.root / FILE).read_text()
     assert 'c = "w"' in text
+
+
+def test_asking_for_keys_writes_nothing_and_the_next_step_does(
+    empty: Dataset, keys: list[str]
+) -> None:
+    empty.journal.step("by another program", [Choice(keys[0], "label", "Miku")])
+    file, session = empty.root / FILE, SortingSession(empty)
+    before = file.read_bytes(), file.stat().st_mtime_ns
+    assert session.progress().keys == {"Miku": "1"}
+    empty.journal.undo()
+    assert session.poll() is False, "it was written by this connection"
+    assert session.progress().keys == {}
+    empty.journal.step("by another program", [Choice(keys[0], "label", "Mio")])
+    assert session.progress().keys == {"Mio": "1"}
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+    session.file([keys[1]], "Rin")
+    assert 'Mio = "1"\nRin = "2"' in file.read_text()
 
 
 @pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " "])
@@ -227,7 +244,7 @@ def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     session.add_class("b")
     file = session.dataset.root / FILE
     file.write_text('[keys]\na = "ä"\nb = "1"\ngone = "2"\n')
-    session.classes.reload()
+    session.keys.reload()
     assert session.progress().keys == {"a": "2", "b": "1"}
 
 
@@ -339,5 +356,5 @@ def test_files_dropped_on_a_class_that_is_renamed_meanwhile(tmp_path: Path) -> N
             session.rename_class("Mio", "Rin")
 
         assert take_in(dataset, [tmp_path / "one.png"], "Mio", progress).samples == 1
-        assert dataset.journal.classes() == ["Rin"]
+        assert dataset.classes.names() == ["Rin"]
         assert len(session.tiles.labelled("Rin")) == 1

@@ -1,0 +1,138 @@
+"""Classes: their names now and before, and what a step makes of them.
+
+A class whose `merged_into` is another one was merged into that; one whose `merged_into` is itself
+is hidden, because nothing that made it is in force.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from gleanset.db.changes import Change, Changes
+from gleanset.db.connection import Connection
+from gleanset.errors import UsageError
+
+
+def present_class(column: str, chosen: str) -> str:
+    """Return SQL for the `name` or `id` of what the class that fits `chosen` was merged into.
+
+    Of a class that was not merged, or is hidden, it is its own; NULL where no class fits.
+    """
+    return (
+        "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
+        f"WHERE {chosen} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
+        f"c.id=chain.into_) SELECT {column} FROM chain WHERE into_ IS NULL OR into_=id)"
+    )
+
+
+class ClassTable:
+    """The `class` table. Whatever changes it is called inside a write, as a part of a step."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._changes = Changes(db)
+
+    def names(self) -> list[str]:
+        """Return the names of all classes that are in use, in alphabetical order."""
+        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
+        return [row[0] for row in rows]
+
+    def as_made(self) -> list[str]:
+        """Return the names of all classes that are in use, in the order they were made."""
+        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
+        return [row[0] for row in rows]
+
+    def id_of(self, name: str) -> int | None:
+        """Return the row of a class by its name, or by one that it had before it was renamed."""
+        row = self._db.number("SELECT id FROM class WHERE name=?", (name,))
+        return row or self._changes.once_called(name)
+
+    def name_of(self, row: int) -> str:
+        """Return the name of a class; empty where there is none."""
+        found = self._db.one("SELECT name FROM class WHERE id=?", (row,))
+        return str(found[0]) if found else ""
+
+    def resolved(self, name: str) -> str:
+        """Return the name of a class now: another window may have renamed or merged it.
+
+        That of a class which was never there is its one spelling. Raises `UsageError` for what
+        is no class name.
+        """
+        name = class_name(name)
+        row = self.id_of(name)
+        if row is None:
+            return name
+        found = self._db.one(f"SELECT {present_class('name', 'id=?')}", (row,))
+        return str(found[0]) if found else name
+
+    def renamed(self, name: str) -> str | None:
+        """Return the present name of a class that once was called so; None where none was."""
+        row = self._changes.once_called(name)
+        return None if row is None else self.name_of(row)
+
+    def find_or_make(self, name: str) -> int:
+        """Return the row of a class, which is made, and hidden, when it is new.
+
+        One that was merged stands for the class it was merged into.
+        """
+        name = class_name(name)
+        found = f"SELECT {present_class('id', 'name=?')}"
+        return self._db.number(found, (name,)) or self._add_hidden(name)
+
+    def _add_hidden(self, name: str) -> int:
+        row = self._db.run("INSERT INTO class(name) VALUES(?)", (name,))
+        self._db.run("UPDATE class SET merged_into=id WHERE id=?", (row,))
+        return row
+
+    def show(self, step: int, rows: Iterable[int]) -> None:
+        """Show those of these classes that are hidden; undoing the step hides them again."""
+        hidden = {row[0] for row in self._db.rows("SELECT id FROM class WHERE merged_into=id")}
+        self._changes.make(
+            step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
+        )
+
+    def make(self, step: int, name: str) -> None:
+        """Make a class; undoing the step hides it. Raises `UsageError` for one that is in use."""
+        row = self._db.one("SELECT id, merged_into FROM class WHERE name=?", (name,))
+        if row is not None and row["merged_into"] is None:
+            raise UsageError(f"there is a class {name!r} already")
+        number = row["id"] if row else self._add_hidden(name)
+        self._changes.make(step, [Change("merged", number, None)])
+
+    def rename(self, step: int, old: str, new: str) -> None:
+        """Rename a class. Raises `UsageError` for a name that is taken."""
+        row = self.id_of(old)
+        if row is None:
+            raise UsageError(f"there is no class {old!r}")
+        if self._db.number("SELECT 1 FROM class WHERE name=?", (new,)):
+            raise UsageError(f"there is a class {new!r} already", "merge the two instead")
+        self._changes.make(step, [Change("name", row, new)])
+
+    def merge(self, step: int, old: str, into: str) -> None:
+        """Hide a class whose samples were given to another one. Raises `UsageError`."""
+        source, target = self.id_of(old), self.id_of(into)
+        if source is None or target is None or source == target:
+            raise UsageError(f"cannot merge {old!r} into {into!r}", "name two classes that exist")
+        self._changes.make(step, [Change("merged", source, target)])
+
+
+# What no folder may have in its name somewhere, and what turns the direction of a line round.
+_FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+
+
+def class_name(name: str) -> str:
+    """Return a class name in its one spelling: Unicode NFC, single spaces, something to be seen.
+
+    Raises `UsageError` for names that could not become a folder in an export.
+    """
+    tidy = " ".join(unicodedata.normalize("NFC", name).split())
+    if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
+        raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
+    wrong = [c for c in tidy if c in _FORBIDDEN or unicodedata.category(c) in ("Cc", "Cs")]
+    if wrong or tidy.startswith("."):
+        raise UsageError(
+            f"{name!r} is not a class name: it could not be a folder on every system",
+            'leave out a leading dot and the characters / \\ : * ? " < > |',
+        )
+    return tidy
