@@ -16,7 +16,7 @@ from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import FaceCrop
 from gleanset.settings import SplitSettings
-from labeler.split import apply_split, plan_split
+from labeler.splits.plan import apply_split, plan_split
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

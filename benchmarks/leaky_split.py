@@ -41,7 +41,7 @@ from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 from gleanset.records import FaceCrop
 from gleanset.settings import SplitSettings
-from labeler.split import apply_split, plan_split
+from labeler.splits.plan import apply_split, plan_split
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data" / "characters"

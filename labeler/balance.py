@@ -5,9 +5,8 @@ Copying before a split would put copies of one picture on both sides of it.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +15,7 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.records import Sample
+from labeler.splits.seeded_order import one_per_moment_first, seeded
 
 Method = Literal["down", "copies", "augment", "weights", "off"]
 METHODS: tuple[Method, ...] = ("down", "copies", "augment", "weights", "off")
@@ -67,7 +67,8 @@ def plan_balance(
     plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
     moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):
-        ordered = _one_of_each_moment_first(samples, moments, seed)
+        shuffled = sorted(samples, key=lambda sample: seeded(seed, sample.key))
+        ordered = one_per_moment_first(shuffled, lambda sample: moments[sample.key])
         shares = _shares(method, ordered, goal)
         plan.shares |= shares
         counts = [shares.get(sample.key, SampleWeight(1, 1.0)) for sample in samples]
@@ -104,23 +105,6 @@ def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str,
             if times + (place < rest) > 1
         }
     return {}
-
-
-def _one_of_each_moment_first(
-    samples: Sequence[Sample], moments: Mapping[str, str], seed: int
-) -> list[Sample]:
-    """An order in which pictures of one moment come as late after each other as can be."""
-
-    def shuffled(sample: Sample) -> str:
-        return hashlib.sha256(f"{seed}:{sample.key}".encode()).hexdigest()
-
-    seen: Counter[str] = Counter()
-    ranked = []
-    for sample in sorted(samples, key=shuffled):
-        moment = moments[sample.key]
-        ranked.append((seen[moment], shuffled(sample), sample))
-        seen[moment] += 1
-    return [sample for _, _, sample in sorted(ranked, key=lambda row: row[:2])]
 
 
 def parse_target(value: int | None, method: Method) -> int | None:

@@ -54,7 +54,7 @@ def split(
     a new picture ties a moment of train to one of test, that of train is left out. Defaults are
     in [split] of dataset.toml. Find duplicates first, so that copies stay together.
     """
-    from labeler.split import apply_split, plan_split
+    from labeler.splits.plan import apply_split, plan_split
 
     if sum(option is not None for option in (ratio, counts, folds)) > 1:
         raise UsageError(

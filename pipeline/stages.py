@@ -22,8 +22,8 @@ from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export import export
 from labeler.hints import apply_hints, plan_hints
-from labeler.split import apply_split, plan_split
-from labeler.splits.wish import Wish
+from labeler.splits.plan import apply_split, plan_split
+from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
 from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
 
@@ -86,7 +86,7 @@ class Stages:
     def _checks_of_what_follows(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe
         if recipe.split:
-            yield partial(Wish.of, recipe.split)
+            yield partial(SplitSpec.of, recipe.split)
         yield partial(_check_split, recipe, root)
         if recipe.export:
             yield partial(recipe.export.target, root)

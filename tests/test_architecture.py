@@ -139,7 +139,11 @@ def test_datasets_is_no_package() -> None:
     ("name", "code", "expected"),
     [
         ("gleanset/a.py", "import harvest.folder", "gleanset may not import harvest"),
-        ("harvest/a.py", "from labeler.split import plan_split", "harvest may not import labeler"),
+        (
+            "harvest/a.py",
+            "from labeler.splits.plan import plan_split",
+            "harvest may not import labeler",
+        ),
         ("labeler/a.py", "def f():\n    import baseline", "labeler may not import baseline"),
         ("pipeline/a.py", "import sqlite3", "sqlite3 is not for"),
         ("gleanset/files/a.py", "from sqlite3 import connect", "sqlite3 is not for"),

@@ -15,8 +15,7 @@ from labeler.qt.export_box import ExportBox
 from labeler.qt.views import View, Workshop
 from labeler.qt.working import Working
 from labeler.sorting.session import Progress
-from labeler.split import apply_split, plan_split
-from labeler.splits.plan import SplitPlan
+from labeler.splits.plan import SplitPlan, apply_split, plan_split
 
 MOST_TARGET = 1_000_000
 RECOUNT_MS = 400

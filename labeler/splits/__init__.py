@@ -1,1 +1,1 @@
-"""Splitting moments into parts: what is wished for, where each goes, how close that comes."""
+"""Splitting a dataset by moments: the specification, the allocation, the plan."""

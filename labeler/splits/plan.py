@@ -1,14 +1,26 @@
-"""A split as a plain value: which sample goes where, and how close that comes to the wish."""
+"""Train, val and test, assigned by moment: reproducible, and stable when data is added.
+
+A plan is a plain value: which sample goes where, and how close that comes to what was asked.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from gleanset.moments import Moment
-from labeler.splits.wish import SPLITS, Wish
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
+from gleanset.db.samples import SplitGroups
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.moments import Moment, MomentMember, find_moments
+from gleanset.settings import SplitSettings
+from labeler.splits.allocate import MomentSizes, PartTable, allocate
+from labeler.splits.lower_bound import least_deviation
+from labeler.splits.source_cap import TrainSample, over_source_caps
+from labeler.splits.split_spec import SPARE, SPLITS, SplitSpec
+from labeler.splits.sticky import StickyMoment, as_before, held_out
 
 _SHOWN = 20
 
@@ -46,13 +58,13 @@ class SplitPlan:
     tied: int = 0
     not_searched: int = 0
 
-    def count(self, moments: Sequence[Moment], wish: Wish) -> None:
+    def count(self, moments: Sequence[Moment], spec: SplitSpec) -> None:
         """Fill the tables: how many of each class every split, and every fold, has."""
         members = [member for moment in moments for member in moment.members]
         for label in sorted({str(member.label) for member in members}):
             self.table[label] = dict.fromkeys(SPLITS, 0)
-            if wish.folds:
-                self.by_fold[label] = dict.fromkeys(wish.parts, 0)
+            if spec.folds:
+                self.by_fold[label] = dict.fromkeys(spec.parts, 0)
         for member in members:
             if (split := self.splits[member.key][1]) is not None:
                 self.table[str(member.label)][split] += 1
@@ -102,3 +114,171 @@ class SplitPlan:
         found = [f"{key}: {why}" for key, why in sorted(self.left.items()) if "tied to" in why]
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         return found[:_SHOWN] + more
+
+
+def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
+    """Assign every labelled sample; with unchanged settings none leaves val or test.
+
+    Raises `InputUnusable` when nothing is labelled, and `UsageError` for settings that make no
+    sense.
+    """
+    evidence = SplitGroups(dataset.db)
+    spec = _by_content(SplitSpec.of(settings), evidence)
+    moments = find_moments(evidence.each(), Pairs(dataset.db).tied())
+    if not moments:
+        raise InputUnusable(
+            "nothing is labelled yet, so there is nothing to split",
+            f"label some samples first: labeler accept-hints -d {dataset.root}",
+        )
+    plan = plan_moments(moments, spec, again=spec.places_as(dataset.samples.split_settings()))
+    plan.not_searched = evidence.not_searched()
+    return plan
+
+
+def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
+    """Write the plan, whole or not at all."""
+    dataset.samples.set_splits(plan.splits, plan.settings, plan.folds)
+
+
+def plan_moments(moments: Sequence[Moment], spec: SplitSpec, *, again: bool = False) -> SplitPlan:
+    """Split these moments; with `again` what their members have of the last one is kept.
+
+    Videos that `spec` holds out are named by content (SHA-256). Raises `InputUnusable` when
+    everything is held out, `UsageError` when a cap on sources would leave nothing of train.
+    """
+    held = {m.key: kept for m in moments if (kept := held_out(m, spec)) is not None}
+    fixed = held | {
+        m.key: as_before(m, spec) if again else StickyMoment() for m in moments if m.key not in held
+    }
+    plan = SplitPlan(
+        settings=spec.settings,
+        moments=len(moments),
+        largest_moment=max(len(moment.members) for moment in moments),
+        tied=sum(kept.tied for kept in fixed.values()),
+    )
+    plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
+    placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
+    _place_free(moments, spec, fixed, placed, plan)
+    for moment in moments:
+        _enter(plan, moment, placed[moment.key], spec)
+    _leave_out(plan, moments, spec, again)
+    plan.count(moments, spec)
+    if spec.hold_out and all(kept.held for kept in fixed.values()):
+        raise InputUnusable(
+            "everything is held out, so nothing is left to train on", "hold out less"
+        )
+    return plan
+
+
+def _place_free(
+    moments: Sequence[Moment],
+    spec: SplitSpec,
+    fixed: dict[str, StickyMoment],
+    placed: dict[str, str],
+    plan: SplitPlan,
+) -> None:
+    """Place what has no part yet, and note how close each class came."""
+    there = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
+    totals: Counter[str] = Counter()
+    for _, sizes in there:
+        totals.update(sizes)
+    want = {label: spec.want(size) for label, size in sorted(totals.items())}
+    if not want:
+        return
+    table = PartTable(want)
+    items = []
+    for moment, sizes in there:
+        row = tuple(sorted(sizes.items()))
+        if moment.key in placed:
+            table.put(row, spec.parts.index(placed[moment.key]))
+        else:
+            items.append(MomentSizes(moment.key, row, _open(fixed[moment.key], row, want, spec)))
+    before = {label: list(row) for label, row in table.have.items()}
+    for key, part in allocate(items, table, spec.seed).items():
+        placed[key] = spec.parts[part]
+    for label, asked in want.items():
+        free = [n for item in items for name, n in item.sizes if name == label]
+        far = max(abs(w - h) for w, h in zip(asked, table.have[label], strict=True))
+        plan.closeness[label] = Closeness(
+            asked, tuple(table.have[label]), far, least_deviation(free, asked, before[label])
+        )
+
+
+def _open(
+    kept: StickyMoment,
+    sizes: Sequence[tuple[str, int]],
+    want: dict[str, tuple[float, ...]],
+    spec: SplitSpec,
+) -> tuple[int, ...]:
+    """Return the parts that a moment may go to: those that any of its classes has a share in."""
+    return tuple(
+        number
+        for number, part in enumerate(spec.parts)
+        if any(want[label][number] > 0 for label, _ in sizes)
+        and (not kept.only_train or spec.folds or part in ("train", SPARE))
+    )
+
+
+def _sizes(moment: Moment, left: dict[str, str]) -> Counter[str]:
+    return Counter(str(m.label) for m in moment.members if m.key not in left)
+
+
+def _enter(plan: SplitPlan, moment: Moment, part: str, spec: SplitSpec) -> None:
+    for member in moment.members:
+        out = member.key in plan.left
+        if part == SPARE and not out:
+            plan.left[member.key] = "more than was asked for"
+        plan.splits[member.key] = (moment.key, None if out else spec.split_of(part))
+        if spec.folds and not out:
+            plan.folds[member.key] = int(part)
+
+
+def _leave_out(plan: SplitPlan, moments: Sequence[Moment], spec: SplitSpec, again: bool) -> None:
+    """Keep the largest shares of sources in train."""
+    train = [
+        TrainSample(m.key, str(m.label), moment.key, _only_source(m), again and m.split == "train")
+        for moment in moments
+        for m in moment.members
+        if plan.splits[m.key][1] == "train"
+    ]
+    too_many = over_source_caps(train, spec.source_caps, spec.seed)
+    if train and len(too_many) == len(train):
+        raise UsageError(
+            f"nothing would be left of train: it is all from {', '.join(spec.source_caps)}",
+            "allow more of it, or get pictures from elsewhere",
+        )
+    for key, source in too_many.items():
+        plan.splits[key] = (plan.splits[key][0], None)
+        plan.left[key] = f"more than {source} may have of train"
+
+
+def _only_source(member: MomentMember) -> str | None:
+    return next(iter(member.sources)) if len(member.sources) == 1 else None
+
+
+def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
+    """Name videos by content. Raises `UsageError` for a source or video that is not there."""
+    videos, sources = evidence.videos(), evidence.sources()
+    named = []
+    for kind, name in spec.hold_out:
+        if kind == "source":
+            _must_be_there(name, sources, "source")
+            named.append((kind, name))
+            continue
+        found = [
+            sha
+            for sha, title in videos.items()
+            if name in (title, title.rpartition(".")[0])
+            or (len(name) >= 8 and sha.startswith(name))
+        ]
+        _must_be_there(name if not found else None, sorted(videos.values()), "video")
+        named += [("video", sha) for sha in found]
+    for source in spec.source_caps:
+        _must_be_there(source, sources, "source")
+    return replace(spec, hold_out=tuple(named))
+
+
+def _must_be_there(name: str | None, known: Sequence[str], what: str) -> None:
+    if name is not None and name not in known:
+        there = ", ".join(known[:20]) or "none"
+        raise UsageError(f"there is no {what} {name!r} in this dataset", f"there are: {there}")

@@ -29,7 +29,7 @@ from labeler.export.card import no_formula
 from labeler.export.options import parse_size
 from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
-from labeler.split import apply_split, plan_split
+from labeler.splits.plan import apply_split, plan_split
 
 SPLITS = ("train", "val", "test")
 LICENCES = ("CC-BY-4.0", "all rights reserved", None)

@@ -22,8 +22,8 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from gleanset.settings import Settings, SplitSettings
-from labeler.split import SplitPlan, apply_split, plan_split
-from labeler.splits.wish import SPLITS, lowest_terms, parse_ratio
+from labeler.splits.plan import SplitPlan, apply_split, plan_split
+from labeler.splits.split_spec import SPLITS, lowest_terms, parse_ratio
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")

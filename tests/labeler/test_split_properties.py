@@ -15,12 +15,11 @@ from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import find_moments
 from gleanset.settings import SplitSettings
-from labeler.split import plan_moments
-from labeler.splits.bound import least_deviation
-from labeler.splits.kept import hold
-from labeler.splits.place import Item, Table, place
-from labeler.splits.plan import SplitPlan
-from labeler.splits.wish import Wish
+from labeler.splits.allocate import MomentSizes, PartTable, allocate
+from labeler.splits.lower_bound import least_deviation
+from labeler.splits.plan import SplitPlan, plan_moments
+from labeler.splits.split_spec import SplitSpec
+from labeler.splits.sticky import held_out
 
 SEEDS = st.integers(0, 2**32)
 WISHES = st.sampled_from(
@@ -53,13 +52,13 @@ def split(
     if not moments:
         return None
     try:
-        return plan_moments(moments, Wish.of(wish), again=again)
+        return plan_moments(moments, SplitSpec.of(wish), again=again)
     except UsageError:
         assert wish.most
         return None
     except InputUnusable:
-        checked = Wish.of(wish)
-        assert all(hold(moment, checked) for moment in moments)
+        checked = SplitSpec.of(wish)
+        assert all(held_out(moment, checked) for moment in moments)
         return None
 
 
@@ -90,7 +89,7 @@ def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitS
         return
     keys = sorted({t.key for t in ties}, key=lambda key: Random(key + str(seed)).random())
     mixed = [row for key in keys for row in ties if row.key == key]
-    assert plan_moments(find_moments(mixed), Wish.of(wish)).splits == one.splits
+    assert plan_moments(find_moments(mixed), SplitSpec.of(wish)).splits == one.splits
 
 
 @given(SEEDS, WISHES)
@@ -147,8 +146,10 @@ def test_shares_are_as_close_as_whole_moments_allow(seed: int) -> None:
     sizes = [random.choice([1, 1, 2, 3, 4, 5, 9]) for _ in range(random.randint(1, 7))]
     open_ = tuple(part for part in range(3) if shares[part])
     want = [sum(sizes) * share / sum(shares) for share in shares]
-    table = Table({"hana": want})
-    place([Item(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0)
+    table = PartTable({"hana": want})
+    allocate(
+        [MomentSizes(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0
+    )
     best = min(_squares(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
     closest = min(_largest(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
     got = table.have["hana"]
@@ -179,8 +180,10 @@ def test_the_best_split_is_found_nearly_always() -> None:
         random = Random(seed)
         sizes = [random.choice([1, 2, 3, 4, 5, 9]) for _ in range(random.randint(2, 7))]
         want = [sum(sizes) * share for share in (0.6, 0.2, 0.2)]
-        table = Table({"hana": want})
-        place([Item(str(n), (("hana", s),), (0, 1, 2)) for n, s in enumerate(sizes)], table, 0)
+        table = PartTable({"hana": want})
+        allocate(
+            [MomentSizes(str(n), (("hana", s),), (0, 1, 2)) for n, s in enumerate(sizes)], table, 0
+        )
         got = sum((h - w) ** 2 for h, w in zip(table.have["hana"], want, strict=True))
         best = min(_squares(sizes, parts, want) for parts in product(range(3), repeat=len(sizes)))
         missed += got > best + 1e-9
@@ -205,6 +208,6 @@ def test_the_bound_is_what_a_person_would_count(
 
 
 def test_singles_come_out_exactly_also_by_the_thousand() -> None:
-    items = [Item(f"{n}", (("hana", 1),), (0, 1, 2)) for n in range(20_000)]
-    table = Table({"hana": [16_000.0, 2_000.0, 2_000.0]})
-    assert Counter(place(items, table, 0).values()) == {0: 16_000, 1: 2_000, 2: 2_000}
+    items = [MomentSizes(f"{n}", (("hana", 1),), (0, 1, 2)) for n in range(20_000)]
+    table = PartTable({"hana": [16_000.0, 2_000.0, 2_000.0]})
+    assert Counter(allocate(items, table, 0).values()) == {0: 16_000, 1: 2_000, 2: 2_000}

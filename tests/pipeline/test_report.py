@@ -27,7 +27,7 @@ from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, FaceCrop, Origin, Rejection
 from gleanset.settings import SplitSettings
-from labeler.split import apply_split, plan_split
+from labeler.splits.plan import apply_split, plan_split
 from pipeline.report import write_report
 from pipeline.report.classes import class_warnings
 from pipeline.report.origins import meaning, short_place

@@ -29,7 +29,7 @@ from gleanset.settings import CropSettings, SplitSettings
 from harvest.keyword import read_keywords, searches
 from harvest.sources import source_named
 from harvest.video.options import FramesOptions
-from labeler.split import apply_split, plan_split
+from labeler.splits.plan import apply_split, plan_split
 from pipeline.report.commands import command_steps
 
 MODULES = {"gleanset": "pipeline.cli"}

@@ -1,4 +1,4 @@
-"""Placing moments into parts so that every class comes as close to its wish as whole moments allow.
+"""Allocation of moments to parts: every class comes as near to its shares as whole moments allow.
 
 First the largest moments, each where its classes lack most; then moments are moved and
 exchanged as long as that brings the classes closer (sum of squared deviations over classes and
@@ -8,11 +8,12 @@ interchangeable, so the second step looks at kinds of moments and not at each of
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+
+from labeler.splits.seeded_order import seeded
 
 # Class by class counts first; how large the parts are as wholes only settles ties.
 _WHOLE = 1e-6
@@ -26,7 +27,7 @@ Sizes = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class MomentSizes:
     """A moment to place: how many of each class it has, and the parts (indices) open to it."""
 
     key: str
@@ -40,7 +41,7 @@ class Item:
 
 
 @dataclass
-class Table:
+class PartTable:
     """How many of each class every part has and should have; `have` grows as items are placed."""
 
     want: Mapping[str, Sequence[float]]
@@ -62,7 +63,7 @@ class Table:
             self._whole[part] += times * number
 
     def cost(self, change: Mapping[str, int], part: int) -> float:
-        """How much further from the wish a part gets when so many of each class come to it."""
+        """Return how much further from its share a part gets with so many more of each class."""
         total = sum(change.values())
         found = _WHOLE * total * (2 * self._whole[part] + total)
         for label, number in change.items():
@@ -71,12 +72,12 @@ class Table:
         return found
 
 
-def place(items: Sequence[Item], table: Table, seed: int) -> dict[str, int]:
-    """The part (index) of each item; `table` holds what is placed already, and is brought up.
+def allocate(items: Sequence[MomentSizes], table: PartTable, seed: int) -> dict[str, int]:
+    """Return the part (index) of each moment; `table` has what is placed already, and is updated.
 
     The same for the same items in any order.
     """
-    shuffled = {item.key: _shuffled(seed, item.key) for item in items}
+    shuffled = {item.key: seeded(seed, item.key) for item in items}
     kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]] = {}
     for item in sorted(items, key=lambda item: (-item.weight, shuffled[item.key])):
         change = dict(item.sizes)
@@ -84,15 +85,15 @@ def place(items: Sequence[Item], table: Table, seed: int) -> dict[str, int]:
         part = min(item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0)))
         table.put(item.sizes, part)
         kinds.setdefault((item.sizes, item.parts), {}).setdefault(part, []).append(item.key)
-    _Exchange(table, kinds).run()
+    _LocalSearch(table, kinds).run()
     return {key: part for rows in kinds.values() for part, keys in rows.items() for key in keys}
 
 
-class _Exchange:
+class _LocalSearch:
     """Moves and exchanges between parts, until none of them brings the classes closer."""
 
     def __init__(
-        self, table: Table, kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]]
+        self, table: PartTable, kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]]
     ) -> None:
         self._table = table
         self._kinds = list(kinds.items())
@@ -161,8 +162,3 @@ def _handfuls(numbers: list[int], most: int) -> Iterator[tuple[int, ...]]:
         yield (number,)
         if most > 1:
             yield from ((number, other) for other in numbers[place:])
-
-
-def _shuffled(seed: int, key: str) -> str:
-    """An order that looks random, differs from seed to seed and never from run to run."""
-    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a person wants of a split, read from settings: shares or counts, folds, sources."""
+"""The specification of a split, checked: shares or counts, folds, sources held out or capped."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SPARE = "spare"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A checked wish. `parts` are train, val, test (and spare), or the folds "1", "2", ...
+class SplitSpec:
+    """A checked specification. `parts` are train, val, test (and spare), or the folds "1", "2", ...
 
     `shares` (a class's fractions) or `counts` (its numbers; None is the rest) say how much of
     each class goes where. `test` and `val` are the folds in force. `hold_out` are pairs
-    ("source" or "video", name) that are test and nothing else is. `most` are the largest shares
-    in train of samples that only that source has.
+    ("source" or "video", name) that are test and nothing else is. `source_caps` are the largest
+    shares in train of samples that only that source has.
     """
 
     parts: tuple[str, ...]
@@ -33,16 +33,16 @@ class Wish:
     folds: int = 0
     fold: int = 1
     hold_out: tuple[tuple[str, str], ...] = ()
-    most: dict[str, Fraction] = field(default_factory=dict)
+    source_caps: dict[str, Fraction] = field(default_factory=dict)
     seed: int = 0
     placed_by: str = ""
 
     @classmethod
-    def of(cls, settings: SplitSettings) -> Wish:
-        """Check settings. Raises `UsageError` for a wish that makes no sense."""
-        most = dict(sorted(_most(text) for text in settings.most))
+    def of(cls, settings: SplitSettings) -> SplitSpec:
+        """Check settings. Raises `UsageError` for those that make no sense."""
+        caps = dict(sorted(_source_cap(text) for text in settings.most))
         if settings.folds:
-            return _folds(settings, most)
+            return _folds(settings, caps)
         if settings.fold != 1:
             raise UsageError(
                 f"fold {settings.fold} was named without folds", "say how many: --folds 5"
@@ -63,7 +63,7 @@ class Wish:
             shares,
             counts,
             hold_out=hold_out,
-            most=most,
+            source_caps=caps,
             seed=settings.seed,
             placed_by=" ".join(words),
         )
@@ -73,11 +73,13 @@ class Wish:
         """Everything in one line: words as of options, `key=value`."""
         words = [self.placed_by]
         words += [f"fold={self.fold}"] if self.folds else []
-        words += [shlex.quote(f"most={name}={_percent(part)}") for name, part in self.most.items()]
+        words += [
+            shlex.quote(f"most={name}={_percent(part)}") for name, part in self.source_caps.items()
+        ]
         return " ".join(words)
 
     def places_as(self, settings: str) -> bool:
-        """Whether an earlier split placed by the same wish, so that it is to be kept."""
+        """Tell whether an earlier split placed by the same specification: then it is kept."""
         try:
             words = shlex.split(settings)
         except ValueError:
@@ -86,7 +88,7 @@ class Wish:
         return [w for w in words if not w.startswith(later)] == shlex.split(self.placed_by)
 
     def want(self, size: int) -> tuple[float, ...]:
-        """How many of a class of that size each part should get."""
+        """Return how many of a class of that size each part should get."""
         if not self.counts:
             return tuple(float(size * share) for share in self.shares)
         asked = [count or 0 for count in self.counts]
@@ -100,7 +102,7 @@ class Wish:
         return (*given, size - sum(given))
 
     def split_of(self, part: str) -> str | None:
-        """The split that a part is in force as."""
+        """Return the split that a part is in force as."""
         if not self.folds:
             return None if part == SPARE else part
         # Of two folds one is test and the other train.
@@ -109,7 +111,7 @@ class Wish:
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
-    """'8:1:1' as fractions of train, val and test. Raises `UsageError`."""
+    """Read '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
     parts = [Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)]
     if len(parts) != 3 or text.count(":") != 2 or parts[0] <= 0:
         raise UsageError(
@@ -119,14 +121,14 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
 
 
 def lowest_terms(ratio: str) -> str:
-    """The one spelling of a ratio: '80:10:10' and '0.8:0.1:0.1' are both '8:1:1'."""
+    """Return the one spelling of a ratio: '80:10:10' and '0.8:0.1:0.1' are both '8:1:1'."""
     parts = parse_ratio(ratio)
     whole = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
     return ":".join(str(part // gcd(*whole)) for part in whole)
 
 
 def parse_counts(text: str) -> tuple[int | None, ...]:
-    """'100:20:20' as numbers of each class; 'rest:20:20' gives train all others (None)."""
+    """Read '100:20:20' as numbers of each class; 'rest:20:20' gives train all others (None)."""
     train, *others = text.split(":")
     if (
         len(others) != 2
@@ -140,7 +142,7 @@ def parse_counts(text: str) -> tuple[int | None, ...]:
     return (None if train == REST else int(train), *map(int, others))
 
 
-def _folds(settings: SplitSettings, most: dict[str, Fraction]) -> Wish:
+def _folds(settings: SplitSettings, caps: dict[str, Fraction]) -> SplitSpec:
     if settings.hold_out or settings.counts:
         other = "hold-out" if settings.hold_out else "counts"
         raise UsageError(
@@ -157,19 +159,19 @@ def _folds(settings: SplitSettings, most: dict[str, Fraction]) -> Wish:
     parts = tuple(str(number + 1) for number in range(settings.folds))
     shares = (Fraction(1, settings.folds),) * settings.folds
     words = f"folds={settings.folds} seed={settings.seed}"
-    return Wish(
+    return SplitSpec(
         parts,
         shares,
         folds=settings.folds,
         fold=settings.fold,
-        most=most,
+        source_caps=caps,
         seed=settings.seed,
         placed_by=words,
     )
 
 
 def _without_test(shares: tuple[Fraction, ...], hold_out: bool) -> tuple[Fraction, ...]:
-    """With something held out test is that alone, and train and val share the rest."""
+    """Leave test out where something is held out: it is that alone."""
     if not hold_out:
         return shares
     train, val, _ = shares
@@ -186,7 +188,7 @@ def _hold_out(text: str) -> tuple[str, str]:
     return kind, name
 
 
-def _most(text: str) -> tuple[str, Fraction]:
+def _source_cap(text: str) -> tuple[str, Fraction]:
     match = re.fullmatch(r"(.+)=(\d{1,3}(?:\.\d{1,6})?)\s*%", text, re.DOTALL)
     if match is None or Fraction(match[2]) >= 100:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""How close any split at all could come, so that a plan can say what is the moments' fault."""
+"""A lower bound on how far any split is from its shares: what is the moments' own doing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import floor
 
-# So many sums on each side of a wish are tried.
+# So many sums on each side of what is asked are tried.
 _NEAREST = 12
 
 
 def least_deviation(
     sizes: Iterable[int], want: Sequence[float], have: Sequence[int] | None = None
 ) -> float:
-    """No split of whole moments brings every part of a class closer to its wish than this.
+    """Return the least deviation that a split of whole moments can have for a class.
 
     `sizes` are how many samples of the class each moment has, `have` what the parts hold that
     cannot be moved. What a part gets is a sum of some of the sizes (subset sums as bits:
@@ -33,7 +33,7 @@ def least_deviation(
 
 
 def _add_up(choices: Iterable[Sequence[int]], total: int) -> bool:
-    """Whether one of each adds up to the total."""
+    """Tell whether one of each adds up to the total."""
     reached = 1
     for choice in choices:
         after = 0
@@ -44,7 +44,7 @@ def _add_up(choices: Iterable[Sequence[int]], total: int) -> bool:
 
 
 def _sums(sizes: Iterable[int]) -> int:
-    """All sums of some of the sizes, as set bits."""
+    """Return all sums of some of the sizes, as set bits."""
     sums = 1
     for size, count in sorted(Counter(sizes).items()):
         left, step = count, 1
@@ -57,7 +57,7 @@ def _sums(sizes: Iterable[int]) -> int:
 
 
 def _near(sums: int, wanted: float) -> dict[int, float]:
-    """The nearest sums on both sides of a number, and how far they are."""
+    """Find the nearest sums on both sides of a number, and how far they are."""
     low = max(0, floor(wanted))
     below, above, found = sums & ((1 << (low + 1)) - 1), sums >> (low + 1), []
     for _ in range(_NEAREST):
