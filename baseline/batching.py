@@ -60,16 +60,19 @@ class BatchSize:
         return None
 
 
-def in_batches(count: int, batch: BatchSize, compute: Callable[[slice], T]) -> Iterator[T]:
+def in_batches(
+    count: int, batch: BatchSize, compute: Callable[[slice], T], *, padded: bool = False
+) -> Iterator[T]:
     """Yield what `compute` gives for one slice of 0..`count` after the other, in order.
 
-    No slice is longer than `batch.size`; one that did not fit into memory is cut. Raises what
-    `batch` and `compute` raise.
+    No slice is longer than `batch.size`; one that did not fit into memory is cut. `padded` says
+    that `compute` fills the last slice up to that size. Raises what `batch` and `compute` raise.
     """
     done = 0
     while done < count:
         part = slice(done, min(done + batch.size, count))
-        found = batch.attempt(part.stop - part.start, compute, part)
+        items = batch.size if padded else part.stop - part.start
+        found = batch.attempt(items, compute, part)
         if found is not None:
             yield found
             done = part.stop

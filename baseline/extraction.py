@@ -54,7 +54,9 @@ class Extractor:
         Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even
         one picture fits into the memory of the device.
         """
-        parts = in_batches(len(pictures), self._batch, lambda part: self._padded(pictures[part]))
+        parts = in_batches(
+            len(pictures), self._batch, lambda part: self._padded(pictures[part]), padded=True
+        )
         vectors = np.concatenate(list(parts))
         if not np.isfinite(vectors).all():
             raise InputUnusable(
