@@ -178,22 +178,24 @@ def check(job: Job, source: str, options: tuple[str, ...], net: Net) -> Result |
 @source_option
 def login(job: Job, site: str, token_stdin: bool, options: tuple[str, ...]) -> Result:
     """Log in to a site once; the secret goes to the keyring, never into a dataset."""
-    from harvest.login import FLICKR, PIXIV, PIXIV_AUTH, login_flickr, login_pixiv
-
     where = _endpoints(site, options)
     if site == "flickr":
+        from harvest.sources.flickr.login import login_flickr
+
         if token_stdin:
             raise UsageError(
                 "Flickr has no refresh token", "run harvest login flickr and answer its questions"
             )
-        return login_flickr(_ask, endpoint=where.get("endpoint", FLICKR))
+        return login_flickr(_ask, endpoint=where["endpoint"])
+    from harvest.sources.pixiv.login import login_pixiv
+
     token = sys.stdin.readline() if token_stdin else None
     return login_pixiv(
         _ask,
         webbrowser.open,
         token,
-        endpoint=where.get("endpoint", PIXIV),
-        auth_endpoint=where.get("auth_endpoint", PIXIV_AUTH),
+        endpoint=where["endpoint"],
+        auth_endpoint=where["auth_endpoint"],
     )
 
 
@@ -201,10 +203,10 @@ def _endpoints(site: str, options: tuple[str, ...]) -> dict[str, str]:
     from harvest.sources import Query, source_named
 
     given = source_options(options, [site]).get(site, {})
-    source_named(site).settings(Query("", options=given))
+    settings = source_named(site).settings(Query("", options=given))
     if others := [name for name in given if not name.endswith("endpoint")]:
         raise UsageError(f"-o {site}.{others[0]} has no say in a login.", "Leave it out.")
-    return given
+    return settings
 
 
 def _ask(question: str, *, hidden: bool = False) -> str:

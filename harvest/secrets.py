@@ -31,6 +31,13 @@ VARIABLES = {
     "flickr.secret": "FLICKR_API_SECRET",
     "pixiv.refresh_token": "PIXIV_REFRESH_TOKEN",
 }
+FLICKR_KEYS_PAGE = "https://www.flickr.com/services/apps/create/"
+# What a site's error says to whoever is not logged in.
+LOGIN_HELP = {
+    "flickr": "Run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET. A key is "
+    f"made at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro).",
+    "pixiv": "Run harvest login pixiv, or set PIXIV_REFRESH_TOKEN.",
+}
 SERVICE = "gleanset"
 FILE = "secrets.json"
 # A keyring may ask the person to unlock it, but one without a screen may also hang for ever.

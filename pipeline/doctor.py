@@ -122,7 +122,7 @@ def _container() -> str:
 
 def _google() -> str:
     _packages("google", ("google_images_download", "selenium"))()
-    from harvest.sources.google_driver import find_chrome
+    from harvest.sources.chrome import find_chrome
 
     return find_chrome("")
 

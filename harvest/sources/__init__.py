@@ -1,4 +1,4 @@
-"""Every site we know, registered by hand: adding one is adding one file and one line here."""
+"""Every site we know, registered by hand: one file or package and one line here for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES: tuple[Source, ...] = (Bing(), Flickr(), GalleryDl(), Google(), Pixiv())
 
 
 def source_named(name: str) -> Source:
-    """The source called `name`. Raises `UsageError` that names the nearest one."""
+    """Return the source called `name`. Raises `UsageError` that names the nearest one."""
     known = {source.name: source for source in SOURCES}
     if name in known:
         return known[name]

@@ -30,7 +30,7 @@ from harvest.http import Client
 from harvest.http.proxies import trusted_certificates
 from harvest.http.ssrf import spelled_private
 from harvest.http.urls import host_of, tidy
-from harvest.sources.guarded import guard_session
+from harvest.sources.sessions import guard_session
 from harvest.video.inputs import (
     InputResult,
     SampledBefore,

@@ -30,7 +30,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate
 from harvest.http import Client, Limits
 from harvest.sources import Query, source_named
-from harvest.sources.flickr import LICENCES, Flickr
+from harvest.sources.flickr.source import LICENCES, Flickr
 
 REST = "/x/services/rest/"
 KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"

@@ -10,9 +10,9 @@ from google_page import Shown, entry, link, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, source_named
-from harvest.sources.google_parse import Result, View, results, state
-from harvest.sources.google_proxy import proxy_switches
-from harvest.sources.google_query import WORDS, search
+from harvest.sources.chrome import proxy_switches
+from harvest.sources.google.page import GooglePage, GoogleResult, results, state
+from harvest.sources.google.source import WORDS, search_address
 
 GOOGLE = source_named("google")
 
@@ -24,7 +24,7 @@ def test_a_script_tells_url_size_page_and_title() -> None:
     cat = Shown(
         "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
     )
-    assert results(page(script([cat]))) == [Result(cat.url, 9, 8, cat.page, cat.title)]
+    assert results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_script_tells_url_size_page_and_title() -> None:
     ],
 )
 def test_escapes_are_undone(written: str, url: str) -> None:
-    assert results(page(f'x=["{written}",20,10]')) == [Result(url, 10, 20)]
+    assert results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
 
 
 def test_a_title_belongs_to_the_picture_before_it() -> None:
@@ -61,8 +61,8 @@ def test_links_tell_as_well_and_nothing_counts_twice() -> None:
     other = Shown("https://h.example/ü%20x.jpg", "https://p.example/?2&3", "Other", 30, 20)
     shown = page(script([known, known]), body=link(known) + link(other) + link(other))
     assert results(shown) == [
-        Result(known.url, 640, 480, known.page, "Known"),
-        Result(other.url, 30, 20, other.page, "Other"),
+        GoogleResult(known.url, 640, 480, known.page, "Known"),
+        GoogleResult(other.url, 30, 20, other.page, "Other"),
     ]
 
 
@@ -100,22 +100,25 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (View(SEARCH, FOUND, "not a robot"), "results"),
-        (View(SEARCH, "", "Your search - not a robot - did not match any\nimage results."), "none"),
-        (View("https://www.google.com/sorry/index?continue=x", "", "", 429), "captcha"),
-        (View("http://127.0.0.1:1/g/sorry/", "", ""), "captcha"),
-        (View(SEARCH, "", "Our systems have detected unusual traffic"), "captcha"),
-        (View(SEARCH, "<form id='captcha-form'>", ""), "captcha"),
-        (View(SEARCH, "<a href='/sorry/index'>moved</a>", ""), "captcha"),
-        (View("https://consent.google.com/ml?continue=x", "", ""), "consent"),
-        (View(SEARCH, "", "Before you continue to Google"), "consent"),
-        (View(SEARCH, FORM, ""), "consent"),
-        (View(SEARCH, "", "", 429), "refused"),
-        (View(SEARCH, "", "This page is not working", 503), "refused"),
-        (View(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
+        (GooglePage(SEARCH, FOUND, "not a robot"), "results"),
+        (
+            GooglePage(SEARCH, "", "Your search - not a robot - did not match any\nimage results."),
+            "none",
+        ),
+        (GooglePage("https://www.google.com/sorry/index?continue=x", "", "", 429), "captcha"),
+        (GooglePage("http://127.0.0.1:1/g/sorry/", "", ""), "captcha"),
+        (GooglePage(SEARCH, "", "Our systems have detected unusual traffic"), "captcha"),
+        (GooglePage(SEARCH, "<form id='captcha-form'>", ""), "captcha"),
+        (GooglePage(SEARCH, "<a href='/sorry/index'>moved</a>", ""), "captcha"),
+        (GooglePage("https://consent.google.com/ml?continue=x", "", ""), "consent"),
+        (GooglePage(SEARCH, "", "Before you continue to Google"), "consent"),
+        (GooglePage(SEARCH, FORM, ""), "consent"),
+        (GooglePage(SEARCH, "", "", 429), "refused"),
+        (GooglePage(SEARCH, "", "This page is not working", 503), "refused"),
+        (GooglePage(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
     ],
 )
-def test_states(view: View, expected: str) -> None:
+def test_states(view: GooglePage, expected: str) -> None:
     assert state(view) == expected
 
 
@@ -125,9 +128,7 @@ def test_states(view: View, expected: str) -> None:
 def asked(**options: str) -> dict[str, str]:
     pytest.importorskip("google_images_download")
     settings = GOOGLE.settings(Query("x", options=options))
-    shown: list[str] = []
-    search("cats, dogs & Größe", settings, shown.append)
-    [address] = shown
+    address = search_address("cats, dogs & Größe", settings)
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 

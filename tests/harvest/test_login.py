@@ -24,10 +24,9 @@ from gleanset.errors import (
     RateLimited,
     Unreachable,
 )
-from harvest.login import login_flickr, login_pixiv
-from harvest.login_browser import catch_in_browser
-from harvest.login_pixiv import code_in
 from harvest.secrets import secret
+from harvest.sources.flickr.login import login_flickr
+from harvest.sources.pixiv.login import catch_in_browser, code_in, login_pixiv
 
 REST = "/services/rest/"
 

@@ -33,8 +33,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Limits
 from harvest.sources import SOURCES, Query
-from harvest.sources.pixiv import Pixiv
-from harvest.sources.pixiv_search import with_buckets
+from harvest.sources.pixiv.source import Pixiv, with_buckets
 
 ANSWERS = Path(__file__).parent / "answers" / "pixiv"
 PIXIV = Pixiv(pause=0)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import html as lxml_html
 from lxml.etree import ParserError
 
-State = Literal["results", "none", "captcha", "consent", "refused", "unknown"]
+PageState = Literal["results", "none", "captcha", "consent", "refused", "unknown"]
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _ATOM = rf"(?:{_TEXT}|null|[\d.]+)"
@@ -41,9 +41,12 @@ _SHORT = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What the browser shows at one moment. `text` is what a person could read of it;
-    `status` is the HTTP status of the page, 0 where the browser does not tell."""
+class GooglePage:
+    """What the browser shows at one moment.
+
+    `text` is what a person could read of it; `status` is the HTTP status of the page, 0 where
+    the browser does not tell.
+    """
 
     url: str
     html: str
@@ -52,7 +55,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class GoogleResult:
     """One picture that the page tells of; `width` and `height` are those of the original."""
 
     url: str
@@ -62,12 +65,12 @@ class Result:
     title: str | None = None
 
 
-def results(page: str) -> list[Result]:
-    """Every picture once, in the page's order; what its scripts say counts before links."""
-    tree = _tree(page)
+def results(html: str) -> list[GoogleResult]:
+    """Return every picture once, in the page's order; what its scripts say counts before links."""
+    tree = _tree(html)
     if tree is None:
         return []
-    found: dict[str, Result] = {}
+    found: dict[str, GoogleResult] = {}
     for script in tree.xpath("//script/text()"):
         for result in _in_script(str(script)):
             found.setdefault(result.url, result)
@@ -77,25 +80,25 @@ def results(page: str) -> list[Result]:
     return list(found.values())
 
 
-def state(view: View) -> State:
-    """What kind of page this is; `unknown` may still become another one."""
-    if results(view.html):
+def state(page: GooglePage) -> PageState:
+    """Return what kind of page this is; `unknown` may still become another one."""
+    if results(page.html):
         return "results"
-    text = " ".join(view.text.split()).casefold()
-    if (barred := _barred_by_address(view.url)) is not None:
+    text = " ".join(page.text.split()).casefold()
+    if (barred := _barred_by_address(page.url)) is not None:
         return barred
     if any(sentence in text for sentence in _NONE):
         return "none"
-    if view.status == 429:
+    if page.status == 429:
         return "refused"
-    if _is_captcha(view.html, text):
+    if _is_captcha(page.html, text):
         return "captcha"
-    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(view.html):
+    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(page.html):
         return "consent"
-    return "refused" if view.status >= 400 else "unknown"
+    return "refused" if page.status >= 400 else "unknown"
 
 
-def _barred_by_address(url: str) -> State | None:
+def _barred_by_address(url: str) -> PageState | None:
     # Not the whole address: the query in it may well be "sorry".
     parts = urlsplit(url)
     if "/sorry/" in f"{parts.path}/":
@@ -103,26 +106,26 @@ def _barred_by_address(url: str) -> State | None:
     return "consent" if (parts.hostname or "").startswith("consent.") else None
 
 
-def _is_captcha(page: str, text: str) -> bool:
+def _is_captcha(html: str, text: str) -> bool:
     if any(sentence in text for sentence in _CAPTCHA_TEXT):
         return True
-    if any(mark in page for mark in _CAPTCHA_CODE):
+    if any(mark in html for mark in _CAPTCHA_CODE):
         return True
-    return len(page) < _SHORT and "/sorry/" in page
+    return len(html) < _SHORT and "/sorry/" in html
 
 
-def _tree(page: str) -> lxml_html.HtmlElement | None:
+def _tree(html: str) -> lxml_html.HtmlElement | None:
     try:
         parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
         # lxml refuses a text that declares its own encoding, bytes it takes.
-        return lxml_html.fromstring(page.encode("utf-8", "replace"), parser=parser)
+        return lxml_html.fromstring(html.encode("utf-8", "replace"), parser=parser)
     except ParserError:
         return None
 
 
-def _in_script(script: str) -> Iterator[Result]:
-    """Each picture with the page and title that follow it, if they do."""
-    last: Result | None = None
+def _in_script(script: str) -> Iterator[GoogleResult]:
+    """Yield each picture with the page and title that follow it, if they do."""
+    last: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
         if token["url"] is None:
             if last is not None:
@@ -134,19 +137,19 @@ def _in_script(script: str) -> Iterator[Result]:
             continue
         if last is not None:
             yield last
-        last = Result(url, _pixels(token["width"]), _pixels(token["height"]))
+        last = GoogleResult(url, _pixels(token["width"]), _pixels(token["height"]))
     if last is not None:
         yield last
 
 
-def _in_link(link: lxml_html.HtmlElement) -> Iterator[Result]:
+def _in_link(link: lxml_html.HtmlElement) -> Iterator[GoogleResult]:
     asked = parse_qs(link.get("href").partition("?")[2])
-    told = {name: values[0] for name, values in asked.items()}
-    url = told.get("imgurl", "")
+    fields = {name: values[0] for name, values in asked.items()}
+    url = fields.get("imgurl", "")
     if url.startswith(("http://", "https://")) and not _is_thumbnail(url):
         title = " ".join(link.xpath("string(.//img/@alt)").split()) or None
-        width, height = _pixels(told.get("w")), _pixels(told.get("h"))
-        yield Result(url, width, height, told.get("imgrefurl"), title)
+        width, height = _pixels(fields.get("w")), _pixels(fields.get("h"))
+        yield GoogleResult(url, width, height, fields.get("imgrefurl"), title)
 
 
 def _is_thumbnail(url: str) -> bool:
@@ -168,7 +171,7 @@ def _title(literal: str | None) -> str | None:
 
 
 def _string(literal: str | None) -> str | None:
-    """A script's string as a text; None for anything else."""
+    """Return a script's string as a text; None for anything else."""
     if literal is None or not literal.startswith('"'):
         return None
     try:

@@ -17,14 +17,14 @@ from pixiv_site import PixivSite
 
 from gleanset.errors import GleansetError, RateLimited, Unreachable
 from harvest.http import Client, Closed, Limits
-from harvest.login import login_flickr
 from harvest.secrets import VARIABLES
-from harvest.sources import Query, Source, gallery_dl_manners
+from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
-from harvest.sources.gallery_dl import GalleryDl
-from harvest.sources.guarded import guard_session
-from harvest.sources.pacing import Pace
+from harvest.sources.flickr.login import login_flickr
+from harvest.sources.gallery_dl import GalleryDl, extraction
 from harvest.sources.pixiv import Pixiv
+from harvest.sources.sessions import guard_session, open_session
+from harvest.sources.throttle import SiteThrottle
 
 QUICK = Limits(connect=2, read=2, total=3, retries=0)
 TEXTS = {"gallery_dl": "https://yande.re/post?tags=owl"}
@@ -119,10 +119,10 @@ def test_a_redirect_into_the_private_is_refused(
 def test_a_session_of_another_client_keeps_its_own_rule(site: FaultyServer) -> None:
     with Client(QUICK, allow_private=True) as free, Client(QUICK) as strict:
         site.otherwise = lambda h: h.answer(body=b"{}")
-        assert Pace(0).session(free).get(site.url).text == "{}"
+        assert open_session(free, SiteThrottle(0)).get(site.url).text == "{}"
         with pytest.raises(Unreachable):
-            Pace(0).session(strict).get(site.url)
-        assert Pace(0).session(free).get(site.url).text == "{}"
+            open_session(strict, SiteThrottle(0)).get(site.url)
+        assert open_session(free, SiteThrottle(0)).get(site.url).text == "{}"
 
 
 def test_an_endpoint_written_for_a_login_may_be_at_home() -> None:
@@ -153,7 +153,7 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
     site.otherwise = drip
     began = time.monotonic()
     with Client(Limits(read=2, total=0.4), allow_private=True) as client:
-        session = Pace(0).session(client)
+        session = open_session(client, SiteThrottle(0))
         with pytest.raises(OSError, match=r"cut off|slow|reset|aborted"):
             session.get(site.url)
     assert time.monotonic() - began < 2
@@ -165,7 +165,7 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
 def test_an_endless_page_for_gallery_dl_has_an_end(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(gallery_dl_manners, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(extraction, "LONGEST_WAIT", 0.1)
     site.otherwise = site.behaviours[path]
     limits = Limits(read=2, total=0.4, max_bytes=200_000)
     with (
@@ -187,7 +187,7 @@ def test_cookies_of_an_answer_are_kept(site: FaultyServer) -> None:
 def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b"{}")
     client = Client(QUICK, allow_private=True)
-    session = Pace(30).session(client)
+    session = open_session(client, SiteThrottle(30))
     session.get(site.url)
     threading.Timer(0.3, client.close).start()
     began = time.monotonic()

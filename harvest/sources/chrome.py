@@ -1,4 +1,4 @@
-"""The browser's and its driver's programs: found on this machine, kept under control."""
+"""Chrome or Chromium and its driver: found on this machine, kept under control, behind a proxy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.driver_finder import DriverFinder
 
-from gleanset.errors import MissingComponent
+from gleanset.errors import MissingComponent, UsageError
 
 _KEEPER = Path(__file__).with_name("run_chromedriver.py")
+_SCHEMES = ("http", "https")
 # A socket's path may have 107 bytes, and Chromium's own part of it is long.
 _LONGEST_PARENT = 36
 _APT = "sudo apt-get install chromium chromium-driver"
@@ -41,8 +44,8 @@ _DRIVERS = (
 )
 
 
-def find_chrome(given: str) -> str:
-    """The browser's program. Raises `MissingComponent`."""
+def find_chrome(given: str = "") -> str:
+    """Return the path of the browser's program. Raises `MissingComponent`."""
     if given:
         return _given(given, "browser", "chrome")
     if found := next(filter(None, map(shutil.which, _CHROMES)), None):
@@ -54,8 +57,11 @@ def find_chrome(given: str) -> str:
 
 
 def find_driver(given: str, options: ChromeOptions) -> str:
-    """The driver's program; only where the machine has none, selenium may fetch the one that
-    fits the browser of `options`. Raises `MissingComponent`."""
+    """Return the path of the driver's program.
+
+    Only where the machine has none, selenium may fetch the one that fits the browser of
+    `options`. Raises `MissingComponent`.
+    """
     if given:
         return _given(given, "chromedriver", "chromedriver")
     if found := next(filter(None, map(shutil.which, _DRIVERS)), None):
@@ -71,17 +77,8 @@ def find_driver(given: str, options: ChromeOptions) -> str:
         ) from error
 
 
-def _given(path: str, what: str, option: str) -> str:
-    if found := shutil.which(str(Path(path).expanduser())):
-        return found
-    raise MissingComponent(
-        f"There is no {what} at {path}.",
-        f"Mend -o google.{option}=PATH, or leave it out; to install it: {_APT}",
-    )
-
-
 def new_folder() -> str:
-    """An empty temporary folder in which a browser can live. Raises `OSError`."""
+    """Make an empty temporary folder in which a browser can live. Raises `OSError`."""
     parent = tempfile.gettempdir()
     if os.name == "posix" and len(os.fsencode(parent)) > _LONGEST_PARENT:
         parent = "/tmp"  # noqa: S108
@@ -105,8 +102,56 @@ class KeptDriver(Service):
         )
 
     def command_line_args(self) -> list[str]:
-        """The keeper's arguments, then the driver's."""
+        """Return the keeper's arguments, then the driver's."""
         return [*self._before, *super().command_line_args()]
 
     def send_remote_shutdown_command(self) -> None:
-        """Nothing: selenium asks through a proxy of the environment; ending it is enough."""
+        """Do nothing: selenium asks through a proxy of the environment; ending it is enough."""
+
+
+def proxy_switches(environment: Mapping[str, str]) -> list[str]:
+    """Return the environment's proxies as switches of Chrome.
+
+    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read, lower case first, as curl
+    does.
+    Raises `UsageError` for a proxy with a login, which Chrome does not take.
+    """
+
+    def named(name: str) -> str:
+        return environment.get(name.lower()) or environment.get(name.upper()) or ""
+
+    proxies = {scheme: named(f"{scheme}_proxy") or named("all_proxy") for scheme in _SCHEMES}
+    servers = ";".join(f"{scheme}={_plain(url)}" for scheme, url in proxies.items() if url)
+    spared = named("no_proxy")
+    if not servers or spared.strip() == "*":
+        return ["--no-proxy-server"]
+    return [f"--proxy-server={servers}", f"--proxy-bypass-list={_spared(spared)}"]
+
+
+def _plain(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.username:
+        raise UsageError(
+            f"Chrome cannot log in at the proxy {parts.hostname}.",
+            "Use a proxy without a login for google, or another source.",
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _spared(no_proxy: str) -> str:
+    """A name of NO_PROXY covers what is below it as well; Chrome wants both written."""
+    # Chrome never asks a proxy for this machine, unless told so; curl and we do.
+    rules = ["<-loopback>"]
+    for entry in filter(None, (part.strip() for part in no_proxy.split(","))):
+        name = entry.lstrip("*.")
+        rules += [name] if name[0].isdigit() or ":" in name else [name, f"*.{name}"]
+    return ";".join(rules)
+
+
+def _given(path: str, what: str, option: str) -> str:
+    if found := shutil.which(str(Path(path).expanduser())):
+        return found
+    raise MissingComponent(
+        f"There is no {what} at {path}.",
+        f"Mend -o google.{option}=PATH, or leave it out; to install it: {_APT}",
+    )

@@ -24,9 +24,14 @@ from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable
 from harvest.http import Closed
-from harvest.sources.google_driver import KeptDriver, find_chrome, find_driver, new_folder
-from harvest.sources.google_parse import View
-from harvest.sources.google_proxy import proxy_switches
+from harvest.sources.chrome import (
+    KeptDriver,
+    find_chrome,
+    find_driver,
+    new_folder,
+    proxy_switches,
+)
+from harvest.sources.google.page import GooglePage
 
 _LOADING = 30.0
 _ANSWERING = 60
@@ -48,7 +53,7 @@ if (more && more.offsetParent) more.click();
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BrowserOptions:
     """Which browser, and how. Empty paths are found; `profile` is a folder that is kept."""
 
     chrome: str = ""
@@ -57,24 +62,23 @@ class Look:
     window: bool = False
 
 
-class Browser:
+class GoogleBrowser:
     """One window; a context manager that ends the browser whatever happens.
 
-    `wait` waits so many seconds and tells whether the search was stopped meanwhile.
+    `wait` waits so many seconds and returns whether the search was stopped meanwhile.
     Raises `MissingComponent` where it cannot be started, `Unreachable` when a page cannot be
     had or the browser is gone.
     """
 
-    def __init__(self, look: Look, wait: Callable[[float], bool]) -> None:
-        self._look = look
+    def __init__(self, settings: BrowserOptions, wait: Callable[[float], bool]) -> None:
         self._wait = wait
-        self._options = _options(look)
-        driver = find_driver(look.chromedriver, self._options)
+        self._options = _options(settings)
+        driver = find_driver(settings.chromedriver, self._options)
         try:
             self._folder = new_folder()
         except OSError as error:
             raise _will_not_start(error) from error
-        profile = look.profile or f"{self._folder}/profile"
+        profile = settings.profile or f"{self._folder}/profile"
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = KeptDriver(driver, self._folder)
         self._page: Remote | None = None
@@ -109,40 +113,43 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Go there and wait until the page can be read."""
-        with _told():
+        with _errors():
             self._driver.get(url)
 
-    def view(self) -> View:
-        """What is shown now."""
-        with _told():
+    def page(self) -> GooglePage:
+        """Return what is shown now."""
+        with _errors():
             shown = self._driver.execute_script(_SHOWN)
-            view = View(self._driver.current_url, shown["html"], shown["text"], shown["status"])
-        # Not every failure to go somewhere is told when going there.
-        if shown["failed"] and not view.status:
-            raise _no_way(view.text)
-        return view
+            url = self._driver.current_url
+        page = GooglePage(url, shown["html"], shown["text"], shown["status"])
+        # Not every failure to go somewhere is raised when going there.
+        if shown["failed"] and not page.status:
+            raise _unreachable(page.text)
+        return page
 
     def scroll(self) -> None:
-        """Towards the end of the page, and press its button for more."""
-        with _told():
+        """Scroll towards the end of the page, and press its button for more."""
+        with _errors():
             self._driver.execute_script(_SCROLL)
 
     def watch(
-        self, done: Callable[[View], bool], quiet: float, most: float, *, scroll: bool = False
-    ) -> View:
-        """The first view that is `done`, or the last one: after `quiet` seconds without any
-        change, or `most` seconds in all."""
+        self, done: Callable[[GooglePage], bool], quiet: float, most: float, *, scroll: bool = False
+    ) -> GooglePage:
+        """Return the first page that is `done`, else the last one.
+
+        The last one is that after `quiet` seconds without any change, or `most` seconds in all.
+        """
         began = changed = time.monotonic()
-        last: View | None = None
+        last: GooglePage | None = None
         while True:
-            view = self.view()
+            page = self.page()
             now = time.monotonic()
-            if last is None or view.html != last.html:
-                changed, last = now, view
-                if done(view):
-                    return view
+            if last is None or page.html != last.html:
+                changed, last = now, page
+                if done(page):
+                    return page
             if now - changed > quiet or now - began > most:
-                return view
+                return page
             if scroll:
                 self.scroll()
             if self._wait(_POLL):
@@ -164,13 +171,13 @@ class Browser:
         return Remote(RemoteConnection(client_config=config), options=self._options)
 
 
-def _options(look: Look) -> ChromeOptions:
+def _options(settings: BrowserOptions) -> ChromeOptions:
     options = ChromeOptions()
-    options.binary_location = find_chrome(look.chrome)
+    options.binary_location = find_chrome(settings.chrome)
     options.page_load_strategy = "eager"
     switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
     switches += ["--window-size=1366,900", *proxy_switches(os.environ)]
-    if not look.window:
+    if not settings.window:
         switches.append("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # Chromium's sandbox refuses to work for root.
@@ -181,8 +188,8 @@ def _options(look: Look) -> ChromeOptions:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """selenium's troubles with a page, as ours."""
+def _errors() -> Iterator[None]:
+    """Raise selenium's troubles with a page as ours."""
     try:
         yield
     except TimeoutException as error:
@@ -191,15 +198,15 @@ def _told() -> Iterator[None]:
         ) from error
     except (WebDriverException, HTTPError, OSError) as error:
         if _NET_ERROR.search(str(error)):
-            raise _no_way(str(error)) from error
+            raise _unreachable(str(error)) from error
         raise Unreachable(
             f"The browser is gone or does not answer: {_first_line(error)}",
             "Run the same command again; was its window closed, or memory short?",
         ) from error
 
 
-def _no_way(told: str) -> Unreachable:
-    reason = _NET_ERROR.search(told)
+def _unreachable(text: str) -> Unreachable:
+    reason = _NET_ERROR.search(text)
     return Unreachable(
         f"The browser could not reach the site: {reason[1] if reason else 'it does not say why'}.",
         "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",

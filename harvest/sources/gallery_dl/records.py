@@ -39,26 +39,32 @@ _LOG_IN = (
 )
 
 
-def candidate(extractor: Any, url: str, told: Mapping[str, Any], query: Query) -> Candidate | None:
+def candidate(
+    extractor: Any, url: str, metadata: Mapping[str, Any], query: Query
+) -> Candidate | None:
     """One file as a candidate; None for what is no picture or not on the web."""
-    if not url.startswith(("http://", "https://")) or _ending(url, told) in _NO_PICTURES:
+    if not url.startswith(("http://", "https://")) or _ending(url, metadata) in _NO_PICTURES:
         return None
     origin = Origin(
         "gallery_dl",
-        _key(extractor.category, url, told),
+        _key(extractor.category, url, metadata),
         url=url,
-        page_url=_page(told) or extractor.url,
-        post=_post(extractor.category, told),
+        page_url=_page(metadata) or extractor.url,
+        post=_post(extractor.category, metadata),
         query=query.text,
         hint=query.hint,
-        author=_one(told, _AUTHORS),
-        licence=_one(told, _LICENCES),
-        title=_one(told, ("title",)),
-        tags=tuple(dict.fromkeys(_words(told.get("tags")))),
-        rating=_one(told, ("rating",)),
+        author=_text(metadata, _AUTHORS),
+        licence=_text(metadata, _LICENCES),
+        title=_text(metadata, ("title",)),
+        tags=tuple(dict.fromkeys(_words(metadata.get("tags")))),
+        rating=_text(metadata, ("rating",)),
     )
     return Candidate(
-        url, origin, _pixels(told, "width"), _pixels(told, "height"), _referer(extractor, told)
+        url,
+        origin,
+        _pixels(metadata, "width"),
+        _pixels(metadata, "height"),
+        _referer(extractor, metadata),
     )
 
 
@@ -128,52 +134,52 @@ def _plain(error: Exception) -> str:
     return without_keys(str(getattr(error, "message", "") or error)).rstrip(".")
 
 
-def _ending(url: str, told: Mapping[str, Any]) -> str:
+def _ending(url: str, metadata: Mapping[str, Any]) -> str:
     named = urlsplit(url).path.rpartition("/")[2].rpartition(".")[2]
-    return str(told.get("extension") or named).lower()
+    return str(metadata.get("extension") or named).lower()
 
 
-def _key(site: str, url: str, told: Mapping[str, Any]) -> str:
+def _key(site: str, url: str, metadata: Mapping[str, Any]) -> str:
     """The site's number of the post and the name of the file in it, else the URL.
 
     Addresses may be signed anew each time, and one post may hold many files.
     """
-    number, name = told.get("id"), told.get("filename")
+    number, name = metadata.get("id"), metadata.get("filename")
     if not number or not name:
         return url
-    page = told.get("num")
+    page = metadata.get("num")
     return f"{site}:{number}:{page}:{name}" if page else f"{site}:{number}:{name}"
 
 
-def _post(site: str, told: Mapping[str, Any]) -> str | None:
-    number = next((told[name] for name in _POSTS if told.get(name)), None)
+def _post(site: str, metadata: Mapping[str, Any]) -> str | None:
+    number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
     return f"{site}:{number}" if isinstance(number, str | int) else None
 
 
-def _page(told: Mapping[str, Any]) -> str | None:
-    pages = (told.get(name) for name in _PAGES)
+def _page(metadata: Mapping[str, Any]) -> str | None:
+    pages = (metadata.get(name) for name in _PAGES)
     return next((p for p in pages if isinstance(p, str) and p.startswith("http")), None)
 
 
-def _referer(extractor: Any, told: Mapping[str, Any]) -> str | None:
+def _referer(extractor: Any, metadata: Mapping[str, Any]) -> str | None:
     session = getattr(extractor, "session", None)
-    sent = {**(session.headers if session else {}), **(told.get("_http_headers") or {})}
+    sent = {**(session.headers if session else {}), **(metadata.get("_http_headers") or {})}
     referer = sent.get("Referer")
     return referer.decode("latin-1") if isinstance(referer, bytes) else referer or None
 
 
-def _pixels(told: Mapping[str, Any], side: str) -> int | None:
+def _pixels(metadata: Mapping[str, Any], side: str) -> int | None:
     for name in (side, f"image_{side}"):
-        text = str(told.get(name, ""))
+        text = str(metadata.get(name, ""))
         if text.isdecimal() and int(text):
             return int(text)
     return None
 
 
-def _one(told: Mapping[str, Any], names: Iterable[str]) -> str | None:
+def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
     """The first of these that says something, several people joined by commas."""
     for name in names:
-        value = told.get(name)
+        value = metadata.get(name)
         text = value.strip() if isinstance(value, str) else ", ".join(_words(value))
         if text:
             return text

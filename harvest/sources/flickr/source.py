@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from gleanset.errors import Changed, MissingComponent, NeedsLogin, UsageError
+from gleanset.errors import Changed, NeedsLogin, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.secrets import secret
+from harvest.secrets import LOGIN_HELP, secret
 from harvest.sources.base import Endpoint, Option, Query, Source
+from harvest.sources.flickr.api import HOST, FlickrApi, Photo, every_page
+from harvest.sources.throttle import SiteThrottle
 
-if TYPE_CHECKING:
-    from harvest.sources.flickr_api import Photo
-    from harvest.sources.pacing import Pace
-
-MEND = (
-    "Run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET. A key is made at "
-    "https://www.flickr.com/services/apps/create/ (new ones need Flickr Pro)."
-)
 # 3,600 calls an hour are one a second.
 _PACE = 1.0
 # The longer side in pixels that a size has at most, by the letter of its `url_X`. The square
@@ -119,7 +113,7 @@ class Flickr(Source):
     name: ClassVar[str] = "flickr"
     example: ClassVar[str] = "owl"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("endpoint", "address to ask instead of the site", "https://api.flickr.com"),
+        Option("endpoint", "address to ask instead of the site", HOST),
         Option("size", "wanted longer side in pixels: the next one there is", "1024"),
         Option("licence", "what the licence must allow", "any", _WORDS["licence"]),
         Option("sort", "which come first", "relevance", _WORDS["sort"]),
@@ -137,9 +131,8 @@ class Flickr(Source):
     )
 
     def __init__(self, pace: float = _PACE) -> None:
-        self._seconds = pace
         # One for all queries: the calls are counted by key.
-        self._pace: Pace | None = None
+        self._throttle = SiteThrottle(pace)
 
     def settings(self, query: Query) -> dict[str, str]:
         """As every source; a size must be a number of pixels, and days must be days."""
@@ -165,27 +158,17 @@ class Flickr(Source):
     def _pages(
         self, query: Query, settings: Mapping[str, str], client: Client
     ) -> Iterator[list[Photo]]:
-        keys = _keys()
-        try:
-            # They take a while to import: only who searches Flickr waits for them.
-            from harvest.sources.flickr_api import Api
-            from harvest.sources.flickr_walk import pages
-            from harvest.sources.pacing import Pace
-        except ModuleNotFoundError as error:
-            raise MissingComponent(
-                f"Flickr is asked through flickrapi, but {error.name} is not there.",
-                "Run pip install flickrapi.",
-            ) from error
-        self._pace = self._pace or Pace(self._seconds)
-        url = Endpoint(settings["endpoint"]).url("/services/rest/")
-        api = Api(self, query, client, self._pace, url, keys)
-        return pages(api.search, _params(query.text, settings))
+        endpoint = Endpoint(settings["endpoint"])
+        api = FlickrApi(self, query, client, self._throttle, endpoint, _keys())
+        return every_page(api, _params(query.text, settings))
 
 
 def _keys() -> tuple[str, str]:
     key, shared = secret("flickr.key"), secret("flickr.secret")
     if not key or not shared:
-        raise NeedsLogin("Flickr wants an API key and its secret, and none is known.", MEND)
+        raise NeedsLogin(
+            "Flickr wants an API key and its secret, and none is known.", LOGIN_HELP["flickr"]
+        )
     return key, shared
 
 
@@ -268,14 +251,14 @@ def _size(photo: Mapping[str, Any], wanted: int) -> str | None:
 
 
 def _longer(photo: Mapping[str, Any], size: str) -> float:
-    told = [_pixels(photo, side, size) for side in ("width", "height")]
-    return max((side for side in told if side), default=_SIDES[size])
+    sides = [_pixels(photo, side, size) for side in ("width", "height")]
+    return max((side for side in sides if side), default=_SIDES[size])
 
 
 def _pixels(photo: Mapping[str, Any], side: str, size: str) -> int | None:
     # Numbers come as numbers or as strings, now and then as null.
-    told = str(photo.get(f"{side}_{size}") or "")
-    return int(told) if told.isdecimal() else None
+    pixels = str(photo.get(f"{side}_{size}") or "")
+    return int(pixels) if pixels.isdecimal() else None
 
 
 def _is_address(url: object) -> bool:

@@ -1,0 +1,84 @@
+"""Any of the hundreds of sites that gallery-dl knows: the query is an address it understands.
+
+gallery-dl finds the pictures, our downloader fetches them. Of gallery-dl only its
+extractors run: no archive, post-processor, filter or file name of it has a say, nothing is
+written, printed or asked for, and its log goes to ours. What it keeps between runs (logins)
+stays in memory, unless the person's own gallery-dl settings are asked for by `config=yes`.
+Its settings belong to the whole process, so searches run one after another.
+
+Left out: what the site itself calls video, sound, text or an archive (so is an ugoira,
+which comes as a zip or a video), and what only another program than a browser could fetch.
+A picture that needs a cookie is rejected when it is downloaded: cookies stay here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from gleanset.errors import GleansetError
+from gleanset.records import Candidate
+from harvest.http import Client
+from harvest.sources.base import Option, Query, Source
+from harvest.sources.gallery_dl.extraction import ExtractedFile, Extraction, load_library
+from harvest.sources.gallery_dl.records import candidate, refusal
+
+log = logging.getLogger(__name__)
+
+
+class GalleryDl(Source):
+    """The sites of gallery-dl, through its library."""
+
+    name: ClassVar[str] = "gallery_dl"
+    example: ClassVar[str] = "https://danbooru.donmai.us/posts?tags=owl"
+    hints: ClassVar[bool] = False
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "address to ask instead of the site's own, where it has one root"),
+        Option(
+            "config",
+            "use your gallery-dl settings: logins, cookies, proxies",
+            "no",
+            {"no": "no", "yes": "yes"},
+        ),
+    )
+
+    def settings(self, query: Query) -> dict[str, str]:
+        """As every source; without an endpoint, the site that the query names is asked."""
+        given = query.options.get("endpoint", "")
+        options = {**query.options, "endpoint": given or "http://unused"}
+        return {**super().settings(Query(query.text, query.hint, options)), "endpoint": given}
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """Yield what gallery-dl finds at the address, in its order.
+
+        Raises also `UsageError` for an address that it does not know, `InputUnusable` where
+        nothing is there, `NeedsLogin`, and `MissingComponent` without gallery-dl.
+        """
+        settings = self.settings(query)
+        library = load_library(client.user_agent, own_settings=settings["config"] == "yes")
+        extraction = Extraction(library, settings["endpoint"], client)
+        files = extraction.files_at(query.text, self.example)
+        skipped = 0
+        for file in _translated(library, query, files):
+            found = candidate(file.extractor, file.url, file.metadata, query)
+            if found is not None:
+                yield found
+            skipped += found is None
+        if skipped:
+            log.info("%s: %d files left out that are no pictures", query.text, skipped)
+
+
+def _translated(
+    library: Any, query: Query, files: Iterator[ExtractedFile]
+) -> Iterator[ExtractedFile]:
+    """Yield the files; raise gallery-dl's exceptions as ours."""
+    errors = library.exception
+    try:
+        yield from files
+    except GleansetError:
+        raise
+    except (errors.StopExtraction, errors.TerminateExtraction):
+        return
+    except Exception as error:
+        raise refusal(errors, error, query) from error

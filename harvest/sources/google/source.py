@@ -1,0 +1,330 @@
+"""Google image search: what a real browser shows, since Google answers nobody else.
+
+The address of a search is built by the package `google-images-download`. The rest of it is left
+alone: it prints, exits and writes into the current folder. Where its filters are wrong (teal,
+webp, more than 1024x768) or missing, ours stand in `_OWN`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from gleanset.errors import Blocked, Changed, MissingComponent, Unreachable, UsageError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Page
+from harvest.http.ssrf import spelled_private
+from harvest.sources.base import Endpoint, Option, Query, Source
+from harvest.sources.google.page import GooglePage, GoogleResult, results, state
+
+if TYPE_CHECKING:
+    from harvest.sources.google.browser import GoogleBrowser
+
+_MODULE = "google_images_download.google_images_download"
+_PLAIN_COLOURS = "red orange yellow green blue purple pink white gray black brown"
+_MEGAPIXELS = (2, 4, 6, 8, 10, 12, 15, 20, 40, 70)
+# Our option -> the package's argument -> our word -> its word.
+_THEIRS: dict[str, tuple[str, dict[str, str]]] = {
+    "size": (
+        "size",
+        {"large": "large", "medium": "medium", "icon": "icon", "small": "icon"}
+        | {f"{size}+": f">{size.replace('x', '*')}" for size in ("400x300", "640x480", "800x600")}
+        | {f"{size}mp+": f">{size}MP" for size in _MEGAPIXELS},
+    ),
+    "colour": ("color", {word: word for word in _PLAIN_COLOURS.split()}),
+    "type": (
+        "type",
+        {word: word for word in ("face", "photo", "clipart", "animated")}
+        | {"linedrawing": "line-drawing"},
+    ),
+    "licence": (
+        "usage_rights",
+        {
+            "share": "labeled-for-nocommercial-reuse",
+            "share-commercially": "labeled-for-reuse",
+            "modify": "labeled-for-noncommercial-reuse-with-modification",
+            "modify-commercially": "labeled-for-reuse-with-modifications",
+        },
+    ),
+    "date": (
+        "time",
+        {"day": "past-24-hours", "week": "past-7-days", "month": "past-month", "year": "past-year"},
+    ),
+    "aspect": ("aspect_ratio", {word: word for word in ("tall", "square", "wide", "panoramic")}),
+    "format": ("format", {word: word for word in ("jpg", "gif", "png", "bmp", "svg", "ico")}),
+}
+# Our option -> our word -> what Google calls it.
+_OWN: dict[str, dict[str, str]] = {
+    "size": {"1024x768+": "isz:lt,islt:xga"},
+    "colour": {"teal": "ic:specific,isc:teal", "color": "ic:color", "bw": "ic:gray"}
+    | {"transparent": "ic:trans"},
+    # What the site's own menu offers today.
+    "licence": {"creative-commons": "il:cl", "other": "il:ol"},
+    "format": {"webp": "ift:webp"},
+}
+WORDS: dict[str, dict[str, str]] = {
+    name: {word: word for word in [*theirs, *_OWN.get(name, {})]}
+    for name, (_, theirs) in _THEIRS.items()
+}
+LANGUAGES = {
+    "ar": "Arabic",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "en": "English",
+    "es": "Spanish",
+    "et": "Estonian",
+    "fi": "Finnish",
+    "fr": "French",
+    "he": "Hebrew",
+    "hu": "Hungarian",
+    "is": "Icelandic",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "lt": "Lithuanian",
+    "lv": "Latvian",
+    "nl": "Dutch",
+    "no": "Norwegian",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "sv": "Swedish",
+    "tr": "Turkish",
+    "zh-CN": "Chinese (Simplified)",
+    "zh-TW": "Chinese (Traditional)",
+}
+# What the package does not add: adult pictures are blurred unless told otherwise.
+SAFE = {"off": "images", "moderate": "", "strict": "active"}
+# Patience with the page: seconds without any change, and in all.
+_FIRST = (6.0, 30.0)
+_MORE = (4.0, 30.0)
+_PERSON = (300.0, 300.0)
+_YES_NO = {"yes": "yes", "no": "no"}
+_EXACT = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+_SPAN = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
+# The rest of the package's address is a recording of somebody's session of 2015.
+_KEPT = ("q", "tbm", "tbs", "lr")
+
+
+class Google(Source):
+    """`https://www.google.com/search?tbm=isch` in Chrome or Chromium; no key, no login."""
+
+    name: ClassVar[str] = "google"
+    example: ClassVar[str] = "cats"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "address to ask instead of the site", "https://www.google.com"),
+        Option("chrome", "path of Chrome or Chromium, where it is not found"),
+        Option("chromedriver", "path of its driver, where the automatic one does not fit"),
+        Option("window", "show the browser, for a person to answer its questions", "no", _YES_NO),
+        Option("profile", "folder in which the browser keeps such answers; else forgotten"),
+        Option("safe", "hide adult pictures", "moderate", {word: word for word in SAFE}),
+        Option("size", f"{', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT pixels"),
+        Option("colour", "all colours, or one that prevails", "", WORDS["colour"]),
+        Option("type", "kind of picture", "", WORDS["type"]),
+        Option("licence", "what the licence must allow", "", WORDS["licence"]),
+        Option("date", f"within the last {', '.join(WORDS['date'])}, or 2020-01-01..2021-12-31"),
+        Option("aspect", "shape of the picture", "", WORDS["aspect"]),
+        Option("format", "file format", "", WORDS["format"]),
+        Option(
+            "language", "language of the pages it is on", "", {word: word for word in LANGUAGES}
+        ),
+    )
+
+    def settings(self, query: Query) -> dict[str, str]:
+        """Return what every source does; a size may also be WIDTHxHEIGHT, a date also FROM..TO."""
+        settings = super().settings(query)
+        own_filters(settings)
+        return settings
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """Yield results in the page's order, scrolled for as they are wanted, to the page's end.
+
+        The browser lives as long as the generator.
+        """
+        settings = self.settings(query)
+        _check_private(settings["endpoint"], client)
+        address = search_address(query.text, settings)
+        with _browser(settings, client) as browser:
+            browser.open(address)
+            page = self._first(browser, query, settings["window"] == "yes")
+            seen: set[str] = set()
+            while new := _unseen(page, seen):
+                for result in new:
+                    seen.add(result.url)
+                    yield _candidate(result, query)
+                page = browser.watch(lambda page: bool(_unseen(page, seen)), *_MORE, scroll=True)
+            if seen:
+                self._raise_if_turned_away(page, query)
+
+    def _first(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
+        """Return the first page with results, or with the word that there are none."""
+        page = browser.watch(lambda page: state(page) != "unknown", *_FIRST)
+        if window and state(page) in ("captcha", "consent"):
+            page = browser.watch(lambda page: state(page) in ("results", "none"), *_PERSON)
+        self._raise_if_turned_away(page, query)
+        if state(page) == "unknown":
+            raise Changed(
+                f"Google showed {query.text!r} a page without the results we know ({page.url}).",
+                "Try again later; if it stays so, update Gleanset or use another source.",
+            )
+        return page
+
+    def _raise_if_turned_away(self, page: GooglePage, query: Query) -> None:
+        shown = state(page)
+        if shown in ("captcha", "consent"):
+            task = "a captcha solved" if shown == "captcha" else "its consent page answered"
+            raise Blocked(
+                f"Google wants {task} before it shows {query.text!r} ({page.url}).",
+                "Answer it yourself with -o google.window=yes (and -o google.profile=DIR to keep "
+                "the answer), wait some hours, or use another source.",
+            )
+        if shown == "refused":
+            self.refuse(Page(page.status, page.text, page.url, {}), query)
+
+
+def _check_private(endpoint: str, client: Client) -> None:
+    # The browser connects by itself; the rule of the client holds for it as well.
+    allowed = client.allow_private
+    if not allowed and spelled_private(urlsplit(endpoint).hostname or ""):
+        raise Unreachable(
+            f"{endpoint} could not be asked: private address.",
+            "Add --allow-private if this address is meant.",
+        )
+
+
+def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
+    """Return a browser not yet started.
+
+    Raises `MissingComponent` without selenium, a browser, its driver or a display.
+    """
+    window = settings["window"] == "yes"
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if window and sys.platform == "linux" and not any(map(os.environ.get, displays)):
+        raise MissingComponent(
+            "There is no display to show the browser's window on.",
+            "Run it on a desktop, or leave out -o google.window=yes",
+        )
+    try:
+        from harvest.sources.google.browser import BrowserOptions, GoogleBrowser
+    except ImportError as error:
+        raise _extra_missing(error) from error
+    options = BrowserOptions(
+        settings["chrome"], settings["chromedriver"], settings["profile"], window
+    )
+    return GoogleBrowser(options, client.wait)
+
+
+def search_address(text: str, settings: Mapping[str, str]) -> str:
+    """Return the address of the search for `text`.
+
+    Raises `UsageError` for a size or date that makes no sense, `MissingComponent` without the
+    package, `Changed` when it no longer builds addresses as it did.
+    """
+    own = own_filters(settings)
+    try:
+        package = import_module(_MODULE)
+        builder = package.googleimagesdownload()
+        arguments = dict.fromkeys(package.args_list) | _arguments(settings)
+        filters = builder.build_url_parameters(arguments)
+        address = builder.build_search_url(text, filters, None, None, None, False)
+    except ImportError as error:
+        raise _extra_missing(error) from error
+    # It exits where it is at a loss.
+    except (SystemExit, AttributeError, LookupError, TypeError) as error:
+        raise Changed(
+            f"google-images-download gave up: {error!r}",
+            "Install the version that is known to work: pip install 'gleanset[google]'",
+        ) from error
+    return _with_own_filters(address, own, settings)
+
+
+def _extra_missing(error: ImportError) -> Exception:
+    if (error.name or "").partition(".")[0] not in ("selenium", "google_images_download"):
+        return error
+    return MissingComponent(
+        f"Google needs the Python package {error.name}, which is not installed.",
+        "pip install 'gleanset[google]'",
+    )
+
+
+def own_filters(settings: Mapping[str, str]) -> list[str]:
+    """Return the filters that the package does not know. Raises `UsageError` for a wrong word."""
+    found = [words[settings[name]] for name, words in _OWN.items() if settings[name] in words]
+    found += _exact_size(settings["size"])
+    found += _span(settings["date"])
+    return found
+
+
+def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings as the package's arguments, as far as it knows them."""
+    found = {
+        argument: words[settings[name]]
+        for name, (argument, words) in _THEIRS.items()
+        if settings[name] in words
+    }
+    if settings["language"]:
+        found["language"] = LANGUAGES[settings["language"]]
+    return found
+
+
+def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str]) -> str:
+    """Return the package's address on our endpoint, with what it lacks, without its ballast."""
+    asked = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+    params = {name: asked[name].strip() for name in _KEPT if name in asked}
+    params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *own) if part)
+    params["safe"] = SAFE[settings["safe"]]
+    # The sentences we know a page by are English, wherever the browser is.
+    params["hl"] = "en"
+    sent = {name: value for name, value in params.items() if value}
+    return Endpoint(settings["endpoint"]).url("/search?" + urlencode(sent, quote_via=quote))
+
+
+def _exact_size(size: str) -> list[str]:
+    if not size or size in WORDS["size"]:
+        return []
+    if exact := _EXACT.fullmatch(size):
+        return [f"isz:ex,iszw:{exact[1]},iszh:{exact[2]}"]
+    raise UsageError(
+        f"google.size cannot be {size!r}.",
+        f"Use one of: {', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT such as 1920x1080.",
+    )
+
+
+def _span(span: str) -> list[str]:
+    if not span or span in WORDS["date"]:
+        return []
+    if days := _SPAN.fullmatch(span):
+        with suppress(ValueError):
+            first, last = (date.fromisoformat(day) for day in days.groups())
+            return [f"cdr:1,cd_min:{first:%m/%d/%Y},cd_max:{last:%m/%d/%Y}"]
+    raise UsageError(
+        f"google.date cannot be {span!r}.",
+        f"Use one of: {', '.join(WORDS['date'])}, or a span such as 2020-01-01..2021-12-31.",
+    )
+
+
+def _unseen(page: GooglePage, seen: set[str]) -> list[GoogleResult]:
+    return [result for result in results(page.html) if result.url not in seen]
+
+
+def _candidate(result: GoogleResult, query: Query) -> Candidate:
+    origin = Origin(
+        source="google",
+        key=result.url,
+        url=result.url,
+        page_url=result.page_url,
+        title=result.title,
+        query=query.text,
+        hint=query.hint,
+    )
+    return Candidate(result.url, origin, result.width, result.height, referer=result.page_url)

@@ -1,0 +1,400 @@
+"""Pixiv's app API through pixivpy3: a login that renews itself, a page of a search.
+
+pixivpy3 knows what the app sends. It passes itself off as a browser and looks at no status, so
+every request of it goes through `PixivApi._request`: any endpoint, a plain session, and every
+answer judged. Pixiv says the same thing with several statuses: the words of the body decide
+first, the status only where the body says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    MissingComponent,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+)
+from harvest.http import Client, Page, retry_after
+from harvest.secrets import LOGIN_HELP, redacted
+from harvest.sources.base import Endpoint
+from harvest.sources.throttle import PassingTrouble, SiteThrottle
+
+if TYPE_CHECKING:
+    from pixivpy3 import AppPixivAPI
+    from requests import RequestException, Response
+
+HOST = "https://app-api.pixiv.net"
+AUTH_HOST = "https://oauth.secure.pixiv.net"
+_APP = {
+    "app-os": "ios",
+    "app-os-version": "14.6",
+    "user-agent": "PixivIOSApp/7.13.3 (iOS 14.6; iPhone13,2)",
+}
+# An access token lives an hour; it is renewed while it still has this many seconds.
+_MARGIN = 120.0
+_LIFE = 3600.0
+_PASSING = frozenset({500, 502, 503, 504})
+_TOKEN_TROUBLE = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
+_CHALLENGE = ("just a moment", "cloudflare", "cf-chl", "captcha", "attention required")
+# A message may repeat a token or a code. Nothing else in it is one long word.
+_SECRET_LIKE = re.compile(r"[\w-]{25,}", re.ASCII)
+
+SearchTarget = Literal["partial_match_for_tags", "exact_match_for_tags", "title_and_caption"]
+SearchOrder = Literal["date_desc", "date_asc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the API and its token service are asked."""
+
+    api: Endpoint
+    auth: Endpoint
+
+    def url(self, url: str) -> str:
+        """Return an address of Pixiv's at the endpoint that takes its host's place."""
+        for host, endpoint in ((HOST, self.api), (AUTH_HOST, self.auth)):
+            if url.startswith(f"{host}/"):
+                return endpoint.url(url.removeprefix(host))
+        return url
+
+
+@dataclass(frozen=True, slots=True)
+class PixivSearch:
+    """One search in Pixiv's words; the days are the first and the last one, both included."""
+
+    word: str
+    target: SearchTarget
+    order: SearchOrder
+    since: date | None = None
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PixivPage:
+    """The works of one answer as JSON values, and where the next one begins, if anywhere."""
+
+    works: list[Any]
+    next_offset: int | None
+
+
+class _TokenRefused(Exception):
+    """The access token, the refresh token or the login code is wrong or too old."""
+
+
+class _OffsetCap(Exception):
+    """That result lies past the number that one search reaches."""
+
+
+class PixivApi:
+    """The app API with a login that renews itself. Thread-safe. `token` is the newest one.
+
+    It does not keep the client: a login is remembered for as long as the client lives. Every
+    method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; making one
+    raises `MissingComponent` without pixivpy3, and `UsageError` when a certificate file of the
+    environment is unusable.
+    """
+
+    def __init__(
+        self, endpoints: Endpoints, client: Client, token: str, throttle: SiteThrottle
+    ) -> None:
+        self._app = _open_app(self._request)
+        from harvest.sources.sessions import open_session
+
+        self._session = open_session(client, throttle)
+        self._endpoints = endpoints
+        self._limits = client.limits
+        self._throttle = throttle
+        self.token = token
+        self._renew_at = 0.0
+        self._logins = 0
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Drop kept connections."""
+        self._session.close()
+
+    def log_in(self) -> str:
+        """Exchange the refresh token for an access token; return the name of the account."""
+        try:
+            answer = self._authorized()
+        except _TokenRefused:
+            what = "Pixiv refused the refresh token: it is wrong or too old."
+            raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
+        self.token, life = self._app.refresh_token or self.token, _LIFE
+        with suppress(KeyError, TypeError, ValueError):
+            life = float(answer["expires_in"])
+        self._renew_at = time.monotonic() + life - _MARGIN
+        user = answer.get("user") or answer["response"]["user"]
+        return str(user.get("name") or user.get("account") or "")
+
+    def exchange(self, code: str, verifier: str) -> str | None:
+        """Return the refresh token for a login code (RFC 7636), None for a code too old."""
+        data = {
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret,
+            "grant_type": "authorization_code",
+            "code": code,
+            "code_verifier": verifier,
+            "include_policy": "true",
+            "redirect_uri": f"{HOST}/web/v1/users/auth/pixiv/callback",
+        }
+        try:
+            answer = self._request("POST", f"{AUTH_HOST}/auth/token", _APP, data=data).json()
+        except _TokenRefused:
+            return None
+        token = answer.get("refresh_token") or (answer.get("response") or {}).get("refresh_token")
+        if not isinstance(token, str) or not token:
+            raise changed("a login without its refresh token")
+        return token
+
+    def search(self, search: PixivSearch, offset: int) -> PixivPage | None:
+        """Return the works from `offset` on, None past what one search reaches."""
+        try:
+            answer = self._logged_in(
+                lambda: self._app.search_illust(
+                    search.word,
+                    search_target=search.target,
+                    sort=search.order,
+                    start_date=_iso(search.since),
+                    end_date=_iso(search.until),
+                    offset=offset,
+                )
+            )
+        except _OffsetCap:
+            return None
+        works = answer.get("illusts")
+        if not isinstance(works, list):
+            raise changed("a search without its list of works")
+        return PixivPage(works, _next_offset(answer.get("next_url"), offset))
+
+    def frames(self, work: int) -> int:
+        """Return the number of a ugoira's frames; 0 when the work is gone or has none."""
+        try:
+            answer = self._logged_in(lambda: self._app.ugoira_metadata(work))
+            return len(answer["ugoira_metadata"]["frames"])
+        except (Changed, KeyError, TypeError):
+            # One work that was deleted since is no reason to end the whole search.
+            return 0
+
+    def _logged_in(self, call: Callable[[], Any]) -> Any:
+        login = self._current_login()
+        try:
+            return call()
+        except _TokenRefused:
+            self._current_login(refused=login)
+        try:
+            return call()
+        except _TokenRefused:
+            what = "Pixiv refuses the access token that it just gave."
+            raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
+
+    def _current_login(self, refused: int | None = None) -> int:
+        """Return the number of the login in force; a new one if that is too old or was refused."""
+        with self._lock:
+            # Another thread may have made a new one while this one waited.
+            if self._logins == refused or time.monotonic() >= self._renew_at:
+                self.log_in()
+                self._logins += 1
+            return self._logins
+
+    def _authorized(self) -> Mapping[str, Any]:
+        with warnings.catch_warnings():
+            # pixivpy3 3.7.5 calls datetime.utcnow, which Python 3.12 deprecates.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                answer = self._app.auth(refresh_token=self.token)
+            except AttributeError:
+                # It reads response.user.id of whatever JSON it was given.
+                raise changed("a login without its account") from None
+        if not self._app.access_token:
+            raise changed("a login without its access token")
+        return dict(answer)
+
+    def _request(
+        self, method: str, url: str, headers: Any = None, params: Any = None, data: Any = None
+    ) -> Response:
+        """Ask at the endpoint, again after passing troubles; return a good answer alone."""
+        where = self._endpoints.url(url)
+        headers = {**self._app.additional_headers, **(headers or {})}
+        sent = {"params": params, "data": data, "headers": headers}
+        return self._throttle.retrying(
+            where, self._limits, lambda: self._answer(method, where, sent)
+        )
+
+    def _answer(self, method: str, where: str, sent: Mapping[str, Any]) -> Response:
+        from requests import RequestException
+
+        from harvest.sources.sessions import page_of
+
+        try:
+            # A redirect could carry the token elsewhere; the API sends none.
+            answer = self._session.request(method, where, **sent, allow_redirects=False)
+        except RequestException as error:
+            raise PassingTrouble(_unreachable(where, error)) from None
+        page = page_of(answer)
+        if trouble := _complaint(page, where):
+            if isinstance(trouble, GleansetError) and page.status in _PASSING:
+                raise PassingTrouble(trouble, retry_after(page.headers))
+            raise trouble
+        answer.encoding = "utf-8"  # without a charset requests guesses
+        return answer
+
+
+def changed(what: str) -> Changed:
+    """Return the error for an answer that came, but not in the shape we know."""
+    return Changed(
+        f"Pixiv answered with {what}.",
+        "Run pip install -U pixivpy3 and update Gleanset, or use another source until then.",
+    )
+
+
+def _open_app(request: Callable[..., Response]) -> AppPixivAPI:
+    """Return pixivpy3 with `request` in place of its own `requests_call`."""
+    try:
+        from pixivpy3 import AppPixivAPI
+    except ImportError as error:
+        raise MissingComponent(
+            f"Pixiv is asked through pixivpy3, which is not there ({error}).",
+            "Run pip install pixivpy3.",
+        ) from error
+
+    class App(AppPixivAPI):
+        def requests_call(self, *sent: Any, **named: Any) -> Response:
+            return request(*sent, **named)
+
+    app = App()
+    # In English the translations of tags help whoever reads no Japanese.
+    app.set_accept_language("en-us")
+    # The session that it brings imitates a browser, and is never asked.
+    app.requests.close()
+    return app
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _next_offset(next_url: object, offset: int) -> int | None:
+    if not next_url:
+        return None
+    ahead = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])[0]
+    if not ahead.isdecimal() or int(ahead) <= offset:
+        raise changed("a next page that does not lie ahead")
+    return int(ahead)
+
+
+def _complaint(page: Page, where: str) -> Exception | None:
+    """Return the error that an answer means, None for a good one. `where` is the address asked."""
+    try:
+        body = json.loads(page.text)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        return _no_data(page, where)
+    if page.status == 200 and not body.get("error") and not body.get("has_error"):
+        return None
+    message = " ".join(_sentences(body))
+    lower = message.casefold()
+    if any(mark in lower for mark in _TOKEN_TROUBLE) or page.status == 401:
+        return _TokenRefused()
+    if "offset" in lower and "no more than" in lower:
+        return _OffsetCap()
+    if "rate limit" in lower or page.status == 429:
+        return _rate_limited(page, where)
+    return _refused(page.status, message, where)
+
+
+def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
+    # {"error": {"message": …, "user_message": …}}, {"error": "invalid_grant", "errors":
+    # {"system": {"message": …}}} and whatever else says something.
+    for key in ("error", "errors", "system", "message", "user_message", "reason"):
+        value = body.get(key)
+        if isinstance(value, str) and value:
+            yield value
+        elif isinstance(value, dict):
+            yield from _sentences(value)
+
+
+def _no_data(page: Page, where: str) -> Exception:
+    status = page.status
+    if status == 429:
+        return _rate_limited(page, where)
+    if status >= 500:
+        return _down(status, where)
+    if status in (401, 403) or any(mark in page.text.casefold() for mark in _CHALLENGE):
+        return Blocked(
+            f"Pixiv answered {status} with a page for a browser instead of data ({where}).",
+            "Its guard (Cloudflare) turned this network away, and Gleanset does not pretend to be "
+            "a browser. Wait some hours, use another network or another source.",
+        )
+    return Changed(
+        f"Pixiv answered {status} with something that is not the data we know ({where}).",
+        "Check HTTP_PROXY/HTTPS_PROXY; if it stays so, update Gleanset or use another source.",
+    )
+
+
+def _refused(status: int, message: str, where: str) -> Exception:
+    said = f": {_speakable(message)}" if message else ""
+    if status >= 500:
+        return _down(status, where)
+    if "invalid_client" in message.casefold():
+        return Changed(
+            f"Pixiv no longer knows the app that pixivpy3 speaks for ({where}).",
+            "Run pip install -U pixivpy3.",
+        )
+    if status == 403:
+        return Blocked(
+            f"Pixiv answered {status}{said} ({where}).",
+            "Wait some hours, use another network or another source.",
+        )
+    return Changed(
+        f"Pixiv answered {status}{said} ({where}).",
+        "Check the search options; if they are right, update Gleanset or use another source.",
+    )
+
+
+def _rate_limited(page: Page, where: str) -> RateLimited:
+    wait = retry_after(page.headers)
+    after = f"in {wait:.0f} seconds" if wait else "in five minutes or more"
+    return RateLimited(
+        f"Pixiv says that it was asked too often ({where}).",
+        f"Run the same command again {after}: it goes on where it stopped.",
+        wait,
+    )
+
+
+def _down(status: int, where: str) -> Unreachable:
+    return Unreachable(
+        f"Pixiv answered {status} ({where}).",
+        "The site has trouble; run the same command again later.",
+    )
+
+
+def _unreachable(where: str, error: RequestException) -> Unreachable:
+    # The outermost text begins with the whole address and hides the reason behind it.
+    inner = error.args[0] if error.args else error
+    cause = _speakable(str(getattr(inner, "reason", None) or inner))
+    return Unreachable(
+        f"{where} could not be asked: {cause}.",
+        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
+    )
+
+
+def _speakable(text: str) -> str:
+    """Return a text of the site that may be shown: short, and nothing that looks like a token."""
+    return _SECRET_LIKE.sub("***", redacted(text))[:200]
