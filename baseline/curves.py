@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baseline.loop.reports import EpochReport, RateTest
+from baseline.loop.callbacks import EpochReport, RateTest
 from gleanset.files.atomic import write_atomic
 
 if TYPE_CHECKING:

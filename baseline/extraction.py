@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from baseline.backbones import Backbone
 from baseline.batching import BatchSize, in_batches
 from baseline.compute import choose_compute
-from baseline.loop.materials import to_network
+from baseline.loop.dataset import to_network
 from baseline.pixels import Pixels
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable, UsageError

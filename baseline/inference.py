@@ -24,7 +24,7 @@ from baseline.evaluation.metrics import (
     empty_split_error,
 )
 from baseline.evaluation.outputs import Indices, Outputs, Scores
-from baseline.loop.materials import Pictures, to_network
+from baseline.loop.dataset import PictureSamples, to_network
 from baseline.methods.training_data import TrainingData
 from baseline.networks import SCALE, FeatureNet, GalleryHead, Net
 from gleanset.errors import InputUnusable
@@ -117,7 +117,7 @@ def _no_memory(_: int) -> InputUnusable:
 def _pictures(net: nn.Module, arrays: Arrays, part: slice) -> torch.Tensor:
     """Some of the pictures as `net` takes them, where it is."""
     index = np.arange(len(arrays))[part]
-    return to_network(Pictures(arrays).take(index, None), next(net.parameters()).device)
+    return to_network(PictureSamples(arrays).take(index, None), next(net.parameters()).device)
 
 
 def _scores(net: Net, embedded: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:

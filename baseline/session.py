@@ -17,17 +17,17 @@ from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_w
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
 from baseline.layers import layers_of, save_layers
+from baseline.loop.callbacks import TrainingResult
 from baseline.loop.checkpoint import forget_checkpoint
-from baseline.loop.reports import Fitted
 from baseline.methods.gallery import save_gallery
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.networks import GalleryHead, Net
 from baseline.reevaluate import ROOM, TRAINED_ON, straddle_warning
 from baseline.report import write_report
+from baseline.run_logger import RunLogger
 from baseline.settings import Settings
 from baseline.storage import save_model
-from baseline.watch import RunWatch
 from gleanset import Dataset
 from gleanset.binomial import few
 from gleanset.db.faces import crop_methods
@@ -87,7 +87,7 @@ def _carry_out(
 ) -> dict[str, object]:
     started = time.monotonic()
     settings, folder = material.settings, run_folder(material.dataset, run.id)
-    with RunWatch(folder, material.progress, hear) as watch:
+    with RunLogger(folder, material.progress, hear) as watch:
         if told is not None:
             watch.say(told)
         fitted = fit_method(material, settings, watch)
@@ -152,7 +152,7 @@ def _keep(material: TrainingData, net: Net, folder: Path, scratch: Path) -> None
 
 
 def _summary(
-    material: TrainingData, fitted: Fitted[Net], read: Mapping[str, int], judged: RunMetrics
+    material: TrainingData, fitted: TrainingResult[Net], read: Mapping[str, int], judged: RunMetrics
 ) -> dict[str, object]:
     """What a run gave, without anything that differs from one machine's mood to another's."""
     # What was solved at once has no epochs.

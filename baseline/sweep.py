@@ -27,8 +27,8 @@ from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Indices
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
+from baseline.loop.callbacks import TrainingCallback
 from baseline.loop.checkpoint import forget_checkpoint
-from baseline.loop.reports import Watch
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.settings import Settings, load_preset
@@ -291,7 +291,7 @@ def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> TrainC
 
     def learn(settings: Settings, place: Path) -> SweepCell:
         material = TrainingData(dataset, examples, settings, quiet, place)
-        fitted = fit_method(material, settings, Watch())
+        fitted = fit_method(material, settings, TrainingCallback())
         val = split_outputs(fitted.net, material, "val")
         judged = classification_metrics(val.logits, val.y, val.keys, examples.classes)
         forget_checkpoint(place)

@@ -26,16 +26,16 @@ from baseline.compute import choose_compute
 from baseline.data import find_examples, load_arrays
 from baseline.extraction import BATCH, Extractor
 from baseline.features import FeatureSpec, features_of
-from baseline.loop.materials import Vectors
+from baseline.loop.dataset import FeatureSamples
+from baseline.loop.lr_schedule import build_optimiser
 from baseline.loop.objective import Classify
-from baseline.loop.plans import shuffled
+from baseline.loop.samplers import shuffled
 from baseline.loop.steps import Stepper
 from baseline.methods.logistic import solve
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
 from baseline.networks import build_net
-from baseline.optimiser import build_optimiser
 from baseline.settings import load_preset
 from gleanset import Dataset
 
@@ -119,7 +119,7 @@ def epochs(work: Work, dataset: Dataset) -> None:
         print,
     )
 
-    def learn(vectors: Vectors) -> None:
+    def learn(vectors: FeatureSamples) -> None:
         for index in shuffled(len(vectors.y), 32)(np.random.default_rng(0)):
             x = vectors.take(index, None)
             stepper.step(x, torch.from_numpy(vectors.y[index]), 0)
@@ -127,7 +127,7 @@ def epochs(work: Work, dataset: Dataset) -> None:
     told = quickest(
         {
             "cached": lambda: learn(train),
-            "not cached": lambda: learn(Vectors(extractor(pictures.x)[:, None], pictures.y)),
+            "not cached": lambda: learn(FeatureSamples(extractor(pictures.x)[:, None], pictures.y)),
         }
     )
     same = float(np.abs(extractor(pictures.x) - train.x[:, 0]).max())

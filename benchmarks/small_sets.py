@@ -81,8 +81,8 @@ def ours(data: Any, train: Any, test: Any, seed: int, options: dict[str, str]) -
 
     from baseline.data import Arrays
     from baseline.inference import predict_logits
+    from baseline.loop.classifier import train_small_network as learn
     from baseline.settings import load_preset
-    from baseline.training import train as learn
 
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     settings = load_preset("simple", {"seed": str(seed)} | options)

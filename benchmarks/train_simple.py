@@ -34,7 +34,7 @@ WHO = ("gleanset", "keras", "torch", "augmented")
 
 
 def course(step: int, steps: int) -> float:
-    """The learning rate of `baseline.optimiser`, told once more: no peer may import ours."""
+    """The learning rate of `baseline.loop.lr_schedule`, told once more: no peer may import ours."""
     warm = max(1, round(0.15 * steps))
     if step < warm:
         return RATE * (step + 1) / warm
@@ -61,8 +61,8 @@ def run_gleanset(data: Any, seed: int, epochs: int, augment: str) -> tuple[Clock
     import torch
 
     from baseline.data import Arrays
+    from baseline.loop.classifier import train_small_network
     from baseline.settings import load_preset
-    from baseline.training import train
 
     torch.set_num_threads(THREADS)
     simple = load_preset("simple", {"colour": "grayscale"})
@@ -79,7 +79,7 @@ def run_gleanset(data: Any, seed: int, epochs: int, augment: str) -> tuple[Clock
     }
     classes = [str(number) for number in range(int(data["classes"]))]
     clock = Clock()
-    fitted = train(
+    fitted = train_small_network(
         parts["train"],
         parts["val"],
         classes,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from baseline.loop.materials import Material, plain_batches
+from baseline.loop.dataset import LabelledSamples, plain_batches
 
 
 class Objective(Protocol):
@@ -26,7 +26,7 @@ class Objective(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss summed over the samples, and how many are right: two scalars."""
 
-    def judge(self, net: nn.Module, material: Material, batch: int) -> tuple[float, float]:
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
         """Loss (lower is better) and accuracy on samples not learnt from, `batch` at once."""
 
 
@@ -50,7 +50,7 @@ class Classify:
         loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
         return loss, (logits.detach().argmax(1) == y).sum()
 
-    def judge(self, net: nn.Module, material: Material, batch: int) -> tuple[float, float]:
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
         """Mean weighted cross entropy and accuracy, in float32 whatever training runs in."""
         loss = weight = right = 0.0
         with torch.inference_mode():

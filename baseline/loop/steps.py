@@ -9,7 +9,7 @@ from torch import nn
 
 from baseline.batching import BatchSize
 from baseline.compute import Compute
-from baseline.loop.materials import to_network
+from baseline.loop.dataset import to_network
 from baseline.loop.objective import Objective
 from baseline.loop.seeds import reseed
 from gleanset.errors import InputUnusable

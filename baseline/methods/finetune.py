@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.loop.classifier import check_classes, train_classifier
+from baseline.loop.samplers import batch_size_for
 from baseline.methods.pretrained import keep_norms, pretrained
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import Finetune
-from baseline.training import batch_of, check_classes, learn_pictures
 
 
-def fit_finetune(material: TrainingData, settings: Finetune, watch: Watch) -> Fitted[Net]:
+def fit_finetune(
+    material: TrainingData, settings: Finetune, watch: TrainingCallback
+) -> TrainingResult[Net]:
     """Train head, then all, on the pictures of train, watched on those of val."""
     train = material.arrays("train")
     check_classes(train.y, material.classes)
     net, facts = pretrained(settings, len(material.classes), watch)
-    batch = batch_of(len(train), settings.batch)
+    batch = batch_size_for(len(train), settings.batch)
     facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
-    fitted: Fitted[Net] = learn_pictures(
+    fitted: TrainingResult[Net] = train_classifier(
         net,
         train,
         material.arrays("val"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from baseline.backbones import Backbone, Weights, load_backbone
 from baseline.compute import reproducible
-from baseline.loop.reports import Watch
+from baseline.loop.callbacks import TrainingCallback
 from baseline.networks import BackboneNet, EmbeddingNet, build_net
 from baseline.settings import Finetune, Transfer, Triplet
 
@@ -15,7 +15,7 @@ SMALL_BATCH = 32
 
 
 def pretrained(
-    settings: Transfer | Finetune | Triplet, classes: int, watch: Watch
+    settings: Transfer | Finetune | Triplet, classes: int, watch: TrainingCallback
 ) -> tuple[BackboneNet | EmbeddingNet, dict[str, Any]]:
     """A network with the weights that the settings name, and the facts about them."""
     with reproducible(settings.seed):
@@ -28,7 +28,7 @@ def pretrained(
     return net, _told(settings.backbone, weights)
 
 
-def keep_norms(backbone: Backbone, weights: str, batch: int, watch: Watch) -> str:
+def keep_norms(backbone: Backbone, weights: str, batch: int, watch: TrainingCallback) -> str:
     """Let batch norms go on with their pretrained statistics where batches are small.
 
     The mean and variance of a dozen pictures are noise beside those of a million. Says what was

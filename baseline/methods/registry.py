@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import Settings
 
-TrainingMethod = Callable[[TrainingData, Settings, Watch], Fitted[Net]]
+TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingResult[Net]]
 
 
 def method_named(name: str) -> TrainingMethod:
@@ -24,12 +24,12 @@ def method_named(name: str) -> TrainingMethod:
 
 
 def fit_method(
-    material: TrainingData, settings: Settings, watch: Watch | None = None
-) -> Fitted[Net]:
+    material: TrainingData, settings: Settings, watch: TrainingCallback | None = None
+) -> TrainingResult[Net]:
     """Train by the method that `settings` are of.
 
     The `facts` of what comes back are JSON values for the metrics. Raises `InputUnusable` where
     the material has fewer than two classes or a class without pictures in train, and what
     loading weights raises.
     """
-    return method_named(settings.method)(material, settings, watch or Watch())
+    return method_named(settings.method)(material, settings, watch or TrainingCallback())

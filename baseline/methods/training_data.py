@@ -12,7 +12,7 @@ import numpy.typing as npt
 from baseline.backbones import Backbone
 from baseline.data import Arrays, Examples, load_arrays
 from baseline.features import Features, FeatureSpec, features_of
-from baseline.loop.materials import Vectors
+from baseline.loop.dataset import FeatureSamples
 from baseline.settings import Settings, Transfer, Triplet
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -59,9 +59,9 @@ class TrainingData:
         samples = self.examples.splits[split]
         return features_of(self.dataset, samples, spec, self.progress, backbone, split)
 
-    def labelled(self, split: str, features: Features) -> Vectors:
+    def labelled(self, split: str, features: Features) -> FeatureSamples:
         """The features with their classes."""
-        return Vectors(features.vectors, self.classes_of(split, features.keys))
+        return FeatureSamples(features.vectors, self.classes_of(split, features.keys))
 
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
         """The index of the class of each key."""

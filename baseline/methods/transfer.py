@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from baseline.loop.fit import fit as descend
-from baseline.loop.materials import Vectors
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.loop.classifier import check_classes
+from baseline.loop.dataset import FeatureSamples
 from baseline.loop.objective import Classify, class_weights
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop.samplers import sampler_for
+from baseline.loop.trainer import train_network
 from baseline.methods.logistic import choose_strength, solve
 from baseline.methods.pretrained import pretrained
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
 from baseline.settings import Transfer
-from baseline.training import check_classes, plan_for
 
 
 class _Head(nn.Module):
@@ -30,7 +31,9 @@ class _Head(nn.Module):
         self.head = head
 
 
-def fit_transfer(material: TrainingData, settings: Transfer, watch: Watch) -> Fitted[Net]:
+def fit_transfer(
+    material: TrainingData, settings: Transfer, watch: TrainingCallback
+) -> TrainingResult[Net]:
     """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
     check_classes(material.classes_of("train", _keys(material)), material.classes)
     net, facts = pretrained(settings, len(material.classes), watch)
@@ -38,7 +41,7 @@ def fit_transfer(material: TrainingData, settings: Transfer, watch: Watch) -> Fi
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
     scaling = Scaling.of(train.x, net.backbone.emphasis)
-    scaled = Vectors(scaling.applied(train.x), train.y)
+    scaled = FeatureSamples(scaling.applied(train.x), train.y)
     if settings.head == "logistic":
         fitted = _solved(net, scaled, seen.keys, material, settings, watch)
     else:
@@ -57,12 +60,12 @@ def _first_layer(head: nn.Module) -> nn.Linear:
 
 def _solved(
     net: Net,
-    train: Vectors,
+    train: FeatureSamples,
     keys: tuple[str, ...],
     material: TrainingData,
     settings: Transfer,
-    watch: Watch,
-) -> Fitted[Net]:
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
     # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
     balance = "none" if settings.balance == "none" else "weights"
     per_class = class_weights(
@@ -94,34 +97,34 @@ def _solved(
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
         layer.bias.copy_(torch.from_numpy(solved.bias))
     facts["converged"] = solved.converged
-    return Fitted(net.eval(), (), 0, False, False, "cpu", "fp32", facts)
+    return TrainingResult(net.eval(), (), 0, False, False, "cpu", "fp32", facts)
 
 
 def _descended(
     net: Net,
-    train: Vectors,
+    train: FeatureSamples,
     scaling: Scaling,
     material: TrainingData,
     settings: Transfer,
-    watch: Watch,
-) -> Fitted[Net]:
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
     backbone = net.get_submodule("backbone")
     seen = material.features("val", backbone)  # type: ignore[arg-type]
-    val = Vectors(scaling.applied(seen.vectors), material.classes_of("val", seen.keys))
+    val = FeatureSamples(scaling.applied(seen.vectors), material.classes_of("val", seen.keys))
     weights = class_weights(
         train.y, len(material.classes), settings.balance, material.examples.weights
     )
-    fitted = descend(
+    fitted = train_network(
         _Head(net.head),
         train,
         Classify(weights, by_head=True),
-        plan_for(train.y, settings.balance, settings.batch),
+        sampler_for(train.y, settings.balance, settings.batch),
         settings,
         val=val,
         watch=watch,
         place=material.place,
     )
-    return Fitted(
+    return TrainingResult(
         net.eval(),
         fitted.history,
         fitted.best_epoch,

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 
-from baseline.loop.fit import JUDGED
-from baseline.loop.fit import fit as descend
-from baseline.loop.materials import Pictures, Vectors, plain_batches
-from baseline.loop.plans import classes_by_pictures
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.loop.classifier import check_classes
+from baseline.loop.dataset import FeatureSamples, PictureSamples, plain_batches
+from baseline.loop.samplers import classes_by_pictures
+from baseline.loop.trainer import VALIDATION_BATCH, train_network
 from baseline.methods.gallery import make_gallery
 from baseline.methods.pretrained import keep_norms, pretrained
 from baseline.methods.scaling import Scaling
@@ -25,10 +25,11 @@ from baseline.methods.training_data import TrainingData
 from baseline.methods.triplet_loss import BatchHard
 from baseline.networks import EmbeddingNet, Net
 from baseline.settings import Triplet
-from baseline.training import check_classes
 
 
-def fit_triplet(material: TrainingData, settings: Triplet, watch: Watch) -> Fitted[Net]:
+def fit_triplet(
+    material: TrainingData, settings: Triplet, watch: TrainingCallback
+) -> TrainingResult[Net]:
     """Learn the projection of features, or with learn 'all' the backbone as well."""
     keys = tuple(sample.key for sample in material.examples.splits["train"])
     check_classes(material.classes_of("train", keys), material.classes)
@@ -44,15 +45,15 @@ def _projection(
     facts: dict[str, Any],
     material: TrainingData,
     settings: Triplet,
-    watch: Watch,
-) -> Fitted[Net]:
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
     seen = material.features("train", net.backbone, settings.views)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
     scaling = Scaling.of(train.x, net.backbone.emphasis)
-    scaled = Vectors(scaling.applied(train.x), train.y)
+    scaled = FeatureSamples(scaling.applied(train.x), train.y)
     held = material.features("val", net.backbone)
-    val = Vectors(scaling.applied(held.vectors), material.classes_of("val", held.keys))
+    val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
     layer = _layer(net)
     start_at_discriminants(scaled.x, scaled.y, layer)
     objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
@@ -68,13 +69,13 @@ def _whole(
     facts: dict[str, Any],
     material: TrainingData,
     settings: Triplet,
-    watch: Watch,
-) -> Fitted[Net]:
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
     train = material.arrays("train")
     check_classes(train.y, material.classes)
     batch = settings.classes_per_batch * settings.pictures_per_class
     facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
-    pictures, val = Pictures(train, settings.augment), Pictures(material.arrays("val"))
+    pictures, val = PictureSamples(train, settings.augment), PictureSamples(material.arrays("val"))
     objective = BatchHard(settings.margin, pictures, len(material.classes), _embed_pictures)
     fitted = _descended(net, pictures, val, objective, material, settings, watch)
     embedded = _all_of(net, pictures, _embed_pictures)
@@ -84,20 +85,22 @@ def _whole(
 
 def _descended(
     learning: nn.Module,
-    train: Vectors | Pictures,
-    val: Vectors | Pictures,
+    train: FeatureSamples | PictureSamples,
+    val: FeatureSamples | PictureSamples,
     objective: BatchHard,
     material: TrainingData,
     settings: Triplet,
-    watch: Watch,
-) -> Fitted[nn.Module]:
+    watch: TrainingCallback,
+) -> TrainingResult[nn.Module]:
     plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
-    return descend(
+    return train_network(
         learning, train, objective, plan, settings, val=val, watch=watch, place=material.place
     )
 
 
-def _finished(fitted: Fitted[nn.Module], net: EmbeddingNet, facts: dict[str, Any]) -> Fitted[Net]:
+def _finished(
+    fitted: TrainingResult[nn.Module], net: EmbeddingNet, facts: dict[str, Any]
+) -> TrainingResult[Net]:
     known = [len(keys) for keys in net.head.known]  # type: ignore[union-attr]
     told = fitted.facts | facts | {"known_pictures": sum(known), "known_most": max(known)}
     whole = net.cpu().to(memory_format=torch.channels_last).eval()
@@ -118,12 +121,12 @@ def _embed_pictures(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return embedded
 
 
-def _all_of(net: nn.Module, material: Vectors | Pictures, embed: Any) -> Any:
+def _all_of(net: nn.Module, material: FeatureSamples | PictureSamples, embed: Any) -> Any:
     """Embeddings of length 1 of all samples in the plain view, float32 N x D."""
     with torch.inference_mode():
         parts = [
             functional.normalize(embed(net, x).float(), dim=1).cpu().numpy()
-            for x, _ in plain_batches(material, net, JUDGED)
+            for x, _ in plain_batches(material, net, VALIDATION_BATCH)
         ]
     return np.concatenate(parts)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from baseline.loop.materials import Material, plain_batches
+from baseline.loop.dataset import LabelledSamples, plain_batches
 from baseline.networks import GalleryHead
 
 MOST_KNOWN = 2000
@@ -25,7 +25,7 @@ class BatchHard:
     of the likenesses, and by recall@1.
     """
 
-    def __init__(self, margin: float, known: Material, classes: int, embed: Embed) -> None:
+    def __init__(self, margin: float, known: LabelledSamples, classes: int, embed: Embed) -> None:
         # Imported here: whoever uses a trained run need not wait for it.
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner
@@ -45,7 +45,7 @@ class BatchHard:
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
         return loss * len(y), _found_again(embedded.detach(), y)
 
-    def judge(self, net: nn.Module, material: Material, batch: int) -> tuple[float, float]:
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 of `material` against the known pictures."""
         with torch.inference_mode():
             known, owners = self._embedded(net, self.known, batch)
@@ -56,7 +56,7 @@ class BatchHard:
         return loss, float((scores.argmax(1) == truth).float().mean())
 
     def _embedded(
-        self, net: nn.Module, material: Material, batch: int
+        self, net: nn.Module, material: LabelledSamples, batch: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts, labels, count = [], [], 0
         for x, y in plain_batches(material, net, batch):

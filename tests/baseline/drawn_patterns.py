@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baseline.training import Arrays
+from baseline.data import Arrays
 
 SIDE = 32
 CLASSES = ("stripes", "disc", "cross")

@@ -20,19 +20,19 @@ from drawn_patterns import CLASSES, patterns
 
 from baseline.compute import reproducible
 from baseline.data import find_examples
-from baseline.loop import state
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop import checkpoint
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.loop.classifier import train_classifier
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net, build_net
 from baseline.settings import Simple, load_preset
-from baseline.training import learn_pictures
 from gleanset import Dataset
 
 TINY = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "6"}
 
 
-class Told(Watch):
+class Told(TrainingCallback):
     """Keeps what a person is told."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Told(Watch):
 def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     """Train and write the result down; what was said, as lines."""
     # Every step is saved, so that a kill may fall on any of them.
-    state.AT_LEAST = state.SELDOM = 0
+    checkpoint.SECONDS_BETWEEN_SAVES = checkpoint.REST_PER_SAVE = 0
     torch.set_num_threads(1)
     watch, rest = Told(), dict(options)
     if root := rest.pop("dataset", ""):
@@ -65,13 +65,13 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     return "\n".join(watch.lines)
 
 
-def small(folder: Path, options: dict[str, str], watch: Watch) -> Fitted[Net]:
+def small(folder: Path, options: dict[str, str], watch: TrainingCallback) -> TrainingResult[Net]:
     """A network whose first layers rest for two epochs."""
     settings = load_preset("simple", TINY | options)
     assert isinstance(settings, Simple)
     with reproducible(settings.seed):
         net = build_net(settings, 3)
-    return learn_pictures(
+    return train_classifier(
         net,
         patterns((40, 24, 16), 1),
         patterns((8, 8, 8), 2),
@@ -85,8 +85,8 @@ def small(folder: Path, options: dict[str, str], watch: Watch) -> Fitted[Net]:
 
 
 def by_preset(
-    root: Path, folder: Path, preset: str, options: dict[str, str], watch: Watch
-) -> Fitted[Net]:
+    root: Path, folder: Path, preset: str, options: dict[str, str], watch: TrainingCallback
+) -> TrainingResult[Net]:
     """Any method, as `baseline train` fits it."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)

@@ -18,14 +18,15 @@ import torch
 from drawn_patterns import CLASSES, SIDE, none, patterns
 
 from baseline.compute import reproducible
-from baseline.loop.reports import Watch
+from baseline.data import Arrays
+from baseline.loop.callbacks import TrainingCallback
+from baseline.loop.classifier import train_classifier
 from baseline.networks import build_net
 from baseline.settings import Simple, load_preset
-from baseline.training import Arrays, learn_pictures
 from gleanset.errors import InputUnusable
 
 
-class Told(Watch):
+class Told(TrainingCallback):
     """Passes on what a person is told."""
 
     def say(self, line: str) -> None:
@@ -58,11 +59,13 @@ def main(megabytes: int, batch: str, size: int) -> None:
     small = load_preset("simple", options | {"size": "32", "batch": "4", "epochs": "1"})
     assert isinstance(small, Simple)
     # Threads and libraries take what they need once and for all.
-    learn_pictures(build_net(small, 3), patterns((8, 8, 8), 1, channels=1), none(), CLASSES, small)
+    train_classifier(
+        build_net(small, 3), patterns((8, 8, 8), 1, channels=1), none(), CLASSES, small
+    )
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
     try:
-        fitted = learn_pictures(net, pictures, none(), CLASSES, settings, watch=Told())
+        fitted = train_classifier(net, pictures, none(), CLASSES, settings, watch=Told())
     except InputUnusable as error:
         print(json.dumps({"error": error.what, "mend": error.mend}))  # noqa: T201
         return

@@ -8,10 +8,10 @@ import pytest
 from drawn_patterns import CLASSES, patterns
 
 from baseline.inference import predict_logits
+from baseline.loop.classifier import train_small_network
 from baseline.networks import SmallNet, build_net
 from baseline.settings import Settings, load_preset
 from baseline.storage import FORMAT, SETTINGS, WEIGHTS, load_model, save_model
-from baseline.training import train
 from gleanset.errors import InputUnusable, NotWritable
 
 TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}
@@ -30,7 +30,9 @@ def saved(tmp_path: Path, settings: Settings) -> Path:
 
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
-    trained = train(pictures, patterns((2, 2, 2), 2), CLASSES, settings, lambda report: None)
+    trained = train_small_network(
+        pictures, patterns((2, 2, 2), 2), CLASSES, settings, lambda report: None
+    )
     save_model(tmp_path, trained.net, settings, CLASSES)
     model, found, classes = load_model(tmp_path)
     assert (found, classes) == (settings, CLASSES)

@@ -19,8 +19,8 @@ from baseline.loop.checkpoint import (
     save_checkpoint,
     under,
 )
+from baseline.loop.lr_schedule import build_optimiser
 from baseline.networks import build_net
-from baseline.optimiser import build_optimiser
 from baseline.settings import Simple, load_preset
 from gleanset.errors import DiskFull
 

@@ -16,7 +16,7 @@ from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
 
 from baseline.inference import predict_logits
-from baseline.loop.reports import Fitted
+from baseline.loop.callbacks import TrainingResult
 from baseline.methods.gallery import (
     MOST,
     add_to_gallery,
@@ -51,7 +51,7 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return saved(fitted, material, tmp_path_factory.mktemp("run")), material
 
 
-def saved(fitted: Fitted[Net], material: TrainingData, folder: Path) -> Path:
+def saved(fitted: TrainingResult[Net], material: TrainingData, folder: Path) -> Path:
     save_model(folder, fitted.net, material.settings, material.classes)
     save_gallery(folder, fitted.net)
     return folder

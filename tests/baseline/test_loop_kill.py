@@ -17,7 +17,7 @@ from drawn_dataset import fill
 from killed_training import main
 from tools_for_tests import ROOT
 
-from baseline.loop import state
+from baseline.loop import checkpoint
 from baseline.loop.checkpoint import FILE, load_checkpoint
 from gleanset import Dataset
 
@@ -115,8 +115,10 @@ def test_other_methods_are_taken_up_as_well(
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_taken_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "AT_LEAST", state.AT_LEAST)  # put back what `main` sets
-    monkeypatch.setattr(state, "SELDOM", state.SELDOM)
+    monkeypatch.setattr(
+        checkpoint, "SECONDS_BETWEEN_SAVES", checkpoint.SECONDS_BETWEEN_SAVES
+    )  # put back what `main` sets
+    monkeypatch.setattr(checkpoint, "REST_PER_SAVE", checkpoint.REST_PER_SAVE)
 
     def trained(**options: str) -> tuple[dict[str, Any], str]:
         said = main(tmp_path / "run", tmp_path / "run.json", {"epochs": "2"} | options)

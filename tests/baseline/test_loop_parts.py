@@ -17,20 +17,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from baseline.compute import reproducible
 from baseline.curves import CURVES, draw_curves
-from baseline.loop import state
+from baseline.loop import checkpoint
+from baseline.loop.callbacks import RateTest
 from baseline.loop.checkpoint import forget_checkpoint, load_checkpoint
-from baseline.loop.course import Course
-from baseline.loop.feeder import Feeder
-from baseline.loop.fit import fit
-from baseline.loop.materials import Material, Pictures, Vectors
+from baseline.loop.classifier import train_classifier
+from baseline.loop.dataset import BatchLoader, FeatureSamples, LabelledSamples, PictureSamples
+from baseline.loop.lr_schedule import HIGHEST, LOWEST, LearningRateSchedule, chosen
 from baseline.loop.objective import Classify
-from baseline.loop.plans import balanced, classes_by_pictures, shuffled
-from baseline.loop.rates import HIGHEST, LOWEST, chosen
-from baseline.loop.reports import RateTest
+from baseline.loop.samplers import balanced, classes_by_pictures, shuffled
+from baseline.loop.trainer import train_network
 from baseline.networks import build_net
+from baseline.run_logger import EVENTS, LOG, RunLogger
 from baseline.settings import Simple, load_preset
-from baseline.training import learn_pictures
-from baseline.watch import EVENTS, LOG, RunWatch
 
 SMALL = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "3"}
 
@@ -76,7 +74,7 @@ def test_the_feeder_keeps_the_order_and_counts_waiting() -> None:
         time.sleep(0.02 if number % 2 else 0.0)
         return number * 10
 
-    feeder = Feeder(slow, range(3, 9), threads=3)
+    feeder = BatchLoader(slow, range(3, 9), threads=3)
     assert list(feeder) == [(n, n * 10) for n in range(3, 9)]
     assert feeder.take_waited() > 0.005
     assert feeder.take_waited() == 0
@@ -89,14 +87,14 @@ def test_a_feeder_that_fails_tells_and_leaves_no_thread() -> None:
         return number
 
     with pytest.raises(ValueError, match="no batch"):
-        list(Feeder(broken, range(9)))
+        list(BatchLoader(broken, range(9)))
     assert not [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
 def test_what_is_frozen_rests_and_then_rises_from_nothing() -> None:
     net = build_net(settings(), 3)
     features = net.get_submodule("features")
-    course = Course(net, settings(epochs=4), steps=10, frozen=features, epochs=2)
+    course = LearningRateSchedule(net, settings(epochs=4), steps=10, frozen=features, epochs=2)
     course.begin_epoch(1)
     course.set_rates(1.0, 12)
     assert [group["lr"] > 0 for group in course.optimiser.param_groups] == [True, False]
@@ -116,7 +114,7 @@ def test_frozen_weights_stay_as_they_are() -> None:
         net = build_net(wish, 3)
     features = net.get_submodule("features")
     before = {name: value.clone() for name, value in features.state_dict().items()}
-    learn_pictures(
+    train_classifier(
         net, patterns((9, 9, 9), 1), none(), CLASSES, wish, frozen=features, frozen_epochs=2
     )
     assert all(torch.equal(value, before[name]) for name, value in features.state_dict().items())
@@ -131,7 +129,7 @@ def test_the_range_test_takes_a_rate_below_the_best() -> None:
 def test_events_are_written_by_the_thread_that_trains(tmp_path: Path) -> None:
     """A queue to another thread is one that Ctrl-C can break: then closing waits for ever."""
     before = threading.active_count()
-    with RunWatch(tmp_path) as watch:
+    with RunLogger(tmp_path) as watch:
         watch.rate_test(RateTest((0.1, 0.2), (2.0, 1.0), 0.1))
         assert threading.active_count() == before
     read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
@@ -142,8 +140,8 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
     wish = settings(learning_rate=0.0, epochs=6, dropout=0.0)
     with reproducible(0):
         net = build_net(wish, 3)
-    with RunWatch(tmp_path) as watch:
-        fitted = learn_pictures(
+    with RunLogger(tmp_path) as watch:
+        fitted = train_classifier(
             net,
             patterns((30, 30, 30), 1),
             patterns((9, 9, 9), 2),
@@ -174,7 +172,7 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
 
 
 def test_data_is_ready_before_it_is_needed() -> None:
-    fitted = learn_pictures(
+    fitted = train_classifier(
         build_net(settings(), 3), patterns((60, 60, 60), 1), none(), CLASSES, settings()
     )
     waits = [report.data_wait for report in fitted.history]
@@ -188,10 +186,10 @@ def test_data_is_ready_before_it_is_needed() -> None:
 def test_materials_give_plain_samples_without_a_generator() -> None:
     arrays = patterns((3, 3, 3), 1)
     index = np.array([4, 0], np.int64)
-    plain = Pictures(arrays, "characters").take(index, None)
+    plain = PictureSamples(arrays, "characters").take(index, None)
     assert np.array_equal(plain.numpy(), arrays.x[index])
     x = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
-    vectors = Vectors(x, np.array([0, 1, 2], np.int64))
+    vectors = FeatureSamples(x, np.array([0, 1, 2], np.int64))
     assert np.array_equal(vectors.take(index % 3, None).numpy(), x[index % 3, 0])
     views = [vectors.take(np.array([1], np.int64), np.random.default_rng(s)) for s in range(20)]
     assert {float(view[0, 0]) for view in views} == {8.0, 10.0, 12.0, 14.0}
@@ -202,7 +200,9 @@ class Interrupts(Classify):
 
     calls = 0
 
-    def judge(self, net: torch.nn.Module, material: Material, batch: int) -> tuple[float, float]:
+    def judge(
+        self, net: torch.nn.Module, material: LabelledSamples, batch: int
+    ) -> tuple[float, float]:
         type(self).calls += 1
         if type(self).calls == 2:
             raise KeyboardInterrupt
@@ -212,20 +212,20 @@ class Interrupts(Classify):
 def test_taken_up_behind_the_last_step_of_an_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "AT_LEAST", 0)
-    monkeypatch.setattr(state, "SELDOM", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(checkpoint, "REST_PER_SAVE", 0)
     arrays, wish = patterns((12, 12, 12), 1), settings(optimiser="sgd")
 
     def go(place: Path, objective: Classify) -> list[tuple[float, float | None, float]]:
         with reproducible(0):
             net = build_net(wish, 3)
-        fitted = fit(
+        fitted = train_network(
             net,
-            Pictures(arrays),
+            PictureSamples(arrays),
             objective,
             shuffled(36, 8),
             wish,
-            val=Pictures(arrays),
+            val=PictureSamples(arrays),
             place=place,
         )
         return [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]

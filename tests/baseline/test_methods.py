@@ -15,7 +15,7 @@ from torch import nn
 from baseline.backbones import bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
-from baseline.loop.reports import Fitted, Watch
+from baseline.loop.callbacks import TrainingCallback, TrainingResult
 from baseline.methods.logistic import choose_strength, solve
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
@@ -30,7 +30,7 @@ TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
 PACKAGED = {"size": "64"}
 
 
-class Heard(Watch):
+class Heard(TrainingCallback):
     """Keeps what was said."""
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def trained(
-    dataset: Dataset, preset: str, options: dict[str, str], watch: Watch | None = None
-) -> tuple[Fitted[Net], TrainingData]:
+    dataset: Dataset, preset: str, options: dict[str, str], watch: TrainingCallback | None = None
+) -> tuple[TrainingResult[Net], TrainingData]:
     settings = load_preset(preset, options)
     material = TrainingData(dataset, find_examples(dataset), settings)
     return fit_method(material, settings, watch), material

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from baseline.loop.reports import EpochReport, RateTest, Tick, Watch
+from baseline.loop.callbacks import EpochReport, RateTest, StepReport, TrainingCallback
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
-    from baseline.events import Events
+    from baseline.tensorboard_events import TensorBoardEvents
 
 LOG = "log.txt"
 EVENTS = "events"
 
 
-class RunWatch(Watch):
+class RunLogger(TrainingCallback):
     """Watches a training whose files lie in `folder`; use it in a `with`.
 
     `hear` gets what a person should know at once, such as a lack of memory.
@@ -39,12 +39,12 @@ class RunWatch(Watch):
         self.folder, self._hear = folder, hear
         self._quiet = (progress or Progress()).quiet
         self._bar: tqdm[Any] | None = None
-        self._events: Events | None = None
+        self._events: TensorBoardEvents | None = None
         self._images = self._epochs = 0
         self.history: list[EpochReport] = []
         self.test: RateTest | None = None
 
-    def __enter__(self) -> RunWatch:
+    def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._events = _events(self.folder / EVENTS)
         if self._events is None:
@@ -79,7 +79,7 @@ class RunWatch(Watch):
         )
         self.write(f"training on {images} images an epoch, {epochs} epochs at most")
 
-    def tick(self, tick: Tick) -> None:
+    def tick(self, tick: StepReport) -> None:
         """Move the bar; a point in the events."""
         self._add("step/loss", tick.loss, tick.step)
         self._add("step/accuracy", tick.accuracy, tick.step)
@@ -148,9 +148,9 @@ def epoch_line(epoch: EpochReport) -> str:
     )
 
 
-def _events(folder: Path) -> Events | None:
+def _events(folder: Path) -> TensorBoardEvents | None:
     try:
-        from baseline.events import Events
+        from baseline.tensorboard_events import TensorBoardEvents
     except ImportError:
         return None
-    return Events(folder)
+    return TensorBoardEvents(folder)

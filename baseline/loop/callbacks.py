@@ -32,7 +32,7 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class StepReport:
     """Where a training is in the middle of an epoch; loss and accuracy are the epoch's so far."""
 
     epoch: int
@@ -52,13 +52,13 @@ class RateTest:
     chosen: float
 
 
-class Watch:
-    """Who looks on. This one does not care; see `baseline.watch.RunWatch`."""
+class TrainingCallback:
+    """Who looks on. This one does not care; see `baseline.run_logger.RunWatch`."""
 
     def begin(self, images: int, epochs: int, done: int) -> None:
         """A training of `epochs` x `images` samples starts, `done` of them earlier."""
 
-    def tick(self, tick: Tick) -> None:
+    def tick(self, tick: StepReport) -> None:
         """A few times a second."""
 
     def epoch(self, report: EpochReport) -> None:
@@ -72,7 +72,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted(Generic[Network]):
+class TrainingResult(Generic[Network]):
     """The best network of a training and how it came about.
 
     `best_epoch` is the epoch (from 1) whose weights were kept: that of the lowest validation

@@ -10,22 +10,17 @@ from torch import nn
 
 from baseline.compute import reproducible
 from baseline.data import Arrays
-from baseline.loop.fit import fit
-from baseline.loop.materials import Pictures
+from baseline.loop.callbacks import EpochReport, TrainingCallback, TrainingResult
+from baseline.loop.dataset import PictureSamples
 from baseline.loop.objective import Classify, class_weights
-from baseline.loop.plans import Plan, balanced, shuffled
-from baseline.loop.reports import EpochReport, Fitted, Watch
+from baseline.loop.samplers import sampler_for
+from baseline.loop.trainer import train_network
 from baseline.networks import Net, build_net
 from baseline.settings import Finetune, Simple
 from gleanset.errors import InputUnusable
 
-__all__ = ["Arrays", "EpochReport", "Fitted", "learn_pictures", "train"]
 
-STEPS_AN_EPOCH = 12
-"""Small sets take smaller batches to come to about so many steps, but none under 8 samples."""
-
-
-def learn_pictures(
+def train_classifier(
     net: Net,
     train: Arrays,
     val: Arrays,
@@ -33,12 +28,12 @@ def learn_pictures(
     settings: Simple | Finetune,
     *,
     weights: Sequence[float] = (),
-    watch: Watch | None = None,
+    watch: TrainingCallback | None = None,
     place: Path | None = None,
     frozen: nn.Module | None = None,
     frozen_epochs: int = 0,
-) -> Fitted[Net]:
-    """Train `net` on `train`, watch it on `val`, keep the best weights; see `baseline.loop.fit`.
+) -> TrainingResult[Net]:
+    """Train `net` on `train`, watch it on `val`, keep the best weights; see `train_network`.
 
     `weights` are those of the classes in the loss, in their order; none means all alike. An empty
     `val` is allowed. Raises InputUnusable where nothing can be learnt, UsageError where the
@@ -46,14 +41,14 @@ def learn_pictures(
     """
     check_classes(train.y, classes)
     objective = Classify(class_weights(train.y, len(classes), settings.balance, weights))
-    plan = plan_for(train.y, settings.balance, settings.batch)
-    return fit(
+    sampler = sampler_for(train.y, settings.balance, settings.batch)
+    return train_network(
         net,
-        Pictures(train, settings.augment),
+        PictureSamples(train, settings.augment),
         objective,
-        plan,
+        sampler,
         settings,
-        val=Pictures(val),
+        val=PictureSamples(val),
         watch=watch,
         place=place,
         frozen=frozen,
@@ -61,39 +56,28 @@ def learn_pictures(
     )
 
 
-def train(
+def train_small_network(
     train: Arrays,
     val: Arrays,
     classes: Sequence[str],
     settings: Simple,
     on_epoch: Callable[[EpochReport], None],
     weights: Sequence[float] = (),
-) -> Fitted[Net]:
+) -> TrainingResult[Net]:
     """Train a small network from nothing; `on_epoch` is called after every epoch."""
     check_classes(train.y, classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(classes))
-    watch = _Listener(on_epoch)
-    return learn_pictures(net, train, val, classes, settings, weights=weights, watch=watch)
+    watch = _EpochCallback(on_epoch)
+    return train_classifier(net, train, val, classes, settings, weights=weights, watch=watch)
 
 
-class _Listener(Watch):
+class _EpochCallback(TrainingCallback):
     def __init__(self, on_epoch: Callable[[EpochReport], None]) -> None:
         self._on_epoch = on_epoch
 
     def epoch(self, report: EpochReport) -> None:
         self._on_epoch(report)
-
-
-def plan_for(y: np.ndarray, balance: str, batch: int) -> Plan:
-    """Batches of about `batch` samples, fewer in a small set; balanced where that is asked."""
-    size = batch_of(len(y), batch)
-    return balanced(y, size) if balance == "sampling" else shuffled(len(y), size)
-
-
-def batch_of(count: int, batch: int) -> int:
-    """How many of `count` samples a batch takes where it may have `batch`."""
-    return min(batch, max(8, count // STEPS_AN_EPOCH))
 
 
 def check_classes(y: np.ndarray, classes: Sequence[str]) -> None:

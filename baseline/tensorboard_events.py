@@ -19,7 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from gleanset.files.atomic import disk_errors
 
 
-class Events:
+class TensorBoardEvents:
     """A new file of events in `folder`. Raises `DiskFull` and `NotWritable`."""
 
     def __init__(self, folder: Path) -> None:

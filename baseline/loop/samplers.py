@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.int64]
-Plan = Callable[[np.random.Generator], list[Index]]
+BatchSampler = Callable[[np.random.Generator], list[Index]]
+
+STEPS_AN_EPOCH = 12
+"""Small sets take smaller batches to come to about so many steps, but none under 8 samples."""
 
 
-def shuffled(count: int, batch: int) -> Plan:
+def shuffled(count: int, batch: int) -> BatchSampler:
     """Every sample once an epoch."""
 
     def plan(random: np.random.Generator) -> list[Index]:
@@ -24,7 +27,7 @@ def shuffled(count: int, batch: int) -> Plan:
     return plan
 
 
-def balanced(y: npt.NDArray[np.int64], batch: int) -> Plan:
+def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
     """As many samples an epoch as there are, of each class (nearly) the same number.
 
     A rare class is gone through again and again, each time in a new order, so that none of its
@@ -43,7 +46,7 @@ def balanced(y: npt.NDArray[np.int64], batch: int) -> Plan:
     return plan
 
 
-def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> Plan:
+def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> BatchSampler:
     """Batches of `classes` classes with `pictures` samples of each, one class after the other.
 
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
@@ -61,6 +64,17 @@ def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -
         ]
 
     return plan
+
+
+def sampler_for(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
+    """Batches of about `batch` samples, fewer in a small set; balanced where that is asked."""
+    size = batch_size_for(len(y), batch)
+    return balanced(y, size) if balance == "sampling" else shuffled(len(y), size)
+
+
+def batch_size_for(count: int, batch: int) -> int:
+    """How many of `count` samples a batch takes where it may have `batch`."""
+    return min(batch, max(8, count // STEPS_AN_EPOCH))
 
 
 def _repeated(members: Index, count: int, random: np.random.Generator) -> Index:

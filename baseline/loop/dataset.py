@@ -1,10 +1,13 @@
-"""What a network learns from: something that gives a batch of it as a tensor."""
+"""What a network learns from: labelled samples, and the loader that makes batches of them ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +16,14 @@ from torch import nn
 
 from baseline.augmentation import Kind, augment
 from baseline.data import Arrays
-from baseline.loop.plans import Index
+from baseline.loop.samplers import Index
+
+T = TypeVar("T")
+AHEAD = 2
+"""Batches that each thread has ready: more would only cost memory."""
 
 
-class Material(Protocol):
+class LabelledSamples(Protocol):
     """The labelled samples of one split; `y` is int64, N, the index of the class."""
 
     @property
@@ -31,7 +38,7 @@ class Material(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureSamples:
     """Pictures as uint8 arrays, augmented as they are taken."""
 
     arrays: Arrays
@@ -51,7 +58,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
+class FeatureSamples:
     """Cached features, float32 N x V x D: V views of each sample, of which the first is plain."""
 
     x: npt.NDArray[np.float32]
@@ -72,7 +79,7 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def plain_batches(
-    material: Material, net: nn.Module, batch: int
+    material: LabelledSamples, net: nn.Module, batch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """All samples in their order, unchanged, with their classes, where `net` is."""
     device = next(net.parameters()).device
@@ -80,3 +87,39 @@ def plain_batches(
     for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
         x = to_network(material.take(index, None), device)
         yield x, torch.from_numpy(material.y[index]).to(device)
+
+
+class BatchLoader(Generic[T]):
+    """Gives `make(i)` for each `i` of `numbers`, in order, made in `threads` threads.
+
+    `take_waited` says how many seconds the taker stood still for it.
+    """
+
+    def __init__(self, make: Callable[[int], T], numbers: range, threads: int = 1) -> None:
+        self._make, self._numbers, self._threads = make, numbers, threads
+        self._waited = 0.0
+
+    def __iter__(self) -> Generator[tuple[int, T], None, None]:
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+        ahead: deque[tuple[int, Future[T]]] = deque()
+        rest = iter(self._numbers)
+        try:
+            while True:
+                while len(ahead) < AHEAD * self._threads and (n := next(rest, None)) is not None:
+                    ahead.append((n, pool.submit(self._make, n)))
+                if not ahead:
+                    return
+                yield self._taken(*ahead.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def take_waited(self) -> float:
+        """Seconds of waiting since this was last asked."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def _taken(self, number: int, future: Future[T]) -> tuple[int, T]:
+        start = time.perf_counter()
+        made = future.result()
+        self._waited += time.perf_counter() - start
+        return number, made
