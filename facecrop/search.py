@@ -16,13 +16,13 @@ import numpy as np
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
-from gleanset.db.faces import HAND, StoredFace
+from gleanset.db.faces import StoredFace
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
 from gleanset.platform import cores
-from gleanset.records import Face, FaceCrop, Region, Rejection
+from gleanset.records import HAND, Face, FaceCrop, Region, Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
 

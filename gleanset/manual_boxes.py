@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from gleanset import Dataset
-from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key, within
 from gleanset.images.decode import decode
 from gleanset.operations import operation
-from gleanset.records import Box, Face, FaceCrop, Image
+from gleanset.records import HAND, Box, Face, FaceCrop, Image
 
 STAGE = "facecrop-by-hand"
 PROVENANCE = "box by hand"

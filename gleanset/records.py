@@ -98,6 +98,10 @@ class Landmark(NamedTuple):
     y: float
 
 
+HAND = "hand"
+"""The detector of a face that a person drew: its eyes are where the person wants them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One box a detector found. `score` is in 0..1, higher is surer.

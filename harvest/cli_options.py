@@ -15,13 +15,13 @@ import click
 from gleanset.cli import Job, Result, key_values
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
+from harvest import robots_words
 
 if TYPE_CHECKING:
     from gleanset import Dataset
     from harvest.http import Client
 
 FILES = click.Path(path_type=Path)
-ROBOTS = ("robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all")
 LONGEST_SLEEP = 3600.0
 
 
@@ -104,9 +104,9 @@ _NET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--ignore-robots",
         multiple=True,
-        type=click.Choice(ROBOTS),
+        type=click.Choice(robots_words.WORDS),
         metavar="WORD",
-        help=f"What a host may say to robots in vain: {', '.join(ROBOTS)}.",
+        help=f"What a host may say to robots in vain: {', '.join(robots_words.WORDS)}.",
     ),
     click.option(
         "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."

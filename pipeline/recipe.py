@@ -13,6 +13,7 @@ import msgspec
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings
+from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
 from labeler.export.options import Fit, Format, Names, Options, parse_size
@@ -20,7 +21,6 @@ from pipeline.shipped import bundled
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 # What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
-Robots = Literal["robots.txt", "noai", "noimageai", "noindex", "noimageindex", "all"]
 Plain = str | int | float | bool
 OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
 """What a dataset folder holds besides exports."""
@@ -39,7 +39,7 @@ class FolderSource(TomlTable, frozen=True):
 class NetSource(TomlTable, frozen=True):
     """What all that is downloaded has in common: the manners, as on the command line."""
 
-    ignore_robots: list[Robots] = msgspec.field(default_factory=list)
+    ignore_robots: list[RobotsWord] = msgspec.field(default_factory=list)
     sleep: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
 
 

@@ -15,10 +15,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
 from gleanset.db.values import dump, in_parts, load, now, signed
 from gleanset.html.words import count
-from gleanset.records import Box, Face, FaceCrop, Landmark, Region, Rejection
-
-HAND = "hand"
-"""The detector of a box that a person has drawn."""
+from gleanset.records import HAND, Box, Face, FaceCrop, Landmark, Region, Rejection
 
 IN_FORCE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "

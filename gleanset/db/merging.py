@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.faces import HAND
 from gleanset.db.journal import add_step, operation_of
+from gleanset.records import HAND
 
 TAKE_IN = "take-in"
 """The operation of the step with what a merge made of the samples."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.faces import HAND, IN_FORCE
+from gleanset.db.faces import IN_FORCE
+from gleanset.records import HAND
 
 
 class SourceYield(NamedTuple):

@@ -20,7 +20,7 @@ from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.images.measure import phash_and_sharpness
-from gleanset.records import Box, Face, FaceCrop, Region
+from gleanset.records import HAND, Box, Face, FaceCrop, Region
 from gleanset.settings import CropSettings
 
 QUALITY = 95
@@ -29,10 +29,6 @@ LEAST_TILT, MOST_TILT = 5.0, 45.0
 """Degrees between which a face is levelled. Detected eyes of upright faces are off by up to
 4 degrees, and no detector of ours finds faces that lie on their side: then it is the eyes
 that are wrong."""
-
-BY_HAND = "hand"
-"""The detector of a face that a person drew (`gleanset.db.faces.HAND`): its eyes are where the
-person wants them."""
 
 Array: TypeAlias = npt.NDArray[np.uint8]
 """A picture: height x width x 3, or height x width where it is grey."""
@@ -93,7 +89,7 @@ def region(face: Face, settings: CutSettings, width: int, height: int) -> Region
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         inside = _clamped(box, width, height)
         box = _square_within(box, face.box, width, height) if settings.square else inside
-    angle = tilt(face) if settings.level or face.detector == BY_HAND else 0.0
+    angle = tilt(face) if settings.level or face.detector == HAND else 0.0
     return Region(_turned(box, face.box, angle) if angle else box, angle)
 
 
@@ -105,7 +101,7 @@ def tilt(face: Face) -> float:
         return 0.0
     # The left eye is the character's: it is on the right in the picture.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
-    sure = face.detector == BY_HAND
+    sure = face.detector == HAND
     return round(angle, 1) if sure or LEAST_TILT <= abs(angle) <= MOST_TILT else 0.0
 
 

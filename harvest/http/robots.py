@@ -20,11 +20,11 @@ from gleanset.errors import Unreadable, UsageError
 from harvest.http.failures import PASSING
 from harvest.http.fetch import Answer, Fetcher, Wish
 from harvest.http.limits import Limits
-from harvest.http.robots_tag import TAGS, refused_by
+from harvest.http.robots_tag import refused_by
 from harvest.http.urls import host_of, origin_of
+from harvest.robots_words import TAGS, WORDS
 
 AGENT = "gleanset"
-IGNORABLE = ("robots.txt", *TAGS)
 
 _MOST_BYTES = 500 * 1024  # RFC 9309, 2.5
 _FRESH = 86_400.0  # RFC 9309, 2.4
@@ -116,12 +116,12 @@ class Robots:
 
 def _understood(words: Iterable[str]) -> frozenset[str]:
     ignored = frozenset(words)
-    if unknown := sorted(ignored - {*IGNORABLE, "all"}):
+    if unknown := sorted(ignored - {*WORDS}):
         raise UsageError(
             f"There is nothing called {', '.join(unknown)} to be ignored.",
-            f"Name some of {', '.join(IGNORABLE)}, or all.",
+            f"Name some of {', '.join(WORDS[:-1])}, or all.",
         )
-    return frozenset(IGNORABLE) if "all" in ignored else ignored
+    return frozenset(WORDS) if "all" in ignored else ignored
 
 
 def _wish(limits: Limits, user_agent: str) -> Wish:

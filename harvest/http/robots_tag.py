@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-TAGS = ("noai", "noimageai", "noindex", "noimageindex")
-
 # What has a colon of its own and is no agent.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _LONGHAND = {"none": "noindex"}

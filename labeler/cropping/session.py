@@ -11,14 +11,13 @@ import math
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset.operations import operation
-from gleanset.records import Box, Face, Image, Landmark
+from gleanset.records import HAND, Box, Face, Image, Landmark
 
 MISSED, ALL = "missed", "all"
 FEWEST = 4

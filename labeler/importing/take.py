@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gleanset.db.faces import HAND
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Cutter, within
 from gleanset.images.decode import decode
 from gleanset.images.staging import StageFile
-from gleanset.records import Box, Face, FaceCrop, Measured
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured
 from labeler.importing.reading import Labelled
 
 

@@ -16,9 +16,10 @@ from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, Closed, Limits
 from harvest.http.fetch import Fetcher
-from harvest.http.robots import IGNORABLE, Robots
-from harvest.http.robots_tag import TAGS, refused_by
+from harvest.http.robots import Robots
+from harvest.http.robots_tag import refused_by
 from harvest.http.urls import origin_of
+from harvest.robots_words import TAGS, WORDS
 
 QUICK = Limits(connect=2, read=0.5, total=3, backoff=0.01, max_wait=0.1, robots=1)
 EVERYTHING = b"User-agent: *\nDisallow: /\n"
@@ -416,12 +417,12 @@ def test_a_tag_of_an_error_does_not_hide_it(client: Client, host: FaultyServer) 
     assert outcome(client, f"{host.url}/gone.jpg") == "http 404"
 
 
-@pytest.mark.parametrize("words", [*IGNORABLE, "all", "robots.txt noindex"])
+@pytest.mark.parametrize("words", [*WORDS, "robots.txt noindex"])
 def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
     says(host, b"User-agent: *\nDisallow: /robots.txt-says-no\n")
     for tag in TAGS:
         host.behaviours[f"/{tag}"] = tagged(tag)
-    ignored = frozenset(IGNORABLE) if words == "all" else frozenset(words.split())
+    ignored = frozenset(WORDS) - {"all"} if words == "all" else frozenset(words.split())
     with Client(QUICK, allow_private=True, ignore_robots=frozenset(words.split())) as client:
         fine = {tag for tag in TAGS if outcome(client, f"{host.url}/{tag}") == "ok"}
         if outcome(client, f"{host.url}/robots.txt-says-no") == "ok":
@@ -434,7 +435,7 @@ def test_an_unknown_word_is_told_with_the_right_ones() -> None:
     with pytest.raises(UsageError) as caught:
         Client(ignore_robots=frozenset({"noindex", "robots"}))
     assert "called robots " in str(caught.value)
-    assert all(word in caught.value.mend for word in (*IGNORABLE, "all"))
+    assert all(word in caught.value.mend for word in WORDS)
 
 
 def test_who_asks_is_said(host: FaultyServer) -> None:

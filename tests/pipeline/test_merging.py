@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gleanset import Dataset
-from gleanset.db.faces import HAND
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of
 from gleanset.images.cut import sample_key
-from gleanset.records import Box, Face, FaceCrop, Measured, Origin
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
 from pipeline.listing import listing
 from pipeline.maintenance.merge import MergeResult, merge
