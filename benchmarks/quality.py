@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from gleanset.images.measure import phash_and_sharpness
-from labeler.quality import drawn, flags
+from labeler.quality import flags, texture
 from labeler.quality.descriptor import descriptor, table
-from labeler.quality.drawn import features, photo_likeness
-from labeler.quality.edges import edge_blur
-from labeler.quality.lettering import text_share
 from labeler.quality.outliers import outlier_scores
+from labeler.quality.text import text_share
+from labeler.quality.texture import edge_blur, photo_likeness, texture_features
 
 DRAWN, PHOTO = 0, 1
 FITTED: dict[str, tuple[int, list[str]]] = {
@@ -156,7 +155,7 @@ def fit(groups: dict[str, tuple[int, Pictures]]) -> None:
     """Logistic regression (Newton), each source of a side counting alike; prints constants."""
     rng = random.Random(0)
     tables = {
-        name: np.array([features(p) for q in found for p in (q, varied(q, rng))])
+        name: np.array([texture_features(p) for q in found for p in (q, varied(q, rng))])
         for name, (_, found) in groups.items()
     }
     sides = [side for side, _ in groups.values()]
@@ -179,7 +178,7 @@ def fit(groups: dict[str, tuple[int, Pictures]]) -> None:
         found += np.linalg.solve(hesse, inputs.T @ (weight * (side - guess)) - penalty @ found)
     weights = found[:-1] / deviation
     print("WEIGHTS =", [round(float(v), 3) for v in [*weights, found[-1] - weights @ mean]])
-    drawn.WEIGHTS = (*weights, found[-1] - weights @ mean)
+    texture.WEIGHTS = (*weights, found[-1] - weights @ mean)
     for name, measure, share in (
         ("photo", photo_likeness, 97.5),
         ("blur", edge_blur, 99),

@@ -10,20 +10,15 @@ from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import Operation, operation
-from labeler.cli_audit import audit
-from labeler.cli_balance import balance
-from labeler.cli_dedup import COMMANDS as DEDUP
-from labeler.cli_export import export
-from labeler.cli_import import import_
-from labeler.cli_quality import quality
-from labeler.cli_sheet import sheet
-from labeler.cli_split import split
+from labeler.cli_curation import COMMANDS as CURATION
+from labeler.cli_duplicates import COMMANDS as DUPLICATES
+from labeler.cli_exchange import COMMANDS as EXCHANGE
 from labeler.cli_window import add_window
 
 commands = group(
     "labeler", "Label, split and export a dataset. Without a command it opens the window."
 )
-for part in (audit, balance, *DEDUP, export, import_, quality, sheet, split):
+for part in (*DUPLICATES, *CURATION, *EXCHANGE):
     commands.add_command(part)
 add_window(commands)
 

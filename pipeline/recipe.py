@@ -16,7 +16,7 @@ from gleanset.settings import CropSettings, SplitSettings
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
-from labeler.export.options import Fit, Format, Names, Options, parse_size
+from labeler.export.options import ExportOptions, Fit, Format, Names, parse_size
 from pipeline.shipped import bundled
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -163,9 +163,9 @@ class ExportPart(TomlTable, frozen=True):
             )
         return root / place
 
-    def options(self) -> Options:
+    def options(self) -> ExportOptions:
         """As the exporter takes them. Raises `UsageError`."""
-        return Options(
+        return ExportOptions(
             self.format,
             self.names,
             parse_size(self.size),

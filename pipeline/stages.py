@@ -20,7 +20,7 @@ from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.export import export
+from labeler.export.job import export
 from labeler.hints import apply_hints, plan_hints
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec

@@ -12,14 +12,14 @@ from gleanset.db.faces import crop_methods
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.moments import moments_of
-from labeler.export.options import Options
-from labeler.export.plan import Item
+from labeler.export.options import ExportOptions
+from labeler.export.plan import ExportItem
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = "unknown"
 
 
-def licence_table(items: Sequence[Item]) -> str:
+def licence_table(items: Sequence[ExportItem]) -> str:
     """`LICENSES.csv`: one row a file, with who made it, on what terms, and where it was found."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
@@ -37,7 +37,7 @@ def no_formula(text: str | None) -> str:
     return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""
 
 
-def dataset_card(dataset: Dataset, items: Sequence[Item], options: Options) -> str:
+def dataset_card(dataset: Dataset, items: Sequence[ExportItem], options: ExportOptions) -> str:
     """The card in Markdown, with the front matter that the Hugging Face hub reads."""
     name = dataset.settings.name or "An image dataset"
     parts = [
@@ -67,11 +67,11 @@ def _front(name: str, count: int) -> str:
     )
 
 
-def _labels(items: Sequence[Item]) -> list[str]:
+def _labels(items: Sequence[ExportItem]) -> list[str]:
     return sorted({str(item.sample.label) for item in items})
 
 
-def _class_table(items: Sequence[Item]) -> str:
+def _class_table(items: Sequence[ExportItem]) -> str:
     counts = Counter((str(item.sample.label), item.sample.split) for item in items)
     rows = [
         f"| {_plain(label)} | " + " | ".join(str(counts[label, split]) for split in SPLITS) + " |"
@@ -80,7 +80,7 @@ def _class_table(items: Sequence[Item]) -> str:
     return "\n".join([f"| class | {' | '.join(SPLITS)} |", "|---" * 4 + "|", *rows])
 
 
-def _counted(items: Sequence[Item], values: Sequence[str], what: str) -> str:
+def _counted(items: Sequence[ExportItem], values: Sequence[str], what: str) -> str:
     rows = [
         f"| {_plain(value)} | {count} | {100 * count / len(items):.0f} % |"
         for value, count in sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
@@ -88,7 +88,7 @@ def _counted(items: Sequence[Item], values: Sequence[str], what: str) -> str:
     return "\n".join([f"| {what} | pictures | share |", "|---|---|---|", *rows])
 
 
-def _what(items: Sequence[Item], options: Options) -> str:
+def _what(items: Sequence[ExportItem], options: ExportOptions) -> str:
     pictures = count(len({item.path for item in items}), "picture")
     if options.format == "coco":
         return f"{count(len(items), 'sample')} in {pictures}"
@@ -96,7 +96,7 @@ def _what(items: Sequence[Item], options: Options) -> str:
     return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
 
 
-def _moments(dataset: Dataset, items: Sequence[Item]) -> str:
+def _moments(dataset: Dataset, items: Sequence[ExportItem]) -> str:
     """What is known of pictures that belong together."""
     moments = moments_of(dataset.db, [item.sample.key for item in items])
     found: dict[str, set[str]] = defaultdict(set)
@@ -111,7 +111,7 @@ def _moments(dataset: Dataset, items: Sequence[Item]) -> str:
     return f"{count(torn, 'moment')} {what} {'lies' if torn == 1 else 'lie'} in several splits."
 
 
-def _made(dataset: Dataset, items: Sequence[Item], options: Options) -> str:
+def _made(dataset: Dataset, items: Sequence[ExportItem], options: ExportOptions) -> str:
     keys = [item.sample.key for item in items]
     size = "x".join(map(str, options.size or ())) or "as large as they are"
     lines = [
@@ -127,7 +127,7 @@ def _made(dataset: Dataset, items: Sequence[Item], options: Options) -> str:
     return "\n".join(lines)
 
 
-def _limits(items: Sequence[Item]) -> str:
+def _limits(items: Sequence[ExportItem]) -> str:
     unknown = sum(not item.origin.licence for item in items)
     made = sum(any(origin.ai for origin in item.image.origins) for item in items)
     counts = Counter(str(item.sample.label) for item in items)

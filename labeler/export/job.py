@@ -15,15 +15,15 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import dataset_card, licence_table
 from labeler.export.formats import FINISH
-from labeler.export.options import Options
-from labeler.export.pictures import Picture, Write, Written
-from labeler.export.plan import Item, missing_classes, plan_export
+from labeler.export.options import ExportOptions
+from labeler.export.pictures import ExportPicture, PictureWriter, WrittenFile
+from labeler.export.plan import ExportItem, missing_classes, plan_export
 from labeler.export.tree import check_ours, mark, marked, place_of, replacing
 
 STAGE = "export"
 
 
-def would_export(dataset: Dataset, target: Path, options: Options) -> list[str]:
+def would_export(dataset: Dataset, target: Path, options: ExportOptions) -> list[str]:
     """The paths that an export would write. Raises what it would raise."""
     check_ours(place_of(target))
     return [item.path for item in plan_export(dataset, options)]
@@ -32,24 +32,26 @@ def would_export(dataset: Dataset, target: Path, options: Options) -> list[str]:
 def export(
     dataset: Dataset,
     target: Path,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
     *,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Write an export beside `target` and swap it in when it is whole; the counts.
+    """PictureWriter an export beside `target` and swap it in when it is whole; the counts.
 
     A folder that holds anything but an earlier export is left alone, and so is an earlier
     export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
     """
-    options = options or Options()
+    options = options or ExportOptions()
     target = place_of(target)
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     with held, replacing(target) as folder:
         items = plan_export(dataset, options)
         pictures = _pictures(items, options, marked(target), target)
-        done, failed = _write_all(Write(folder, options), pictures, workers, progress or Progress())
+        done, failed = _write_all(
+            PictureWriter(folder, options), pictures, workers, progress or Progress()
+        )
         if not dataset.read_only:
             for path, why in failed.items():
                 dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
@@ -73,8 +75,8 @@ def export(
 
 
 def _pictures(
-    items: Sequence[Item], options: Options, before: Mapping[str, Any], target: Path
-) -> list[Picture]:
+    items: Sequence[ExportItem], options: ExportOptions, before: Mapping[str, Any], target: Path
+) -> list[ExportPicture]:
     """The files to write, each with the one of the last export that shows the same."""
     earlier: dict[str, tuple[Path, str]] = {}
     for name, told in before.get("pictures", {}).items():
@@ -82,7 +84,7 @@ def _pictures(
         if ".." not in Path(name).parts and not Path(name).is_absolute():
             earlier[str(told.get("shows"))] = (target / name, str(told.get("sha256")))
     return [
-        Picture(
+        ExportPicture(
             path,
             item.original,
             item.crop,
@@ -95,9 +97,9 @@ def _pictures(
 
 
 def _write_all(
-    write: Write, pictures: Sequence[Picture], workers: int, progress: Progress
-) -> tuple[dict[str, Written], dict[str, str]]:
-    done: dict[str, Written] = {}
+    write: PictureWriter, pictures: Sequence[ExportPicture], workers: int, progress: Progress
+) -> tuple[dict[str, WrittenFile], dict[str, str]]:
+    done: dict[str, WrittenFile] = {}
     failed: dict[str, str] = {}
     outcomes = run_over(write, pictures, Processes(workers))
     for outcome in progress.over(outcomes, "export", total=len(pictures)):
@@ -113,7 +115,7 @@ def _write_all(
     return done, failed
 
 
-def _shown(item: Item, options: Options, written: Written) -> dict[str, object]:
+def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> dict[str, object]:
     """What the marker keeps of a picture: to know it again when it was moved, or to link it."""
     return {
         "sample": item.sample.key,

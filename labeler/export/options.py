@@ -18,7 +18,7 @@ FILES = {"jpeg": "jpg", "png": "png"}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ExportOptions:
     """How to write an export. Small and picklable.
 
     `size` is (width, height) in pixels, `fit` how a picture of another shape comes to it.

@@ -17,14 +17,14 @@ from gleanset.files.store import sha256_of
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
 from gleanset.records import Sample
-from labeler.export.options import Options
+from labeler.export.options import ExportOptions
 
 CROPPED, SHADED = 0.08, 0.15
 """How much an augmented copy loses of each side, and how far its brightness goes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFile:
     """What a file of an export is known by."""
 
     sha256: str
@@ -32,7 +32,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ExportPicture:
     """One file to write, for a worker: small and picklable. `change` numbers an augmented copy.
 
     `earlier` is a file of the export that this one replaces which shows the same, with the
@@ -48,13 +48,13 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class PictureWriter:
     """Writes pictures below `folder`; picklable."""
 
     folder: Path
-    options: Options
+    options: ExportOptions
 
-    def __call__(self, item: Picture) -> Written:
+    def __call__(self, item: ExportPicture) -> WrittenFile:
         """Raises `Unreadable` when neither the crop nor the original can be read."""
         target = self.folder / item.path
         with disk_errors(target):
@@ -62,9 +62,9 @@ class Write:
             if not (_taken_over(item.earlier, target) or self._as_it_is(item, target)):
                 target.write_bytes(self._converted(item))
             data = target.read_bytes()
-        return Written(sha256_of(data), len(data))
+        return WrittenFile(sha256_of(data), len(data))
 
-    def _as_it_is(self, item: Picture, target: Path) -> bool:
+    def _as_it_is(self, item: ExportPicture, target: Path) -> bool:
         """Whether a file of the dataset could be taken: a crop, or an original that is kept."""
         if self.options.format == "coco" or self.options.converts or item.change:
             return False
@@ -73,7 +73,7 @@ class Write:
         # Never linked: a picture edited in the export must not change its original.
         return self.options.keep_metadata and _copied(item.original, target)
 
-    def _converted(self, item: Picture) -> bytes:
+    def _converted(self, item: ExportPicture) -> bytes:
         part = self._part(item)
         if item.change:
             part = augmented(part, f"{item.sample.key}:{item.change}")
@@ -83,7 +83,7 @@ class Write:
             part = _fitted(part, self.options)
         return encode(part) if self.options.file == "jpeg" else _png(part)
 
-    def _part(self, item: Picture) -> Image.Image:
+    def _part(self, item: ExportPicture) -> Image.Image:
         """Upright, and without the metadata of its original."""
         sample = item.sample
         if self.options.format == "coco":
@@ -108,7 +108,7 @@ def augmented(picture: Image.Image, seed: str) -> Image.Image:
     return ImageEnhance.Brightness(picture).enhance(random.uniform(1 - SHADED, 1 + SHADED))
 
 
-def _fitted(picture: Image.Image, options: Options) -> Image.Image:
+def _fitted(picture: Image.Image, options: ExportOptions) -> Image.Image:
     assert options.size is not None
     method = Image.Resampling.LANCZOS
     if options.fit == "crop":

@@ -15,14 +15,14 @@ from gleanset.errors import InputUnusable
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cut import sample_key
 from gleanset.records import Box, Image, Origin, Sample
-from labeler.export.options import FILES, Options
+from labeler.export.options import FILES, ExportOptions
 from labeler.naming import folder_names, original_name, safe_name, unique_names
 
 BALANCING = "_balancing"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ExportItem:
     """One sample of an export: its image, where its files lie, and its path in the tree.
 
     In a COCO export `face` is the box of the face itself, without margin, in pixels of the
@@ -46,7 +46,7 @@ class Item:
         """The origin to name: one with a licence or an author where there is one."""
         return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
 
-    def digest(self, options: Options) -> str:
+    def digest(self, options: ExportOptions) -> str:
         """Equal for pictures with equal bytes."""
         region = (*self.sample.box, self.sample.angle)
         change = f" {self.copy}" if self.changed else ""
@@ -54,9 +54,9 @@ class Item:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
+def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
     """Every labelled sample that has a split and may be passed on. Raises `InputUnusable`."""
-    options = options or Options()
+    options = options or ExportOptions()
     chosen = list(dataset.samples.in_splits())
     if not chosen:
         raise InputUnusable(
@@ -79,7 +79,7 @@ def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
     }
     paths = _paths(chosen, images, options)
     items = [
-        Item(
+        ExportItem(
             sample,
             (image := images[sample.image]),
             faces.get(sample.key, sample.box),
@@ -92,7 +92,7 @@ def plan_export(dataset: Dataset, options: Options | None = None) -> list[Item]:
     return list(_balanced(dataset, items)) if options.balances else items
 
 
-def _balanced(dataset: Dataset, items: Sequence[Item]) -> Iterator[Item]:
+def _balanced(dataset: Dataset, items: Sequence[ExportItem]) -> Iterator[ExportItem]:
     """As `labeler balance` has it: some left out, some with copies behind them."""
     balances = Balances(dataset.db)
     shares, changed = balances.shares(), balances.settings().startswith("method=augment")
@@ -118,7 +118,7 @@ def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
     )
 
 
-def missing_classes(items: Sequence[Item]) -> list[str]:
+def missing_classes(items: Sequence[ExportItem]) -> list[str]:
     """Classes that lack a split: readers that number folders would count them differently."""
     present = {(item.sample.split, item.sample.label) for item in items}
     return sorted(
@@ -139,7 +139,7 @@ def _images(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Image]:
     return found
 
 
-def _paths(samples: list[Sample], images: dict[str, Image], options: Options) -> list[str]:
+def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:
     if options.format == "coco":
         return _paths_of_originals(samples, images, options)
     folders = folder_names(str(sample.label) for sample in samples)
@@ -153,7 +153,7 @@ def _paths(samples: list[Sample], images: dict[str, Image], options: Options) ->
 
 
 def _paths_of_originals(
-    samples: list[Sample], images: dict[str, Image], options: Options
+    samples: list[Sample], images: dict[str, Image], options: ExportOptions
 ) -> list[str]:
     first = {sample.image: sample for sample in reversed(samples)}
     wanted = [
@@ -165,7 +165,7 @@ def _paths_of_originals(
     return [path[sample.image] for sample in samples]
 
 
-def _extension(sample: Sample, image: Image, options: Options) -> str:
+def _extension(sample: Sample, image: Image, options: ExportOptions) -> str:
     if options.keep_metadata and sample.detector == "whole":
         return EXTENSIONS[image.format]
     return FILES[options.file]

@@ -4,27 +4,60 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cut import CutSettings, Cutter, within
+from gleanset.images.decode import decode
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import operation
-from gleanset.records import Origin, Rejection
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
-from labeler.importing.reading import Labelled, read_labelled
-from labeler.importing.round_trip import Moves, find_moves, is_of
-from labeler.importing.take import Take, Taken
+from labeler.importing.reading import LabelledPicture, read_labelled
+from labeler.importing.round_trip import ExportMoves, find_moves, is_of
 
 STAGE = "import"
 SOURCE = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPicture:
+    """What a worker gives back: the picture, and a sample with its label for each box."""
+
+    measured: Measured
+    cuts: tuple[tuple[FaceCrop, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureImport:
+    """Stores a picture and cuts its boxes; picklable."""
+
+    keep: StageFile
+    cutter: Cutter
+
+    def __call__(self, item: LabelledPicture) -> ImportedPicture:
+        """Raises `Unreadable` for what is no picture, or has a box outside of it."""
+        measured = self.keep(item.path)
+        whole = Box(0, 0, measured.width, measured.height)
+        data = self.keep.keep.store.read(measured.sha256, measured.format)
+        pixels = np.asarray(decode(data).pixels)
+        cuts = []
+        for box, label in item.labels:
+            face = (
+                Face("whole", whole, 1.0) if box is None else Face(HAND, _inside(box, whole), 1.0)
+            )
+            cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
+        return ImportedPicture(measured, tuple(cuts))
 
 
 def import_labelled(
@@ -35,7 +68,7 @@ def import_labelled(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Take labelled pictures in as one step that can be undone; the counts.
+    """PictureImport labelled pictures in as one step that can be undone; the counts.
 
     An export of this dataset is read back: a picture that was moved into another class folder
     is relabelled, and pictures that were put in are added. Anything else, an export of another
@@ -63,7 +96,12 @@ def _check_names(labels: Iterable[str]) -> None:
 
 
 def _read_back(
-    dataset: Dataset, moves: Moves, path: Path, simulate: bool, workers: int, progress: Progress
+    dataset: Dataset,
+    moves: ExportMoves,
+    path: Path,
+    simulate: bool,
+    workers: int,
+    progress: Progress,
 ) -> dict[str, object]:
     result = moves.result()
     _check_names([*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)])
@@ -82,7 +120,7 @@ def _read_back(
 
 def _take_in(
     dataset: Dataset,
-    found: Sequence[Labelled],
+    found: Sequence[LabelledPicture],
     path: Path,
     workers: int,
     progress: Progress,
@@ -94,7 +132,7 @@ def _take_in(
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
-        take = Take(StageFile(StageBytes(store)), cutter)
+        take = PictureImport(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
             _record(dataset, store, outcome, tally, wanted)
@@ -111,7 +149,7 @@ def _take_in(
 def _record(
     dataset: Dataset,
     store: Store,
-    outcome: Outcome[Labelled, Taken],
+    outcome: Outcome[LabelledPicture, ImportedPicture],
     tally: Counter[str],
     wanted: dict[str, set[str]],
 ) -> None:
@@ -126,7 +164,7 @@ def _record(
 
 
 def _publish(
-    dataset: Dataset, store: Store, taken: Taken, file: Path, wanted: dict[str, set[str]]
+    dataset: Dataset, store: Store, taken: ImportedPicture, file: Path, wanted: dict[str, set[str]]
 ) -> bool:
     """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
     path = str(file)
@@ -167,3 +205,10 @@ def _decide(
         did = operation("import", count=len(choices), folder=path.name)
         dataset.journal.step(did, choices)
     return disputed
+
+
+def _inside(box: Box, whole: Box) -> Box:
+    part = within(box, whole.width, whole.height)
+    if part is None:
+        raise Unreadable("box outside", f"{tuple(box)} in {whole.width} x {whole.height} pixels")
+    return part

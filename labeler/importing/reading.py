@@ -21,7 +21,7 @@ MOST_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledPicture:
     """One picture with its labels: of a box in pixels, or of the whole picture (None)."""
 
     path: Path
@@ -34,7 +34,7 @@ def check_place(path: Path) -> None:
         raise InputUnusable(f"there is no file or folder {path}", "check its name")
 
 
-def read_labelled(path: Path) -> tuple[str, list[Labelled]]:
+def read_labelled(path: Path) -> tuple[str, list[LabelledPicture]]:
     """What kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
 
     `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
@@ -54,7 +54,7 @@ def read_labelled(path: Path) -> tuple[str, list[Labelled]]:
     return "tree", list(_tree(path))
 
 
-def _tree(root: Path) -> Iterator[Labelled]:
+def _tree(root: Path) -> Iterator[LabelledPicture]:
     """`<class>/…` or `train|val|test/<class>/…`: the first folder that is no split."""
     found = 0
     for path in sorted(root.rglob("*")):
@@ -65,7 +65,7 @@ def _tree(root: Path) -> Iterator[Labelled]:
         classes = folders[1:] if folders and folders[0].lower() in SPLITS else folders
         if classes:
             found += 1
-            yield Labelled(path, ((None, classes[0]),))
+            yield LabelledPicture(path, ((None, classes[0]),))
     if not found:
         raise InputUnusable(
             f"{root} has no folders with pictures in them",
@@ -73,7 +73,7 @@ def _tree(root: Path) -> Iterator[Labelled]:
         )
 
 
-def _metadata(file: Path) -> Iterator[Labelled]:
+def _metadata(file: Path) -> Iterator[LabelledPicture]:
     """Hugging Face: `file_name` with `label`, or with `objects` (`bbox`, `categories`)."""
     for number, line in enumerate(_text(file).splitlines(), start=1):
         if not line.strip():
@@ -89,7 +89,7 @@ def _metadata(file: Path) -> Iterator[Labelled]:
         elif label not in (None, ""):
             labels = [(None, str(label))]
         if labels:
-            yield Labelled(_below(file.parent, name), tuple(labels))
+            yield LabelledPicture(_below(file.parent, name), tuple(labels))
 
 
 def _is_coco(file: Path) -> bool:
@@ -100,7 +100,7 @@ def _is_coco(file: Path) -> bool:
     return isinstance(told, dict) and {"images", "annotations", "categories"} <= set(told)
 
 
-def _coco(file: Path) -> Iterator[Labelled]:
+def _coco(file: Path) -> Iterator[LabelledPicture]:
     """COCO: pictures lie beside the file, in `images`, or one folder up."""
     told = _object(_text(file), str(file))
     try:
@@ -120,7 +120,7 @@ def _coco(file: Path) -> Iterator[Labelled]:
         if labels[number]:
             places = [_below(root, name) for root in roots]
             there = next((place for place in places if place.is_file()), places[0])
-            yield Labelled(there, tuple(labels[number]))
+            yield LabelledPicture(there, tuple(labels[number]))
 
 
 def _box(value: Any, where: str) -> Box:

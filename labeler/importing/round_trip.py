@@ -13,15 +13,15 @@ from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import ENDINGS
 from labeler.export.tree import marked
-from labeler.importing.reading import SPLITS, Labelled
+from labeler.importing.reading import SPLITS, LabelledPicture
 
 
 @dataclass
-class Moves:
+class ExportMoves:
     """What a person did: sample to new label, files that are new, and what is only counted."""
 
     relabelled: dict[str, str] = field(default_factory=dict)
-    added: list[Labelled] = field(default_factory=list)
+    added: list[LabelledPicture] = field(default_factory=list)
     tally: Counter[str] = field(
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0)
     )
@@ -45,7 +45,7 @@ def is_of(dataset: Dataset, told: Mapping[str, Any]) -> bool:
     return any(dataset.samples.get(key) is not None for key in keys)
 
 
-def find_moves(dataset: Dataset, root: Path) -> Moves:
+def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     """Compare an exported tree with its marker: by content, so names may have changed too.
 
     Raises `InputUnusable` for exports that have no class folders.
@@ -59,13 +59,13 @@ def find_moves(dataset: Dataset, root: Path) -> Moves:
     pictures: dict[str, dict[str, Any]] = dict(told["pictures"])
     labels = _folder_labels(pictures)
     found = _recognised(root, pictures)
-    moves = Moves()
+    moves = ExportMoves()
     for name, before in found.items():
         label = labels.get(_class_folder(name), _class_folder(name))
         if not label:
             moves.tally["unknown"] += 1
         elif before is None:
-            moves.added.append(Labelled(root / name, ((None, label),)))
+            moves.added.append(LabelledPicture(root / name, ((None, label),)))
         else:
             _compare(dataset, moves, pictures[before], before, name, label)
     moves.tally["gone"] = len(set(pictures) - set(found.values()))
@@ -97,7 +97,7 @@ def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, st
 
 
 def _compare(
-    dataset: Dataset, moves: Moves, about: dict[str, Any], before: str, now: str, label: str
+    dataset: Dataset, moves: ExportMoves, about: dict[str, Any], before: str, now: str, label: str
 ) -> None:
     sample = dataset.samples.get(str(about["sample"]))
     if sample is None:

@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
-from labeler.export import FORMATS, Options, export
-from labeler.export.options import NAMES, parse_size
+from labeler.export.job import export
+from labeler.export.options import FORMATS, NAMES, ExportOptions, parse_size
 from labeler.qt.desk import Desk
 from labeler.qt.working import Working
 
@@ -80,7 +80,7 @@ class ExportBox(QGroupBox):
         """Export, on a thread of its own."""
         try:
             size = parse_size(self.size_text.text().strip() or None)
-            options = Options(
+            options = ExportOptions(
                 format=self.format.currentText(),  # type: ignore[arg-type]
                 names=self.names.currentText(),  # type: ignore[arg-type]
                 size=size,

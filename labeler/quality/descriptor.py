@@ -1,7 +1,7 @@
-"""What a sample looks like, in 320 numbers: the seam where a net may come in.
+"""The descriptor of what a sample looks like, 320 numbers: the seam where a net may come in.
 
 Whoever has something better (the embeddings of a trained net) puts it in the place of
-`descriptor` and counts `measuring.VERSION` up; nothing else depends on how it is made.
+`descriptor` and counts `assessment.VERSION` up; nothing else depends on how it is made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FIRST_TINT, TINT = 96, 64 / TINTS
 
 
 def descriptor(pixels: Image.Image) -> bytes:
-    """Colours by height in the picture, and gradients by place; one byte a value.
+    """Describe colours by height in the picture, and gradients by place; one byte a value.
 
     A colour histogram in Lab for each third of the picture (Stricker and Dimai, "Color indexing
     with weak spatial constraints", 1996), and histograms of oriented gradients on 4 x 4 cells
@@ -31,12 +31,12 @@ def descriptor(pixels: Image.Image) -> bytes:
 
 
 def table(stored: list[bytes]) -> npt.NDArray[np.uint8]:
-    """Descriptors as rows."""
+    """Return descriptors as rows of a table."""
     return np.frombuffer(b"".join(stored), np.uint8).reshape(len(stored), -1)
 
 
 def vectors(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Rows of a table as vectors of unit length."""
+    """Return rows of a table as vectors of unit length."""
     found = rows.astype(np.float32)
     found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
     return found

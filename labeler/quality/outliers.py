@@ -1,4 +1,4 @@
-"""Which samples of a class look least like it."""
+"""Outliers: which samples of a class look least like it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rows = npt.NDArray[np.uint8]
 
 
 def outlier_scores(classes: Mapping[str, Rows]) -> dict[str, npt.NDArray[np.float64]]:
-    """For each class a value for each of its rows; over 1 is nearer to others than to its own.
+    """Score the rows of each class; over 1 is nearer to other classes than to its own.
 
     The mean distance to the five nearest of the class (Ramaswamy, Rastogi and Shim, "Efficient
     algorithms for mining outliers from large data sets", 2000), over that to the five nearest
@@ -46,7 +46,7 @@ def outlier_scores(classes: Mapping[str, Rows]) -> dict[str, npt.NDArray[np.floa
 
 
 def _others(classes: Mapping[str, Rows], name: str) -> Rows:
-    """Rows of the other classes, of each a like number."""
+    """Return rows of the other classes, of each a like number."""
     share = max(NEIGHBOURS, MOST_OTHERS // max(len(classes) - 1, 1))
     parts = [_some(rows, share) for other, rows in sorted(classes.items()) if other != name]
     return np.concatenate(parts) if parts else np.empty((0, 0), np.uint8)
@@ -59,7 +59,7 @@ def _some(rows: Rows, most: int) -> Rows:
 
 
 def nearest(rows: Rows, among: Rows, *, itself: bool) -> npt.NDArray[np.float64]:
-    """The mean distance of each row to its nearest ones.
+    """Return the mean distance of each row to its nearest ones.
 
     With `itself` a row is not compared with itself, that is with one like it to the last byte.
     """
@@ -76,7 +76,7 @@ def nearest(rows: Rows, among: Rows, *, itself: bool) -> npt.NDArray[np.float64]
 
 
 def _mean_root(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mean of the roots that are numbers; 0 where a row has only copies of itself."""
+    """Return the mean of the roots that are numbers; 0 where a row has only copies of itself."""
     there = np.isfinite(squares)
     total = np.sqrt(np.where(there, squares, 0)).sum(axis=1)
     return np.asarray(total / np.maximum(there.sum(axis=1), 1))

@@ -31,7 +31,7 @@ def vectors_of(likes: Sequence[SampleFeatures]) -> tuple[Vectors, npt.NDArray[np
 
 def count_unmeasured(dataset: Dataset) -> int:
     """How many samples have no descriptor of their present region."""
-    from labeler.quality.measuring import VERSION
+    from labeler.quality.assessment import VERSION
 
     return QualityMeasures(dataset.db).count_missing(VERSION)
 
@@ -42,7 +42,7 @@ def measure_some(dataset: Dataset, most: int = 32, after: int = 0) -> int:
     What cannot be read is passed over, and tried again by the next run.
     """
     # OpenCV and the measures take a while to load: nobody waits for them at the start.
-    from labeler.quality.measuring import VERSION, measure_sample
+    from labeler.quality.assessment import VERSION, measure_sample
     from labeler.sample_pixels import sample_file
 
     qualities = QualityMeasures(dataset.db)

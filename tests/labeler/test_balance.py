@@ -19,7 +19,9 @@ from gleanset.db.samples import Balances
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import moments_of
 from labeler.balance import Method, apply_balance, parse_target, plan_balance
-from labeler.export import Options, export, plan_export
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 SIZES = {"many": 6, "few": 2}
@@ -116,7 +118,7 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
         with Image.open(path) as image:
             sizes.add(image.size)
     assert len(sizes) == 1
-    export(split, tmp_path / "again", Options(), workers=1)
+    export(split, tmp_path / "again", ExportOptions(), workers=1)
     assert seen == [path.read_bytes() for path in (tmp_path / "again/train/few").iterdir()]
 
 

@@ -15,9 +15,9 @@ from test_quality import face, soft
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
-from labeler.quality.session import QualitySession
-from labeler.sheet import GAP, PAPER, make_sheet, portrait_order
-from labeler.sheet_font import font_for
+from labeler.class_sheet import GAP, PAPER, make_sheet, portrait_order
+from labeler.fonts import font_for
+from labeler.quality.assessment import QualityAssessment
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 SIZE = 64
@@ -41,7 +41,7 @@ def classes(empty: Dataset) -> Dataset:
 
 
 def test_each_class_has_a_row_with_the_best_in_front(classes: Dataset, tmp_path: Path) -> None:
-    QualitySession(classes, workers=1).run()
+    QualityAssessment(classes, workers=1).run()
     order = [sample.box.width for sample in portrait_order(classes, "red hana", SIZE)]
     assert set(order[:4]) == {100, 101, 102, 103}
     made = make_sheet(classes, tmp_path / "a.png", each=4, size=SIZE)
@@ -65,7 +65,7 @@ def test_the_command_measures_first_and_shows_the_classes_asked_for(
     assert told["portraits"] == 1
     with Image.open(told["sheet"]) as drawn:
         assert drawn.format == "JPEG"
-    assert QualitySession(classes, workers=1).run().measured == 0
+    assert QualityAssessment(classes, workers=1).run().measured == 0
     done = labeler("sheet", tmp_path / "one.exe", "-d", classes.root)
     assert (done.returncode, (tmp_path / "one.exe").exists()) == (2, False)
 

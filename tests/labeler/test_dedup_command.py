@@ -14,7 +14,7 @@ from labelled_pictures import put
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
-from labeler.export import plan_export
+from labeler.export.plan import plan_export
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -22,8 +22,10 @@ from PIL import Image, ImageDraw
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
-from labeler.export import MARKER, Options, plan_export
-from labeler.export import export as write_export
+from labeler.export.job import export as write_export
+from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
+from labeler.export.tree import MARKER
 
 ROOT = Path(__file__).parents[2]
 CARD = ("README.md", "LICENSES.csv")
@@ -272,7 +274,7 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
     shutil.rmtree(empty.root / "crops")
     (empty.root / "images").rename(tmp_path / "unplugged")
     with pytest.raises(InputUnusable, match="none of"):
-        write_export(empty, tmp_path / "out", Options(grayscale=True), workers=1)
+        write_export(empty, tmp_path / "out", ExportOptions(grayscale=True), workers=1)
     assert tree(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
 

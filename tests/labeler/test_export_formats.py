@@ -24,9 +24,10 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
-from labeler.export import MARKER, Options, export
 from labeler.export.card import no_formula
-from labeler.export.options import parse_size
+from labeler.export.job import export
+from labeler.export.options import ExportOptions, parse_size
+from labeler.export.tree import MARKER
 from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
 from labeler.splits.plan import apply_split, plan_split
@@ -67,7 +68,7 @@ def wanted(dataset: Dataset) -> Counter[tuple[str, str]]:
 
 
 def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, object]:
-    return export(dataset, out, Options(**options), workers=1)
+    return export(dataset, out, ExportOptions(**options), workers=1)
 
 
 def test_torchvision_reads_the_tree(dataset: Dataset, tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     plan = plan_split(empty, SplitSettings(folds=3, fold=1))
     apply_split(empty, plan)
     for format_ in ("csv", "huggingface"):
-        export(empty, tmp_path / format_, Options(format=format_), workers=1)  # type: ignore[arg-type]
+        export(empty, tmp_path / format_, ExportOptions(format=format_), workers=1)  # type: ignore[arg-type]
     rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
     assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
     lines = [
@@ -171,7 +172,7 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     kind, found = read_labelled(tmp_path / "huggingface")
     assert (kind, len(found)) == ("metadata", 12)
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
-    export(empty, tmp_path / "csv", Options(format="csv"), workers=1)
+    export(empty, tmp_path / "csv", ExportOptions(format="csv"), workers=1)
     assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
 
 
@@ -321,9 +322,9 @@ def test_crops_are_linked_and_originals_never(dataset: Dataset, tmp_path: Path) 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
-        Options(format="coco", size=(3, 3))
+        ExportOptions(format="coco", size=(3, 3))
     with pytest.raises(UsageError, match="lose their metadata"):
-        Options(keep_metadata=True, grayscale=True)
+        ExportOptions(keep_metadata=True, grayscale=True)
     assert parse_size("300") == (300, 300)
     for wrong in ("0x3", "a", "3x", "99999"):
         with pytest.raises(UsageError):
@@ -341,4 +342,4 @@ def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) ->
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1
-    assert replace(Options(), card=False).card is False
+    assert replace(ExportOptions(), card=False).card is False

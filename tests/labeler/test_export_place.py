@@ -14,7 +14,8 @@ from labelled_pictures import mixed
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from labeler.export import Options, export, would_export
+from labeler.export.job import export, would_export
+from labeler.export.options import ExportOptions
 from labeler.export.tree import MARKER, replacing
 
 # Raises what Ctrl-C does, right behind the chosen rename.
@@ -44,7 +45,7 @@ def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
     real.mkdir()
     link.symlink_to("real")
     for size in ((20, 20), (30, 30)):
-        export(empty, link, Options(size=size), workers=1)
+        export(empty, link, ExportOptions(size=size), workers=1)
         assert link.is_symlink()
         assert len(list(real.rglob("*.jpg"))) == 16
     assert sorted(path.name for path in tmp_path.glob("*link*")) == ["link"]
@@ -65,7 +66,7 @@ def test_a_whole_disk_is_refused(empty: Dataset) -> None:
     mixed(empty)
     for attempt in (export, would_export):
         with pytest.raises(InputUnusable, match="a whole disk"):
-            attempt(empty, Path("/"), Options())
+            attempt(empty, Path("/"), ExportOptions())
 
 
 @pytest.mark.slow
@@ -83,7 +84,7 @@ def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) ->
     reader = threading.Thread(target=look)
     reader.start()
     for side in (20, 30, 40, 50):
-        export(empty, out, Options(size=(side, side)), workers=1)
+        export(empty, out, ExportOptions(size=(side, side)), workers=1)
     over.set()
     reader.join()
     assert absent == 0 or sys.platform != "linux"

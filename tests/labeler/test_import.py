@@ -13,8 +13,9 @@ from labelled_pictures import encoded, mixed, picture, put
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from labeler.export import Options, export, plan_export
-from labeler.export.options import Format
+from labeler.export.job import export
+from labeler.export.options import ExportOptions, Format
+from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
 
 
@@ -107,7 +108,7 @@ def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> 
 def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     for kind in ("coco", "huggingface"):
-        export(empty, tmp_path / kind, Options(format=kind), workers=1)  # type: ignore[arg-type]
+        export(empty, tmp_path / kind, ExportOptions(format=kind), workers=1)  # type: ignore[arg-type]
         (tmp_path / kind / ".gleanset-export.json").unlink()
         with Dataset.create(tmp_path / f"from-{kind}") as other:
             found = run(other, tmp_path / kind)
@@ -190,7 +191,7 @@ def test_an_export_of_another_dataset_comes_in_as_it_is(
     empty: Dataset, tmp_path: Path, form: Format
 ) -> None:
     mixed(empty)
-    export(empty, tmp_path / "out", Options(form), workers=1)
+    export(empty, tmp_path / "out", ExportOptions(form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
         import_labelled(other, tmp_path / "out", workers=1)
         assert labels(other) == {"hana": 8, "rei": 8}

@@ -11,7 +11,9 @@ from labelled_pictures import encoded, mixed, picture
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from labeler.export import Options, export, plan_export
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
 
 
@@ -19,7 +21,7 @@ from labeler.importing.job import import_labelled
 def tree(empty: Dataset, tmp_path: Path) -> Path:
     """An export of two classes, whose files have names such as `hana_0001.jpg`."""
     mixed(empty)
-    export(empty, tmp_path / "out", Options(names="prefix-count"), workers=1)
+    export(empty, tmp_path / "out", ExportOptions(names="prefix-count"), workers=1)
     return tmp_path / "out"
 
 
@@ -28,7 +30,7 @@ def labels(dataset: Dataset) -> Counter[str]:
 
 
 def keys(dataset: Dataset) -> dict[str, str]:
-    options = Options(names="prefix-count")
+    options = ExportOptions(names="prefix-count")
     return {item.path: item.sample.key for item in plan_export(dataset, options)}
 
 

@@ -18,14 +18,12 @@ from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop
+from labeler.quality.assessment import VERSION, QualityAssessment, measures
 from labeler.quality.descriptor import descriptor, table
-from labeler.quality.drawn import photo_likeness
-from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS, flags_of
-from labeler.quality.lettering import text_share
-from labeler.quality.measuring import VERSION, measures
 from labeler.quality.outliers import outlier_scores
-from labeler.quality.session import QualitySession
+from labeler.quality.text import text_share
+from labeler.quality.texture import edge_blur, extremes, photo_likeness
 from pipeline.listing import listing
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -217,7 +215,7 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
 
 def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     keys = filled(empty)
-    assert QualitySession(empty, workers=1).run().measured == len(keys)
+    assert QualityAssessment(empty, workers=1).run().measured == len(keys)
     (sample,) = (s for s in empty.samples.by_key() if s.key == keys["outlier"])
     outlier = flags(empty, [sample.key])[sample.key]
     empty.journal.step("Move", [Choice(sample.key, "label", "odd")])
@@ -228,7 +226,7 @@ def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     assert not flags(empty, [sample.key])
     put(empty, encoded(face(11)), "new")
     assert QualityMeasures(empty.db).count_missing(VERSION) == 2
-    assert QualitySession(empty, workers=1).run().measured == 2
+    assert QualityAssessment(empty, workers=1).run().measured == 2
     (again,) = QualityMeasures(empty.db).of([sample.key]).values()
     assert (again.size, again.aspect) == (30, 2.0)
 
@@ -241,13 +239,13 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     data = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(data[:300])
-    found = QualitySession(empty, workers=1).run()
+    found = QualityAssessment(empty, workers=1).run()
     assert (found.measured, found.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).of([good, bad])) == {good}
     (rejection,) = empty.rejections.each()
     assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
     path.write_bytes(data)
-    assert QualitySession(empty, workers=1).run().measured == 1
+    assert QualityAssessment(empty, workers=1).run().measured == 1
     assert not list(empty.rejections.each())
 
 

@@ -169,10 +169,10 @@ def test_every_trait_counts(few: FaceSet, wanted: ReviewFilter, count: int) -> N
 
 
 def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
-    from labeler.quality.session import QualitySession
+    from labeler.quality.assessment import QualityAssessment
 
     with Dataset.open(few.root) as dataset:
-        QualitySession(dataset, workers=1).run()
+        QualityAssessment(dataset, workers=1).run()
         measured = QualityMeasures(dataset.db).of(list(few.truth))
     flagged = {key for key, quality in measured.items() if flags_of(quality)}
     person = Person(opened(few.root, "review"), few)

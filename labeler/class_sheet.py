@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from gleanset.images.contact_sheet import fitted, save_sheet
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
+from labeler.fonts import font_for
 from labeler.quality.flags import flags_of
 from labeler.sample_pixels import SampleFile, read_pixels
-from labeler.sheet_font import font_for
 
 PAPER, INK, SOFT = (250, 250, 248), (35, 35, 35), (110, 110, 110)
 GAP, NAMES = 8, 2
@@ -29,7 +29,7 @@ LAST = 10.0
 
 
 @dataclass
-class Sheet:
+class ClassSheet:
     """What was drawn; `without_font` are letters that no font on this machine has."""
 
     sheet: str
@@ -41,7 +41,7 @@ class Sheet:
 
 def make_sheet(
     dataset: Dataset, file: Path, *, names: Sequence[str] = (), each: int = 5, size: int = 128
-) -> Sheet:
+) -> ClassSheet:
     """Write the sheet of these classes (of all, by name). The same data gives the same picture.
 
     `each` portraits of `size` pixels are shown: the sharpest and most typical as `labeler
@@ -49,7 +49,7 @@ def make_sheet(
     without classes, `UsageError` for a class that is not there or a sheet too large.
     """
     counts = _counts(dataset, names)
-    sheet = Sheet(str(file.absolute()), counts)
+    sheet = ClassSheet(str(file.absolute()), counts)
     width, height = GAP + (NAMES + each) * (size + GAP), GAP + len(counts) * (size + GAP)
     if width * height > MAX_PIXELS:
         raise UsageError(
@@ -58,9 +58,10 @@ def make_sheet(
         )
     paper = Image.new("RGB", (width, height), PAPER)
     lacking: set[str] = set()
+    moments = moments_of(dataset.db)
     for row, name in enumerate(counts):
         top = GAP + row * (size + GAP)
-        order = portrait_order(dataset, name, size)
+        order = portrait_order(dataset, name, size, moments)
         counts[name] = len(order)
         lacking |= set(_title(paper, top, size, name, len(order)))
         for column, picture in enumerate(_portraits(dataset, order, size, sheet)):
@@ -94,7 +95,7 @@ def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
 
 
 def _portraits(
-    dataset: Dataset, samples: Sequence[Sample], size: int, sheet: Sheet
+    dataset: Dataset, samples: Sequence[Sample], size: int, sheet: ClassSheet
 ) -> Iterator[Image.Image]:
     """The portraits of these samples; what cannot be read is passed over."""
     for sample in samples:
@@ -104,13 +105,18 @@ def _portraits(
             sheet.unreadable += 1
 
 
-def portrait_order(dataset: Dataset, name: str, size: int = 0) -> list[Sample]:
-    """The samples of a class that are kept, those that show it best at `size` pixels first."""
+def portrait_order(
+    dataset: Dataset, name: str, size: int = 0, moments: Mapping[str, str] | None = None
+) -> list[Sample]:
+    """Return the samples of a class that are kept, those that show it best at `size` pixels first.
+
+    `moments` has the moment of every labelled sample, which is costly to find class by class.
+    """
     labelled = dataset.samples.each(Where(label=name, status="labelled"))
     samples = (sample for sample in labelled if sample.kept)
     measured = QualityMeasures(dataset.db).beside(samples)
     ranked = sorted(measured, key=lambda pair: _rank(pair[0], pair[1], size))
-    moments = moments_of(dataset.db)
+    moments = moments_of(dataset.db) if moments is None else moments
     seen: set[str] = set()
     first: list[Sample] = []
     later: list[Sample] = []

@@ -1,4 +1,4 @@
-"""How much of a picture is lettering: captions of memes, subtitles, pages of text.
+"""The share of a picture that text covers: captions of memes, subtitles, pages of text.
 
 Letters are what a region-based detector of text in scenes looks for: pieces of one tone and of
 a like stroke width and height, many of them side by side in a straight line (Epshtein, Ofek
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from labeler.quality.edges import Picture, shrunk
+from labeler.quality.texture import Pixels, shrunk
 
 SIDE = 640
 LIGHT, DARK = 220, 40
@@ -43,7 +43,7 @@ Pieces: TypeAlias = npt.NDArray[np.float64]
 
 
 def text_share(pixels: Image.Image) -> float:
-    """The part of the picture, 0..1, that lines of lettering cover."""
+    """Return the part of the picture, 0..1, that lines of lettering cover."""
     colours = np.asarray(shrunk(pixels, SIDE).convert("RGB"))
     covered = np.zeros(colours.shape[:2], dtype=np.bool_)
     for mask in _masks(colours):
@@ -53,8 +53,8 @@ def text_share(pixels: Image.Image) -> float:
     return round(float(covered.mean()), 4)
 
 
-def _masks(colours: Picture) -> Iterator[Picture]:
-    """Where letters may be: thin and lighter or darker than about, or plainly light or dark."""
+def _masks(colours: Pixels) -> Iterator[Pixels]:
+    """Yield masks of thin places that stand out, and of what is plainly light or dark."""
     brightest, grey = colours.max(axis=2), cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
     square = np.ones((STROKE, STROKE), np.uint8)
     # The brightest channel, because subtitles are often yellow.
@@ -64,8 +64,8 @@ def _masks(colours: Picture) -> Iterator[Picture]:
     yield (grey <= DARK).astype(np.uint8)
 
 
-def _pieces(mask: Picture) -> Pieces:
-    """Connected pieces of the size and stroke of letters, from left to right."""
+def _pieces(mask: Pixels) -> Pieces:
+    """Find connected pieces of the size and stroke of letters, from left to right."""
     number, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     x, y, width, height, area = stats.T.astype(np.float64)
     fine = (height >= LOWEST) & (height <= HIGHEST) & (width <= 2 * height)
@@ -93,7 +93,7 @@ def _lines(pieces: Pieces) -> Iterator[Pieces]:
 
 
 def _neighbours(pieces: Pieces) -> npt.NDArray[np.intp]:
-    """Pairs (n x 2) that stand side by side, are about as high, and on one level."""
+    """Find pairs (n x 2) that stand side by side, are about as high, and on one level."""
     x, y, width, height = pieces[:, :AREA].T[:4]
     middle = y + height / 2
     higher = np.maximum(height[None], height[:, None])
@@ -105,7 +105,7 @@ def _neighbours(pieces: Pieces) -> npt.NDArray[np.intp]:
 
 
 def _joined(number: int, pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The first member of its line for each piece: the smallest label, passed on to the end."""
+    """Return for each piece the first one of its line: the smallest label, passed on to the end."""
     rows = np.arange(number)
     while len(pairs):
         least = np.minimum(rows[pairs[:, 0]], rows[pairs[:, 1]])

@@ -1,7 +1,6 @@
-"""A session over the quality of a dataset's samples: measure what is new, compare, count.
+"""Assessing the quality of a dataset's samples: measure what is new, compare, count.
 
-It knows nothing of a window or a command: both drive it. It decides nothing, and may be killed
-at any time: what was measured is kept.
+It decides nothing, and may be killed at any time: what was measured is kept.
 """
 
 from __future__ import annotations
@@ -9,23 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import cv2
+from PIL import Image
+
 from gleanset import Dataset
 from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.quality.descriptor import table
+from labeler.quality.descriptor import descriptor, table
 from labeler.quality.flags import FLAGS
-from labeler.quality.measuring import VERSION, measure_sample
 from labeler.quality.outliers import outlier_scores
-from labeler.sample_pixels import SampleFile, sample_file
+from labeler.quality.text import SIDE as TEXT_SIDE
+from labeler.quality.text import text_share
+from labeler.quality.texture import edge_blur, extremes, photo_likeness
+from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "quality"
-Batch = list[Outcome[tuple[SampleRegion, SampleFile], PixelMeasures]]
+VERSION = 1
+"""Counted up with any change of a measure: then all samples are measured again."""
+
+_Batch = list[Outcome[tuple[SampleRegion, SampleFile], PixelMeasures]]
 
 
 @dataclass
-class Found:
+class QualityCounts:
     """What a run did, and how many samples have each flag now."""
 
     measured: int = 0
@@ -34,7 +41,7 @@ class Found:
     flags: dict[str, int] = field(default_factory=dict)
 
 
-class QualitySession:
+class QualityAssessment:
     """Measures samples with `workers` processes, 0 for all cores; `simulate` keeps nothing."""
 
     def __init__(
@@ -52,7 +59,7 @@ class QualitySession:
         self._progress = progress or Progress()
         self._simulate = simulate
 
-    def run(self) -> Found:
+    def run(self) -> QualityCounts:
         """Measure what has no measures of its present region, and all outliers anew.
 
         Raises `DatasetBusy` when another program is at it.
@@ -63,8 +70,8 @@ class QualitySession:
         found.samples, found.flags = self._qualities.count(FLAGS)
         return found
 
-    def _measure(self) -> Found:
-        found = Found()
+    def _measure(self) -> QualityCounts:
+        found = QualityCounts()
         total = self._qualities.count_missing(VERSION)
         if total:
             batches = run_batches(measure_sample, self._due(), self._processes)
@@ -78,16 +85,16 @@ class QualitySession:
             for seen in self._hashes.seen(page).values():
                 yield seen, sample_file(seen, originals)
 
-    def _keep(self, batch: Batch, found: Found) -> None:
+    def _keep(self, batch: _Batch, counts: QualityCounts) -> None:
         fine = [(o.item[0], o.result) for o in batch if o.result is not None]
         with self._dataset.db.write():
             self._qualities.put(fine, VERSION)
             if not self._simulate:
                 self._note(batch)
-        found.measured += len(fine)
-        found.failed += len(batch) - len(fine)
+        counts.measured += len(fine)
+        counts.failed += len(batch) - len(fine)
 
-    def _note(self, batch: Batch) -> None:
+    def _note(self, batch: _Batch) -> None:
         for outcome in batch:
             key = outcome.item[0].key
             if outcome.reason is None:
@@ -109,3 +116,22 @@ class QualitySession:
                 for row, score in zip(rows[label], found, strict=True)
             }
         )
+
+
+def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:
+    """Measure a sample, in a worker process. Raises `Unreadable`."""
+    cv2.setNumThreads(1)
+    return measures(read_pixels(item[1], TEXT_SIDE, "RGB"))
+
+
+def measures(pixels: Image.Image) -> PixelMeasures:
+    """Measure RGB pixels."""
+    darkest, lightest = extremes(pixels)
+    return PixelMeasures(
+        edge_blur(pixels),
+        darkest,
+        lightest,
+        text_share(pixels),
+        photo_likeness(pixels),
+        descriptor(pixels),
+    )

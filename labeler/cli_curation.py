@@ -1,12 +1,39 @@
-"""`labeler split`: train, val and test that do not leak."""
+"""`labeler quality|split|balance`: from labelled samples to what a training takes."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import click
 import msgspec
 
 from gleanset.cli import Command, Job, Result, job_options
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
+from labeler.balance import METHODS, Method
+
+
+@click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
+@job_options(simulate=True)
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+def quality(job: Job, workers: int | None) -> Result:
+    """Measure samples and count those that are blurred, black, white, tiny, full of text ...
+
+    Only what is new or was cut anew is measured; outliers of their class are found anew each
+    time. Nothing is decided: list them with `gleanset list samples --where flags=blurred`, or
+    by a measure: --where 'blur>=0.7'.
+    """
+    from labeler.quality.assessment import QualityAssessment
+
+    with job.open() as dataset:
+        if not dataset.samples.count():
+            raise InputUnusable(
+                "there are no samples yet, so there is nothing to measure",
+                f"find faces first: facecrop run -d {dataset.root}",
+            )
+        session = QualityAssessment(
+            dataset, workers=workers or 0, progress=job.progress, simulate=job.simulate
+        )
+        return dataclasses.asdict(session.run())
 
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
@@ -78,3 +105,40 @@ def split(
         if not job.simulate:
             apply_split(dataset, plan)
         return plan.result()
+
+
+@click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
+@job_options(simulate=True)
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="weights",
+    show_default=True,
+    help="down: leave some out. copies: repeat some (exported as NAME_balancing). "
+    "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
+    "that count each class alike. off: as they are.",
+)
+@click.option(
+    "--target",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Samples a class. Default: as the smallest (down), the largest (copies, augment) or the "
+    "mean class (weights) has.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which ones are chosen.")
+def balance(job: Job, method: Method, target: int | None, seed: int) -> Result:
+    """Bring the classes of train to one size, for exports and training.
+
+    Only after the split and only in train, so that no copy of a picture is on both sides. Says
+    what each class lacks and the search that would fill it. Split again, balance again.
+    """
+    from labeler.balance import apply_balance, parse_target, plan_balance
+
+    with job.open() as dataset:
+        plan = plan_balance(dataset, method, parse_target(target, method), seed)
+        if not job.simulate:
+            apply_balance(dataset, plan)
+        return plan.result()
+
+
+COMMANDS = (quality, split, balance)

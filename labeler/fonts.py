@@ -1,4 +1,4 @@
-"""Letters for a sheet: the first font on this machine that has those of a name."""
+"""Fonts for drawn names: the first one on this machine that has all letters of a name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def font_for(text: str, size: int) -> tuple[Font, str]:
-    """A font of `size` pixels for `text`, and the letters of it that none of ours has.
+    """Find a font of `size` pixels for `text`, and the letters of it that none of ours has.
 
     Pillow's own font where it will do. A name in letters of several fonts is drawn in the one
     that has most of them.
@@ -64,7 +64,7 @@ def _lacking(font: Font, letters: str) -> str:
 
 
 def _drawn(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
-    """How a letter looks; all that a font does not have look like U+FFFF, which none has."""
+    """Return how a letter looks; all that a font does not have look like U+FFFF, which none has."""
     mask = font.getmask(letter)
     return mask.size, bytes(mask)
 

@@ -1,0 +1,158 @@
+"""`labeler import|export|sheet`: labelled pictures in, trees for other tools and sheets out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gleanset.cli import Command, Job, Result, job_options
+from gleanset.images.contact_sheet import checked_ending
+from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_size
+
+
+@click.command(
+    "import", cls=Command, epilog="Example: labeler import ~/sorted-pictures -d my-dataset"
+)
+@job_options(simulate=True)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+def import_(job: Job, path: Path, workers: int | None) -> Result:
+    """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
+
+    Folders are classes, with train|val|test above them or not; boxes become faces. An export
+    of this dataset is read back: what was moved into another class folder is relabelled. It is
+    one step: labeler undo takes it back.
+    """
+    from labeler.importing.job import import_labelled
+    from labeler.importing.reading import check_place
+
+    check_place(path)
+    with job.open() if job.simulate else job.create() as dataset:
+        return import_labelled(
+            dataset, path, simulate=job.simulate, workers=workers or 0, progress=job.progress
+        )
+
+
+@click.command(
+    cls=Command, epilog="Example: labeler export out --size 120x120 --grayscale -d my-dataset"
+)
+@job_options(simulate=True)
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="imagefolder",
+    show_default=True,
+    help="imagefolder: train|val|test/<class>/*.jpg; huggingface adds "
+    "metadata.jsonl, csv adds samples.csv; coco: whole pictures with boxes; "
+    "webdataset: tar shards.",
+)
+@click.option(
+    "--names",
+    type=click.Choice(NAMES),
+    default="origin",
+    show_default=True,
+    help="Files named as they came, or cat_0001.jpg.",
+)
+@click.option("--size", metavar="WxH", help="Bring every picture to this size, such as 120x120.")
+@click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    default="stretch",
+    show_default=True,
+    help="How a picture of another shape comes to the size.",
+)
+@click.option("--grayscale", is_flag=True, help="Without colour.")
+@click.option(
+    "--file",
+    type=click.Choice(["jpeg", "png"]),
+    default="jpeg",
+    show_default=True,
+    help="What the pictures are written as.",
+)
+@click.option(
+    "--licence",
+    "licences",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only pictures with a licence like this, such as 'cc-by*'.",
+)
+@click.option(
+    "--keep-metadata",
+    is_flag=True,
+    help="Leave whole pictures as they were fetched, with place and camera.",
+)
+@click.option(
+    "--card/--no-card",
+    default=True,
+    show_default=True,
+    help="README.md (a dataset card) and LICENSES.csv.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | None:
+    """Write the labelled samples that have a split as a tree that other tools read.
+
+    OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
+    never replaces a person's own files.
+    """
+    from gleanset.db.samples import Balances
+    from labeler.export.job import export as write
+    from labeler.export.job import would_export
+
+    options = ExportOptions(
+        format=chosen.pop("format_"), size=parse_size(chosen.pop("size")), **chosen
+    )
+    with job.open() as dataset:
+        if not options.balances and Balances(dataset.db).settings():
+            job.say("labeler: a COCO export has every picture once: the balance is left out")
+        if job.simulate:
+            paths = would_export(dataset, out, options)
+            for path in dict.fromkeys(paths):
+                job.show(path)
+            return {"would_export": len(paths)} if job.as_json else None
+        return write(dataset, out, options, workers=workers or 0, progress=job.progress)
+
+
+@click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")
+@job_options()
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png|jpg")
+@click.option(
+    "--class", "names", multiple=True, metavar="NAME", help="Only this class; may be repeated."
+)
+@click.option(
+    "--each", type=click.IntRange(1, 50), default=5, show_default=True, help="Portraits of a class."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(32, 1024),
+    default=128,
+    show_default=True,
+    help="Side of a portrait in pixels.",
+)
+def sheet(job: Job, out: Path, names: tuple[str, ...], each: int, size: int) -> Result:
+    """One picture with each class in a row: its name, its count, a few portraits.
+
+    Shown are the sharpest and most typical of each class; samples that are new are measured for
+    that, as `labeler quality` does.
+    """
+    from labeler.class_sheet import make_sheet
+    from labeler.quality.assessment import QualityAssessment
+
+    checked_ending(out)
+    with job.open(rehearse=True) as dataset:
+        QualityAssessment(dataset, progress=job.progress).run()
+        made = make_sheet(dataset, out, names=names, each=each, size=size)
+        if made.without_font:
+            job.say(
+                f"no font here has {made.without_font}; for Chinese, Japanese and Korean "
+                "install Noto Sans CJK (Debian: apt install fonts-noto-cjk)"
+            )
+        told = dataclasses.asdict(made)
+        return {name: value for name, value in told.items() if value != ""}
+
+
+COMMANDS = (import_, export, sheet)
