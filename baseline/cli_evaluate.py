@@ -75,12 +75,12 @@ def evaluate(
             "--unknown-below and --unknown-error both choose one threshold", "give one of them"
         )
     error = None if unknown_error is None else share_of(unknown_error, "--unknown-error")
-    wishes = RuleRequest(dict(map(spare_of, spare)), unknown_below, error, forget)
+    request = RuleRequest(dict(map(spare_of, spare)), unknown_below, error, forget)
     if forget and (spare or unknown_below is not None or error is not None):
         raise UsageError("--forget drops what the other options choose", "give them apart")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
         found = reevaluate(
-            dataset, run, split or ("val" if wishes.any else "test"), wishes, job.progress
+            dataset, run, split or ("val" if request.any else "test"), request, job.progress
         )
         report = write_report(dataset, found.run)
     _warn(job, found)
@@ -120,13 +120,13 @@ def _warn(job: Job, found: Reevaluation) -> None:
     if isinstance(moments, int) and (words := few(moments)):
         job.say(f"baseline: {found.split} has {words}")
     for one in found.recall_thresholds:
-        job.say(f"baseline: {promise(one)}")
+        job.say(f"baseline: {describe_recall_threshold(one)}")
     if found.reject_option is not None:
-        job.say(f"baseline: {knowing(found.reject_option)}")
+        job.say(f"baseline: {describe_reject_option(found.reject_option)}")
 
 
-def promise(one: RecallThreshold) -> str:
-    """What a threshold does, and what it does not promise."""
+def describe_recall_threshold(one: RecallThreshold) -> str:
+    """Say what a threshold does, and what it does not promise."""
     unknown = f", {one.unknown} of them unknown" if one.unknown else ""
     said = (
         f"{one.name}: on val {one.lost} of {one.count} ({count(one.moments, 'moment')}) would not "
@@ -141,8 +141,8 @@ def promise(one: RecallThreshold) -> str:
     return f"{said}; to promise {100 * one.wanted:.4g} %, {needed}"
 
 
-def knowing(found: RejectOption) -> str:
-    """How much is answered, and how often wrongly."""
+def describe_reject_option(found: RejectOption) -> str:
+    """Say how much is answered, and how often wrongly."""
     start = (
         f"below {found.below:.3f} the answer is unknown"
         if found.below
@@ -184,8 +184,8 @@ def _short(found: Reevaluation) -> Result:
         "answers, and as compare shows them"
     )
     classwise = figures["classwise"]
-    few = f" ({classwise['warning']})" if classwise["warning"] else ""
-    told["classwise_ece"] = f"{classwise['ece']:.3f}{few}"
+    warning = f" ({classwise['warning']})" if classwise["warning"] else ""
+    told["classwise_ece"] = f"{classwise['ece']:.3f}{warning}"
     if interval := figures["intervals"].get("accuracy"):
         told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
     if found.looks is not None:

@@ -64,7 +64,7 @@ def doubts_in(
 ) -> list[Doubt]:
     """Labels that are likely wrong by out-of-fold answers, which are calibrated first."""
     fitted = fit_calibration(told.logits, told.y, moments, shift)
-    probabilities = softmax(fitted.applied(told.logits))
+    probabilities = softmax(fitted.apply(told.logits))
     return [
         Doubt(
             told.keys[one.row],

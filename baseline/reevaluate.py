@@ -94,7 +94,7 @@ def reevaluate(
     dataset: Dataset,
     run_id: str | None,
     split: str,
-    wishes: RuleRequest = NO_REQUEST,
+    request: RuleRequest = NO_REQUEST,
     progress: Progress | None = None,
 ) -> Reevaluation:
     """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
@@ -103,7 +103,7 @@ def reevaluate(
     run does not know, or when it has learnt from the moments of some of these pictures.
     """
     run, folder = finished_run(dataset, run_id)
-    wanted = {split, "val"} if wishes.any and not wishes.forget else {split}
+    wanted = {split, "val"} if request.any and not request.forget else {split}
     examples, told = _answers_now(dataset, run, folder, wanted, progress)
     looks = (
         SplitEvaluations(dataset.db).add(run, split, told[split].keys, "evaluate")
@@ -111,17 +111,17 @@ def reevaluate(
         else None
     )
     save_outputs(folder, load_outputs(folder) | told)
-    answers = load_decision_rule(folder)
+    rule = load_decision_rule(folder)
     samples = [one for part in wanted for one in examples.splits[part]]
     context = sample_context(dataset, samples, examples.moments)
     told_of: tuple[RecallThreshold, ...] = ()
     knowing: RejectOption | None = None
-    if wishes.any:
-        answers, told_of, knowing = choose_rule(
-            told.get("val"), examples.classes, wishes, answers, context
+    if request.any:
+        rule, told_of, knowing = choose_rule(
+            told.get("val"), examples.classes, request, rule, context
         )
-        save_decision_rule(folder, answers)
-    figures = split_metrics(told[split], examples.classes, context, answers)
+        save_decision_rule(folder, rule)
+    figures = split_metrics(told[split], examples.classes, context, rule)
     return Reevaluation(
         run, split, figures, looks, told_of, knowing, straddle_warning(examples, split)
     )
@@ -130,16 +130,16 @@ def reevaluate(
 def choose_rule(
     val: Outputs | None,
     classes: tuple[str, ...],
-    wishes: RuleRequest,
+    request: RuleRequest,
     before: DecisionRule,
     context: SampleContext,
 ) -> tuple[DecisionRule, tuple[RecallThreshold, ...], RejectOption | None]:
-    """The thresholds that fulfil the wishes, and those of before that are not wished for anew.
+    """The thresholds that fulfil the request, and those of before that are not wished for anew.
 
     All are solved and told together, for each changes what the others do. `context`
     knows the moments of val.
     """
-    if wishes.forget:
+    if request.forget:
         return without_thresholds(before), (), None
     if val is None or not len(val):
         raise InputUnusable(
@@ -147,17 +147,16 @@ def choose_rule(
             "give it a share: labeler split --ratio 8:1:1, then train again",
         )
     groups = group_numbers(context.groups(val.keys))
-    wanted = _spared_before(val, classes, before) | dict(wishes.recall)
-    answers = fit_recall_thresholds(val, classes, wanted, before)
-    knowing = _knowing(val, classes, wishes, answers, groups)
+    wanted = _spared_before(val, classes, before) | dict(request.recall)
+    rule = fit_recall_thresholds(val, classes, wanted, before)
+    knowing = _knowing(val, classes, request, rule, groups)
     if knowing is not None:
-        answers = msgspec.structs.replace(answers, unknown_below=knowing.below)
+        rule = msgspec.structs.replace(rule, unknown_below=knowing.below)
     told = tuple(
-        recall_threshold(val, classes, name, share, answers, groups)
-        for name, share in wanted.items()
+        recall_threshold(val, classes, name, share, rule, groups) for name, share in wanted.items()
     )
     chosen = {"spared": [one.to_json() for one in told], "unknown": knowing and knowing.to_json()}
-    return msgspec.structs.replace(answers, chosen=chosen), told, knowing
+    return msgspec.structs.replace(rule, chosen=chosen), told, knowing
 
 
 def _spared_before(val: Outputs, classes: Sequence[str], before: DecisionRule) -> dict[str, float]:
@@ -170,18 +169,18 @@ def _spared_before(val: Outputs, classes: Sequence[str], before: DecisionRule) -
 def _knowing(
     val: Outputs,
     classes: tuple[str, ...],
-    wishes: RuleRequest,
-    answers: DecisionRule,
+    request: RuleRequest,
+    rule: DecisionRule,
     groups: Indices,
 ) -> RejectOption | None:
     """When to say "unknown": as wished for now, or else as before."""
-    below, wanted = wishes.unknown_below, wishes.unknown_error
+    below, wanted = request.unknown_below, request.unknown_error
     if below is None and wanted is None:
-        below = answers.unknown_below
-        wanted = (answers.chosen.get("unknown") or {}).get("wanted")
+        below = rule.unknown_below
+        wanted = (rule.chosen.get("unknown") or {}).get("wanted")
     if wanted is not None:
-        return reject_option_for(val, classes, wanted, answers, groups)
-    return None if below is None else reject_option_at(val, classes, below, answers, groups)
+        return reject_option_for(val, classes, wanted, rule, groups)
+    return None if below is None else reject_option_at(val, classes, below, rule, groups)
 
 
 def _answers_now(

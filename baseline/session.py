@@ -162,7 +162,7 @@ def _summary(
         "data": dict(read),
         **(course if fitted.history else {}),
         **{split: _figures(judged.metrics.get(split)) for split in ("val", "test")},
-        "calibration": judged.calibration.told(),
+        "calibration": judged.calibration.describe(),
     }
 
 

@@ -22,9 +22,8 @@ import numpy as np
 
 from baseline.curves import MARK, TRAIN, VAL, as_png
 from baseline.data import Examples, find_examples
-from baseline.evaluation.intervals import Flags, compare_paired, group_numbers, share_interval
+from baseline.evaluation.intervals import Flags, compare_paired, share_interval
 from baseline.evaluation.metrics import classification_metrics
-from baseline.evaluation.outputs import Indices
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
 from baseline.loop.callbacks import TrainingCallback
@@ -87,7 +86,7 @@ TrainCell = Callable[[Settings, Path], SweepCell]
 
 
 def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
-    """`dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
+    """Read `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
 
     A value that has commas itself is separated from the next by a semicolon.
     """
@@ -105,7 +104,7 @@ def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
 
 
 def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
-    """The options of every cell. Options with one value hold in all of them.
+    """Return the options of every cell. Options with one value hold in all of them.
 
     Raises `UsageError` for an option that the preset does not know, and for a grid too large.
     """
@@ -125,7 +124,7 @@ def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
 def run_cells(
     folder: Path, preset: str, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
 ) -> Iterator[SweepCell]:
-    """What every cell came to, in order; those that `folder` knows are not trained again."""
+    """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
     known = {json.dumps(cell.options): cell for cell in read_cells(folder)}
     for number, options in enumerate(cells):
         told = json.dumps(options)
@@ -137,7 +136,7 @@ def run_cells(
 
 
 def read_cells(folder: Path) -> list[SweepCell]:
-    """The cells that are known so far; not those of old, which do not say what they mistook."""
+    """Return the cells known so far, but for those of old, which do not say what they mistook."""
     try:
         found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[SweepCell])
     except (OSError, msgspec.MsgspecError):
@@ -157,7 +156,7 @@ def _learnt(options: dict[str, str], preset: str, learn: TrainCell, place: Path)
 
 
 def ranked(cells: Sequence[SweepCell]) -> list[SweepCell]:
-    """Best first: by accuracy on val, then by log loss; what failed comes last."""
+    """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
 
     def key(cell: SweepCell) -> tuple[float, float]:
         loss = math.inf if cell.log_loss is None else cell.log_loss
@@ -168,42 +167,41 @@ def ranked(cells: Sequence[SweepCell]) -> list[SweepCell]:
 
 @dataclass(frozen=True, slots=True)
 class ValidationAnswers:
-    """The `keys` of val that every cell could read, and the number of each one's moment."""
+    """The `keys` of val that every cell could read, and the name of each one's moment."""
 
     keys: tuple[str, ...]
-    moments: Indices
+    moments: tuple[str, ...]
 
     @classmethod
     def of(cls, moments: Mapping[str, str], cells: Sequence[SweepCell]) -> ValidationAnswers:
-        """What `cells` were judged on, where `moments` has all samples of val by key."""
+        """Return what `cells` were judged on; `moments` has all samples of val by key."""
         unread = {key for cell in cells for key in cell.unread}
         keys = tuple(sorted(key for key in moments if key not in unread))
-        return cls(keys, group_numbers([moments[key] for key in keys]))
+        return cls(keys, tuple(moments[key] for key in keys))
 
     def right(self, cell: SweepCell) -> Flags:
-        """Which of the keys a cell recognised."""
+        """Return which of the keys a cell recognised."""
         wrong = frozenset(cell.wrong or ())
         return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
 
     def interval(self, cell: SweepCell) -> Interval | None:
-        """The 95 % interval of its accuracy, by moments; None for a single one."""
-        several = len(np.unique(self.moments)) > 1
+        """Return the 95 % interval of its accuracy, by moments; None for a single one."""
+        several = len(set(self.moments)) > 1
         return share_interval(self.right(cell), self.moments) if several else None
 
     def level(self, best: SweepCell, other: SweepCell) -> bool:
-        """Whether it may be luck that `best` is ahead of `other` on the same pictures."""
-        names = [str(number) for number in self.moments]
-        return not compare_paired(self.right(best), self.right(other), names).clear
+        """Return whether it may be luck that `best` is ahead of `other` on the same pictures."""
+        return not compare_paired(self.right(best), self.right(other), self.moments).clear
 
 
 def best_command(preset: str, best: SweepCell, root: Path) -> list[str]:
-    """The words of the command that trains with the best cell."""
+    """Return the words of the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
 
 
 def table(cells: Sequence[SweepCell]) -> list[dict[str, Any]]:
-    """The ranked cells as JSON values."""
+    """Return the ranked cells as JSON values."""
     shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
     return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]
 
@@ -331,7 +329,7 @@ def _told(
     return {
         "cells": table(cells),
         "val": len(val.keys),
-        "moments": len(set(val.moments.tolist())),
+        "moments": len(set(val.moments)),
         "best": best.options,
         "accuracy": best.accuracy,
         "interval": interval and list(interval),

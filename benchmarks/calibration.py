@@ -59,7 +59,7 @@ def real_row(splits: list[Said]) -> str:
         found = [loss(scores(one, fit), one.test[1], one.weights) for one, fit in pairs]
         return np.array(found) - raw
 
-    ours = change(lambda one, fit: fit.applied(one.test[0]))
+    ours = change(lambda one, fit: fit.apply(one.test[0]))
     smoothed = change(lambda one, fit: one.test[0] / fit_temperature(*one.val[:2]))
     plain = change(lambda one, fit: one.test[0] / (fit.plain or 1.0))
     error = ours.std(ddof=1) / len(ours) ** 0.5
@@ -92,7 +92,7 @@ def rare(work: Path, splits: int, only: str) -> Iterator[str]:
             raw, ours = [], []
             for one in rows:
                 fit = fit_calibration(*one.val, one.shift)
-                for found, scores in ((raw, one.test[0]), (ours, fit.applied(one.test[0]))):
+                for found, scores in ((raw, one.test[0]), (ours, fit.apply(one.test[0]))):
                     found.append(np.average(softmax(scores)[:, at], weights=one.weights))
             share = min(counts.values()) / sum(counts.values())
             yield f"| {name} | {share:.3f} | {np.mean(raw):.3f} | {np.mean(ours):.3f} |"
@@ -151,8 +151,8 @@ def _balanced(dimensions: int, apart: float, pictures: int, count: int, seed: in
     head = learn_balanced(dimensions, apart, pictures, seed)
     val, test = head.drawn(count, seed + 1000), head.drawn(4000, seed + 2000)
     fit = fit_calibration(*val, head.shift)
-    given = fit.applied(test.logits)
-    whole = fit_calibration(*val).applied(test.logits) + head.shift
+    given = fit.apply(test.logits)
+    whole = fit_calibration(*val).apply(test.logits) + head.shift
     before, after = (float(softmax(scores)[:, 1].mean()) for scores in (test.logits, given))
     losses = [loss(scores, test.y) for scores in (test.logits, given, whole)]
     return [losses[0], before, losses[1], after, losses[2]]

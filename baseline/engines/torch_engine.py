@@ -73,7 +73,7 @@ class TorchEngine:
         self.facts = facts
         self.settings = settings
         answers = facts.answers
-        offsets = [answers.offsets.get(name, 0.0) for name in facts.classes]
+        offsets = answers.class_offsets(facts.classes)
         self.portable = InferenceNet(net, settings.channels, answers.temperature, offsets).eval()
         self._device = choose_compute("fp32").device
         self.portable.to(self._device)

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
 
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
+from gleanset.binomial import FEW
 from gleanset.html.words import count, percent
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -59,16 +59,15 @@ class ScoreCalibration:
         """Whether the pictures alone would ask for another temperature."""
         return self.plain is not None and abs(self.plain / self.temperature - 1) > _ALIKE
 
-    def applied(self, logits: Scores) -> Floats:
-        """Scores N x C whose softmax are the probabilities."""
-        scores: Floats = logits.astype(np.float64) / self.temperature
-        return scores + np.array(self.offsets) if self.offsets else scores
+    def apply(self, logits: Scores) -> Floats:
+        """Return the scores N x C whose softmax are the probabilities."""
+        return calibrated_scores(logits, self.temperature, self.offsets)
 
-    def told(self) -> str:
-        """What was done, in a sentence."""
-        return self._temperature_told() + self._shift_told()
+    def describe(self) -> str:
+        """Say what was done, in a sentence."""
+        return self._describe_temperature() + self._describe_shift()
 
-    def _temperature_told(self) -> str:
+    def _describe_temperature(self) -> str:
         if self.plain is None:
             return "scores are left as the network gives them: there is nothing to calibrate by"
         asked = "certainty" if self.plain <= 2 * COLDEST else f"{self.plain:.2f}"
@@ -81,7 +80,7 @@ class ScoreCalibration:
             "few cannot show"
         )
 
-    def _shift_told(self) -> str:
+    def _describe_shift(self) -> str:
         if self.share is None:
             return ""
         if self.plain is None:
@@ -98,13 +97,22 @@ class ScoreCalibration:
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
-        return asdict(self) | {"shrunk": self.shrunk, "told": self.told()}
+        return asdict(self) | {"shrunk": self.shrunk, "told": self.describe()}
+
+
+def calibrated_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
+    """Return the scores N x C divided by the temperature, `offsets` (C, or none) added.
+
+    Their softmax are the calibrated probabilities.
+    """
+    scores: Floats = logits.astype(np.float64) / temperature
+    return scores + np.array(offsets) if len(offsets) else scores
 
 
 def fit_calibration(
     logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
 ) -> ScoreCalibration:
-    """The calibration of scores N x C by their classes `y` (N), none where there is nothing to fit.
+    """Fit the calibration of scores N x C by their classes `y` (N), none where nothing is to fit.
 
     `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
     picture weighs alike, as in the log loss, but they are as much evidence as their moments.
@@ -148,7 +156,7 @@ def fit_calibration(
 
 
 def fit_temperature(logits: Scores, y: Indices) -> float:
-    """A cautious temperature, for quick proposals that a person checks; 1 with nothing to fit.
+    """Fit a cautious temperature, for quick proposals that a person checks; 1 with nothing to fit.
 
     The targets are smoothed by one case of every outcome (Platt, 1999): however right it was, a
     classifier that learnt a dozen labels is not certain. Of a trained network, whose confidence is
@@ -178,12 +186,16 @@ def _lowest(of: Callable[[float], float]) -> float:
     tried = [of(float(one)) for one in grid]
     at = int(np.argmin(tried))
     near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(of, bounds=near, method="bounded", options={"xatol": 1e-5})
     return float(found.x if found.fun <= tried[at] else grid[at])
 
 
 def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) -> Pair:
     """The logarithm of a temperature, begun at one without a shift, and the share of the shift."""
+    from scipy.optimize import minimize
+
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
     found = [
@@ -193,8 +205,6 @@ def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) 
     return float(best.x[0]), float(best.x[1])
 
 
-FEW = 20
-"""Moments of a class below which its calibration error is mostly chance."""
 BINS = 15
 """As in the paper, so that figures can be compared."""
 
@@ -226,9 +236,9 @@ class CalibrationError:
 
 
 def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
-    """How far confidences (the greatest probability of each row) are from the share right."""
+    """Return how far confidences (each row's greatest probability) are from the share right."""
     sure, right = probabilities.max(1), probabilities.argmax(1) == y
-    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    place = _bin_of(sure, bins)
     counts = np.bincount(place, minlength=bins)
     some = np.maximum(counts, 1)
     confidence = np.bincount(place, sure, minlength=bins) / some
@@ -278,7 +288,7 @@ class ClasswiseError:
 def classwise_error(
     probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
 ) -> ClasswiseError:
-    """How far the probability (N x C) of each class is from how often it is true."""
+    """Return how far the probability (N x C) of each class is from how often it is true."""
     named = np.array(moments, dtype=np.str_)
     told = tuple(
         _of_class(name, probabilities[:, at], y == at, len(np.unique(named[y == at])))
@@ -297,8 +307,7 @@ def classwise_error(
 def _of_class(
     name: str, probability: Floats, true: npt.NDArray[np.bool_], moments: int
 ) -> ClassCalibration:
-    place = np.clip(np.ceil(probability * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    off = np.bincount(place, probability - true, minlength=BINS)
+    off = np.bincount(_bin_of(probability, BINS), probability - true, minlength=BINS)
     count = max(len(true), 1)
     return ClassCalibration(
         name,
@@ -308,3 +317,9 @@ def _of_class(
         moments,
         moments < FEW,
     )
+
+
+def _bin_of(confidence: Floats, bins: int) -> Indices:
+    """The bin of each confidence: bin i is for those above i / bins, up to (i + 1) / bins."""
+    number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
+    return np.clip(number, 0, bins - 1)

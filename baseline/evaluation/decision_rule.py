@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from baseline.evaluation.calibration import calibrated_scores
 from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from gleanset.binomial import needed_for
@@ -45,6 +46,10 @@ class DecisionRule(msgspec.Struct, frozen=True):
     chosen: dict[str, Any] = {}
     offsets: dict[str, float] = {}
 
+    def class_offsets(self, classes: Sequence[str]) -> list[float]:
+        """Return what is added to the score of each class."""
+        return [self.offsets.get(name, 0.0) for name in classes]
+
 
 class Decisions(NamedTuple):
     """Answers as classes' numbers, or `UNKNOWN` (int64, N), and all probabilities (N x C)."""
@@ -53,44 +58,43 @@ class Decisions(NamedTuple):
     probabilities: Floats
 
 
-def rule_scores(logits: Scores, classes: Sequence[str], answers: DecisionRule) -> Scores:
-    """Scores (N x C) whose softmax are the probabilities that are answered."""
-    offsets = np.array([answers.offsets.get(name, 0.0) for name in classes])
-    found: Scores = (logits.astype(np.float64) / answers.temperature + offsets).astype(np.float32)
-    return found
+def rule_scores(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
+    """Return the scores (N x C) whose softmax are the probabilities that are answered."""
+    offsets = rule.class_offsets(classes)
+    return calibrated_scores(logits, rule.temperature, offsets).astype(np.float32)
 
 
-def decide(logits: Scores, classes: Sequence[str], answers: DecisionRule) -> Decisions:
-    """What is answered to each row of scores (N x C)."""
-    probabilities = softmax(rule_scores(logits, classes, answers))
+def decide(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Decisions:
+    """Decide what is answered to each row of scores (N x C)."""
+    probabilities = softmax(rule_scores(logits, classes, rule))
     chosen = probabilities.argmax(1)
     ranked = probabilities.copy()
-    for name, threshold in answers.thresholds.items():
+    for name, threshold in rule.thresholds.items():
         if name in classes:
             number = classes.index(name)
             claimed = 1 - probabilities[:, number] <= threshold
             # Above every probability, and in their order where several classes are spared.
             ranked[claimed, number] += 2
     chosen = ranked.argmax(1).astype(np.int64)
-    if answers.unknown_below is not None:
+    if rule.unknown_below is not None:
         sure = probabilities[np.arange(len(chosen)), chosen]
-        chosen = np.where(sure < answers.unknown_below, UNKNOWN, chosen)
+        chosen = np.where(sure < rule.unknown_below, UNKNOWN, chosen)
     return Decisions(chosen, probabilities)
 
 
-def without_thresholds(answers: DecisionRule) -> DecisionRule:
-    """The same without any threshold."""
-    return msgspec.structs.replace(answers, unknown_below=None, thresholds={}, chosen={})
+def without_thresholds(rule: DecisionRule) -> DecisionRule:
+    """Return the same rule without any threshold."""
+    return msgspec.structs.replace(rule, unknown_below=None, thresholds={}, chosen={})
 
 
-def save_decision_rule(folder: Path, answers: DecisionRule, *, scratch: Path | None = None) -> None:
-    """Write the file, whole. Raises NotWritable or DiskFull."""
-    text = json.dumps(msgspec.to_builtins(answers), ensure_ascii=False, indent=1)
+def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
+    """Write `answers.json`, whole. Raises NotWritable or DiskFull."""
+    text = json.dumps(msgspec.to_builtins(rule), ensure_ascii=False, indent=1)
     write_atomic(folder / FILE, text.encode(), scratch=scratch)
 
 
 def load_decision_rule(folder: Path) -> DecisionRule:
-    """What the run's folder says; the plain answers where it says nothing. `InputUnusable`."""
+    """Return the rule in a run's folder; the plain one where there is none. `InputUnusable`."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=DecisionRule)
     except FileNotFoundError:
@@ -138,7 +142,7 @@ class RecallThreshold:
 
 
 def fit_recall_thresholds(
-    val: Outputs, classes: Sequence[str], wanted: Mapping[str, float], answers: DecisionRule
+    val: Outputs, classes: Sequence[str], wanted: Mapping[str, float], rule: DecisionRule
 ) -> DecisionRule:
     """The lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
 
@@ -149,8 +153,8 @@ def fit_recall_thresholds(
     """
     for name in wanted:
         _known(val, classes, name)
-    thresholds = dict(answers.thresholds) | dict.fromkeys(wanted, 0.0)
-    plain = msgspec.structs.replace(answers, unknown_below=None)
+    thresholds = dict(rule.thresholds) | dict.fromkeys(wanted, 0.0)
+    plain = msgspec.structs.replace(rule, unknown_below=None)
     before = None
     while thresholds != before:
         before = dict(thresholds)
@@ -158,7 +162,7 @@ def fit_recall_thresholds(
             told = msgspec.structs.replace(plain, thresholds=thresholds)
             least = _least(val, classes, name, share, told)
             thresholds = thresholds | {name: max(thresholds[name], least)}
-    return msgspec.structs.replace(answers, thresholds=thresholds)
+    return msgspec.structs.replace(rule, thresholds=thresholds)
 
 
 def _known(val: Outputs, classes: Sequence[str], name: str) -> None:
@@ -172,7 +176,7 @@ def _known(val: Outputs, classes: Sequence[str], name: str) -> None:
 
 
 def _least(
-    val: Outputs, classes: Sequence[str], name: str, wanted: float, answers: DecisionRule
+    val: Outputs, classes: Sequence[str], name: str, wanted: float, rule: DecisionRule
 ) -> float:
     """The lowest threshold that spares so much of a class, those of other classes being given."""
     number = classes.index(name)
@@ -181,12 +185,12 @@ def _least(
         end: decide(
             its.logits,
             classes,
-            msgspec.structs.replace(answers, thresholds=dict(answers.thresholds) | {name: end}),
+            msgspec.structs.replace(rule, thresholds=dict(rule.thresholds) | {name: end}),
         ).classes
         == number
         for end in (0.0, 1.0)
     }
-    claimed = 1 - decide(its.logits, classes, answers).probabilities[:, number]
+    claimed = 1 - decide(its.logits, classes, rule).probabilities[:, number]
     # What is called by its name anyway is lost at no threshold, what another takes at any.
     against = np.where(kept[0.0], 0.0, np.where(kept[1.0], claimed, np.inf))
     allowed = math.floor((1 - wanted) * len(its) + 1e-9)
@@ -194,7 +198,7 @@ def _least(
         return 0.0
     least = float(np.sort(against)[::-1][allowed])
     if math.isinf(least):
-        others = ", ".join(other for other in answers.thresholds if other != name)
+        others = ", ".join(other for other in rule.thresholds if other != name)
         raise InputUnusable(
             f"{name} cannot be spared {100 * wanted:.4g} % beside {others}: on val "
             f"{int(np.isinf(against).sum())} of its {len(its)} pictures look more like these",
@@ -208,19 +212,19 @@ def recall_threshold(
     classes: Sequence[str],
     name: str,
     wanted: float,
-    answers: DecisionRule,
+    rule: DecisionRule,
     moments: Indices,
 ) -> RecallThreshold:
     """What all thresholds in force do to a class on val, whose `moments` are numbered (N)."""
     number = classes.index(name)
     its = val.y == number
-    plain = decide(val.logits, classes, without_thresholds(answers)).classes
-    kept = decide(val.logits, classes, answers).classes
+    plain = decide(val.logits, classes, without_thresholds(rule)).classes
+    kept = decide(val.logits, classes, rule).classes
     lost = kept[its] != number
     return RecallThreshold(
         name=name,
         wanted=wanted,
-        threshold=answers.thresholds[name],
+        threshold=rule.thresholds[name],
         count=int(its.sum()),
         moments=len(np.unique(moments[its])),
         lost=int(lost.sum()),
@@ -255,14 +259,14 @@ class RejectOption:
 
 
 def reject_option_for(
-    val: Outputs, classes: Sequence[str], wanted: float, answers: DecisionRule, moments: Indices
+    val: Outputs, classes: Sequence[str], wanted: float, rule: DecisionRule, moments: Indices
 ) -> RejectOption:
     """The lowest threshold with at most `wanted` wrong answers on val among those given.
 
-    Raises InputUnusable where not even the surest answers are so often right, or val is empty.
+    Raises InputUnusable where not even the surest rule are so often right, or val is empty.
     """
     _some(val)
-    sure, right = _confidence(val, classes, answers)
+    sure, right = _confidence(val, classes, rule)
     order = np.argsort(-sure, kind="stable")
     wrong = (~right[order]).cumsum()
     # A threshold cannot part answers of equal confidence.
@@ -275,14 +279,14 @@ def reject_option_for(
         )
     at = int(fits[-1])
     below = float(sure[order][at]) if at + 1 < len(order) else 0.0
-    return reject_option_at(val, classes, below, answers, moments, wanted)
+    return reject_option_at(val, classes, below, rule, moments, wanted)
 
 
 def reject_option_at(
     val: Outputs,
     classes: Sequence[str],
     below: float,
-    answers: DecisionRule,
+    rule: DecisionRule,
     moments: Indices,
     wanted: float | None = None,
 ) -> RejectOption:
@@ -291,7 +295,7 @@ def reject_option_at(
     `moments` are the numbers of val's moments (N).
     """
     _some(val)
-    sure, right = _confidence(val, classes, answers)
+    sure, right = _confidence(val, classes, rule)
     given = sure >= below
     wrong, of = ~right[given], moments[given]
     coverage = float(given.mean())
@@ -314,10 +318,10 @@ def _doubt(coverage: float) -> float:
 
 
 def risk_coverage_curve(
-    outputs: Outputs, classes: Sequence[str], answers: DecisionRule
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule
 ) -> list[tuple[float, float]]:
-    """(coverage, error rate among the answers given), the surest answers first."""
-    sure, right = _confidence(outputs, classes, answers)
+    """(coverage, error rate among the answers given), the surest first."""
+    sure, right = _confidence(outputs, classes, rule)
     order = np.argsort(-sure, kind="stable")
     risk = (~right[order]).cumsum() / np.arange(1, len(order) + 1)
     at = np.unique(np.linspace(1, len(order), min(POINTS, len(order))).round().astype(int)) - 1
@@ -325,10 +329,10 @@ def risk_coverage_curve(
 
 
 def _confidence(
-    outputs: Outputs, classes: Sequence[str], answers: DecisionRule
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule
 ) -> tuple[np.ndarray, np.ndarray]:
     """The probability of each answer, thresholds applied, and whether it is right."""
-    told = msgspec.structs.replace(answers, unknown_below=None)
+    told = msgspec.structs.replace(rule, unknown_below=None)
     chosen, probabilities = decide(outputs.logits, classes, told)
     return probabilities[np.arange(len(chosen)), chosen], chosen == outputs.y
 

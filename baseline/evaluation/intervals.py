@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from gleanset.binomial import Interval
 
 # scipy is imported where it is used: whoever predicts need not wait for it.
 Flags = npt.NDArray[np.bool_]
+Groups = Sequence[str] | npt.NDArray[Any]
+"""The moment of each of N pictures, by name or number."""
 
 _END = 0.975
 """The confidence of either end of a 95 % interval."""
@@ -35,18 +38,24 @@ _SWAPPED = 0.25
 """The part of a moment that two runs are taken to have missed differing in, either way."""
 
 
-def group_numbers(names: Sequence[str]) -> Indices:
-    """Names of groups as numbers from 0 on."""
-    return np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+def group_numbers(names: Groups) -> Indices:
+    """Return groups, named or numbered anyhow, as numbers from 0 on."""
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
 
 
-def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, Interval]:
-    """95 % intervals of accuracy, log loss and macro F1; empty for a single moment."""
+def intervals(
+    logits: Scores, y: Indices, groups: Sequence[str], raw: Scores | None = None
+) -> dict[str, Interval]:
+    """Return the 95 % intervals of accuracy, log loss and macro F1; none for a single moment.
+
+    `groups` names the moment of each of the N rows. The log loss is that of the `raw` scores,
+    where they are given.
+    """
     numbers = group_numbers(groups)
     if len(set(groups)) < 2:
         return {}
-    log_probabilities = log_softmax(logits)
-    predicted = log_probabilities.argmax(1)
+    predicted = log_softmax(logits).argmax(1)
+    log_probabilities = log_softmax(logits if raw is None else raw)
     return {
         "accuracy": share_interval(predicted == y, numbers),
         "log_loss": _log_loss_interval(log_probabilities, y, numbers),
@@ -54,15 +63,15 @@ def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, In
     }
 
 
-def share_interval(right: Flags, groups: Indices) -> Interval:
-    """The 95 % interval of the share of `right` (N), whose moments are numbered `groups` (N)."""
+def share_interval(right: Flags, groups: Groups) -> Interval:
+    """Return the 95 % interval of the share of `right` (N), whose moments are `groups` (N)."""
     return Interval(1 - share_at_most(~right, groups, _END), share_at_most(right, groups, _END))
 
 
-def share_at_most(hits: Flags, groups: Indices, confidence: float = 0.95) -> float:
-    """The share of hits among pictures that is not exceeded with this confidence.
+def share_at_most(hits: Flags, groups: Groups, confidence: float = 0.95) -> float:
+    """Return the share of hits among pictures that is not exceeded with this confidence.
 
-    `hits` and the numbers of their moments `groups` are N long. Where no picture hits, nothing
+    `hits` and their moments `groups` are N long. Where no picture hits, nothing
     tells how alike those of a moment are, and every moment counts as one case. Where few moments
     hit they tell little of it: the variance is that with a part of a moment of hits added.
     """
@@ -77,19 +86,17 @@ def share_at_most(hits: Flags, groups: Indices, confidence: float = 0.95) -> flo
     return _limit(share, worth, confidence)
 
 
-def difference_interval(gain: Floats, groups: Indices) -> Interval:
-    """The 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
+def difference_interval(gain: Floats, groups: Groups) -> Interval:
+    """Return the 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
 
     A part of a moment is added that either run alone got right, as Bonett and Price do with
     pictures ("Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based
     on Paired Data", 2012): runs that agree on few moments need not agree on others.
     """
-    from scipy.special import stdtrit
-
     sums, sizes = _by_moment(gain, groups)
     mean, part = float(sums.sum() / sizes.sum()), _SWAPPED * float(sizes.mean())
     more = np.append(sums, (part, -part)), np.append(sizes, (part, part))
-    half = float(stdtrit(len(sizes) - 1, _END)) * _variance(*more) ** 0.5
+    half = _t_quantile(len(sizes) - 1, _END) * _variance(*more) ** 0.5
     return Interval(max(-1.0, mean - half), min(1.0, mean + half))
 
 
@@ -99,14 +106,12 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
     Its upper end counts a part of a moment more in which the second likeliest class were right,
     and is that of the square root, whose distribution leans less (the delta method).
     """
-    from scipy.special import stdtrit
-
     losses = -log_probabilities[np.arange(len(y)), y]
     sums, sizes = _by_moment(losses, groups)
     slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
     part, worst = _UNSEEN * float(sizes.mean()), float((sums / sizes).max())
     more = np.append(sums, part * max(float(slip), worst)), np.append(sizes, part)
-    t = float(stdtrit(len(sizes) - 1, _END))
+    t = _t_quantile(len(sizes) - 1, _END)
     mean, high = float(sums.sum() / sizes.sum()), float(more[0].sum() / more[1].sum())
     root = high**0.5 + (t * _variance(*more) ** 0.5 / (2 * high**0.5) if high else 0.0)
     return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
@@ -134,9 +139,9 @@ def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes:
     return Interval(1 - _limit(1 - mean, worth, _END), _limit(mean, worth, _END))
 
 
-def _by_moment(values: Floats, groups: Indices) -> tuple[Floats, Floats]:
+def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
     """The sum of `values` (N) in each moment, and how many there are."""
-    numbers = np.unique(groups, return_inverse=True)[1]
+    numbers = group_numbers(groups)
     found: Floats = np.bincount(numbers, values).astype(np.float64)
     return found, np.bincount(numbers).astype(np.float64)
 
@@ -162,9 +167,16 @@ def _worth(share: float, variance: float, most: float) -> float:
 
 def _known(moments: int, confidence: float) -> float:
     """The part of its worth that a sample has when its variance is known from few moments."""
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri
 
-    return float(ndtri(confidence) / stdtrit(moments - 1, confidence)) ** 2
+    return (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
+
+
+def _t_quantile(freedom: int, confidence: float) -> float:
+    """The quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, confidence))
 
 
 def _limit(share: float, cases: float, confidence: float) -> float:
@@ -220,7 +232,7 @@ class PairedComparison:
 
 
 def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedComparison:
-    """Compare which of the same N pictures two runs got right."""
+    """Compare which of the same N pictures, of these `moments`, two runs got right."""
     only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
     groups = group_numbers(moments)
     gain = this.astype(np.float64) - other
@@ -234,7 +246,7 @@ def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedC
 
 
 def randomization_p(gains: Iterable[int]) -> float:
-    """How often the sum of `gains` would be as far from 0 if runs were swapped at random.
+    """Return how often the sum of `gains` would be as far from 0 if runs were swapped at random.
 
     A gain is by how many pictures of a moment one run is ahead; each has either sign with
     probability 1/2 (Fisher's randomization test, exact). For moments of one picture that is

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from baseline.evaluation.intervals import group_numbers, share_interval
+from baseline.evaluation.intervals import share_interval
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import Interval
@@ -80,19 +80,22 @@ class ClassificationMetrics:
 def classification_metrics(
     logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
 ) -> ClassificationMetrics:
-    """The figures for `logits` (N x classes) against the true classes `y` (N).
+    """Return the metrics of `logits` (N x classes) against the true classes `y` (N).
 
     At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
     """
     if not len(y):
         raise empty_split_error()
+    from sklearn.metrics import confusion_matrix
+
     log_probabilities = log_softmax(logits)
-    confusion = confusion_of(y, log_probabilities.argmax(1), len(classes))
-    scores = tuple(_score(name, confusion, i) for i, name in enumerate(classes))
+    predicted = log_probabilities.argmax(1)
+    confusion = confusion_matrix(y, predicted, labels=range(len(classes)))
+    scores = _class_scores(y, predicted, classes)
     return ClassificationMetrics(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
-        log_loss=float(-log_probabilities[np.arange(len(y)), y].mean()),
+        log_loss=mean_log_loss(logits, y),
         macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
         top5_accuracy=_top_accuracy(log_probabilities, y) if len(classes) > TOP else None,
         classes=scores,
@@ -102,34 +105,32 @@ def classification_metrics(
     )
 
 
+def mean_log_loss(logits: Scores, y: Indices) -> float:
+    """Return the mean cross entropy of the scores (N x C) in nats."""
+    return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
+
+
 def empty_split_error() -> InputUnusable:
-    """The error of an empty split."""
+    """Return the error of a split without pictures."""
     return InputUnusable(
         "There is no picture to evaluate on.", "Give the split a share: labeler split --ratio 8:1:1"
     )
 
 
-def confusion_of(y: Indices, predicted: Indices, classes: int) -> Indices:
-    """classes x classes counts: true classes in rows, answers in columns."""
-    counts = np.bincount(y * classes + predicted, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64)
+def _class_scores(y: Indices, predicted: Indices, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+    from sklearn.metrics import precision_recall_fscore_support
 
-
-def _score(name: str, confusion: Indices, i: int) -> ClassScore:
-    right = int(confusion[i, i])
-    predicted, support = int(confusion[:, i].sum()), int(confusion[i].sum())
-    return ClassScore(
-        name,
-        precision=right / predicted if predicted else 0.0,
-        recall=right / support if support else 0.0,
-        f1=2 * right / (predicted + support) if predicted + support else 0.0,
-        support=support,
+    columns = precision_recall_fscore_support(
+        y, predicted, labels=range(len(classes)), zero_division=0.0
     )
+    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    return tuple(ClassScore(*row) for row in rows)
 
 
 def _top_accuracy(scores: Floats, y: Indices) -> float:
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-    return float((best == y[:, None]).any(1).mean())
+    from sklearn.metrics import top_k_accuracy_score
+
+    return float(top_k_accuracy_score(y, scores, k=TOP, labels=range(scores.shape[1])))
 
 
 def _mistakes(
@@ -152,7 +153,7 @@ _DRAWN = ("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "kon
 
 @dataclass(frozen=True, slots=True)
 class SubgroupMetrics:
-    """One part: how many pictures, and the share right with its 95 % interval, if any."""
+    """A part of a split: how many pictures, and the share right with its 95 % interval, if any."""
 
     name: str
     count: int
@@ -167,20 +168,20 @@ class SubgroupMetrics:
 def subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
-    """One slice for each name that `names` gives to the keys, the largest first."""
+    """Return the metrics of each name that `names` gives to the keys, the largest part first."""
     right = outputs.logits.argmax(1) == outputs.y
     named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
     found = []
     for name in dict.fromkeys(named.tolist()):
         at = np.flatnonzero(named == name)
-        groups = group_numbers([moments[outputs.keys[i]] for i in at])
-        interval = share_interval(right[at], groups) if groups.any() else None
+        groups = [moments[outputs.keys[i]] for i in at]
+        interval = share_interval(right[at], groups) if len(set(groups)) > 1 else None
         found.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
     return tuple(sorted(found, key=lambda part: (-part.count, part.name)))
 
 
 def source_kind(origins: Sequence[Origin]) -> str:
-    """Screenshot, illustration, photo or other.
+    """Return screenshot, illustration, photo or other.
 
     A frame of a video is a screenshot wherever else it was found; what a web search found is
     called a photo unless the same picture came from a site of drawings, too.
@@ -218,7 +219,7 @@ class SampleContext:
     givers: Mapping[str, str]
 
     def groups(self, keys: Iterable[str]) -> list[str]:
-        """The moment of each key."""
+        """Return the moment of each key."""
         return [self.moments[key] for key in keys]
 
 

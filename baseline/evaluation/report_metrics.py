@@ -24,6 +24,7 @@ from baseline.evaluation.intervals import group_numbers, intervals
 from baseline.evaluation.metrics import (
     SampleContext,
     classification_metrics,
+    mean_log_loss,
     sample_context,
     subgroup_metrics,
 )
@@ -73,14 +74,14 @@ def evaluate_run(
     """
     samples = [sample for part in examples.splits.values() for sample in part]
     context = sample_context(dataset, samples, examples.moments)
-    outputs = {split: told.unique() for split, told in outputs.items() if len(told)}
+    outputs = {split: found.unique() for split, found in outputs.items() if len(found)}
     fitted = calibration_on(outputs.get("val"), context, shift)
     offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
-    answers = DecisionRule(fitted.temperature, offsets=offsets)
+    rule = DecisionRule(fitted.temperature, offsets=offsets)
     save_outputs(folder, outputs, scratch=scratch)
-    save_decision_rule(folder, answers, scratch=scratch)
+    save_decision_rule(folder, rule, scratch=scratch)
     metrics = {"temperature": fitted.temperature, "calibration": fitted.to_json()}
-    metrics |= all_metrics(outputs, examples.classes, context, answers)
+    metrics |= all_metrics(outputs, examples.classes, context, rule)
     looks = (
         SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
         if (TEST in outputs)
@@ -92,7 +93,7 @@ def evaluate_run(
 def calibration_on(
     val: Outputs | None, context: SampleContext, shift: Floats | None
 ) -> ScoreCalibration:
-    """The calibration that val gives; none without one."""
+    """Fit the calibration on val; none without pictures there."""
     if val is None:
         return ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     return fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
@@ -102,62 +103,59 @@ def all_metrics(
     outputs: Mapping[str, Outputs],
     classes: Sequence[str],
     context: SampleContext,
-    answers: DecisionRule,
+    rule: DecisionRule,
 ) -> Metrics:
-    """The figures of every split, the overfitting gap, and retrieval where there are embeddings."""
-    told = {
-        split: split_metrics(found, classes, context, answers) for split, found in outputs.items()
+    """Return the metrics of every split, the overfitting gap, and those of embeddings, if any."""
+    metrics = {
+        split: split_metrics(found, classes, context, rule) for split, found in outputs.items()
     }
-    return {**told, "gap": _gap(told), "retrieval": embedding_metrics(outputs, context)}
+    return {**metrics, "gap": _gap(metrics), "retrieval": embedding_metrics(outputs, context)}
 
 
 def split_metrics(
-    told: Outputs, classes: Sequence[str], context: SampleContext, answers: DecisionRule
+    outputs: Outputs, classes: Sequence[str], context: SampleContext, rule: DecisionRule
 ) -> Metrics:
-    """One split: figures, intervals, calibration before and after, parts of the data.
+    """Return the metrics of one split, their intervals, calibration, and those of its parts.
 
     Accuracy and all that counts answers is of the answers that are given, by calibrated scores.
     Log loss and calibration error are of the scores as the network gives them; `calibrated` holds
     both anew, and `classwise`, the calibration of each class. Thresholds play no part.
     """
-    groups, plain = context.groups(told.keys), without_thresholds(answers)
-    given = replace(told, logits=rule_scores(told.logits, classes, plain))
-    raw = classification_metrics(told.logits, told.y, told.keys, classes)
+    groups, plain = context.groups(outputs.keys), without_thresholds(rule)
+    given = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
     figures = classification_metrics(given.logits, given.y, given.keys, classes)
     probabilities = softmax(given.logits)
-    after = calibration_error(probabilities, told.y)
-    ranges = intervals(given.logits, given.y, groups)
-    if ranges:
-        ranges["log_loss"] = intervals(told.logits, told.y, groups)["log_loss"]
+    after = calibration_error(probabilities, outputs.y)
+    ranges = intervals(given.logits, given.y, groups, raw=outputs.logits)
     return {
         **figures.to_json(),
-        "log_loss": raw.log_loss,
+        "log_loss": mean_log_loss(outputs.logits, outputs.y),
         "moments": len(set(groups)),
         "intervals": {name: list(found) for name, found in ranges.items()},
-        **calibration_error(softmax(told.logits), told.y).to_json(),
+        **calibration_error(softmax(outputs.logits), outputs.y).to_json(),
         "calibrated": {"log_loss": figures.log_loss, **after.to_json()},
-        "classwise": classwise_error(probabilities, told.y, groups, classes).to_json(),
+        "classwise": classwise_error(probabilities, outputs.y, groups, classes).to_json(),
         "kinds": [
             part.to_json() for part in subgroup_metrics(given, context.kinds, context.moments)
         ],
         "labels": [
             part.to_json() for part in subgroup_metrics(given, context.givers, context.moments)
         ],
-        "risk": risk_coverage_curve(told, classes, plain),
+        "risk": risk_coverage_curve(outputs, classes, plain),
     }
 
 
-def _gap(told: Mapping[str, Metrics]) -> dict[str, float]:
+def _gap(metrics: Mapping[str, Metrics]) -> dict[str, float]:
     """By how much the accuracy on train is above that on the other splits."""
-    right = {split: float(str(figures["accuracy"])) for split, figures in told.items()}
+    right = {split: float(str(figures["accuracy"])) for split, figures in metrics.items()}
     if "train" not in right:
         return {}
     return {s: right["train"] - share for s, share in right.items() if s != "train"}
 
 
 def embedding_metrics(outputs: Mapping[str, Outputs], context: SampleContext) -> Metrics | None:
-    """Test (or val) against the gallery of train, or against itself where there is no train."""
-    held = {s: told for s, told in outputs.items() if told.embeddings is not None}
+    """Return how test (or val) finds its classes in train, or in itself where there is no train."""
+    held = {s: found for s, found in outputs.items() if found.embeddings is not None}
     split = next((s for s in (TEST, "val", "train") if s in held), None)
     if split is None:
         return None
@@ -188,7 +186,7 @@ def _vectors(
 
 
 def reuse_warning(looks: EvaluationCounts) -> str:
-    """How often test was looked at before by other runs, or for doubts; empty when never."""
+    """Say how often test was looked at before by other runs, or for doubts; empty when never."""
     if not looks.times:
         return ""
     runs = ", ".join(looks.runs[:5]) + (" and others" if len(looks.runs) > 5 else "")

@@ -55,7 +55,7 @@ class RetrievalMetrics:
 
 
 def unit_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
-    """The embeddings scaled to length 1; one of length 0 stays as it is, like nothing."""
+    """Return the embeddings scaled to length 1; one of length 0 stays as it is, like nothing."""
     assert outputs.embeddings is not None
     long = outputs.embeddings.astype(np.float32)
     lengths = np.linalg.norm(long, axis=1, keepdims=True)
@@ -65,7 +65,7 @@ def unit_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
 def cosine_similarities(
     queries: Embeddings, gallery: Embeddings
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Cosines of some queries with all of the gallery at a time; -inf within a moment."""
+    """Yield the cosines of some queries with all of the gallery at a time; -inf within a moment."""
     for start in range(0, len(queries), _AT_ONCE):
         part = slice(start, min(start + _AT_ONCE, len(queries)))
         cosines = queries.unit[part] @ gallery.unit.T
@@ -74,7 +74,7 @@ def cosine_similarities(
 
 
 def retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetrics | None:
-    """How well each query finds its class; None where no query has its class in the gallery."""
+    """Return how well queries find their class; None where none has its class in the gallery."""
     found: list[npt.NDArray[np.float64]] = []
     moments: list[Indices] = []
     for part, cosines in cosine_similarities(queries, gallery):
@@ -108,22 +108,27 @@ _POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class RocCurve:
-    """The curve: false positive rate and true positive rate, both rising from 0 to 1."""
+    """A receiver operating characteristic: both rates (false, true positive) rise from 0 to 1."""
 
     false: npt.NDArray[np.float64]
     true: npt.NDArray[np.float64]
 
     @property
     def area(self) -> float:
-        """The area under the curve: the chance that a true case scores above a false one."""
-        return float(np.trapezoid(self.true, self.false))
+        """Return the area under the curve: the chance that a true case scores above a false one."""
+        from sklearn.metrics import auc
+
+        return float(auc(self.false, self.true))
 
     def true_at(self, false: float) -> float:
-        """The greatest true positive rate with at most this false positive rate."""
+        """Return the greatest true positive rate with at most this false positive rate."""
         return float(self.true[np.searchsorted(self.false, false, side="right") - 1])
 
     def equal_error(self) -> float:
-        """Where as many true cases are refused as false ones taken, between points by a line."""
+        """Return the rate at which as many true cases are refused as false ones are taken.
+
+        Between two points of the curve it is on the line that joins them.
+        """
         refused = 1 - self.true
         after = int(np.argmax(self.false >= refused))
         if after == 0:
@@ -134,7 +139,7 @@ class RocCurve:
         return float(self.false[a] + share * (self.false[b] - self.false[a]))
 
     def points(self) -> list[tuple[float, float]]:
-        """Some points of the curve, for a drawing."""
+        """Return some points of the curve, for a drawing."""
         at = np.unique(np.linspace(0, len(self.false) - 1, _POINTS).round().astype(int))
         at = np.union1d(at, np.searchsorted(self.true, np.linspace(0, 1, _POINTS)))
         at = at[at < len(self.false)]
@@ -144,17 +149,13 @@ class RocCurve:
 def roc_curve_of(
     scores: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_]
 ) -> RocCurve | None:
-    """The curve of `scores` (higher means positive), ties as one step; None for one kind only."""
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if not positives or not negatives:
+    """Return the curve of `scores` (higher means positive); None where there is one kind only."""
+    from sklearn.metrics import roc_curve
+
+    if positive.all() or not positive.any():
         return None
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    true = positive[order].cumsum()[last]
-    false = last + 1 - true
-    return RocCurve(np.append(0, false) / negatives, np.append(0, true) / positives)
+    false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
+    return RocCurve(false, true)
 
 
 @dataclass(frozen=True, slots=True)

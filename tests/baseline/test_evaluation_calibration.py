@@ -101,8 +101,8 @@ def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None
     fitted = fit_calibration(logits.astype(np.float32), y, alone(10))
     assert fitted.temperature == pytest.approx(1, abs=0.05)
     assert fitted.shrunk
-    assert "left at" in fitted.told()
-    assert "10 pictures (10 moments) of val alone ask for certainty" in fitted.told()
+    assert "left at" in fitted.describe()
+    assert "10 pictures (10 moments) of val alone ask for certainty" in fitted.describe()
 
 
 def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
@@ -112,7 +112,7 @@ def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
         fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20)),
     ):
         assert (fitted.temperature, fitted.plain, fitted.shrunk) == (1.0, None, False)
-        assert fitted.told().startswith("scores are left as the network gives them")
+        assert fitted.describe().startswith("scores are left as the network gives them")
 
 
 def test_frames_of_one_scene_are_one_witness() -> None:
@@ -227,14 +227,14 @@ def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> Non
     fitted = fit_calibration(*head.drawn(100, 2), head.shift)
     assert fitted.share is not None
     assert fitted.share > 0.7
-    assert "are taken back" in fitted.told()
-    given = fitted.applied(test.logits)
+    assert "are taken back" in fitted.describe()
+    given = fitted.apply(test.logits)
     assert softmax(given)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
     assert _log_loss(given, test.y) < 0.55 * _log_loss(test.logits, test.y)
     # One temperature cannot do that.
     single = fit_calibration(*head.drawn(100, 2))
     assert (single.share, single.offsets) == (None, ())
-    assert _log_loss(single.applied(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
+    assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
 
 
 @pytest.mark.parametrize("pictures", [10, 50])
@@ -246,7 +246,7 @@ def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: i
         test = head.drawn(2000, seed + 100)
         fitted = fit_calibration(*head.drawn(pictures, seed + 200), head.shift)
         before = _log_loss(test.logits, test.y)
-        changes.append(_log_loss(fitted.applied(test.logits), test.y) - before)
+        changes.append(_log_loss(fitted.apply(test.logits), test.y) - before)
         assert _log_loss(test.logits + head.shift, test.y) > before
     noise = float(np.std(changes)) / 8**0.5
     assert np.mean(changes) <= noise
