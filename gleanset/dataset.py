@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -100,6 +101,12 @@ class Dataset:
     def crops(self, scratch: Path) -> Store:
         """The store of cut faces, named by their samples."""
         return Store(self.root / "crops", scratch)
+
+    @contextmanager
+    def publishing(self, store: Store) -> Iterator[None]:
+        """Around several `take_original`: one transaction, and their folders are synced once."""
+        with self.db.write(), store.syncing_once():
+            yield
 
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
         """Publish a staged picture and write its row, in one transaction; True when it is new.

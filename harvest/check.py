@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gleanset.errors import Changed
 from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.source_worker import SourceResults
+from harvest.prefetch import SourceResults
 from harvest.sources import Query, Source
 
 RESULTS = 3
@@ -45,7 +45,7 @@ def check_source(source: Source, options: Mapping[str, str], client: Client) -> 
     """
     query = Query(source.example, options=options)
     found = SourceResults(source, query, client)
-    with closing(found.results()) as results:
+    with closing(found.search()) as results:
         first = list(islice(results, RESULTS))
     if found.error is not None:
         raise found.error

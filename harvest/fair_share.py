@@ -10,15 +10,15 @@ Item = TypeVar("Item")
 Given = TypeVar("Given", covariant=True)
 
 
-class MetBySource(set[str]):
-    """What one lane met; `common` is what all of them met."""
+class ImagesFound(set[str]):
+    """What one source has found; `common` is what all of them have."""
 
     def __init__(self, common: set[str]) -> None:
         super().__init__()
         self._common = common
 
     def add(self, name: str) -> None:
-        """Note it for this lane and for all."""
+        """Note it for this source and for all."""
         super().add(name)
         self._common.add(name)
 
@@ -29,71 +29,70 @@ class Sharer(Protocol[Given]):
     share: int
 
     @property
-    def met(self) -> Sized:
-        """What it met so far, known or new."""
+    def found(self) -> Sized:
+        """What it has found so far, known or new."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will be met."""
+        """Whether nothing more will be found."""
 
     @property
     def busy(self) -> bool:
         """Whether the site is being asked for more."""
 
     def take(self) -> Given | None:
-        """The next one that its share wants; None where there is none, or none for now."""
+        """Return the next one that its share needs; None where there is none, or none for now."""
 
 
 class FairShare(Generic[Item]):
-    """Lanes that work at the same time and bring `limit` together.
+    """Sources that work at the same time and bring `limit` together; `common` is what they found.
 
-    A share is an equal part of what the ended lanes leave of the limit, and of what several
-    lanes met alike. It only grows, by what was met and not by when; a lane goes through
-    its own results in order until its share is there. So in the end each lane has gone
-    equally far whichever site was the quicker, and a run that is taken up again is at
-    the same place.
+    A share is an equal part of what the ended sources leave of the limit, and of what several
+    found alike. It only grows, by what was found and not by when; a source goes through its own
+    results in order until its share is there. So in the end each source has gone equally far
+    whichever site was the quicker, and a run that is taken up again is at the same place.
     """
 
-    def __init__(self, limit: int, lanes: Sequence[Sharer[Item]], common: Sized) -> None:
+    def __init__(self, limit: int, sources: Sequence[Sharer[Item]], common: Sized) -> None:
         self._limit = limit
-        self._lanes = lanes
+        self._sources = sources
         self._common = common
-        self._row = deque(lanes)
+        self._turns = deque(sources)
 
     @property
     def asking(self) -> bool:
         """Whether a site is being asked for more."""
-        return any(lane.busy for lane in self._lanes)
+        return any(source.busy for source in self._sources)
 
     def take(self) -> Item | None:
-        """The next one that any lane wants; the lanes take turns."""
+        """Return the next one that any source needs; the sources take turns."""
         before = None
-        while before != (now := self._standing()):
+        while before != (now := self._progress()):
             before = now
-            for _ in self._lanes:
-                self._part()
-                self._row.rotate(-1)
-                if (item := self._row[-1].take()) is not None:
+            for _ in self._sources:
+                self._divide()
+                self._turns.rotate(-1)
+                if (item := self._turns[-1].take()) is not None:
                     return item
         return None
 
-    def _standing(self) -> tuple[int, int]:
-        return self._met_by(self._lanes), sum(lane.ended for lane in self._lanes)
+    def _progress(self) -> tuple[int, int]:
+        return self._found_by(self._sources), sum(source.ended for source in self._sources)
 
-    def _met_by(self, lanes: Sequence[Sharer[Item]]) -> int:
-        return sum(len(lane.met) for lane in lanes)
+    def _found_by(self, sources: Sequence[Sharer[Item]]) -> int:
+        return sum(len(source.found) for source in sources)
 
-    def _part(self) -> None:
-        alike = self._met_by(self._lanes) - len(self._common)
-        ended = [lane for lane in self._lanes if lane.ended]
-        going = [lane for lane in self._lanes if not lane.ended]
-        left = self._limit + alike - self._met_by(ended)
-        for lane, share in zip(going, shares(left, len(going)), strict=True):
-            lane.share = share
+    def _divide(self) -> None:
+        alike = self._found_by(self._sources) - len(self._common)
+        ended = [source for source in self._sources if source.ended]
+        going = [source for source in self._sources if not source.ended]
+        left = self._limit + alike - self._found_by(ended)
+        for source, share in zip(going, equal_shares(left, len(going)), strict=True):
+            source.share = share
 
 
-def shares(total: int, among: int) -> list[int]:
-    """Equal whole parts; where they cannot be equal, the first ones are one larger."""
+def equal_shares(total: int, among: int) -> list[int]:
+    """Return equal whole parts; where they cannot be equal, the first ones are one larger."""
     if not among:
         return []
     each, rest = divmod(total, among)

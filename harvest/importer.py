@@ -1,4 +1,4 @@
-"""The door through which every image enters, wherever it comes from.
+"""Import images: the one way into a dataset, wherever they come from.
 
 Workers read or download, decode, measure and stage the bytes; here the parent publishes each
 file with its rows, so that a run may be killed at any moment and simply be started again.
@@ -6,16 +6,19 @@ file with its rows, so that a run may be killed at any moment and simply be star
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.hints import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.records import Measured, Origin, Rejection
+from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
 # Reasons that tell of us and not of the item: the next run tries again.
@@ -33,6 +36,10 @@ PASSING = frozenset(
 )
 
 
+# Places looked up at a time.
+_LOOKED_UP = 64
+
+
 class Seen(Enum):
     """What earlier runs know of a place."""
 
@@ -45,7 +52,7 @@ class Importer:
     """Records what became of each candidate and counts it.
 
     What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
-    are met, for callers that stop at a number of them; several intakes may share it.
+    are met, for callers that stop at a number of them; several importers may share it.
     """
 
     def __init__(
@@ -56,17 +63,32 @@ class Importer:
         self._store = store
         self._images = images
         self._hinted: set[str] = set()
+        self._states: dict[str, str | None] = {}
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
 
+    def looked_up(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
+        """Yield candidates of one source, whose places are looked up some at a time.
+
+        `seen` knows them then: asking the catalogue for each would hold up the downloads.
+        """
+        some = iter(candidates)
+        while chunk := list(islice(some, _LOOKED_UP)):
+            self._states |= self._dataset.fetches.states(source, [c.origin.key for c in chunk])
+            yield from chunk
+
     def knows(self, origin: Origin, stamp: str = "") -> bool:
-        """Whether that place was visited before; a known image gets the new origin as well."""
+        """Return whether a place was visited before; a known image gets the new origin as well."""
         return self.seen(origin, stamp) is Seen.KNOWN
 
     def seen(self, origin: Origin, stamp: str = "") -> Seen:
-        """The same, but `AGAIN` for what failed for a reason that may have passed."""
+        """Return what is known of a place; `AGAIN` where a reason to fail may have passed."""
         fetches = self._dataset.fetches
-        state = fetches.state(origin.source, origin.key, stamp)
+        if origin.key in self._states:
+            # Once: the second time it may have been recorded meanwhile.
+            state = self._states.pop(origin.key)
+        else:
+            state = fetches.state(origin.source, origin.key, stamp)
         if state is None or state == "unsettled":
             return Seen.NEW
         if state == "failed":
@@ -80,9 +102,11 @@ class Importer:
             self._met(image)
         return Seen.KNOWN
 
-    def together(self) -> AbstractContextManager[None]:
-        """One transaction around several `take`s."""
-        return self._dataset.db.write()
+    def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
+        """Record what became of a download; a failed one is kept for another try."""
+        candidate = outcome.item
+        kept = None if outcome.result else candidate_to_json(candidate)
+        return self.take(candidate.origin, outcome, candidate=kept)
 
     def take(
         self,
@@ -92,7 +116,7 @@ class Importer:
         candidate: str | None = None,
         store: Store | None = None,
     ) -> bool:
-        """Record one outcome in one transaction; True when it gave an image.
+        """Record one outcome in one transaction; return whether it gave an image.
 
         `candidate` is kept with a failure, for another try. `store` is where it was staged, if
         not in that of all.
@@ -163,11 +187,29 @@ class Importer:
         self._hinted.clear()
 
     def result(self) -> dict[str, object]:
-        """The numbers of this run, as commands return them."""
-        found: dict[str, object] = dict(self.tally)
-        if self.reasons:
-            found["reasons"] = dict(self.reasons.most_common())
-        return found
+        """Return the numbers of this run, as commands return them."""
+        return counts(self.tally, self.reasons)
+
+
+def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:
+    """Return the numbers of a run, with the most frequent reasons first where there are any."""
+    result: dict[str, object] = dict(tally)
+    if reasons:
+        result["reasons"] = dict(reasons.most_common())
+    return result
+
+
+def candidate_to_json(candidate: Candidate) -> str:
+    """Return a candidate as one line of plain ASCII."""
+    return json.dumps(asdict(candidate))
+
+
+def candidate_from_json(text: str) -> Candidate:
+    """Return the candidate that was written so."""
+    fields = json.loads(text)
+    origin = fields["origin"]
+    origin["tags"] = tuple(origin["tags"])
+    return Candidate(**{**fields, "origin": Origin(**origin)})
 
 
 def _state_after(reason: str, *, of_the_net: bool) -> str | None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
-from gleanset.images.staging import StageBytes
-from gleanset.records import Candidate, Measured
-from gleanset.work.pool import Outcome, Threads
 from gleanset.work.progress import Progress
-from harvest.fair_share import FairShare
+from harvest.downloads import Downloader
+from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client
-from harvest.http.supply import Bell
-from harvest.http.turns import in_turns
-from harvest.importer import Importer
-from harvest.prefetch import closing_searches
+from harvest.prefetch import SourceResults, closing_searches
 from harvest.run_stats import RunStats
 from harvest.selection import ALL, Selection
-from harvest.source_worker import SourceWorker
+from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.sources import Query, Source
-from harvest.urls import Download, checked_list, read_lines, written
+from harvest.urls import checked_list, read_lines
 
 STAGE = "harvest-keyword"
 LIMIT = 100
@@ -90,97 +84,44 @@ def queries(
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all downloads of a run have in common."""
+class KeywordRun:
+    """Searches one keyword after another, all its sources at once, and counts for each."""
 
-    dataset: Dataset
-    client: Client
-    download: Download
-    selection: Selection
-    threads: int
-    progress: Progress | None
-
-    def intake(self, met: set[str]) -> Importer:
-        """A new one for one source, which notes the images that it met."""
-        return Importer(self.dataset, STAGE, self.download.store, met)
-
-
-class Run:
-    """Searches one keyword after another, and keeps account of each."""
-
-    def __init__(self, tools: Tools, limit: int) -> None:
-        self._tools = tools
+    def __init__(self, downloader: Downloader, selection: Selection, limit: int) -> None:
+        self._downloader = downloader
+        self._selection = selection
         self._limit = limit
         self._given_up: dict[str, GleansetError] = {}
-        self.ledger = RunStats()
+        self.stats = RunStats()
 
     def search(self, search: Search) -> None:
-        """Search and download, all sources at once.
-
-        A refusal is kept; what was fetched before it stays.
-        """
+        """Search and download. A refusal is kept; what was fetched before it stays."""
         images: set[str] = set()
-        bell = Bell()
-        lanes = [self._lane(asked, images, bell) for asked in search.asked]
-        with closing_searches(lanes, self._tools.client):
-            self._fetch(search.keyword, lanes, images, bell)
-        for lane in lanes:
-            self._enter(search.keyword, lane)
+        workers = [self._worker(asked, images) for asked in search.asked]
+        with closing_searches(workers, self._downloader.client):
+            self._download(search.keyword, workers, images)
+        for worker in workers:
+            self._count(search.keyword, worker)
 
-    def _lane(self, asked: tuple[Source, Query], images: set[str], bell: Bell) -> SourceWorker:
-        tools = self._tools
-        return SourceWorker(asked, tools.intake, tools.client, tools.selection, images, bell.ring)
+    def _worker(self, asked: tuple[Source, Query], images: set[str]) -> SourceWorker:
+        found = ImagesFound(images)
+        importer = self._downloader.importer(STAGE, found)
+        results = SourceResults(*asked, self._downloader.client)
+        wake = self._downloader.wake
+        return SourceWorker(asked[0], results, self._selection, importer, found, wake)
 
-    def _fetch(
-        self, keyword: str, lanes: Sequence[SourceWorker], images: set[str], bell: Bell
-    ) -> None:
-        tools = self._tools
-        asked = [lane for lane in lanes if lane.source.name not in self._given_up]
-        supply = _Supply(FairShare(self._limit, asked, images), asked)
-        threads = Threads(tools.threads, stop=tools.download.stop)
-        batches = in_turns(tools.download, supply, threads, tools.client, bell)
-        progress = tools.progress or Progress()
-        with closing(batches):
-            for batch in progress.batches(batches, keyword, self._limit, note=supply.counts):
-                with tools.dataset.db.write():
-                    supply.record(batch)
+    def _download(self, keyword: str, workers: Sequence[SourceWorker], images: set[str]) -> None:
+        asked = [worker for worker in workers if worker.source.name not in self._given_up]
+        queue = SharedQueue(FairShare(self._limit, asked, images), asked)
+        self._downloader.run(queue, queue.record, keyword, self._limit, queue.progress)
 
-    def _enter(self, keyword: str, lane: SourceWorker) -> None:
-        name = lane.source.name
-        error = lane.found.error or self._given_up.get(name)
+    def _count(self, keyword: str, worker: SourceWorker) -> None:
+        name = worker.source.name
+        error = worker.results.error or self._given_up.get(name)
         if isinstance(error, _FINAL):
             self._given_up[name] = error
-        lane.intake.finish()
-        self.ledger.enter(keyword, name, lane.intake, error)
-
-
-class _Supply:
-    """What the lanes of a keyword want, and what became of it."""
-
-    def __init__(self, shared: FairShare[Candidate], lanes: Sequence[SourceWorker]) -> None:
-        self._shared = shared
-        self._lanes = {lane.source.name: lane for lane in lanes}
-
-    @property
-    def asking(self) -> bool:
-        return self._shared.asking
-
-    def take(self) -> Candidate | None:
-        return self._shared.take()
-
-    def settled(self, candidate: Candidate) -> None:
-        self._lanes[candidate.origin.source].settled()
-
-    def record(self, batch: Iterable[Outcome[Candidate, Measured]]) -> None:
-        for outcome in batch:
-            origin = outcome.item.origin
-            told = None if outcome.result else written(outcome.item)
-            self._lanes[origin.source].intake.take(origin, outcome, candidate=told)
-
-    def counts(self) -> str:
-        """How many images each source has brought."""
-        return ", ".join(f"{name} {len(lane.met)}" for name, lane in self._lanes.items())
+        worker.importer.finish()
+        self.stats.add(keyword, name, worker.importer, error)
 
 
 def harvest_searches(
@@ -200,12 +141,11 @@ def harvest_searches(
     had, the first refusal is raised: it is never an empty result.
     """
     with dataset.stage(STAGE) as scratch, open_client() as client:
-        download = Download(client, StageBytes(dataset.originals(scratch)))
-        number = threads or dataset.settings.net.threads
-        run = Run(Tools(dataset, client, download, selection, number, progress), limit)
+        downloader = Downloader(dataset, client, scratch, threads, progress)
+        run = KeywordRun(downloader, selection, limit)
         for search in asked:
             run.search(search)
-    return run.ledger.result()
+    return run.stats.result()
 
 
 def harvest_keywords(

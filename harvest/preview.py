@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.archives import identified, members
-from harvest.fair_share import FairShare, MetBySource
+from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import printable, walk
 from harvest.http import Client
-from harvest.http.supply import Bell
 from harvest.keyword import Search
-from harvest.prefetch import Prefetch, closing_searches
+from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
 from harvest.selection import Selection
-from harvest.source_worker import SourceResults
 from harvest.sources import Query, Source
 from harvest.urls import checked_list, read_list
 
@@ -38,9 +37,9 @@ class Look:
         source, query = asked
         self.name = source.name
         self.share = 0
-        self.met = MetBySource(common)
-        self.found = SourceResults(source, query, client)
-        search = self.found.results()
+        self.found = ImagesFound(common)
+        self.results = SourceResults(source, query, client)
+        search = self.results.search()
         self._asked = Prefetch(search, selection.among(search), ring)
 
     @property
@@ -55,7 +54,7 @@ class Look:
 
     def take(self) -> Candidate | None:
         """The next candidate that its share wants."""
-        missing = self.share - len(self.met)
+        missing = self.share - len(self.found)
         return self._asked.poll(missing) if missing > 0 else None
 
     def close(self) -> None:
@@ -110,25 +109,15 @@ def _look(
     preview: Preview, search: Search, client: Client, limit: int, selection: Selection
 ) -> None:
     common: set[str] = set()
-    bell = Bell()
-    made = [Look(pair, client, selection, common, bell.ring) for pair in search.asked]
+    wakes: SimpleQueue[None] = SimpleQueue()
+    made = [Look(pair, client, selection, common, lambda: wakes.put(None)) for pair in search.asked]
     looks = {look.name: look for look in made}
     with closing_searches(made, client):
-        for candidate in _as_they_come(FairShare(limit, made, common), bell):
+        share = FairShare(limit, made, common)
+        for candidate in candidates_as_they_come(share.take, lambda: share.asking, wakes):
             if candidate.url in common or preview.take(candidate.url, candidate.origin):
-                looks[candidate.origin.source].met.add(candidate.url)
-    preview.errors |= {name: error for name, look in looks.items() if (error := look.found.error)}
-
-
-def _as_they_come(shared: FairShare[Candidate], bell: Bell) -> Iterator[Candidate]:
-    while True:
-        bell.silence()
-        if (candidate := shared.take()) is not None:
-            yield candidate
-        elif not shared.asking and not bell.rung:
-            return
-        else:
-            bell.wait(None)
+                looks[candidate.origin.source].found.add(candidate.url)
+    preview.errors |= {name: error for name, look in looks.items() if (error := look.results.error)}
 
 
 def preview_urls(

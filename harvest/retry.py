@@ -1,4 +1,4 @@
-"""`harvest retry`: what failed on the net is tried again, with all that was told of it."""
+"""`harvest retry`: failed downloads are tried again, with all that their source said of them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Callable, Iterator
 
 from gleanset import Dataset
 from gleanset.db.fetches import FailedFetch
-from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate
-from gleanset.work.pool import Threads
 from gleanset.work.progress import Progress
 from harvest.archives import combined
+from harvest.downloads import Downloader
 from harvest.http import Client
-from harvest.http.supply import Fed
-from harvest.http.turns import in_turns
-from harvest.importer import Importer
+from harvest.http.scheduler import IterableQueue
+from harvest.importer import candidate_from_json
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
-from harvest.urls import Download, read_back, take_batches
 
 # What a person has thrown away stays away.
 _FINAL = "forgotten"
@@ -31,7 +28,7 @@ def retry(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Try every failed download again, or those that failed for `reason`; the counts.
+    """Try every failed download again, or those that failed for `reason`; return the counts.
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
@@ -56,20 +53,17 @@ def _retry_stage(
     progress: Progress | None,
 ) -> dict[str, object]:
     with dataset.stage(stage) as scratch:
-        store = dataset.originals(scratch)
-        intake = Importer(dataset, stage, store)
-        download = Download(client, StageBytes(store))
-        workers = Threads(threads or dataset.settings.net.threads, stop=download.stop)
-        failed = Fed(_candidates(dataset, stage, reason))
-        batches = in_turns(download, failed, workers, client)
-        take_batches(batches, intake, progress or Progress(), f"retry {stage}")
-        intake.finish()
-    return intake.result()
+        downloader = Downloader(dataset, client, scratch, threads, progress)
+        importer = downloader.importer(stage)
+        queue = IterableQueue(_candidates(dataset, stage, reason))
+        downloader.run(queue, importer.take_download, f"retry {stage}")
+        importer.finish()
+    return importer.result()
 
 
 def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
     return (
-        read_back(failed.told)
+        candidate_from_json(failed.told)
         for failed in dataset.fetches.failed()
         if failed.stage == stage and _is_meant(failed, reason)
     )

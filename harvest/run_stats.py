@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from gleanset.errors import GleansetError
-from harvest.importer import Importer
+from harvest.importer import Importer, counts
 
 
 class RunCounts:
@@ -16,24 +16,22 @@ class RunCounts:
         self.reasons: Counter[str] = Counter()
         self.refusals: list[str] = []
 
-    def enter(self, intake: Importer) -> None:
-        """Add the numbers of one intake."""
+    def add(self, importer: Importer, error: GleansetError | None) -> None:
+        """Add the numbers of one importer, and what ended its source."""
         # `+=` would drop the zeros that a result promises.
-        self.tally.update(intake.tally)
-        self.reasons.update(intake.reasons)
+        self.tally.update(importer.tally)
+        self.reasons.update(importer.reasons)
+        if error is not None:
+            self.refusals.append(str(error))
 
-    def numbers(self) -> dict[str, object]:
-        """The numbers, as commands return them."""
-        reasons = {"reasons": dict(self.reasons.most_common())} if self.reasons else {}
-        return {**self.tally, **reasons}
-
-    def told(self) -> dict[str, object]:
-        """The numbers with a status: 'ok', or what was said at the first refusal."""
-        return {"status": self.refusals[0] if self.refusals else "ok", **self.numbers()}
+    def result(self) -> dict[str, object]:
+        """Return the numbers with a status: 'ok', or what the first refusal said."""
+        status = self.refusals[0] if self.refusals else "ok"
+        return {"status": status, **counts(self.tally, self.reasons)}
 
 
 class RunStats:
-    """All accounts of one run."""
+    """The counts of one run: in all, by keyword and by source."""
 
     def __init__(self) -> None:
         self.total = RunCounts()
@@ -41,21 +39,19 @@ class RunStats:
         self.by_source: dict[str, RunCounts] = {}
         self._errors: dict[str, GleansetError] = {}
 
-    def enter(
-        self, keyword: str, source: str, intake: Importer, error: GleansetError | None
+    def add(
+        self, keyword: str, source: str, importer: Importer, error: GleansetError | None
     ) -> None:
         """Note what one source gave for one keyword, and the error that ended it."""
         mine = self.by_source.setdefault(source, RunCounts())
         word = self.by_keyword.setdefault(keyword, RunCounts())
-        for account in (self.total, mine, word):
-            account.enter(intake)
+        for one in (self.total, mine, word):
+            one.add(importer, error)
         if error is not None:
             self._errors.setdefault(source, error)
-            mine.refusals.append(str(error))
-            word.refusals.append(str(error))
 
     def result(self) -> dict[str, object]:
-        """The numbers of the run.
+        """Return the numbers of the run.
 
         When every source refused and nothing at all was had, the first one's error is
         raised: a refusal is never an empty result.
@@ -63,11 +59,10 @@ class RunStats:
         had = any(self.total.tally.values())
         if self._errors and not had and len(self._errors) == len(self.by_source):
             raise next(iter(self._errors.values()))
-        result = self.total.numbers()
+        result = counts(self.total.tally, self.total.reasons)
         if not had:
             result["no_results"] = True
-        if len(self.by_keyword) > 1 or self._errors:
-            result["keywords"] = {k: account.told() for k, account in self.by_keyword.items()}
-        if len(self.by_source) > 1 or self._errors:
-            result["sources"] = {k: account.told() for k, account in self.by_source.items()}
+        for name, by in (("keywords", self.by_keyword), ("sources", self.by_source)):
+            if len(by) > 1 or self._errors:
+                result[name] = {key: one.result() for key, one in by.items()}
         return result

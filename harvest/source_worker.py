@@ -1,120 +1,104 @@
-"""One source at work for one keyword: what it finds, and what is still wanted of it."""
+"""Sources at work for one keyword: what each finds is downloaded until its share is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 
-from gleanset.errors import GleansetError
 from gleanset.records import Candidate
-from harvest.fair_share import MetBySource
-from harvest.http import Client
+from harvest.downloads import CandidateQueue, DownloadOutcome
+from harvest.fair_share import FairShare, ImagesFound
 from harvest.importer import Importer
-from harvest.prefetch import Prefetch
+from harvest.prefetch import Prefetch, SourceResults
 from harvest.selection import Selection
-from harvest.sources import Query, Source
-from harvest.urls import Wanted
-
-
-class SourceResults:
-    """What a source finds for one query, and the error with which it refused."""
-
-    def __init__(self, source: Source, query: Query, client: Client) -> None:
-        self._source = source
-        self._query = query
-        self._client = client
-        self.error: GleansetError | None = None
-
-    def results(self) -> Generator[Candidate, None, None]:
-        """The candidates, in the source's order, until it ends or refuses."""
-        # What a download raises is no refusal: a full disk ends the run.
-        try:
-            yield from self._source.candidates(self._query, self._client)
-        except GleansetError as error:
-            self.error = error
-
-
-class _Coming(Wanted):
-    """What is wanted of a search that is under way: some of it is not there yet."""
-
-    def __init__(self, asked: Prefetch, intake: Importer, images: set[str]) -> None:
-        super().__init__((), intake, images, 0)
-        self._asked = asked
-        self._missing = 0
-
-    def take(self, missing: int) -> Candidate | None:
-        """The next one, if one of the `missing` is there."""
-        self._missing = missing
-        return self._ready.popleft() if self._look() and self._missing > 0 else None
-
-    def _look(self) -> bool:
-        # In their order: a known one behind those that are under way waits as well.
-        while self._missing > 0 and not (self._full() or self._ready or self._exhausted):
-            candidate = self._asked.poll(self._missing)
-            if candidate is not None:
-                self._meet(candidate)
-            elif self._asked.ended:
-                self._exhausted = True
-                self._make_ready()
-            else:
-                return False
-        return bool(self._ready) and not self._full()
-
-    def _meet(self, candidate: Candidate) -> None:
-        before = len(self._images)
-        self._sort(candidate)
-        self._missing -= len(self._images) - before
+from harvest.sources import Source
 
 
 class SourceWorker:
-    """One source at work for one keyword; `common` are the images of the keyword so far."""
+    """One source at work for one keyword; `wake` is called when its site has given something.
+
+    `found` are the images that it has brought so far, `share` how many it is to bring.
+    """
 
     def __init__(
         self,
-        asked: tuple[Source, Query],
-        open_intake: Callable[[MetBySource], Importer],
-        client: Client,
+        source: Source,
+        results: SourceResults,
         selection: Selection,
-        common: set[str],
-        ring: Callable[[], None],
+        importer: Importer,
+        found: ImagesFound,
+        wake: Callable[[], None],
     ) -> None:
-        self.source, query = asked
-        self.share = 0
-        self.met = MetBySource(common)
-        self.found = SourceResults(self.source, query, client)
-        self.intake = open_intake(self.met)
+        self.source = source
+        self.results = results
+        self.importer = importer
+        self.found = found
         self._filtered = 0
-        search = self.found.results()
-        self._asked = Prefetch(search, selection.among(search, self._leave_out), ring)
-        self._wanted = _Coming(self._asked, self.intake, self.met)
-        self._pending = 0
+        search = results.search()
+        self._prefetch = Prefetch(search, selection.among(search, self._leave_out), wake)
+        self._queue = CandidateQueue(self._prefetch, importer, found, limit=0)
+
+    @property
+    def share(self) -> int:
+        """How many images it is to bring."""
+        return self._queue.limit or 0
+
+    @share.setter
+    def share(self, images: int) -> None:
+        self._queue.limit = images
 
     @property
     def ended(self) -> bool:
         """Whether the source has nothing more for this keyword, and nothing is under way."""
-        return self._wanted.ended and not self._pending
+        return self._queue.ended
 
     @property
     def busy(self) -> bool:
         """Whether the site is being asked for more."""
-        return self._asked.busy
+        return self._queue.asking
 
     def take(self) -> Candidate | None:
-        """The next candidate that its share wants."""
-        self._wanted.limit = self.share
-        candidate = self._wanted.take(self.share - len(self.met) - self._pending)
-        self._pending += candidate is not None
-        return candidate
+        """Return the next candidate that its share needs, None where there is none now."""
+        return self._queue.take()
 
-    def settled(self) -> None:
-        """What became of one candidate is recorded."""
-        self._pending -= 1
+    def settled(self, candidate: Candidate) -> None:
+        """Note that what became of one candidate is recorded."""
+        self._queue.settled(candidate)
 
     def close(self) -> None:
         """End the search: a source may hold a browser open."""
-        self._asked.close()
+        self._prefetch.close()
         # Counted in the source's thread, so it joins the others only now.
         if self._filtered:
-            self.intake.tally["filtered"] = self._filtered
+            self.importer.tally["filtered"] = self._filtered
 
     def _leave_out(self) -> None:
         self._filtered += 1
+
+
+class SharedQueue:
+    """The downloads of all sources of a keyword, as one queue for the scheduler."""
+
+    def __init__(self, share: FairShare[Candidate], workers: Sequence[SourceWorker]) -> None:
+        self._share = share
+        self._workers = {worker.source.name: worker for worker in workers}
+
+    @property
+    def asking(self) -> bool:
+        """Whether a site is being asked for more."""
+        return self._share.asking
+
+    def take(self) -> Candidate | None:
+        """Return the next candidate that any source needs; the sources take turns."""
+        return self._share.take()
+
+    def settled(self, candidate: Candidate) -> None:
+        """Note that what became of one candidate is recorded."""
+        self._workers[candidate.origin.source].settled(candidate)
+
+    def record(self, outcome: DownloadOutcome) -> None:
+        """Record one download where its source counts."""
+        self._workers[outcome.item.origin.source].importer.take_download(outcome)
+
+    def progress(self) -> str:
+        """Return how many images each source has brought."""
+        return ", ".join(f"{name} {len(worker.found)}" for name, worker in self._workers.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection
@@ -124,6 +124,17 @@ class Fetches:
             (TRIES, source, clean(key), stamp),
         )
         return row["state"] if row else None
+
+    def states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return the same for some keys of a source, none of them with a stamp."""
+        marks = ",".join("?" * len(keys))
+        rows = self._db.rows(
+            "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
+            f"WHERE source=? AND stamp='' AND key IN ({marks})",
+            (TRIES, source, *map(clean, keys)),
+        )
+        known = {row[0]: row[1] for row in rows}
+        return {key: known.get(clean(key)) for key in keys}
 
     def image(self, source: str, key: str) -> str | None:
         """The hash of the image that a finished fetch gave."""

@@ -15,11 +15,14 @@ from gleanset.platform import sync_folder
 PARTIAL = ".partial-"
 
 
-def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> None:
+def write_atomic(
+    path: Path, data: bytes, *, scratch: Path | None = None, sync_name: bool = True
+) -> None:
     """Write `data` to `path` so that a reader sees the old file, the new one, or none.
 
     The temporary file lies in `scratch`, a folder on the same disk (by default beside the
-    target). Raises `DiskFull` or `NotWritable`.
+    target). Without `sync_name` the bytes survive a power cut, but perhaps not the name: enough
+    for what is going to be moved. Raises `DiskFull` or `NotWritable`.
     """
     with disk_errors(path):
         folder = path.parent
@@ -30,14 +33,17 @@ def write_atomic(path: Path, data: bytes, *, scratch: Path | None = None) -> Non
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        sync_folder(folder)
+        if sync_name:
+            sync_folder(folder)
 
 
-def move_synced(source: Path, target: Path) -> None:
-    """Rename a whole file on one disk to `target`. Raises `DiskFull` or `NotWritable`."""
+def move_file(source: Path, target: Path) -> None:
+    """Rename a whole file on one disk to `target`, whose folder is to be synced afterwards.
+
+    Raises `DiskFull` or `NotWritable`.
+    """
     with disk_errors(target):
         _in_folder(target.parent, lambda: source.replace(target))
-        sync_folder(target.parent)
 
 
 def _in_folder(folder: Path, act: Callable[[], object]) -> None:

@@ -10,10 +10,13 @@ is about to refer to, can be removed by somebody else, in whatever process.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gleanset.errors import Unreadable
-from gleanset.files.atomic import move_synced, write_atomic
+from gleanset.files.atomic import disk_errors, move_file, write_atomic
+from gleanset.platform import sync_folder
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -43,6 +46,7 @@ class Store:
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = root
         self.scratch = scratch
+        self._unsynced: set[Path] | None = None
 
     def path(self, name: str, kind: str) -> Path:
         """Where the file called `name` (hex) of that image format lies, or would lie."""
@@ -56,7 +60,8 @@ class Store:
         """Write bytes to the scratch folder, from any worker; `publish` stores them."""
         path = self.staged(name, kind)
         if not self.has(path, len(data)):
-            write_atomic(path, data)
+            # Its name here need not survive a power cut: a new run empties the scratch folder.
+            write_atomic(path, data, sync_name=False)
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file to its place, inside the transaction that writes its row.
@@ -69,7 +74,28 @@ class Store:
             return
         if not staged.exists():
             raise Unreadable("cannot be read", "its file was removed while it was taken in")
-        move_synced(staged, path)
+        with self.syncing_once() as folders:
+            move_file(staged, path)
+            folders.add(path.parent)
+
+    @contextmanager
+    def syncing_once(self) -> Iterator[set[Path]]:
+        """Sync the folders of everything published within at the end, each of them once.
+
+        Gives the folders. Where it stands around itself, the outermost one syncs. It ends before
+        the transaction around it does: no row without its file, also after a power cut.
+        """
+        if self._unsynced is not None:
+            yield self._unsynced
+            return
+        folders = self._unsynced = set()
+        try:
+            yield folders
+            for folder in folders:
+                with disk_errors(folder):
+                    sync_folder(folder)
+        finally:
+            self._unsynced = None
 
     def discard(self, name: str, kind: str) -> None:
         """Remove a staged file that gets no row."""

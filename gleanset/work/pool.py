@@ -179,8 +179,14 @@ def _next_attempt(future: Future[Any], attempt: int) -> int:
 
 def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
     error = future.exception()
-    if error is None:
-        return Outcome(item, future.result())
+    return Outcome(item, future.result()) if error is None else failed_outcome(item, error)
+
+
+def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
+    """Return the failure that an exception is for one item.
+
+    Raises the exception again where it is no trouble of that item: it ends the run.
+    """
     if isinstance(error, Unreadable):
         return Outcome(item, None, error.reason, error.detail)
     if isinstance(error, GleansetError) or not isinstance(error, Exception):

@@ -13,11 +13,10 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 from gleanset.errors import Unreachable, Unreadable, UsageError
-from harvest.http.failures import PASSING, looks_like_html
-from harvest.http.fetch import Answer, Fetcher, Wish
-from harvest.http.limits import Limits
-from harvest.http.robots import Robots
-from harvest.http.throttle import HostSlots
+from harvest.http.failures import RETRY_STATUSES, looks_like_html
+from harvest.http.fetch import Fetch, Fetcher, HttpAnswer
+from harvest.http.policy import FetchPolicy, Limits
+from harvest.http.robots import RobotsPolicy
 from harvest.http.urls import tidy
 
 
@@ -61,8 +60,8 @@ class Client:
         self.limits = limits or Limits()
         self.allow_private = allow_private
         self.user_agent = _sendable(user_agent or _honest(contact))
-        self._fetcher = Fetcher(self.limits, allow_private)
-        self._robots = Robots(self._fetcher, self.limits, self.user_agent, ignore_robots)
+        self._robots = RobotsPolicy(self.limits, self.user_agent, ignore_robots)
+        self.fetcher = Fetcher(self.limits, allow_private, self._robots)
 
     def __enter__(self) -> Self:
         return self
@@ -72,35 +71,39 @@ class Client:
 
     def close(self) -> None:
         """Stop what waits and what is under way (they raise `Closed`), drop connections."""
-        self._fetcher.close()
-
-    @property
-    def hosts(self) -> HostSlots:
-        """Whose turn it is on which host."""
-        return self._fetcher.hosts
+        self.fetcher.close()
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._fetcher.hosts.closed
+        return self.fetcher.slots.closed
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until `close`: whether it is closed, as `threading.Event.wait` tells.
+        """Wait so long, or until `close`; return whether it is closed.
 
         For a source that must pause between requests of its own.
         """
-        return self._fetcher.hosts.wait(seconds)
+        return self.fetcher.slots.wait(seconds)
 
     def download(self, url: str, referer: str | None = None) -> Download:
-        """The file at `url`. Raises `Unreadable` for this item, `Closed` after `close`.
+        """Return the file at `url`. Raises `Unreadable` for this item, `Closed` after `close`.
 
         Reasons: `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`,
         `cut off`, `empty`, `private address`, `bad redirect`, `bad url`, `not an image`,
         `robots.txt disallows`, `robots.txt could not be read`, `robots tag <directive>`.
         """
-        headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
-        wish = Wish(headers, PASSING, errors_too=False, limits=self.limits, manners=self._robots)
-        answer = self._fetcher.fetch(url, wish)
+        return self.accept(self.fetcher.fetch(url, self._download_policy(referer)))
+
+    def prepare(self, url: str, referer: str | None = None) -> Fetch:
+        """Return the same download as a fetch to be scheduled. Raises `Unreadable`."""
+        return self.fetcher.prepare(url, self._download_policy(referer))
+
+    def prepare_robots(self, url: str) -> Fetch:
+        """Return the fetch of the robots.txt for an address."""
+        return self.fetcher.prepare(self._robots.address(url), self._robots.policy)
+
+    def accept(self, answer: HttpAnswer) -> Download:
+        """Return the file that an answer brings. Raises `Unreadable` where it brings none."""
         if answer.status >= 300:
             raise Unreadable(f"http {answer.status}", answer.url)
         if not answer.data:
@@ -115,7 +118,9 @@ class Client:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Page:
-        """The page at `url`, whatever its status. Raises `Unreachable`, `Closed` after `close`.
+        """Return the page at `url`, whatever its status.
+
+        Raises `Unreachable`, `Closed` after `close`.
 
         Passing troubles (5xx) are asked again before they are returned; a 429 never is,
         because the source, not this page, decides whether to go on. robots.txt is not read:
@@ -124,12 +129,16 @@ class Client:
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
         sent = self._headers("*/*") | dict(headers or {})
-        wish = Wish(sent, PASSING - {429}, errors_too=True, limits=self.limits)
+        policy = FetchPolicy(sent, RETRY_STATUSES - {429}, self.limits, error_bodies=True)
         try:
-            answer = self._fetcher.fetch(url, wish)
+            answer = self.fetcher.fetch(url, policy)
         except Unreadable as error:
             raise _unreachable(url, error) from error
         return Page(answer.status, _text(answer), answer.url, answer.headers)
+
+    def _download_policy(self, referer: str | None) -> FetchPolicy:
+        headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
+        return FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {
@@ -174,7 +183,7 @@ def _media_type(headers: Mapping[str, str]) -> str:
     return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _text(answer: Answer) -> str:
+def _text(answer: HttpAnswer) -> str:
     _, _, charset = answer.headers.get("Content-Type", "").lower().partition("charset=")
     try:
         return answer.data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")

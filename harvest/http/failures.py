@@ -1,4 +1,4 @@
-"""From what urllib3 raises to the small vocabulary of reasons that a rejection has."""
+"""Translate what urllib3 raises into the small vocabulary of reasons that a rejection has."""
 
 from __future__ import annotations
 
@@ -22,30 +22,22 @@ from gleanset.errors import Unreadable
 from harvest.http.ssrf import PrivateAddress
 
 # Too many requests, and the server's own passing troubles.
-PASSING = frozenset({429, 500, 502, 503, 504})
+RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 # The two answers with which a server speaks about the whole host.
-WAIT = frozenset({429, 503})
+HOST_WIDE = frozenset({429, 503})
 
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
-class Transient(Unreadable):
-    """May go well the next time. `wait` seconds were asked for; `hold` by the whole host."""
-
-    def __init__(
-        self, reason: str, detail: str, host: str, wait: float | None = None, hold: bool = False
-    ) -> None:
-        super().__init__(reason, detail)
-        self.host = host
-        self.wait = wait
-        self.hold = hold
+class TransientFailure(Unreadable):
+    """A request failed in a way that may go well the next time."""
 
 
 _SHOWN = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
 
 
-def failure(error: Exception, url: str, host: str, in_body: bool) -> Unreadable:
-    """What an exception of urllib3 means for the item; `Transient` where a retry may help.
+def classify(error: Exception, url: str, in_body: bool) -> Unreadable:
+    """Return what an exception of urllib3 means; `TransientFailure` where a retry may help.
 
     `in_body`: the answer had begun when it happened.
     """
@@ -58,18 +50,18 @@ def failure(error: Exception, url: str, host: str, in_body: bool) -> Unreadable:
     if isinstance(error, ReadTimeoutError):
         return Unreadable("timed out", detail)
     if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
-        return Transient("timed out", detail, host)
+        return TransientFailure("timed out", detail)
     if isinstance(error, DecodeError):
         return Unreadable("cut off", detail)
     if in_body:
-        return Transient("cut off", detail, host)
+        return TransientFailure("cut off", detail)
     if _final(error):
         return Unreadable("connection failed", detail)
-    return Transient("connection failed", detail, host)
+    return TransientFailure("connection failed", detail)
 
 
 def looks_like_html(data: bytes) -> bool:
-    """Whether a body is a web page, by its first bytes; names and headers lie."""
+    """Return whether a body is a web page, by its first bytes; names and headers lie."""
     head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for opening, closing in ((b"<?xml", b"?>"), (b"<!--", b"-->")):
         if head.startswith(opening):

@@ -1,13 +1,16 @@
-"""One GET with all its manners: turns, retries, redirects by hand, bounds of time and size."""
+"""One GET, and what becomes of it: an answer, a failure, or another request later.
+
+`fetch_once` makes a single request and never waits: whoever calls it holds a slot of the host, and
+waits, or does something else, where it returns `RetryLater`. The state that lives from one request
+to the next (address, attempts, redirects, network time) is in the `Fetch` itself.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
-from typing import Protocol
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
@@ -15,11 +18,12 @@ from urllib3.util import Timeout
 
 from gleanset.errors import Unreadable
 from harvest.http.deadline import Deadline, DeadlineWatch
-from harvest.http.failures import WAIT, Transient, failure
-from harvest.http.limits import Limits
+from harvest.http.failures import HOST_WIDE, TransientFailure, classify
+from harvest.http.policy import FetchPolicy, Limits
 from harvest.http.proxies import ConnectionPools
+from harvest.http.robots import RobotsPolicy
 from harvest.http.ssrf import spelled_private
-from harvest.http.throttle import Closed, HostSlots, attempts_made, backoff, retry_after
+from harvest.http.throttle import Closed, HostSlots, backoff, retry_after
 from harvest.http.urls import host_of, redirected, tidy
 
 _CHUNK = 262_144
@@ -27,8 +31,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The last answer of a chain of redirects. `headers` ignore case."""
+class HttpAnswer:
+    """The answer to a request, after content decoding. `headers` ignore case."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,124 +40,165 @@ class Answer:
     url: str
 
 
-class Manners(Protocol):
-    """What hosts ask for. Both raise `Unreadable` for what is not wanted by them."""
-
-    def may_ask(self, url: str) -> None:
-        """Before each request of a chain of redirects."""
-
-    def may_keep(self, url: str, tags: Sequence[str]) -> None:
-        """Before the body is read; `tags` are the lines of `X-Robots-Tag`."""
-
-
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What to send, which statuses to try again, whether the body of an error is wanted.
+class RetryLater:
+    """The fetch goes on at `host`, not before `seconds` have passed.
 
-    `clipped`: of a body over `limits.max_bytes` the beginning (and a little more) will do.
+    After a passing trouble with the same address again, after a redirect with the next one.
     """
 
-    headers: Mapping[str, str]
-    passing: frozenset[int]
-    errors_too: bool
-    limits: Limits
-    clipped: bool = False
-    manners: Manners | None = None
+    host: str
+    seconds: float
+
+
+@dataclass(eq=False, slots=True)
+class Fetch:
+    """What is to be fetched, and how far that has come: `url` is what to ask for next.
+
+    `attempts` counts those that failed; a new one begins with the first address of a chain of
+    redirects.
+    """
+
+    start: str
+    policy: FetchPolicy
+    deadline: Deadline
+    url: str
+    attempts: int = 0
+    redirects: int = 0
+
+    @property
+    def host(self) -> str:
+        """The host to be asked next."""
+        return host_of(self.url)
 
 
 class Fetcher:
-    """The shared state of all requests of one client. Thread-safe."""
+    """What all fetches of one client share: slots, connections, robots rules. Thread-safe."""
 
-    def __init__(self, limits: Limits, allow_private: bool) -> None:
-        self.hosts = HostSlots(limits.per_host, limits.delay)
+    def __init__(self, limits: Limits, allow_private: bool, robots: RobotsPolicy) -> None:
+        self.slots = HostSlots(limits.per_host, limits.delay)
+        self.robots = robots
         self._allow_private = allow_private
-        self._routes = ConnectionPools(limits.per_host)
+        self._pools = ConnectionPools(limits.per_host)
         self._watch = DeadlineWatch()
 
     def close(self) -> None:
         """Stop what waits and what is under way, drop kept connections."""
-        self.hosts.close()
+        self.slots.close()
         self._watch.cut_all()
-        self._routes.close()
+        self._pools.close()
 
-    def fetch(self, url: str, wish: Wish) -> Answer:
-        """The answer after redirects and retries. Raises `Unreadable`, `Closed` after `close`.
+    def prepare(self, url: str, policy: FetchPolicy) -> Fetch:
+        """Return a fetch that has not begun. Raises `Unreadable` for an address not to be asked."""
+        start = self._checked(tidy(url))
+        return Fetch(start, policy, Deadline(policy.limits.total, self._allow_private), start)
 
-        A status of `wish.passing` that stays after the last retry is returned like any other.
+    def fetch(self, url: str, policy: FetchPolicy) -> HttpAnswer:
+        """Fetch in this thread, and wait wherever a host wants it: the last answer.
+
+        Raises `Unreadable`, `Closed` after `close`.
         """
-        start = tidy(url)
-        with self._call(wish.limits.total) as call:
-            for attempt in count(attempts_made()):
-                answer: Answer | None = None
-                try:
-                    answer = self._follow(start, wish, call)
-                    trouble = _passing(answer, wish)
-                except Transient as error:
-                    trouble = error
-                if trouble is None or attempt >= wish.limits.retries:
-                    return _given(answer, trouble)
-                self._wait(trouble, attempt, wish)
-        raise AssertionError("count() has no end")
+        fetch = self.prepare(url, policy)
+        while True:
+            if policy.robots:
+                if not self.robots.knows(fetch.url):
+                    self.read_robots(fetch.url)
+                self.robots.check(fetch.url)
+            with self.slots.turn(fetch.host):
+                outcome = self.fetch_once(fetch)
+            if isinstance(outcome, HttpAnswer):
+                return outcome
+            self.slots.sleep(outcome.seconds)
 
-    @contextmanager
-    def _call(self, seconds: float) -> Iterator[Deadline]:
-        call = Deadline(seconds, self._allow_private)
-        self._watch.add(call)
+    def fetch_once(self, fetch: Fetch) -> HttpAnswer | RetryLater:
+        """Make the next request of a fetch; the caller holds a slot of its host.
+
+        A status to be retried that stays after the last retry is returned like any other. What a
+        host asks for itself (`Retry-After`, 429, 503) holds all requests to it. Raises
+        `Unreadable` for this fetch, `Closed` after `close`.
+        """
+        self._watch.add(fetch.deadline)
         try:
-            yield call
+            answer = self._request(fetch)
+        except TransientFailure:
+            if fetch.attempts >= fetch.policy.limits.retries:
+                raise
+            return self._again(fetch, None)
         finally:
-            self._watch.remove(call)
+            self._watch.remove(fetch.deadline)
+        location = answer.headers.get("Location")
+        if answer.status in _REDIRECTS and location is not None:
+            return self._follow(fetch, location)
+        tries_left = fetch.attempts < fetch.policy.limits.retries
+        if answer.status in fetch.policy.retry_statuses and tries_left:
+            return self._again(fetch, answer)
+        return answer
 
-    def _wait(self, trouble: Transient, attempt: int, wish: Wish) -> None:
-        asked = backoff(attempt, wish.limits.backoff) if trouble.wait is None else trouble.wait
-        wait = min(asked, wish.limits.max_wait)
-        if trouble.hold:
-            # The next turn on this host comes only then, for us and for all the others.
-            self.hosts.hold(trouble.host, wait)
-        elif wish.manners is not None:
-            self.hosts.rest(trouble.host, wait)
-        else:
-            # A robots.txt: all who want something of that host wait for this one answer.
-            self.hosts.sleep(wait)
+    def _again(self, fetch: Fetch, answer: HttpAnswer | None) -> RetryLater:
+        limits = fetch.policy.limits
+        asked = retry_after(answer.headers) if answer else None
+        seconds = backoff(fetch.attempts, limits.backoff) if asked is None else asked
+        seconds = min(seconds, limits.max_wait)
+        if answer and answer.status in HOST_WIDE:
+            self.slots.hold(fetch.host, seconds)
+        fetch.attempts += 1
+        fetch.redirects = 0
+        fetch.url = fetch.start
+        return RetryLater(fetch.host, seconds)
 
-    def _follow(self, url: str, wish: Wish, call: Deadline) -> Answer:
-        most = wish.limits.max_redirects
-        for _ in range(most + 1):
-            self._raise_unless_welcome(url, wish)
-            answer = self._hop(url, wish, call)
-            location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or location is None:
-                return answer
-            url = redirected(url, location)
-        raise Unreadable("bad redirect", f"more than {most} in a row, at last to {url}")
+    def _follow(self, fetch: Fetch, location: str) -> RetryLater:
+        most = fetch.policy.limits.max_redirects
+        fetch.url = redirected(fetch.url, location)
+        fetch.redirects += 1
+        if fetch.redirects > most:
+            raise Unreadable("bad redirect", f"more than {most} in a row, at last to {fetch.url}")
+        self._checked(fetch.url)
+        return RetryLater(fetch.host, 0.0)
 
-    def _raise_unless_welcome(self, url: str, wish: Wish) -> None:
+    def _checked(self, url: str) -> str:
         if not self._allow_private and spelled_private(host_of(url)):
             raise Unreadable("private address", url)
-        if wish.manners is not None:
-            wish.manners.may_ask(url)
+        return url
 
-    def _hop(self, url: str, wish: Wish, call: Deadline) -> Answer:
-        host = host_of(url)
-        in_body = False
-        with self.hosts.turn(host), call:
+    def read_robots(self, url: str) -> None:
+        """Fetch the robots.txt for an address, where its rules are not known."""
+        # One thread asks; those who come meanwhile wait here and find what it learnt.
+        with self.robots.reading(url):
+            if not self.robots.knows(url):
+                address = self.robots.address(url)
+                try:
+                    answer: HttpAnswer | Unreadable = self.fetch(address, self.robots.policy)
+                except Unreadable as error:
+                    answer = error
+                self.learn_robots(url, answer)
+
+    def learn_robots(self, url: str, answer: HttpAnswer | Unreadable) -> None:
+        """Note what the robots.txt for an address says, or why it could not be read."""
+        if isinstance(answer, Unreadable):
+            self.robots.learn_failure(url, answer)
+        elif delay := self.robots.learn(url, answer.status, answer.data):
+            self.slots.slow_down(host_of(url), delay)
+
+    def _request(self, fetch: Fetch) -> HttpAnswer:
+        url, in_body = fetch.url, False
+        with fetch.deadline:
             try:
-                with self._open(url, wish, call) as response:
+                with self._open(fetch) as response:
                     in_body = True
-                    data = self._wanted_body(response, url, wish, call)
-                    return Answer(response.status, response.headers, data, url)
+                    data = self._body_if_meant(response, fetch)
+                    return HttpAnswer(response.status, response.headers, data, url)
             except (HTTPError, OSError, UnicodeError) as error:
-                self._raise_if_over(call, url, wish, error)
-                raise failure(error, url, host, in_body) from error
+                self._raise_if_over(fetch, error)
+                raise classify(error, url, in_body) from error
 
     @contextmanager
-    def _open(self, url: str, wish: Wish, call: Deadline) -> Iterator[BaseHTTPResponse]:
-        limits = wish.limits
-        response = self._routes.manager_for(url).request(
+    def _open(self, fetch: Fetch) -> Iterator[BaseHTTPResponse]:
+        limits = fetch.policy.limits
+        response = self._pools.manager_for(fetch.url).request(
             "GET",
-            url,
-            headers=wish.headers,
-            timeout=Timeout(connect=min(limits.connect, call.left), read=limits.read),
+            fetch.url,
+            headers=fetch.policy.headers,
+            timeout=Timeout(connect=min(limits.connect, fetch.deadline.left), read=limits.read),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -164,56 +209,36 @@ class Fetcher:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
 
-    def _wanted_body(
-        self, response: BaseHTTPResponse, url: str, wish: Wish, call: Deadline
-    ) -> bytes:
+    def _body_if_meant(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
         if response.status >= 300:
-            return self._body(response, url, wish, call) if wish.errors_too else b""
-        if wish.manners is not None:
-            wish.manners.may_keep(url, response.headers.getlist("X-Robots-Tag"))
-        return self._body(response, url, wish, call)
+            return self._body(response, fetch) if fetch.policy.error_bodies else b""
+        if fetch.policy.robots:
+            self.robots.check_tags(fetch.url, response.headers.getlist("X-Robots-Tag"))
+        return self._body(response, fetch)
 
-    def _body(self, response: BaseHTTPResponse, url: str, wish: Wish, call: Deadline) -> bytes:
-        most = wish.limits.max_bytes
-        announced = "" if wish.clipped else response.headers.get("Content-Length", "")
+    def _body(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
+        most, clipped = fetch.policy.limits.max_bytes, fetch.policy.clipped
+        announced = "" if clipped else response.headers.get("Content-Length", "")
         data, size = io.BytesIO(), 0
         # read1 returns what has come; read would wait for a whole chunk of a slow drip.
         while not _too_large(announced, size, most):
             chunk = response.read1(_CHUNK, decode_content=True)
             # A socket that was shut down looks like an honest end.
-            self._raise_if_over(call, url, wish, None)
+            self._raise_if_over(fetch, None)
             if not chunk:
                 return data.getvalue()
             size += data.write(chunk)
-        if wish.clipped:
+        if clipped:
             return data.getvalue()
-        raise Unreadable("too large", f"{url}: more than {most} bytes")
+        raise Unreadable("too large", f"{fetch.url}: more than {most} bytes")
 
-    def _raise_if_over(self, call: Deadline, url: str, wish: Wish, cause: Exception | None) -> None:
-        if self.hosts.closed:
+    def _raise_if_over(self, fetch: Fetch, cause: Exception | None) -> None:
+        if self.slots.closed:
             raise Closed("The download was stopped.") from cause
-        if call.over:
-            raise Unreadable("too slow", f"{url}: more than {wish.limits.total:g} s") from cause
+        if fetch.deadline.over:
+            most = fetch.policy.limits.total
+            raise Unreadable("too slow", f"{fetch.url}: more than {most:g} s") from cause
 
 
 def _too_large(announced: str, size: int, most: int) -> bool:
     return size > most or (announced.isdecimal() and int(announced) > most)
-
-
-def _passing(answer: Answer, wish: Wish) -> Transient | None:
-    if answer.status not in wish.passing:
-        return None
-    return Transient(
-        f"http {answer.status}",
-        answer.url,
-        host_of(answer.url),
-        retry_after(answer.headers),
-        hold=answer.status in WAIT,
-    )
-
-
-def _given(answer: Answer | None, trouble: Transient | None) -> Answer:
-    if answer is not None:
-        return answer
-    assert trouble is not None
-    raise trouble

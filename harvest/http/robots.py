@@ -1,28 +1,32 @@
-"""robots.txt (RFC 9309): what a host asks of programs such as ours, read once for each host.
+"""What a host asks of programs such as ours: its robots.txt (RFC 9309) and `X-Robots-Tag`.
 
-What counts as no answer, and what then happens:
+What counts as no answer to the question for a robots.txt, and what then happens:
 
 - 4xx but 429, a circle of redirects: there are no rules, everything may be asked (2.3.1.3).
 - 429, 5xx, too slow, cut off: nothing may be asked for `Limits.robots_again` seconds (2.3.1.4).
 - no connection at all: the same, and the reason is that of the connection.
+
+The syntax of the tag is `[agent:] directive, directive`, in as many headers as a host likes; a
+directive without an agent is for everyone (developers.google.com/search/docs, "Robots meta tag").
+`noai` and `noimageai` are DeviantArt's of 2022.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-
-from protego import Protego
+from typing import TYPE_CHECKING
 
 from gleanset.errors import Unreadable, UsageError
-from harvest.http.failures import PASSING
-from harvest.http.fetch import Answer, Fetcher, Wish
-from harvest.http.limits import Limits
-from harvest.http.robots_tag import refused_by
-from harvest.http.urls import host_of, origin_of
+from harvest.http.failures import RETRY_STATUSES
+from harvest.http.policy import FetchPolicy, Limits
+from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
+
+if TYPE_CHECKING:
+    from protego import Protego
 
 AGENT = "gleanset"
 
@@ -31,10 +35,13 @@ _FRESH = 86_400.0  # RFC 9309, 2.4
 _MOST_DELAY = 30.0
 # The picture would fail in the same way: its host, not its robots.txt, is what is wrong.
 _OF_THE_HOST = frozenset({"private address", "connection failed", "bad url"})
+# Directives with a colon of their own, which are no agents.
+_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_LONGHAND = {"none": "noindex"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _HostRules:
     """What one host said, believed `until` (monotonic). Neither rules nor reason: go ahead."""
 
     until: float
@@ -49,82 +56,87 @@ class _Said:
             raise Unreadable("robots.txt disallows", url)
 
 
-class Robots:
-    """What hosts ask of robots, heeded but for what `ignored` names. Thread-safe."""
+class RobotsPolicy:
+    """What hosts ask of robots, obeyed but for what `ignored` names. Thread-safe.
 
-    def __init__(
-        self, fetcher: Fetcher, limits: Limits, user_agent: str, ignored: Iterable[str] = ()
-    ) -> None:
-        without = _understood(ignored)
-        self._fetcher = fetcher
-        self._wish = _wish(limits, user_agent)
+    It fetches nothing: whoever asks for a picture first fetches the robots.txt at `address` with
+    `policy` where the rules are not known yet, and hands in the answer. Raises `UsageError` for
+    a word to be ignored that is none.
+    """
+
+    def __init__(self, limits: Limits, user_agent: str, ignored: Iterable[str] = ()) -> None:
+        without = _checked_words(ignored)
+        self.policy = _robots_policy(limits, user_agent)
         self._again = limits.robots_again
         self._heeds_rules = "robots.txt" not in without
         self._heeded_tags = frozenset(TAGS) - without
-        self._known: dict[str, _Said] = {}
+        self._known: dict[str, _HostRules] = {}
         self._reading: dict[str, Lock] = {}
 
-    def may_ask(self, url: str) -> None:
-        """Raises `Unreadable` when this tidy address is not for us.
+    def knows(self, url: str) -> bool:
+        """Return whether the rules for this tidy address are known, or need not be."""
+        if not self._heeds_rules:
+            return True
+        said = self._known.get(origin_of(url))
+        return said is not None and time.monotonic() < said.until
+
+    def address(self, url: str) -> str:
+        """Return where the rules for an address are to be found."""
+        return f"{origin_of(url)}/robots.txt"
+
+    def reading(self, url: str) -> Lock:
+        """Return the lock under which one thread fetches the rules for an address."""
+        return self._reading.setdefault(origin_of(url), Lock())
+
+    def learn(self, url: str, status: int, data: bytes) -> float | None:
+        """Note the answer to the question for the rules; the delay that they ask for, if any."""
+        if status in RETRY_STATUSES or status >= 500:
+            self._forbid(url, f"{self.address(url)}: http {status}")
+            return None
+        rules = _parsed(data) if status < 300 else None
+        self._known[origin_of(url)] = _HostRules(time.monotonic() + _FRESH, rules)
+        delay = rules.crawl_delay(AGENT) if rules else None
+        return min(delay, _MOST_DELAY) if delay else None
+
+    def learn_failure(self, url: str, error: Unreadable) -> None:
+        """Note that there was no answer."""
+        if error.reason == "bad redirect":
+            self._known[origin_of(url)] = _HostRules(time.monotonic() + _FRESH)
+        elif error.reason in _OF_THE_HOST:
+            self._forbid(url, error.detail, error.reason)
+        else:
+            self._forbid(url, f"{error.detail} ({error.reason})")
+
+    def check(self, url: str) -> None:
+        """Raise `Unreadable` when the known rules are against this tidy address.
 
         Reasons: `robots.txt disallows`, `robots.txt could not be read`, or why its host
         cannot be asked for anything.
         """
         if self._heeds_rules:
-            self._said(origin_of(url)).check(url)
+            self._known[origin_of(url)].check(url)
 
-    def may_keep(self, url: str, tags: Sequence[str]) -> None:
-        """Raises `Unreadable("robots tag ...")` when a line of `X-Robots-Tag` says so."""
+    def check_tags(self, url: str, tags: Sequence[str]) -> None:
+        """Raise `Unreadable("robots tag ...")` when a line of `X-Robots-Tag` says so."""
         if tags and (directive := refused_by(tags, self._heeded_tags, AGENT)):
             raise Unreadable(f"robots tag {directive}", url)
 
-    def _said(self, origin: str) -> _Said:
-        said = self._known.get(origin)
-        if said is not None and time.monotonic() < said.until:
-            return said
-        # One thread asks; those who come meanwhile wait here and find what it learnt.
-        with self._reading.setdefault(origin, Lock()):
-            said = self._known.get(origin)
-            if said is None or time.monotonic() >= said.until:
-                said = self._known[origin] = self._read(f"{origin}/robots.txt")
-        return said
-
-    def _read(self, url: str) -> _Said:
-        try:
-            answer = self._fetcher.fetch(url, self._wish)
-        except Unreadable as error:
-            return self._without_answer(error)
-        if answer.status in PASSING or answer.status >= 500:
-            return self._unread(f"{url}: http {answer.status}")
-        if answer.status >= 300:
-            return _Said(time.monotonic() + _FRESH)
-        rules = Protego.parse(_text(answer))
-        if delay := rules.crawl_delay(AGENT):
-            self._fetcher.hosts.slow_down(host_of(url), min(delay, _MOST_DELAY))
-        return _Said(time.monotonic() + _FRESH, rules)
-
-    def _without_answer(self, error: Unreadable) -> _Said:
-        if error.reason == "bad redirect":
-            return _Said(time.monotonic() + _FRESH)
-        if error.reason in _OF_THE_HOST:
-            return self._unread(error.detail, error.reason)
-        return self._unread(f"{error.detail} ({error.reason})")
-
-    def _unread(self, detail: str, reason: str = "robots.txt could not be read") -> _Said:
-        return _Said(time.monotonic() + self._again, reason=reason, detail=detail)
+    def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
+        until = time.monotonic() + self._again
+        self._known[origin_of(url)] = _HostRules(until, reason=reason, detail=detail)
 
 
-def _understood(words: Iterable[str]) -> frozenset[str]:
+def _checked_words(words: Iterable[str]) -> frozenset[str]:
     ignored = frozenset(words)
-    if unknown := sorted(ignored - {*WORDS}):
+    if unknown := sorted(ignored.difference(WORDS)):
         raise UsageError(
             f"There is nothing called {', '.join(unknown)} to be ignored.",
-            f"Name some of {', '.join(WORDS[:-1])}, or all.",
+            f"Name some of {', '.join(WORDS[:-1])}, or {WORDS[-1]}.",
         )
     return frozenset(WORDS) if "all" in ignored else ignored
 
 
-def _wish(limits: Limits, user_agent: str) -> Wish:
+def _robots_policy(limits: Limits, user_agent: str) -> FetchPolicy:
     # Every download of the host waits for this answer: it gets less time and fewer tries.
     shorter = replace(
         limits,
@@ -140,12 +152,40 @@ def _wish(limits: Limits, user_agent: str) -> Wish:
         "Accept-Encoding": "gzip, deflate",
     }
     # The body of a 404 is read as well: a connection with an unread body cannot be kept.
-    return Wish(headers, PASSING, errors_too=True, limits=shorter, clipped=True)
+    return FetchPolicy(headers, RETRY_STATUSES, shorter, error_bodies=True, clipped=True)
 
 
-def _text(answer: Answer) -> str:
-    data = answer.data
+def _parsed(data: bytes) -> Protego:
+    from protego import Protego
+
     if len(data) > _MOST_BYTES:
         # Half a line would say something else: `Disallow: /` of `Disallow: /private`.
         data = data[: max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES)) + 1]
-    return data.decode("utf-8-sig", "replace")
+    return Protego.parse(data.decode("utf-8-sig", "replace"))
+
+
+def refused_by(lines: Sequence[str], heeded: frozenset[str], agent: str) -> str | None:
+    """Return the first of `heeded` that the header lines say to us or to everyone, or None."""
+    for said in _said_to(agent, lines):
+        directive = _LONGHAND.get(said, said)
+        if directive in heeded:
+            return directive
+    return None
+
+
+def _said_to(agent: str, lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        ours = True
+        for part in line.lower().split(","):
+            name, colon, rest = part.strip().partition(":")
+            if colon and _is_agent(name.strip()):
+                # It speaks to this agent up to the next one in the line.
+                ours = name.partition("/")[0].strip() in ("*", agent)
+                part = rest
+            if ours:
+                yield part.strip()
+
+
+def _is_agent(name: str) -> bool:
+    # The date of `unavailable_after` may have a comma, and always has colons.
+    return name not in _VALUED and " " not in name and not name.isdigit()

@@ -22,16 +22,17 @@ from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli
 from gleanset import Dataset
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
-from harvest.fair_share import shares
+from harvest.fair_share import equal_shares
 from harvest.filters import parse_filter
 from harvest.http import Client, Limits
+from harvest.importer import candidate_from_json, candidate_to_json
 from harvest.keyword import harvest_keywords, harvest_searches, searches
 from harvest.report_status import yields
 from harvest.retry import retry
 from harvest.selection import ALL, Selection, parse_range
 from harvest.sources import Query, Source
 from harvest.sources.bing import Bing
-from harvest.urls import harvest_urls, read_back, written
+from harvest.urls import harvest_urls
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 QUICK = Limits(connect=2, read=0.5, total=1, retries=0, backoff=0.01, max_wait=0.1)
@@ -101,9 +102,9 @@ def added(result: dict[str, Any]) -> dict[str, int]:
 
 
 def test_shares_are_equal_and_whole() -> None:
-    assert shares(10, 2) == [5, 5]
-    assert shares(7, 3) == [3, 2, 2]
-    assert shares(1, 3) == [1, 0, 0]
+    assert equal_shares(10, 2) == [5, 5]
+    assert equal_shares(7, 3) == [3, 2, 2]
+    assert equal_shares(1, 3) == [1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -606,7 +607,7 @@ def test_an_address_that_was_not_allowed_is_retried(flaky: SmallBing, dataset: D
 
 def test_a_candidate_survives_being_written(flaky: SmallBing) -> None:
     odd = Candidate("http://x/\ud800", Origin("s", "k", tags=("a", "é")), 1, None, "http://r")
-    assert read_back(written(odd)) == odd
+    assert candidate_from_json(candidate_to_json(odd)) == odd
 
 
 def test_the_retry_command(flaky: SmallBing, tmp_path: Path) -> None:

@@ -15,11 +15,10 @@ from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.http import Client
-from harvest.importer import Importer
+from harvest.importer import Importer, candidate_to_json
 from harvest.keyword import STAGE
 from harvest.report_status import yields
 from harvest.retry import retry
-from harvest.urls import written
 from pipeline.maintenance.merge import merge
 
 URL = "/p/1.jpg"
@@ -38,7 +37,7 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
             if isinstance(result, str)
             else Outcome(one, StageBytes(store)(result))
         )
-        told = None if outcome.result else written(one)
+        told = None if outcome.result else candidate_to_json(one)
         Importer(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
 
 

@@ -15,9 +15,7 @@ from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, Closed, Limits
-from harvest.http.fetch import Fetcher
-from harvest.http.robots import Robots
-from harvest.http.robots_tag import refused_by
+from harvest.http.robots import refused_by
 from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
@@ -325,10 +323,9 @@ def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
 def test_a_crawl_delay_has_bounds(host: FaultyServer, asked: str, kept: float) -> None:
     says(host, f"User-agent: *\nCrawl-delay: {asked}\n".encode())
     limits = replace(QUICK, delay=1.0)
-    fetcher = Fetcher(limits, allow_private=True)
-    Robots(fetcher, limits, "gleanset/0").may_ask(f"{host.url}/a.jpg")
-    assert fetcher.hosts._state("127.0.0.1").delay == kept
-    fetcher.close()
+    with Client(limits, allow_private=True) as client:
+        client.fetcher.read_robots(f"{host.url}/a.jpg")
+        assert client.fetcher.slots.delay_of("127.0.0.1") == kept
 
 
 def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:

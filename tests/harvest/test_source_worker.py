@@ -19,7 +19,7 @@ from tools_for_tests import ROOT, command, eventually, run_cli
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
-from harvest.fair_share import FairShare, MetBySource
+from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client, Limits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
@@ -149,7 +149,7 @@ class Simulated:
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
         self.share = 0
-        self.met = MetBySource(common)
+        self.found = ImagesFound(common)
         self.visited = 0
         self.pending: list[int] = []
         self._numbers = numbers
@@ -161,7 +161,9 @@ class Simulated:
 
     @property
     def busy(self) -> bool:
-        return self.visited < len(self._numbers) and len(self.met) + len(self.pending) < self.share
+        return (
+            self.visited < len(self._numbers) and len(self.found) + len(self.pending) < self.share
+        )
 
     def take(self) -> int | None:
         if not self.busy or self._die.random() < 0.5:
@@ -171,7 +173,7 @@ class Simulated:
         return self.pending[-1]
 
     def settle(self) -> None:
-        self.met.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
+        self.found.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
 
 
 def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:

@@ -1,7 +1,8 @@
-"""How long, how much and how often: the bounds of one download and of one host."""
+"""The bounds of downloading, and what one kind of fetch sends and accepts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,5 +36,22 @@ class Limits:
 
     @classmethod
     def of(cls, net: NetSettings, delay: float = 0.0) -> Self:
-        """The limits that a dataset's `[net]` settings ask for."""
+        """Return the limits that a dataset's `[net]` settings ask for."""
         return cls(total=net.seconds, per_host=net.per_host, delay=delay)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPolicy:
+    """What to send, and how to treat what comes back.
+
+    `retry_statuses` are tried again, as often as the limits allow. With `error_bodies` the body
+    of an error is read as well. `clipped`: of a body over `limits.max_bytes` the beginning
+    (and a little more) will do. `robots`: what hosts say to robots is obeyed.
+    """
+
+    headers: Mapping[str, str]
+    retry_statuses: frozenset[int]
+    limits: Limits
+    error_bodies: bool = False
+    clipped: bool = False
+    robots: bool = False

@@ -1,7 +1,8 @@
-"""A host that wants a pause holds up nobody else: who waits for it is put back."""
+"""A host that wants a pause holds up nobody else: its downloads wait in its queue."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,11 +13,11 @@ from faulty_server import Behaviour, FaultyServer, Handler
 
 from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
-from gleanset.work.pool import Outcome, Threads
+from gleanset.work.pool import Outcome
 from harvest.http import Client, Limits
-from harvest.http.supply import Fed
-from harvest.http.throttle import HostSlots, Waiting, attempts_made, leaving
-from harvest.http.turns import MOST_HELD, in_turns
+from harvest.http.fetch import HttpAnswer, RetryLater
+from harvest.http.scheduler import MOST_PENDING, IterableQueue, Scheduler
+from harvest.http.throttle import HostSlots
 
 ANYTHING = frozenset({"all"})
 # The same server under two names, which are two hosts.
@@ -42,11 +43,8 @@ def fetched(
     with Client(limits, allow_private=True, ignore_robots=ignored) as client:
         outcomes = [
             outcome
-            for batch in in_turns(
-                lambda one: client.download(one.url).data,
-                Fed(candidates(site, *paths)),
-                Threads(threads, stop=client.close),
-                client,
+            for batch in Scheduler(client, bytes, threads).run(
+                IterableQueue(candidates(site, *paths))
             )
             for outcome in batch
         ]
@@ -138,7 +136,7 @@ def test_a_redirect_on_a_slow_host_has_an_end(site: FaultyServer) -> None:
     assert fetched(site, [f"{SLOW}/a"], Limits(delay=0.3)) == [
         (f"{SLOW}:{site.server_address[1]}/a", None)
     ]
-    assert site.hits["/a"] == 2
+    assert site.hits["/a"] == 1
     assert site.hits["/b"] == 1
 
 
@@ -154,29 +152,21 @@ def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
     read: Counter[str] = Counter()
 
     def listed() -> Iterator[str]:
-        for number in range(20 * MOST_HELD):
+        for number in range(20 * MOST_PENDING):
             read["lines"] += 1
             yield f"{SLOW}/{number}"
 
     with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
-        batches = in_turns(
-            lambda one: client.download(one.url).data,
-            Fed(candidates(site, *[])),
-            Threads(2),
-            client,
-        )
-        assert list(batches) == []
+        assert list(Scheduler(client, bytes, 2).run(IterableQueue([]))) == []
         port = site.server_address[1]
         lines = (
             Candidate(url, Origin("test", url))
             for path in listed()
             for url in [f"http://{SLOW}:{port}/{path.partition('/')[2]}"]
         )
-        batches = in_turns(
-            lambda one: client.download(one.url).data, Fed(lines), Threads(2), client
-        )
+        batches = Scheduler(client, bytes, 2).run(IterableQueue(lines))
         assert next(batches)[0].result == b"picture"
-        assert read["lines"] <= MOST_HELD + 10
+        assert read["lines"] <= MOST_PENDING + 10
         batches.close()
 
 
@@ -194,9 +184,7 @@ def test_what_was_taken_is_downloaded_before_the_list_breaks(site: FaultyServer)
             done.extend(outcome.result for outcome in batch)
 
     with Client(Limits(per_host=2), allow_private=True, ignore_robots=ANYTHING) as client:
-        batches = in_turns(
-            lambda one: client.download(one.url).data, Fed(broken()), Threads(4), client
-        )
+        batches = Scheduler(client, bytes, 4).run(IterableQueue(broken()))
         with pytest.raises(Unreachable, match="broke off"):
             gather(batches)
     assert done == [b"picture"] * 20
@@ -206,35 +194,49 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     taken: list[Candidate] = []
 
-    def listed() -> Iterator[Candidate]:
-        for one in candidates(site, *(f"{SLOW}/{n}" for n in range(50))):
-            taken.append(one)
-            yield one
+    class FourAtMost(IterableQueue):
+        """As with a limit of four: what waits is counted among them."""
 
-    # As with a limit of four: what waits is counted among them.
-    supply = Fed(listed(), lambda pending: len(done) + pending < 4)
+        def take(self) -> Candidate | None:
+            if len(taken) == 4 or (candidate := super().take()) is None:
+                return None
+            taken.append(candidate)
+            return candidate
+
+    queue = FourAtMost(candidates(site, *(f"{SLOW}/{n}" for n in range(50))))
     done: list[str] = []
     with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
-        for batch in in_turns(
-            lambda one: client.download(one.url).data, supply, Threads(4), client
-        ):
+        for batch in Scheduler(client, bytes, 4).run(queue):
             done += [outcome.item.url for outcome in batch]
     assert len(taken) == len(done) == 4
 
 
-def test_a_thread_leaves_only_where_it_may() -> None:
-    hosts = HostSlots(per_host=1, delay=0)
-    hosts.hold("h", 0.3)
+def test_a_slot_is_waited_for_or_asked_for() -> None:
+    slots = HostSlots(per_host=1, delay=0)
+    slots.hold("h", 0.3)
     began = time.monotonic()
-    with hosts.turn("h"):
+    assert 0.2 < slots.acquire("h") <= 0.3
+    with slots.turn("h"):
         assert time.monotonic() - began > 0.29
-    with leaving(2):
-        assert attempts_made() == 2
-        with pytest.raises(Waiting) as caught:
-            hosts.hold("h", 0.3)
-    assert (caught.value.spent, caught.value.begun, attempts_made()) == (True, True, 0)
-    with leaving(2), pytest.raises(Waiting) as caught, hosts.turn("h"):
-        pass
-    assert (caught.value.spent, caught.value.begun) == (False, False)
-    with leaving(3, last=True):
-        hosts.hold("h", 0.2)
+        assert slots.acquire("h") == math.inf
+        assert slots.acquire("other") == 0
+    assert slots.acquire("h") == 0
+
+
+def test_one_request_tells_when_to_come_again(site: FaultyServer) -> None:
+    site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
+    site.behaviours["/b"] = lambda h: h.answer(429, b"", Retry_After="7")
+    with Client(Limits(retries=1), allow_private=True, ignore_robots=ANYTHING) as client:
+        fetch = client.prepare(f"{site.url}/a")
+        # A redirect is followed at once, an attempt that failed begins again, later.
+        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 0)
+        assert (fetch.url, fetch.attempts) == (f"{site.url}/b", 0)
+        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 7)
+        assert (fetch.url, fetch.attempts) == (f"{site.url}/a", 1)
+        # The host asked for it, so nobody is to ask it before.
+        assert 6 < client.fetcher.slots.pause(SLOW) <= 7
+        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 0)
+        last = client.fetcher.fetch_once(fetch)
+        assert isinstance(last, HttpAnswer)
+        assert last.status == 429
+    assert site.asked == ["/a", "/b"] * 2
