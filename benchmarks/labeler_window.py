@@ -82,17 +82,17 @@ def memory(field: str) -> float:
 
 def child(root: Path, started: float) -> None:
     """Drive one window; prints what was measured as one line of JSON."""
-    from labeler.qt.app import _application
+    from labeler.qt.app import make_application
 
-    application = _application()
+    application = make_application()
     from PySide6.QtTest import QTest
 
-    from labeler.qt.range_selection import Select
-    from labeler.qt.window import Window
+    from labeler.qt.grid.tile_view import Select
+    from labeler.qt.window import LabelerWindow
 
     beat, found = Beat(), {}
     opened = time.perf_counter()
-    window = Window(root)
+    window = LabelerWindow(root)
     window.show()
     view = window.view.view  # type: ignore[attr-defined]
     run_loop(20, lambda: view.tiles.rowCount() > 0 and view.tiles.tile(0) is not None)
@@ -120,8 +120,8 @@ def child(root: Path, started: float) -> None:
     phase("scrolling", scroll)
     bar.setValue(0)
     phase("select all", view.selectAll)
-    window.desk.decide(lambda session: session.add_class("a"))
-    run_loop(5, lambda: not window.desk.busy)
+    window.worker.decide(lambda session: session.add_class("a"))
+    run_loop(5, lambda: not window.worker.busy)
 
     def key() -> None:
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
@@ -140,7 +140,8 @@ def child(root: Path, started: float) -> None:
 
 def drag(window: Any, number: int) -> None:
     """A real press and move by xdotool; Esc ends the drag. Fails where none began."""
-    from labeler.qt.range_selection import Select
+    from labeler.qt.grid.drag import TileDrag
+    from labeler.qt.grid.tile_view import Select
 
     view = window.view.view
     number = min(number, view.tiles.rowCount())
@@ -174,7 +175,7 @@ def drag(window: Any, number: int) -> None:
         run_loop(
             10,
             lambda: (
-                begun.append(True) if window.dragging and not begun else mouse.poll() is not None
+                begun.append(True) if TileDrag.under_way and not begun else mouse.poll() is not None
             ),
         )
     run_loop(0.3)

@@ -9,7 +9,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.settings import FILE, Settings, write_settings
-from labeler.sorting.checks import Checks, Rate
+from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.session import SortingSession
 
 PARTS = ("train", "val", "test")
@@ -19,7 +19,7 @@ class Numbers(NamedTuple):
     """`target` samples are wanted of each class, 0 for no target. `kept` is the split in force."""
 
     target: int
-    rates: dict[str, Rate]
+    rates: dict[str, ErrorRate]
     kept: dict[str, dict[str, int]]
 
 

@@ -33,14 +33,13 @@ from gleanset.db.runs import Doubt, Doubts
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.numbers import set_target
-from labeler.qt.app import SIZE, _application
-from labeler.qt.pictures import picture_of
+from labeler.qt.app import SIZE, make_application, picture_of
 from labeler.qt.translations import install
-from labeler.qt.views import VIEWS
-from labeler.qt.window import Window
+from labeler.qt.views.registry import VIEWS
+from labeler.qt.window import LabelerWindow
 from labeler.sorting.checks import Checks
+from labeler.sorting.descriptors import measure_some
 from labeler.sorting.session import SortingSession
-from labeler.sorting.traits import measure_some
 from pipeline.sample.character import CAST, Character, random_character
 from pipeline.sample.scene import face_box, paint_scene, plan_scene
 
@@ -161,7 +160,7 @@ def theme(application: QApplication, dark: bool) -> None:
     application.setPalette(palette)
 
 
-def point_at_something(application: QApplication, window: Window, view: str) -> None:
+def point_at_something(application: QApplication, window: LabelerWindow, view: str) -> None:
     """A face in the look panel, a drawn box, a planned split: what a person would see."""
 
     def let(seconds: float) -> None:
@@ -175,18 +174,18 @@ def point_at_something(application: QApplication, window: Window, view: str) -> 
     if view == "crop":
         from PySide6.QtCore import QRectF
 
-        from labeler.qt.box_state import Draft
+        from labeler.qt.crop.boxes import BoxDraft
 
         number = int(shown.title.text().split("missed-")[1][0])
         box = face_box(plan_scene([cast()[number]], 900 + number, (960, 540)).figures[0])
-        shown.canvas.show_boxes([Draft(QRectF(*box), 4.0)], 0)
+        shown.canvas.show_boxes([BoxDraft(QRectF(*box), 4.0)], 0)
     elif view == "numbers":
         shown.preview()
     elif hasattr(shown, "view"):
         grid = shown.view
         grid.set_point(min(3, grid.tiles.rowCount() - 1))
         if view == "sorting":
-            from labeler.qt.range_selection import Select
+            from labeler.qt.grid.tile_view import Select
 
             grid.select_ranges([(5, 8), (12, 12)], Select.ClearAndSelect)
     let(0.6)
@@ -215,7 +214,7 @@ def smaller(file: Path) -> None:
 
 def main(folder: Path) -> None:
     """Draw, open, photograph."""
-    application = _application()
+    application = make_application()
     with tempfile.TemporaryDirectory() as scratch:
         QSettings.setDefaultFormat(QSettings.Format.IniFormat)
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch)
@@ -229,7 +228,7 @@ def main(folder: Path) -> None:
             theme(application, dark)
             install(application, language)
             for kind in VIEWS:
-                window = Window(root, kind.name)
+                window = LabelerWindow(root, kind.name)
                 window.resize(*SIZE)
                 window.show()
                 point_at_something(application, window, kind.name)

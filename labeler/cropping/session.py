@@ -24,7 +24,7 @@ FEWEST = 4
 """Pixels of the shorter side: less was a slip of the mouse."""
 
 
-class Sheet(NamedTuple):
+class ImageBoxes(NamedTuple):
     """An image to draw on: its file, its size in pixels, and the boxes that it has."""
 
     sha256: str
@@ -49,13 +49,13 @@ def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
     return BoxedSamples(dataset.db).images(text.strip())
 
 
-def sheet(dataset: Dataset, sha256: str) -> Sheet:
+def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
     """One image. Raises `UsageError` where it is gone."""
     image = dataset.images.resolve(sha256)
     title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
     path = str(dataset.image_path(image.sha256, image.format))
     boxes = tuple(BoxedSamples(dataset.db).placed(image.sha256))
-    return Sheet(image.sha256, path, title, image.width, image.height, boxes)
+    return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 
 
 def put(

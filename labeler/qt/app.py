@@ -1,19 +1,28 @@
-"""Opens the window, or takes a picture of it."""
+"""Open the window, or render it into a picture."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QApplication
 
-from gleanset.errors import DatasetBusy, MissingComponent, UsageError
-from labeler.qt.font_warning import FontWarning
-from labeler.qt.translations import install
+from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
+from labeler.qt.translations import FontWarning, install
+
+if TYPE_CHECKING:
+    from labeler.qt.window import LabelerWindow
+
 
 SIZE = (1440, 900)
 SETTLE_SECONDS = 60.0
+"""So long a picture waits at most until its view has settled."""
+
+POINT_SECONDS = 3.0
+REST = 15
 
 
 def needs_display() -> None:
@@ -29,20 +38,20 @@ def needs_display() -> None:
 def open_window(root: Path, view: str | None = None, language: str | None = None) -> int:
     """Show the window until it is closed; the exit code. By default the view of the last time."""
     needs_display()
-    application = _application()
+    application = make_application()
     shown = install(application, language)
-    from labeler.qt.window import Window
+    from labeler.qt.window import LabelerWindow
 
-    window = Window(root, view)
-    FontWarning(window.desk, shown, window)
+    window = LabelerWindow(root, view)
+    FontWarning(window.worker, shown, window)
     window.show()
     try:
         code = application.exec()
     finally:
         window.shut_down()
-    if window.desk.lost:
+    if window.worker.lost:
         raise DatasetBusy(
-            f"{window.desk.lost} decisions could not be saved to {root} and are lost",
+            f"{window.worker.lost} decisions could not be saved to {root} and are lost",
             "open the window again: the faces they were about stand as before",
         )
     return code
@@ -55,17 +64,16 @@ def take_picture(
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # What that platform cannot do is nothing to a picture.
     os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
-    application = _application()
+    application = make_application()
     install(application, language)
-    from labeler.qt.pictures import picture_of
-    from labeler.qt.views import VIEWS, view_named
-    from labeler.qt.window import Window
+    from labeler.qt.views.registry import VIEWS, view_named
+    from labeler.qt.window import LabelerWindow
 
     if view_named(view) is None:
         raise UsageError(
             f"there is no view {view!r}", f"choose one of {', '.join(kind.name for kind in VIEWS)}"
         )
-    window = Window(root, view)
+    window = LabelerWindow(root, view)
     try:
         window.resize(*SIZE)
         window.show()
@@ -74,7 +82,40 @@ def take_picture(
         window.shut_down()
 
 
-def _application() -> QApplication:
+def picture_of(
+    application: QApplication, window: LabelerWindow, file: Path, seconds: float
+) -> dict[str, object]:
+    """Wait until the view has settled, at most so long, and write a PNG."""
+    _wait(application, window, time.monotonic() + seconds)
+    _point_at_first(window)
+    _wait(application, window, time.monotonic() + POINT_SECONDS)
+    picture = window.grab()
+    if not picture.save(str(file), "PNG"):
+        raise NotWritable(f"cannot write {file}", "name another file")
+    return {"written": str(file), "width": picture.width(), "height": picture.height()}
+
+
+def _wait(application: QApplication, window: LabelerWindow, end: float) -> None:
+    """Until the view has been at rest for a while."""
+    still = 0
+    while time.monotonic() < end and still < REST:
+        application.processEvents()
+        still = still + 1 if window.view.settled() else 0
+        time.sleep(0.02)
+
+
+def _point_at_first(window: LabelerWindow) -> None:
+    """Point at a tile: the detail panel is empty while nothing is pointed at."""
+    from labeler.qt.grid.tile_view import TileView
+
+    for grid in window.view.findChildren(TileView):
+        if grid.isVisible() and grid.tiles.rowCount():
+            grid.set_point(0)
+            return
+
+
+def make_application() -> QApplication:
+    """Return the program's one `QApplication`, made where there is none."""
     there = QApplication.instance()
     made = there if isinstance(there, QApplication) else QApplication(sys.argv[:1])
     made.setOrganizationName("gleanset")

@@ -32,7 +32,7 @@ ROWS = (
     ),
     ("Ctrl + wheel, Ctrl + plus", QT_TRANSLATE_NOOP("KeySheet", "Larger and smaller faces")),
     ("N, /", QT_TRANSLATE_NOOP("KeySheet", "Name a class, find one")),
-    ("F2 (in the rail)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
+    ("F2 (in the class list)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
     ("S, double click", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
     ("C", QT_TRANSLATE_NOOP("KeySheet", "Look at a dozen of a class again, without its name")),
     ("F2 – F6", QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers")),

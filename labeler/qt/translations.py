@@ -9,11 +9,20 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from PySide6.QtCore import QLibraryInfo, QLocale, QObject, QTranslator
+from PySide6.QtCore import (
+    QCoreApplication,
+    QLibraryInfo,
+    QLocale,
+    QObject,
+    QTranslator,
+)
 from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import UsageError
+from gleanset.operations import NAMED, TEXTS, UNDO, Operation
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.session import SortingProgress
 
 WORDS = Path(__file__).with_name("words")
 ENGLISH = "en"
@@ -26,6 +35,11 @@ _CJK = (
     QFontDatabase.WritingSystem.SimplifiedChinese,
     QFontDatabase.WritingSystem.Korean,
 )
+
+STEP_TEXTS = {
+    kind: text.replace("{faces}", "{count} faces") for kind, text in TEXTS.items() if kind != NAMED
+}
+"""The texts of steps as catalogues have them: with a number, whose noun is each language's own."""
 
 
 class Words(QTranslator):
@@ -96,3 +110,39 @@ def lacks_letters(language: str, names: list[str]) -> bool:
         scripts = (*scripts, *_CJK)
         return not any(QFontDatabase.families(script) for script in scripts)
     return any(not QFontDatabase.families(script) for script in scripts)
+
+
+class FontWarning(QObject):
+    """Watches the names of classes of a worker."""
+
+    def __init__(self, worker: SessionWorker, language: str, parent: QObject) -> None:
+        super().__init__(parent)
+        self._worker, self._language = worker, language
+        worker.progressed.connect(self._look)
+
+    def _look(self, progress: SortingProgress) -> None:
+        names = [row.name for row in progress.counts.classes]
+        if lacks_letters(self._language, names):
+            self._worker.progressed.disconnect(self._look)
+            self._worker.say(
+                self.tr(
+                    "No font on this computer has Japanese or Chinese letters: install one, "
+                    "such as fonts-noto-cjk"
+                ),
+                bad=True,
+            )
+
+
+def step_words(operation: Operation) -> str:
+    """Return what is shown of a step; its English text where there is no other."""
+    if operation.kind == UNDO:
+        return _translated("Undo: {what}").format(what=step_words(operation.undone()))
+    template = STEP_TEXTS.get(operation.kind, "")
+    translated = _translated(template)
+    if translated == template:
+        return operation.text()
+    return translated.format(**operation.arguments)
+
+
+def _translated(text: str) -> str:
+    return QCoreApplication.translate("Steps", text)

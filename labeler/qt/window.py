@@ -1,4 +1,7 @@
-"""The window: rail, views, look panel, status bar; undo, redo, and the keys of views."""
+"""The window: class list, views, detail panel, status bar; undo, redo, the keys of views; closing.
+
+Closing waits until everything is saved: nothing is lost without a word.
+"""
 
 from __future__ import annotations
 
@@ -6,61 +9,66 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from gleanset import Dataset
-from labeler.qt.background import Background
-from labeler.qt.closing import Closing
-from labeler.qt.desk import Desk
-from labeler.qt.drag_out import TileMime
+from labeler.qt.accessibility import enlarge_targets, tab_last
+from labeler.qt.classes.model import Portraits
+from labeler.qt.classes.panel import ClassPanel
+from labeler.qt.detail_panel import DetailPanel
+from labeler.qt.grid.drag import TileMimeData
+from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
-from labeler.qt.look_panel import LookPanel
-from labeler.qt.portraits import Portraits
-from labeler.qt.rail import Rail
-from labeler.qt.remembered import remember, remembered_view, restore, restore_grid
-from labeler.qt.sending_view import SendingView
-from labeler.qt.sorting_view import SortingView
-from labeler.qt.status import Status
-from labeler.qt.targets import enlarge_targets, tab_last
-from labeler.qt.thumbs import ThumbLoader
-from labeler.qt.views import VIEWS, View, Workshop
-from labeler.sorting.dropped import Taken
+from labeler.qt.session_worker import SessionWorker
+from labeler.qt.status_bar import StatusTexts
+from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.registry import VIEWS
+from labeler.qt.views.sending import SendingView
+from labeler.qt.views.sorting import SortingView
+from labeler.qt.window_state import WindowState
+from labeler.sorting.drop_import import DropResult
+from labeler.sorting.session import Place
 
 MEASURE_MS = 1500
 SIZE = (1440, 900)
+SAVE_SECONDS = 0.5
+"""So long closing waits for the disk before it says why the window stays."""
+
+RETRY_MS = 100
 
 
-class Window(QMainWindow):
+class LabelerWindow(QMainWindow):
     """One dataset in one window. `root` must be a dataset; `view` is by default the last one."""
 
     def __init__(self, root: Path, view: str | None = None) -> None:
         super().__init__()
-        self.dragging = False
         self.shown_name = ""
         with Dataset.open(root) as dataset:  # says at once what cannot be opened
-            self.thumbs = ThumbLoader.of(dataset)
-        self.desk = Desk(root)
-        self.background = Background(root)
-        self.look, self._look_wanted = LookPanel(self.thumbs), True
-        self.workshop = Workshop(self.desk, self.thumbs, self.look)
-        self.rail = Rail(self.desk, self.thumbs)
+            self.thumbs = ThumbnailLoader.of(dataset)
+        self.worker = SessionWorker(root)
+        self.intake = Intake(self.worker)
+        self._state = WindowState(root)
+        self.details, self._details_wanted = DetailPanel(self.thumbs), True
+        self.context = ViewContext(self.worker, self.thumbs, self.details)
+        self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = QTabBar(), QStackedWidget()
-        self._made: dict[str, View] = {}
+        self._made: dict[str, LabelerView] = {}
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
         self.setAcceptDrops(True)
         self._lay_out()
-        self.status = Status(self)
+        self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
-        self.portraits = Portraits(self.desk, self.rail.model)
-        self._closing = Closing(self)
+        self.portraits = Portraits(self.worker, self.class_panel.model)
+        self._closing = CloseRequest(self)
         self._actions()
         self._connect()
-        restore(self)
+        self._state.restore(self, self.split)
         enlarge_targets(self)
-        self.show_view(view or remembered_view(self))
-        QTimer.singleShot(MEASURE_MS, self, self.background.measure)
+        self.show_view(view or self._state.view())
+        QTimer.singleShot(MEASURE_MS, self, self.intake.measure)
 
     def _lay_out(self) -> None:
         middle = QWidget()
@@ -76,7 +84,7 @@ class Window(QMainWindow):
         column.addWidget(self.tabs)
         column.addWidget(self.stack)
         self.split = QSplitter()
-        for part, share in ((self.rail, 0), (middle, 1), (self.look, 0)):
+        for part, share in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
             self.split.setStretchFactor(self.split.count() - 1, share)
         self.resize(*SIZE)
@@ -90,7 +98,7 @@ class Window(QMainWindow):
         made.setShortcut(QKeySequence(keys))
 
         def act() -> None:
-            self.desk.gesture()
+            self.worker.gesture()
             do()
 
         made.triggered.connect(act)
@@ -98,55 +106,54 @@ class Window(QMainWindow):
 
     def _actions(self) -> None:
         self._action(self.tr("Undo"), QKeySequence.StandardKey.Undo, self.undo)
-        self._action(self.tr("Redo"), QKeySequence.StandardKey.Redo, self.desk.redo)
+        self._action(self.tr("Redo"), QKeySequence.StandardKey.Redo, self.worker.redo)
         self._action(self.tr("Keys"), "F1", self.sheet.toggle)
         self._action(self.tr("Keys"), "?", self.sheet.toggle)
-        self._action(self.tr("Find a class"), "/", self.rail.field.setFocus)
-        self._action(self.tr("Look panel"), "F9", self._toggle_look)
+        self._action(self.tr("Find a class"), "/", self.class_panel.field.setFocus)
+        self._action(self.tr("Look panel"), "F9", self._toggle_details)
         for kind in VIEWS:
             self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
 
     def _connect(self) -> None:
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
-        self.rail.chosen.connect(self._choose)
-        self.rail.named.connect(self._named)
-        self.rail.list.tiles_dropped.connect(self._tiles_dropped)
-        self.rail.list.files_dropped.connect(self._files_dropped)
-        self.background.taken.connect(self._taken)
-        self.background.taking.connect(self._taking)
-        self.background.measuring.connect(self.status.measuring)
-        self.background.failed.connect(lambda why: self.desk.say(why, bad=True))
+        self.class_panel.chosen.connect(self._choose)
+        self.class_panel.named.connect(self._named)
+        self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
+        self.class_panel.list.files_dropped.connect(self._files_dropped)
+        self.intake.taken.connect(self._taken)
+        self.intake.taking.connect(self._taking)
+        self.intake.measuring.connect(self.status.measuring)
 
     # -- views
 
     @property
-    def view(self) -> View:
+    def view(self) -> LabelerView:
         """The view that is shown."""
         shown = self.stack.currentWidget()
-        assert isinstance(shown, View)
+        assert isinstance(shown, LabelerView)
         return shown
 
     def show_view(self, name: str) -> None:
         """Show a view, made when it is shown first."""
         kind = next((k for k in VIEWS if k.name == name), VIEWS[0])
         if kind.name not in self._made:
-            self._made[kind.name] = kind.make(self.workshop)
+            self._made[kind.name] = kind.make(self.context)
             self.stack.addWidget(self._made[kind.name])
             enlarge_targets(self._made[kind.name])
             tab_last(self.status.undo)
-            if kind.name == "sorting" and isinstance(made := self._made[kind.name], SortingView):
-                restore_grid(self, made)
+            if isinstance(made := self._made[kind.name], SortingView):
+                self._state.restore_grid(made)
         self.shown_name = kind.name
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # comes back here
         elif self.stack.currentWidget() is not self._made[kind.name] or not self.isVisible():
             self.stack.setCurrentWidget(self._made[kind.name])
-            self.look.setVisible(self._look_wanted and self.view.looks)
+            self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
 
-    def _toggle_look(self) -> None:
-        self._look_wanted = not self.look.isVisible()
-        self.look.setVisible(self._look_wanted)
+    def _toggle_details(self) -> None:
+        self._details_wanted = not self.details.isVisible()
+        self.details.setVisible(self._details_wanted)
 
     def _view_key(self, name: str) -> None:
         """The key of the view that is shown leads back to the grid."""
@@ -156,7 +163,7 @@ class Window(QMainWindow):
     def undo(self) -> None:
         """What the view has lost comes first, then the last step."""
         if not self.view.undo():
-            self.desk.undo()
+            self.worker.undo()
 
     def _choose(self, target: str) -> None:
         if not self.view.open_place(target):
@@ -165,7 +172,7 @@ class Window(QMainWindow):
 
     def _named(self, name: str) -> None:
         if not self.view.send(name):
-            self.desk.decide(lambda session: session.add_class(name))
+            self.worker.decide(lambda session: session.add_class(name))
         self.view.setFocus()
 
     # -- drops
@@ -174,19 +181,19 @@ class Window(QMainWindow):
         if isinstance(self.view, SendingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
-            self.desk.decide(lambda session: session.to_ids(ids, target))
+            self.worker.decide(lambda session: session.to_ids(ids, target))
 
     def _files_dropped(self, paths: list[str], target: str) -> None:
-        self.background.take(paths, None if target.startswith(":") else target)
+        self.intake.take(paths, None if target.startswith(":") else target)
 
     def _taking(self, count: int) -> None:
-        self.desk.say(self.tr("Taking in: {count} files").format(count=count))
+        self.worker.say(self.tr("Taking in: {count} files").format(count=count))
 
-    def _taken(self, taken: Taken) -> None:
+    def _taken(self, taken: DropResult) -> None:
         if taken.step:
-            self.desk.decide(lambda s: s.adopt(taken.step, taken.samples))
-            self.background.measure()
-        self.desk.say(
+            self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
+            self.intake.measure()
+        self.worker.say(
             self.tr("{count} pictures taken in, {bad} were none").format(
                 count=taken.samples, bad=taken.rejected
             )
@@ -195,7 +202,7 @@ class Window(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Files may be dropped anywhere: elsewhere than on a class they wait to be sorted."""
-        if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMime):
+        if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
@@ -204,7 +211,7 @@ class Window(QMainWindow):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         event.setDropAction(Qt.DropAction.CopyAction)
         event.accept()
-        self._files_dropped(paths, ":queue")
+        self._files_dropped(paths, Place.QUEUE.target)
 
     # -- coming and going
 
@@ -213,19 +220,14 @@ class Window(QMainWindow):
         if not self._closing.may_close():
             event.ignore()
             return
-        remember(self)
+        grid = self._made.get("sorting")
+        self._state.keep(
+            self, self.split, self.shown_name, grid if isinstance(grid, SortingView) else None
+        )
         self.shut_down(give_up=True)
-        for part in (self.desk, self.background, self.thumbs):
+        for part in (self.worker, self.thumbs):
             part.deleteLater()  # what is connected to them keeps the window in memory
         super().closeEvent(event)
-
-    def under_way(self) -> str:
-        """What would be lost if the window closed now; empty for nothing."""
-        if self.desk.unsaved:
-            return self.tr("not everything is saved yet")
-        if self.background.takes:
-            return self.tr("files are being taken in")
-        return next((why for view in self._made.values() if (why := view.under_way())), "")
 
     def flush(self) -> None:
         """Hand over what is not saved yet in any view."""
@@ -235,8 +237,48 @@ class Window(QMainWindow):
     def shut_down(self, give_up: bool = False) -> None:
         """End the threads; every decision is saved first, unless they are given up."""
         self.flush()
-        for view in self._made.values():
-            view.shut_down()
-        self.background.close()
-        self.desk.close(give_up)
+        self.worker.close(give_up)
         self.thumbs.close()
+
+
+class CloseRequest(QObject):
+    """Asked once, the window closes as soon as it may; asked again, it gives up what is not saved.
+
+    Bad news meanwhile, a decision that is refused or an export that fails, keep it open: a person
+    has to see that.
+    """
+
+    def __init__(self, window: LabelerWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._bad = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(RETRY_MS)
+        self._timer.timeout.connect(self._try_again)
+        window.worker.said.connect(self._said)
+
+    def may_close(self) -> bool:
+        """Return whether the window may close now; otherwise it is said why not."""
+        if self._timer.isActive():
+            return True
+        worker, before = self._window.worker, self._bad
+        self._window.flush()
+        worker.settle(SAVE_SECONDS)
+        if self._bad > before:
+            return False
+        why = self._window.worker.under_way()
+        if why:
+            text = self.tr("Wait: {why}. The window closes after that; close it again to give up")
+            worker.say(text.format(why=why), bad=True)
+            self._timer.start()
+        return not why
+
+    def _try_again(self) -> None:
+        """Close where nothing is under way any more."""
+        if not self._window.worker.under_way():
+            self._window.close()
+
+    def _said(self, text: str, bad: bool) -> None:
+        self._bad += bad
+        if bad:
+            self._timer.stop()

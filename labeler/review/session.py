@@ -11,7 +11,7 @@ from gleanset.db.review import REVIEWED, ReviewFilter, ReviewItem, Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
-from labeler.sorting.session import Done, SortingSession
+from labeler.sorting.session import SortingSession, StepResult
 
 
 class Suggestion(NamedTuple):
@@ -61,14 +61,14 @@ def _confusions(found: Sequence[ReviewItem]) -> Wall:
 
 def take_suggestions(
     session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
-) -> Done:
+) -> StepResult:
     """The model is right: each sample gets the class that was suggested, in one step."""
     keys = {row: tile.key for row, tile in session.tiles.of(ids).items()}
     labels = {keys[row]: suggested[row].label for row in ids if row in keys and row in suggested}
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 
-def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> Done:
+def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
     """The labels are right: they are confirmed, and not asked about again.
 
     `seen` are the labels (by row) that a person saw. What somebody changed since is left alone;
@@ -82,5 +82,5 @@ def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> Done:
         return _confirm(session, labels)
 
 
-def _confirm(session: SortingSession, labels: dict[str, str]) -> Done:
+def _confirm(session: SortingSession, labels: dict[str, str]) -> StepResult:
     return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)

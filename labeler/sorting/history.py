@@ -14,7 +14,7 @@ from gleanset.db.sorting import StepRow
 from gleanset.operations import Operation, named
 
 
-class Step(NamedTuple):
+class HistoryStep(NamedTuple):
     """A step with what it does or undoes. Even `depth`: in force; odd: undone.
 
     `root` is the step at the bottom of a chain of undoing and redoing.
@@ -36,16 +36,16 @@ class History:
 
     def __init__(self, steps: Iterable[StepRow] = ()) -> None:
         self.last = 0
-        self._steps: dict[int, Step] = {}
-        self._undo: list[Step] = []
-        self._redo: list[Step] = []
+        self._steps: dict[int, HistoryStep] = {}
+        self._undo: list[HistoryStep] = []
+        self._redo: list[HistoryStep] = []
         self.see(steps, ours=lambda step: True)
 
     def see(self, steps: Iterable[StepRow], ours: Callable[[int], bool]) -> None:
         """Take notice of newer steps; `ours` says whether this window may undo one."""
         for row in steps:
             before = self._steps.get(row.undoes) if row.undoes is not None else None
-            step = Step(row.id, row.operation, 0, row.id)
+            step = HistoryStep(row.id, row.operation, 0, row.id)
             if before is not None:
                 step = before._replace(id=row.id, depth=before.depth + 1)
             self._steps[row.id] = step
@@ -55,7 +55,7 @@ class History:
             if ours(row.id):
                 self._push(step)
 
-    def _push(self, step: Step) -> None:
+    def _push(self, step: HistoryStep) -> None:
         if step.depth == 0:
             # After something new there is nothing to be done again.
             self._redo.clear()
@@ -71,20 +71,20 @@ class History:
         if known is not None and known not in (*self._undo[-50:], *self._redo[-50:]):
             self._push(known)
 
-    def undoable(self) -> Step | None:
+    def undoable(self) -> HistoryStep | None:
         """The step that an undo would take back."""
         return self._undo[-1] if self._undo else None
 
-    def redoable(self) -> Step | None:
+    def redoable(self) -> HistoryStep | None:
         """The undo that a redo would take back."""
         return self._redo[-1] if self._redo else None
 
-    def seen(self, step: int) -> Step:
+    def seen(self, step: int) -> HistoryStep:
         """A step that was taken notice of; one without a name where it was not."""
-        return self._steps.get(step) or Step(step, named(""), 0, step)
+        return self._steps.get(step) or HistoryStep(step, named(""), 0, step)
 
 
-def _drop(stack: list[Step], step: Step) -> None:
+def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
     """Take a step off its stack, where it is nearly always the top."""
     for place in range(len(stack) - 1, -1, -1):
         if stack[place] == step:

@@ -13,14 +13,20 @@ import numpy as np
 
 from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.operations import Operation, operation
-from labeler.sorting.checks import Checks
-from labeler.sorting.composing import ROOM, Page, Stack, compose
-from labeler.sorting.finishing import Finished, Finishing
-from labeler.sorting.neighbours import Neighbours, Vote
-from labeler.sorting.proposing import Honesty, Opinion, Proposal, Trust, combined, of_hint
-from labeler.sorting.session import NOTHING, WITH_PAGE, Done, SortingSession
-from labeler.sorting.stacks import stacks_of
-from labeler.sorting.traits import Vectors, vectors_of
+from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
+from labeler.sorting.descriptors import Vectors, vectors_of
+from labeler.sorting.page_layout import ROOM, ClassPage, PageKind, Stack, compose, stacks_of
+from labeler.sorting.proposals import (
+    ClassOpinion,
+    ClassProposal,
+    ErrorCalibration,
+    NeighbourReliability,
+    Neighbours,
+    NeighbourVote,
+    combined,
+    of_hint,
+)
+from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 
 POOL = 3000
 """So many samples are looked at for one page: bounded, however many wait."""
@@ -34,17 +40,17 @@ class Pages:
     def __init__(self, session: SortingSession) -> None:
         self._session = session
         self._likeness = SortingQueue(session.dataset.db)
-        self.honesty = Honesty()
-        self.trust = Trust()
-        self._heard: dict[int, Opinion] = {}
+        self.honesty = ErrorCalibration()
+        self.trust = NeighbourReliability()
+        self._heard: dict[int, ClassOpinion] = {}
         self._sure: tuple[Neighbours, list[SampleFeatures]] | None = None
         self._skipped: dict[int, str | None] = {}
-        self._finishing = Finishing(session)
+        self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
         # How often look-alikes that nobody knew turned out to be of a known class, or a new one.
         self._familiar = self._strangers = 0
 
-    def next(self, room: int = ROOM) -> Page | None:
+    def next(self, room: int = ROOM) -> ClassPage | None:
         """The next page of at most `room` tiles; None when nothing waits."""
         likes, others = self._pool()
         if not likes:
@@ -85,7 +91,7 @@ class Pages:
         likes: list[SampleFeatures],
         vectors: Vectors,
         there: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    ) -> list[Proposal]:
+    ) -> list[ClassProposal]:
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in self._session.tiles.counts().classes}
         offers = self._likeness.offers(rows)
@@ -97,7 +103,7 @@ class Pages:
         for number, like in enumerate(likes):
             offer = offers.get(like.id)
             said = {names[c]: sure for c, sure in offer.proposals if c in names} if offer else {}
-            opinions = [Opinion(said) if said else of_hint(like.hint)]
+            opinions = [ClassOpinion(said) if said else of_hint(like.hint)]
             if there[number]:
                 heard = _of_vote(vote, number, names, unseen, self.trust.worth)
                 self._heard[like.id] = heard
@@ -109,7 +115,9 @@ class Pages:
     def _decided_classes(self, names: Mapping[int, str]) -> set[int]:
         return {row.id for row in self._session.tiles.counts().classes if row.count}
 
-    def _vote(self, classes: list[int], vectors: Vectors, share: float | None) -> tuple[Vote, int]:
+    def _vote(
+        self, classes: list[int], vectors: Vectors, share: float | None
+    ) -> tuple[NeighbourVote, int]:
         """The neighbours' vote, and how many classes they have not seen."""
         self._sure = self._neighbours(classes)
         neighbours = self._sure[0]
@@ -139,16 +147,16 @@ class Pages:
         near = (sure[n].id for n in neighbours.nearest(vectors[0], most + 1))
         return [other for other in near if other != row][:most]
 
-    def skip(self, page: Page) -> None:
+    def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
         for tile in page.tiles:
             self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
 
-    def offer(self) -> Finished | None:
+    def offer(self) -> CompletedClass | None:
         """A class that is done, as of the last page, and can be checked."""
         return self._finishing.offer()
 
-    def check(self, label: str) -> Page | None:
+    def check(self, label: str) -> ClassPage | None:
         """A dozen of a class without its name; None where there is nothing to look at again."""
         self._finishing.taken(label)
         return Checks(self._session).page(label)
@@ -159,15 +167,15 @@ class Pages:
 
     def file(
         self,
-        page: Page,
+        page: ClassPage,
         lifted: Collection[int] = (),
         sent: Collection[int] = (),
         label: str | None = None,
-    ) -> Done:
+    ) -> StepResult:
         """File what is `in`: all tiles (by number) that were neither lifted nor sent elsewhere.
 
         `label` is the name for a page of look-alikes, or another class for the whole page. What
-        was lifted is not proposed as this class again. `NOTHING` where nothing is left to be filed.
+        was lifted is not proposed as this class again. `NO_STEP` where nothing is left to be filed.
         """
         chosen = {
             n: label or t.proposal.label
@@ -188,7 +196,7 @@ class Pages:
             done = (
                 self._session.file_each(still, _filing(still), WITH_PAGE, no)
                 if something
-                else NOTHING
+                else NO_STEP
             )
         # Only now: while the disk refuses, this is tried again and again.
         self._learn(page, lifted, sent, label, known=known)
@@ -197,24 +205,24 @@ class Pages:
             self._learn_votes(page)
         return done
 
-    def _learn_votes(self, page: Page) -> None:
+    def _learn_votes(self, page: ClassPage) -> None:
         """How often the neighbours were right, now that it is known who is who."""
         for row, tile in self._session.tiles.of(page.rows).items():
-            says = self._heard.pop(row, Opinion({})).says
+            says = self._heard.pop(row, ClassOpinion({})).says
             if says and tile.label is not None:
                 label = max(says, key=lambda name: says[name])
                 self.trust.learn(says[label], right=label == tile.label)
 
     def _learn(
         self,
-        page: Page,
+        page: ClassPage,
         lifted: Collection[int],
         sent: Collection[int],
         label: str | None,
         *,
         known: bool,
     ) -> None:
-        if page.kind == "likes":
+        if page.kind is PageKind.LIKES:
             self._familiar += known
             self._strangers += not known
         else:
@@ -248,8 +256,8 @@ def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> fl
 
 
 def _of_vote(
-    vote: Vote, number: int, names: Mapping[int, str], unseen: int, trust: float
-) -> Opinion:
+    vote: NeighbourVote, number: int, names: Mapping[int, str], unseen: int, trust: float
+) -> ClassOpinion:
     """The neighbours' word, where the sample is rather of a class that they know.
 
     What they doubt is for the `unseen` classes, of which nobody has shown them a face.
@@ -257,14 +265,14 @@ def _of_vote(
     first, second = names.get(int(vote.label[number])), names.get(int(vote.second[number]))
     known, sure = float(vote.known[number]), trust * float(vote.confidence[number])
     if first is None or known < 0.5:
-        return Opinion({})
+        return ClassOpinion({})
     says = {first: sure * known if unseen else sure}
     if second is not None:
         says[second] = (1 - sure) * known * 0.7
-    return Opinion(says)
+    return ClassOpinion(says)
 
 
-def _shared(proposals: list[Proposal]) -> Proposal:
+def _shared(proposals: list[ClassProposal]) -> ClassProposal:
     """What a stack is proposed as: the mean of its samples."""
     if len(proposals) == 1:
         return proposals[0]
@@ -273,4 +281,4 @@ def _shared(proposals: list[Proposal]) -> Proposal:
         for name, share in proposal.top:
             sums[name] = sums.get(name, 0.0) + share / len(proposals)
     best = sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:3]
-    return Proposal(tuple(best))
+    return ClassProposal(tuple(best))

@@ -6,8 +6,9 @@ meant for one thread, the one that opened the dataset.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -19,27 +20,57 @@ from gleanset.db.proposals import SortingQueue
 from gleanset.db.sorting import LabelCounts, SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
-from labeler.sorting.history import History, Step
+from labeler.sorting.history import History, HistoryStep
 from labeler.sorting.keys import ClassKeys
 
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
-REJECT, OTHER, LATER, QUEUE = "not a face", "other", "later", "queue"
-"""Where samples go besides classes. No class can be called so while a key means them."""
+
+
+class Place(StrEnum):
+    """Where samples go besides classes; as a target it has a `:` before it (`:later`)."""
+
+    REJECT = "not a face"
+    OTHER = "other"
+    LATER = "later"
+    QUEUE = "queue"
+
+    @property
+    def target(self) -> str:
+        """What `SortingSession.to` takes for it: no class can be called so."""
+        return f":{self}"
+
+
+REJECT, OTHER, LATER, QUEUE = Place
+
+SENDING: Mapping[str, tuple[str, str, str | None]] = {
+    Place.REJECT: ("reject", "reject", None),
+    Place.OTHER: ("other", "reject", "other"),
+    Place.LATER: ("later", "clear", "later"),
+    Place.QUEUE: ("queue", "clear", None),
+}
+"""What sending to a place is in the journal: the operation, the decision, the mark."""
+
+
+class StepKind(StrEnum):
+    """Whether a step is taken anew, or takes another one back, or does it again."""
+
+    STEP = "step"
+    UNDO = "undo"
+    REDO = "redo"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class StepResult:
     """What a gesture did: its step, how many samples it decided, and what that was.
 
-    `kind` is step, undo or redo; `root` is the step that was first taken, the same for it, its
-    undo and its redo.
+    `root` is the step that was first taken, the same for it, its undo and its redo.
     """
 
     step: int
     count: int
     operation: Operation
     changed_since: int = 0
-    kind: str = "step"
+    kind: StepKind = StepKind.STEP
     root: int = 0
 
     @property
@@ -48,11 +79,11 @@ class Done:
         return self.operation.text()
 
 
-NOTHING = Done(0, 0, named(""))
+NO_STEP = StepResult(0, 0, named(""))
 """What a gesture did that had nothing to do."""
 
 
-class Progress(NamedTuple):
+class SortingProgress(NamedTuple):
     """Where the work stands. `saved` is the last step in the catalogue.
 
     `gestures` and `seconds` are what was spent before this session, `target` is how many samples
@@ -61,8 +92,8 @@ class Progress(NamedTuple):
 
     counts: LabelCounts
     keys: dict[str, str]
-    undo: Step | None
-    redo: Step | None
+    undo: HistoryStep | None
+    redo: HistoryStep | None
     gestures: int
     seconds: float
     saved: int
@@ -85,7 +116,7 @@ class SortingSession:
         self._spell: int | None = None
         self._spent_before = self.tiles.spent()
 
-    def file(self, samples: Sequence[str], label: str, how: str = BY_HAND) -> Done:
+    def file(self, samples: Sequence[str], label: str, how: str = BY_HAND) -> StepResult:
         """Give samples (keys) a class, which is made when it is new."""
         label = self.classes.resolved(label)
         did = operation("label", count=len(samples), label=label)
@@ -97,7 +128,7 @@ class SortingSession:
         what: Operation | str,
         how: str = WITH_PAGE,
         refused: dict[str, str] | None = None,
-    ) -> Done:
+    ) -> StepResult:
         """Give each sample a class of its own, and note the classes that others are not.
 
         One step for a whole page: `refused` are lifted samples and what was proposed for them.
@@ -121,32 +152,25 @@ class SortingSession:
                 changes.append(Change("refused", row, ",".join(map(str, sorted(ids)))))
         self.changes.make(step, changes)
 
-    def send(self, samples: Sequence[str], place: str, how: str = BY_HAND) -> Done:
+    def send(self, samples: Sequence[str], place: str, how: str = BY_HAND) -> StepResult:
         """Send samples to `REJECT`, `OTHER`, `LATER` or back to the `QUEUE`."""
-        actions = {
-            REJECT: ("reject", None),
-            OTHER: ("reject", "other"),
-            LATER: ("clear", "later"),
-            QUEUE: ("clear", None),
-        }
-        if place not in actions:
-            raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(actions)}")
-        action, mark = actions[place]
-        kinds = {REJECT: "reject", OTHER: "other", LATER: "later", QUEUE: "queue"}
-        did = operation(kinds[place], count=len(samples))
+        if place not in SENDING:
+            raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
+        kind, action, mark = SENDING[place]
+        did = operation(kind, count=len(samples))
         return self._step(did, [Choice(key, action, None, how) for key in samples], mark)
 
-    def to(self, samples: Sequence[str], target: str, how: str = BY_HAND) -> Done:
+    def to(self, samples: Sequence[str], target: str, how: str = BY_HAND) -> StepResult:
         """File or send: `target` is a class, or a place with a `:` before it (`:later`)."""
         if target.startswith(":"):
             return self.send(samples, target[1:], how)
         return self.file(samples, target, how)
 
-    def to_ids(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> Done:
+    def to_ids(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> StepResult:
         """The same for rows of the catalogue, as tiles have them."""
         return self.to(self.tiles.keys_of(ids), target, how)
 
-    def _step(self, what: Operation | str, choices: list[Choice], mark: str | None) -> Done:
+    def _step(self, what: Operation | str, choices: list[Choice], mark: str | None) -> StepResult:
         with self.dataset.db.write():
             step = self.dataset.journal.step(what, choices)
             self._mark(step, [choice.sample for choice in choices], mark)
@@ -158,28 +182,30 @@ class SortingSession:
             step, [Change("mark", row, mark) for row, now in marked.items() if now != mark]
         )
 
-    def _done(self, step: int, count: int, since: int = 0, kind: str = "step") -> Done:
+    def _done(
+        self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
+    ) -> StepResult:
         self._own.add(step)
         self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
         self.keys.save()
         seen = self.history.seen(step)
-        return Done(step, count, seen.operation, since, kind, seen.root)
+        return StepResult(step, count, seen.operation, since, kind, seen.root)
 
-    def adopt(self, step: int, count: int = 0) -> Done:
+    def adopt(self, step: int, count: int = 0) -> StepResult:
         """Make a step that another session took on this dataset one of this window's."""
         done = self._done(step, count)
         self.history.adopt(step)
         return done
 
-    def undo(self) -> Done:
+    def undo(self) -> StepResult:
         """Take the last step back that this window may undo. `UsageError` when there is none."""
-        return self._take_back(self.history.undoable(), "undo")
+        return self._take_back(self.history.undoable(), StepKind.UNDO)
 
-    def redo(self) -> Done:
+    def redo(self) -> StepResult:
         """Do again what was undone last."""
-        return self._take_back(self.history.redoable(), "redo")
+        return self._take_back(self.history.redoable(), StepKind.REDO)
 
-    def _take_back(self, step: Step | None, what: str) -> Done:
+    def _take_back(self, step: HistoryStep | None, what: StepKind) -> StepResult:
         if step is None:
             raise UsageError(f"there is nothing to {what}")
         undone = self.dataset.journal.undo(step.id)
@@ -199,10 +225,10 @@ class SortingSession:
             self.keys.reload()
         return changed
 
-    def progress(self) -> Progress:
+    def progress(self) -> SortingProgress:
         """Where the work stands now."""
         counts = self.tiles.counts()
-        return Progress(
+        return SortingProgress(
             counts,
             self.keys.of([row.name for row in counts.classes]),
             self.history.undoable(),
@@ -216,7 +242,7 @@ class SortingSession:
         """Write down what this spell of work has cost so far."""
         self._spell = self.tiles.spend(self._spell, gestures, seconds)
 
-    def add_class(self, name: str) -> Done:
+    def add_class(self, name: str) -> StepResult:
         """Make a class; its key is the next free one. `UsageError` where it is there already."""
         name = class_name(name)
         with self.dataset.db.write():
@@ -224,7 +250,7 @@ class SortingSession:
             self.classes.make(step, name)
         return self._done(step, 0)
 
-    def rename_class(self, old: str, new: str) -> Done:
+    def rename_class(self, old: str, new: str) -> StepResult:
         """Give a class another name, which no other class may have."""
         new = class_name(new)
         with self.dataset.db.write():
@@ -233,7 +259,7 @@ class SortingSession:
             self.classes.rename(step, old, new)
         return self._done(step, 0)
 
-    def merge_class(self, old: str, into: str) -> Done:
+    def merge_class(self, old: str, into: str) -> StepResult:
         """Put all samples of a class into another one; the class is hidden."""
         with self.dataset.db.write():
             old, into = self.classes.resolved(old), self.classes.resolved(into)

@@ -15,7 +15,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.sorting.traits import measure_some
+from labeler.sorting.descriptors import measure_some
 from pipeline.sample.character import CAST, random_character
 from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
 

@@ -15,9 +15,17 @@ from gleanset.errors import UsageError
 from gleanset.operations import named, operation
 from gleanset.settings import FILE
 from labeler.review.session import keep_labels
-from labeler.sorting.dropped import take_in
+from labeler.sorting.drop_import import take_in
 from labeler.sorting.keys import KEYS, assigned, with_key
-from labeler.sorting.session import BY_SWEEP, LATER, OTHER, QUEUE, REJECT, Done, SortingSession
+from labeler.sorting.session import (
+    BY_SWEEP,
+    LATER,
+    OTHER,
+    QUEUE,
+    REJECT,
+    SortingSession,
+    StepResult,
+)
 
 
 @pytest.fixture
@@ -271,7 +279,7 @@ def test_effort_adds_up_over_spells(session: SortingSession) -> None:
 
 def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.step("Elsewhere", [Choice(keys[0], "reject")])
-    assert session.adopt(step, 1) == Done(step, 1, named("Elsewhere"), root=step)
+    assert session.adopt(step, 1) == StepResult(step, 1, named("Elsewhere"), root=step)
     assert session.undo().name == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
         step = dataset.journal.step("Beside us", [Choice(keys[1], "reject")])

@@ -6,8 +6,7 @@ from labeler_makers import add_faces, add_image
 from test_sorting_pages import only, presort, samples
 
 from gleanset import Dataset
-from labeler.sorting.checks import Checks
-from labeler.sorting.finishing import Finished
+from labeler.sorting.checks import Checks, CompletedClass
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 
@@ -27,16 +26,16 @@ def test_a_class_is_offered_when_nothing_waits_for_it(empty: Dataset) -> None:
     assert pages.offer() is None
     pages.file(first)
     second = only(pages.next())
-    assert pages.offer() == Finished("Miku", 12)
+    assert pages.offer() == CompletedClass("Miku", 12)
     # It can be left: it is still there with the next class.
     pages.file(second)
     assert pages.next() is None
-    assert pages.offer() == Finished("Miku", 12)
+    assert pages.offer() == CompletedClass("Miku", 12)
     check = only(pages.check("Miku"))
     assert (check.kind, len(check.tiles)) == ("check", 12)
     Checks(session).answer(check, [], [])
     assert pages.next() is None
-    assert pages.offer() == Finished("Mio", 12)
+    assert pages.offer() == CompletedClass("Mio", 12)
 
 
 def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
@@ -44,7 +43,7 @@ def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
     first = only(pages.next())
     pages.file(first, lifted=[0])  # refused: whoever it is, it is not Miku
     later = only(pages.next())
-    assert pages.offer() == Finished("Miku", 12)
+    assert pages.offer() == CompletedClass("Miku", 12)
     session.undo()
     assert len(only(pages.next()).tiles) == 40
     assert pages.offer() is None
@@ -53,7 +52,7 @@ def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
     assert pages.offer() is None
     pages.file(first)
     pages.next()
-    assert pages.offer() == Finished("Miku", 12)
+    assert pages.offer() == CompletedClass("Miku", 12)
     assert "Mio" in {tile.proposal.label for tile in later.tiles}
 
 
@@ -66,7 +65,7 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
     assert pages.offer() is None
     session.send([stranger], "other")
     assert pages.next() is None
-    assert pages.offer() == Finished("Miku", 12)
+    assert pages.offer() == CompletedClass("Miku", 12)
 
 
 def test_what_was_filed_by_hand_or_is_a_handful_is_not_offered(empty: Dataset) -> None:

@@ -13,12 +13,17 @@ from gleanset import Dataset, Origin
 from gleanset.db.proposals import Proposal as Said
 from gleanset.db.proposals import Proposals, Standing
 from gleanset.errors import DatasetBusy
-from labeler.sorting.checks import Checks, Rate
-from labeler.sorting.composing import ROOM, Page
-from labeler.sorting.neighbours import Neighbours
+from labeler.sorting.checks import Checks, ErrorRate
+from labeler.sorting.page_layout import ROOM, ClassPage
 from labeler.sorting.pages import Pages
-from labeler.sorting.proposing import Honesty, Opinion, Trust, combined
-from labeler.sorting.session import NOTHING, SortingSession
+from labeler.sorting.proposals import (
+    ClassOpinion,
+    ErrorCalibration,
+    NeighbourReliability,
+    Neighbours,
+    combined,
+)
+from labeler.sorting.session import NO_STEP, SortingSession
 
 
 def samples(dataset: Dataset, number: int, hint: str | None = None) -> list[str]:
@@ -39,7 +44,7 @@ def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSess
     return session
 
 
-def only(page: Page | None) -> Page:
+def only(page: ClassPage | None) -> ClassPage:
     assert page is not None
     return page
 
@@ -91,7 +96,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
     assert len(again) == 2
     assert all(tile.proposal.label != "Miku" for tile in again)
-    assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NOTHING
+    assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NO_STEP
     # Undone, and what was refused may be proposed again.
     session.undo()
     session.undo()
@@ -115,7 +120,7 @@ def test_without_anything_it_asks_who_this_is(empty: Dataset) -> None:
     pages = Pages(session)
     page = only(pages.next())
     assert (page.kind, page.label, page.of) == ("likes", None, 30)
-    assert pages.file(page) == NOTHING
+    assert pages.file(page) == NO_STEP
     assert pages.file(page, label="Miku").count == len(page.rows)
 
 
@@ -155,7 +160,7 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
     assert (page.kind, len(page.tiles), page.of) == ("check", 12, 39)
     assert all(tile.proposal.label is None for tile in page.tiles)
     checks.answer(page, lifted=[3], sent=[5])
-    assert checks.rates() == {"Miku": Rate(2, 12)}
+    assert checks.rates() == {"Miku": ErrorRate(2, 12)}
     assert session.tiles.counts().waiting == 1
     again = only(checks.page("Miku"))
     assert not set(again.rows) & (set(page.rows) - {page.tiles[3].rows[0]})
@@ -167,21 +172,21 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
 
 def test_opinions_are_combined_and_refusals_kept() -> None:
     names = ["A", "B", "C"]
-    both = combined([Opinion({"A": 0.9}), Opinion({"A": 0.9})], names)
+    both = combined([ClassOpinion({"A": 0.9}), ClassOpinion({"A": 0.9})], names)
     assert both.label == "A"
     assert both.confidence > 0.95
-    against = combined([Opinion({"A": 0.6}), Opinion({"B": 0.95})], names)
+    against = combined([ClassOpinion({"A": 0.6}), ClassOpinion({"B": 0.95})], names)
     assert against.label == "B"
-    assert combined([Opinion({"A": 0.9, "B": 0.08})], names, refused=["A"]).label == "B"
+    assert combined([ClassOpinion({"A": 0.9, "B": 0.08})], names, refused=["A"]).label == "B"
     assert combined([], names).label is None
-    assert combined([Opinion({})], names).label is None
-    assert combined([Opinion({"A": 0.9})], ["A"], refused=["A"]).label is None
-    doubted = combined([Opinion({"A": 0.9})], names, doubt=2.0)
+    assert combined([ClassOpinion({})], names).label is None
+    assert combined([ClassOpinion({"A": 0.9})], ["A"], refused=["A"]).label is None
+    doubted = combined([ClassOpinion({"A": 0.9})], names, doubt=2.0)
     assert doubted.confidence == pytest.approx(0.8)
 
 
 def test_honesty_and_trust_learn() -> None:
-    honesty, trust = Honesty(), Trust()
+    honesty, trust = ErrorCalibration(), NeighbourReliability()
     assert honesty.doubt == 1
     honesty.learn(5, 15)
     assert honesty.doubt > 1.5

@@ -14,9 +14,9 @@ from person import settle
 from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QWidget
 
-from labeler.qt.app import _application
-from labeler.qt.range_selection import Select
-from labeler.qt.window import Window
+from labeler.qt.app import make_application
+from labeler.qt.grid.tile_view import Select
+from labeler.qt.window import LabelerWindow
 
 
 class Answerer(QObject):
@@ -24,7 +24,7 @@ class Answerer(QObject):
 
     asked = Signal(str)
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: LabelerWindow) -> None:
         super().__init__()
         self.window = window
         self.asked.connect(self.answer)
@@ -48,7 +48,7 @@ class Answerer(QObject):
 
     def do_rail(self, rest: str) -> list[int]:
         """Where the row of a target is."""
-        rail = self.window.rail
+        rail = self.window.class_panel
         row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == rest)
         return where(rail.list.viewport(), rail.list.visualRect(rail.model.index(row)).center())
 
@@ -60,23 +60,23 @@ class Answerer(QObject):
 
     def do_open(self, rest: str) -> int:
         """Show what is in a class; how many that are."""
-        self.window.rail.chosen.emit(rest)
+        self.window.class_panel.chosen.emit(rest)
         settle(self.window)
         return int(self.window.view.model.rowCount())  # type: ignore[attr-defined]
 
     def do_saved(self, rest: str) -> str:
         """What can be undone, when all is saved."""
         settle(self.window)
-        last = self.window.desk.last
+        last = self.window.worker.last
         return last.undo.name if last and last.undo else ""
 
     def do_gestures(self, rest: str) -> int:
         """How many the window has counted."""
-        return self.window.desk.gestures
+        return self.window.worker.gestures
 
     def do_drop_text(self, rest: str) -> str:
         """What the lit row of the rail says."""
-        return self.window.rail.list.drop_text
+        return self.window.class_panel.list.drop_text
 
     def do_said(self, rest: str) -> str:
         """What stands in the status bar."""
@@ -91,8 +91,8 @@ def where(widget: QWidget, point: QPoint) -> list[int]:
 
 def main(root: Path) -> None:
     """Show the window until it is closed."""
-    application = _application()
-    window = Window(root)
+    application = make_application()
+    window = LabelerWindow(root)
     window.resize(1000, 860)
     window.move(0, 0)
     window.show()

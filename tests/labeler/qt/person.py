@@ -21,17 +21,17 @@ from PySide6.QtGui import (
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
-from labeler.qt import drag_out
-from labeler.qt.duplicates_view import DuplicatesView
-from labeler.qt.pages_view import PagesView
-from labeler.qt.sending_view import ENTER_DEAD, SendingView
-from labeler.qt.window import Window
+from labeler.qt.grid import drag
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.duplicates import DuplicatesView
+from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.window import LabelerWindow
 
 if TYPE_CHECKING:
     from drawn_faces import FaceSet
 
 Key, Button = Qt.Key, Qt.MouseButton
-Opened = Callable[..., Window]
+Opened = Callable[..., LabelerWindow]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
 
 NONE, SHIFT, CONTROL = (
@@ -50,16 +50,16 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.002)
 
 
-def settle(window: Window, seconds: float = 20) -> None:
-    """Until the desk has nothing to do and the view has what it shows."""
+def settle(window: LabelerWindow, seconds: float = 20) -> None:
+    """Until the worker has nothing to do and the view has what it shows."""
     quiet = 0
     end = time.monotonic() + seconds
     while quiet < 4:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        asked = isinstance(view, PagesView) and view._asked
-        quiet = 0 if window.desk.busy or asked else quiet + 1
+        asked = isinstance(view, ClassPagesView) and view._asked
+        quiet = 0 if window.worker.busy or asked else quiet + 1
         time.sleep(0.001)
 
 
@@ -88,7 +88,7 @@ def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
 class Person:
     """Knows who is who, and sorts; `gestures` is what it cost."""
 
-    def __init__(self, window: Window, faces: FaceSet) -> None:
+    def __init__(self, window: LabelerWindow, faces: FaceSet) -> None:
         self.window, self.truth = window, faces.truth
         self.gestures: Counter[str] = Counter()
 
@@ -100,8 +100,8 @@ class Person:
 
     @property
     def keys(self) -> dict[str, str]:
-        assert self.window.desk.last is not None
-        return self.window.desk.last.keys
+        assert self.window.worker.last is not None
+        return self.window.worker.last.keys
 
     def who(self, row: int) -> str:
         until(lambda: self.view.model.tile(row) is not None)
@@ -144,7 +144,7 @@ class Person:
         Without a display nobody carries a drag: the loop of the desktop, and it alone, is ours.
         """
         self.gestures["drag"] += 1
-        rail, begun = self.window.rail, []
+        rail, begun = self.window.class_panel, []
         number = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
         there = rail.list.visualRect(rail.model.index(number)).center()
 
@@ -154,7 +154,7 @@ class Person:
                 return begun[-1]
 
         start, tiles = self.place(row), self.view.view.viewport()
-        with patch.object(drag_out, "QDrag", Carried):
+        with patch.object(drag, "QDrag", Carried):
             QTest.mousePress(tiles, Button.LeftButton, NONE, start)
             for far in (4, 12, 30):
                 hover(tiles, start - QPoint(far, 0), Button.LeftButton)
@@ -163,7 +163,7 @@ class Person:
 
     def write(self, name: str) -> None:
         """Answer "Who is this?": every letter is a key."""
-        assert isinstance(self.window.view, PagesView)
+        assert isinstance(self.window.view, ClassPagesView)
         field = self.window.view.header.name
         if self.window.focusWidget() is not field:
             self.press("n", "find")
@@ -173,7 +173,7 @@ class Person:
         """Point at the first face of somebody: / and a name make a class of it."""
         self.point(row)
         self.press("/", "find")
-        self._type(self.window.rail.field, name)
+        self._type(self.window.class_panel.field, name)
         settle(self.window)  # its key is known by then
 
     def _type(self, field: QLineEdit, name: str) -> None:
@@ -198,14 +198,14 @@ class Person:
     @property
     def sorted(self) -> int:
         """How many faces have a label or a place by now."""
-        assert self.window.desk.last is not None
-        counts = self.window.desk.last.counts
+        assert self.window.worker.last is not None
+        counts = self.window.worker.last.counts
         return counts.total - counts.waiting - counts.later
 
     def sort_pages(self, enough: float = math.inf) -> None:
         """Class pages until nothing is left, or `enough` faces are sorted."""
         view = self.window.view
-        assert isinstance(view, PagesView)
+        assert isinstance(view, ClassPagesView)
         settle(self.window)
         while view.page is not None and self.sorted < enough:
             self.one_page()
@@ -213,7 +213,7 @@ class Person:
     def one_page(self) -> None:
         """Everybody on this page goes where they belong."""
         view = self.window.view
-        assert isinstance(view, PagesView)
+        assert isinstance(view, ClassPagesView)
         page = view.page
         assert page is not None
         true = [self.who(row) for row in range(len(page.tiles))]
@@ -244,7 +244,7 @@ class Person:
             self.introduce(row, who)
 
     @staticmethod
-    def _see_all(view: PagesView) -> None:
+    def _see_all(view: ClassPagesView) -> None:
         """Scrolling is not counted; a page that fits needs none."""
         bar = view.view.verticalScrollBar()
         bar.setValue(bar.maximum())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
-from labeler.qt.views import VIEWS
+from labeler.qt.views.registry import VIEWS
 
 VIEW_NAMES = [kind.name for kind in VIEWS]
 PALETTES = {

@@ -27,10 +27,10 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 from labeler import cli_window
 from labeler.qt.app import take_picture
-from labeler.qt.range_selection import Select
-from labeler.qt.shades import backdrop, quiet
-from labeler.qt.views import VIEWS
-from labeler.qt.window import Window
+from labeler.qt.grid.tile_view import Select
+from labeler.qt.theme import backdrop, muted_text
+from labeler.qt.views.registry import VIEWS
+from labeler.qt.window import LabelerWindow
 
 ROOT = Path(__file__).parents[3]
 Cli = Callable[..., Any]
@@ -50,19 +50,21 @@ def test_a_screen_reader_finds_every_tile_and_button(opened: Opened, few: FaceSe
     assert names[2].endswith(", lifted")
     assert all(names)
     for kind in (QAbstractButton, QLineEdit):
-        for widget in person.window.view.findChildren(kind) + person.window.rail.findChildren(kind):
+        for widget in person.window.view.findChildren(
+            kind
+        ) + person.window.class_panel.findChildren(kind):
             if "IconButton" in widget.metaObject().className():
                 continue  # Qt's own little cross in a text field
             assert QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name), widget
-    rail = QAccessible.queryAccessibleInterface(person.window.rail.list)
+    rail = QAccessible.queryAccessibleInterface(person.window.class_panel.list)
     assert rail.child(0).text(QAccessible.Text.Name) == "hana, key 1, 0 faces"
 
 
 def test_targets_are_large_enough(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
     settle(window)
-    rail = window.rail.list
-    assert rail.visualRect(window.rail.model.index(0)).height() >= 48
+    rail = window.class_panel.list
+    assert rail.visualRect(window.class_panel.model.index(0)).height() >= 48
     for button in window.findChildren(QAbstractButton):
         if button.isVisible():
             assert button.height() >= 22, button.text()
@@ -99,7 +101,7 @@ def test_text_and_outlines_can_be_seen(
         used = window.palette()
         role = QPalette.ColorRole
         assert contrast(used.color(role.WindowText), used.color(role.Window)) >= 4.5
-        assert contrast(quiet(used), used.color(role.Window)) >= 4.5
+        assert contrast(muted_text(used), used.color(role.Window)) >= 4.5
         assert contrast(used.color(role.Text), backdrop(used)) >= 4.5
         window.view.view.set_point(0)  # type: ignore[attr-defined]
         picture = window.grab().toImage()
@@ -122,10 +124,10 @@ def test_states_can_be_told_apart_in_grey(opened: Opened, few: FaceSet) -> None:
             picture.pixelColor(x, y).lightness() for x in range(0, 90, 3) for y in range(0, 90, 3)
         ]
 
-    from labeler.qt.tile_model import IN, State
+    from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 
     seen = []
-    for state in (IN, State("lifted"), State("sent", "3")):
+    for state in (UNMARKED, TileState(TileMark.LIFTED), TileState(TileMark.SENT, "3")):
         person.view.model.set_state([0], state)
         QApplication.processEvents()
         seen.append(tile())
@@ -155,7 +157,7 @@ def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet)
     settle(person.window)
     until(lambda: not person.window.thumbs.waiting)
     QApplication.processEvents()
-    shown = [getattr(person.view.view.look(row).picture, "reason", "") for row in (0, 1, 2)]
+    shown = [getattr(person.view.view.appearance(row).picture, "reason", "") for row in (0, 1, 2)]
     assert shown == ["file is gone", "damaged", ""]
     person.send(0, "rei")
     person.window.close()
@@ -186,7 +188,7 @@ def test_details_are_asked_for_as_far_as_they_are_seen(
     timed(view.selectAll)
     assert len(view.selected_rows()) == 20_000
     view.select_ranges([(0, 499)], Select.ClearAndSelect)
-    window.desk.decide(lambda session: session.add_class("a"))
+    window.worker.decide(lambda session: session.add_class("a"))
     settle(window)
     timed(lambda: QTest.keyClick(view, "1"))
     settle(window)
@@ -256,7 +258,7 @@ def test_tab_leads_round_and_back(opened: Opened, few: FaceSet) -> None:
         while widget is not grid and not _takes_tab(widget):
             widget = widget.nextInFocusChain()
     assert widget is grid
-    assert {window.rail.field, window.rail.list, window.rail.add} <= set(order)
+    assert {window.class_panel.field, window.class_panel.list, window.class_panel.add} <= set(order)
 
 
 def _takes_tab(widget: QWidget) -> bool:
@@ -265,8 +267,8 @@ def _takes_tab(widget: QWidget) -> bool:
 
 
 def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: FaceSet) -> None:
-    def opened_and_closed() -> weakref.ref[Window]:
-        window = Window(few.root, "pages")
+    def opened_and_closed() -> weakref.ref[LabelerWindow]:
+        window = LabelerWindow(few.root, "pages")
         window.show()
         settle(window)
         window.close()
@@ -279,7 +281,9 @@ def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: F
     gc.collect()
     assert gone() is None
     assert [
-        thread.name for thread in threading.enumerate() if thread.name in ("desk", "thumbs-0")
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name in ("session-worker", "background", "thumbs-0")
     ] == []
 
 

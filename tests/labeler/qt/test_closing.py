@@ -12,15 +12,15 @@ from PySide6.QtTest import QTest
 from gleanset import Dataset
 from gleanset.db.samples import BoxedSamples
 from gleanset.db.sorting import SampleTiles
-from labeler.qt.crop_view import CropView
-from labeler.qt.numbers_view import NumbersView
-from labeler.qt.window import Window
+from labeler.qt.views.crop import CropView
+from labeler.qt.views.numbers import NumbersView
+from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
 
 
-def message(window: Window) -> str:
+def message(window: LabelerWindow) -> str:
     return window.statusBar().currentMessage()
 
 
@@ -68,7 +68,7 @@ def test_closing_twice_gives_up_and_does_not_hang(opened: Opened, few: FaceSet) 
 def test_a_refused_decision_keeps_the_window_open_once(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
     settle(window)
-    window.desk.decide(lambda session: session.add_class("rei"))
+    window.worker.decide(lambda session: session.add_class("rei"))
     assert not window.close()
     assert "there is a class 'rei' already" in message(window)
     assert window.close()
@@ -121,13 +121,13 @@ def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: Face
     """Where nobody can be asked: the session of the desktop ends."""
     person = Person(opened(few.root), few)
     settle(person.window)
-    desk = person.window.desk
-    desk.ask(lambda session: session.dataset.db.rows("PRAGMA busy_timeout=20"))
+    worker = person.window.worker
+    worker.ask(lambda session: session.dataset.db.rows("PRAGMA busy_timeout=20"))
     with locked(few.root):
         for row in range(3):
             person.send(row, "rei")
-        desk.close()
-    assert desk.lost == 3
+        worker.close()
+    assert worker.lost == 3
 
 
 @pytest.mark.parametrize("how", ["key", "sweep"])

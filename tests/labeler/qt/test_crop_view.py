@@ -14,15 +14,15 @@ from PySide6.QtTest import QTest
 from gleanset import Dataset
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
-from labeler.qt import crop_saving
-from labeler.qt.crop_view import CropView
-from labeler.qt.window import Window
+from labeler.qt.crop import saving
+from labeler.qt.views.crop import CropView
+from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
 
 
 @pytest.fixture
-def window(opened: Opened, few: FaceSet) -> Iterator[Window]:
+def window(opened: Opened, few: FaceSet) -> Iterator[LabelerWindow]:
     """Three images have no face any more."""
     with Dataset.open(few.root) as dataset:
         for image in list(dataset.images.each())[:3]:
@@ -32,23 +32,23 @@ def window(opened: Opened, few: FaceSet) -> Iterator[Window]:
     return window
 
 
-def view_of(window: Window) -> CropView:
+def view_of(window: LabelerWindow) -> CropView:
     view = window.view
     assert isinstance(view, CropView)
     return view
 
 
-def ready(window: Window) -> None:
+def ready(window: LabelerWindow) -> None:
     settle(window)
     view = view_of(window)
     until(lambda: not view.canvas.image.isNull() and not view._saving.pending)
     settle(window)
 
 
-def kept(window: Window) -> list[BoxedSample]:
+def kept(window: LabelerWindow) -> list[BoxedSample]:
     view = view_of(window)
     assert view._sheet is not None
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         return BoxedSamples(dataset.db).placed(view._sheet.sha256)
 
 
@@ -63,7 +63,7 @@ def drag(view: CropView, start: QPoint, end: QPoint) -> None:
     QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
 
 
-def draw(window: Window) -> BoxedSample:
+def draw(window: LabelerWindow) -> BoxedSample:
     view = view_of(window)
     drag(view, spot(view, 20, 10), spot(view, 60, 50))
     ready(window)
@@ -75,26 +75,26 @@ def near(box: BoxedSample, *expected: int) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(box.box, expected, strict=True))
 
 
-def test_a_drawn_box_is_a_sample_at_once(window: Window) -> None:
+def test_a_drawn_box_is_a_sample_at_once(window: LabelerWindow) -> None:
     view = view_of(window)
     assert "1 of 3" in view.title.text()
     box = draw(window)
     assert near(box, 20, 10, 40, 40)
     assert (box.by_hand, box.status) == (True, "queue")
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         assert dataset.crop_path(box.key).is_file()
     window.undo()
     ready(window)
     assert kept(window) == []
     assert view.canvas.boxes == []
-    window.desk.redo()
+    window.worker.redo()
     ready(window)
     assert [one.key for one in kept(window)] == [box.key]
 
 
-def test_moving_keeps_the_label(window: Window) -> None:
+def test_moving_keeps_the_label(window: LabelerWindow) -> None:
     view, box = view_of(window), draw(window)
-    key = next(iter(window.desk.last.keys.items()))
+    key = next(iter(window.worker.last.keys.items()))
     QTest.keyClick(view.canvas, key[1])
     ready(window)
     assert kept(window)[0].label == key[0]
@@ -110,7 +110,7 @@ def test_moving_keeps_the_label(window: Window) -> None:
     assert (back.key, back.label) == (box.key, key[0])
 
 
-def test_a_corner_resizes(window: Window) -> None:
+def test_a_corner_resizes(window: LabelerWindow) -> None:
     view = view_of(window)
     box = draw(window).box
     corner = spot(view, box.x + box.width, box.y + box.height)
@@ -120,7 +120,7 @@ def test_a_corner_resizes(window: Window) -> None:
     assert near(larger, box.x, box.y, box.width + 20, box.height + 10)
 
 
-def test_the_keyboard_alone(window: Window) -> None:
+def test_the_keyboard_alone(window: LabelerWindow) -> None:
     view, canvas = view_of(window), view_of(window).canvas
     canvas.setFocus()
     QTest.keyClick(canvas, Key.Key_N)
@@ -143,7 +143,7 @@ def test_the_keyboard_alone(window: Window) -> None:
     QTest.keyClick(canvas, Key.Key_Delete)
     ready(window)
     assert kept(window) == []
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         steps = [s.name for s in window_steps(dataset)][-4:]
     assert steps == ["1 box drawn", "1 box moved", "1 box moved", "1 box taken away"]
     assert view.canvas.current == -1
@@ -155,14 +155,14 @@ def window_steps(dataset: Dataset) -> list:
     return SampleTiles(dataset.db).steps()
 
 
-def test_levelling_turns_the_cut(window: Window) -> None:
+def test_levelling_turns_the_cut(window: LabelerWindow) -> None:
     view, box = view_of(window), draw(window)
     QTest.keyClick(view.canvas, Key.Key_BracketRight, SHIFT)
     until(lambda: kept(window)[0].key != box.key)
     ready(window)
     (turned,) = kept(window)
     assert turned.angle == 10.0
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         sample = dataset.samples.get(turned.key)
         assert sample is not None
         assert sample.angle == 10.0
@@ -171,7 +171,7 @@ def test_levelling_turns_the_cut(window: Window) -> None:
     assert [(one.key, one.angle) for one in kept(window)] == [(box.key, 0.0)]
 
 
-def test_pages_and_any_image(window: Window) -> None:
+def test_pages_and_any_image(window: LabelerWindow) -> None:
     view = view_of(window)
     QTest.keyClick(view.canvas, Key.Key_PageDown)
     ready(window)
@@ -212,9 +212,9 @@ def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
     hover(view.canvas, end, Button.LeftButton)
 
 
-def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: Window) -> None:
+def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindow) -> None:
     view = view_of(window)
-    with locked(window.desk.root):
+    with locked(window.worker.root):
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         end = spot(view, 90, 80)
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
@@ -231,7 +231,7 @@ def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: Window) -> N
 
 
 def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
-    window: Window, monkeypatch: pytest.MonkeyPatch
+    window: LabelerWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer has no box at all."""
     view = view_of(window)
@@ -239,8 +239,8 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
     def refuse(*arguments: object) -> None:
         raise UsageError("there are boxes like this already", "move it a little")
 
-    with locked(window.desk.root), monkeypatch.context() as patched:
-        patched.setattr(crop_saving, "put", refuse)
+    with locked(window.worker.root), monkeypatch.context() as patched:
+        patched.setattr(saving, "put", refuse)
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
         until(lambda: not view._saving.pending)
@@ -254,9 +254,9 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
     assert near(box, 70, 60, 20, 20)
 
 
-def test_a_label_given_before_a_move_is_saved_moves_along(window: Window) -> None:
+def test_a_label_given_before_a_move_is_saved_moves_along(window: LabelerWindow) -> None:
     view, first = view_of(window), draw(window)
-    name, key = next(iter(window.desk.last.keys.items()))
+    name, key = next(iter(window.worker.last.keys.items()))
     QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)  # not saved before the keys rest
     QTest.keyClick(view.canvas, key)
     QTest.keyClick(view.canvas, Key.Key_Down, SHIFT)
@@ -264,16 +264,16 @@ def test_a_label_given_before_a_move_is_saved_moves_along(window: Window) -> Non
     ready(window)
     (box,) = kept(window)
     assert (box.label, box.status) == (name, "labelled")
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         before = dataset.samples.get(first.key)
         assert before is not None
         assert (before.status, before.label) == ("retired", None)
 
 
-def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: Window) -> None:
+def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: LabelerWindow) -> None:
     view = view_of(window)
-    name, key = next(iter(window.desk.last.keys.items()))
-    with locked(window.desk.root):
+    name, key = next(iter(window.worker.last.keys.items()))
+    with locked(window.worker.root):
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         QTest.keyClick(view.canvas, key)
         drag(view, spot(view, 70, 60), spot(view, 90, 80))
@@ -287,7 +287,7 @@ def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: Window) -> 
     assert [one.kept for one in view.canvas.boxes] == [box]
 
 
-def test_undo_takes_back_a_move_that_was_not_saved_yet(window: Window) -> None:
+def test_undo_takes_back_a_move_that_was_not_saved_yet(window: LabelerWindow) -> None:
     view, box = view_of(window), draw(window)
     QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
     window.undo()
@@ -296,7 +296,9 @@ def test_undo_takes_back_a_move_that_was_not_saved_yet(window: Window) -> None:
     assert [one.kept for one in view.canvas.boxes] == [box]
 
 
-def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(window: Window) -> None:
+def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(
+    window: LabelerWindow,
+) -> None:
     view = view_of(window)
     assert view._sheet is not None
     before = view._sheet.sha256
@@ -307,5 +309,5 @@ def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(window: Wi
     QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, spot(view, 60, 50))
     ready(window)
     assert view._sheet.sha256 != before
-    with Dataset.open(window.desk.root) as dataset:
+    with Dataset.open(window.worker.root) as dataset:
         assert len(BoxedSamples(dataset.db).placed(before)) == 1

@@ -17,9 +17,9 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.qt.duplicates_view import DuplicatesView
-from labeler.qt.sending_view import ENTER_DEAD
-from labeler.qt.window import Window
+from labeler.qt.views.duplicates import DuplicatesView
+from labeler.qt.views.sending import ENTER_DEAD
+from labeler.qt.window import LabelerWindow
 from pipeline.sample.character import CAST
 from pipeline.sample.scene import paint_scene, plan_scene
 
@@ -71,7 +71,7 @@ def view_of(person: Person) -> DuplicatesView:
     return view
 
 
-def ready(window: Window) -> None:
+def ready(window: LabelerWindow) -> None:
     view = window.view
     assert isinstance(view, DuplicatesView)
     until(lambda: not view._working.busy)
@@ -81,7 +81,7 @@ def ready(window: Window) -> None:
 
 def aside(person: Person) -> list[int]:
     """The widths of what was set aside."""
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         return sorted(s.box.width for s in dataset.samples.each() if not s.kept)
 
 
@@ -91,8 +91,8 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
     assert view.model.rowCount() == GROUPS * len(SIZES)
     until(lambda: view.model.tile(0) is not None)
     assert view.view.caption(0) == "320 x 240"
-    assert view.view.look(0).selected
-    assert not view.view.look(1).selected
+    assert view.view.appearance(0).selected
+    assert not view.view.appearance(1).selected
     assert "larger (320 x 240" in view.model.sections[0].title
     person.enter()
     ready(person.window)
@@ -116,13 +116,13 @@ def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
     ready(person.window)
     assert aside(person) == [160, 160, 240, 240, 240, 320]
     # No rule overrules it: neither a new plan nor the command.
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         finder = DuplicateFinder(dataset, workers=1)
         finder.search()
         assert finder.apply(finder.plan()) is None
     person.window.undo()
     ready(person.window)
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         plan = DuplicateFinder(dataset, workers=1).plan()
         assert all("chosen" not in group.reason for group in plan.groups)
 
@@ -133,7 +133,7 @@ def test_k_keeps_all_of_a_group_and_is_remembered(person: Person) -> None:
     person.press("k", "keep all")
     ready(person.window)
     assert "Groups left: 2" in view.title.text()
-    view.look_for()
+    view.search()
     ready(person.window)
     assert "Groups left: 2" in view.title.text()
     person.window.undo()
@@ -163,11 +163,11 @@ def test_b_shows_two_in_turn(person: Person) -> None:
 
 def test_what_another_program_decided_is_left_alone(person: Person) -> None:
     view = view_of(person)
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         finder = DuplicateFinder(dataset, workers=1)
         finder.apply(finder.plan())
     said: list[str] = []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
     until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
     view.accept_page()
     until(lambda: bool(said))
@@ -176,7 +176,7 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
 
 def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     view = view_of(person)
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         from labeler.sorting.session import SortingSession
 
         keys = [member.key for member in view.groups[0].members]
@@ -194,6 +194,6 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     person.enter()
     ready(person.window)
     assert len(aside(person)) == 6
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         found = {dataset.samples.get(key).label for key in keys[:2]}
     assert found == {"hana"}

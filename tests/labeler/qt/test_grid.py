@@ -18,8 +18,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from labeler.qt.drag_out import TileMime, drag_picture
-from labeler.qt.window import Window
+from labeler.qt.grid.drag import TileDrag, TileMimeData, drag_picture
+from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -33,7 +33,7 @@ def person(opened: Opened, few: FaceSet) -> Person:
 
 
 def steps(person: Person) -> list[str]:
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         return [step.name for step in SampleTiles(dataset.db).steps()][
             4:
         ]  # four were for the classes
@@ -49,16 +49,16 @@ def drop(widget: QWidget, mime: QMimeData, point: QPoint) -> QDropEvent:
     return event
 
 
-def row_of(window: Window, target: str) -> QPoint:
-    rail = window.rail
+def row_of(window: LabelerWindow, target: str) -> QPoint:
+    rail = window.class_panel
     row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
     return rail.list.visualRect(rail.model.index(row)).center()
 
 
 def drop_tiles(person: Person, rows: list[int], target: str) -> None:
     model = person.view.model
-    mime = TileMime(model.ids(rows), rows, person.window.desk.paths)
-    drop(person.window.rail.list.viewport(), mime, row_of(person.window, target))
+    mime = TileMimeData(model.ids(rows), person.window.worker.paths)
+    drop(person.window.class_panel.list.viewport(), mime, row_of(person.window, target))
     settle(person.window)
 
 
@@ -75,25 +75,25 @@ def test_tiles_dropped_on_a_class(person: Person, rows: list[int]) -> None:
 
 def test_dragging_between_classes_relabels(person: Person) -> None:
     drop_tiles(person, [0, 1, 2], "rei")
-    person.window.rail.chosen.emit("rei")
+    person.window.class_panel.chosen.emit("rei")
     settle(person.window)
     assert person.view.model.rowCount() == 3
     drop_tiles(person, [0, 2], "hana")
     drop_tiles(person, [1], ":later")
-    found = [name for name in labels(person.window.desk.root).values() if name]
+    found = [name for name in labels(person.window.worker.root).values() if name]
     assert sorted(found) == ["hana", "hana"]
 
 
 def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    picture = next((person.window.desk.root / "images").rglob("*.png")).read_bytes()
+    picture = next((person.window.worker.root / "images").rglob("*.png")).read_bytes()
     (tmp_path / "in" / "deep" / "-1\n.png").write_bytes(picture + b" ")
     (tmp_path / "notes.txt").write_text("no picture")
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(tmp_path / name)) for name in ("in", "notes.txt")])
     said: list[str] = []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
-    event = drop(person.window.rail.list.viewport(), mime, row_of(person.window, "hana"))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    event = drop(person.window.class_panel.list.viewport(), mime, row_of(person.window, "hana"))
     assert event.dropAction() == Qt.DropAction.CopyAction
     until(lambda: bool(said) and "taken in" in said[-1])
     settle(person.window)
@@ -101,12 +101,12 @@ def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> No
     assert steps(person) == ["1 dropped on hana"]
     person.window.undo()
     settle(person.window)
-    assert list(labels(person.window.desk.root).values()).count("hana") == 0
+    assert list(labels(person.window.worker.root).values()).count("hana") == 0
 
 
 def test_tiles_dragged_out_are_files(person: Person) -> None:
     rows = [0, 7]
-    mime = TileMime(person.view.model.ids(rows), rows, person.window.desk.paths)
+    mime = TileMimeData(person.view.model.ids(rows), person.window.worker.paths)
     assert mime.hasUrls()
     paths = [Path(url.toLocalFile()) for url in mime.urls()]
     assert [path.is_file() for path in paths] == [True, True]
@@ -115,7 +115,7 @@ def test_tiles_dragged_out_are_files(person: Person) -> None:
 
 def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
     said: list[str] = []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
     person.press(person.keys["rei"], "key")
     person.press("7", "key")
     settle(person.window)
@@ -155,7 +155,7 @@ def test_a_slip_is_still_a_click(person: Person, by: int) -> None:
 
 def test_a_far_press_is_a_drag(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[list[int]] = []
-    monkeypatch.setattr("labeler.qt.tile_mouse.start_drag", lambda view, rows: begun.append(rows))
+    monkeypatch.setattr(TileDrag, "start", lambda view, rows, paths: begun.append(rows))
     slip(person, 5, 30)
     assert begun == [[5]]
     assert person.view.view.selected_rows() == []
@@ -211,9 +211,9 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     QTest.keyRelease(view, person.keys["rei"])
     settle(person.window)
     assert steps(person) == ["4 faces to rei"]
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.each()} == {"by sweep"}
-    assert person.window.desk.gestures == 1
+    assert person.window.worker.gestures == 1
 
 
 def test_commands_of_the_keyboard(person: Person) -> None:
@@ -242,7 +242,7 @@ def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
     settle(person.window)
     assert person.view.model.state(1).kind == "in"
     assert bar.text() == "Undo: 1 face to rei"
-    person.window.desk.redo()
+    person.window.worker.redo()
     settle(person.window)
     assert person.view.model.state(1).kind == "sent"
 
@@ -257,18 +257,18 @@ def test_nothing_moves_while_others_write(person: Person) -> None:
     view.verticalScrollBar().setValue(40)
     moved = rects(person)
     keys = list(person.truth)
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         for key in keys[:20]:
             other.file([key], "yuki")
             QApplication.processEvents()
-    until(lambda: person.window.desk.last.counts.labelled == 20)
+    until(lambda: person.window.worker.last.counts.labelled == 20)
     settle(person.window)
     assert rects(person) == moved
     view.verticalScrollBar().setValue(0)
     assert rects(person) == before
     # Somebody else's step is not ours to undo.
-    assert person.window.desk.last.undo.name.startswith("New class")
+    assert person.window.worker.last.undo.name.startswith("New class")
 
 
 def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
@@ -282,11 +282,11 @@ def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
     settle(two.window)
     assert labels(few.root) == few.truth
     for _ in range(30):
-        one.window.desk.undo()
+        one.window.worker.undo()
     settle(one.window)
     left = [name for name in labels(few.root).values() if name]
     assert len(left) == 30
-    until(lambda: two.window.desk.last.counts.labelled == 30)
+    until(lambda: two.window.worker.last.counts.labelled == 30)
 
 
 def test_closing_saves_what_is_queued(opened: Opened, few: FaceSet) -> None:
@@ -313,7 +313,7 @@ def test_a_full_disk_keeps_the_decision_until_there_is_room(
     person = Person(opened(folder), few)
     settle(person.window)
     waiting: list[str] = []
-    person.window.desk.waiting.connect(waiting.append)
+    person.window.worker.waiting.connect(waiting.append)
     ballast = folder.parent / "ballast"
     fill(ballast)
     for row in range(40):
@@ -321,7 +321,7 @@ def test_a_full_disk_keeps_the_decision_until_there_is_room(
     until(lambda: any("no space" in text for text in waiting))
     assert "not saved yet" in person.window.status.saved.text()
     ballast.unlink()
-    until(lambda: not person.window.desk.busy)
+    until(lambda: not person.window.worker.busy)
     person.window.close()
     assert list(labels(folder).values()).count("rei") == 40
 
@@ -331,7 +331,7 @@ def test_the_window_remembers_its_place(opened: Opened, few: FaceSet) -> None:
     window.split.setSizes([190, 400, 190])
     sizes = window.split.sizes()
     window.close()
-    again = Window(few.root)
+    again = LabelerWindow(few.root)
     again.show()
     QApplication.processEvents()
     assert (again.width(), again.height()) == (780, 700)
@@ -351,7 +351,7 @@ def test_only_the_place_that_was_asked_for_last_is_shown(person: Person) -> None
 def test_neighbours_of_a_tile_that_is_pointed_at_no_more_are_not_shown(person: Person) -> None:
     settle(person.window)
     tiles = [person.view.model.tile(row) for row in (0, 1, 2)]
-    look = person.window.look
+    look = person.window.details
     look.show_tile(tiles[1])
     look.show_neighbours([tiles[2]], of=tiles[0].id)
     assert not look._near_label.isVisible()

@@ -13,9 +13,9 @@ from PySide6.QtTest import QTest
 from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.settings import FILE, Settings
-from labeler.qt.class_table import PROGRESS
-from labeler.qt.numbers_view import NumbersView
-from labeler.qt.window import Window
+from labeler.qt.classes.table import PROGRESS
+from labeler.qt.views.numbers import NumbersView
+from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
 Button = Qt.MouseButton
@@ -35,9 +35,9 @@ def view(few: FaceSet, opened: Opened) -> NumbersView:
     return shown
 
 
-def window_of(view: NumbersView) -> Window:
+def window_of(view: NumbersView) -> LabelerWindow:
     window = view.window()
-    assert isinstance(window, Window)
+    assert isinstance(window, LabelerWindow)
     return window
 
 
@@ -47,7 +47,7 @@ def column(view: NumbersView, number: int) -> list[str]:
 
 
 def splits(view: NumbersView) -> set[str | None]:
-    with Dataset.open(view.desk.root) as dataset:
+    with Dataset.open(view.worker.root) as dataset:
         return {sample.split for sample in dataset.samples.each()}
 
 
@@ -62,8 +62,8 @@ def test_progress_towards_a_target(view: NumbersView) -> None:
     assert sum(counts) == 60
     view.target.setValue(max(counts))
     until(lambda: "done" in column(view, PROGRESS))
-    assert read_toml(view.desk.root / FILE, Settings).target == max(counts)
-    assert read_toml(view.desk.root / FILE, Settings).keys != {}
+    assert read_toml(view.worker.root / FILE, Settings).target == max(counts)
+    assert read_toml(view.worker.root / FILE, Settings).keys != {}
     least = counts.index(min(counts))
     assert column(view, PROGRESS)[least] == f"{max(counts) - min(counts)} to go"
     assert view.table.classes.share(least) == pytest.approx(min(counts) / max(counts))
@@ -106,7 +106,7 @@ def test_export_from_the_window(view: NumbersView) -> None:
     assert box.cancel_button.isVisible()
     until(lambda: not box.working.busy, 60)
     assert "60 pictures written" in box.result.text()
-    folder = view.desk.root / "exports" / "imagefolder"
+    folder = view.worker.root / "exports" / "imagefolder"
     assert len(list(folder.rglob("*.jpg"))) == 60
     assert box.start_button.isVisible()
 
@@ -120,7 +120,7 @@ def test_a_cancelled_export_leaves_nothing(view: NumbersView) -> None:
     box.working.cancel()
     until(lambda: not box.working.busy, 60)
     assert "cancelled" in box.result.text()
-    assert not any(path.is_dir() for path in Path(view.desk.root / "exports").glob("*"))
+    assert not any(path.is_dir() for path in Path(view.worker.root / "exports").glob("*"))
 
 
 def test_closing_twice_during_an_export_ends_it(view: NumbersView) -> None:
@@ -137,13 +137,13 @@ def test_closing_twice_during_an_export_ends_it(view: NumbersView) -> None:
 
 def test_the_look_panel_is_there_where_it_says_something(view: NumbersView) -> None:
     window = window_of(view)
-    assert not window.look.isVisible()
+    assert not window.details.isVisible()
     window.show_view("review")
-    assert window.look.isVisible()
+    assert window.details.isVisible()
     QTest.keyClick(window.view, Qt.Key.Key_F9)
-    assert not window.look.isVisible()
+    assert not window.details.isVisible()
     window.show_view("crop")
     window.show_view("sorting")
-    assert not window.look.isVisible()  # put away by hand, it stays away
+    assert not window.details.isVisible()  # put away by hand, it stays away
     QTest.keyClick(window.view, Qt.Key.Key_F9)
-    assert window.look.isVisible()
+    assert window.details.isVisible()

@@ -15,9 +15,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
-from labeler.qt.pages_view import PagesView
-from labeler.qt.sending_view import ENTER_DEAD
-from labeler.qt.tile_model import IN
+from labeler.qt.grid.model import UNMARKED
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -40,9 +40,9 @@ def person(opened: Opened, drawn_two: FaceSet, tmp_path: Path) -> Person:
     return person
 
 
-def view_of(person: Person) -> PagesView:
+def view_of(person: Person) -> ClassPagesView:
     view = person.window.view
-    assert isinstance(view, PagesView)
+    assert isinstance(view, ClassPagesView)
     return view
 
 
@@ -54,7 +54,7 @@ def ready(person: Person) -> None:
 
 
 def counted(person: Person) -> int:
-    return sum(name is not None for name in labels(person.window.desk.root).values())
+    return sum(name is not None for name in labels(person.window.worker.root).values())
 
 
 def test_enter_files_what_is_not_marked(person: Person) -> None:
@@ -78,7 +78,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     assert person.window.status.undo.text() == f"Undo: {rows - 2} faces to {page.label}"
     # What was lifted is never proposed as this class again.
     lifted = page.tiles[1].rows[0]
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         refused = SortingSession(dataset).changes.refused([lifted])
     assert len(refused[lifted]) == 1
 
@@ -93,7 +93,7 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
     settle(person.window)
     assert view.page == page
     assert counted(person) == 0
-    person.window.desk.redo()
+    person.window.worker.redo()
     settle(person.window)
     assert view.page != page
     assert counted(person) > 0
@@ -134,7 +134,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     """What somebody else has filed since the page was made keeps its label."""
     page = view_of(person).page
     assert page is not None
-    with Dataset.open(person.window.desk.root) as dataset:
+    with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         other.to_ids(page.tiles[0].rows, "sora")
         key = other.tiles.keys_of(page.tiles[0].rows)[0]
@@ -142,7 +142,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     ready(person)
     person.enter()
     settle(person.window)
-    assert labels(person.window.desk.root)[key] == "sora"
+    assert labels(person.window.worker.root)[key] == "sora"
 
 
 def test_the_whole_page_is_somebody_else(person: Person) -> None:
@@ -151,7 +151,7 @@ def test_the_whole_page_is_somebody_else(person: Person) -> None:
     other = next(name for name in person.keys if name != page.label)
     person.press(person.keys[other], "page key", Qt.KeyboardModifier.ShiftModifier)
     settle(person.window)
-    assert list(labels(person.window.desk.root).values()).count(other) == len(page.rows)
+    assert list(labels(person.window.worker.root).values()).count(other) == len(page.rows)
 
 
 def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
@@ -202,15 +202,15 @@ def test_a_class_is_checked_without_its_name(person: Person) -> None:
     person.enter()
     settle(person.window)
     assert counted(person) == before - 1
-    with Dataset.open(person.window.desk.root) as dataset:
-        from labeler.sorting.checks import Checks, Rate
+    with Dataset.open(person.window.worker.root) as dataset:
+        from labeler.sorting.checks import Checks, ErrorRate
 
-        assert Checks(SortingSession(dataset)).rates() == {label: Rate(1, number)}
+        assert Checks(SortingSession(dataset)).rates() == {label: ErrorRate(1, number)}
 
 
 def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     view, said = view_of(person), []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
     offer = view.header.offer
     assert not offer.isVisible()
     person.sort_pages()
@@ -255,7 +255,7 @@ def test_an_offer_can_be_left(person: Person) -> None:
     person.sort_pages()
     assert page is not None
     assert view.page is None
-    assert labels(person.window.desk.root) == person.truth
+    assert labels(person.window.worker.root) == person.truth
 
 
 @pytest.mark.parametrize("by", ["key", "mouse"])
@@ -278,7 +278,7 @@ def test_a_stack_is_opened(opened: Opened, tmp_path: Path, by: str) -> None:
     alone = {tile.rows for tile in view.page.tiles}
     assert {(row,) for row in rows} <= alone
     assert len(view.page.rows) == len(before.rows)
-    assert set(view.model.states.values()) <= {IN}
+    assert set(view.model.states.values()) <= {UNMARKED}
     # On a tile of one face it is two clicks: lifted, and put back.
     page, single = view.page, next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1)
     double_click(person, single)

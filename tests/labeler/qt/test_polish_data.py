@@ -24,9 +24,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
-from labeler.qt.drag_out import TileMime
-from labeler.qt.thumbs import Broken
-from labeler.qt.window import Window
+from labeler.qt.grid.drag import TileMimeData
+from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.window import LabelerWindow
 
 Action = Qt.DropAction
 
@@ -57,25 +57,25 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(
     window = opened(few.root)
     settle(window)
     said: list[str] = []
-    window.desk.said.connect(lambda text, bad: said.append(text))
-    window.rail.list.files_dropped.emit([str(tmp_path / "odd")], "hana")
+    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.class_panel.list.files_dropped.emit([str(tmp_path / "odd")], "hana")
     until(lambda: any("taken in" in text for text in said))
     settle(window)
     with Dataset.open(few.root) as dataset:
         refused = {Path(one.what).name: one.reason for one in dataset.rejections.each()}
     assert {"broken.png", "empty.jpg"} <= set(refused)
     assert all(refused.values())
-    window.rail.chosen.emit("hana")
+    window.class_panel.chosen.emit("hana")
     settle(window)
     until(lambda: not window.thumbs.waiting)
     view = window.view.view  # type: ignore[attr-defined]
     shown = {}
     for row in range(view.tiles.rowCount()):
         tile = view.tiles.tile(row)
-        shown[tile.title] = view.look(row).picture
+        shown[tile.title] = view.appearance(row).picture
     assert set(shown) | set(refused) == {path.name for path in (tmp_path / "odd").iterdir()}
     assert {"huge.jpg", "cmyk.jpg", "moving.gif", "turned.jpg"} <= set(shown)
-    assert not any(isinstance(picture, Broken) for picture in shown.values())
+    assert not any(isinstance(picture, BrokenThumbnail) for picture in shown.values())
     assert max(shown["huge.jpg"].width(), shown["huge.jpg"].height()) <= 512
     assert shown["turned.jpg"].height() > shown["turned.jpg"].width()
 
@@ -93,7 +93,7 @@ def test_a_disk_that_is_read_only(
         pytest.skip("needs the right to remount a disk")
     person = Person(opened(disk / "few"), few)
     said: list[str] = []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
     settle(person.window)
     person.send(1, "hana")
     until(lambda: any("can only be read" in text for text in said))
@@ -146,7 +146,7 @@ def test_a_very_long_path(opened: Opened, few: FaceSet, tmp_path: Path) -> None:
     person = Person(opened(deep / "few"), few)
     settle(person.window)
     until(lambda: not person.window.thumbs.waiting)
-    assert not isinstance(person.view.view.look(0).picture, Broken)
+    assert not isinstance(person.view.view.appearance(0).picture, BrokenThumbnail)
     person.send(0, "rei")
     person.window.close()
     assert "rei" in labels(deep / "few").values()
@@ -158,7 +158,7 @@ def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSe
     person = Person(opened(few.root), few)
     window, dice = person.window, random.Random(8)
     settle(window)
-    start, beyond = labels(few.root), window.desk.last.undo
+    start, beyond = labels(few.root), window.worker.last.undo
     for number in range(60):
         what = dice.random()
         rows = dice.sample(range(60), dice.randint(1, 9))
@@ -169,22 +169,22 @@ def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSe
             person.view.send_ids(person.view.model.ids(rows), dice.choice(list(person.keys)))
         elif what < 0.7:
             old = dice.choice(list(person.keys))
-            window.desk.decide(lambda s, old=old, n=number: s.rename_class(old, f"{old}{n}"))  # type: ignore[misc]
+            window.worker.decide(lambda s, old=old, n=number: s.rename_class(old, f"{old}{n}"))  # type: ignore[misc]
         else:
             QTest.keyClick(window, Qt.Key.Key_Z if what < 0.9 else Qt.Key.Key_Y, CONTROL)
         settle(window)
     assert labels(few.root) != start
     for _ in range(80):
-        if window.desk.last.undo == beyond:
+        if window.worker.last.undo == beyond:
             break
-        window.desk.undo()
+        window.worker.undo()
         settle(window)
     assert labels(few.root) == start
-    assert window.desk.last.undo == beyond
+    assert window.worker.last.undo == beyond
 
 
 def select_only() -> object:
-    from labeler.qt.range_selection import Select
+    from labeler.qt.grid.tile_view import Select
 
     return Select.ClearAndSelect
 
@@ -193,7 +193,7 @@ def select_only() -> object:
 
 
 def drag_over(person: Person, mime: QMimeData, actions: Action, target: str) -> QPoint:
-    rail = person.window.rail
+    rail = person.window.class_panel
     row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
     point = rail.list.visualRect(rail.model.index(row)).center()
     for kind in (QDragEnterEvent, QDragMoveEvent):
@@ -210,9 +210,9 @@ def person(opened: Opened, few: FaceSet) -> Person:
 
 
 def test_a_row_lights_up_and_says_what_a_drop_does(person: Person) -> None:
-    rail, model = person.window.rail.list, person.view.model
+    rail, model = person.window.class_panel.list, person.view.model
     before = rail.viewport().grab().toImage()
-    mime = TileMime(model.ids(range(12)), list(range(12)), person.window.desk.paths)
+    mime = TileMimeData(model.ids(range(12)), person.window.worker.paths)
     drag_over(person, mime, Action.CopyAction, "rei")
     assert rail.drop_text == "Drop 12 → rei"
     lit = rail.viewport().grab().toImage()
@@ -239,9 +239,9 @@ def test_foreign_files_are_never_moved(person: Person, tmp_path: Path) -> None:
     event = QDropEvent(
         QPointF(point), Action.MoveAction | Action.CopyAction, mime, Qt.MouseButton.LeftButton, NONE
     )
-    QApplication.sendEvent(person.window.rail.list.viewport(), event)
+    QApplication.sendEvent(person.window.class_panel.list.viewport(), event)
     assert event.dropAction() == Action.CopyAction
-    until(lambda: "hana" in labels(person.window.desk.root).values())
+    until(lambda: "hana" in labels(person.window.worker.root).values())
     assert (tmp_path / "one.png").is_file()
 
 
@@ -252,7 +252,7 @@ def test_a_window_that_was_off_the_screen_comes_back(opened: Opened, few: FaceSe
     window = opened(few.root, size=(700, 600))
     window.move(9000, 7000)
     window.close()
-    again = Window(few.root)
+    again = LabelerWindow(few.root)
     again.show()
     QApplication.processEvents()
     seen = again.frameGeometry().intersected(again.screen().availableGeometry())
@@ -286,7 +286,7 @@ def test_memory_stays_over_twenty_windows(application: QApplication, tmp_path: P
     make_many(tmp_path / "d", 3000)
     taken = []
     for _ in range(20):
-        window = Window(tmp_path / "d")
+        window = LabelerWindow(tmp_path / "d")
         window.show()
         settle(window)
         until(lambda w=window: not w.thumbs.waiting)  # type: ignore[misc]

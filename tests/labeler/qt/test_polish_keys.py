@@ -31,15 +31,15 @@ from PySide6.QtWidgets import (
 
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
-from labeler.qt.pages_view import PagesView
-from labeler.qt.window import Window
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.window import LabelerWindow
 
 Key = Qt.Key
 CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit)
 MOST_STOPS = 60
 
 
-def walk(window: Window, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
+def walk(window: LabelerWindow, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
     """Press Tab from the focus until it comes back there."""
     stops = [focus(window)]
     while len(stops) < MOST_STOPS:
@@ -51,13 +51,13 @@ def walk(window: Window, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
     raise AssertionError(f"Tab does not come back: {stops}")
 
 
-def focus(window: Window) -> QWidget:
+def focus(window: LabelerWindow) -> QWidget:
     found = window.focusWidget()
     assert found is not None
     return found
 
 
-def active(window: Window) -> Window:
+def active(window: LabelerWindow) -> LabelerWindow:
     window.activateWindow()
     until(window.isActiveWindow)
     settle(window)
@@ -69,9 +69,9 @@ def active(window: Window) -> Window:
 def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, view: str) -> None:
     propose(few, 0.9)
     window = active(opened(few.root, view))
-    window.rail.field.setFocus()
+    window.class_panel.field.setFocus()
     stops = walk(window, NONE)
-    window.rail.field.setFocus()
+    window.class_panel.field.setFocus()
     assert set(walk(window, SHIFT)) == set(stops)
     assert all(stop.isVisible() and stop.isEnabled() for stop in stops)
     reached = set(stops) | {stop.parentWidget() for stop in stops}
@@ -82,7 +82,7 @@ def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, v
             assert widget in reached, widget
     # From left to right: the rail, the view, what lies below.
     parts = [
-        0 if window.rail.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
+        0 if window.class_panel.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
         for stop in stops
     ]
     assert parts == sorted(parts), stops
@@ -92,7 +92,7 @@ def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, v
 def test_where_the_focus_is_can_be_seen(opened: Opened, few: FaceSet, view: str) -> None:
     propose(few, 0.9)
     window = active(opened(few.root, view))
-    window.rail.field.setFocus()
+    window.class_panel.field.setFocus()
     stops = walk(window, NONE)  # ends where it began: from now on it is the keyboard that leads
     for stop in stops:
         assert focus(window) is stop
@@ -102,7 +102,7 @@ def test_where_the_focus_is_can_be_seen(opened: Opened, few: FaceSet, view: str)
         assert np.count_nonzero(changed) >= 16, stop
 
 
-def shot(window: Window, widget: QWidget) -> np.ndarray:
+def shot(window: LabelerWindow, widget: QWidget) -> np.ndarray:
     QApplication.processEvents()
     corner = widget.mapTo(window, widget.rect().topLeft())
     area = widget.rect().translated(corner).adjusted(-3, -3, 3, 3)
@@ -114,7 +114,7 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
     propose(few, 0.97)
     person = Person(active(opened(few.root, "pages")), few)
     window, view = person.window, person.window.view
-    assert isinstance(view, PagesView)
+    assert isinstance(view, ClassPagesView)
     while view.page is not None:
         for row in range(len(view.page.tiles)):
             wanted = view.page.label or view.page.tiles[row].proposal.label
@@ -133,10 +133,10 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
     assert labels(few.root) != few.truth
 
 
-def until_enter_lives(view: PagesView) -> None:
+def until_enter_lives(view: ClassPagesView) -> None:
     from time import monotonic
 
-    from labeler.qt.sending_view import ENTER_DEAD
+    from labeler.qt.views.sending import ENTER_DEAD
 
     until(lambda: monotonic() - view._shown_at > ENTER_DEAD)
 
@@ -204,7 +204,7 @@ def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: lis
     propose(few, 0.97)
     person = Person(active(opened(few.root, "pages")), few)
     view = person.window.view
-    assert isinstance(view, PagesView)
+    assert isinstance(view, ClassPagesView)
     assert any(view.header.title.text() in text for text in heard)
     first = view.header.title.text()
     heard.clear()
@@ -247,21 +247,25 @@ def test_keys_belong_to_the_input_method_while_it_composes(
 
 def test_a_name_is_composed_in_the_field(opened: Opened, few: FaceSet) -> None:
     window = active(opened(few.root))
-    field = window.rail.field
+    field = window.class_panel.field
     field.setFocus()
     QApplication.sendEvent(field, QInputMethodEvent("すずみや", []))
     settle(window)
-    names = [window.rail.model.row(n).name for n in range(window.rail.model.rowCount())]
+    names = [
+        window.class_panel.model.row(n).name for n in range(window.class_panel.model.rowCount())
+    ]
     assert "涼宮ハルヒ" not in names
     done = QInputMethodEvent("", [])
     done.setCommitString("涼宮ハルヒ")
     QApplication.sendEvent(field, done)
     QTest.keyClick(field, Key.Key_Return)
     settle(window)
-    names = [window.rail.model.row(n).name for n in range(window.rail.model.rowCount())]
+    names = [
+        window.class_panel.model.row(n).name for n in range(window.class_panel.model.rowCount())
+    ]
     assert "涼宮ハルヒ" in names
 
 
-def steps(window: Window) -> int:
-    with Dataset.open(window.desk.root) as dataset:
+def steps(window: LabelerWindow) -> int:
+    with Dataset.open(window.worker.root) as dataset:
         return len(SampleTiles(dataset.db).steps())

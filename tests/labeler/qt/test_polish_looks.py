@@ -26,8 +26,8 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from labeler.qt.drag_out import drag_picture
-from labeler.qt.window import Window
+from labeler.qt.grid.drag import drag_picture
+from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
 CJK = ["涼宮ハルヒ", "박신혜", "诸葛亮"]
 
 
-def with_text(window: Window) -> list[QWidget]:
+def with_text(window: LabelerWindow) -> list[QWidget]:
     """What carries words, is shown and can be used."""
     found = [
         widget
@@ -70,10 +70,10 @@ def test_rows_and_outlines_have_contrast(
     with palette_of(application, colours):
         person = Person(opened(few.root), few)
         settle(person.window)
-        rail, view = person.window.rail.list, person.view.view
-        for row in range(person.window.rail.model.rowCount()):
+        rail, view = person.window.class_panel.list, person.view.view
+        for row in range(person.window.class_panel.model.rowCount()):
             port = rail.viewport()
-            picture = port.grab(rail.visualRect(person.window.rail.model.index(row)))
+            picture = port.grab(rail.visualRect(person.window.class_panel.model.index(row)))
             assert text_contrast(pixels(picture.toImage())) >= 4.5, row
         until(lambda: not person.window.thumbs.waiting)
         rect = view.visualRect(view.tiles.index(3)).adjusted(-6, -6, 6, 6)
@@ -95,7 +95,11 @@ def test_dark_comes_while_the_window_is_open(
     with palette_of(application, "light"):
         window = opened(few.root)
         settle(window)
-        parts = [window.rail.list.viewport(), window.view.view.viewport(), window.statusBar()]  # type: ignore[attr-defined]
+        parts = [
+            window.class_panel.list.viewport(),
+            window.view.view.viewport(),
+            window.statusBar(),
+        ]  # type: ignore[attr-defined]
         light = [float(luminance(ground(seen(part)))) for part in parts]
     with palette_of(application, "dark"):
         application.processEvents()
@@ -145,7 +149,7 @@ def test_cjk_and_decomposed_names_survive(opened: Opened, few: FaceSet) -> None:
     add_classes(few.root, CJK)
     person = Person(opened(few.root), few)
     settle(person.window)
-    person.window.rail.named.emit(apart)
+    person.window.class_panel.named.emit(apart)
     settle(person.window)
     for row, name in enumerate([*CJK, composed]):
         person.send(row, name)
@@ -156,7 +160,7 @@ def test_cjk_and_decomposed_names_survive(opened: Opened, few: FaceSet) -> None:
         assert [step.name for step in SortingSession(dataset).tiles.steps()][-4:] == [
             f"1 face to {name}" for name in (*CJK, composed)
         ]
-    spoken = person.window.rail.model
+    spoken = person.window.class_panel.model
     rows = [spoken.row(n) for n in range(spoken.rowCount())]
     assert composed in [row.name for row in rows if row]
 
@@ -166,7 +170,7 @@ def test_a_long_name_is_elided_in_the_middle(opened: Opened, few: FaceSet) -> No
     add_classes(few.root, [long, long[:-1] + "x"])
     window = opened(few.root)
     settle(window)
-    rail = window.rail
+    rail = window.class_panel
     rows = [n for n in range(rail.model.rowCount()) if rail.model.row(n).name.startswith(long[:20])]
     one, other = (
         bytes(
@@ -187,12 +191,12 @@ SCALE_CODE = """
 import json, sys
 from person import settle, until
 from pathlib import Path
-from labeler.qt.app import _application
-from labeler.qt.drag_out import drag_picture
-from labeler.qt.window import Window
+from labeler.qt.app import make_application
+from labeler.qt.grid.drag import drag_picture
+from labeler.qt.window import LabelerWindow
 from PySide6.QtWidgets import QAbstractButton, QLabel
-application = _application()
-window = Window(Path(sys.argv[1])); window.resize(1440, 900); window.show(); settle(window)
+application = make_application()
+window = LabelerWindow(Path(sys.argv[1])); window.resize(1440, 900); window.show(); settle(window)
 until(lambda: not window.thumbs.waiting)
 view = window.view.view; view.viewport().repaint()
 clipped = [w.text() for kind in (QAbstractButton, QLabel) for w in window.findChildren(kind)
@@ -202,7 +206,8 @@ print(json.dumps({
     "ratio": window.devicePixelRatioF(), "grab": view.grab().devicePixelRatio(),
     "drag": drag_picture(view, [0, 1]).devicePixelRatio(), "side": view.side,
     "sides": sorted({name[2] for name in window.thumbs._kept if name[0] == view.tiles.tile(0).key}),
-    "clipped": clipped, "row": window.rail.list.visualRect(window.rail.model.index(0)).height(),
+    "clipped": clipped,
+    "row": window.class_panel.list.visualRect(window.class_panel.model.index(0)).height(),
 }))
 window.close()
 """
@@ -260,7 +265,7 @@ def test_the_picture_of_a_drag_is_quick_for_any_number(opened: Opened, tmp_path:
 def test_no_tile_moves_in_a_thousand_updates(opened: Opened, few: FaceSet) -> None:
     person = Person(opened(few.root), few)
     settle(person.window)
-    view, desk = person.view.view, person.window.desk
+    view, worker = person.view.view, person.window.worker
     view.verticalScrollBar().setValue(60)
 
     def places() -> list[object]:
@@ -269,14 +274,14 @@ def test_no_tile_moves_in_a_thousand_updates(opened: Opened, few: FaceSet) -> No
         return [rects, bar.value(), view.side]
 
     before, keys, came = places(), list(person.truth), []
-    desk.progressed.connect(came.append)
+    worker.progressed.connect(came.append)
     with Dataset.open(few.root) as dataset:
         other = SortingSession(dataset)
         for number in range(1000):
             if number % 5 == 0:
                 other.file([keys[number // 5 % 60]], few.names[number // 300])
             person.window.thumbs.ready.emit(keys[number % 60])
-            desk.progressed.emit(desk.last)
+            worker.progressed.emit(worker.last)
             if number % 10 == 0:
                 QApplication.processEvents()
                 assert places() == before

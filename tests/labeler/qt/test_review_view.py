@@ -13,7 +13,7 @@ from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.db.review import ReviewFilter, Reviews
 from gleanset.db.runs import Doubt, Doubts
-from labeler.qt.review_view import ReviewView
+from labeler.qt.views.review import ReviewView
 from labeler.quality.flags import flags_of
 from labeler.sorting.session import SortingSession
 
@@ -50,7 +50,7 @@ def shown(person: Person, wall: str) -> ReviewView:
     assert isinstance(view, ReviewView)
     settle(person.window)
     view.bar.wall.setCurrentIndex(view.bar.wall.findData(wall))
-    view.look()
+    view.reload()
     settle(person.window)
     return view
 
@@ -91,13 +91,13 @@ def test_enter_takes_the_suggestion_and_k_keeps_the_label(
     assert now[found[0]] == reviewed.truth[found[0]]
     assert now[found[1]] != reviewed.truth[found[1]]
     assert view.model.rowCount() == WRONG  # nothing moves before the next look
-    view.look()
+    view.reload()
     settle(person.window)
     assert set(keys_of(view)) == set(found[2:])
     person.window.undo()
     person.window.undo()
     settle(person.window)
-    view.look()
+    view.reload()
     settle(person.window)
     assert labels(reviewed.root)[found[0]] != reviewed.truth[found[0]]
     assert found[0] in keys_of(view)
@@ -110,7 +110,7 @@ def test_a_doubt_ends_with_a_look(opened: Opened, reviewed: FaceSet) -> None:
     assert sorted(found) == sorted(list(reviewed.truth)[:2])
     person.send(0, reviewed.truth[found[0]])
     settle(person.window)
-    view.look()
+    view.reload()
     settle(person.window)
     assert keys_of(view) == found[1:]
 
@@ -120,7 +120,7 @@ def test_enter_without_a_suggestion_does_nothing(opened: Opened, reviewed: FaceS
     view = shown(person, "page")
     assert view.model.rowCount() == 60
     said: list[str] = []
-    person.window.desk.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
     before = labels(reviewed.root)
     person.point(3)
     person.enter()
@@ -140,7 +140,7 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     until(lambda: view.model.rowCount() == 0)
     assert "Nothing fits" in view.title.text()
     view.bar.text.clear()
-    person.window.rail.chosen.emit(reviewed.names[0])
+    person.window.class_panel.chosen.emit(reviewed.names[0])
     given = labels(reviewed.root)
     wanted = {key for key, label in given.items() if label == reviewed.names[0]}
     until(lambda: view.model.rowCount() == len(wanted))

@@ -17,8 +17,15 @@ import labeler.qt
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, named, operation, undo_of
 from labeler.qt import translations
-from labeler.qt.step_words import _TEMPLATES, step_words
-from labeler.qt.translations import WORDS, install, lacks_letters, language_for, languages
+from labeler.qt.translations import (
+    STEP_TEXTS,
+    WORDS,
+    install,
+    lacks_letters,
+    language_for,
+    languages,
+    step_words,
+)
 
 SOURCES = Path(labeler.qt.__file__).parent
 # The function, and which of its arguments is the text.
@@ -27,7 +34,9 @@ OTHERS = [language for language in languages() if language != "en"]
 
 
 def texts() -> Iterator[str]:
-    for path in sorted(SOURCES.glob("*.py")):
+    """Every literal that the window has translated, and the texts of steps."""
+    yield from STEP_TEXTS.values()
+    for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
@@ -164,7 +173,7 @@ def test_names_in_a_step_are_never_read_out_of_its_sentence(
 
 
 def test_every_operation_has_words_in_every_language() -> None:
-    assert set(_TEMPLATES) == set(TEXTS) - {NAMED}
-    for kind, template in _TEMPLATES.items():
+    assert set(STEP_TEXTS) == set(TEXTS) - {NAMED}
+    for kind, template in STEP_TEXTS.items():
         named_in_english = {"count" if name == "faces" else name for name in names_in(TEXTS[kind])}
         assert set(names_in(str(template))) == named_in_english

@@ -11,24 +11,24 @@ from person import settle
 from PySide6.QtTest import QTest
 from sorting_book import Book, random_gesture
 
-from labeler.qt.app import _application
-from labeler.qt.range_selection import Select
-from labeler.qt.window import Window
+from labeler.qt.app import make_application
+from labeler.qt.grid.tile_view import Select
+from labeler.qt.window import LabelerWindow
 
 
 def main(root: Path, samples: int, seed: int) -> None:
     """One byte on stdout after each gesture that is saved."""
-    _application()
-    window = Window(root)
+    make_application()
+    window = LabelerWindow(root)
     window.show()
     settle(window)
     view = window.view.view  # type: ignore[attr-defined]
     # All samples, in the order of their numbers, wherever they are by now.
-    window.desk.ask(lambda session: session.tiles.ids(), window.view.model.show)  # type: ignore[attr-defined]
+    window.worker.ask(lambda session: session.tiles.ids(), window.view.model.show)  # type: ignore[attr-defined]
     settle(window)
     letters = {":not a face": "\b", ":other": "o", ":later": "l", ":queue": "q"}
     dice, book = random.Random(seed), Book(dict.fromkeys(range(samples), ""))
-    window.desk.stepped.connect(lambda done: os.write(1, b"."))
+    window.worker.stepped.connect(lambda done: os.write(1, b"."))
     os.write(1, b"!")
     while True:
         gesture = random_gesture(dice, samples)
@@ -38,10 +38,10 @@ def main(root: Path, samples: int, seed: int) -> None:
         if gesture.kind == "to":
             ranges = [(row, row) for row in gesture.samples]
             view.select_ranges(ranges, Select.ClearAndSelect)
-            keys = window.desk.last.keys if window.desk.last else {}
+            keys = window.worker.last.keys if window.worker.last else {}
             QTest.keyClick(view, keys.get(gesture.target) or letters[gesture.target])
         else:
-            (window.desk.undo if gesture.kind == "undo" else window.desk.redo)()
+            (window.worker.undo if gesture.kind == "undo" else window.worker.redo)()
         settle(window)
 
 

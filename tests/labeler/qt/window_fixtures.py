@@ -12,13 +12,13 @@ from person import Opened
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
-from labeler.qt.app import _application
-from labeler.qt.window import Window
+from labeler.qt.app import make_application
+from labeler.qt.window import LabelerWindow
 
 
 @pytest.fixture(scope="session")
 def application() -> QApplication:
-    return _application()
+    return make_application()
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,12 @@ def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
 @pytest.fixture
 def opened(application: QApplication) -> Iterator[Opened]:
     """`opened(root, view)`: a window that is shown; all are closed at the end."""
-    windows: list[Window] = []
+    windows: list[LabelerWindow] = []
 
-    def make(root: Path, view: str = "sorting", size: tuple[int, int] = (1440, 900)) -> Window:
-        window = Window(root, view)
+    def make(
+        root: Path, view: str = "sorting", size: tuple[int, int] = (1440, 900)
+    ) -> LabelerWindow:
+        window = LabelerWindow(root, view)
         window.resize(*size)
         window.show()
         windows.append(window)

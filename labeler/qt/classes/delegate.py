@@ -1,0 +1,118 @@
+"""One row of the class list: key, two portraits, name, count, and its progress to the target."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPalette, QPen
+from PySide6.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewItem
+
+from labeler.qt.classes.model import ClassListModel
+from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.theme import backdrop, em, muted_text
+
+Index = QModelIndex | QPersistentModelIndex
+Role = QPalette.ColorRole
+ROW = 52
+
+
+class ClassListBase(QListView):
+    """A list with one row over which something is dragged (-1 for none), and what it says."""
+
+    drop_row = -1
+    drop_text = ""
+
+
+class ClassListDelegate(QStyledItemDelegate):
+    """Paints one row: its key, two portraits, its name, its count."""
+
+    def __init__(
+        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListBase
+    ) -> None:
+        super().__init__(parent)
+        self._classes = model
+        self._thumbs = thumbs
+        self._list = parent
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """At least 48 pixels high: it is a target for drops."""
+        return QSize(160, max(ROW, em(self._list, 2.4)))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Paint it from the palette."""
+        row = self._classes.row(index.row())
+        if row is None:
+            return
+        rect: QRect = option.rect
+        palette = self._list.palette()
+        target = self._list.drop_row == index.row()
+        chosen = self._list.currentIndex() == index
+        if target or chosen:
+            painter.fillRect(rect, palette.color(Role.Highlight))
+        text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
+        if chosen and self._list.hasFocus():
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(rect.adjusted(3, 3, -3, -3))
+        inner = rect.adjusted(6, 2, -8, -2)
+        self._key(painter, inner, row.key, palette)
+        left = inner.left() + em(self._list, 1.7)
+        left = self._portraits(painter, inner, left, row.target, palette)
+        count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
+        width = painter.fontMetrics().horizontalAdvance(count)
+        upper = QRect(left, inner.top(), inner.right() - left, inner.height())
+        lower = QRect(upper)
+        if row.target.startswith(":"):
+            upper.setRight(upper.right() - width - 8)
+        else:
+            # Names of people are long: a class has a line for its own.
+            upper.setHeight(inner.height() // 2)
+            lower.setTop(upper.bottom() + 1)
+        if row.wanted:
+            line = lower.adjusted(0, 0, -width - 8, 0)
+            self._bar(painter, line, row.count / row.wanted, text)
+        painter.setPen(text if target or chosen else muted_text(palette))
+        painter.drawText(lower, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.setPen(text)
+        name = self._list.drop_text if target and self._list.drop_text else row.name
+        shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, upper.width())
+        painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter, shown)
+
+    @staticmethod
+    def _bar(painter: QPainter, room: QRect, share: float, colour: QColor) -> None:
+        """How near a class is to what is wanted of it, in the middle of a line."""
+        line = QRect(room.left(), room.center().y() - 1, room.width(), 4)
+        painter.setPen(colour)
+        painter.drawRect(line.adjusted(0, 0, -1, -1))
+        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, colour)
+
+    def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
+        side = em(self._list, 1.35)
+        box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
+        if key:
+            painter.setPen(palette.color(Role.Mid))
+            painter.setBrush(palette.color(Role.Button))
+            painter.drawRoundedRect(box, 4, 4)
+            painter.setPen(palette.color(Role.ButtonText))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+
+    def _portraits(
+        self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
+    ) -> int:
+        side = inner.height() - 8
+        for seen in self._classes.portraits.get(target, [])[:2]:
+            box = QRect(left, inner.top() + 4, side, side)
+            found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())
+            painter.fillRect(box, backdrop(palette))
+            if found is not None and not isinstance(found, BrokenThumbnail):
+                size = found.size().scaled(
+                    box.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
+                )
+                part = QRect(
+                    0,
+                    0,
+                    found.width() * side // max(1, size.width()),
+                    found.height() * side // max(1, size.height()),
+                )
+                part.moveCenter(found.rect().center())
+                painter.drawPixmap(box, found, part)
+            left += side + 3
+        return left + 5

@@ -1,0 +1,156 @@
+"""The rows of the class list: classes in the person's order, then the places besides classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    QTimer,
+)
+
+from gleanset.db.measures import SampleRegion
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.session import Place, SortingProgress
+
+REST_MS = 700
+
+
+class Portraits(QObject):
+    """Asks for them a little after counts have changed, not after every key."""
+
+    def __init__(self, worker: SessionWorker, rail: ClassListModel) -> None:
+        super().__init__(worker)
+        self._worker, self._classes = worker, rail
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._ask)
+        worker.progressed.connect(self._changed)
+
+    def _changed(self) -> None:
+        if not self._classes.portraits:
+            self._ask()
+        elif not self._timer.isActive():
+            self._timer.start(REST_MS)
+
+    def _ask(self) -> None:
+        self._worker.ask(lambda session: session.portraits(), self._take)
+
+    def _take(self, found: dict[str, list[SampleRegion]]) -> None:
+        self._classes.show_portraits(found)
+
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, slots=True)
+class ClassListRow:
+    """`target` is what `SortingSession.to` takes: a class, or a place such as `:later`."""
+
+    target: str
+    name: str
+    key: str
+    count: int
+    is_class: bool = False
+    wanted: int = 0
+
+
+class ClassListModel(QAbstractListModel):
+    """Follows the worker; order and keys change only when a person changes them."""
+
+    def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.worker = worker
+        self._rows: list[ClassListRow] = []
+        self._filter = ""
+        self.portraits: dict[str, list[SampleRegion]] = {}
+        worker.progressed.connect(self.take)
+
+    def take(self, progress: SortingProgress) -> None:
+        """Show where the work stands."""
+        rows = self._made(progress)
+        if [row.target for row in rows] == [row.target for row in self._rows]:
+            self._rows = rows
+            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+        else:
+            self.beginResetModel()
+            self._rows = rows
+            self.endResetModel()
+
+    def _made(self, progress: SortingProgress) -> list[ClassListRow]:
+        counts = progress.counts
+        number = {row.name: row.count for row in counts.classes}
+        wanted = progress.target
+        classes = [
+            ClassListRow(name, name, key, number.get(name, 0), is_class=True, wanted=wanted)
+            for name, key in progress.keys.items()
+            if self._filter.casefold() in name.casefold()
+        ]
+        return [
+            *classes,
+            ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
+            ClassListRow(Place.OTHER.target, self.tr("Other faces"), "O", counts.other),
+            ClassListRow(Place.LATER.target, self.tr("Later"), "L", counts.later),
+            ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
+        ]
+
+    def find(self, text: str) -> None:
+        """Show only the classes whose names hold this text."""
+        self._filter = text.strip()
+        if self.worker.last is not None:
+            self.take(self.worker.last)
+
+    def show_portraits(self, found: dict[str, list[SampleRegion]]) -> None:
+        """Faces for the rows of classes."""
+        self.portraits = found
+        if self._rows:
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
+
+    def row(self, number: int) -> ClassListRow | None:
+        """One row."""
+        return self._rows[number] if 0 <= number < len(self._rows) else None
+
+    def with_key(self, key: str) -> ClassListRow | None:
+        """The class that has a key."""
+        keys = self.worker.last.keys if self.worker.last else {}
+        name = next((name for name, its in keys.items() if its == key), None)
+        return None if name is None else ClassListRow(name, name, key, 0, is_class=True)
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """How many rows there are."""
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Names for people and for screen readers."""
+        row = self.row(index.row())
+        if row is None:
+            return None
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return row.name
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            spoken = self.tr("{name}, {count} faces")
+            if row.key:
+                spoken = self.tr("{name}, key {key}, {count} faces")
+            return spoken.format(name=row.name, key=row.key, count=row.count)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.name
+        return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """Classes can be renamed."""
+        row, flags = self.row(index.row()), super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Rename a class."""
+        row = self.row(index.row())
+        name = str(value).strip()
+        if row is None or not name or name == row.name:
+            return False
+        self.worker.decide(lambda session: session.rename_class(row.target, name))
+        return True

@@ -1,0 +1,143 @@
+"""Keeping boxes: each change is a step; what is drawn while one is saved is never touched.
+
+Changes are handed to the worker at once and carried out in order. Which sample a box is by then is
+looked up when its turn comes: a box that is moved, labelled or deleted while it is still being
+saved may have become another sample.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, QRectF, Signal
+
+from gleanset.db.samples import BoxedSample
+from gleanset.errors import GleansetError, UsageError
+from labeler.cropping.session import Drawn, ImageBoxes, in_use, put, sheet, take_away
+from labeler.qt.crop.boxes import BoxDraft
+from labeler.qt.crop.canvas import CropCanvas
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.session import NO_STEP, SortingSession, StepResult
+
+
+class CropSaving(QObject):
+    """Hands the boxes of a canvas to the worker. `read` (ImageBoxes): after a change."""
+
+    read = Signal(object)
+
+    def __init__(self, worker: SessionWorker, canvas: CropCanvas) -> None:
+        super().__init__()
+        self._worker, self._canvas = worker, canvas
+        self._first: dict[str, tuple[QRectF, float]] = {}
+        self._keys: dict[int, str] = {}
+        self._newest: dict[int, str] = {}  # the same, on the worker's thread
+        self._under_way: Counter[int] = Counter()
+        self._leaving: set[int] = set()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is being saved."""
+        return bool(self._under_way or self._leaving)
+
+    def save(self, sha256: str) -> None:
+        """Keep every box that was changed, but for the one under the mouse."""
+        canvas = self._canvas
+        for number, box in enumerate(canvas.boxes):
+            if box.changed and not (canvas.busy and number == canvas.current):
+                canvas.boxes[number] = replace(box, sent=box.place)
+                self._put(sha256, canvas.boxes[number])
+
+    def _put(self, sha256: str, draft: BoxDraft) -> None:
+        drawn: list[Drawn] = []
+
+        def work(session: SortingSession) -> StepResult:
+            box, angle = draft.place
+            drawn.append(put(session.dataset, sha256, box, angle, self._sample_of(draft)))
+            self._newest[draft.id] = drawn[-1].key
+            return session.adopt(drawn[-1].step, 1)
+
+        def then(done: StepResult) -> None:
+            self._rested(draft)
+            self._keys[draft.id] = drawn[-1].key
+            self._note_first(draft.kept, drawn[-1].key)
+
+        def failed(error: GleansetError) -> None:
+            self._rested(draft)
+            self._give_up(draft)
+            self._worker.say(str(error), bad=True)
+
+        self._under_way[draft.id] += 1
+        self._decide(sha256, work, then, failed)
+
+    def take_away(self, sha256: str, draft: BoxDraft) -> None:
+        """A sample is none any more."""
+
+        def work(session: SortingSession) -> StepResult:
+            key = self._sample_of(draft)
+            if key is None:  # it could not be saved before
+                return NO_STEP
+            return session.adopt(take_away(session.dataset, key).step, 1)
+
+        def failed(error: GleansetError) -> None:
+            self._leaving.discard(draft.id)
+            self._worker.say(str(error), bad=True)
+
+        self._leaving.add(draft.id)
+        self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
+
+    def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
+        """Give the sample that a box is, or is about to be, a class."""
+
+        def work(session: SortingSession) -> StepResult:
+            key = self._sample_of(draft)
+            if key is None:
+                raise UsageError("a box that was not saved has no class", "draw it anew")
+            return session.to([in_use(session.dataset, key).key], target)
+
+        self._decide(sha256, work, None, None)
+
+    def _decide(
+        self,
+        sha256: str,
+        work: Callable[[SortingSession], StepResult],
+        then: Callable[[StepResult], None] | None,
+        failed: Callable[[GleansetError], None] | None,
+    ) -> None:
+        self._worker.decide(work, then, failed)
+        self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
+
+    def _sample_of(self, draft: BoxDraft) -> str | None:
+        """The sample that a box is by now. On the worker's thread."""
+        return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
+
+    def _rested(self, draft: BoxDraft) -> None:
+        self._under_way[draft.id] -= 1
+        self._under_way += Counter()  # without those that are zero
+
+    def _give_up(self, draft: BoxDraft) -> None:
+        """Put a box that could not be saved back where it was, unless it was moved since."""
+        boxes = self._canvas.boxes
+        place = next((n for n, box in enumerate(boxes) if box.id == draft.id), -1)
+        if place < 0 or boxes[place].place != draft.place:
+            return
+        before = [replace(BoxDraft.of(draft.kept), id=draft.id)] if draft.kept else []
+        self._canvas.renew(boxes[:place] + before + boxes[place + 1 :])
+
+    def bring_up_to_date(self, found: ImageBoxes) -> None:
+        """Show the boxes as they are kept now; what a person is at stays."""
+        leaving = {self._keys.get(number) for number in self._leaving}
+        staying = [box for box in found.boxes if box.key not in leaving]
+        self._canvas.bring_up_to_date(staying, self._keys, self._under_way)
+
+    def _note_first(self, before: BoxedSample | None, key: str) -> None:
+        if before is not None:
+            self._first[key] = self._first.get(before.key, (QRectF(*before.box), before.angle))
+
+    def as_it_was(self, draft: BoxDraft) -> BoxDraft:
+        """A box where it was before this window first moved it."""
+        if draft.kept is None:
+            return draft
+        rect, angle = self._first.get(draft.kept.key, (QRectF(*draft.kept.box), draft.kept.angle))
+        return replace(draft, rect=rect, angle=angle)

@@ -1,0 +1,162 @@
+"""The panel at the right: the face large, where it is from, and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from gleanset.db.measures import SampleRegion
+from gleanset.db.sorting import SampleTile
+from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.theme import backdrop
+from labeler.sorting.sample_images import whole
+
+HOVER_MS = 150
+FACE, FRAME, NEIGHBOUR = 280, 170, 64
+
+
+class SamplePicture(QWidget):
+    """One picture that is fetched when it is painted, with a box drawn into it if wanted."""
+
+    def __init__(self, thumbs: ThumbnailLoader, height: int, name: str) -> None:
+        super().__init__()
+        self._thumbs = thumbs
+        self._height = height
+        self._seen: SampleRegion | None = None
+        self._box: QRect | None = None
+        self.setAccessibleName(name)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(height)
+        thumbs.ready.connect(self._came)
+
+    def sizeHint(self) -> QSize:
+        """As wide as high."""
+        return QSize(self._height, self._height)
+
+    def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
+        """Show a region of an image; `box` in the image's own pixels."""
+        self._seen, self._box = seen, box
+        self.update()
+
+    def _came(self, key: str) -> None:
+        if self._seen is not None and self._seen.key == key:
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The picture as large as there is room, or why there is none."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), backdrop(self.palette()))
+        if self._seen is None:
+            return
+        found = self._thumbs.get(
+            self._seen, max(self.width(), self._height), self.devicePixelRatioF()
+        )
+        if isinstance(found, BrokenThumbnail):
+            painter.setPen(self.palette().text().color())
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"⚠ {found.reason}")
+        elif found is not None:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            size = found.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+            target = QRect(
+                (self.width() - size.width()) // 2,
+                (self.height() - size.height()) // 2,
+                size.width(),
+                size.height(),
+            )
+            painter.drawPixmap(target, found)
+            self._draw_box(painter, target)
+
+    def _draw_box(self, painter: QPainter, target: QRect) -> None:
+        if self._box is None or self._seen is None:
+            return
+        scale = target.width() / max(1, self._seen.region.box.width)
+        one, other = self._box.topLeft() * scale, self._box.bottomRight() * scale
+        box = QRect(one, other)
+        for colour, width in ((self.palette().base(), 4), (self.palette().highlight(), 2)):
+            painter.setPen(QPen(colour, width))
+            painter.drawRect(box.translated(target.topLeft()))
+
+
+class DetailPanel(QWidget):
+    """Follows what is pointed at, a little later, so that sweeping does not flicker."""
+
+    def __init__(self, thumbs: ThumbnailLoader) -> None:
+        super().__init__()
+        self._face = SamplePicture(thumbs, FACE, self.tr("The face, large"))
+        self._frame = SamplePicture(thumbs, FRAME, self.tr("The picture it is in"))
+        self._about, self._top = QLabel(), QLabel()
+        for label in (self._about, self._top):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        neighbour = self.tr("A sure neighbour")
+        self._near = [SamplePicture(thumbs, NEIGHBOUR, neighbour) for _ in range(4)]
+        self._near_label = QLabel(self.tr("Nearest of those decided"))
+        self._lay_out()
+        self._due: Callable[[], None] | None = None
+        self._shown: int | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._show_due)
+        self.show_tile(None)
+
+    def _lay_out(self) -> None:
+        column, row = QVBoxLayout(self), QHBoxLayout()
+        column.setContentsMargins(8, 8, 8, 8)
+        for part in (self._face, self._frame, self._about, self._top, self._near_label):
+            column.addWidget(part)
+        for picture in self._near:
+            row.addWidget(picture)
+        column.addLayout(row)
+        column.addStretch(1)
+
+    def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
+        """Look at a tile in a moment; `more` then asks for its neighbours."""
+
+        def show() -> None:
+            self.show_tile(tile)
+            if more is not None:
+                more()
+
+        self._due = show
+        self._timer.start(HOVER_MS)
+
+    def _show_due(self) -> None:
+        if self._due is not None:
+            self._due()
+
+    def show_tile(self, tile: SampleTile | None) -> None:
+        """Show a tile now; None for nothing."""
+        self._shown = tile.id if tile else None
+        self._face.show_seen(tile.seen if tile else None)
+        box = QRect(*tile.seen.region.box) if tile else None
+        self._frame.show_seen(whole(tile.seen) if tile else None, box)
+        self._about.setText(self._words(tile) if tile else "")
+        self.show_proposals(())
+        self.show_neighbours(())
+
+    def _words(self, tile: SampleTile) -> str:
+        size = self.tr("{w} x {h} of {width} x {height} pixels").format(
+            w=tile.seen.region.box.width,
+            h=tile.seen.region.box.height,
+            width=tile.seen.width,
+            height=tile.seen.height,
+        )
+        return "\n".join(part for part in (tile.title, tile.label, size) if part)
+
+    def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
+        """The first three proposals: key, class, confidence."""
+        self._top.setText(
+            "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
+        )
+
+    def show_neighbours(self, near: Sequence[SampleTile], of: int | None = None) -> None:
+        """The nearest samples that were decided on; nothing where another than `of` is shown."""
+        if of is not None and of != self._shown:
+            return
+        self._near_label.setVisible(bool(near))
+        for place, picture in enumerate(self._near):
+            picture.setVisible(place < len(near))
+            picture.show_seen(near[place].seen if place < len(near) else None)

@@ -1,0 +1,278 @@
+"""A grid that takes gestures: what keys do on it; what the mouse does is in `TileMouse`.
+
+A key acts on the selection, else on the tile that is pointed at; with neither it does nothing and
+says so. Keys never act while an input method is composing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QFocusEvent,
+    QInputMethodEvent,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+)
+from PySide6.QtWidgets import QAbstractItemView, QWidget
+
+from labeler.qt.classes.keys import class_key
+from labeler.qt.grid.drag import TileDrag
+from labeler.qt.grid.model import TileMark, TileModel, TileState
+from labeler.qt.grid.mouse import TileMouse
+from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.grid.tile_view import ZOOM, TileView
+from labeler.qt.session_worker import SessionWorker
+
+Select = QItemSelectionModel.SelectionFlag
+Key = Qt.Key
+Cursor = QAbstractItemView.CursorAction
+
+MOVES = {
+    Key.Key_Left: Cursor.MoveLeft,
+    Key.Key_Right: Cursor.MoveRight,
+    Key.Key_Up: Cursor.MoveUp,
+    Key.Key_Down: Cursor.MoveDown,
+    Key.Key_Home: Cursor.MoveHome,
+    Key.Key_End: Cursor.MoveEnd,
+}
+
+
+class GridCommand(StrEnum):
+    """What a key or a click on a grid asks for; each view carries out those that it knows."""
+
+    REJECT = "reject"
+    LATER = "later"
+    OTHER = "other"
+    QUEUE = "queue"
+    SPLIT = "split"
+    ENTER = "enter"
+    NEXT_PAGE = "next_page"
+    PREVIOUS_PAGE = "previous_page"
+    BLINK = "blink"
+    GROUPS = "groups"
+    KEEP_ALL = "keep_all"
+    CHECK = "check"
+    NEW = "new"
+    LIFT = "lift"
+    OPEN = "open"
+
+
+COMMANDS = {
+    Key.Key_Delete: GridCommand.REJECT,
+    Key.Key_Backspace: GridCommand.REJECT,
+    Key.Key_L: GridCommand.LATER,
+    Key.Key_O: GridCommand.OTHER,
+    Key.Key_Q: GridCommand.QUEUE,
+    Key.Key_S: GridCommand.SPLIT,
+    Key.Key_Return: GridCommand.ENTER,
+    Key.Key_Enter: GridCommand.ENTER,
+    Key.Key_PageDown: GridCommand.NEXT_PAGE,
+    Key.Key_PageUp: GridCommand.PREVIOUS_PAGE,
+    Key.Key_B: GridCommand.BLINK,
+    Key.Key_G: GridCommand.GROUPS,
+    Key.Key_K: GridCommand.KEEP_ALL,
+    Key.Key_C: GridCommand.CHECK,
+    Key.Key_N: GridCommand.NEW,
+}
+
+
+class GestureView(TileView):
+    """`keyed` (rows, key, by a sweep) asks for a class, `commanded` (`GridCommand`, rows) for more.
+
+    `LIFT` is a click or Space where a click lifts (see `set_lifts`), `OPEN` a double click.
+    `page_key` (key) is a class key with Shift: it means the whole page.
+    """
+
+    keyed = Signal(list, str, bool)
+    commanded = Signal(object, list)
+    page_key = Signal(str)
+
+    def __init__(
+        self,
+        model: TileModel,
+        thumbs: ThumbnailLoader,
+        worker: SessionWorker,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(model, thumbs, parent)
+        self.worker = worker
+        self.composing = False
+        self.held = ""
+        self.stroke: list[int] = []
+        self.mouse = TileMouse(self)
+        self.mouse.pressed.connect(worker.gesture)
+        self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
+        self.mouse.moved_over.connect(self._moved_over)
+        self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows, worker.paths))
+        model.replaced.connect(self._replaced)
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
+        self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
+
+    def set_lifts(self) -> None:
+        """Let a click lift a tile, or put it back, rather than select it."""
+        self.mouse.lifts = True
+
+    # -- keys
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """A class key, a command or a movement; what is none of them is the window's."""
+        repeated = event.isAutoRepeat() and event.key() not in MOVES
+        if self.composing or repeated or self._of_the_grid(event):
+            return
+        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        if key := class_key(event):
+            self._class_key(key, shift)
+        elif event.key() in MOVES and not control:
+            self._move(MOVES[Key(event.key())], shift)
+        elif not self._command(event):
+            event.ignore()
+
+    def _command(self, event: QKeyEvent) -> bool:
+        """Space, Esc and the letters of commands; whether it was one of them."""
+        plain = event.modifiers() in (
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+        )
+        if event.key() == Key.Key_Space:
+            self._space()
+        elif event.key() in COMMANDS and plain:
+            self.worker.gesture()
+            self.commanded.emit(COMMANDS[Key(event.key())], self.target_rows())
+        elif event.key() == Key.Key_Escape and (self.selected_rows() or self.mouse.busy):
+            self.mouse.cancel()
+            self.selectionModel().clearSelection()
+        else:
+            return False
+        return True
+
+    def _of_the_grid(self, event: QKeyEvent) -> bool:
+        """Ctrl with A, I, plus or minus; whether it was one of them."""
+        if event.matches(QKeySequence.StandardKey.SelectAll):
+            self.selectAll()
+        elif event.matches(QKeySequence.StandardKey.ZoomIn):
+            self.set_side(round(self.side * ZOOM))
+        elif event.matches(QKeySequence.StandardKey.ZoomOut):
+            self.set_side(round(self.side / ZOOM))
+        elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
+            self.invert_selection()
+        else:
+            return False
+        self.worker.gesture()
+        return True
+
+    def _class_key(self, key: str, shift: bool) -> None:
+        self.worker.gesture()
+        if shift and not self.selected_rows():
+            self.page_key.emit(key)
+            return
+        rows = self.target_rows()
+        if not rows:
+            self.worker.say(self.tr("Point at a face first: key {key} did nothing").format(key=key))
+            return
+        self.held, self.stroke = key, rows
+        self.tiles.set_state(rows, TileState(TileMark.SENT, key))
+
+    def sweep(self, row: int) -> None:
+        """The mouse came over a tile while a class key is held: it goes the same way."""
+        if self.held and row >= 0 and row not in self.stroke:
+            self.stroke.append(row)
+            self.tiles.set_state([row], TileState(TileMark.SENT, self.held))
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """The end of a key is the end of a sweep: one step for all of it."""
+        if not event.isAutoRepeat() and self.held and class_key(event) in (self.held, ""):
+            self.end_stroke()
+        else:
+            super().keyReleaseEvent(event)
+
+    def end_stroke(self) -> None:
+        """Hand the swept tiles on."""
+        if self.held:
+            rows, key = self.stroke, self.held
+            self.held, self.stroke = "", []
+            swept = len(rows) > 1 and rows != self.selected_rows()
+            self.keyed.emit(rows, key, swept)
+
+    def _replaced(self) -> None:
+        """What was begun on these tiles does not go on with others."""
+        self.end_stroke()
+        self.mouse.forget()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """A key that is released elsewhere still ends its sweep."""
+        self.end_stroke()
+        self.composing = False
+        super().focusOutEvent(event)
+
+    def _move(self, action: QAbstractItemView.CursorAction, extend: bool) -> None:
+        before = self.currentIndex().row()
+        if before < 0 and self.point >= 0:
+            self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
+        index = self.moveCursor(action, Qt.KeyboardModifier.NoModifier)
+        if not index.isValid():
+            return
+        if extend:
+            self.mouse.anchor = before if self.mouse.anchor < 0 else self.mouse.anchor
+            self.mouse.extend_to(index.row())
+        else:
+            self.mouse.anchor = index.row()
+        self.selectionModel().setCurrentIndex(index, Select.NoUpdate)
+        self.set_point(index.row())
+        self.scrollTo(index)
+
+    def _space(self) -> None:
+        self.worker.gesture()
+        rows = self.target_rows()
+        if self.mouse.lifts:
+            self.commanded.emit(GridCommand.LIFT, rows)
+        elif self.point >= 0:
+            self.select_ranges([(self.point, self.point)], Select.Toggle)
+
+    # -- the input method
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        """While something is being composed, keys are its own."""
+        self.composing = bool(event.preeditString())
+        event.accept()
+
+    # -- the mouse
+
+    def _moved_over(self, row: int) -> None:
+        self.set_point(row)
+        self.sweep(row)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """See `TileMouse`."""
+        self.setFocus(Qt.FocusReason.MouseFocusReason)
+        self.mouse.press(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """See `TileMouse`."""
+        self.mouse.move(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """See `TileMouse`."""
+        self.mouse.release(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Open: a stack, or whatever a view makes of it. Else it is two clicks."""
+        row = self.indexAt(event.position().toPoint()).row()
+        if row >= 0 and (not self.mouse.lifts or len(self.tiles.ids([row])) > 1):
+            self.commanded.emit(GridCommand.OPEN, [row])
+        else:
+            self.mouse.press(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The right button does nothing by accident."""
+        event.ignore()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Nothing is pointed at from outside."""
+        if not self.held:
+            self.set_point(-1)
+        super().leaveEvent(event)

@@ -1,0 +1,147 @@
+"""Where tiles are: rows of equal squares in sections, each found by arithmetic alone.
+
+A hundred thousand tiles cost no more than a hundred. All lengths are logical pixels, from the
+top left of the whole content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from PySide6.QtCore import QPoint, QRect
+
+GAP = 4
+HEADING = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`count` tiles under a heading ('' for none), `scale` times as large as usual."""
+
+    title: str
+    count: int
+    scale: float = 1.0
+
+
+class PlacedSection(NamedTuple):
+    """A section where it lies: its first tile's number, its top, and its grid."""
+
+    section: Section
+    first: int
+    top: int
+    cell: int
+    columns: int
+
+    @property
+    def lines(self) -> int:
+        """How many lines of tiles it has."""
+        return -(-self.section.count // self.columns)
+
+    @property
+    def bottom(self) -> int:
+        """Where the next section may begin."""
+        return self.top + self.lines * self.cell
+
+
+class GridLayout:
+    """The places of all tiles for one width of a window and one size of tiles."""
+
+    def __init__(self, sections: Sequence[Section], width: int, side: int) -> None:
+        self.placed: list[PlacedSection] = []
+        self.count = 0
+        top = GAP
+        for section in sections:
+            cell = round(side * section.scale) + GAP
+            top += HEADING if section.title else 0
+            columns = max(1, (width - GAP) // cell)
+            # What is left over at the right makes every tile a little larger.
+            cell = max(1, (width - GAP) // columns) if section.count > columns else cell
+            placed = PlacedSection(section, self.count, top, cell, columns)
+            self.placed.append(placed)
+            self.count += section.count
+            top = placed.bottom
+        self.height = top
+
+    def rect(self, row: int) -> QRect:
+        """The square of a tile; an empty one where there is no such tile."""
+        place = self.of(row)
+        if place is None:
+            return QRect()
+        line, column = divmod(row - place.first, place.columns)
+        left, top = GAP + column * place.cell, place.top + line * place.cell
+        return QRect(left, top, place.cell - GAP, place.cell - GAP)
+
+    def of(self, row: int) -> PlacedSection | None:
+        """The section that a tile is in."""
+        for place in self.placed:
+            if place.first <= row < place.first + place.section.count:
+                return place
+        return None
+
+    def row_at(self, point: QPoint) -> int:
+        """The tile under a point, -1 for none."""
+        for place in self.placed:
+            if place.top <= point.y() < place.bottom and point.x() >= GAP:
+                line, column = (
+                    (point.y() - place.top) // place.cell,
+                    (point.x() - GAP) // place.cell,
+                )
+                row = place.first + line * place.columns + column
+                inside = column < place.columns and row < place.first + place.section.count
+                return row if inside and self.rect(row).contains(point) else -1
+        return -1
+
+    def ranges(self, area: QRect) -> Iterator[tuple[int, int]]:
+        """The tiles that touch an area, as (first, last), line by line; whole lines as one."""
+        for place in self.placed:
+            lines = self._span(
+                area.top() - place.top, area.bottom() - place.top, place.cell, place.lines
+            )
+            columns = self._span(area.left() - GAP, area.right() - GAP, place.cell, place.columns)
+            if lines and columns:
+                yield from self._of_lines(place, lines, columns)
+
+    @staticmethod
+    def _span(low: int, high: int, cell: int, count: int) -> range:
+        first, last = max(0, low // cell), min(count - 1, high // cell)
+        # The gap behind a tile belongs to nobody.
+        if low >= 0 and low % cell >= cell - GAP:
+            first += 1
+        return range(first, last + 1) if high >= 0 else range(0)
+
+    @staticmethod
+    def _of_lines(place: PlacedSection, lines: range, columns: range) -> Iterator[tuple[int, int]]:
+        end = place.first + place.section.count - 1
+        if len(columns) == place.columns:
+            start = place.first + lines.start * place.columns
+            yield start, min(end, place.first + lines.stop * place.columns - 1)
+            return
+        for line in lines:
+            start = place.first + line * place.columns + columns.start
+            if start <= end:
+                yield start, min(end, start + len(columns) - 1)
+
+    def moved(self, row: int, across: int, down: int) -> int:
+        """The tile that an arrow key leads to; stays within, and goes over to other sections."""
+        if across:
+            return min(max(row + across, 0), self.count - 1)
+        rect = self.rect(row)
+        for step in range(1, 4):
+            beyond = rect.center().y() + down * (rect.height() * step + GAP + HEADING // step)
+            found = self._nearest(rect.center().x(), beyond, row, down)
+            if found != row:
+                return found
+        return row
+
+    def _nearest(self, x: int, y: int, row: int, down: int) -> int:
+        """The tile of the line at height `y` that is nearest to `x`."""
+        for place in self.placed:
+            if place.section.count and place.top <= y < place.bottom:
+                line = (y - place.top) // place.cell
+                column = min(max((x - GAP) // place.cell, 0), place.columns - 1)
+                end = place.first + place.section.count - 1
+                found = min(place.first + line * place.columns + column, end)
+                return found if (found - row) * down > 0 else row
+        return row

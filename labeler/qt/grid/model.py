@@ -1,0 +1,210 @@
+"""The tiles of a grid as an item model: numbers at once, details by the screenful."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+)
+
+from gleanset.db.sorting import SampleTile
+from labeler.qt.grid.layout import Section
+from labeler.qt.session_worker import SessionWorker
+
+Index = QModelIndex | QPersistentModelIndex
+BLOCK = 256
+MOST_KEPT = 8000
+
+
+class TileMark(StrEnum):
+    """How a tile stands: as proposed, taken out of the page, sent, or decided by somebody else."""
+
+    IN = "in"
+    LIFTED = "lifted"
+    SENT = "sent"
+    DONE = "done"
+
+
+class TileState(NamedTuple):
+    """What a person did with a tile that still stands where it was.
+
+    `key` is the letter shown, `target` where it went.
+    """
+
+    kind: TileMark = TileMark.IN
+    key: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TileProposal:
+    """What is proposed for a tile, how sure that is, and how many samples the tile stands for."""
+
+    label: str | None = None
+    confidence: float | None = None
+    count: int = 1
+
+
+UNMARKED = TileState()
+NO_STEP = TileProposal()
+
+
+class TileModel(QAbstractListModel):
+    """Rows are samples, or stacks of them. `sections_changed` tells the view to lay out anew."""
+
+    sections_changed = Signal()
+    replaced = Signal()
+    """Just before other samples are shown: rows still mean those that a person saw."""
+
+    def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker = worker
+        self._ids: Sequence[int] = ()
+        self._rows: dict[int, int] = {}
+        self._tiles: dict[int, SampleTile] = {}
+        self._asked: set[int] = set()
+        self.generation = 0
+        self.states: dict[int, TileState] = {}
+        self.proposed: Mapping[int, TileProposal] = {}
+        self.members: Mapping[int, Sequence[int]] = {}
+        self.sections: tuple[Section, ...] = ()
+        self.only_waiting = False
+        """Whether everything shown waits: what does not any more is shown as done."""
+        self.blind = False
+        """Whether the classes of tiles are not told, to look at them without prejudice."""
+
+    def show(
+        self,
+        ids: Sequence[int],
+        sections: Sequence[Section] | None = None,
+        proposed: Mapping[int, TileProposal] | None = None,
+        members: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
+        """Show these samples (rows of the catalogue). `members` are all samples of a stack."""
+        self.replaced.emit()
+        self.beginResetModel()
+        self._ids, self._rows = ids, {}
+        self._asked.clear()
+        self.generation += 1
+        self.states = {}
+        self.proposed, self.members = proposed or {}, members or {}
+        self.sections = tuple(sections) if sections is not None else (Section("", len(ids)),)
+        self.endResetModel()
+        self.sections_changed.emit()
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """How many tiles there are."""
+        return 0 if parent is not None and parent.isValid() else len(self._ids)
+
+    def id(self, row: int) -> int:
+        """The sample (row of the catalogue) of a tile."""
+        return self._ids[row]
+
+    def ids(self, rows: Iterable[int]) -> list[int]:
+        """The samples that some tiles stand for, those of stacks included."""
+        found: list[int] = []
+        for row in rows:
+            found += self.members.get(self._ids[row], (self._ids[row],))
+        return found
+
+    def row_of(self, sample: int) -> int:
+        """The tile of a sample, -1 for none."""
+        if not self._rows:
+            self._rows = {number: row for row, number in enumerate(self._ids)}
+        return self._rows.get(sample, -1)
+
+    def tile(self, row: int) -> SampleTile | None:
+        """The details of a tile; None while they come."""
+        if row // BLOCK not in self._asked:
+            self._ask(row // BLOCK)
+        return self._tiles.get(self._ids[row])
+
+    def _ask(self, block: int) -> None:
+        self._asked.add(block)
+        some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
+        generation = self.generation
+        self._worker.ask(
+            lambda session: session.tiles.of(some),
+            lambda found: self._take(block, generation, found),
+        )
+
+    def _take(self, block: int, generation: int, found: dict[int, SampleTile]) -> None:
+        if len(self._tiles) > MOST_KEPT:
+            self._tiles.clear()
+            self._asked = {block}
+        self._tiles |= found
+        if generation == self.generation:
+            last = min((block + 1) * BLOCK, len(self._ids)) - 1
+            self.dataChanged.emit(self.index(block * BLOCK), self.index(last))
+
+    def refresh(self) -> None:
+        """Read what is shown anew, in place: somebody changed something.
+
+        What is known is shown until then: nothing flashes.
+        """
+        self._asked.clear()
+        if self._ids:
+            self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
+
+    def state(self, row: int) -> TileState:
+        """What was done with a tile since it was shown, here or by another program."""
+        found = self.states.get(row)
+        if found is None and self.only_waiting:
+            tile = self._tiles.get(self._ids[row])
+            if tile is not None and tile.status != "queue":
+                return TileState(TileMark.DONE, "", tile.label or tile.status)
+        return found or UNMARKED
+
+    def set_state(self, rows: Iterable[int], state: TileState) -> None:
+        """Mark tiles, in place: nothing moves."""
+        changed = sorted(rows)
+        for row in changed:
+            if state == UNMARKED:
+                self.states.pop(row, None)
+            else:
+                self.states[row] = state
+        if changed:
+            self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
+
+    def proposal(self, row: int) -> TileProposal:
+        """What is proposed for a tile."""
+        return self.proposed.get(self._ids[row], NO_STEP)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Texts for screen readers; pictures are painted by the view from `tile`."""
+        if not index.isValid() or index.row() >= len(self._ids):
+            return None
+        if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
+            return self.spoken(index.row())
+        if role == Qt.ItemDataRole.ToolTipRole and (tile := self.tile(index.row())):
+            return tile.title or tile.key[:8]
+        return None
+
+    def spoken(self, row: int) -> str:
+        """'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
+        tile, proposed, state = self._tiles.get(self._ids[row]), self.proposal(row), self.state(row)
+        parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
+        if proposed.count > 1:
+            parts.append(self.tr("a stack of {count}").format(count=proposed.count))
+        if proposed.label is not None:
+            parts.append(self.tr("proposed {label}").format(label=proposed.label))
+        if proposed.confidence is not None:
+            parts.append(
+                self.tr("{percent} percent").format(percent=round(proposed.confidence * 100))
+            )
+        if tile is not None and tile.label and not self.blind:
+            parts.append(tile.label)
+        if state.kind is TileMark.LIFTED:
+            parts.append(self.tr("lifted"))
+        elif state.kind in (TileMark.SENT, TileMark.DONE):
+            parts.append(self.tr("sent to {target}").format(target=state.target))
+        return ", ".join(parts)

@@ -1,0 +1,199 @@
+"""The mouse on a grid: click, range, rubber band, drag, and painting over neighbours.
+
+A press that slips a little is still a click: within 200 ms by up to 24 pixels, as long as it ends
+on the same tile. A click that costs a selection of several can be taken back.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import Enum, auto
+
+from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QRubberBand
+
+from labeler.qt.grid.tile_view import TileView
+
+Select = QItemSelectionModel.SelectionFlag
+Modifier = Qt.KeyboardModifier
+SLIP, STEADY_SLIP, SLIP_SECONDS = 24, 10, 0.2
+CORNER = 24
+
+
+class Gesture(Enum):
+    """What a button that is held is doing."""
+
+    NONE = auto()
+    PRESS = auto()
+    BAND = auto()
+    DRAG = auto()
+    LIFT = auto()
+
+
+class TileMouse(QObject):
+    """The state of one gesture on a view, from press to release; it changes the selection itself.
+
+    `pressed` comes with every press, `lifted` (row) where a tile is to be lifted or put back,
+    `moved_over` (row, -1) while no button is held, `dragged` (rows) when a drag begins.
+    """
+
+    pressed = Signal()
+    lifted = Signal(int)
+    moved_over = Signal(int)
+    dragged = Signal(list)
+
+    def __init__(self, view: TileView) -> None:
+        super().__init__(view)
+        self._view = view
+        self._from = QPoint()
+        self._row = -1
+        self._since = 0.0
+        self._gesture = Gesture.NONE
+        self._lifting: set[int] = set()
+        self._band: QRubberBand | None = None
+        self._before: list[int] = []
+        self.lifts = False
+        """Whether a click lifts a tile, rather than selects it."""
+        self.anchor = -1
+        self.lost: list[int] = []
+        """A selection that a plain click has just cleared."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a band is being drawn."""
+        return self._gesture is Gesture.BAND
+
+    def _row_at(self, point: QPoint) -> int:
+        return self._view.indexAt(point).row()
+
+    def press(self, event: QMouseEvent) -> None:
+        """Begin a click, a drag, a band or a lift over several."""
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        self.pressed.emit()
+        self._from, self._since = event.position().toPoint(), time.monotonic()
+        self._row = self._row_at(self._from)
+        self._gesture = Gesture.PRESS
+        self._before = self._view.selected_rows() if event.modifiers() else []
+        if self.lifts and not event.modifiers() and self._in_corner():
+            self._gesture, self._lifting = Gesture.LIFT, {self._row}
+            self.lifted.emit(self._row)
+
+    def _in_corner(self) -> bool:
+        if self._row < 0:
+            return False
+        rect = self._view.visualRect(self._view.tiles.index(self._row))
+        return QRect(rect.topLeft(), QSize(CORNER, CORNER)).contains(self._from)
+
+    def move(self, event: QMouseEvent) -> None:
+        """Point, sweep, or go on with what the press began."""
+        point = event.position().toPoint()
+        row = self._row_at(point)
+        if not event.buttons() & Qt.MouseButton.LeftButton:
+            self.moved_over.emit(row)
+        elif self._gesture is Gesture.LIFT:
+            if row >= 0 and row not in self._lifting:
+                self._lifting.add(row)
+                self.lifted.emit(row)
+        elif self._gesture is Gesture.BAND:
+            self._draw_band(point)
+        elif self._gesture is Gesture.PRESS and self._left_the_spot(point):
+            self._begin(point, event.modifiers())
+
+    def _left_the_spot(self, point: QPoint) -> bool:
+        far = max(abs(point.x() - self._from.x()), abs(point.y() - self._from.y()))
+        steady = time.monotonic() - self._since > SLIP_SECONDS
+        return far >= (STEADY_SLIP if steady or self._row < 0 else SLIP)
+
+    def _begin(self, point: QPoint, modifiers: Modifier) -> None:
+        """Begin a drag from a tile, or a band from the ground or with Shift or Ctrl."""
+        if self._row >= 0 and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
+            self._gesture = Gesture.DRAG
+            chosen = self._view.selected_rows()
+            self.dragged.emit(chosen if self._row in set(chosen) else [self._row])
+            self._gesture = Gesture.NONE
+            return
+        self._gesture = Gesture.BAND
+        self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
+        self._from += QPoint(0, self._view.verticalOffset())
+        self._draw_band(point)
+        self._band.show()
+
+    def _draw_band(self, point: QPoint) -> None:
+        offset = QPoint(0, self._view.verticalOffset())
+        area = QRect(self._from - offset, point).normalized()
+        if self._band is not None:
+            self._band.setGeometry(area.intersected(self._view.viewport().rect()))
+        self._view.setSelection(area, Select.ClearAndSelect)
+        if self._before:
+            self._view.select_ranges([(row, row) for row in self._before], Select.Select)
+        self._scroll_at_edge(point)
+
+    def _scroll_at_edge(self, point: QPoint) -> None:
+        bar, height = self._view.verticalScrollBar(), self._view.viewport().height()
+        if point.y() < 0 or point.y() > height:
+            bar.setValue(bar.value() + (point.y() if point.y() < 0 else point.y() - height) // 2)
+
+    def release(self, event: QMouseEvent) -> None:
+        """End the gesture: what never left its spot was a click."""
+        gesture = self._gesture
+        self.cancel()
+        point = event.position().toPoint()
+        stayed = self._row_at(point) == self._row or not self._left_the_spot(point)
+        if gesture is Gesture.PRESS and stayed:
+            self._click(event.modifiers())
+
+    def _click(self, modifiers: Modifier) -> None:
+        row = self._row
+        if row >= 0 and modifiers & Modifier.ControlModifier:
+            self._view.select_ranges([(row, row)], Select.Toggle)
+            self.anchor = row
+        elif row >= 0 and modifiers & Modifier.ShiftModifier:
+            self.anchor = max(self.anchor, 0)
+            self.extend_to(row)
+        else:
+            self._plain_click(row)
+        if row >= 0:
+            self._view.selectionModel().setCurrentIndex(
+                self._view.tiles.index(row), Select.NoUpdate
+            )
+
+    def _plain_click(self, row: int) -> None:
+        chosen = self._view.selected_rows()
+        if len(chosen) > 1:
+            self.lost = chosen
+        self._view.selectionModel().clearSelection()
+        if row < 0:
+            return
+        if self.lifts:
+            self.lifted.emit(row)
+        else:
+            self._view.select_ranges([(row, row)], Select.ClearAndSelect)
+        self.anchor = row
+
+    def extend_to(self, row: int) -> None:
+        """Select from the anchor to a tile."""
+        first, last = sorted((max(self.anchor, 0), row))
+        self._view.select_ranges([(first, last)], Select.ClearAndSelect)
+
+    def restore_lost(self) -> bool:
+        """Select again what a click cleared; return whether there was something."""
+        rows, self.lost = self.lost, []
+        if not rows:
+            return False
+        self._view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
+        return True
+
+    def forget(self) -> None:
+        """Drop all rows that are remembered: other tiles are shown, they mean nothing any more."""
+        self.cancel()
+        self._row = self.anchor = -1
+        self._before, self.lost = [], []
+
+    def cancel(self) -> None:
+        """End a band or a press without effect, as Esc does."""
+        self._gesture = Gesture.NONE
+        if self._band is not None:
+            self._band.deleteLater()
+            self._band = None

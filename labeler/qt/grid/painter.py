@@ -1,0 +1,162 @@
+"""One tile: the face, and by shape, place and text what became of it; colour only helps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt
+from PySide6.QtGui import QFont, QPainter, QPalette, QPen, QPixmap
+
+from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.theme import backdrop, blend
+
+Role = QPalette.ColorRole
+OUTLINE = 3
+OPACITY = {TileMark.IN: 1.0, TileMark.LIFTED: 0.45, TileMark.SENT: 0.35, TileMark.DONE: 0.35}
+
+
+class TileAppearance(NamedTuple):
+    """All that decides how a tile is painted. `caption` is a line over its lower edge."""
+
+    picture: QPixmap | BrokenThumbnail | None
+    state: TileState
+    proposed: TileProposal
+    selected: bool
+    pointed: bool
+    caption: str = ""
+
+
+def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette) -> None:
+    """Paint one tile into its square; the painter is left as it was."""
+    painter.save()
+    if tile.proposed.count > 1:
+        rect = _plates(painter, rect, palette)
+    painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
+    painter.setOpacity(OPACITY[tile.state.kind])
+    _picture(painter, rect, tile.picture, palette)
+    painter.setOpacity(1.0)
+    if tile.state.kind is TileMark.LIFTED:
+        _diagonal(painter, rect, palette)
+    if tile.state.key or tile.state.kind in (TileMark.SENT, TileMark.DONE):
+        _letter(painter, rect, tile.state.key or "→", palette)
+    if tile.proposed.count > 1:
+        _badge(painter, rect, str(tile.proposed.count), palette)
+    if tile.caption:
+        _caption(painter, rect, tile.caption, palette)
+    if tile.selected:
+        _tick(painter, rect, palette)
+    if tile.selected or tile.pointed:
+        _outline(painter, rect, palette, pointed=tile.pointed)
+    painter.restore()
+
+
+def _picture(
+    painter: QPainter, rect: QRect, picture: QPixmap | BrokenThumbnail | None, palette: QPalette
+) -> None:
+    if isinstance(picture, BrokenThumbnail):
+        painter.setPen(palette.color(Role.Text))
+        painter.drawText(
+            rect.adjusted(4, 4, -4, -4),
+            Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+            f"⚠ {picture.reason}",
+        )
+    elif picture is not None:
+        size = picture.size().scaled(rect.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        target = QRect(QPoint(), size)
+        target.moveCenter(rect.center())
+        painter.drawPixmap(target, picture)
+
+
+def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
+    """Two edges behind the picture: this is a stack."""
+    step = max(3, rect.width() // 32)
+    for number in (2, 1):
+        plate = rect.adjusted(number * step, 0, 0, -number * step).translated(0, 0)
+        plate = QRect(
+            rect.left() + number * step,
+            rect.top() + (2 - number) * step,
+            rect.width() - 2 * step,
+            rect.height() - 2 * step,
+        )
+        painter.fillRect(plate, blend(backdrop(palette), palette.color(Role.Text), 0.5))
+        painter.setPen(palette.color(Role.Base))
+        painter.drawRect(plate.adjusted(0, 0, -1, -1))
+    return rect.adjusted(0, 2 * step, -2 * step, 0)
+
+
+def _diagonal(painter: QPainter, rect: QRect, palette: QPalette) -> None:
+    for colour, width in ((Role.Base, 6), (Role.Text, 3)):
+        painter.setPen(QPen(palette.color(colour), width))
+        painter.drawLine(rect.topLeft() + QPoint(4, 4), rect.bottomRight() - QPoint(4, 4))
+
+
+def _letter(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
+    """The key that sent it, large: readable without colour."""
+    side = max(22, min(rect.width(), rect.height()) * 2 // 5)
+    box = QRectF(0, 0, side, side)
+    box.moveCenter(QRectF(rect).center())
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(palette.color(Role.Base), 2))
+    painter.setBrush(palette.color(Role.Text))
+    painter.drawRoundedRect(box, 6, 6)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    _bold(painter, round(side * 0.62))
+    painter.setPen(palette.color(Role.Base))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+
+
+def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+    _bold(painter, max(12, rect.height() // 8))
+    box = painter.fontMetrics().boundingRect(f" {text} ").adjusted(-3, -1, 3, 1)
+    box.moveTopRight(rect.topRight() + QPoint(-3, 3))
+    painter.fillRect(box, palette.color(Role.Text))
+    painter.setPen(palette.color(Role.Base))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+    font = QFont(painter.font())
+    font.setBold(False)
+    painter.setFont(font)
+    metrics = painter.fontMetrics()
+    room = OUTLINE + 1  # an outline covers no text
+    line = QRect(
+        rect.left(),
+        rect.bottom() - metrics.height() - room - 2,
+        rect.width(),
+        metrics.height() + room + 3,
+    )
+    painter.fillRect(line, palette.color(Role.Base))
+    painter.setPen(palette.color(Role.Text))
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, line.width() - 8 - room)
+    painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, shown)
+
+
+def _tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
+    side = max(18, rect.height() // 6)
+    box = QRect(rect.left() + 4, rect.top() + 4, side, side)
+    painter.fillRect(box, palette.color(Role.Highlight))
+    _bold(painter, round(side * 0.8))
+    painter.setPen(palette.color(Role.HighlightedText))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "✓")
+
+
+def _outline(painter: QPainter, rect: QRect, palette: QPalette, *, pointed: bool) -> None:
+    """The highlight in a frame of text colour: by itself it may be as grey as the backdrop."""
+    painter.setPen(QPen(palette.color(Role.Text), 2))
+    painter.drawRect(rect.adjusted(1, 1, -1, -1))
+    inner = rect.adjusted(2, 2, -2, -2)
+    half = OUTLINE // 2 + 1
+    painter.setPen(QPen(palette.color(Role.Highlight), OUTLINE))
+    painter.drawRect(inner.adjusted(half - 1, half - 1, -half, -half))
+    if pointed:
+        painter.setPen(QPen(palette.color(Role.Base), 1))
+        painter.drawRect(inner.adjusted(OUTLINE, OUTLINE, -OUTLINE - 1, -OUTLINE - 1))
+
+
+def _bold(painter: QPainter, pixels: int) -> None:
+    font = QFont(painter.font())
+    font.setPixelSize(pixels)
+    font.setBold(True)
+    painter.setFont(font)

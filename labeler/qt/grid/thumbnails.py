@@ -1,0 +1,145 @@
+"""Thumbnails for widgets: asked for when painted, made on threads, kept within a bound."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from typing import NamedTuple
+
+from PIL import Image
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QImage, QPixmap
+
+from gleanset import Dataset
+from gleanset.db.measures import SampleRegion
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.records import Region
+from labeler.sorting.sample_images import SIDES, ThumbnailCache, side_for
+
+THREADS = 2
+MOST_BYTES = 96_000_000
+MOST_WAITING = 600
+"""So many thumbnails are asked for at once; older wishes were scrolled away."""
+
+Name = tuple[str, Region, int]
+
+
+class BrokenThumbnail(NamedTuple):
+    """A picture that cannot be shown, and why."""
+
+    reason: str
+
+
+class ThumbnailLoader(QObject):
+    """`get` gives what is there and asks for what is not; `ready` (key) tells when it came."""
+
+    ready = Signal(str)
+    _made = Signal(object, object)
+
+    def __init__(self, thumbs: ThumbnailCache) -> None:
+        super().__init__()
+        self._thumbs = thumbs
+        self._kept: OrderedDict[Name, QPixmap | BrokenThumbnail] = OrderedDict()
+        self._bytes = 0
+        self._wanted: OrderedDict[Name, SampleRegion] = OrderedDict()
+        self._under_way: set[Name] = set()
+        self._more = threading.Condition()
+        self._ended = False
+        self._made.connect(self._take, Qt.ConnectionType.QueuedConnection)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"thumbs-{n}", daemon=True)
+            for n in range(THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> ThumbnailLoader:
+        """For the pictures of a dataset."""
+        crops, originals = dataset.root / "crops", dataset.root / "images"
+        cache = dataset.cache
+        return cls(ThumbnailCache(cache, Store(originals, cache), Store(crops, cache)))
+
+    @property
+    def waiting(self) -> int:
+        """How many thumbnails are still to come."""
+        return len(self._wanted) + len(self._under_way)
+
+    def get(
+        self, seen: SampleRegion, side: float, ratio: float = 1.0
+    ) -> QPixmap | BrokenThumbnail | None:
+        """The picture of a sample for a tile of `side` logical pixels; None while it comes."""
+        name = (seen.key, seen.region, side_for(side * ratio))
+        found = self._kept.get(name)
+        if found is None:
+            self._want(name, seen)
+            return self._another_size(seen)
+        self._kept.move_to_end(name)
+        return found
+
+    def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
+        """A smaller or larger one meanwhile, so that zooming does not flash."""
+        names = ((seen.key, seen.region, side) for side in SIDES)
+        return next((self._kept[name] for name in names if name in self._kept), None)
+
+    def _want(self, name: Name, seen: SampleRegion) -> None:
+        with self._more:
+            if name in self._under_way:
+                return
+            self._wanted[name] = seen
+            self._wanted.move_to_end(name)
+            while len(self._wanted) > MOST_WAITING:
+                self._wanted.popitem(last=False)
+            self._more.notify()
+
+    def _run(self) -> None:
+        """One thread: the latest wish first, for that is what is on the screen now."""
+        while True:
+            with self._more:
+                while not self._wanted and not self._ended:
+                    self._more.wait()
+                if self._ended:
+                    return
+                name, seen = self._wanted.popitem()
+                self._under_way.add(name)
+            try:
+                made: QImage | BrokenThumbnail = as_image(self._thumbs.pixels(seen, name[2]))
+            except Unreadable as error:
+                made = BrokenThumbnail(error.reason)
+            except Exception as error:  # whatever it is, one tile shows it
+                made = BrokenThumbnail(str(error))
+            with suppress(RuntimeError):
+                self._made.emit(name, made)
+
+    def _take(self, name: Name, made: QImage | BrokenThumbnail) -> None:
+        kept = QPixmap.fromImage(made) if isinstance(made, QImage) else made
+        self._under_way.discard(name)
+        self._kept[name] = kept
+        self._bytes += _size(kept)
+        while self._bytes > MOST_BYTES and len(self._kept) > 1:
+            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        self.ready.emit(name[0])
+
+    def close(self) -> None:
+        """End the threads; what is not begun is dropped."""
+        with self._more:
+            self._ended = True
+            self._wanted.clear()
+            self._more.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._kept.clear()
+        self._bytes = 0
+
+
+def as_image(pixels: Image.Image) -> QImage:
+    """RGB pixels as Qt has them."""
+    data = pixels.tobytes()
+    width, height = pixels.size
+    return QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+
+
+def _size(kept: QPixmap | BrokenThumbnail) -> int:
+    return kept.width() * kept.height() * 4 if isinstance(kept, QPixmap) else 100

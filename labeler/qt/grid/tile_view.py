@@ -1,0 +1,298 @@
+"""The grid that all views show their tiles in: one fixed layout, painted as far as it is seen.
+
+The selection is kept by ranges: all of 100,000 tiles is one range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QRegion, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView, QWidget
+
+from labeler.qt.grid.layout import GAP, HEADING, GridLayout
+from labeler.qt.grid.model import TileModel
+from labeler.qt.grid.painter import TileAppearance, paint_tile
+from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.theme import backdrop, focus_ring
+
+Select = QItemSelectionModel.SelectionFlag
+
+
+class RangeSelection(QListView):
+    """A list whose rows are selected by (first, last)."""
+
+    def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
+        """Select rows by ranges; each end is included."""
+        selection, model = QItemSelection(), self.model()
+        for first, last in ranges:
+            selection.select(model.index(first, 0), model.index(last, 0))
+        self.selectionModel().select(selection, command)
+
+    def selected_ranges(self) -> list[tuple[int, int]]:
+        """What is selected, as ranges."""
+        chosen = self.selectionModel().selection()
+        parts = (chosen.at(number) for number in range(chosen.size()))
+        return [(part.top(), part.bottom()) for part in parts if part.isValid()]
+
+    def selected_rows(self) -> list[int]:
+        """The selected rows, in order."""
+        rows: set[int] = set()
+        for first, last in self.selected_ranges():
+            rows.update(range(first, last + 1))
+        return sorted(rows)
+
+    def selectAll(self) -> None:
+        """Select everything."""
+        if self.model().rowCount():
+            self.select_ranges([(0, self.model().rowCount() - 1)], Select.ClearAndSelect)
+
+    def invert_selection(self) -> None:
+        """Select what is not selected, and the other way round."""
+        if self.model().rowCount():
+            self.select_ranges([(0, self.model().rowCount() - 1)], Select.Toggle)
+
+
+Index = QModelIndex | QPersistentModelIndex
+SMALLEST, LARGEST, USUAL = 48, 320, 104
+ZOOM = 1.15
+
+
+class TileView(RangeSelection):
+    """Tiles in sections, a list to screen readers; subclasses add what mouse and keys do.
+
+    `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `side_changed`
+    is the zoom.
+    """
+
+    pointed = Signal(int)
+    side_changed = Signal(int)
+
+    def __init__(
+        self, model: TileModel, thumbs: ThumbnailLoader, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.side = USUAL
+        self.point = -1
+        self._grid = GridLayout((), 1, self.side)
+        self._thumbs = thumbs
+        self._tiles = model
+        self.setModel(model)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setMouseTracking(True)
+        self.setAccessibleName(self.tr("Faces"))
+        model.sections_changed.connect(self._model_shown)
+        thumbs.ready.connect(self._thumb_ready)
+
+    @property
+    def tiles(self) -> TileModel:
+        """The model."""
+        return self._tiles
+
+    def _model_shown(self) -> None:
+        self.set_point(-1)
+        self.lay_out()
+        self.verticalScrollBar().setValue(0)
+
+    def lay_out(self) -> None:
+        """Compute the grid anew: for another width, size or content."""
+        self._grid = GridLayout(self._tiles.sections, self.viewport().width(), self.side)
+        bar, height = self.verticalScrollBar(), self.viewport().height()
+        bar.setRange(0, max(0, self._grid.height - height))
+        bar.setPageStep(height)
+        bar.setSingleStep(self.side)
+        self.viewport().update()
+
+    def set_side(self, side: int) -> None:
+        """Zoom: the size of an ordinary tile, in logical pixels; what is on top stays there."""
+        side = min(max(side, SMALLEST), LARGEST)
+        if side != self.side:
+            top = self._grid.row_at(QPoint(GAP + 1, self.verticalOffset() + GAP + 1))
+            self.side = side
+            self.lay_out()
+            if top > 0:
+                self.verticalScrollBar().setValue(self._grid.rect(top).top() - GAP)
+            self.side_changed.emit(side)
+
+    def fit(self, smallest: int, largest: int) -> None:
+        """The largest tiles with which everything is seen at once; scroll where that is not so."""
+        size, best = self.viewport().size(), smallest
+        for side in range(smallest, largest + 1, 4):
+            grid = GridLayout(self._tiles.sections, size.width(), side)
+            if grid.height > size.height():
+                break
+            best = side
+        self.set_side(best)
+        self.lay_out()
+
+    def seen_to_the_end(self) -> bool:
+        """Whether nothing is left below."""
+        bar = self.verticalScrollBar()
+        return bar.value() >= bar.maximum()
+
+    # -- what Qt asks of every item view
+
+    def doItemsLayout(self) -> None:
+        """The places of a hundred thousand tiles need no list of them."""
+        self.lay_out()
+
+    def updateGeometries(self) -> None:
+        """Ours are in `lay_out`."""
+
+    def visualRect(self, index: Index) -> QRect:
+        """Where a tile is in the viewport."""
+        rect = self._grid.rect(index.row()) if index.isValid() else QRect()
+        return rect.translated(0, -self.verticalOffset())
+
+    def indexAt(self, point: QPoint) -> QModelIndex:
+        """The tile under a point of the viewport."""
+        row = self._grid.row_at(point + QPoint(0, self.verticalOffset()))
+        return self._tiles.index(row) if row >= 0 else QModelIndex()
+
+    def scrollTo(
+        self,
+        index: Index,
+        hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
+    ) -> None:
+        """Bring a tile into sight, with as little movement as will do."""
+        rect, height = self.visualRect(index), self.viewport().height()
+        bar = self.verticalScrollBar()
+        if rect.top() < GAP:
+            bar.setValue(bar.value() + rect.top() - GAP)
+        elif rect.bottom() > height - GAP:
+            bar.setValue(bar.value() + rect.bottom() - height + GAP)
+
+    def horizontalOffset(self) -> int:
+        """Never scrolled sideways."""
+        return 0
+
+    def verticalOffset(self) -> int:
+        """How far the content is scrolled."""
+        return self.verticalScrollBar().value()
+
+    def isIndexHidden(self, index: Index) -> bool:
+        """No tile is hidden."""
+        return False
+
+    def moveCursor(
+        self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
+    ) -> QModelIndex:
+        """Where a key of movement leads."""
+        moves = QAbstractItemView.CursorAction
+        steps = {
+            moves.MoveLeft: (-1, 0),
+            moves.MoveRight: (1, 0),
+            moves.MoveUp: (0, -1),
+            moves.MoveDown: (0, 1),
+            moves.MovePrevious: (-1, 0),
+            moves.MoveNext: (1, 0),
+        }
+        last = self._tiles.rowCount() - 1
+        row = max(self.currentIndex().row(), 0)
+        if action in (moves.MoveHome, moves.MoveEnd):
+            row = 0 if action == moves.MoveHome else last
+        elif action in steps and self.currentIndex().isValid():
+            row = self._grid.moved(row, *steps[action])
+        return self._tiles.index(row) if last >= 0 else QModelIndex()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Focus alone chooses no tile (Qt's would), so the first arrow key leads to the first."""
+        QAbstractScrollArea.focusInEvent(self, event)
+        self.viewport().update()
+
+    def setSelection(self, rect: QRect, command: Select) -> None:
+        """Select the tiles that touch an area of the viewport."""
+        area = rect.normalized().translated(0, self.verticalOffset())
+        self.select_ranges(self._grid.ranges(area), command)
+
+    def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
+        """What to paint again after a change: all that is seen."""
+        return QRegion(self.viewport().rect())
+
+    def set_point(self, row: int) -> None:
+        """Point at a tile; -1 for none."""
+        if row != self.point:
+            for one in (self.point, row):
+                if 0 <= one < self._tiles.rowCount():
+                    self.update(self._tiles.index(one))
+            self.point = row
+            self.pointed.emit(row)
+
+    def target_rows(self) -> list[int]:
+        """What a key acts on: the selection, or else the tile that is pointed at."""
+        chosen = self.selected_rows()
+        return chosen or ([self.point] if 0 <= self.point < self._tiles.rowCount() else [])
+
+    # -- painting
+
+    def _thumb_ready(self, key: str) -> None:
+        # Many arrive between two frames: one repaint serves them all.
+        self.viewport().update()
+
+    def caption(self, row: int) -> str:
+        """The line over the lower edge of a tile; none in a plain grid."""
+        return ""
+
+    def appearance(self, row: int) -> TileAppearance:
+        """How a tile looks now."""
+        tile, ratio = self._tiles.tile(row), self.devicePixelRatioF()
+        side = self._grid.rect(row).width()
+        picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
+        chosen = self.selectionModel().isRowSelected(row, QModelIndex())
+        return TileAppearance(
+            picture,
+            self._tiles.state(row),
+            self._tiles.proposal(row),
+            chosen,
+            row == self.point,
+            self.caption(row),
+        )
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint what is seen, and nothing else."""
+        painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        palette, offset = self.palette(), self.verticalOffset()
+        painter.fillRect(event.rect(), backdrop(palette))
+        area = event.rect().translated(0, offset)
+        self._headings(painter, area, offset)
+        for first, last in self._grid.ranges(area):
+            for row in range(first, last + 1):
+                rect = self._grid.rect(row).translated(0, -offset)
+                paint_tile(painter, rect, self.appearance(row), palette)
+        focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
+        painter.end()
+
+    def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
+        painter.setPen(self.palette().text().color())
+        for place in self._grid.placed:
+            line = QRect(GAP + 2, place.top - HEADING - offset, area.width() + area.left(), HEADING)
+            if place.section.title and line.translated(0, offset).intersects(area):
+                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, place.section.title)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width is another grid."""
+        QAbstractItemView.resizeEvent(self, event)
+        self.lay_out()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Ctrl and the wheel zoom; the wheel alone scrolls and never turns a page."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.set_side(round(self.side * (ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM)))
+            event.accept()
+        else:
+            super().wheelEvent(event)

@@ -1,0 +1,84 @@
+"""New samples: dropped files are taken in, and what is new is measured for likeness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from gleanset import Dataset
+from labeler.qt.background_task import CancellableProgress
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.descriptors import count_unmeasured, measure_some
+from labeler.sorting.drop_import import DropResult, take_in
+
+A_FEW = 16
+PAUSE = 0.01
+"""Seconds between a few samples and the next: the window's own threads come first."""
+
+
+class Intake(QObject):
+    """Beside the window. `measuring` (left) counts down, `taking` up; `taken` is a `DropResult`."""
+
+    measuring = Signal(int)
+    taking = Signal(int)
+    taken = Signal(object)
+
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__(worker)
+        self._measuring = worker.task()
+        self._taking = worker.task(self.tr("files are being taken in"))
+        self._drops: list[tuple[list[Path], str | None]] = []
+        self._again = False
+        self._measuring.progressed.connect(lambda what, done, left: self.measuring.emit(left))
+        self._measuring.done.connect(self._measured)
+        self._taking.progressed.connect(lambda what, done, total: self.taking.emit(done))
+        self._taking.done.connect(self._took)
+        self._taking.failed.connect(self._next)
+        for task in (self._measuring, self._taking):
+            task.failed.connect(lambda why: worker.say(why, bad=True))
+
+    def measure(self) -> None:
+        """Give every sample a descriptor, a few at a time, so that look-alikes can be found."""
+        self._again = not self._measuring.start(measure_all)
+
+    def _measured(self) -> None:
+        self.measuring.emit(0)
+        if self._again:
+            self.measure()
+
+    def take(self, paths: Sequence[str], label: str | None) -> None:
+        """Take dropped files in, one drop after the other."""
+        self._drops.append(([Path(path) for path in paths], label))
+        self._next()
+
+    def _next(self) -> None:
+        if self._taking.busy or not self._drops:
+            return
+        files, label = self._drops.pop(0)
+
+        def work(dataset: Dataset, progress: CancellableProgress) -> DropResult:
+            def report(count: int) -> None:
+                progress.report("taking in", count, 0)
+
+            return take_in(dataset, files, label, report, lambda: progress.cancelled)
+
+        self._taking.start(work)
+
+    def _took(self, result: DropResult) -> None:
+        self.taken.emit(result)
+        self._next()
+
+
+def measure_all(dataset: Dataset, progress: CancellableProgress) -> None:
+    """Measure what has no descriptor until nothing is left; reports how many that are."""
+    left, after = count_unmeasured(dataset), 0
+    while left > 0 and not progress.cancelled:
+        after = measure_some(dataset, A_FEW, after)
+        if not after:
+            break
+        left = max(left - A_FEW, 0)
+        progress.report("measuring", A_FEW, left)
+        time.sleep(PAUSE)

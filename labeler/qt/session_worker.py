@@ -1,0 +1,354 @@
+"""The thread that owns the dataset's session, so that the window never waits for a disk.
+
+Widgets hand in a function of the session; it runs on the worker's thread, in order, and its answer
+comes back on the window's thread. Decisions that the disk refuses for now are tried again: they
+stay first in the queue, and nothing overtakes them. None is dropped without a word. Long work
+gets a thread of its own from `task`; whether anything is under way, and ending it all, is here.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+import shiboken6
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+
+from gleanset import Dataset
+from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
+from labeler.qt.background_task import BackgroundTask
+from labeler.sorting.sample_images import paths_of
+from labeler.sorting.session import SortingProgress, SortingSession, StepResult
+
+T = TypeVar("T")
+POLL_MS = 500
+EFFORT_MS = 15_000
+PAUSE_SECONDS = 30.0
+"""After such a pause nobody was at work."""
+
+RETRY_SECONDS = 1.0
+END_SECONDS = 1.0
+"""So long closing waits for what is no decision."""
+
+DROP_SECONDS = 20.0
+SLOW_SECONDS = 3.0
+"""After so long a decision that waits is reported."""
+
+
+class PendingDecisions:
+    """Counts the decisions without an answer, and notices where saving takes long.
+
+    SQLite itself says so after half a minute only. `begin` and `end` are for the worker's thread,
+    the others for the window's.
+    """
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
+        self.count = 0
+        self._reported = False
+
+    def begin(self) -> None:
+        """Note that the thread takes the next piece of work."""
+        self._begun = time.monotonic()
+
+    def end(self) -> None:
+        """Note that it has done it."""
+        self._begun = None
+
+    def add(self, decides: bool) -> None:
+        """Count a decision that is to be made."""
+        self.count += decides
+
+    def begins_to_be_slow(self) -> bool:
+        """Return True once where decisions have begun to wait for long."""
+        begun = self._begun
+        slow = begun is not None and time.monotonic() - begun > SLOW_SECONDS
+        news = slow and self.count > 0 and not self._reported
+        self._reported |= news
+        return news
+
+    def remove(self, decides: bool) -> bool:
+        """Count an answer; return whether nothing waits any more, after that was reported."""
+        self.count -= decides
+        over = self._reported and not self.count
+        self._reported &= not over
+        return over
+
+
+class _Job(NamedTuple):
+    work: Callable[[SortingSession], Any]
+    then: Callable[[Any], None] | None
+    failed: Callable[[GleansetError], None] | None
+    decides: bool
+
+
+class SessionWorker(QObject):
+    """Runs work on the session, and says what came of it.
+
+    `progressed` (SortingProgress) comes after every decision, whoever made it; `stepped`
+    (StepResult) after one of this window; `outside` when another program has written; `said`
+    (text, whether it is bad) is for the status bar; `waiting` (text) while a decision cannot be
+    saved, '' after.
+    """
+
+    progressed = Signal(object)
+    stepped = Signal(object)
+    outside = Signal()
+    said = Signal(str, bool)
+    waiting = Signal(str)
+    _answered = Signal(object)
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self.last: SortingProgress | None = None
+        self.gestures, self.seconds = 0, 0.0
+        self._last_gesture = 0.0
+        self._written = 0
+        self.stuck = False
+        self.lost = 0
+        """Decisions that could not be saved before the end."""
+        self._dataset: Dataset | None = None  # as the session, of the worker's thread
+        self._session: SortingSession | None = None
+        self._gives_up = False
+        self._pending_decisions = PendingDecisions()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = threading.Event()
+        self._pending = 0
+        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._tasks: list[BackgroundTask] = []
+        self._thread = threading.Thread(target=self._run, name="session-worker", daemon=True)
+        self._thread.start()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._poll)
+        self._timer.start(POLL_MS)
+        self._effort = QTimer(self)
+        self._effort.timeout.connect(self._write_effort)
+        self._effort.start(EFFORT_MS)
+        self.ask(lambda session: session.progress(), self._progressed)
+
+    def task(self, description: str = "") -> BackgroundTask:
+        """Make a task beside the session, which ends with this worker; see `BackgroundTask`."""
+        made = BackgroundTask(self.root, description)
+        self._tasks.append(made)
+        return made
+
+    def under_way(self) -> str:
+        """What would be lost if everything ended now; empty for nothing."""
+        if self.unsaved:
+            return self.tr("not everything is saved yet")
+        return next((task.description for task in self._tasks if task.busy), "")
+
+    @property
+    def unsaved(self) -> int:
+        """How many decisions have no answer yet."""
+        return self._pending_decisions.count
+
+    def settle(self, seconds: float) -> bool:
+        """Wait for the answers to all decisions, at most so long; whether they have come."""
+        end = time.monotonic() + seconds
+        while self.unsaved and time.monotonic() < end:
+            QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
+            time.sleep(0.002)
+        return not self.unsaved
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return self._pending > 0
+
+    def ask(
+        self,
+        work: Callable[[SortingSession], T],
+        then: Callable[[T], None] | None = None,
+        failed: Callable[[GleansetError], None] | None = None,
+    ) -> None:
+        """Read something. What a person can mend goes to `failed`, or else to `said`."""
+        self._put(_Job(work, then, failed, decides=False))
+
+    def decide(
+        self,
+        work: Callable[[SortingSession], StepResult],
+        then: Callable[[StepResult], None] | None = None,
+        failed: Callable[[GleansetError], None] | None = None,
+    ) -> None:
+        """Make a decision: it is saved at once, or tried again until it is."""
+        self._put(_Job(work, then, failed, decides=True))
+
+    def paths(self, ids: Sequence[int]) -> list[str]:
+        """The files of samples, for a drop outside: the one question that is waited for."""
+        answer: SimpleQueue[list[str]] = SimpleQueue()
+
+        def look(session: SortingSession) -> None:
+            answer.put(paths_of(session.dataset, session.tiles, ids))
+
+        self.ask(look)
+        try:
+            return answer.get(timeout=DROP_SECONDS)
+        except Empty:
+            return []
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self.decide(lambda session: session.undo())
+
+    def redo(self) -> None:
+        """Do the last undone step again."""
+        self.decide(lambda session: session.redo())
+
+    def say(self, text: str, bad: bool = False) -> None:
+        """Show a line in the status bar."""
+        self.said.emit(text, bad)
+
+    def gesture(self) -> None:
+        """Count one gesture: a key, a click, a drag or a stroke; and the time since the last."""
+        now = time.monotonic()
+        self.gestures += 1
+        self.seconds += now - self._last_gesture if now - self._last_gesture < PAUSE_SECONDS else 1
+        self._last_gesture = now
+
+    def _write_effort(self) -> None:
+        gestures, seconds = self.gestures, self.seconds
+        if gestures != self._written:
+            self._written = gestures
+            self.ask(lambda session: session.spend(gestures, seconds), failed=lambda error: None)
+
+    def close(self, give_up: bool = False) -> None:
+        """End all tasks, finish what is queued, and end; `lost` counts what could not be saved.
+
+        With `give_up` those that are not saved yet are dropped: a person said so.
+        """
+        if self._closed.is_set():
+            return
+        for task in self._tasks:
+            task.close()
+        self._timer.stop()
+        self._effort.stop()
+        self._write_effort()
+        self._gives_up = give_up
+        self._closed.set()
+        self._jobs.put(None)
+        self._thread.join(None if self.unsaved and not give_up else END_SECONDS)
+
+    def _put(self, job: _Job) -> None:
+        if not self._closed.is_set():
+            self._pending += 1
+            self._pending_decisions.add(job.decides)
+            self._jobs.put(job)
+
+    def _poll(self) -> None:
+        if self._pending_decisions.begins_to_be_slow() and not self.stuck:
+            self.stuck = True
+            self.waiting.emit(self.tr("another program may be writing here; it is tried on"))
+        if not self._pending:
+            self.ask(lambda session: session.poll(), self._polled)
+
+    def _polled(self, changed: bool) -> None:
+        if changed:
+            self.outside.emit()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Say anew where the work stands."""
+        self.ask(lambda session: session.progress(), self._progressed)
+
+    def _progressed(self, progress: SortingProgress) -> None:
+        self.last = progress
+        self.progressed.emit(progress)
+
+    def _run(self) -> None:
+        """Carry out what is handed in: the worker's own thread."""
+        while (job := self._jobs.get()) is not None:
+            self._pending_decisions.begin()
+            try:
+                answer = self._carry_out(job)
+                self._emit((job, answer, self._progress_after(job), None))
+            except GleansetError as error:
+                self.lost += job.decides and self._closed.is_set()
+                self._emit((job, None, None, error))
+            except Exception as error:  # our bug: the window goes on, and says so
+                traceback.print_exc(file=sys.stderr)
+                self.lost += job.decides and self._closed.is_set()
+                self._emit((job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")))
+            finally:
+                self._pending_decisions.end()
+        if self._dataset is not None:
+            self._dataset.close()
+
+    def _opened(self) -> SortingSession:
+        if self._session is None:
+            self._dataset = self._dataset or Dataset.open(self.root)
+            self._session = SortingSession(self._dataset)
+        return self._session
+
+    def _progress_after(self, job: _Job) -> SortingProgress | None:
+        """Where the work stands after a decision, which counts even where that cannot be read."""
+        if not job.decides:
+            return None
+        try:
+            return self._opened().progress()
+        except GleansetError:
+            return self.last
+
+    def _carry_out(self, job: _Job) -> Any:
+        if job.decides and self._gives_up:
+            raise GleansetError("it was given up")
+        refused = False
+        while True:
+            try:
+                answer = job.work(self._opened())
+            except (DatasetBusy, DiskFull, NotWritable) as error:
+                never = self._dataset is not None and self._dataset.read_only
+                if never or not job.decides:
+                    raise
+                if self._closed.wait(RETRY_SECONDS if refused else 0):
+                    self._gives_up = True  # the others would wait as long, each of them
+                    raise
+                refused = self.stuck = True
+                with suppress(RuntimeError):
+                    self.waiting.emit(str(error))
+                self._closed.wait(RETRY_SECONDS)
+            else:
+                self.stuck = False
+                if refused:
+                    with suppress(RuntimeError):
+                        self.waiting.emit("")
+                return answer
+
+    def _emit(self, answer: object) -> None:
+        with suppress(RuntimeError):  # the window is gone already
+            self._answered.emit(answer)
+
+    def _deliver(
+        self, answered: tuple[_Job, Any, SortingProgress | None, GleansetError | None]
+    ) -> None:
+        job, answer, after, error = answered
+        self._pending -= 1
+        if self._pending_decisions.remove(job.decides):
+            self.stuck = False
+            self.waiting.emit("")
+        if error is not None:
+            if _is_there(job.failed):
+                job.failed(error)  # type: ignore[misc]
+            elif job.failed is None:
+                self.say(str(error), bad=True)
+            return
+        if after is not None:
+            self._progressed(after)
+        if job.decides:
+            self.stepped.emit(answer)
+        if _is_there(job.then):
+            job.then(answer)  # type: ignore[misc]
+
+
+def _is_there(function: Callable[..., Any] | None) -> bool:
+    """Whether a callback can still be called: its widget may be gone."""
+    owner = getattr(function, "__self__", None)
+    return function is not None and (not isinstance(owner, QObject) or shiboken6.isValid(owner))

@@ -1,0 +1,109 @@
+"""The status bar: how far the work is, what can be undone, what it has cost, what is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtGui import QFocusEvent
+from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar
+
+from labeler.qt.accessibility import announce
+from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import step_words
+from labeler.sorting.session import SortingProgress, StepKind, StepResult
+
+SHOWN_MS, CLOCK_MS = 6000, 1000
+
+
+class FlatButton(QPushButton):
+    """Flat until it has the focus: a flat one would not show it."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Look like a button."""
+        self.setFlat(False)
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Look like text."""
+        self.setFlat(True)
+        super().focusOutEvent(event)
+
+
+class StatusTexts(QObject):
+    """Fills a status bar; `undo` is called by its button."""
+
+    def __init__(self, bar: QStatusBar, worker: SessionWorker, undo: Callable[[], object]) -> None:
+        super().__init__(bar)
+        self._bar, self._worker = bar, worker
+        self._before = (0, 0.0)
+        self.sorted, self.spent, self.saved, self.work = QLabel(), QLabel(), QLabel(), QLabel()
+        self.undo = FlatButton(self.tr("Nothing to undo"))
+        self.undo.setFlat(True)
+        self.undo.setEnabled(False)
+        self.undo.clicked.connect(undo)
+        for part in (self.work, self.sorted, self.undo, self.spent, self.saved):
+            self._bar.addPermanentWidget(part)
+        worker.progressed.connect(self.take)
+        worker.said.connect(self._said)
+        worker.stepped.connect(self._stepped)
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self._show_effort)
+        self._clock.start(CLOCK_MS)
+        worker.waiting.connect(self._waiting)
+
+    def take(self, progress: SortingProgress) -> None:
+        """Show where the work stands."""
+        counts = progress.counts
+        done = counts.total - counts.waiting - counts.later
+        self.sorted.setText(
+            self.tr("{done} of {total} sorted").format(done=f"{done:,}", total=f"{counts.total:,}")
+        )
+        step = progress.undo
+        self.undo.setEnabled(step is not None)
+        self.undo.setText(
+            self.tr("Undo: {what}").format(what=step_words(step.operation))
+            if step
+            else self.tr("Nothing to undo")
+        )
+        self._before = (progress.gestures, progress.seconds)
+        self._show_effort()
+        self.saved.setText(self.tr("saved"))
+
+    def _show_effort(self) -> None:
+        """What the dataset has cost so far, all spells together."""
+        gestures, seconds = self._before
+        self.spent.setText(
+            self.tr("{gestures} gestures, {minutes} min").format(
+                gestures=f"{gestures + self._worker.gestures:,}",
+                minutes=round((seconds + self._worker.seconds) / 60),
+            )
+        )
+
+    def _stepped(self, done: StepResult) -> None:
+        """What a gesture did; an undo says how much it could not take back."""
+        words = {
+            StepKind.UNDO: self.tr("Undone: {what}"),
+            StepKind.REDO: self.tr("Done again: {what}"),
+        }
+        text = words.get(done.kind, "{what}").format(what=step_words(done.operation))
+        if done.changed_since:
+            text += self.tr(" · {count} had been changed since").format(count=done.changed_since)
+        self._said(text, False)
+
+    def _said(self, text: str, bad: bool) -> None:
+        """Shown for a while; what is bad until something else is said."""
+        self._bar.showMessage(text, 0 if bad else SHOWN_MS)
+        announce(self._bar, text)
+
+    def measuring(self, left: int) -> None:
+        """How many faces are still to be looked at for likeness."""
+        text = self.tr("{left} faces to be compared").format(left=f"{left:,}")
+        if not left and self.work.text():
+            self._bar.showMessage(self.tr("Look-alikes are ready: G shows class pages"), 8000)
+        self.work.setText(text if left else "")
+
+    def _waiting(self, why: str) -> None:
+        self.saved.setText(
+            self.tr("not saved yet: {why}").format(why=why) if why else self.tr("saved")
+        )

@@ -1,0 +1,43 @@
+"""Colours and sizes, all derived from the palette and the font: light, dark and large alike."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
+from PySide6.QtWidgets import QWidget
+
+Role = QPalette.ColorRole
+
+
+def blend(under: QColor, over: QColor, share: float) -> QColor:
+    """`share` of one colour on another."""
+    pairs = ((under.red(), over.red()), (under.green(), over.green()), (under.blue(), over.blue()))
+    return QColor(*(round(a + (b - a) * share) for a, b in pairs))
+
+
+def backdrop(palette: QPalette) -> QColor:
+    """What pictures lie on: a grey that lets neither light nor dark hair drown."""
+    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.3)
+
+
+def muted_text(palette: QPalette) -> QColor:
+    """Text of less weight, still at 4.5 : 1 on the window."""
+    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.72)
+
+
+def edge(palette: QPalette) -> QColor:
+    """Thin lines between parts."""
+    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.18)
+
+
+def em(widget: QWidget, times: float = 1.0) -> int:
+    """So many times the height of a line of text, in logical pixels."""
+    return round(QFontMetrics(widget.font()).height() * times)
+
+
+def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:
+    """A frame that says that keys go here; in text colour, which every ground contrasts with."""
+    if focused:
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(palette.color(Role.Text), 2))
+        painter.drawRect(rect.adjusted(1, 1, -1, -1))

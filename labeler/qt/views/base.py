@@ -1,0 +1,56 @@
+"""What every view of the window is, and what it is given."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PySide6.QtWidgets import QWidget
+
+from labeler.qt.detail_panel import DetailPanel
+from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.session_worker import SessionWorker
+
+
+class ViewContext(NamedTuple):
+    """What every view gets: the session's worker, thumbnails, and the panel at the right."""
+
+    worker: SessionWorker
+    thumbs: ThumbnailLoader
+    details: DetailPanel
+
+
+class LabelerView(QWidget):
+    """One view: a widget in the middle of the window.
+
+    The window calls `enter` whenever the view is shown, `send` when something was dropped on or
+    chosen in the class list, and asks `settled` before it takes a picture of itself.
+    """
+
+    shows_details = True
+    """Whether it shows faces in the panel at the right."""
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__()
+        self.context = context
+
+    def enter(self) -> None:
+        """The view is shown: read what it needs, put the focus where keys act."""
+
+    def open_place(self, place: str) -> bool:
+        """Show a class, or a place such as `:later`; False where the view cannot."""
+        return False
+
+    def send(self, target: str) -> bool:
+        """Send what is selected or pointed at to a place of the class list; False for nothing."""
+        return False
+
+    def undo(self) -> bool:
+        """Undo something of the view's own (a lost selection); False where there is nothing."""
+        return False
+
+    def settled(self) -> bool:
+        """Whether everything is there that is to be seen."""
+        return not self.context.worker.busy and not self.context.thumbs.waiting
+
+    def flush(self) -> None:
+        """Hand over to the worker what a person did and is not saved yet."""

@@ -1,0 +1,313 @@
+"""Copies of one picture, a line for each group: the one to keep is ticked, with the reason.
+
+Enter sets the others of the whole page aside, a click ticks another copy, K keeps all of a
+group, B shows two in turn. Nothing is deleted, and every step can be undone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QRect
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
+
+from gleanset import Dataset
+from gleanset.db.duplicates import GroupMember
+from gleanset.errors import GleansetError
+from gleanset.work.progress import Progress
+from labeler.duplicates.decisions import accept, keep_all
+from labeler.duplicates.plan import DuplicateGroup
+from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
+from labeler.qt.grid.layout import GAP, HEADING, Section
+from labeler.qt.grid.model import UNMARKED
+from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.views.base import ViewContext
+from labeler.qt.views.blink import BlinkComparison
+from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.sorting.session import SortingSession, StepResult
+
+
+class GroupGrid(GestureView):
+    """The first copy of each group is ticked; each says its size and format."""
+
+    groups: Sequence[DuplicateGroup] = ()
+
+    def member(self, row: int) -> tuple[int, int]:
+        """Which group a tile is in, and its place there."""
+        for number, group in enumerate(self.groups):
+            if row < len(group.members):
+                return number, row
+            row -= len(group.members)
+        return -1, 0
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Ticked is what is kept."""
+        return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
+
+    def caption(self, row: int) -> str:
+        """Size, format where they differ, and the decision it carries."""
+        number, place = self.member(row)
+        if number < 0:
+            return ""
+        members = self.groups[number].members
+        return told(members[place], formats=len({one.format for one in members}) > 1)
+
+    def selected_rows(self) -> list[int]:
+        """Ticks are no selection."""
+        return []
+
+    def setSelection(self, rect: QRect, command: Select) -> None:
+        """No band: a drag over copies means nothing here."""
+
+
+def told(member: GroupMember, *, formats: bool) -> str:
+    """A copy in a few words."""
+    state = member.label or ("✗" if member.status == "rejected" else "")
+    size = f"{member.width} x {member.height}"
+    return " ".join(part for part in (size, member.format if formats else "", state) if part)
+
+
+SIDE = 120
+"""Of a copy in logical pixels: as many groups make a page as are seen at once."""
+
+
+class DuplicatesView(SendingView):
+    """Pages of groups. Finding and grouping run on a thread of their own."""
+
+    view: GroupGrid
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self.view.set_lifts()
+        self.view.set_side(SIDE)
+        self.groups: list[DuplicateGroup] = []
+        self._shown_at = 0.0
+        self._stale, self._decided = True, False
+        self._fit = 1
+        self._working = self.worker.task()
+        self.title, self.bar = QLabel(), QProgressBar()
+        self.accept_button = QPushButton(self.tr("Enter: set these aside"))
+        self.look_button = QPushButton(self.tr("Look for duplicates"))
+        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.blink = BlinkComparison(self.view, context.thumbs)
+        self._lay_out()
+        self.accept_button.clicked.connect(self.accept_page)
+        self.look_button.clicked.connect(self.search)
+        self.cancel_button.clicked.connect(self._working.cancel)
+        self._working.done.connect(self._planned)
+        self._working.failed.connect(self._failed)
+        self._working.progressed.connect(self._progressed)
+        self.worker.outside.connect(self._outside)
+        self._at_work(False)
+
+    def _lay_out(self) -> None:
+        row, column = QHBoxLayout(), QVBoxLayout(self)
+        row.setContentsMargins(6, 4, 6, 4)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar.setAccessibleName(self.tr("Progress"))
+        for part in (
+            self.title,
+            self.bar,
+            self.cancel_button,
+            self.look_button,
+            self.accept_button,
+        ):
+            row.addWidget(part, 1 if part is self.title else 0)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.view)
+
+    def made_view(self) -> GroupGrid:
+        """One line a group."""
+        return GroupGrid(self.model, self.context.thumbs, self.worker)
+
+    def enter(self) -> None:
+        """Show the groups; read them where something has changed."""
+        self.view.setFocus()
+        if self._stale:
+            self._plan()
+
+    def settled(self) -> bool:
+        """Not while groups are being made."""
+        return super().settled() and not self._working.busy
+
+    # -- finding
+
+    def search(self) -> None:
+        """Hash what is new, compare, and show the groups."""
+        self._plan(search=True)
+
+    def _plan(self, search: bool = False) -> None:
+        def work(dataset: Dataset, progress: Progress) -> list[DuplicateGroup]:
+            # Loading OpenCV takes a while: here nobody waits for it.
+            from labeler.duplicates.finder import DuplicateFinder
+
+            finder = DuplicateFinder(dataset, progress=progress)
+            if search:
+                finder.search()
+            plan = finder.plan()
+            finder.remember(plan)
+            return plan.open_groups()
+
+        if self._working.start(work):
+            self._stale = self._decided = False
+            self._at_work(True)
+
+    def _at_work(self, busy: bool) -> None:
+        for part in (self.bar, self.cancel_button):
+            part.setVisible(busy)
+        self.look_button.setVisible(not busy)
+        self.accept_button.setVisible(bool(self.groups) and not busy)
+        if busy:
+            self.bar.setRange(0, 0)
+            self.title.setText(self.tr("Looking for copies …"))
+
+    def _progressed(self, what: str, done: int, total: int) -> None:
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+
+    def _failed(self, why: str) -> None:
+        self._at_work(False)
+        self._stale = True
+        self._say()
+        self.worker.say(why, bad=True)
+
+    def _planned(self, groups: list[DuplicateGroup]) -> None:
+        if self._decided:  # something was, since this plan was begun
+            self._plan()
+            return
+        self.groups = groups
+        self._at_work(False)
+        self._shown_at = time.monotonic()
+        self._show()
+
+    def _outside(self) -> None:
+        self._stale = True
+
+    # -- pages
+
+    @property
+    def page(self) -> list[DuplicateGroup]:
+        """The groups that are shown."""
+        return self.groups[: self._fit]
+
+    def _show(self) -> None:
+        height = self.view.viewport().height() - GAP
+        self._fit = max(1, height // (SIDE + 2 * GAP + HEADING))
+        page = self.page
+        self.view.groups = page
+        reasons = [self._reason(group) for group in page]
+        self.model.show(
+            [member.id for group in page for member in group.members],
+            [Section(why, len(group.members)) for why, group in zip(reasons, page, strict=True)],
+        )
+        self.accept_button.setVisible(bool(page))
+        self._say()
+
+    def _reason(self, group: DuplicateGroup) -> str:
+        if group.conflict and not group.settled:
+            return "⚠ " + self.tr("Decisions differ ({all}): click the copy that is right").format(
+                all=", ".join(group.decisions)
+            )
+        if group.doubtful and not group.settled:
+            return "? " + self.tr("The same?  Click the copy to keep, or K: they are not the same")
+        return self.tr("Kept: {reason}").format(reason=group.reason)
+
+    def _say(self) -> None:
+        count = len(self.groups)
+        hint = self.tr("click: keep that one · B: blink · K: not the same · PgDn: later")
+        text = self.tr("Groups left: {count}").format(count=f"{count:,}") + f"   ·   {hint}"
+        self.title.setText(text if count else self.tr("No copies wait for you."))
+
+    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+        """What can be done with groups; labels are not given here."""
+        number, place = self.view.member(rows[0]) if rows else (-1, 0)
+        if command is GridCommand.ENTER:
+            self.accept_page()
+        elif command is GridCommand.NEXT_PAGE:
+            self.groups = self.groups[self._fit :] + self.page
+            self._show()
+        elif command is GridCommand.PREVIOUS_PAGE:
+            self.groups = self.groups[-self._fit :] + self.groups[: -self._fit]
+            self._show()
+        elif number < 0:
+            self.worker.say(self.tr("Point at a copy first"))
+        elif command in (GridCommand.LIFT, GridCommand.OPEN):
+            self._keep(number, place)
+        elif command is GridCommand.KEEP_ALL:
+            self._keep_all(number)
+        elif command is GridCommand.BLINK:
+            self._blink(number, place)
+
+    def _keep(self, number: int, place: int) -> None:
+        """Another copy is the one to keep; the tiles stay where they are told by their order."""
+        group = self.groups[number]
+        self.groups[number] = group.with_best(group.members[place].key)
+        self._show()
+
+    def _blink(self, number: int, place: int) -> None:
+        members = self.groups[number].members
+        rows = [self.model.row_of(members[n].id) for n in (0, place or min(1, len(members) - 1))]
+        tiles = [self.model.tile(row) for row in rows]
+        if tiles[0] is not None and tiles[1] is not None:
+            words = [self.view.caption(row) for row in rows]
+            self.blink.show_pair((tiles[0].seen, words[0]), (tiles[1].seen, words[1]))
+
+    # -- decisions
+
+    def accept_page(self) -> None:
+        """Set the others of every group of the page aside, not of one that has just come."""
+        if time.monotonic() - self._shown_at < ENTER_DEAD:
+            return
+        if not self.view.seen_to_the_end():
+            bar = self.view.verticalScrollBar()
+            bar.setValue(bar.value() + bar.pageStep())
+            self.worker.say(self.tr("There are more copies below: Enter again sets them aside"))
+            return
+        page = [group for group in self.page if group.settled]
+        if not page:
+            self.worker.say(
+                self.tr("Nothing to accept: where decisions differ, click a copy first")
+            )
+            return
+        aside = sum(len(group.members) - 1 for group in page)
+        self._decide(lambda session: session.adopt(accept(session.dataset, page), aside), page)
+
+    def _keep_all(self, number: int) -> None:
+        group = self.groups[number]
+        self._decide(lambda session: session.adopt(keep_all(session.dataset, group)), [group])
+
+    def _decide(
+        self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateGroup]
+    ) -> None:
+        names = {group.name for group in decided}
+        self.groups = [group for group in self.groups if group.name not in names]
+        self._show()
+
+        # A plan that is being made now does not know of this decision yet.
+        self._decided |= self._working.busy
+        self.worker.decide(work, failed=self._not_decided)
+
+    def _not_decided(self, error: GleansetError) -> None:
+        """Show the groups as they are: those of the page were taken away too early."""
+        self.worker.say(str(error), bad=True)
+        self._stale = True
+        self._plan()
+
+    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
+        """Class keys mean nothing here."""
+        self.model.set_state(rows, UNMARKED)
+        self.worker.say(self.tr("Labels are not given here: copies are"))
+
+    def taken_back(self, done: StepResult) -> None:
+        """Groups come back with an undo."""
+        self._plan()

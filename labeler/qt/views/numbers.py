@@ -1,0 +1,208 @@
+"""The numbers: progress of each class, what sorting has cost, the split to come, the export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout
+
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
+from labeler.qt.classes.table import ClassTable
+from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.export_box import ExportBox
+from labeler.sorting.session import SortingProgress
+from labeler.splits.plan import SplitPlan, apply_split, plan_split
+
+MOST_TARGET = 1_000_000
+RECOUNT_MS = 400
+
+
+class NumbersView(LabelerView):
+    """Numbers follow what other windows decide; a planned split is only kept when asked."""
+
+    shows_details = False
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self.worker = context.worker
+        self.table, self.spent, self.split_text = ClassTable(), QLabel(), QLabel()
+        self.target = QSpinBox()
+        self.target.setRange(0, MOST_TARGET)
+        self.target.setSpecialValueText(self.tr("none"))
+        self.target.setAccessibleName(self.tr("Wanted of each class"))
+        self.target.setKeyboardTracking(False)
+        self.plan_button = QPushButton(self.tr("What would go where?"))
+        self.keep_button = QPushButton(self.tr("Split so"))
+        self.keep_button.setEnabled(False)
+        self.export_box = ExportBox(self.worker)
+        self._plan: SplitPlan | None = None
+        self._numbers = Numbers(0, {}, {})
+        self._splitting = self.worker.task(self.tr("a split is being made"))
+        self._recount = QTimer(self)
+        self._recount.setSingleShot(True)
+        self._recount.setInterval(RECOUNT_MS)
+        self._recount.timeout.connect(self._read)
+        for label in (self.spent, self.split_text):
+            label.setWordWrap(True)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        row, column, boxes = QHBoxLayout(), QVBoxLayout(self), QHBoxLayout()
+        label = QLabel(self.tr("Wanted of each class"))
+        label.setBuddy(self.target)
+        for part in (label, self.target):
+            row.addWidget(part)
+        row.addStretch(1)
+        split = QGroupBox(self.tr("Split"))
+        inner, buttons = QVBoxLayout(split), QHBoxLayout()
+        buttons.addWidget(self.plan_button)
+        buttons.addWidget(self.keep_button)
+        inner.addLayout(buttons)
+        inner.addWidget(self.split_text)
+        inner.addStretch(1)
+        work = QGroupBox(self.tr("Work so far"))
+        of_work = QVBoxLayout(work)
+        of_work.addWidget(self.spent)
+        of_work.addStretch(1)
+        for box in (work, split, self.export_box):
+            boxes.addWidget(box, 1)
+        column.addLayout(row)
+        column.addWidget(self.table, 1)
+        column.addLayout(boxes)
+
+    def _connect(self) -> None:
+        self.worker.progressed.connect(self._progressed)
+        self.target.valueChanged.connect(self._set_target)
+        self.plan_button.clicked.connect(self.preview)
+        self.keep_button.clicked.connect(self.keep)
+        self._splitting.done.connect(self._split)
+        self._splitting.failed.connect(self._failed)
+
+    def enter(self) -> None:
+        """Count anew."""
+        self._read()
+        self.table.setFocus()
+
+    def settled(self) -> bool:
+        """Not while a split is being planned."""
+        return super().settled() and not self._splitting.busy
+
+    def _progressed(self, progress: SortingProgress) -> None:
+        if self.isVisible():
+            self._recount.start()
+
+    def _read(self) -> None:
+        self.worker.ask(numbers_of, self._show)
+
+    def _show(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        if not self.target.hasFocus():  # a person is not interrupted
+            self.target.blockSignals(True)
+            self.target.setValue(numbers.target)
+            self.target.blockSignals(False)
+        progress = self.worker.last
+        if progress is None:
+            return
+        rows = progress.counts.classes
+        self.table.classes.show(rows, numbers, self._plan)
+        self.spent.setText(self._spent_words(progress, numbers))
+        if not rows:
+            self.split_text.setText(self.tr("There are no classes yet: N makes one, F2 sorts."))
+        elif self._plan is None:
+            self.split_text.setText(self._kept_words(numbers))
+
+    def _spent_words(self, progress: SortingProgress, numbers: Numbers) -> str:
+        counts = progress.counts
+        gestures = progress.gestures + self.worker.gestures
+        seconds = progress.seconds + self.worker.seconds
+        decided = counts.total - counts.waiting - counts.later
+        lines = [
+            self.tr("{done} of {total} sorted").format(
+                done=f"{decided:,}", total=f"{counts.total:,}"
+            ),
+            self.tr("{gestures} gestures, {minutes} min").format(
+                gestures=f"{gestures:,}", minutes=round(seconds / 60)
+            ),
+        ]
+        if decided and gestures:
+            per, speed = 1000 * gestures / decided, pace(decided, seconds)
+            lines.append(
+                self.tr("{per} gestures for 1,000 faces, {pace} faces a minute").format(
+                    per=f"{per:,.0f}", pace=f"{speed:,.0f}"
+                )
+            )
+        looked = sum(rate.looked_at for rate in numbers.rates.values())
+        if looked:
+            wrong = sum(rate.wrong for rate in numbers.rates.values())
+            lines.append(
+                self.tr("{wrong} of {looked} labels did not hold at a second look").format(
+                    wrong=wrong, looked=looked
+                )
+            )
+        return "\n".join(lines)
+
+    def _kept_words(self, numbers: Numbers) -> str:
+        if not numbers.kept:
+            return self.tr("Nothing is split yet.")
+        return self.tr("The table shows the split in force.")
+
+    def _set_target(self, value: int) -> None:
+        self.worker.ask(
+            lambda session: set_target(session.dataset, value), lambda nothing: self._read()
+        )
+
+    # -- the split
+
+    def preview(self) -> None:
+        """Plan a split as `dataset.toml` has it, and only show it."""
+        self._begin(lambda dataset, progress: plan_split(dataset, dataset.settings.split))
+
+    def keep(self) -> None:
+        """Plan it anew, so that the newest labels count, and write it."""
+
+        def work(dataset: Dataset, progress: Progress) -> None:
+            apply_split(dataset, plan_split(dataset, dataset.settings.split))
+
+        self._begin(work)
+
+    def _begin(self, work: Callable[[Dataset, Progress], SplitPlan | None]) -> None:
+        if self._splitting.start(work):
+            self.plan_button.setEnabled(False)
+            self.keep_button.setEnabled(False)
+            self.split_text.setText(self.tr("Working …"))
+
+    def _split(self, plan: SplitPlan | None) -> None:
+        self._plan = plan
+        self.plan_button.setEnabled(True)
+        self.keep_button.setEnabled(plan is not None)
+        self._read()
+        if plan is not None:
+            self.split_text.setText(self._plan_words(plan))
+
+    def _plan_words(self, plan: SplitPlan) -> str:
+        totals = {part: sum(row[part] for row in plan.table.values()) for part in PARTS}
+        shares = " : ".join(f"{totals[part]:,}" for part in PARTS)
+        lines = [
+            self.tr("train : val : test would be {shares}").format(shares=shares),
+            self.tr("{moments} moments stay whole, the largest has {largest}").format(
+                moments=f"{plan.moments:,}", largest=plan.largest_moment
+            ),
+        ]
+        if plan.left:
+            lines.append(self.tr("{count} samples are left out").format(count=len(plan.left)))
+        if plan.not_searched:
+            lines.append(
+                self.tr("Look for duplicates first (F3): {count} are not compared").format(
+                    count=f"{plan.not_searched:,}"
+                )
+            )
+        return "\n".join(lines)
+
+    def _failed(self, why: str) -> None:
+        self.plan_button.setEnabled(True)
+        self.split_text.setText(why)
+        self.worker.say(why, bad=True)

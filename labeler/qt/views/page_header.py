@@ -1,0 +1,154 @@
+"""The line above a page: what is proposed, how much of it may be wrong, what to do, which check
+is offered."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
+
+from labeler.qt.accessibility import announce
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.checks import CompletedClass
+from labeler.sorting.page_layout import ClassPage, PageKind
+
+
+class CheckOffer(QPushButton):
+    """Hidden while no class is on offer; C and a click take it up. Beside a page it is short."""
+
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__(self.tr("Check (C)"))
+        self._worker = worker
+        self._offer: CompletedClass | None = None
+        self._short = True
+        self.hide()
+
+    def shorten(self, short: bool) -> None:
+        """Leave the line to what is said of the page; with no page the class is named."""
+        self._short = short
+        self._name()
+
+    def _name(self) -> None:
+        label = self._offer.label if self._offer else ""
+        whole = self.tr("Check {label} (C)").format(label=label)
+        self.setText(self.tr("Check (C)") if self._short or not label else whole)
+        self.setToolTip(whole if label else "")
+        self.setAccessibleName(whole if label else self.tr("Check (C)"))
+
+    def show_offer(self, offer: CompletedClass | None) -> None:
+        """Offer a class, and say so once; None for no class."""
+        before, self._offer = self._offer, offer
+        self._name()
+        self.setVisible(offer is not None)
+        if offer is not None and offer != before:
+            self._worker.say(
+                self.tr(
+                    "{label} is done: C shows {count} of them once more, without the name"
+                ).format(label=offer.label, count=offer.shown)
+            )
+
+    def taken(self) -> str:
+        """The class that was on offer; empty for none. It is not offered any more."""
+        label = self._offer.label if self._offer else ""
+        self.show_offer(None)
+        return label
+
+
+HINTS_FOR = 40
+"""So many gestures long a newcomer is told what there is to do."""
+
+
+class PageHeader(QWidget):
+    """`filed` and `skipped` are the buttons; `named` (text) is the answer to "Who is this?"."""
+
+    filed = Signal()
+    skipped = Signal()
+    named = Signal(str)
+
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__()
+        self.offer = CheckOffer(worker)
+        self.title, self.name = QLabel(), QLineEdit()
+        self._announced = ""
+        self.file_button = QPushButton()
+        self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
+        self.name.setPlaceholderText(self.tr("Who is this? (N)"))
+        self.name.setAccessibleName(self.tr("Who is this?"))
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 4, 6, 4)
+        row.addWidget(self.title, 1)
+        for part in (self.offer, self.name, self.file_button, self.skip_button):
+            row.addWidget(part)
+        self.file_button.clicked.connect(self.filed)
+        self.skip_button.clicked.connect(self.skipped)
+        self.name.returnPressed.connect(self._named)
+
+    def _named(self) -> None:
+        text = self.name.text().strip()
+        self.name.clear()
+        if text:
+            self.named.emit(text)
+
+    def show_page(self, page: ClassPage | None, going: int, hint: str = "") -> None:
+        """Say what the page is, and how many tiles Enter would file."""
+        self.name.setVisible(page is not None and page.kind in (PageKind.LIKES, PageKind.CLASS))
+        self.offer.shorten(page is not None)
+        for button in (self.file_button, self.skip_button):
+            button.setVisible(page is not None)
+        self.title.setText(hint if page is None else self._words(page))
+        if self.title.text() != self._announced:
+            self._announced = self.title.text()
+            announce(self, self._announced)
+        if page is not None:
+            self.file_button.setEnabled(going > 0 and page.kind is not PageKind.LIKES)
+            self.file_button.setText(self._action(page, going))
+
+    def _words(self, page: ClassPage) -> str:
+        count, wrong = len(page.tiles), round(page.expected_wrong)
+        if page.kind is PageKind.LIKES:
+            return self.tr("Who is this?  {count} that look alike, of {all} unknown").format(
+                count=count, all=f"{page.of:,}"
+            )
+        if page.kind is PageKind.CHECK:
+            return self.tr("Do these {count} belong together?  Click who does not").format(
+                count=count
+            )
+        if page.kind is PageKind.LEFT:
+            text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
+            return text.format(count=count, all=f"{page.of:,}", wrong=wrong)
+        if not wrong:
+            return self.tr("{label}?  {count} of {all} · probably all right").format(
+                label=page.label, count=f"{len(page.rows):,}", all=f"{page.of:,}"
+            )
+        return self.tr("{label}?  {count} of {all} · about {wrong} may be wrong").format(
+            label=page.label, count=f"{len(page.rows):,}", all=f"{page.of:,}", wrong=wrong
+        )
+
+    def _action(self, page: ClassPage, going: int) -> str:
+        if page.kind is PageKind.LIKES:
+            return self.tr("Shift + key, or a name")
+        if page.kind is PageKind.CHECK:
+            return self.tr("Enter: they do")
+        if page.kind is PageKind.LEFT:
+            return self.tr("Enter: file all {count} as shown").format(count=going)
+        return self.tr("Enter: all {count} to {label}").format(count=going, label=page.label)
+
+
+class PageHints(QLabel):
+    """What there is to do, below the page, until somebody has done it for a while."""
+
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__()
+        self._worker = worker
+        self.setMargin(6)
+        self.setText(
+            self.tr(
+                "Enter files all that are not marked · point at a wrong one and press the key of "
+                "its class · Ctrl+Z takes back · F1 shows all keys"
+            )
+        )
+
+    def turn(self) -> None:
+        """Another page: only now may the room for tiles change."""
+        before = self._worker.last.gestures if self._worker.last else 0
+        self.setVisible(before + self._worker.gestures < HINTS_FOR)

@@ -1,0 +1,306 @@
+"""A second look: outliers, disagreements, flags, or whatever a search finds.
+
+The keys are those of sorting. Enter takes what is suggested for what is chosen, K confirms the
+labels it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QTimer, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gleanset.db.review import FilterChoices, ReviewFilter, Reviews
+from labeler.qt.grid.gesture_view import GestureView, GridCommand
+from labeler.qt.grid.layout import Section
+from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.views.base import ViewContext
+from labeler.qt.views.sending import SendingView
+from labeler.review.session import Wall, keep_labels, take_suggestions, wall
+from labeler.sorting.session import SortingSession, StepResult
+
+TYPING_MS = 300
+WALL_NAMES = (
+    ("outliers", QT_TRANSLATE_NOOP("FilterBar", "Classes, outliers first")),
+    ("model", QT_TRANSLATE_NOOP("FilterBar", "The model says otherwise")),
+    ("doubts", QT_TRANSLATE_NOOP("FilterBar", "Labels that are likely wrong")),
+    ("page", QT_TRANSLATE_NOOP("FilterBar", "Filed with a page, least sure first")),
+    ("flags", QT_TRANSLATE_NOOP("FilterBar", "Quality flags")),
+    ("all", QT_TRANSLATE_NOOP("FilterBar", "Everything")),
+)
+
+
+class FilterBar(QWidget):
+    """`changed` comes when a person chose something else, a moment after the last letter."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wall = self._choice(self.tr("What to look at"))
+        for name, title in WALL_NAMES:
+            self.wall.addItem(QCoreApplication.translate("FilterBar", str(title)), name)
+        self.label = self._choice(self.tr("Class"))
+        self.source = self._choice(self.tr("Source"))
+        self.video = self._choice(self.tr("Episode"))
+        self.licence = self._choice(self.tr("Licence"))
+        self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
+        self.size_box.setRange(0, 10_000)
+        self.size_box.setSingleStep(16)
+        self.size_box.setSuffix(self.tr(" px"))
+        self.score_box.setRange(0, 1)
+        self.score_box.setSingleStep(0.05)
+        self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
+        self.text.setClearButtonEnabled(True)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(TYPING_MS)
+        self._timer.timeout.connect(self.changed)
+        self._lay_out()
+        self.offer(FilterChoices((), (), ()), ())
+        for box in (self.wall, self.label, self.source, self.video, self.licence):
+            box.currentIndexChanged.connect(self._timer.start)
+        self.size_box.valueChanged.connect(self._timer.start)
+        self.score_box.valueChanged.connect(self._timer.start)
+        self.text.textChanged.connect(self._timer.start)
+
+    def _choice(self, name: str) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName(name)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(9)
+        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        return box
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(6, 4, 6, 4)
+        rows = (
+            (
+                (self.tr("Show"), self.wall),
+                (self.tr("Class"), self.label),
+                (self.tr("Source"), self.source),
+                (self.tr("Episode"), self.video),
+            ),
+            (
+                (self.tr("Text"), self.text),
+                (self.tr("Licence"), self.licence),
+                (self.tr("Size from"), self.size_box),
+                (self.tr("Score from"), self.score_box),
+            ),
+        )
+        for line, row in enumerate(rows):
+            for place, (name, part) in enumerate(row):
+                label = QLabel(name)
+                label.setBuddy(part)
+                part.setAccessibleName(name)
+                part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+                grid.addWidget(label, line, 2 * place)
+                grid.addWidget(part, line, 2 * place + 1)
+                grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
+
+    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
+        """What can be chosen; what is chosen stays chosen."""
+        lists = (
+            (self.label, [(name, name) for name in classes]),
+            (self.source, [(name, name) for name in traits.sources]),
+            (self.video, [(sha256, name) for sha256, name in traits.videos]),
+            (self.licence, [(name, name) for name in traits.licences]),
+        )
+        for box, values in lists:
+            kept = box.currentData()
+            box.blockSignals(True)
+            box.clear()
+            box.addItem(self.tr("all"), None)
+            for value, name in values:
+                box.addItem(name, value)
+            box.setCurrentIndex(max(box.findData(kept), 0))
+            box.blockSignals(False)
+
+    def wall_name(self) -> str:
+        """Which wall is chosen."""
+        return str(self.wall.currentData())
+
+    def wanted(self) -> ReviewFilter:
+        """Which traits are asked for."""
+        return ReviewFilter(
+            self.label.currentData(),
+            self.source.currentData(),
+            self.video.currentData(),
+            self.licence.currentData(),
+            self.score_box.value() or None,
+            self.size_box.value() or None,
+            self.text.text().strip() or None,
+        )
+
+
+class ReviewGrid(GestureView):
+    """Tiles that say what they may be instead."""
+
+    def caption(self, row: int) -> str:
+        """The suggestion, and how sure it is."""
+        proposed = self.tiles.proposal(row)
+        if proposed.label is None:
+            return ""
+        sure = f" {round(proposed.confidence * 100)} %" if proposed.confidence else ""
+        return f"→ {proposed.label}{sure}"
+
+
+class ReviewView(SendingView):
+    """A wall with its filters. What is relabelled stays in place until the next look."""
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self.bar, self.title = FilterBar(), QLabel()
+        self.title.setMargin(6)
+        self._wall: Wall | None = None
+        self._asked = 0
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for part in (self.bar, self.title, self.view):
+            column.addWidget(part)
+        self.bar.changed.connect(self.reload)
+
+    def made_view(self) -> GestureView:
+        """Tiles with suggestions."""
+        return ReviewGrid(self.model, self.context.thumbs, self.worker)
+
+    def enter(self) -> None:
+        """Read what can be chosen, and the wall anew."""
+
+        def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
+            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
+
+        self.worker.ask(read, self._offer)
+        self.reload()
+        self.view.setFocus()
+
+    def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
+        self.bar.offer(*found)
+
+    def open_place(self, place: str) -> bool:
+        """A class of the class list: only that one. Places besides classes belong to the grid."""
+        if place.startswith(":"):
+            return False
+        self.bar.label.setCurrentIndex(max(self.bar.label.findData(place), 0))
+        return True
+
+    def reload(self) -> None:
+        """Ask for the wall that is chosen; only the last answer counts."""
+        name, wanted = self.bar.wall_name(), self.bar.wanted()
+        self._asked += 1
+        number = self._asked
+
+        def show(found: Wall) -> None:
+            if number == self._asked:
+                self._show(found)
+
+        self.worker.ask(lambda session: wall(session.dataset, name, wanted), show)
+
+    def _show(self, found: Wall) -> None:
+        self._wall = found
+        self.forget_sent()
+        flags = self._flag_names()
+        sections = [
+            Section(f"{flags.get(title, title)}  ·  {count:,}" if title else "", count)
+            for title, count in found.sections
+        ]
+        proposed = {
+            row: TileProposal(one.label, one.confidence) for row, one in found.suggested.items()
+        }
+        self.model.show(found.ids, sections, proposed)
+        self.title.setText(self._words(len(found.ids)))
+
+    def _flag_names(self) -> dict[str, str]:
+        if self.bar.wall_name() != "flags":
+            return {}
+        return {
+            "blurred": self.tr("Blurred"),
+            "black": self.tr("Nearly black"),
+            "white": self.tr("Nearly white"),
+            "tiny": self.tr("Tiny"),
+            "odd_shape": self.tr("Odd shape"),
+            "text": self.tr("Full of text"),
+            "photo": self.tr("Looks like a photo"),
+            "ai": self.tr("Made by a machine"),
+            "outlier": self.tr("Far from its class"),
+        }
+
+    def _words(self, count: int) -> str:
+        if count:
+            hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")
+            if self._wall is None or not self._wall.suggested:
+                hint = self.tr("K: the label is right · a class key: that class")
+            return self.tr("{count} faces").format(count=f"{count:,}") + "   ·   " + hint
+        return {
+            "outliers": self.tr("Nothing is labelled yet, or nothing fits the filters."),
+            "model": self.tr(
+                "No label differs from what the model says. To ask it: baseline presort -d {root}"
+            ).format(root=self.worker.root),
+            "doubts": self.tr(
+                "No label is in doubt. To search for such: baseline doubts -d {root}"
+            ).format(root=self.worker.root),
+            "page": self.tr("Nothing was filed with a page."),
+            "flags": self.tr("Nothing is flagged. To measure: labeler quality -d {root}").format(
+                root=self.worker.root
+            ),
+        }.get(self.bar.wall_name(), self.tr("Nothing fits the filters."))
+
+    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+        """Enter and K, besides what all grids know."""
+        if command is GridCommand.ENTER:
+            self._take(rows)
+        elif command is GridCommand.KEEP_ALL:
+            self._keep(rows)
+        else:
+            super().commanded(command, rows)
+
+    def _take(self, rows: Sequence[int]) -> None:
+        suggested = self._wall.suggested if self._wall else {}
+        chosen = [row for row in rows if self.model.id(row) in suggested]
+        if not chosen:
+            self.worker.say(self.tr("Point at a face with a suggestion, or select some, first"))
+            return
+        ids = self.model.ids(chosen)
+        for row in chosen:
+            label = suggested[self.model.id(row)].label
+            self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
+        self.worker.decide(
+            lambda session: take_suggestions(session, ids, suggested),
+            self._decided(chosen),
+            self.not_sent(chosen),
+        )
+
+    def _keep(self, rows: Sequence[int]) -> None:
+        if not rows:
+            self.worker.say(self.tr("Point at a face first"))
+            return
+        tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
+        seen = {tile.id: tile.label for tile in tiles if tile.label}
+        self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
+        self.worker.decide(
+            lambda session: keep_labels(session, seen), self._decided(rows), self.not_sent(rows)
+        )
+
+    def _decided(self, rows: Sequence[int]) -> Callable[[StepResult], None]:
+        """Remembers, when it is saved, which tiles an undo has to put back."""
+        self.view.selectionModel().clearSelection()
+        kept, decided = self.model.generation, list(rows)
+
+        def saved(done: StepResult) -> None:
+            if kept == self.model.generation:
+                self._sent[done.root] = decided
+
+        return saved

@@ -1,0 +1,148 @@
+"""What the grid and the class pages share: keys, drops and commands that send tiles somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gleanset.db.sorting import SampleTile
+from gleanset.errors import GleansetError
+from labeler.qt.grid.gesture_view import GestureView, GridCommand
+from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
+from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, StepKind, StepResult
+
+PLACES = {
+    GridCommand.REJECT: Place.REJECT,
+    GridCommand.LATER: Place.LATER,
+    GridCommand.OTHER: Place.OTHER,
+    GridCommand.QUEUE: Place.QUEUE,
+}
+ENTER_DEAD = 0.3
+"""Seconds for which Enter does nothing after a page has appeared by itself."""
+
+LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
+
+
+class SendingView(LabelerView):
+    """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self.worker = context.worker
+        self.model = TileModel(context.worker, self)
+        self.view = self.made_view()
+        self._sent: dict[int, list[int]] = {}
+        self.view.keyed.connect(self._keyed)
+        self.view.commanded.connect(self.commanded)
+        self.view.pointed.connect(self._pointed)
+        context.worker.outside.connect(self.model.refresh)
+        context.worker.stepped.connect(self._stepped)
+
+    def made_view(self) -> GestureView:
+        """The grid; a view may have one of its own."""
+        return GestureView(self.model, self.context.thumbs, self.worker)
+
+    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
+        target = self.class_of(key)
+        if target is None:
+            self.model.set_state(rows, UNMARKED)
+            self.worker.say(self.tr("No class has the key {key}").format(key=key.upper()))
+            return
+        self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
+
+    def class_of(self, key: str) -> str | None:
+        """The class that a key means; None where none has it."""
+        keys = self.worker.last.keys if self.worker.last else {}
+        return next((name for name, its in keys.items() if its == key), None)
+
+    def key_of(self, target: str) -> str:
+        """The letter of a class or a place; empty for none."""
+        if target.startswith(":"):
+            return LETTERS[Place(target[1:])]
+        return self.worker.last.keys.get(target, "") if self.worker.last else ""
+
+    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+        """Carry out a command of the grid; subclasses know more of them."""
+        if command in PLACES:
+            if rows:
+                self.send_rows(rows, PLACES[command].target, BY_HAND)
+            else:
+                self.worker.say(self.tr("Point at a face first"))
+
+    def send(self, target: str) -> bool:
+        """Send what is selected or pointed at."""
+        rows = self.view.target_rows()
+        if rows:
+            self.send_rows(rows, target, BY_HAND)
+        return bool(rows)
+
+    def send_ids(self, ids: Sequence[int], target: str) -> None:
+        """Send what was dropped on the class list."""
+        rows = sorted({row for sample in ids if (row := self.model.row_of(sample)) >= 0})
+        if rows:
+            self.send_rows(rows, target, BY_HAND)
+
+    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+        """Send tiles: marked now, saved at once, moved only at the next page."""
+        ids = self.model.ids(rows)
+        kept, rows = self.model.generation, list(rows)
+        self.model.set_state(
+            rows, TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
+        )
+        self.view.selectionModel().clearSelection()
+
+        def saved(done: StepResult) -> None:
+            if kept == self.model.generation:
+                self._sent[done.root] = rows
+
+        self.worker.decide(
+            lambda session: session.to_ids(ids, target, how), saved, self.not_sent(rows)
+        )
+
+    def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
+        """What to do where tiles that are shown as sent could not be: they stand as before."""
+        generation = self.model.generation
+
+        def failed(error: GleansetError) -> None:
+            if generation == self.model.generation:
+                self.model.set_state(rows, UNMARKED)
+            self.worker.say(str(error), bad=True)
+
+        return failed
+
+    def _stepped(self, done: StepResult) -> None:
+        """An undo or a redo of something that is still on the screen shows there."""
+        if done.kind is StepKind.STEP or not self.isVisible():
+            return
+        rows = self._sent.get(done.root)
+        if rows is not None:
+            self.model.set_state(
+                rows, UNMARKED if done.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
+            )
+            self.view.scrollTo(self.model.index(rows[0]))
+        self.model.refresh()
+        self.taken_back(done)
+
+    def taken_back(self, done: StepResult) -> None:
+        """A step was undone or redone; subclasses may turn to its page."""
+
+    def forget_sent(self) -> None:
+        """Something else is shown now."""
+        self._sent.clear()
+
+    def flush(self) -> None:
+        """A class key that is still held counts."""
+        self.view.end_stroke()
+
+    def undo(self) -> bool:
+        """A selection that a slip has cost comes back first."""
+        return self.view.mouse.restore_lost()
+
+    def _pointed(self, row: int) -> None:
+        tile = self.model.tile(row) if row >= 0 else None
+        if tile is not None:
+            self.look_at(row, tile)
+
+    def look_at(self, row: int, tile: SampleTile) -> None:
+        """Show a tile in the look panel."""
+        self.context.details.point(tile)

@@ -1,0 +1,227 @@
+"""From proposals to a page: which faces are shown together, in which order, and how large.
+
+Faces of one moment that look nearly equal are stacked: shown as one tile and decided as one. Only
+both together make a stack: frames of a video that are near in time, and descriptors that are
+nearly equal. Whoever stands beside a character is not stacked with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gleanset.db.proposals import SampleFeatures
+from labeler.sorting.descriptors import Vectors
+from labeler.sorting.proposals import ClassProposal
+
+SECONDS = 2.0
+NEARLY = 0.25
+"""Descriptors (unit vectors) at most so far apart; two pictures of one character are at .33."""
+
+
+def stacks_of(
+    likes: Sequence[SampleFeatures],
+    vectors: Vectors,
+    there: npt.NDArray[np.bool_],
+    split: Collection[int] = (),
+) -> list[list[int]]:
+    """The numbers of samples that belong together, each sample in one stack, most of one.
+
+    A stack goes on as long as the next frame is near the last one and looks like the first one,
+    so that a slow pan does not end at somebody else. Rows in `split` stay alone.
+    """
+    stacks: list[list[int]] = []
+    open_: dict[str, list[list[int]]] = {}
+    for number in sorted(range(len(likes)), key=lambda n: _when(likes[n])):
+        like = likes[number]
+        if like.video is None or like.time is None or not there[number] or like.id in split:
+            stacks.append([number])
+            continue
+        mine = [s for s in open_.get(like.video, []) if _near(like, likes[s[-1]])]
+        fitting = next((s for s in mine if _fits(number, s, likes, vectors)), None)
+        if fitting is None:
+            fitting = [number]
+            stacks.append(fitting)
+            mine.append(fitting)
+        else:
+            fitting.append(number)
+        open_[like.video] = mine
+    return stacks
+
+
+def _when(like: SampleFeatures) -> tuple[str, float, int]:
+    return like.video or "", like.time or 0.0, like.id
+
+
+def _near(like: SampleFeatures, last: SampleFeatures) -> bool:
+    return (like.time or 0.0) - (last.time or 0.0) <= SECONDS
+
+
+def _fits(number: int, stack: list[int], likes: Sequence[SampleFeatures], vectors: Vectors) -> bool:
+    """Nearly equal to the first, and not a second face of a picture that is in the stack."""
+    if any(likes[other].image == likes[number].image for other in stack):
+        return False
+    return float(np.linalg.norm(vectors[number] - vectors[stack[0]])) <= NEARLY
+
+
+ROOM = 96
+EXPECTED_WRONG = 6.0
+"""A page ends where so many are expected to be wrong."""
+
+TOO_MIXED, HOPELESS = 0.15, 0.30
+"""The share expected to be wrong over which a page is split, and over which it is no page."""
+
+DOUBTFUL, MOST_DOUBTFUL = 0.85, 18
+LEFT_ROOM, SMALL = 24, 0.3
+"""Where no class fills so much of a page any more, what is left of several shares one."""
+
+LIKE_ROOM = 16
+
+
+class Stack(NamedTuple):
+    """One tile: samples that are decided as one, and what is proposed for them.
+
+    `number` is that of its first sample in the pool, `rows` those of the catalogue.
+    """
+
+    number: int
+    rows: tuple[int, ...]
+    proposal: ClassProposal
+
+
+class PageTile(NamedTuple):
+    """A tile of a page: the samples it stands for and its proposals."""
+
+    rows: tuple[int, ...]
+    proposal: ClassProposal
+
+
+class PageKind(StrEnum):
+    """What a page is of: one class, look-alikes nobody knows, what is left of several, a check."""
+
+    CLASS = "class"
+    LIKES = "likes"
+    LEFT = "left"
+    CHECK = "check"
+
+
+class ClassPage(NamedTuple):
+    """What is shown at once.
+
+    The first `doubtful` tiles are the doubtful ones. `of` is how many wait for the same class.
+    """
+
+    kind: PageKind
+    label: str | None
+    tiles: tuple[PageTile, ...]
+    doubtful: int = 0
+    of: int = 0
+
+    @property
+    def expected_wrong(self) -> float:
+        """How many tiles are expected to be wrong."""
+        return sum(1 - tile.proposal.confidence for tile in self.tiles)
+
+    @property
+    def rows(self) -> list[int]:
+        """All samples on it."""
+        return [row for tile in self.tiles for row in tile.rows]
+
+
+def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> ClassPage | None:
+    """The next page: the class with the most sure faces, else look-alikes, else what is left."""
+    by_class: dict[str, list[Stack]] = {}
+    for stack in stacks:
+        if stack.proposal.label is not None and stack.proposal.confidence >= 1 - HOPELESS:
+            by_class.setdefault(stack.proposal.label, []).append(stack)
+    pages = [class_page(label, mine, vectors, room) for label, mine in by_class.items()]
+    if pages and max(len(page.tiles) for page in pages) < room * SMALL and len(pages) > 1:
+        return left_page([stack for mine in by_class.values() for stack in mine], room)
+    if pages:
+        return max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
+    strangers = [stack for stack in stacks if stack.proposal.label is None]
+    if strangers:
+        return likes_page(strangers, vectors)
+    return left_page(stacks) if stacks else None
+
+
+def _sure_share(page: ClassPage) -> float:
+    return 1 - page.expected_wrong / max(1, len(page.tiles))
+
+
+def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
+    """The surest of one class, until so many are expected to be wrong or there is no room."""
+    taken: list[Stack] = []
+    wrong = 0.0
+    for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
+        wrong += 1 - stack.proposal.confidence
+        mixed = wrong / (len(taken) + 1)
+        # The hundredth is for sums of equal parts that come out a little high.
+        if taken and (wrong > EXPECTED_WRONG + 0.01 or len(taken) >= room or mixed > TOO_MIXED):
+            break
+        taken.append(stack)
+    doubtful = _doubtful(taken)
+    sure = in_order([s for s in taken if s not in doubtful], vectors)
+    tiles = [PageTile(s.rows, s.proposal) for s in (*doubtful, *sure)]
+    return ClassPage(
+        PageKind.CLASS, label, tuple(tiles), len(doubtful), sum(len(s.rows) for s in stacks)
+    )
+
+
+def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
+    """The least sure, the least sure of them first; none where all are alike."""
+    least = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
+    found = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
+    return found if len(found) < len(taken) else []
+
+
+def likes_page(stacks: Sequence[Stack], vectors: Vectors) -> ClassPage:
+    """The faces that are most alike among those nobody knows: "Who is this?"."""
+    numbers = [stack.number for stack in stacks]
+    apart = _apart(vectors[numbers])
+    close = min(5, len(stacks) - 1)
+    seed = int(np.argmin(np.partition(apart, close, axis=1)[:, close]))
+    near = np.argsort(apart[seed])[:LIKE_ROOM]
+    # Few, but of one kind: from the first name on, neighbours find the others.
+    reach = float(apart[seed][near[min(close, len(near) - 1)]]) + 1e-6
+    chosen = [stacks[int(n)] for n in near if apart[seed][n] <= reach]
+    return ClassPage(
+        PageKind.LIKES, None, tuple(PageTile(s.rows, s.proposal) for s in chosen), 0, len(stacks)
+    )
+
+
+def left_page(stacks: Sequence[Stack], room: int = LEFT_ROOM) -> ClassPage:
+    """Several classes on one page, each tile with its own first proposal, class by class."""
+    taken: list[Stack] = []
+    wrong = 0.0
+    for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
+        wrong += 1 - stack.proposal.confidence
+        if len(taken) >= LEFT_ROOM and (wrong > EXPECTED_WRONG or len(taken) >= room):
+            break
+        taken.append(stack)
+    taken.sort(key=lambda s: (s.proposal.label or "", s.proposal.confidence))
+    tiles = tuple(PageTile(stack.rows, stack.proposal) for stack in taken)
+    return ClassPage(PageKind.LEFT, None, tiles, 0, len(stacks))
+
+
+def in_order(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
+    """Look-alikes side by side: from each to the nearest that is left, so one sweep mends many."""
+    if len(stacks) < 3:
+        return list(stacks)
+    apart = _apart(vectors[[stack.number for stack in stacks]])
+    here, order = 0, [0]
+    apart[:, 0] = np.inf
+    for _ in range(len(stacks) - 1):
+        here = int(np.argmin(apart[here]))
+        apart[:, here] = np.inf
+        order.append(here)
+    return [stacks[number] for number in order]
+
+
+def _apart(vectors: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    squares = 2 - 2 * (vectors @ vectors.T)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))

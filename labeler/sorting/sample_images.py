@@ -1,0 +1,121 @@
+"""Samples as files: small pictures in the cache, and what a drop outside the window gets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from gleanset import Dataset
+from gleanset.db.measures import SampleRegion
+from gleanset.db.sorting import SampleTile, SampleTiles
+from gleanset.errors import Unreadable
+from gleanset.files.atomic import write_atomic
+from gleanset.files.store import Store
+from gleanset.images.cut import encode
+from gleanset.images.decode import decode
+from gleanset.records import Box, Region
+from labeler.sample_pixels import read_pixels, sample_file
+
+
+def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
+    """The file of each sample (row): the original where the sample is all of it, else its cut.
+
+    A cut that is not on disk is made in the cache. What cannot be read is left out.
+    """
+    found = tiles.of(ids)
+    paths = (_path(dataset, found[number]) for number in ids if number in found)
+    return [path for path in paths if path]
+
+
+def _path(dataset: Dataset, tile: SampleTile) -> str:
+    seen = tile.seen
+    original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
+    if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
+        return str(original.absolute()) if original.is_file() else ""
+    if cut.is_file():
+        return str(cut.absolute())
+    made = dataset.cache / "dragged" / f"{seen.key}.jpg"
+    try:
+        file = sample_file(seen, dataset.originals(dataset.cache))
+        write_atomic(made, encode(read_pixels(file, max(seen.region.box[2:]), "RGB")))
+    except Unreadable:
+        return ""
+    return str(made.absolute())
+
+
+SIDES = (128, 256, 512)
+"""The longer side in pixels; a tile takes the smallest that is not too small for it."""
+
+QUALITY = 85
+
+
+def side_for(pixels: float) -> int:
+    """The side that a tile of so many real pixels needs."""
+    return next((side for side in SIDES if side >= pixels), SIDES[-1])
+
+
+def whole(seen: SampleRegion) -> SampleRegion:
+    """The whole image that a sample is in, for a look at its surroundings."""
+    return seen._replace(key=seen.image[:32], region=Region(Box(0, 0, seen.width, seen.height)))
+
+
+class ThumbnailCache:
+    """Reads, and makes what is not there. May be used by several threads at once."""
+
+    def __init__(self, cache: Path, originals: Store, crops: Store) -> None:
+        self._folder = cache / "thumbs"
+        self._originals = originals
+        self._crops = crops
+
+    def path(self, seen: SampleRegion, side: int) -> Path:
+        """Where a small picture lies: another region or size is another file."""
+        box, angle = seen.region
+        stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
+        return self._folder / seen.key[:2] / f"{seen.key}-{stamp}-{side}.jpg"
+
+    def pixels(self, seen: SampleRegion, side: int) -> Image.Image:
+        """The picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
+        path = self.path(seen, side)
+        with suppress(OSError, Unreadable):
+            return decode(path.read_bytes()).pixels
+        made = self._made(seen, side)
+        # A disk that is full or read only costs time, not pictures.
+        with suppress(OSError):
+            _write(path, made)
+        return made
+
+    def _made(self, seen: SampleRegion, side: int) -> Image.Image:
+        pixels = self._crop(seen, side) or self._cut(seen, side)
+        pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
+        return pixels
+
+    def _crop(self, seen: SampleRegion, side: int) -> Image.Image | None:
+        """The cut that lies on disk, where it is one of the present region."""
+        with suppress(OSError, Unreadable):
+            picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
+            if (picture.width, picture.height) == seen.region.box[2:]:
+                return picture.pixels
+        return None
+
+    def _cut(self, seen: SampleRegion, side: int) -> Image.Image:
+        # Loading OpenCV takes a while, and most samples have their cut on disk.
+        from labeler.sample_pixels import read_pixels, sample_file
+
+        return read_pixels(sample_file(seen, self._originals), side, "RGB")
+
+
+def _write(path: Path, pixels: Image.Image) -> None:
+    """Without waiting for the disk: a file that a power cut spoilt is made again."""
+    buffer = io.BytesIO()
+    pixels.save(buffer, "JPEG", quality=QUALITY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}-{threading.get_ident()}")
+    partial.write_bytes(buffer.getvalue())
+    os.replace(partial, path)  # noqa: PTH105 - `Path.replace` logs nothing more and is slower
