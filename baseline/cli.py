@@ -50,10 +50,10 @@ def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Resul
     """
     need_torch()
     settings = load_preset(preset, key_values(options, "epochs=10"))
-    from baseline.session import train_run
+    from baseline.train_run import train_run
 
     with job.open() as dataset:
-        return train_run(dataset, settings, again=again, progress=job.progress, hear=job.say)
+        return train_run(dataset, settings, again=again, progress=job.progress, say=job.say)
 
 
 def main() -> NoReturn:

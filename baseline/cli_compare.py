@@ -13,9 +13,7 @@ from gleanset.errors import InputUnusable
 
 if TYPE_CHECKING:
     from baseline.compare.table import ComparedRun, Comparison
-    from gleanset import Dataset
 
-ROOM = "baseline"
 _BY_TEST = "choosing the best run by test makes its figure too good: choose by --split val"
 
 
@@ -47,11 +45,12 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
     """
     from baseline.compare.plot import check_target, write_plot
     from baseline.compare.table import compare as compare_runs
+    from baseline.runs import finished_runs
 
     if output is not None:
         check_target(output)
     with job.open() as dataset:
-        found = compare_runs(dataset, runs or _all(dataset), split)
+        found = compare_runs(dataset, runs or finished_runs(dataset), split)
     if output is not None:
         write_plot(found, output)
     if split == "test" and len(found.rows) > 1:
@@ -59,15 +58,6 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
     if words := few(found.moments):
         job.say(f"baseline: {found.split} has {words}")
     return _result(job, found) | ({"plot": str(output.absolute())} if output else {})
-
-
-def _all(dataset: Dataset) -> list[str]:
-    names = [run.id for run in dataset.runs.each() if run.room == ROOM and run.status == "done"]
-    if not names:
-        raise InputUnusable(
-            "there is no finished run yet", f"train one: baseline train -d {dataset.root}"
-        )
-    return names
 
 
 def _result(job: Job, found: Comparison) -> Result:
@@ -148,9 +138,10 @@ def _cells(row: ComparedRun) -> tuple[str, ...]:
 def report(job: Job, run: str | None, output: Path | None) -> Result:
     """Write the report of a run (the newest by default) anew: one HTML file."""
     from baseline.report import write_report
+    from baseline.runs import finished_runs
 
     with job.open() as dataset:
-        name = run or next(reversed(_all(dataset)))
+        name = run or finished_runs(dataset)[-1]
         if run and ((found := dataset.runs.get(run)) is None or found.status != "done"):
             raise InputUnusable(f"there is no finished run {run}", "see: gleanset list runs")
         return {"run": name, "report": str(write_report(dataset, name, target=output))}

@@ -218,8 +218,8 @@ def doubts(job: Job, run: str | None, folds: int) -> Result:
 
     need_torch()
     from baseline.cross_validate import search_doubts
-    from baseline.reevaluate import finished_run
     from baseline.report import write_report
+    from baseline.runs import finished_run
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = finished_run(dataset, run)

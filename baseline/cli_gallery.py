@@ -19,11 +19,11 @@ def gallery() -> None:
 
 
 def _folder(job: Job, run: str | None) -> Path:
-    from baseline.chosen_run import run_folder_of
     from baseline.cli_options import need_torch
+    from baseline.runs import find_run_folder
 
     need_torch()
-    return run_folder_of(job.root, run)
+    return find_run_folder(job.root, run)
 
 
 @gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from baseline.networks import Net
+from baseline.runs import NETWORK
 from gleanset.files.atomic import write_atomic
 
-FILE = "network.json"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -62,7 +62,7 @@ def layers_of(net: Net, channels: int, size: int) -> list[Layer]:
 def save_layers(folder: Path, layers: list[Layer], *, scratch: Path | None = None) -> None:
     """Write `network.json`. Raises NotWritable or DiskFull."""
     text = json.dumps([asdict(layer) for layer in layers], ensure_ascii=False)
-    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+    write_atomic(folder / NETWORK, text.encode(), scratch=scratch)
 
 
 def _layer(name: str, module: nn.Module, output: torch.Tensor) -> Layer:

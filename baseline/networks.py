@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from baseline.backbones import Backbone, bare_backbone
-from baseline.settings import Descent, Finetune, Settings, Simple, Transfer, Triplet
+from baseline.settings import DescentSettings, Finetune, Settings, Simple, Transfer, Triplet
 
 GRID = 4
 """SmallNet's last maps are averaged to a grid of about so many cells a side (4 to 7)."""
@@ -171,5 +171,5 @@ def pictures_per_step(settings: Settings) -> int:
     """How many pictures a step of gradient descent sees."""
     if isinstance(settings, Triplet):
         return settings.classes_per_batch * settings.pictures_per_class
-    assert isinstance(settings, Descent)
+    assert isinstance(settings, DescentSettings)
     return settings.batch

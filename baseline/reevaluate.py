@@ -28,15 +28,13 @@ from baseline.evaluation.outputs import Indices, Outputs, load_outputs, save_out
 from baseline.evaluation.report_metrics import TEST, Metrics, split_metrics
 from baseline.inference import split_outputs
 from baseline.methods.training_data import TrainingData
+from baseline.runs import TRAINED_ON, finished_run
 from baseline.storage import load_model
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
-
-ROOM = "baseline"
-TRAINED_ON = "trained_on.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +75,6 @@ class Reevaluation:
     recall_thresholds: tuple[RecallThreshold, ...] = ()
     reject_option: RejectOption | None = None
     warning: str = ""
-
-
-def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
-    """The run of that name, or the newest; its folder. Raises `InputUnusable`."""
-    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
-    if run is None or run.status != "done" or run.room != ROOM:
-        raise InputUnusable(
-            f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
-            f"train one: baseline train -d {dataset.root}",
-        )
-    return run.id, dataset.root / "runs" / run.id
 
 
 def reevaluate(

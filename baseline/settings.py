@@ -27,7 +27,7 @@ Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class Shared(TomlTable, frozen=True, tag_field="method"):
+class CommonSettings(TomlTable, frozen=True, tag_field="method"):
     """What every method of training is told; the comments in `presets/simple.toml` explain it."""
 
     preset: str
@@ -54,7 +54,7 @@ class Shared(TomlTable, frozen=True, tag_field="method"):
         return plain
 
 
-class Descent(Shared, frozen=True):
+class DescentSettings(CommonSettings, frozen=True):
     """What a method is told that learns by gradient descent; a `learning_rate` of 0 is found."""
 
     optimiser: Literal["adam", "adamw", "adamax", "sgd"]
@@ -65,7 +65,7 @@ class Descent(Shared, frozen=True):
     weight_decay: NotNegative
 
 
-class Simple(Descent, frozen=True, tag="simple"):
+class Simple(DescentSettings, frozen=True, tag="simple"):
     """A small convolutional network trained from nothing."""
 
     blocks: Annotated[tuple[Count, ...], Meta(min_length=1)]
@@ -73,7 +73,7 @@ class Simple(Descent, frozen=True, tag="simple"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Transfer(Descent, frozen=True, tag="transfer"):
+class Transfer(DescentSettings, frozen=True, tag="transfer"):
     """A head on the features of a backbone that stays as it is.
 
     With head 'logistic' nothing descends: `strength` is the inverse of the L2 penalty as in
@@ -89,7 +89,7 @@ class Transfer(Descent, frozen=True, tag="transfer"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Finetune(Descent, frozen=True, tag="finetune"):
+class Finetune(DescentSettings, frozen=True, tag="finetune"):
     """A backbone that learns as well, after `warm_up` epochs of its head alone."""
 
     backbone: str
@@ -98,7 +98,7 @@ class Finetune(Descent, frozen=True, tag="finetune"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Triplet(Descent, frozen=True, tag="triplet"):
+class Triplet(DescentSettings, frozen=True, tag="triplet"):
     """An embedding in which pictures of one class lie together.
 
     A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: the

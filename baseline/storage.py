@@ -16,12 +16,11 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from baseline.networks import Net, build_net
+from baseline.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, settings_from
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
-WEIGHTS = "weights.safetensors"
-SETTINGS = "settings.json"
 GALLERY = "head.vectors"
 FORMAT = 3
 """Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""

@@ -31,9 +31,10 @@ from PIL import Image, ImageEnhance
 
 from baseline.data import find_examples, load_arrays
 from baseline.inference import evaluate_network
-from baseline.session import run_folder, train_run
+from baseline.runs import run_folder
 from baseline.settings import load_preset
 from baseline.storage import load_model
+from baseline.train_run import train_run
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key

@@ -32,8 +32,8 @@ from baseline.grouped_split import with_val
 from baseline.inference import predict_logits
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
-from baseline.session import train_run
 from baseline.settings import load_preset
+from baseline.train_run import train_run
 from gleanset import Dataset
 from pipeline.sample.character import random_character, random_expression
 from pipeline.sample.scene import Figure, Scene, paint_scene

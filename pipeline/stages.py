@@ -113,7 +113,7 @@ class Stages:
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
-        from baseline.session import train_run
+        from baseline.train_run import train_run
 
         settings = load_preset(part.preset, part.texts())
         return train_run(dataset, settings, progress=self.progress)

@@ -13,7 +13,7 @@ from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
 from baseline.evaluation.intervals import PairedComparison, compare_paired, intervals
 from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
-from baseline.report.read import read_layers, read_metrics, weights_size
+from baseline.report.run_files import read_layers, read_metrics, weights_size
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable

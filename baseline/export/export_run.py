@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from baseline.chosen_run import run_folder_of
 from baseline.data import pixel_sources
 from baseline.engines.base import InferenceEngine
 from baseline.engines.torch_engine import InferenceNet, TorchEngine
 from baseline.export.card import Card, card_of
 from baseline.pixels import Pixels, ReadPixels, processes_for
+from baseline.runs import find_run_folder
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -57,7 +57,7 @@ def export_run(
     if out.suffix != ENDINGS[kind]:
         raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
     writer = writer_of(kind)
-    engine = TorchEngine.of(folder := run_folder_of(root, run))
+    engine = TorchEngine.of(folder := find_run_folder(root, run))
     with _dataset_of(root, folder) as dataset:
         labelled = list(dataset.samples.in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)

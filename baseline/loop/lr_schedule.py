@@ -22,7 +22,7 @@ from baseline.loop.dataset import LabelledSamples
 from baseline.loop.samplers import BatchSampler
 from baseline.loop.seeds import random_at, seed_at
 from baseline.loop.steps import Stepper
-from baseline.settings import Descent
+from baseline.settings import DescentSettings
 
 WARM_UP = 0.15
 """Share of all steps in which the learning rate rises to its peak."""
@@ -39,7 +39,7 @@ NO_EPOCH = 0
 
 
 def build_optimiser(
-    groups: Sequence[Sequence[nn.Parameter]], settings: Descent
+    groups: Sequence[Sequence[nn.Parameter]], settings: DescentSettings
 ) -> torch.optim.Optimizer:
     """The optimiser that `settings` name, over groups of weights.
 
@@ -75,7 +75,12 @@ class LearningRateSchedule:
     """
 
     def __init__(
-        self, net: nn.Module, settings: Descent, steps: int, frozen: nn.Module | None, epochs: int
+        self,
+        net: nn.Module,
+        settings: DescentSettings,
+        steps: int,
+        frozen: nn.Module | None,
+        epochs: int,
     ) -> None:
         self.net, self.steps, self.total = net, steps, steps * settings.epochs
         self.frozen = frozen if epochs else None

@@ -33,7 +33,7 @@ from baseline.loop.objective import Objective
 from baseline.loop.samplers import BatchSampler, Index
 from baseline.loop.seeds import random_at, seed_at
 from baseline.loop.steps import Stepper, no_memory
-from baseline.settings import Descent
+from baseline.settings import DescentSettings
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.platform import cores
 
@@ -54,7 +54,7 @@ def train_network(
     train: LabelledSamples,
     objective: Objective,
     sampler: BatchSampler,
-    settings: Descent,
+    settings: DescentSettings,
     *,
     val: LabelledSamples | None = None,
     watch: TrainingCallback | None = None,
@@ -92,7 +92,7 @@ class _Trainer(Generic[Network]):
         train: LabelledSamples,
         objective: Objective,
         sampler: BatchSampler,
-        settings: Descent,
+        settings: DescentSettings,
         val: LabelledSamples | None,
         watch: TrainingCallback,
     ) -> None:

@@ -18,8 +18,9 @@ import torch
 
 from baseline.methods.triplet_loss import by_class
 from baseline.networks import GalleryHead, Net
+from baseline.runs import SETTINGS
 from baseline.settings import Settings
-from baseline.storage import SETTINGS, load_model, save_model
+from baseline.storage import load_model, save_model
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 

@@ -3,6 +3,6 @@
 It is made of what the run left in its folder and of the catalogue; torch is not needed.
 """
 
-from baseline.report.write import write_report
+from baseline.report.page import write_report
 
 __all__ = ["write_report"]

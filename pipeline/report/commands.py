@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline.report.read import Metrics
+from baseline.report.run_files import Metrics
 from facecrop.detectors.options import RecordedDetector, cut_options
 from gleanset import Dataset
 from gleanset.db.hints import label_provenances

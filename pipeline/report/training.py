@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from baseline.evaluation.metrics import ClassScore
-from baseline.report.matrix import Row, rows
-from baseline.report.read import Metrics, SplitFigures
+from baseline.report.charts import ConfusionRow, confusion_rows
+from baseline.report.run_files import Metrics, SplitFigures
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
@@ -38,7 +38,7 @@ class TestSection:
     judged: SplitFigures
     interval: Interval
     bar: Markup
-    matrix: list[Row]
+    matrix: list[ConfusionRow]
     scores: list[ClassScore]
     looks: EvaluationCounts | None
     errors: list[Mistake]
@@ -156,7 +156,7 @@ def _test(
         judged,
         interval,
         interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
-        rows(judged.confusion, classes),
+        confusion_rows(judged.confusion, classes),
         judged.classes,
         SplitEvaluations(dataset.db).of_run(run, "test"),
         list(_errors(dataset, judged, thumbnails)),

@@ -10,8 +10,9 @@ from drawn_patterns import CLASSES, patterns
 from baseline.inference import predict_logits
 from baseline.loop.classifier import train_small_network
 from baseline.networks import SmallNet, build_net
+from baseline.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, load_preset
-from baseline.storage import FORMAT, SETTINGS, WEIGHTS, load_model, save_model
+from baseline.storage import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable
 
 TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}

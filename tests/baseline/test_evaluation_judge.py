@@ -17,7 +17,7 @@ from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.report_metrics import evaluate_run, split_metrics
 from baseline.grouped_split import grouped_folds, out_of_fold
 from baseline.methods.training_data import TrainingData
-from baseline.report.read import read_metrics
+from baseline.report.run_files import read_metrics
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.journal import Choice

@@ -22,10 +22,11 @@ from baseline.inference import network_outputs, split_outputs
 from baseline.methods.training_data import TrainingData
 from baseline.pixels import Pixels
 from baseline.reevaluate import reevaluate
-from baseline.session import run_folder, train_run
+from baseline.runs import run_folder
 from baseline.settings import Settings, load_preset
 from baseline.storage import load_model
 from baseline.sweep import sweep
+from baseline.train_run import train_run
 from gleanset import Dataset
 
 TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none", "precision": "fp32"}

@@ -15,9 +15,8 @@ from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule, 
 from baseline.layers import layers_of, save_layers
 from baseline.networks import build_net
 from baseline.report import write_report
-from baseline.report.diagram import MOST_BLOCKS, blocks_of
-from baseline.report.matrix import confused
-from baseline.report.read import LayerRow, read_layers
+from baseline.report.charts import MOST_BLOCKS, blocks_of, confused_pairs
+from baseline.report.run_files import LayerRow, read_layers
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
@@ -209,7 +208,7 @@ def test_a_deep_network_is_drawn_in_few_blocks() -> None:
 
 
 def test_the_commonest_confusions_come_first() -> None:
-    found = confused([[5, 2, 0], [0, 9, 4], [1, 0, 3]], "abc", most=2)
+    found = confused_pairs([[5, 2, 0], [0, 9, 4], [1, 0, 3]], "abc", most=2)
     assert [(one.true, one.answered, one.count, one.total) for one in found] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from PIL import Image
 
 from baseline.data import find_examples, load_arrays
-from baseline.reevaluate import ROOM, reevaluate
-from baseline.session import METRICS, run_folder, train_run
+from baseline.reevaluate import reevaluate
+from baseline.runs import METRICS, ROOM, run_folder
 from baseline.settings import load_preset
+from baseline.train_run import train_run
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from test_report import add, fill, picture
 
-from baseline.report.read import Metrics
+from baseline.report.run_files import Metrics
 from baseline.settings import load_preset, preset_names
 from facecrop import cli as facecrop_cli
 from facecrop.detectors import DetectorSpec

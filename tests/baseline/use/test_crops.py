@@ -22,8 +22,9 @@ from baseline.evaluation.decision_rule import DecisionRule
 from baseline.export.card import read_card
 from baseline.export.export_run import export_run
 from baseline.picture_parts import ReadParts
-from baseline.session import run_folder, train_run
+from baseline.runs import run_folder
 from baseline.settings import load_preset
+from baseline.train_run import train_run
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset

@@ -19,9 +19,10 @@ from baseline.gallery import CHANGES, PLACE, add_files, listed, remove_class
 from baseline.methods.gallery import make_gallery, save_gallery
 from baseline.networks import build_net
 from baseline.picture_parts import ReadParts
-from baseline.report.read import weights_size
+from baseline.report.run_files import weights_size
+from baseline.runs import WEIGHTS
 from baseline.settings import load_preset
-from baseline.storage import WEIGHTS, save_model
+from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.stage import stage

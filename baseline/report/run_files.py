@@ -11,21 +11,17 @@ import msgspec
 
 from baseline.evaluation.calibration import ClasswiseError, ConfidenceBin
 from baseline.evaluation.metrics import ClassScore, Misclassification
+from baseline.runs import METRICS, NETWORK, SETTINGS, WEIGHTS
 from baseline.settings import UNUSED_WHEN_SOLVED
 from gleanset.binomial import few
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 
-METRICS = "metrics.json"
-NETWORK = "network.json"
-WEIGHTS = "weights.safetensors"
-SETTINGS = "settings.json"
-
 Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class EpochFigures:
     """One pass over the training pictures; figures of val may be absent."""
 
     epoch: int
@@ -37,7 +33,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibratedFigures:
     """Figures after scaling by the temperature."""
 
     log_loss: float
@@ -46,7 +42,7 @@ class Calibrated:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedCalibration:
     """As `baseline.evaluation.calibration.Calibration` tells it."""
 
     temperature: float
@@ -57,7 +53,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SubgroupFigures:
     """As `baseline.evaluation.metrics.Slice`."""
 
     name: str
@@ -83,10 +79,10 @@ class SplitFigures:
     intervals: dict[str, Pair] = field(default_factory=dict)
     ece: float | None = None
     bins: list[ConfidenceBin] = field(default_factory=list)
-    calibrated: Calibrated | None = None
+    calibrated: CalibratedFigures | None = None
     classwise: ClasswiseError | None = None
-    kinds: list[Part] = field(default_factory=list)
-    labels: list[Part] = field(default_factory=list)
+    kinds: list[SubgroupFigures] = field(default_factory=list)
+    labels: list[SubgroupFigures] = field(default_factory=list)
     risk: list[Pair] = field(default_factory=list)
 
     @property
@@ -107,14 +103,14 @@ class Metrics:
     classes: list[str]
     settings: dict[str, Any]
     data: dict[str, Any]
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: list[EpochFigures] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0
     device: str | None = None
     precision: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None
-    calibration: Fitted | None = None
+    calibration: FittedCalibration | None = None
     train: SplitFigures | None = None
     val: SplitFigures | None = None
     test: SplitFigures | None = None

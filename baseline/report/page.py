@@ -1,4 +1,4 @@
-"""Everything the report of a run shows, as plain values: the page only lays it out."""
+"""The report of a run: gathered as plain values, then laid out as one page that loads nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from markupsafe import Markup
 
 from baseline.crops import load_crops
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
-from baseline.report.diagram import diagram
-from baseline.report.matrix import Confused, Row, confused, rows
-from baseline.report.read import (
+from baseline.report.charts import (
+    ConfusedPair,
+    ConfusionRow,
+    confused_pairs,
+    confusion_rows,
+    diagram,
+    reliability,
+    risk,
+    roc,
+)
+from baseline.report.run_files import (
     LayerRow,
     Metrics,
     SplitFigures,
@@ -21,21 +29,23 @@ from baseline.report.read import (
     read_metrics,
     weights_size,
 )
-from baseline.report.squares import reliability, risk, roc
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.faces import CropMethod
 from gleanset.db.runs import Doubts, EvaluationCounts, SplitEvaluations
+from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import Line, curves, interval_bar
+from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
 
+REPORT = "report.html"
 WORST = 20
 DOUBTED = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class JudgedPicture:
     """A picture with two names of classes and a probability."""
 
     thumbnail: Thumbnail | None
@@ -45,7 +55,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitSection:
     """One split, ready to be laid out; `interval` is that of its accuracy."""
 
     name: str
@@ -55,34 +65,34 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Main:
+class MainSection:
     """The split that the report is about: test, or else val."""
 
-    split: Split
+    split: SplitSection
     bar: Markup
-    matrix: list[Row]
-    confused: list[Confused]
-    mistakes: list[Picture]
+    matrix: list[ConfusionRow]
+    confused: list[ConfusedPair]
+    mistakes: list[JudgedPicture]
     before: Markup | None
     after: Markup | None
     risk: Markup | None
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """The content of the page."""
 
     run: str
     dataset: str
     metrics: Metrics
     summary: str
-    splits: list[Split]
-    main: Main | None
+    splits: list[SplitSection]
+    main: MainSection | None
     looks: EvaluationCounts | None
     answers: DecisionRule
     curves: list[tuple[str, Markup]]
     roc: Markup | None
-    doubts: list[Picture]
+    doubts: list[JudgedPicture]
     doubted: int
     searched: bool
     crops: tuple[CropMethod, ...] | None
@@ -91,7 +101,25 @@ class Report:
     size: int | None
 
 
-def gather(dataset: Dataset, folder: Path) -> Report:
+def write_report(
+    dataset: Dataset, run_id: str, *, target: Path | None = None, scratch: Path | None = None
+) -> Path:
+    """Write `runs/<id>/report.html`, or `target`; its absolute path.
+
+    Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
+    """
+    folder = dataset.root / "runs" / run_id
+    path = (target or folder / REPORT).absolute()
+    write_atomic(path, as_bytes(render(gather(dataset, folder))), scratch=scratch)
+    return path
+
+
+def render(report: RunReport) -> str:
+    """The page. Everything from outside is escaped, in text and in attributes."""
+    return templates("baseline.report").get_template("page.html.jinja").render(report=report)
+
+
+def gather(dataset: Dataset, folder: Path) -> RunReport:
     """Read the report of the run in `folder`. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     layers, answers = read_layers(folder), load_decision_rule(folder)
@@ -99,7 +127,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
     told = next((one for one in reversed(splits) if one.name != "train"), None)
     doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
     side, colours = metrics.settings.get("size", "?"), metrics.settings.get("colour", "rgb")
-    return Report(
+    return RunReport(
         run=folder.name,
         dataset=dataset.settings.name or dataset.root.absolute().name,
         metrics=metrics,
@@ -111,7 +139,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
         curves=list(_curves(metrics)),
         roc=_roc(metrics.retrieval),
         doubts=[
-            Picture(
+            JudgedPicture(
                 picture_of(dataset, thumbnails, one.sample),
                 one.given,
                 one.suggested,
@@ -128,7 +156,7 @@ def gather(dataset: Dataset, folder: Path) -> Report:
     )
 
 
-def _summary(metrics: Metrics, told: Split | None) -> str:
+def _summary(metrics: Metrics, told: SplitSection | None) -> str:
     """The whole story in one sentence."""
     preset = metrics.settings.get("preset", "?")
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
@@ -142,10 +170,10 @@ def _summary(metrics: Metrics, told: Split | None) -> str:
     )
 
 
-def _split(name: str, found: SplitFigures, metrics: Metrics) -> Split:
+def _split(name: str, found: SplitFigures, metrics: Metrics) -> SplitSection:
     given = found.intervals.get("accuracy")
     interval = Interval(*given) if given else UNKNOWN
-    return Split(name, found, interval, metrics.gap.get(name))
+    return SplitSection(name, found, interval, metrics.gap.get(name))
 
 
 def _looks(dataset: Dataset, run: str) -> EvaluationCounts | None:
@@ -154,20 +182,24 @@ def _looks(dataset: Dataset, run: str) -> EvaluationCounts | None:
 
 
 def _main(
-    dataset: Dataset, metrics: Metrics, told: Split, answers: DecisionRule, thumbnails: Thumbnails
-) -> Main:
+    dataset: Dataset,
+    metrics: Metrics,
+    told: SplitSection,
+    answers: DecisionRule,
+    thumbnails: Thumbnails,
+) -> MainSection:
     found = told.figures
     words = (
         f"{percent(found.accuracy)} right, 95 % interval {percent(told.interval.low)} to "
         f"{percent(told.interval.high)}; commonest class {percent(found.commonest_class)}"
     )
-    return Main(
+    return MainSection(
         split=told,
         bar=interval_bar(found.accuracy, *told.interval, found.commonest_class, words),
-        matrix=rows(found.confusion, metrics.classes),
-        confused=confused(found.confusion, metrics.classes),
+        matrix=confusion_rows(found.confusion, metrics.classes),
+        confused=confused_pairs(found.confusion, metrics.classes),
         mistakes=[
-            Picture(
+            JudgedPicture(
                 picture_of(dataset, thumbnails, one.key), one.true, one.predicted, one.confidence
             )
             for one in found.mistakes[:WORST]

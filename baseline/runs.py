@@ -1,0 +1,60 @@
+"""Which run is meant, and where its files lie: `runs/<id>/` in the dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.records import Run
+
+ROOM = "baseline"
+METRICS = "metrics.json"
+NETWORK = "network.json"
+SETTINGS = "settings.json"
+TRAINED_ON = "trained_on.json"
+WEIGHTS = "weights.safetensors"
+"""Files of a run. The weights have another name once its gallery was changed: `SETTINGS` has it."""
+
+
+def run_folder(dataset: Dataset, run_id: str) -> Path:
+    """Return where the files of a run lie."""
+    return dataset.root / "runs" / run_id
+
+
+def finished_runs(dataset: Dataset) -> list[str]:
+    """Return the ids of all runs that ended well, oldest first. Raises `InputUnusable` if none."""
+    names = [run.id for run in dataset.runs.each() if _is_finished(run)]
+    if not names:
+        raise _no_run(dataset.root, None)
+    return names
+
+
+def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
+    """Return the run of that id, or the newest, and its folder. Raises `InputUnusable`."""
+    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
+    if run is None or not _is_finished(run):
+        raise _no_run(dataset.root, run_id)
+    return run.id, run_folder(dataset, run.id)
+
+
+def find_run_folder(root: Path, run: str | None) -> Path:
+    """Return the folder of a run: `run` is a folder or the id of a run of the dataset in `root`.
+
+    None is the newest that ended well. Raises `InputUnusable` or `DatasetMissing`.
+    """
+    if run is not None and (Path(run) / SETTINGS).is_file():
+        return Path(run)
+    with Dataset.open(root) as dataset:
+        return finished_run(dataset, run)[1]
+
+
+def _is_finished(run: Run) -> bool:
+    return run.room == ROOM and run.status == "done"
+
+
+def _no_run(root: Path, run_id: str | None) -> InputUnusable:
+    return InputUnusable(
+        f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
+        f"train one: baseline train -d {root}",
+    )

@@ -1,0 +1,205 @@
+"""One training run over a dataset: `runs/<id>/` with weights, settings, figures, log and report.
+
+`baseline train` in one direction: settings come from the command line, examples from the catalogue;
+a method fits a network to them (`baseline.methods`), in most cases by the training loop
+(`baseline.loop`); the network is saved, judged on every split, and the report is written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from baseline.crops import save_crops
+from baseline.curves import draw_curves
+from baseline.data import SPLITS, find_examples, prior_shift
+from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
+from baseline.grouped_split import with_val
+from baseline.inference import split_outputs
+from baseline.layers import layers_of, save_layers
+from baseline.loop.callbacks import TrainingResult
+from baseline.loop.checkpoint import forget_checkpoint
+from baseline.methods.gallery import save_gallery
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
+from baseline.networks import GalleryHead, Net
+from baseline.reevaluate import straddle_warning
+from baseline.report import write_report
+from baseline.run_logger import RunLogger
+from baseline.runs import METRICS, ROOM, TRAINED_ON, run_folder
+from baseline.settings import Settings
+from baseline.storage import save_model
+from gleanset import Dataset
+from gleanset.binomial import few
+from gleanset.db.faces import crop_methods
+from gleanset.errors import GleansetError
+from gleanset.files.atomic import write_atomic
+from gleanset.work.progress import Progress
+
+CHECKPOINT = "checkpoint"
+Say = Callable[[str], None]
+
+
+def train_run(
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    again: bool = False,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> dict[str, object]:
+    """Train, judge on val, and once on test; return the result of the run.
+
+    A run that was stopped is taken up under its own name, where it was last saved. A finished
+    run of the same data and settings, which would give the same figures, is given back unless
+    `again`. `say` gets what a person should know at once. Raises what finding examples, training
+    and the disk raise; the run then is `failed` in the catalogue, or `interrupted` by Ctrl-C.
+    """
+    with dataset.stage(ROOM) as scratch:
+        examples = find_examples(dataset)
+        facts = {**settings.to_json(), "data": examples.fingerprint()}
+        if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
+            say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
+            return {"run": done.id, **done.result}
+        for split in ("val", "test"):
+            if warning := straddle_warning(examples, split):
+                say(warning)
+        examples, val_notice = with_val(examples, settings.seed)
+        run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
+        checkpoints = run_folder(dataset, run.id) / CHECKPOINT
+        data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
+        try:
+            result = _train_and_judge(data, run.id, val_notice, scratch, say)
+        except GleansetError as error:
+            dataset.runs.end(run.id, "failed", {"error": error.what})
+            raise
+        except KeyboardInterrupt:
+            dataset.runs.end(run.id, "interrupted", {})
+            raise
+        dataset.runs.end(run.id, "done", result)
+        forget_checkpoint(checkpoints)
+        write_report(dataset, run.id, scratch=scratch)
+    return {"run": run.id, **result}
+
+
+def _train_and_judge(
+    data: TrainingData, run_id: str, val_notice: str | None, scratch: Path, say: Say
+) -> dict[str, object]:
+    """Fill the folder of a run; return what the catalogue keeps of it."""
+    started = time.monotonic()
+    folder = run_folder(data.dataset, run_id)
+    with RunLogger(folder, data.progress, say) as logger:
+        if val_notice is not None:
+            logger.say(val_notice)
+        trained = fit_method(data, data.settings, logger)
+        if trained.history:
+            draw_curves(folder, trained.history, trained.best_epoch, logger.test, scratch=scratch)
+    _save_net(data, trained.net, folder, scratch)
+    outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
+    judged = evaluate_run(
+        data.dataset,
+        run_id,
+        folder,
+        data.examples,
+        outputs,
+        shift=prior_shift(data.examples, data.settings),
+        scratch=scratch,
+    )
+    _warn(judged, say)
+    counts = {split: len(found) for split, found in outputs.items()}
+    unreadable = sum(data.examples.counts().values()) - sum(counts.values())
+    metrics = {
+        "classes": list(data.classes),
+        "settings": data.settings.to_json(),
+        "data": {
+            **counts,
+            "unreadable": unreadable,
+            "fingerprint": data.examples.fingerprint(),
+            "splits": data.dataset.samples.fingerprint_of_splits(),
+            "told": val_notice,
+        },
+        "epochs": [asdict(epoch) for epoch in trained.history],
+        "best_epoch": trained.best_epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "device": trained.device,
+        "precision": trained.precision,
+        "training": trained.facts,
+        "val": None,
+        "test": None,
+        **judged.metrics,
+    }
+    text = json.dumps(metrics, ensure_ascii=False, indent=1)
+    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
+    summary = _summary(data, trained, counts, judged)
+    return summary | ({"unreadable": unreadable} if unreadable else {})
+
+
+def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:
+    """Write the network, what it has learnt from, and what it is made of."""
+    keys = [sample.key for sample in data.examples.splits["train"]]
+    write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
+    save_crops(folder, crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
+    layers = layers_of(net, data.settings.channels, data.settings.size)
+    save_layers(folder, layers, scratch=scratch)
+    save_model(folder, net, data.settings, data.classes, scratch=scratch)
+    if isinstance(net.head, GalleryHead):
+        save_gallery(folder, net, scratch=scratch)
+
+
+def _warn(judged: RunMetrics, say: Say) -> None:
+    """Say what a person should know before believing the figures."""
+    if judged.looks is not None and (words := reuse_warning(judged.looks)):
+        say(words)
+    for split in ("val", "test"):
+        found: Any = judged.metrics.get(split)
+        if found and (words := few(found["moments"])):
+            say(f"{split} has {words}")
+
+
+def _summary(
+    data: TrainingData,
+    trained: TrainingResult[Net],
+    counts: Mapping[str, int],
+    judged: RunMetrics,
+) -> dict[str, object]:
+    """Return what a run gave, without what differs from one machine or day to another."""
+    # What was solved at once has no epochs.
+    epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}
+    return {
+        "classes": len(data.classes),
+        "data": dict(counts),
+        **(epochs if trained.history else {}),
+        **{split: _split_summary(judged.metrics.get(split)) for split in ("val", "test")},
+        "calibration": judged.calibration.describe(),
+    }
+
+
+def _split_summary(found: Any) -> dict[str, object] | None:
+    """The few figures of a split that fit on a line; the accuracy's 95 % interval among them."""
+    if found is None:
+        return None
+    commonest = max(score["support"] for score in found["classes"]) / found["count"]
+    low, high = found["intervals"].get("accuracy", (None, None))
+    return {
+        "count": found["count"],
+        "accuracy": found["accuracy"],
+        "at_least": low,
+        "at_most": high,
+        "log_loss": found["log_loss"],
+        "macro_f1": found["macro_f1"],
+        "commonest_class": commonest,
+    }
+
+
+def _new_id(dataset: Dataset, settings: Settings) -> str:
+    """`<time>-<preset>`, with a number behind it when that is taken."""
+    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{settings.preset}"
+    number = 1
+    while dataset.runs.get(name if number == 1 else f"{name}-{number}") is not None:
+        number += 1
+    return name if number == 1 else f"{name}-{number}"
