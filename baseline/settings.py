@@ -152,10 +152,8 @@ def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
 
     Raises UsageError for an unknown preset or key and for a value of the wrong type.
     """
-    check_preset(name)
-    text = (resources.files("baseline") / "presets" / f"{name}.toml").read_text("utf-8")
-    values: dict[str, Any] = tomllib.loads(text)
-    shape = METHODS[values["method"]]
+    values = _preset_values(name)
+    shape = _shape_of(values)
     for key, value in overrides.items():
         _known(shape, key)
         values[key] = _from_text(shape, key, value)
@@ -164,15 +162,21 @@ def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
     return settings
 
 
+def _preset_values(name: str) -> dict[str, Any]:
+    check_preset(name)
+    file = resources.files("baseline") / "presets" / f"{name}.toml"
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The preset '{name}' cannot be read: {error}.", f"Mend {file}") from error
+
+
 def settings_from(values: Mapping[str, object]) -> Settings:
     """Check plain values (of a TOML or JSON file) and make Settings of them.
 
     Raises UsageError that names the first key that is unknown, missing or wrong.
     """
-    method = values.get("method")
-    shape = METHODS.get(method) if isinstance(method, str) else None
-    if shape is None:
-        raise UsageError(f"There is no method '{method}' of training.", _list(METHODS))
+    shape = _shape_of(values)
     try:
         found: Settings = msgspec.convert(dict(values), shape, strict=True)
     except msgspec.ValidationError as error:
@@ -180,11 +184,23 @@ def settings_from(values: Mapping[str, object]) -> Settings:
     return _joined(found)
 
 
+def _shape_of(values: Mapping[str, object]) -> type[Settings]:
+    method = values.get("method")
+    shape = METHODS.get(method) if isinstance(method, str) else None
+    if shape is None:
+        raise UsageError(f"There is no method '{method}' of training.", _list(METHODS))
+    return shape
+
+
 def _explained(shape: type[Settings], values: Mapping[str, object], message: str) -> UsageError:
     problem, _, place = message.partition(" - at `$.")
     key = re.split(r"[`\[]", place)[0]
     if not key:
-        return UsageError(f"The settings are wrong: {message}.", "Take a packaged preset.")
+        keys = ", ".join(sorted(set(shape.__struct_fields__) - {"preset"}))
+        return UsageError(
+            f"The settings are wrong: {message}.",
+            f"Those of method '{shape.__struct_config__.tag}' are all to be given: {keys}",
+        )
     kind = _kinds(shape)[key]
     allowed = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
     expected = f"Choose {' or '.join(allowed)}" if allowed else _plainly(problem)
