@@ -54,7 +54,8 @@ class RecordedSite(FaultyServer):
         fits = [
             told
             for told in self._responses
-            if (told["method"], told["path"]) == (method, path)
+            if told.get("method", method) == method
+            and told.get("path", path) == path
             and told.get("form", {}).items() <= fields.items()
         ]
         new = [told for told in fits if told not in self._given]

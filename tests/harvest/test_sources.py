@@ -23,6 +23,22 @@ from harvest.sources.flickr import Flickr
 from harvest.sources.pixiv import Pixiv
 
 STATES = ("normal", "empty", "blocked", "changed", "rate_limited", "bad_key")
+HTML = {"Content-Type": "text/html"}
+# What any site may answer, whatever it is asked. Recorded answers of a site go before these.
+USUAL: dict[str, dict[str, Any]] = {
+    "blocked": {
+        "responses": [{"status": 403, "headers": HTML, "body": "<p>Access denied</p>"}],
+        "expected": {"error": "Blocked"},
+    },
+    "changed": {
+        "responses": [{"status": 200, "headers": HTML, "body": "<p>Welcome to our new site</p>"}],
+        "expected": {"error": "Changed"},
+    },
+    "rate_limited": {
+        "responses": [{"status": 429, "headers": {"Retry-After": "60"}, "body": ""}],
+        "expected": {"error": "RateLimited"},
+    },
+}
 # The pauses that a site wants would be wasted on a recording.
 QUICK: dict[str, Source] = {"flickr": Flickr(pace=0), "pixiv": Pixiv(pause=0)}
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
@@ -71,18 +87,24 @@ def client() -> Iterator[Client]:
 
 
 def recorded(source: Source, state: str) -> dict[str, Any]:
-    """The recorded answer of a state; one that is missing fails the test."""
+    """The recorded answer of a state, else the usual one; without either the test fails."""
     file = ANSWERS / source.name / f"{state}.json"
-    if not file.is_file():
-        pytest.fail(
-            f"The source {source.name!r} has no recorded answer for {state!r}: add "
-            f"tests/harvest/answers/{source.name}/{state}.json. Its shape, also for a state that "
-            "the site does not know, is in tests/harvest/answers/README.md."
-        )
-    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if "does_not_apply" in told:
-        pytest.skip(f"{source.name} has no {state}: {told['does_not_apply']}")
-    return told
+    if file.is_file():
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return told
+    if state in USUAL:
+        return USUAL[state]
+    if state == "bad_key" and not takes_key(source):
+        pytest.skip(f"{source.name} takes no key")
+    pytest.fail(
+        f"The source {source.name!r} has no recorded answer for {state!r}: add "
+        f"tests/harvest/answers/{source.name}/{state}.json. Its shape is in "
+        "tests/harvest/answers/README.md."
+    )
+
+
+def takes_key(source: Source) -> bool:
+    return any(name.startswith(f"{source.name}.") for name in VARIABLES)
 
 
 def ask(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
@@ -144,8 +166,15 @@ def test_a_source_without_its_answers_is_told_what_to_add() -> None:
         def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
             raise NotImplementedError
 
-    with pytest.raises(pytest.fail.Exception, match=r"answers/nowhere/blocked\.json"):
-        recorded(Nowhere(), "blocked")
+    for state in ("normal", "empty"):
+        with pytest.raises(pytest.fail.Exception, match=rf"answers/nowhere/{state}\.json"):
+            recorded(Nowhere(), state)
+
+
+def test_a_source_with_a_key_records_what_a_bad_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIABLES, "bing.key", "BING_KEY")
+    with pytest.raises(pytest.fail.Exception, match=r"answers/bing/bad_key\.json"):
+        recorded(source_named("bing"), "bad_key")
 
 
 def test_recorded_answers_belong_to_a_source() -> None:
