@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.values import in_parts
 
 # What may change: its table, its column, and the column that tells the item.
 _PLACES = {
@@ -92,12 +91,10 @@ class Changes:
     def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """The classes (rows) that a person refused for these samples."""
         found: dict[int, frozenset[int]] = {}
-        for some, marks in in_parts(samples):
-            for row in self._db.rows(
-                f"SELECT sample, refused FROM mark WHERE refused<>'' AND sample IN ({marks})",
-                some,
-            ):
-                found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
+        for row in self._db.rows_in(
+            "SELECT sample, refused FROM mark WHERE refused<>'' AND sample", samples
+        ):
+            found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
         return found
 
     def once_called(self, name: str) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ def mode_for_reading(path: Path) -> str:
 
 
 BUSY_SECONDS = 30.0
+PART = 500
+"""SQLite binds only so many values to one statement; older ones 999."""
 
 Row = sqlite3.Row
 Progress = Callable[[str], None]
@@ -181,6 +183,41 @@ class Connection:
         """All rows of a query whose answer is small."""
         with self._mended:
             return self._sql.execute(sql, values).fetchall()
+
+    def rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
+        """Yield the rows of a query whose `sql` ends with the column that is to be one of `items`.
+
+        `rest` follows behind them, such as a GROUP BY; an ORDER BY holds for `PART` items each.
+        """
+        values = list(items)
+        for start in range(0, len(values), PART):
+            some = values[start : start + PART]
+            yield from self.rows(f"{sql} IN ({','.join('?' * len(some))}) {rest}", some)
+
+    def pages(
+        self,
+        sql: str,
+        key: tuple[str, ...],
+        values: Sequence[Any] = (),
+        *,
+        size: int = 1000,
+        within: str = "{page}",
+    ) -> Iterator[list[Row]]:
+        """Yield the rows of a query by ascending `key`, `size` at a time, however many there are.
+
+        `sql` ends with its tests (a WHERE); `key` names columns as they stand there (`s.key`). Each
+        page begins after the last row of the one before: equally quick at any depth, and rows that
+        are written meanwhile do no harm. `within` is a query around the page, with an ORDER BY of
+        its own, for a join that gives several rows for each of its rows.
+        """
+        columns, names = ", ".join(key), [name.rpartition(".")[2] for name in key]
+        later = f"AND ({columns})>({','.join('?' * len(key))})"
+        page = f"{sql} ORDER BY {columns} LIMIT {size}"
+        after: tuple[Any, ...] = ()
+        while rows := self.rows(within.replace("{page}", page), (*values, *after)):
+            yield rows
+            page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
+            after = tuple(rows[-1][name] for name in names)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""

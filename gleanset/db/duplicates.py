@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import Hints
-from gleanset.db.values import in_parts
 from gleanset.errors import UsageError
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
-_PERSON = "(kind='person')"
-"""SQL: the rank of a verdict on a pair. A person's word stands above whatever else is said."""
 BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
 
@@ -84,14 +81,10 @@ class Pairs:
 
     def open(self) -> Iterator[tuple[int, int, bool]]:
         """Pairs that wait for a second look, and whether both are frames of one video."""
-        after = (0, 0)
-        while rows := self._db.rows(
-            f"SELECT a, b, {_ONE_FILM} FROM pair WHERE verdict='open' AND (a, b)>(?,?) "
-            "ORDER BY a, b LIMIT 500",
-            after,
+        for rows in self._db.pages(
+            f"SELECT a, b, {_ONE_FILM} FROM pair WHERE verdict='open'", ("a", "b"), size=500
         ):
             yield from ((row[0], row[1], bool(row[2])) for row in rows)
-            after = rows[-1][0], rows[-1][1]
 
     def of_one_film(self, a: int, b: int) -> bool:
         """Whether both samples (rows) are frames of one video."""
@@ -112,9 +105,9 @@ class Pairs:
         Only those between samples that a detector still finds.
         """
         rows = self._db.rows(
-            "SELECT a, b, verdict FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
-            "WHERE verdict!='open' AND s.status!='retired' AND t.status!='retired' AND (verdict="
-            f"'same' OR kind='person') ORDER BY {_PERSON}, kind"
+            "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
+            "JOIN sample t ON t.id=p.b WHERE verdict!='open' AND s.status!='retired' AND "
+            "t.status!='retired' AND (verdict='same' OR kind='person') ORDER BY priority, kind"
         )
         # Of several verdicts the last one stays.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
@@ -157,31 +150,20 @@ class Pairs:
     def looked_at(self, a: int, b: int) -> bool | None:
         """What is known of one pair: same, not the same, or None."""
         row = self._db.one(
-            "SELECT verdict FROM pair WHERE a=? AND b=? AND verdict!='open' "
-            f"ORDER BY {_PERSON} DESC, kind LIMIT 1",
+            "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
+            "verdict!='open' ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
         return None if row is None else bool(row[0] == SAME)
 
     def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
         """These samples (rows) as groups see them."""
-        wanted, found = sorted(ids), dict[int, GroupMember]()
-        for some, marks in in_parts(wanted):
-            rows = self._db.rows(
-                "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
-                "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.grp, "
-                "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
-                "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
-                "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-                f"LEFT JOIN look l ON l.sample=s.id WHERE s.id IN ({marks})",
-                some,
-            )
-            found |= {row["id"]: _member(row) for row in rows}
-        hints = Hints(self._db)
-        said, by_hint = hints.of(wanted), hints.labelled()
+        rows, hints = sorted(ids), Hints(self._db)
+        said, by_hint = hints.of(rows), hints.labelled(rows)
+        members = map(_member, self._db.rows_in(_MEMBER, rows))
         return {
-            number: member._replace(hints=said.get(number, frozenset()), by_hint=number in by_hint)
-            for number, member in found.items()
+            one.id: one._replace(hints=said.get(one.id, frozenset()), by_hint=one.id in by_hint)
+            for one in members
         }
 
     def chosen(self) -> set[int]:
@@ -207,6 +189,16 @@ class Pairs:
         """All samples that are in a group or set aside."""
         rows = self._db.rows("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept")
         return {row[0] for row in rows}
+
+
+_MEMBER = (
+    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
+    "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.grp, "
+    "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
+    "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
+    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
+    "LEFT JOIN look l ON l.sample=s.id WHERE s.id"
+)
 
 
 def _member(row: Row) -> GroupMember:

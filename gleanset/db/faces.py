@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
-from gleanset.db.values import dump, in_parts, load, now, signed
+from gleanset.db.values import dump, load, now, signed
 from gleanset.html.words import count
 from gleanset.records import HAND, Box, Face, FaceCrop, Landmark, Region, Rejection
 
@@ -22,6 +22,15 @@ IN_FORCE = (
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"
 )
 """SQL: a face `f` that is found, or was given by hand and not taken away again."""
+
+
+NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
+"""SQL: no search of an image `i` for faces has failed."""
+FACELESS = (
+    "i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
+    f"SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND {NOT_FAILED}"
+)
+"""SQL: an image `i` was searched and has no face, neither found nor given by hand."""
 
 
 class FoundFace(NamedTuple):
@@ -172,15 +181,14 @@ class Faces:
 
     def each(self) -> Iterator[FoundFace]:
         """All faces by image, then from left to right; a page in memory at a time."""
-        after = ""
-        while rows := self._db.rows(
-            "SELECT i.sha256, f.* FROM (SELECT id, sha256 FROM image WHERE sha256>? AND id IN "
-            f"(SELECT image FROM face f WHERE {IN_FORCE}) ORDER BY sha256 LIMIT 200) i JOIN face f "
-            f"ON f.image=i.id AND {IN_FORCE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
-            (after,),
+        for rows in self._db.pages(
+            f"SELECT id, sha256 FROM image WHERE id IN (SELECT image FROM face f WHERE {IN_FORCE})",
+            ("sha256",),
+            size=200,
+            within="SELECT i.sha256, f.* FROM ({page}) i JOIN face f ON f.image=i.id AND "
+            f"{IN_FORCE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
         ):
             yield from (FoundFace(row["sha256"], _face(row)) for row in rows)
-            after = rows[-1]["sha256"]
 
 
 def _measured(cut: FaceCrop) -> tuple[object, ...]:
@@ -279,14 +287,13 @@ class Scans:
 
         Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
         """
-        after = ""
-        while rows := self._db.rows(
-            f"SELECT sha256, format FROM image i WHERE {_TO_CUT} AND sha256>? "
-            "ORDER BY sha256 LIMIT 500",
-            (detector, settings, cut, after),
+        for rows in self._db.pages(
+            f"SELECT sha256, format FROM image i WHERE {_TO_CUT}",
+            ("sha256",),
+            (detector, settings, cut),
+            size=500,
         ):
             yield from (StoredFile(*row) for row in rows)
-            after = rows[-1]["sha256"]
 
     def cut_of(self, sha256: str) -> str | None:
         """How the faces of an image were cut; None where that is not known."""
@@ -310,17 +317,10 @@ class Scans:
 
     def missed(self) -> Iterator[StoredFile]:
         """Images that were searched and have no face, neither found nor given by hand, by hash."""
-        after = ""
-        while rows := self._db.rows(
-            "SELECT sha256, format FROM image i WHERE state='ok' AND sha256>? "
-            "AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) "
-            f"AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) "
-            "AND NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256) "
-            "ORDER BY sha256 LIMIT 500",
-            (after,),
+        for rows in self._db.pages(
+            f"SELECT sha256, format FROM image i WHERE {FACELESS}", ("sha256",), size=500
         ):
             yield from (StoredFile(*row) for row in rows)
-            after = rows[-1]["sha256"]
 
 
 WHOLE = "whole"
@@ -363,16 +363,15 @@ class CropMethod:
 def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """The ways in which these samples were cut, the commonest first."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for some, marks in in_parts(list(dict.fromkeys(keys))):
-        rows = db.rows(
-            "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
-            f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
-            "s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond "
-            "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN face f ON f.id=s.face "
-            f"LEFT JOIN scan c ON c.image=s.image WHERE s.key IN ({marks})",
-            some,
-        )
-        found.update(map(_method, rows))
+    rows = db.rows_in(
+        "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
+        f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
+        "s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond "
+        "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN face f ON f.id=s.face "
+        "LEFT JOIN scan c ON c.image=s.image WHERE s.key",
+        dict.fromkeys(keys),
+    )
+    found.update(map(_method, rows))
     ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(CropMethod(*method, samples) for method, samples in ranked)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.images import asked_of
 from gleanset.db.values import clean, dump, load, now
 from gleanset.records import Rejection
 
@@ -83,14 +84,12 @@ class Rejections:
 
     def each(self) -> Iterator[Rejection]:
         """All rejections by stage, item and source, a page in memory at a time."""
-        after = ("", "", "")
-        while rows := self._db.rows(
-            "SELECT stage, what, reason, detail, source FROM rejection "
-            "WHERE (stage, what, source)>(?,?,?) ORDER BY stage, what, source LIMIT 500",
-            after,
+        for rows in self._db.pages(
+            "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE",
+            ("stage", "what", "source"),
+            size=500,
         ):
             yield from (Rejection(*row) for row in rows)
-            after = (rows[-1]["stage"], rows[-1]["what"], rows[-1]["source"])
 
     def by_reason(self) -> dict[str, dict[str, int]]:
         """How many items each stage rejected for each reason."""
@@ -174,23 +173,21 @@ class Fetches:
 
         Ordered by source and key, so that a caller may record anew what it iterates over.
         """
-        after = ("", "")
-        while rows := self._db.rows(
-            f"SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
-            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL "
-            "AND (f.source, f.key)>(?,?) ORDER BY f.source, f.key LIMIT 500",
-            after,
+        for rows in self._db.pages(
+            "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
+            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL",
+            ("f.source", "f.key"),
+            size=500,
         ):
             yield from (FailedFetch(*row) for row in rows)
-            after = (rows[-1]["source"], rows[-1]["key"])
 
     def given(self) -> list[FetchYield]:
         """The yield of every source by query, hint or title of a video."""
         rows = self._db.rows(
-            "SELECT source, coalesce(query, iif(video IS NULL, hint, title), ''), "
+            f"SELECT source, ifnull({asked_of('g')}, ''), "
             "count(DISTINCT iif(first, image, NULL)), "
             "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
-            "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) "
+            "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) g "
             "GROUP BY 1, 2 ORDER BY 1, 2"
         )
         return [FetchYield(*row) for row in rows]

@@ -9,30 +9,38 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import Choice, Journal
-from gleanset.db.values import in_parts, load
+from gleanset.db.values import load
 from gleanset.operations import operation
 
 PERSON = "person"
 
 
-def label_provenances(db: Connection) -> dict[str, str]:
-    """The provenance of every label by sample key, as the journal has it ('person', 'hint', …).
+def label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+    """Return the provenance of labels by sample key, as the journal has it ('person', 'hint', …).
 
-    A label that an undo brought back has the provenance it had before. One that a person has
-    looked at again, and found right, is 'person'.
+    Those of all samples, or of some (rows). A label that an undo brought back has the provenance
+    it had before. One that a person has looked at again, and found right, is 'person'.
     """
+
+    def rows(sql: str, rest: str = "") -> Iterable[Row]:
+        if samples is None:
+            return db.rows(f"{sql} {rest}")
+        return db.rows_in(f"{sql} AND s.id", samples, rest)
+
     given: dict[str, str] = {}
     before: dict[str, dict[int, str]] = defaultdict(dict)
-    for key, label, provenance in db.rows(
+    for key, label, provenance in rows(
         "SELECT s.key, d.value, d.provenance FROM decision d JOIN sample s ON s.id=d.sample "
-        "WHERE s.status='labelled' AND d.action='label' ORDER BY d.id"
+        "WHERE s.status='labelled' AND d.action='label'",
+        "ORDER BY d.id",
     ):
         if provenance == "undo":
             provenance = before[key].get(label, provenance)
         before[key][label] = given[key] = provenance
-    for (key,) in db.rows(
+    for (key,) in rows(
         "SELECT s.key FROM checked c JOIN sample s ON s.id=c.sample "
         "WHERE c.held AND c.label=s.label AND s.status='labelled'"
     ):
@@ -41,11 +49,7 @@ def label_provenances(db: Connection) -> dict[str, str]:
 
 
 # The class that a hint of an origin `o` names now: one that was merged is the one it went into.
-_CLASS = (
-    "ifnull((WITH RECURSIVE now(name, into_, id) AS (SELECT name, merged_into, id FROM class "
-    "WHERE name=o.hint UNION SELECT c.name, c.merged_into, c.id FROM now JOIN class c ON "
-    "c.id=now.into_) SELECT name FROM now WHERE into_ IS NULL OR into_=id), o.hint)"
-)
+_CLASS = f"ifnull({present_class('name', 'name=o.hint')}, o.hint)"
 # The images of a sample `s` and of its copies.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g WHERE g.grp=s.grp AND g.status<>'retired'"
@@ -56,6 +60,18 @@ _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_ASKED})"
 HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_ASKED})"
 """SQL: the class that the hints of a sample `s` and its copies agree on, else NULL."""
 
+_HINTED = (
+    f"SELECT s.key, (SELECT max({_CLASS}) {_ASKED}), {_COUNT}, (SELECT ifnull(min((SELECT "
+    "count(*) FROM sample t WHERE t.image=o.image AND t.status IN ('queue','labelled'))), "
+    f"0) {_ASKED} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
+    "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
+    "g.grp=s.grp AND g.status IN ('labelled','rejected')) "
+    "FROM sample s WHERE s.status='queue'"
+)
+_DISPUTED = (
+    "SELECT s.id, s.key, c.name AS label, ifnull(s.grp, s.key) AS question FROM sample s "
+    f"JOIN class c ON c.id=s.label WHERE s.status='labelled' AND {_COUNT}>1"
+)
 # Provenances of labels that no person has looked at: the second follows from another label.
 _UNSEEN = ("hint", "duplicate")
 
@@ -89,19 +105,9 @@ class Hints:
         self._db = db
 
     def waiting(self) -> Iterator[HintedSample]:
-        """Every sample that waits for a decision, in the order of the keys."""
-        after = ""
-        while rows := self._db.rows(
-            f"SELECT s.key, (SELECT max({_CLASS}) {_ASKED}), {_COUNT}, (SELECT ifnull(min((SELECT "
-            "count(*) FROM sample t WHERE t.image=o.image AND t.status IN ('queue','labelled'))), "
-            f"0) {_ASKED} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
-            "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
-            "g.grp=s.grp AND g.status IN ('labelled','rejected')) "
-            "FROM sample s WHERE s.status='queue' AND s.key>? ORDER BY s.key LIMIT 1000",
-            (after,),
-        ):
+        """Yield every sample that waits for a decision, in the order of the keys."""
+        for rows in self._db.pages(_HINTED, ("s.key",)):
             yield from (HintedSample(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
-            after = rows[-1]["key"]
 
     def names(self) -> list[str]:
         """Every hint there is, in alphabetical order."""
@@ -109,50 +115,48 @@ class Hints:
         return [row[0] for row in rows]
 
     def of(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
-        """The classes that the images of samples (rows) hint at, each for itself."""
-        found: dict[int, frozenset[str]] = {}
-        for some, marks in in_parts(sorted(samples)):
-            rows = self._db.rows(
-                f"SELECT s.id, json_group_array(DISTINCT {_CLASS}) FROM sample s JOIN origin o ON "
-                f"o.image=s.image WHERE s.id IN ({marks}) AND o.hint IS NOT NULL GROUP BY s.id",
-                some,
-            )
-            found |= {row[0]: frozenset(load(row[1])) for row in rows}
-        return found
+        """Return the classes that the images of samples (rows) hint at, each for itself."""
+        rows = self._db.rows_in(
+            f"SELECT s.id, json_group_array(DISTINCT {_CLASS}) FROM sample s JOIN origin o ON "
+            "o.image=s.image WHERE o.hint IS NOT NULL AND s.id",
+            sorted(samples),
+            "GROUP BY s.id",
+        )
+        return {row[0]: frozenset(load(row[1])) for row in rows}
 
-    def labelled(self) -> set[int]:
-        """The samples (rows) whose label is from a hint, or from a copy."""
-        given = label_provenances(self._db)
-        rows = self._db.rows("SELECT id, key FROM sample WHERE status='labelled'")
+    def labelled(self, samples: Collection[int]) -> set[int]:
+        """Return which of these samples (rows) have their label from a hint, or from a copy."""
+        given = label_provenances(self._db, samples)
+        rows = self._db.rows_in("SELECT id, key FROM sample WHERE id", samples)
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
 
     def disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
-        """The labels that a dispute takes the ground from, of all or of some images, by key.
+        """Return the labels that a dispute takes the ground from, of all or some images, by key.
 
         What a person said of any copy settles the question.
         """
         if images is None:
-            rows = self._labelled_where("1")
+            rows = self._db.rows(_DISPUTED)
         else:
-            rows = []
-            for some, marks in in_parts(sorted(images)):
-                of_images = f"image IN (SELECT id FROM image WHERE sha256 IN ({marks}))"
-                rows += self._labelled_where(
-                    f"s.id IN (SELECT id FROM sample WHERE {of_images} UNION SELECT g.id FROM "
-                    f"sample g WHERE g.grp IN (SELECT grp FROM sample WHERE {of_images}))",
-                    [*some, *some],
-                )
-        given = label_provenances(self._db) if rows else {}
+            asked = self._same_question(images)
+            rows = list(self._db.rows_in(f"{_DISPUTED} AND s.id", sorted(asked)))
+        given = label_provenances(self._db, [row["id"] for row in rows])
         settled = {row["question"] for row in rows if given.get(row["key"]) not in _UNSEEN}
-        found = {DisputedLabel(*tuple(row)[:3]) for row in rows if row["question"] not in settled}
+        found = {
+            DisputedLabel(row["id"], row["key"], row["label"])
+            for row in rows
+            if row["question"] not in settled
+        }
         return sorted(found, key=lambda one: one.key)
 
-    def _labelled_where(self, test: str, values: Collection[str] = ()) -> list[Row]:
-        return self._db.rows(
-            "SELECT s.id, s.key, c.name, ifnull(s.grp, s.key) AS question FROM sample s JOIN class "
-            f"c ON c.id=s.label WHERE s.status='labelled' AND ({test}) AND {_COUNT}>1",
-            tuple(values),
+    def _same_question(self, images: Collection[str]) -> set[int]:
+        """Return the samples (rows) of some images, and all copies of these."""
+        rows = self._db.rows_in(
+            "SELECT s.id, g.id FROM image i JOIN sample s ON s.image=i.id "
+            "LEFT JOIN sample g ON g.grp=s.grp WHERE i.sha256",
+            sorted(images),
         )
+        return {number for row in rows for number in row if number is not None}
 
 
 def withdrawn(sample: str) -> Choice:

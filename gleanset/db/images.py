@@ -43,6 +43,15 @@ _UNSCANNED = (
 )
 
 
+def asked_of(origin: str) -> str:
+    """Return SQL for what a source was asked when it gave an origin: query, title, or hint."""
+    return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
+
+
+POST = "iif(o.post IS NULL, NULL, o.source || ':' || o.post)"
+"""SQL: the post that an origin `o` is of, the same for all its pictures; NULL for none."""
+
+
 class Images:
     """The `image`, `origin` and `tombstone` tables."""
 
@@ -118,8 +127,8 @@ class Images:
         """How many images each source gave for each query, hint or title of a video."""
         found: dict[str, dict[str, int]] = {}
         for source, asked, number in self._db.rows(
-            "SELECT source, coalesce(query, iif(video IS NULL, hint, title), ''), "
-            "count(DISTINCT image) FROM origin GROUP BY 1, 2 ORDER BY 1, 2"
+            f"SELECT source, ifnull({asked_of('o')}, ''), count(DISTINCT image) FROM origin o "
+            "GROUP BY 1, 2 ORDER BY 1, 2"
         ):
             found.setdefault(source, {})[asked or "(no hint)"] = number
         return found
@@ -173,25 +182,21 @@ class Images:
 
     def page(self, after: str = "", limit: int = 200) -> list[Image]:
         """The next `limit` images in the order of their hashes, after hash `after`."""
-        rows = self._db.rows(
-            "SELECT * FROM image WHERE sha256>? ORDER BY sha256 LIMIT ?", (after, limit)
+        rows = self._db.pages(
+            "SELECT * FROM image WHERE sha256>?", ("sha256",), (after,), size=limit
         )
-        return self._with_origins(rows)
+        return self._with_origins(next(rows, []))
 
     def each(self) -> Iterator[Image]:
         """All images in the order of their hashes, a page in memory at a time."""
-        page = self.page()
-        while page:
-            yield from page
-            page = self.page(after=page[-1].sha256)
+        for rows in self._db.pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
+            yield from self._with_origins(rows)
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
-        if not rows:
-            return []
-        marks = ",".join("?" * len(rows))
         found: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
-        query = f"SELECT * FROM origin WHERE image IN ({marks}) ORDER BY source, key, query, hint"
-        for row in self._db.rows(query, [row["id"] for row in rows]):
+        for row in self._db.rows_in(
+            "SELECT * FROM origin WHERE image", found, "ORDER BY source, key, query, hint"
+        ):
             found[row["image"]].append(_origin(row))
         return [_image(row, tuple(found[row["id"]])) for row in rows]
 
@@ -200,17 +205,13 @@ class Images:
 
         Ordered by hash, so that the rows a caller adds while it iterates do no harm.
         """
-        after = ""
-        while True:
-            rows = self._db.rows(
-                f"SELECT sha256, format FROM image i WHERE {_UNSCANNED} AND sha256>? "
-                "ORDER BY sha256 LIMIT 500",
-                (detector, settings, after),
-            )
-            if not rows:
-                return
+        for rows in self._db.pages(
+            f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}",
+            ("sha256",),
+            (detector, settings),
+            size=500,
+        ):
             yield from ((row["sha256"], row["format"]) for row in rows)
-            after = rows[-1]["sha256"]
 
     def count_unscanned(self, detector: str, settings: str) -> int:
         """How many images `unscanned` would give."""

@@ -37,6 +37,11 @@ def operation_of(row: Row) -> Operation:
     return Operation(row["kind"], json.loads(row["arguments"]))
 
 
+def last_decision(column: str) -> str:
+    """Return SQL for a column of the last decision on a sample `s`; NULL where there is none."""
+    return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
+
+
 class Choice(NamedTuple):
     """What to do with one sample: `action` is label, reject or clear.
 
@@ -66,7 +71,7 @@ _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
 _STATUS = {action: status for status, action in _ACTION.items()}
 _STATUS |= {"add": "queue", "remove": "retired"}
 _UNDECIDED = ("queue", "retired")
-_LAST = "(SELECT action FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
+_LAST = last_decision("action")
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
 _IF_FOUND = (
@@ -189,16 +194,14 @@ class Journal:
 
     def each(self) -> Iterator[Decision]:
         """All decisions, oldest first, a page in memory at a time."""
-        after = 0
-        while rows := self._db.rows(
+        for rows in self._db.pages(
             "SELECT d.id, d.step, t.name, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
-            "LEFT JOIN class c ON c.id=d.value WHERE d.id>? ORDER BY d.id LIMIT 1000",
-            (after,),
+            "LEFT JOIN class c ON c.id=d.value WHERE TRUE",
+            ("d.id",),
         ):
             yield from map(_decision, rows)
-            after = rows[-1]["id"]
 
 
 class _State(NamedTuple):

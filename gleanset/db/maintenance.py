@@ -43,13 +43,10 @@ class Maintenance:
 
     def stored(self) -> Iterator[StoredImage]:
         """Every image by hash, a page in memory at a time."""
-        after = ""
-        while rows := self._db.rows(
-            "SELECT sha256, format, state FROM image WHERE sha256>? ORDER BY sha256 LIMIT 1000",
-            (after,),
+        for rows in self._db.pages(
+            "SELECT sha256, format, state FROM image WHERE TRUE", ("sha256",)
         ):
             yield from (StoredImage(*row) for row in rows)
-            after = rows[-1]["sha256"]
 
     def local_paths(self, sha256: str) -> list[str]:
         """The local files that an image was taken from."""
@@ -76,14 +73,12 @@ class Maintenance:
 
     def cut_samples(self) -> Iterator[str]:
         """The keys of all samples in use that have a crop, a page at a time."""
-        after = ""
-        while rows := self._db.rows(
+        for rows in self._db.pages(
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
-            f"AND i.state='ok' AND {HAS_CROP} AND s.key>? ORDER BY s.key LIMIT 1000",
-            (after,),
+            f"AND i.state='ok' AND {HAS_CROP}",
+            ("s.key",),
         ):
             yield from (row[0] for row in rows)
-            after = rows[-1]["key"]
 
     def has_image(self, sha256: str, format_: str) -> bool:
         """Whether a file of the store belongs to an image."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import in_parts, signed, unsigned
+from gleanset.db.values import signed, unsigned
 from gleanset.records import Box, Region, Sample
 
 
@@ -39,7 +39,8 @@ class SampleHashes(NamedTuple):
     shapes: bytes
 
 
-_SEEN = "s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
+SAMPLE_REGION = "s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
+"""SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
 
 
 def same_region(table: str) -> str:
@@ -66,27 +67,21 @@ class ImageHashes:
 
     def missing(self, version: int) -> Iterator[SampleRegion]:
         """The samples without hashes of their present region; `put` may be called meanwhile."""
-        after = 0
-        while rows := self._db.rows(
-            f"SELECT {_SEEN} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN look l ON "
-            f"l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND s.status!='retired' "
-            "AND s.id>? ORDER BY s.id LIMIT 500",
-            (version, after),
+        for rows in self._db.pages(
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN look l "
+            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND s.status!='retired'",
+            ("s.id",),
+            (version,),
+            size=500,
         ):
-            yield from (_seen(row) for row in rows)
-            after = rows[-1]["id"]
+            yield from map(sample_region, rows)
 
     def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """What is needed to see these samples, by row."""
-        found: dict[int, SampleRegion] = {}
-        for some, marks in in_parts(ids):
-            rows = self._db.rows(
-                f"SELECT {_SEEN} FROM sample s JOIN image i ON i.id=s.image "
-                f"WHERE s.id IN ({marks})",
-                some,
-            )
-            found |= {row["id"]: _seen(row) for row in rows}
-        return found
+        rows = self._db.rows_in(
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
+        )
+        return {row["id"]: sample_region(row) for row in rows}
 
     def put(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
         """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
@@ -124,14 +119,13 @@ class ImageHashes:
 
         Those of retired samples as well: they may come back.
         """
-        after = 0
-        while rows := self._db.rows(
-            "SELECT sample, plain, flipped, filled, points, shapes FROM look "
-            "WHERE searched=? AND sample>? ORDER BY sample LIMIT ?",
-            (searched, after, size),
+        for rows in self._db.pages(
+            "SELECT sample, plain, flipped, filled, points, shapes FROM look WHERE searched=?",
+            ("sample",),
+            (searched,),
+            size=size,
         ):
             yield [_look(row) for row in rows]
-            after = rows[-1][0]
 
     def searched(self, samples: Sequence[int]) -> None:
         """Note that all pairs with these samples are known. Call inside a write."""
@@ -149,7 +143,8 @@ def _look(row: Row) -> SampleHashes:
     )
 
 
-def _seen(row: Row) -> SampleRegion:
+def sample_region(row: Row) -> SampleRegion:
+    """Return the value of a row with the columns `SAMPLE_REGION`."""
     box = Box(row["x"], row["y"], row["w"], row["h"])
     return SampleRegion(
         row["id"],
@@ -198,11 +193,15 @@ _MISSING = (
 )
 
 
-_QUALITY = (
-    "SELECT s.key, q.blur, q.darkest, q.lightest, q.text, q.photo, s.size, "
+QUALITY_COLUMNS = (
+    "q.blur, q.darkest, q.lightest, q.text, q.photo, s.size, "
     "max(s.w, s.h) * 1.0 / max(1, min(s.w, s.h)) AS aspect, "
     "(SELECT max(ai) FROM origin WHERE image=s.image) AS ai, "
-    "iif(q.label=s.label, q.outlier, NULL) AS outlier "
+    "iif(q.label=s.label, q.outlier, NULL) AS outlier"
+)
+"""SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
+_QUALITY = (
+    f"SELECT s.key, {QUALITY_COLUMNS} "
     f"FROM sample s JOIN quality q ON q.sample=s.id AND {_SAME_REGION}"
 )
 
@@ -214,6 +213,11 @@ class QualityFlag(NamedTuple):
     measure: str
     threshold: float
     at_least: bool = True
+
+    @property
+    def test(self) -> str:
+        """SQL: the columns of `Quality` have the flag; NULL where it is not known."""
+        return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
 
     def holds(self, quality: Quality) -> bool:
         """Whether these measures have the flag; what is not known has none."""
@@ -242,11 +246,10 @@ class QualityMeasures:
 
     def missing(self, version: int, after: int = 0) -> Iterator[list[int]]:
         """Pages of the samples (rows) without measures; `put` may be called meanwhile."""
-        while rows := self._db.rows(
-            f"SELECT s.id {_MISSING} AND s.id>? ORDER BY s.id LIMIT 500", (version, after)
+        for rows in self._db.pages(
+            f"SELECT s.id {_MISSING} AND s.id>?", ("s.id",), (version, after), size=500
         ):
             yield [row[0] for row in rows]
-            after = rows[-1][0]
 
     def put(self, found: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Keep measures, and the region that they are of."""
@@ -262,17 +265,15 @@ class QualityMeasures:
 
     def traits(self, version: int) -> Iterator[tuple[int, str, bytes]]:
         """(row, class, descriptor) of every sample that is labelled and kept, by its key."""
-        after = ""
-        while rows := self._db.rows(
+        for rows in self._db.pages(
             # In the order of the index of keys, whatever else might look narrower to SQLite.
             "SELECT s.id, s.key, c.name, q.traits FROM sample s CROSS JOIN class c ON "
             f"c.id=s.label CROSS JOIN quality q ON q.sample=s.id AND {_SAME_REGION} "
-            "WHERE +s.status='labelled' AND +s.kept AND q.version=? AND s.key>? "
-            "ORDER BY s.key LIMIT 1000",
-            (version, after),
+            "WHERE +s.status='labelled' AND +s.kept AND q.version=?",
+            ("s.key",),
+            (version,),
         ):
             yield from ((row[0], row["name"], row["traits"]) for row in rows)
-            after = rows[-1]["key"]
 
     def set_outliers(self, scores: Mapping[int, float]) -> None:
         """Write the value of each row, for the class that it has now; all others lose theirs."""
@@ -292,19 +293,15 @@ class QualityMeasures:
             self._db.run("DELETE FROM outlying")
 
     def of(self, keys: Sequence[str]) -> dict[str, Quality]:
-        """The measures of these samples, at most some hundred, where there are any."""
-        marks = ",".join("?" * len(keys))
-        rows = self._db.rows(f"{_QUALITY} WHERE s.key IN ({marks})", list(keys))
+        """The measures of these samples, where there are any."""
+        rows = self._db.rows_in(f"{_QUALITY} WHERE s.key", keys)
         return {row["key"]: _quality(row) for row in rows}
 
     def count(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """How many samples have measures, and how many of them each flag."""
-        sums = "".join(
-            f", ifnull(sum({flag.measure}{'>=' if flag.at_least else '<='}?), 0)" for flag in flags
-        )
+        sums = "".join(f", ifnull(sum({flag.test}), 0)" for flag in flags)
         (row,) = self._db.rows(
             f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')",
-            [flag.threshold for flag in flags],
         )
         return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
 

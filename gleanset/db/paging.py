@@ -36,6 +36,10 @@ class Where:
 EVERYTHING = Where()
 
 
+IN_USE = "s.kept AND s.status<>'retired'"
+"""SQL: a sample `s` is found still and was not set aside as a copy."""
+
+
 class More(NamedTuple):
     """Tables to be joined to the samples `s` (SQL that begins with a space), and tests on them."""
 

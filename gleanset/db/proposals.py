@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
+from gleanset.db.images import POST
+from gleanset.db.journal import last_decision
 from gleanset.db.measures import same_region
-from gleanset.db.values import dump, in_parts, load, now
+from gleanset.db.values import dump, load, now
 
 
 class Proposal(NamedTuple):
@@ -89,29 +91,21 @@ class Proposals:
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """What is said of some samples, by key; nothing of those the presort did not see."""
-        found: dict[str, Standing] = {}
-        for some, marks in in_parts(samples):
-            rows = self._db.rows(f"{_STANDING} WHERE s.key IN ({marks})", some)
-            found.update((standing.sample, standing) for standing in self._full(rows))
-        return found
+        rows = list(self._db.rows_in(f"{_STANDING} WHERE s.key", samples))
+        return {standing.sample: standing for standing in self._full(rows)}
 
     def each(self) -> Iterator[Standing]:
         """Everything the presort says, by place, a page in memory at a time."""
-        place, sample = -1, -1
-        while rows := self._db.rows(
-            f"{_STANDING} WHERE (t.place, t.sample)>(?, ?) ORDER BY t.place, t.sample LIMIT 1000",
-            (place, sample),
-        ):
+        for rows in self._db.pages(f"{_STANDING} WHERE TRUE", ("t.place", "t.sample")):
             yield from self._full(rows)
-            place, sample = rows[-1]["place"], rows[-1]["sample"]
 
     def _full(self, rows: Sequence[Row]) -> list[Standing]:
         proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
-        marks = ",".join("?" * len(proposals))
-        for row in self._db.rows(
+        for row in self._db.rows_in(
             "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON c.id=p.label "
-            f"WHERE p.sample IN ({marks}) ORDER BY p.sample, p.rank",
-            list(proposals),
+            "WHERE p.sample",
+            proposals,
+            "ORDER BY p.sample, p.rank",
         ):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
@@ -164,33 +158,20 @@ class PresortSamples:
         Of those set aside only what is labelled: a better copy may wait for the same label.
         """
         classes = {row[0]: row[1] for row in self._db.rows("SELECT id, name FROM class")}
-        after = ""
-        while rows := self._db.rows(
-            "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
+        for rows in self._db.pages(
+            "SELECT * FROM sample WHERE (kept AND status<>'retired' OR status='labelled')",
+            ("key",),
+            within="SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
             "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
-            "json_group_array(DISTINCT iif(o.post IS NULL, NULL, o.source || ':' || o.post)), "
-            f"{HINT}, s.kept FROM (SELECT * FROM sample WHERE "
-            "(kept AND status<>'retired' OR status='labelled') AND key>? ORDER BY key "
-            "LIMIT 1000) s "
+            f"json_group_array(DISTINCT {POST}), {HINT}, s.kept FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
             "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key",
-            (after,),
         ):
             for key, status, label, group, refused, scenes, posts, hint, kept in rows:
                 ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
                 numbers = (int(part) for part in (refused or "").split(",") if part)
                 said_no = frozenset(classes[one] for one in numbers if one in classes)
-                yield PresortSample(
-                    key,
-                    status,
-                    label,
-                    group,
-                    ties,
-                    hint,
-                    said_no,
-                    bool(kept),
-                )
-            after = rows[-1][0]
+                yield PresortSample(key, status, label, group, ties, hint, said_no, bool(kept))
 
 
 class SampleFeatures(NamedTuple):
@@ -220,9 +201,9 @@ class SampleProposals(NamedTuple):
     cluster: int | None
 
 
-_LIKE = (
+_FEATURES = (
     f"SELECT s.id, s.key, s.image, q.traits, {HINT} AS hint, "
-    "o.video, o.time, iif(o.post IS NULL, NULL, o.source || ':' || o.post) AS post, "
+    f"o.video, o.time, {POST} AS post, "
     "s.label, s.score FROM sample s LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
     f"{same_region('q')}"
@@ -238,12 +219,10 @@ class SortingQueue:
 
     def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""
-        found: dict[int, SampleFeatures] = {}
-        for some, marks in in_parts(rows):
-            found |= {
-                row["id"]: SampleFeatures(*row)
-                for row in self._db.rows(f"{_LIKE} WHERE s.id IN ({marks})", some)
-            }
+        found = {
+            row["id"]: SampleFeatures(*row)
+            for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
+        }
         return [found[row] for row in rows if row in found]
 
     def waiting(self, most: int, after: Sequence[int] = (0, 0)) -> list[int]:
@@ -276,24 +255,19 @@ class SortingQueue:
 
     def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
         """What the presort in force says of these samples; merged classes as what they are now."""
-        found: dict[int, SampleProposals] = {}
-        for some, marks in in_parts(rows):
-            found |= self._offers(some, marks)
-        return found
-
-    def _offers(self, some: list[int], marks: str) -> dict[int, SampleProposals]:
         proposals: dict[int, dict[int, float]] = {}
-        for row in self._db.rows(
+        for row in self._db.rows_in(
             "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
             "c.merged_into=c.id AS hidden FROM proposal p JOIN class c ON c.id=p.label "
-            f"WHERE p.sample IN ({marks}) ORDER BY p.sample, p.rank",
-            some,
+            "WHERE p.sample",
+            rows,
+            "ORDER BY p.sample, p.rank",
         ):
             if not row["hidden"]:
                 mine = proposals.setdefault(row["sample"], {})
                 mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
-        standings = self._db.rows(
-            f"SELECT sample, place, cluster FROM standing WHERE sample IN ({marks})", some
+        standings = self._db.rows_in(
+            "SELECT sample, place, cluster FROM standing WHERE sample", rows
         )
         return {row["sample"]: _offer(row, proposals.get(row["sample"], {})) for row in standings}
 
@@ -313,7 +287,7 @@ class SortingQueue:
         """The samples (rows) of a class whose label came with a page and was not checked yet."""
         rows = self._db.rows(
             "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
-            "(SELECT provenance FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)=?2 "
+            f"{last_decision('provenance')}=?2 "
             "AND s.id NOT IN (SELECT sample FROM checked WHERE label=?1) ORDER BY s.image, s.id",
             (label, page_provenance),
         )

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.measures import QualityFlag
+from gleanset.db.journal import last_decision
+from gleanset.db.measures import QUALITY_COLUMNS, QualityFlag
+from gleanset.db.paging import IN_USE
 
 REVIEWED = "review"
 """The provenance of a decision that was made while looking a second time."""
@@ -54,7 +56,6 @@ class FilterChoices(NamedTuple):
     licences: tuple[str, ...]
 
 
-_IN_USE = "s.kept AND s.status<>'retired'"
 _LABELLED = "s.kept AND s.status='labelled'"
 _SINCE = (
     # The last decision alone: one that was undone does not count.
@@ -62,7 +63,6 @@ _SINCE = (
     "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
     "LIMIT 1), 0)"
 )
-_LAST = "(SELECT provenance FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
 _WALLS = {
     "outliers": (
         "SELECT s.id, c.name, ifnull(q.outlier, t.outlier) AS v, NULL FROM sample s JOIN class c "
@@ -86,12 +86,12 @@ _WALLS = {
     "page": (
         "SELECT s.id, c.name, (SELECT confidence FROM proposal WHERE sample=s.id AND "
         "label=s.label) AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
-        f"WHERE {_LABELLED} AND {_LAST}='with page'",
+        f"WHERE {_LABELLED} AND {last_decision('provenance')}='with page'",
         "c.name, v, s.image, s.id",
     ),
     "all": (
         "SELECT s.id, c.name, s.score AS v, NULL FROM sample s LEFT JOIN class c ON c.id=s.label "
-        f"WHERE {_IN_USE}",
+        f"WHERE {IN_USE}",
         "s.image, s.id",
     ),
 }
@@ -115,19 +115,13 @@ class Reviews:
         self, flags: Sequence[QualityFlag], wanted: ReviewFilter = ANYTHING
     ) -> list[ReviewItem]:
         """The samples with a flag, each under the first that it has, the clearest first."""
-        cases = " ".join(
-            f"WHEN {flag.measure}{'>=' if flag.at_least else '<='}{flag.threshold} THEN {place}"
-            for place, flag in enumerate(flags)
-        )
+        cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
         tests, values = _tests(wanted)
         rows = self._db.rows(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
-            "q.blur, q.darkest, q.lightest, q.text, q.photo, s.size, "
-            "max(s.w, s.h) * 1.0 / max(1, min(s.w, s.h)) AS aspect, "
-            "(SELECT max(ai) FROM origin WHERE image=s.image) AS ai, "
-            "iif(q.label=s.label, q.outlier, NULL) AS outlier FROM quality q JOIN sample s ON "
+            f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
             "s.id=q.sample LEFT JOIN class c ON c.id=s.label "
-            f"WHERE s.status<>'rejected' AND {_IN_USE}{tests}) WHERE flag IS NOT NULL "
+            f"WHERE s.status<>'rejected' AND {IN_USE}{tests}) WHERE flag IS NOT NULL "
             "ORDER BY flag, id",
             values,
         )

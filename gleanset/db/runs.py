@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import dump, in_parts, load, now
+from gleanset.db.values import dump, load, now
 from gleanset.records import Run
 
 
@@ -203,11 +203,8 @@ class Doubts:
 
     def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
         """The doubts about some samples, by key."""
-        found: dict[str, Doubt] = {}
-        for some, marks in in_parts(samples):
-            rows = self._db.rows(f"{_DOUBT} AND s.key IN ({marks})", some)
-            found.update((row["key"], _doubt(row)) for row in rows)
-        return found
+        rows = self._db.rows_in(f"{_DOUBT} AND s.key", samples)
+        return {row["key"]: _doubt(row) for row in rows}
 
     def each(self) -> Iterator[Doubt]:
         """All doubts nobody has looked at since, the clearest first, a page at a time."""

@@ -8,17 +8,18 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
+from gleanset.db.images import POST
 from gleanset.db.paging import EVERYTHING, Position, Where, page_query
 from gleanset.db.values import now, unsigned
 from gleanset.errors import UsageError
 from gleanset.records import Box, Sample
 
-_COLUMNS = (
-    "s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
+_SAMPLE = (
+    "SELECT s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label_name, s.split, s.grp, "
-    f"s.moment, s.fold, {HINT} AS hint"
+    f"s.moment, s.fold, {HINT} AS hint "
+    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 )
-_JOINED = "JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 
 
 class SamplePage(NamedTuple):
@@ -56,11 +57,7 @@ class Samples:
 
     def _full(self, ids: list[int]) -> list[Sample]:
         """The samples of these numbers, in this order."""
-        marks = ",".join("?" * len(ids))
-        rows = self._db.rows(
-            f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.id IN ({marks})", ids
-        )
-        by_id = {row["id"]: row for row in rows}
+        by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", ids)}
         return [_sample(by_id[number]) for number in ids]
 
     def each(self, where: Where = EVERYTHING) -> Iterator[Sample]:
@@ -73,13 +70,8 @@ class Samples:
 
     def by_key(self) -> Iterator[Sample]:
         """All samples in the order of their keys: the same order in every copy of a dataset."""
-        after = ""
-        while rows := self._db.rows(
-            f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.key>? ORDER BY s.key LIMIT 1000",
-            (after,),
-        ):
-            yield from (_sample(row) for row in rows)
-            after = rows[-1]["key"]
+        for rows in self._db.pages(f"{_SAMPLE} WHERE TRUE", ("s.key",)):
+            yield from map(_sample, rows)
 
     def in_splits(self) -> Iterator[Sample]:
         """The labelled samples that have a split, by key: what is trained on and exported.
@@ -111,7 +103,7 @@ class Samples:
 
     def get(self, key: str) -> Sample | None:
         """One sample by its key."""
-        row = self._db.one(f"SELECT {_COLUMNS} FROM sample s {_JOINED} WHERE s.key=?", (key,))
+        row = self._db.one(f"{_SAMPLE} WHERE s.key=?", (key,))
         return _sample(row) if row else None
 
     def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
@@ -237,20 +229,18 @@ class SplitGroups:
         And those of `keys`, in whatever state they are.
         """
         among = "TRUE" if keys else _TIED
-        after = ""
-        while rows := self._db.rows(
-            "SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), s.split, "
-            "s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, o.time, "
-            f"iif(o.post IS NULL, NULL, o.source || ':' || o.post), {_TIED} AS tied FROM "
-            f"(SELECT * FROM sample WHERE ({among}) AND key>? ORDER BY key LIMIT 1000) s "
+        for rows in self._db.pages(
+            f"SELECT * FROM sample WHERE ({among})",
+            ("key",),
+            within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
+            "s.split, s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, "
+            f"o.time, {POST}, {_TIED} AS tied FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label "
             "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
-            (after,),
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
                     yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
-            after = rows[-1]["key"]
 
     def sources(self) -> list[str]:
         """All sources that images came from."""

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import operation_of
-from gleanset.db.measures import SampleRegion
-from gleanset.db.paging import EVERYTHING, More, Where, page_query
-from gleanset.db.values import in_parts, now
+from gleanset.db.measures import SAMPLE_REGION, SampleRegion, sample_region
+from gleanset.db.paging import EVERYTHING, IN_USE, More, Where, page_query
+from gleanset.db.values import now
 from gleanset.operations import Operation
-from gleanset.records import Box, Region
 
 
 class SampleTile(NamedTuple):
@@ -89,8 +88,6 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-_KEPT = "s.kept AND s.status<>'retired'"
-_IN_USE = More(tests=("s.kept", "s.status<>'retired'"))
 _MARKED = " LEFT JOIN mark m ON m.sample=s.id"
 
 
@@ -105,11 +102,11 @@ class SampleTiles:
 
         Those set aside as duplicates, and retired ones, are left out.
         """
-        more = _IN_USE
+        more = More(tests=(IN_USE,))
         if place is not None:
             status, test = PLACES[place]
             where = replace(where, status=status)
-            more = More(_MARKED, (*_IN_USE.tests, test))
+            more = More(_MARKED, (IN_USE, test))
         class_id = None
         if where.label is not None:
             class_id = self._db.number("SELECT id FROM class WHERE name=?", (where.label,))
@@ -118,38 +115,25 @@ class SampleTiles:
 
     def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """The tiles of some samples, by row; nothing of those that are gone."""
-        found: dict[int, SampleTile] = {}
-        for some, marks in in_parts(ids):
-            rows = self._db.rows(f"{_TILE} WHERE s.id IN ({marks})", some)
-            found |= {row["id"]: _tile(row) for row in rows}
-        return found
+        return {row["id"]: _tile(row) for row in self._db.rows_in(f"{_TILE} WHERE s.id", ids)}
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """The rows of samples, by their names; nothing of those that are not there."""
-        found = {}
-        for key in keys:
-            if row := self._db.one("SELECT id FROM sample WHERE key=?", (key,)):
-                found[key] = int(row[0])
-        return found
+        asked = list(keys)
+        found = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE key", asked)))
+        return {key: found[key] for key in asked if key in found}
 
     def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """The marks of samples, by row."""
-        found: dict[int, str | None] = {}
-        for some, marks in in_parts(keys):
-            rows = self._db.rows(
-                "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key "
-                f"IN ({marks})",
-                some,
-            )
-            found |= {row[0]: row[1] for row in rows}
-        return found
+        rows = self._db.rows_in(
+            "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key", keys
+        )
+        return {row[0]: row[1] for row in rows}
 
     def keys_of(self, ids: Sequence[int]) -> list[str]:
         """The names of samples (rows), in this order."""
-        found: dict[int, str] = {}
-        for some, marks in in_parts(ids):
-            rows = self._db.rows(f"SELECT id, key FROM sample WHERE id IN ({marks})", some)
-            found |= {row[0]: row[1] for row in rows}
+        rows = self._db.rows_in("SELECT id, key FROM sample WHERE id", ids)
+        found: dict[int, str] = {row[0]: row[1] for row in rows}
         return [found[number] for number in ids if number in found]
 
     def labelled(self, label: str) -> list[int]:
@@ -170,7 +154,7 @@ class SampleTiles:
         of_class = {
             row[0]: row[1]
             for row in self._db.rows(
-                f"SELECT s.label, count(*) FROM sample s WHERE {_KEPT} AND s.status='labelled' "
+                f"SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled' "
                 "GROUP BY s.label"
             )
         }
@@ -179,7 +163,7 @@ class SampleTiles:
             (row[0], row[1]): row[2]
             for row in self._db.rows(
                 f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN mark m ON "
-                f"m.sample=s.id WHERE {_KEPT} AND s.status<>'labelled' GROUP BY 1, 2"
+                f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
         named = tuple(ClassCount(row[0], row[1], of_class.get(row[0], 0)) for row in classes)
@@ -192,13 +176,6 @@ class SampleTiles:
         """The steps of the journal after one of them, oldest first; none that came by a merge."""
         rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
         return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
-
-    def samples_of(self, step: int, most: int = 1000) -> list[int]:
-        """The samples (rows) that a step decided on, at most so many."""
-        rows = self._db.rows(
-            "SELECT sample FROM decision WHERE step=? ORDER BY id LIMIT ?", (step, most)
-        )
-        return [row[0] for row in rows]
 
     def version(self) -> int:
         """Grows whenever another connection has written."""
@@ -232,8 +209,7 @@ class SampleTiles:
 
 
 _TILE = (
-    "SELECT s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle, "
-    "s.status, c.name AS label, m.mark, s.score, "
+    f"SELECT {SAMPLE_REGION}, s.status, c.name AS label, m.mark, s.score, "
     "(SELECT title FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title "
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
     "LEFT JOIN mark m ON m.sample=s.id"
@@ -241,14 +217,6 @@ _TILE = (
 
 
 def _tile(row: Row) -> SampleTile:
-    box = Box(row["x"], row["y"], row["w"], row["h"])
-    seen = SampleRegion(
-        row["id"],
-        row["key"],
-        row["sha256"],
-        row["format"],
-        row["width"],
-        row["height"],
-        Region(box, row["angle"]),
+    return SampleTile(
+        sample_region(row), row["status"], row["label"], row["mark"], row["score"], row["title"]
     )
-    return SampleTile(seen, row["status"], row["label"], row["mark"], row["score"], row["title"])

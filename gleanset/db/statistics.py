@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.faces import IN_FORCE
+from gleanset.db.faces import FACELESS, NOT_FAILED
+from gleanset.db.images import asked_of
 from gleanset.records import HAND
 
 
@@ -80,9 +81,7 @@ _LEFT_OUT = (
     (
         "facecrop",
         "no face found",
-        "SELECT id AS image FROM image i WHERE state='ok' AND EXISTS(SELECT 1 FROM scan WHERE "
-        f"image=i.id) AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND NOT "
-        "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)",
+        f"SELECT id AS image FROM image i WHERE {FACELESS}",
     ),
     (
         "facecrop",
@@ -123,7 +122,7 @@ class Statistics:
             "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' "
             "WHEN o.video IS NOT NULL THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' "
             "WHEN o.post IS NOT NULL THEN 'post' ELSE 'list' END AS kind, "
-            "coalesce(o.query, iif(o.video IS NULL, o.hint, o.title)) AS asked, "
+            f"{asked_of('o')} AS asked, "
             "count(DISTINCT o.image), "
             "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), "
             "count(DISTINCT iif(s.status='labelled', s.id, NULL)) "
@@ -176,8 +175,8 @@ class Statistics:
         """How many images nobody has searched or cut yet."""
         return self._db.number(
             "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
-            "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND NOT "
-            "EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
+            "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND "
+            f"{NOT_FAILED}"
         )
 
     def searches(self) -> list[ScanCount]:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-PART = 500
-"""SQLite binds only so many values to one statement; older ones 999."""
+from typing import Any
 
 
 def signed(value: int) -> int:
@@ -20,13 +15,6 @@ def signed(value: int) -> int:
 def unsigned(value: int) -> int:
     """The unsigned 64-bit hash behind a stored integer."""
     return value & 0xFFFF_FFFF_FFFF_FFFF
-
-
-def in_parts(values: Sequence[T]) -> Iterator[tuple[list[T], str]]:
-    """A list in parts that fit behind `IN`, each with its question marks."""
-    for start in range(0, len(values), PART):
-        some = list(values[start : start + PART])
-        yield some, ",".join("?" * len(some))
 
 
 def now() -> str:

@@ -96,7 +96,6 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "samples": lambda: [[s.key for s in dataset.samples.each(where)] for where in WHERES],
         "titles": lambda: [tile.title for _, tile in sorted(tiles.of(range(1, 50)).items())],
         "labelled": lambda: tiles.labelled("cat"),
-        "samples of a step": lambda: tiles.samples_of(1, 5),
         "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
         "decided": lambda: (likes.decided([1, 2], 5), likes.with_page(1, "with page")),
         "portraits": lambda: likes.portraits(1),
