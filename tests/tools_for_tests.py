@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +78,38 @@ def run_cli(
         timeout=timeout,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(
+    module: str, *args: str | bytes | Path, cwd: Path | None = None, **environment: str
+) -> Ran:
+    """Run a command as `run_cli` does, but in this process: quicker by the time of a start.
+
+    For what ends by itself; what is killed, interrupted or mounted needs a process of its own.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    root, thresholds = logging.getLogger(), gc.get_threshold()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, *map(os.fsdecode, args)])
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        # Where a handler is there already, a command adds none.
+        patch.setattr(root, "handlers", [])
+        patch.setattr(root, "level", root.level)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd or Path.cwd())
+        try:
+            import_module(module).main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        finally:
+            gc.set_threshold(*thresholds)
+        out.flush()
+        err.flush()
+    said = [stream.buffer.getvalue().decode(errors="backslashreplace") for stream in (out, err)]  # type: ignore[attr-defined]
+    return Ran(code, *said)
 
 
 def python(code: str, *args: str | Path) -> subprocess.Popen[str]:

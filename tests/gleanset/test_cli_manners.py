@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import ROOT, Ran, command, eventually, picture, run_cli
+from tools_for_tests import ROOT, Ran, command, eventually, picture, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.cli import readable
@@ -116,14 +116,13 @@ def test_each_failure_has_its_code_and_one_clear_line(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     Dataset.create(tmp_path / "made").close()
-    done = run_cli(module, *arguments, cwd=tmp_path)
+    done = run_here(module, *arguments, cwd=tmp_path)
     assert done.code == code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -139,7 +138,7 @@ def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
     tmp_path: Path, module: str, arguments: list[str]
 ) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    assert run_cli(module, *arguments, "-d", "new", cwd=tmp_path).code == 3
+    assert run_here(module, *arguments, "-d", "new", cwd=tmp_path).code == 3
     assert not (tmp_path / "new").exists()
 
 
@@ -247,14 +246,14 @@ def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path)
     assert (done.code, done.stderr) == (0, "")
     assert done.json == {"added": 3, "duplicate": 0, "known": 0, "rejected": 0}
     assert len(done.stdout.splitlines()) == 1
-    done = run_cli("pipeline.cli", "status", "-d", tmp_path / "d", "--json", "-q")
+    done = run_here("pipeline.cli", "status", "-d", tmp_path / "d", "--json", "-q")
     assert isinstance(done.json, dict)
 
 
 def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) -> None:
-    done = run_cli("harvest.cli", "folder", photos, "-d", tmp_path / "d")
+    done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d")
     assert done.stdout == "added: 3, duplicate: 0, known: 0, rejected: 0\n"
-    done = run_cli("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
+    done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
     assert done == Ran(0, "", "")
 
 
@@ -283,7 +282,7 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
         ("plain", []),
     ]
     for where, arguments in runs:
-        done = run_cli(
+        done = run_here(
             "harvest.cli",
             "folder",
             photos,
@@ -303,7 +302,7 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
 def test_a_wrong_setting_is_3_and_names_the_line(tmp_path: Path) -> None:
     Dataset.create(tmp_path).close()
     (tmp_path / "dataset.toml").write_text("[crop]\nmargn = 1\n")
-    done = run_cli("pipeline.cli", "status", "-d", tmp_path)
+    done = run_here("pipeline.cli", "status", "-d", tmp_path)
     assert done.code == 3
     assert "dataset.toml, line 2" in done.stderr
     assert "did you mean 'margin'?" in done.stderr

@@ -315,3 +315,44 @@ def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
         Dataset.create(folder)
     assert "shorter path" in caught.value.mend
     assert "chmod" not in str(caught.value)
+
+
+def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path) -> None:
+    db = Connection(tmp_path / "c.sqlite", create=True, migrations=FIRST)
+    with db.write():
+        db.many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
+        db.many("INSERT INTO other VALUES(?)", [("03",), ("03",), ("05",)])
+    sql = "SELECT name FROM thing WHERE name<>?"
+    found = []
+    for rows in db.pages(sql, ("name",), ("02",), size=3):
+        found.append([row[0] for row in rows])
+        if len(found) == 1:
+            with db.write():
+                db.many("INSERT INTO thing VALUES(?)", [("00",), ("035",)])
+    assert found == [["00", "01", "03"], ["035", "04", "05"], ["06"]]
+    joined = "SELECT t.name, o.rowid AS n FROM ({page}) t JOIN other o USING(name) ORDER BY 1, 2"
+    pages = list(db.pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
+    assert [[tuple(row) for row in rows] for rows in pages] == [[("03", 1), ("03", 2), ("05", 3)]]
+    db.close()
+
+
+def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
+    db = Connection(tmp_path / "c.sqlite", create=True, migrations=SECOND)
+    there = [(f"{n % 3}", n // 3) for n in range(9)]
+    with db.write():
+        db.many("INSERT INTO thing VALUES(?,?)", there)
+    pages = db.pages("SELECT t.name, t.size FROM thing t WHERE TRUE", ("t.name", "t.size"), size=2)
+    rows = [tuple(row) for page in pages for row in page]
+    assert rows == sorted(there)
+    db.close()
+
+
+def test_more_items_than_one_statement_takes_are_all_looked_for(tmp_path: Path) -> None:
+    db = Connection(tmp_path / "c.sqlite", create=True, migrations=FIRST)
+    with db.write():
+        db.many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
+    names = [f"{n}" for n in range(0, 10_000, 2)]
+    rows = db.rows_in("SELECT name FROM thing WHERE name", names, "ORDER BY name DESC")
+    assert sorted(row[0] for row in rows) == sorted(n for n in names if int(n) < 5000)
+    assert list(db.rows_in("SELECT name FROM thing WHERE name", [])) == []
+    db.close()

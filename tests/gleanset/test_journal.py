@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ import pytest
 from catalogue_rows import add_sample, cut, sha
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from gleanset import Dataset
 from gleanset.db.classes import class_name
@@ -350,19 +357,18 @@ class Done:
 class JournalWalk(RuleBasedStateMachine):
     """Random labels, rejections, clearings, undos and re-detections."""
 
+    begun: Path
+    """A dataset of four samples, which each walk begins with a copy of."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.dataset = Dataset.create(Path(self.folder.name))
-        self.model: list[State] = []
-        self.found: list[bool] = []
-        self.steps: list[Done] = []
-
-    @initialize()
-    def start(self) -> None:
-        self.keys = [add_sample(self.dataset, number) for number in range(4)]
-        self.model = [("queue", None)] * 4
+        shutil.copytree(self.begun, self.folder.name, dirs_exist_ok=True)
+        self.dataset = Dataset.open(self.folder.name)
+        self.keys = [sample.key for sample in self.dataset.samples.each()]
+        self.model: list[State] = [("queue", None)] * 4
         self.found = [True] * 4
+        self.steps: list[Done] = []
 
     @rule(index=st.integers(0, 3), found=st.booleans())
     def search(self, index: int, found: bool) -> None:
@@ -422,7 +428,7 @@ class JournalWalk(RuleBasedStateMachine):
 
     @invariant()
     def the_journal_alone_tells_the_state(self) -> None:
-        told = dict.fromkeys(getattr(self, "keys", []), ("queue", None))
+        told = dict.fromkeys(self.keys, ("queue", None))
         for decision in self.dataset.journal.each():
             told[decision.sample] = (STATUS[decision.action], decision.value)  # type: ignore[assignment]
         assert list(told.values()) == self.model
@@ -432,13 +438,25 @@ class JournalWalk(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-JournalWalk.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=15,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+@pytest.mark.parametrize(
+    ("walks", "steps"), [(12, 12), pytest.param(150, 20, marks=pytest.mark.long)]
 )
-TestJournalWalk = JournalWalk.TestCase
+def test_the_journal_and_the_catalogue_agree_on_every_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walks: int, steps: int
+) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        for number in range(4):
+            add_sample(dataset, number)
+    monkeypatch.setattr(JournalWalk, "begun", tmp_path, raising=False)
+    run_state_machine_as_test(
+        JournalWalk,
+        settings=settings(
+            max_examples=walks,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[str]) -> None:
