@@ -15,7 +15,7 @@ import msgspec
 from baseline.engines.base import ModelFacts
 from baseline.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector, check_options, spec_of
+from facecrop.detectors.options import RecordedDetector, check_options, dataset_detector, spec_of
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -177,7 +177,4 @@ def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest)
     given = spec_of(asked, request.options, request.cascade)
     if faces is not None and given.name == faces.detector:
         return RecordedDetector.of(given.name, faces.settings).spec(dict(given.settings))
-    # The dataset's threshold is that of its own detector: scores of two do not compare.
-    least = own.threshold if given.name == own.detector else None
-    known = {} if least is None else {"threshold": least}
-    return DetectorSpec.of(given.name, **{**known, **dict(given.settings)})
+    return dataset_detector(own, asked, request.options, request.cascade)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from facecrop.cli_compare import checked_detector, compare, setting_options, sheet
 from facecrop.cli_docker import docker
+from facecrop.request import FaceSearch, whole_instead
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
-
-if TYPE_CHECKING:
-    from facecrop.detectors import DetectorSpec
-    from gleanset.images.cut import CutSettings
-    from gleanset.settings import CropSettings
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
 commands.add_command(compare)
@@ -81,45 +76,22 @@ def run(
     pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
     are not of faces are taken whole: --detector whole.
     """
-    from facecrop.advice import whole_instead
-    from facecrop.search import DatasetSearch, find_faces
-
+    request = FaceSearch(
+        detector=detector,
+        threshold=threshold,
+        cascade=cascade,
+        options=options,
+        workers=workers,
+        **cut,
+    )
     with job.open() as dataset:
-        crop = dataset.settings.crop
-        spec = _detector(crop, detector, threshold, cascade, options)
-        cutting = _cutting(crop, cut)
         if job.simulate:
-            search = DatasetSearch(dataset, spec, cutting)
-            return {"would_search": search.to_search(), "would_recut": search.to_cut()}
-        found = find_faces(dataset, spec, cutting, workers=workers or 0, progress=job.progress)
+            return request.preview(dataset)
+        found = request.run(dataset, job.progress)
         if (instead := whole_instead(dataset)) is not None:
             found["next"], why = instead
             job.say(why)
         return found
-
-
-def _detector(
-    crop: CropSettings,
-    name: str | None,
-    threshold: float | None,
-    cascade: Path | None,
-    options: tuple[str, ...],
-) -> DetectorSpec:
-    from facecrop.detectors.options import check_options, spec_of
-
-    name = name or crop.detector
-    # The dataset's threshold is that of its own detector: scores of two do not compare.
-    own = crop.threshold if name == crop.detector else None
-    least = own if threshold is None else threshold
-    check_options(options)
-    return spec_of(name, options, cascade, **({} if least is None else {"threshold": least}))
-
-
-def _cutting(crop: CropSettings, given: Mapping[str, Any]) -> CutSettings:
-    from gleanset.images.cut import CutSettings
-
-    chosen = {key: value for key, value in given.items() if value is not None}
-    return replace(CutSettings.of(crop), **chosen)
 
 
 @commands.command(epilog="Example: facecrop add 3f9a 120,80,64,64 -d my-dataset")

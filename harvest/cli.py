@@ -10,8 +10,10 @@ import click
 from gleanset.cli import Job, Result, group, job_options
 from gleanset.cli import main as run_main
 from harvest.cli_frames import frames
-from harvest.cli_options import FILES, Net, existing, label_option, net_options, workers_option
+from harvest.cli_options import FILES, carry_out, label_option, net_options, workers_option
 from harvest.cli_search import check, keyword, login
+from harvest.net_options import NetOptions
+from harvest.request import FolderRequest, UrlsRequest
 
 commands = group("harvest", "Get images into a dataset: folders, URL lists, searches, videos.")
 for command in (keyword, check, login, frames):
@@ -32,42 +34,12 @@ def folder(
     workers: int | None,
 ) -> Result | None:
     """Add the pictures in some folders (and those below), single ones, and zip or tar archives."""
-    from harvest.archives import checked_places, combined, harvest_archives
-    from harvest.folder import harvest_folders
-
-    trees, archives = checked_places(places, job.root)
-    if job.simulate:
-        from harvest.preview import Preview, preview_folders
-
-        with existing(job) as known:
-            result = preview_folders(
-                Preview(known, job.show),
-                job.root,
-                trees,
-                archives,
-                hints=hints_from_folders,
-                label=label,
-            )
-        return result if job.as_json else None
-    with job.create() as dataset:
-        return combined(
-            harvest_folders(
-                dataset,
-                trees,
-                hints=hints_from_folders,
-                label=label,
-                workers=workers or 0,
-                progress=job.progress,
-            ),
-            harvest_archives(
-                dataset,
-                archives,
-                hints=hints_from_folders,
-                label=label,
-                workers=workers or 0,
-                progress=job.progress,
-            ),
-        )
+    return carry_out(
+        job,
+        FolderRequest(
+            places=places, hints_from_folders=hints_from_folders, label=label, workers=workers
+        ),
+    )
 
 
 @commands.command(epilog="Example: harvest urls list.txt --label cat -d my-dataset")
@@ -83,29 +55,12 @@ def urls(
     label: str | None,
     limit: int | None,
     workers: int | None,
-    net: Net,
+    net: NetOptions,
 ) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
-    from harvest.urls import checked_list, harvest_urls
-
-    for file in files:
-        checked_list(file)
-    if job.simulate:
-        from harvest.preview import Preview, preview_urls
-
-        with existing(job) as known:
-            result = preview_urls(Preview(known, job.show), files, label, limit)
-        return result if job.as_json else None
-    with job.create() as dataset:
-        return harvest_urls(
-            dataset,
-            files,
-            net.client(dataset),
-            label=label,
-            limit=limit,
-            threads=workers,
-            progress=job.progress,
-        )
+    return carry_out(
+        job, UrlsRequest(files=files, label=label, limit=limit, workers=workers, net=net)
+    )
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
@@ -113,7 +68,7 @@ def urls(
 @click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
 @workers_option
 @net_options
-def retry(job: Job, reason: str | None, workers: int | None, net: Net) -> Result:
+def retry(job: Job, reason: str | None, workers: int | None, net: NetOptions) -> Result:
     """Download again what failed before, from lists and searches."""
     from harvest.retry import retry as try_again
 

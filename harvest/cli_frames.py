@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
-from harvest.cli_options import Net, existing, label_option, workers_option
+from harvest.cli_options import carry_out, label_option, workers_option
+from harvest.request import FramesRequest
 from harvest.video.options import FORMATS, FramesOptions
 from harvest.video.sampling import SIMILAR, Detector
-
-if TYPE_CHECKING:
-    from gleanset import Dataset
-    from harvest.video.inputs import VideoInput
-    from harvest.video.sampling import Sampling
 
 # Options that may stand alone or with a number, and what they mean alone.
 _ALONE = {"--scenes": "1", "--skip-similar": str(SIMILAR)}
@@ -118,8 +114,8 @@ _HOW: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
-    """Add the options of a sampling and hand them on as `wish`."""
+def _sampling_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
+    """Add the options of a sampling and hand them on as `chosen`."""
 
     @functools.wraps(function)
     def run(*args: Any, no_skip_similar: bool, **rest: Any) -> Result | None:
@@ -128,7 +124,7 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
             told["skip_similar"] = False
         elif told["skip_similar"] is None:
             told["skip_similar"] = True
-        return function(*args, wish=FramesOptions(**told), **rest)
+        return function(*args, chosen=FramesOptions(**told), **rest)
 
     for option in reversed((*_WHICH, *_HOW)):
         run = option(run)
@@ -142,7 +138,7 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
 )
 @job_options(simulate=True)
 @click.argument("videos", nargs=-1, type=click.Path(), metavar="VIDEO|DIR|URL...")
-@_wish_options
+@_sampling_options
 @click.option(
     "--at",
     "image",
@@ -158,7 +154,7 @@ def _wish_options(function: Callable[..., Result | None]) -> Callable[..., Resul
 def frames(
     job: Job,
     videos: tuple[str, ...],
-    wish: FramesOptions,
+    chosen: FramesOptions,
     image: str | None,
     label: str | None,
     workers: int | None,
@@ -174,55 +170,25 @@ def frames(
     with a video.
     """
     if image is not None:
-        return _show_moments(job, image, videos, wish)
-    from harvest.frames import harvest_frames
-    from harvest.preview_frames import FramesPreview
-
-    sampling = wish.sampling()
-    local = _local_inputs(job, videos)
-    if job.simulate:
-        with existing(job) as known:
-            inputs = local or _inputs(job, known, videos, sampling, allow_private)
-            result = FramesPreview(known, sampling, job.show, job.say).over(inputs)
-        return result if job.as_json else None
-    with job.create() as dataset:
-        inputs = local or _inputs(job, dataset, videos, sampling, allow_private)
-        return harvest_frames(
-            dataset, inputs, sampling, label=label, workers=workers or 0, progress=job.progress
-        )
-
-
-def _local_inputs(job: Job, videos: Sequence[str]) -> list[VideoInput]:
-    """All inputs, before a dataset is made for them; none where addresses are among them."""
-    from harvest.video.inputs import find_inputs, is_address
-
-    if not videos:
-        raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
-    local = [video for video in videos if not is_address(video)]
-    found = find_inputs(local, job.root)
-    return found if len(local) == len(videos) else []
-
-
-def _inputs(
-    job: Job,
-    dataset: Dataset | None,
-    videos: Sequence[str],
-    sampling: Sampling,
-    allow_private: bool,
-) -> list[VideoInput]:
-    # Only here: what the web needs takes as long to load as all the rest.
-    from harvest.video.remote import all_inputs
-
-    client = Net(allow_private, 0.0, frozenset()).client(dataset)
-    return all_inputs(videos, dataset, job.root, sampling.settings, client)
+        return _show_moments(job, image, videos, chosen)
+    return carry_out(
+        job,
+        FramesRequest(
+            videos=videos,
+            options=chosen,
+            label=label,
+            workers=workers,
+            allow_private=allow_private,
+        ),
+    )
 
 
 def _show_moments(
-    job: Job, image: str, places: Sequence[str], wish: FramesOptions
+    job: Job, image: str, places: Sequence[str], chosen: FramesOptions
 ) -> Result | None:
     from harvest.video.playback import find_moments
 
-    if wish != FramesOptions():
+    if chosen != FramesOptions():
         raise UsageError("--at samples nothing", "leave the options of a sampling out")
     with job.open() as dataset:
         moments = find_moments(dataset, image, places, job.progress)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,11 @@ from gleanset.cli import Job, Result, key_values
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
 from harvest import robots_words
+from harvest.net_options import NetOptions
 
 if TYPE_CHECKING:
     from gleanset import Dataset
-    from harvest.http import Client
+    from harvest.request import HarvestRequest
 
 FILES = click.Path(path_type=Path)
 LONGEST_SLEEP = 3600.0
@@ -48,29 +48,6 @@ source_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """How the person wants the net to be used."""
-
-    allow_private: bool
-    sleep: float
-    ignore_robots: frozenset[str]
-
-    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
-        """How to open the downloader, with the dataset's settings for the net."""
-        from gleanset.settings import NetSettings
-        from harvest.http import Client, Limits
-
-        net = dataset.settings.net if dataset else NetSettings()
-        limits = Limits.of(net, delay=self.sleep)
-        return lambda: Client(
-            limits,
-            allow_private=self.allow_private,
-            contact=net.contact,
-            ignore_robots=self.ignore_robots,
-        )
-
-
 def net_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
     """Add the options of the downloader and hand them on as `net`."""
 
@@ -78,7 +55,9 @@ def net_options(function: Callable[..., Result | None]) -> Callable[..., Result 
     def run(
         *args: Any, allow_private: bool, sleep: float, ignore_robots: tuple[str, ...], **rest: Any
     ) -> Result | None:
-        return function(*args, net=Net(allow_private, sleep, frozenset(ignore_robots)), **rest)
+        return function(
+            *args, net=NetOptions(allow_private, sleep, frozenset(ignore_robots)), **rest
+        )
 
     for option in reversed(_NET_OPTIONS):
         run = option(run)
@@ -153,3 +132,27 @@ def existing(job: Job) -> Iterator[Dataset | None]:
         return
     with dataset:
         yield dataset
+
+
+def carry_out(
+    job: Job, request: HarvestRequest, *, preview: bool = False, as_if_new: bool = False
+) -> Result | None:
+    """Run a request, or show what it would fetch: with `--simulate`, and for a `preview`.
+
+    What is wrong with the request is raised before a dataset is made. With `as_if_new` a preview
+    also shows what the dataset has.
+    """
+    request.check(job.root)
+    if not (preview or job.simulate):
+        with job.create() as dataset:
+            return request.run(dataset, job.progress)
+    from harvest.preview import Preview
+
+    with existing(job) as known:
+        view = Preview(None if as_if_new else known, job.show, job.say)
+        result = request.preview(view, job.root, known)
+    if job.as_json:
+        return result
+    for name, error in view.errors.items():
+        job.say(f"{name}: {error}")
+    return None

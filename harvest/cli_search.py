@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from gleanset.cli import Command, Job, Result, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import (
     FILES,
-    Net,
+    carry_out,
     existing,
     label_option,
     net_options,
@@ -21,10 +21,8 @@ from harvest.cli_options import (
     source_options,
     workers_option,
 )
-
-if TYPE_CHECKING:
-    from harvest.keyword import Search
-    from harvest.selection import Selection
+from harvest.net_options import NetOptions
+from harvest.request import KeywordRequest
 
 
 @click.command(
@@ -79,70 +77,23 @@ def keyword(
     options: tuple[str, ...],
     label: str | None,
     workers: int | None,
-    net: Net,
+    net: NetOptions,
 ) -> Result | None:
     """Search sites for keywords and download what they find."""
-    from harvest.keyword import harvest_searches, read_keywords
-
-    selection = _selection(span, condition)
-    asked = _searches(sources, read_keywords(keywords, file, label), options)
-    most = limit or _limit_of(selection, asked[0])
-    if get_urls or job.simulate:
-        return _preview(job, asked, net, most, selection, all_of_them=get_urls)
-    with job.create() as dataset:
-        return harvest_searches(
-            dataset,
-            asked,
-            net.client(dataset),
-            limit=most,
-            selection=selection,
-            threads=workers,
-            progress=job.progress,
-        )
-
-
-def _selection(span: str | None, condition: str | None) -> Selection:
-    from harvest.filters import parse_filter
-    from harvest.selection import Selection, parse_range
-
-    first, last = (1, None) if span is None else parse_range(span)
-    return Selection(first, last, None if condition is None else parse_filter(condition))
-
-
-def _searches(
-    names: tuple[str, ...], keywords: list[tuple[str, str | None]], options: tuple[str, ...]
-) -> list[Search]:
-    from harvest.keyword import searches
-    from harvest.sources import source_named
-
-    # Each once, in the order given.
-    split = dict.fromkeys(name.strip() for text in names for name in text.split(","))
-    sites = [source_named(name) for name in split if name]
-    if not sites:
-        raise UsageError("no source is named", "write for instance --source bing")
-    return searches(keywords, sites, source_options(options, [site.name for site in sites]))
-
-
-def _limit_of(selection: Selection, search: Search) -> int:
-    """A range that was asked for is meant whole, on each source."""
-    from harvest.keyword import LIMIT
-
-    return LIMIT if selection.size is None else selection.size * len(search.asked)
-
-
-def _preview(
-    job: Job, asked: list[Search], net: Net, limit: int, selection: Selection, *, all_of_them: bool
-) -> Result | None:
-    from harvest.preview import Preview, preview_searches
-
-    with existing(job) as dataset, net.client(dataset)() as client:
-        preview = Preview(None if all_of_them else dataset, job.show)
-        result = preview_searches(preview, asked, client, limit, selection)
-    if job.as_json:
-        return result
-    for name, error in preview.errors.items():
-        job.say(f"{name}: {error}")
-    return None
+    request = KeywordRequest(
+        keywords=keywords,
+        sources=sources,
+        file=file,
+        limit=limit,
+        span=span,
+        condition=condition,
+        label=label,
+        workers=workers,
+        net=net,
+    )
+    asked = [site.name for site in request.sites()]
+    request = replace(request, options=source_options(options, asked))
+    return carry_out(job, request, preview=get_urls, as_if_new=get_urls)
 
 
 @click.command(cls=Command, epilog="Example: harvest check bing")
@@ -150,7 +101,7 @@ def _preview(
 @click.argument("source")
 @source_option
 @net_options
-def check(job: Job, source: str, options: tuple[str, ...], net: Net) -> Result | None:
+def check(job: Job, source: str, options: tuple[str, ...], net: NetOptions) -> Result | None:
     """Ask a site one small real query, and see whether it still answers as expected."""
     from harvest.check import check_source
     from harvest.sources import source_named

@@ -22,7 +22,7 @@ from harvest.urls import checked_list, read_lines
 STAGE = "harvest-keyword"
 LIMIT = 100
 # After these a source is not asked for the next keyword either: it would say the same.
-_FINAL = (RateLimited, NeedsLogin, MissingComponent)
+FINAL_REFUSALS = (RateLimited, NeedsLogin, MissingComponent)
 
 Keyword = tuple[str, str | None]
 
@@ -35,13 +35,16 @@ class Search:
     asked: tuple[tuple[Source, Query], ...]
 
 
-def read_keywords(words: Sequence[str], file: Path | None, label: str | None) -> list[Keyword]:
-    """Keywords with their labels: those given, then those of a file, each once.
+def read_keywords(
+    keywords: Sequence[Keyword], file: Path | None, label: str | None
+) -> list[Keyword]:
+    """Return keywords with their labels: those given, then those of a file, each once.
 
-    One a line; a tab and a label may follow; `#` begins a comment. Raises `InputUnusable` for
-    a file that is not there or may not be read, `UsageError` when there is no keyword at all.
+    One a line; a tab and a label may follow, else it has `label`; `#` begins a comment. Raises
+    `InputUnusable` for a file that is not there or may not be read, `UsageError` when there is no
+    keyword at all.
     """
-    found: list[Keyword] = [(word.strip(), label) for word in words if word.strip()]
+    found: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
     if file is not None:
         found += read_lines(checked_list(file), label)
     if not found:
@@ -118,7 +121,7 @@ class KeywordRun:
     def _count(self, keyword: str, worker: SourceWorker) -> None:
         name = worker.source.name
         error = worker.results.error or self._given_up.get(name)
-        if isinstance(error, _FINAL):
+        if isinstance(error, FINAL_REFUSALS):
             self._given_up[name] = error
         worker.importer.finish()
         self.stats.add(keyword, name, worker.importer, error)

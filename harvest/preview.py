@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
 from gleanset import Dataset
-from gleanset.errors import GleansetError
+from gleanset.errors import GleansetError, Unreadable
+from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from harvest.archives import identified, members
 from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import printable, walk
 from harvest.http import Client
-from harvest.keyword import Search
+from harvest.keyword import FINAL_REFUSALS, Search
 from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
 from harvest.selection import Selection
 from harvest.sources import Query, Source
 from harvest.urls import checked_list, read_list
+from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
+from harvest.video.inputs import VideoFile, VideoInput
+from harvest.video.sampling import Sampling
 
 Show = Callable[[str], None]
 Result = dict[str, object]
 
 
-class Look:
+class SourcePreview:
     """One source asked for one keyword; `common` are the addresses of the keyword so far."""
 
     def __init__(
@@ -63,11 +68,14 @@ class Look:
 
 
 class Preview:
-    """Shows what is new, and counts what is not; without a dataset everything is new."""
+    """Shows what is new, and counts what is not; without a dataset everything is new.
 
-    def __init__(self, dataset: Dataset | None, show: Show) -> None:
+    `show` takes the lines of the result, `say` what goes on beside it.
+    """
+
+    def __init__(self, dataset: Dataset | None, show: Show, say: Show = lambda line: None) -> None:
         self._dataset = dataset
-        self._show = show
+        self.show, self.say = show, say
         self.new = 0
         self.known = 0
         self.errors: dict[str, GleansetError] = {}
@@ -80,7 +88,7 @@ class Preview:
             self.known += 1
         else:
             self.new += 1
-            self._show(line)
+            self.show(line)
         return state != "rejected"
 
     def result(self) -> Result:
@@ -97,7 +105,7 @@ def preview_searches(
     """
     errors = preview.errors
     for search in asked:
-        _look(preview, search, client, limit, selection)
+        _preview_search(preview, search, client, limit, selection)
     names = dict.fromkeys(source.name for search in asked for source, _ in search.asked)
     if errors and not preview.new + preview.known and errors.keys() == names.keys():
         raise next(iter(errors.values()))
@@ -105,19 +113,28 @@ def preview_searches(
     return preview.result() | ({"sources": told} if errors else {})
 
 
-def _look(
+def _preview_search(
     preview: Preview, search: Search, client: Client, limit: int, selection: Selection
 ) -> None:
     common: set[str] = set()
     wakes: SimpleQueue[None] = SimpleQueue()
-    made = [Look(pair, client, selection, common, lambda: wakes.put(None)) for pair in search.asked]
-    looks = {look.name: look for look in made}
+    # As in a run: who refused for good is not asked for the next keyword.
+    asked = [pair for pair in search.asked if not _refused_for_good(preview, pair[0])]
+    made = [
+        SourcePreview(pair, client, selection, common, lambda: wakes.put(None)) for pair in asked
+    ]
+    previews = {one.name: one for one in made}
     with closing_searches(made, client):
         share = FairShare(limit, made, common)
         for candidate in candidates_as_they_come(share.take, lambda: share.asking, wakes):
             if candidate.url in common or preview.take(candidate.url, candidate.origin):
-                looks[candidate.origin.source].found.add(candidate.url)
-    preview.errors |= {name: error for name, look in looks.items() if (error := look.results.error)}
+                previews[candidate.origin.source].found.add(candidate.url)
+    refused = {name: error for name, one in previews.items() if (error := one.results.error)}
+    preview.errors |= refused
+
+
+def _refused_for_good(preview: Preview, source: Source) -> bool:
+    return isinstance(preview.errors.get(source.name), FINAL_REFUSALS)
 
 
 def preview_urls(
@@ -127,7 +144,12 @@ def preview_urls(
     lists = [checked_list(file) for file in files]
     candidates = (candidate for file in lists for candidate in read_list(file, label))
     counting = 0
+    met: set[str] = set()
     for candidate in candidates:
+        if candidate.url in met:
+            preview.known += 1
+            continue
+        met.add(candidate.url)
         counting += preview.take(candidate.url, candidate.origin)
         if counting == limit:
             break
@@ -151,3 +173,80 @@ def preview_folders(
         for entry, origin, stamp in members(identified(archive), hints, label):
             preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
     return preview.result()
+
+
+def preview_frames(
+    preview: Preview,
+    dataset: Dataset | None,
+    sampling: Sampling,
+    inputs: Iterable[VideoInput],
+) -> Result:
+    """Show the videos that would be sampled; the numbers.
+
+    `frames` and `bytes` are estimates, without those of addresses.
+    """
+    return _FramesPreview(preview, dataset, sampling).over(inputs)
+
+
+@dataclass
+class _FramesPreview:
+    """Shows the videos still to be sampled, one a line; says on the side what is wrong."""
+
+    view: Preview
+    dataset: Dataset | None
+    sampling: Sampling
+    numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0, "frames": 0, "bytes": 0})
+    _lengths: list[VideoLength] = field(default_factory=list)
+    _met: set[str] = field(default_factory=set)
+
+    def over(self, inputs: Iterable[VideoInput]) -> dict[str, object]:
+        """The numbers: `frames` and `bytes` are estimates, without those of addresses."""
+        for one in inputs:
+            if isinstance(one, VideoFile):
+                self._file(one)
+            else:
+                self._todo(one.shown)
+        frames = sum(frames_of(self.sampling, one.seconds) for one in self._lengths)
+        self._count("frames", min(frames, self.sampling.limit or frames))
+        self._count("bytes", bytes_of_all(self.sampling, self._lengths))
+        about = f"about {self.numbers['frames']} frames, {human_bytes(self.numbers['bytes'])}"
+        videos = self.numbers["videos"]
+        self.view.say(f"{videos} videos, {about} before near-duplicates are left out")
+        return dict(self.numbers)
+
+    def _file(self, one: VideoFile) -> None:
+        # Only here: what samples videos takes as long to load as all the rest.
+        from harvest.video.sampler import read_facts
+
+        try:
+            if self._is_known(sha256_of_file(one.path)):
+                self._count("known")
+                return
+            facts = read_facts(one.path)
+        except OSError as error:
+            self._wrong(one.shown, f"cannot be read: {error.strerror}")
+        except Unreadable as error:
+            self._wrong(one.shown, f"{error.reason}: {error.detail}")
+        else:
+            self._todo(one.shown)
+            self._lengths.append(VideoLength(facts.seconds or 0.0, *facts.upright))
+
+    def _is_known(self, sha256: str) -> bool:
+        """Whether a video was sampled before, or is here a second time."""
+        if sha256 in self._met:
+            return True
+        self._met.add(sha256)
+        if self.dataset is None:
+            return False
+        return self.dataset.videos.done(sha256, self.sampling.settings) is not None
+
+    def _todo(self, shown: str) -> None:
+        self._count("videos")
+        self.view.show(shown)
+
+    def _wrong(self, shown: str, why: str) -> None:
+        self._count("rejected")
+        self.view.say(f"{shown}: {why}")
+
+    def _count(self, what: str, number: int = 1) -> None:
+        self.numbers[what] = self.numbers.get(what, 0) + number

@@ -10,17 +10,16 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from harvest.archives import checked_places, harvest_archives
-from harvest.filters import parse_filter
-from harvest.folder import harvest_folders
-from harvest.frames import harvest_frames
-from harvest.http import Client, Limits
-from harvest.keyword import LIMIT, Search, harvest_searches, read_keywords, searches
-from harvest.selection import Selection, parse_range
+from harvest.net_options import NetOptions
+from harvest.request import (
+    FolderRequest,
+    FramesRequest,
+    HarvestRequest,
+    KeywordRequest,
+    UrlsRequest,
+)
 from harvest.sources import source_named
-from harvest.urls import checked_list, harvest_urls
-from harvest.video.inputs import find_inputs, is_address
-from harvest.video.remote import VideoAddress, all_inputs
+from harvest.video.inputs import is_address
 from pipeline.recipe import (
     FolderSource,
     FramesSource,
@@ -52,37 +51,98 @@ class Gathering:
     def __iter__(self) -> Iterator[Stage]:
         recipe = self.recipe
         for folder in recipe.folder:
-            yield f"folder {folder.path}", partial(self._folder, folder)
+            yield f"folder {folder.path}", self._stage(partial(self.folder_request, folder))
         for urls in recipe.urls:
-            yield f"urls {urls.file}", partial(self._urls, urls)
+            yield f"urls {urls.file}", self._stage(partial(self.urls_request, urls))
         for keyword in recipe.keyword:
-            words = [search.keyword for search in self._searches(keyword)]
-            yield f"{', '.join(keyword.sources)} {_short(words)}", partial(self._search, keyword)
+            request = self.keyword_request(keyword)
+            words = [search.keyword for search in request.searches()]
+            name = f"{', '.join(request.sources)} {_short(words)}"
+            yield name, self._stage(partial(self.keyword_request, keyword))
         for frames in recipe.frames:
-            yield f"frames {_short(frames.videos)}", partial(self._frames, frames)
+            yield (
+                f"frames {_short(frames.videos)}",
+                self._stage(partial(self.frames_request, frames)),
+            )
 
-    def checks(self) -> Iterator[Check]:
-        """What finds mistakes in names and values before anything is begun: each may raise."""
+    def checks(self, root: Path) -> Iterator[Check]:
+        """Yield what finds mistakes in names and values before anything is begun: each may raise.
+
+        `root` is where the dataset will be.
+        """
         recipe = self.recipe
         for option in self.options:
             yield partial(source_named, option.partition(".")[0])
-        yield from (partial(self._check_folder, folder) for folder in recipe.folder)
-        yield from (partial(self._check_urls, urls) for urls in recipe.urls)
-        for keyword in recipe.keyword:
-            yield partial(_selection, keyword)
-            yield partial(self._searches, keyword)
-        for frames in recipe.frames:
-            yield frames.sampling
-            yield partial(self._check_videos, frames)
+        makers: list[Callable[[], HarvestRequest]] = [
+            *(partial(self.folder_request, part) for part in recipe.folder),
+            *(partial(self.urls_request, part) for part in recipe.urls),
+            *(partial(self.keyword_request, part) for part in recipe.keyword),
+            *(partial(self.frames_request, part) for part in recipe.frames),
+        ]
+        yield from (partial(_check, make, root) for make in makers)
+        # Apart, so that a wrong range is said beside a wrong option, a wrong size beside a path.
+        yield from (part.sampling for part in recipe.frames)
+        yield from (partial(_check_searches, self.keyword_request, part) for part in recipe.keyword)
 
-    def _check_folder(self, folder: FolderSource) -> None:
-        checked_places([self._existing(folder.path)], self.here / "none")
+    def _stage(self, make: Callable[[], HarvestRequest]) -> Callable[[Dataset], Result]:
+        return lambda dataset: make().run(dataset, self.progress)
 
-    def _check_urls(self, urls: UrlsSource) -> None:
-        checked_list(self._existing(urls.file))
+    def folder_request(self, part: FolderSource) -> FolderRequest:
+        """Return what a [[folder]] asks for. Raises `InputUnusable` for a wrong path."""
+        return FolderRequest(
+            places=(self._existing(part.path),),
+            hints_from_folders=part.hints_from_folders,
+            label=part.label,
+        )
 
-    def _check_videos(self, frames: FramesSource) -> None:
-        find_inputs(self._videos(frames), self.here / "none", lambda url: VideoAddress(url, Client))
+    def urls_request(self, part: UrlsSource) -> UrlsRequest:
+        """Return what a [[urls]] asks for. Raises `InputUnusable` for a list that is not there."""
+        return UrlsRequest(
+            files=(self._existing(part.file),),
+            label=part.label,
+            limit=part.limit,
+            net=self._net(part),
+        )
+
+    def keyword_request(self, part: KeywordSource) -> KeywordRequest:
+        """Return what a [[keyword]] asks for. Raises `UsageError` without keywords or sources."""
+        request = KeywordRequest(
+            keywords=tuple(part.keywords),
+            sources=tuple(part.sources),
+            file=None if part.input is None else self._existing(part.input),
+            limit=part.limit,
+            span=part.range,
+            condition=part.filter,
+            options=self._options(part),
+            label=part.label,
+            net=self._net(part),
+        )
+        if not (any(map(_text_of, request.keywords)) or request.file) or not request.sources:
+            missing = "keyword" if request.sources else "source"
+            raise UsageError(f"a [[keyword]] of the recipe has no {missing}", "write one there")
+        return request
+
+    def _options(self, part: KeywordSource) -> dict[str, dict[str, str]]:
+        """Return the settings of its sources; those of the command line win."""
+        settings = part.settings()
+        for name, value in self.options.items():
+            site, _, key = name.partition(".")
+            if site in settings:
+                settings[site][key] = value
+        return settings
+
+    def frames_request(self, part: FramesSource) -> FramesRequest:
+        """Return what a [[frames]] asks for."""
+        videos = (one if is_address(one) else str(self._place(one)) for one in part.videos)
+        return FramesRequest(
+            videos=tuple(videos),
+            options=part.options(),
+            label=part.label,
+            allow_private=self.allow_private,
+        )
+
+    def _net(self, part: NetSource) -> NetOptions:
+        return NetOptions(self.allow_private, part.sleep, frozenset(part.ignore_robots))
 
     def _place(self, path: str) -> Path:
         try:
@@ -96,83 +156,17 @@ class Gathering:
             raise InputUnusable(f"there is no {place}, which the recipe names", "mend its path")
         return place
 
-    def _videos(self, part: FramesSource) -> list[str | Path]:
-        return [one if is_address(one) else self._place(one) for one in part.videos]
 
-    def _folder(self, part: FolderSource, dataset: Dataset) -> Result:
-        trees, archives = checked_places([self._place(part.path)], dataset.root)
-        if archives:
-            return harvest_archives(
-                dataset,
-                archives,
-                hints=part.hints_from_folders,
-                label=part.label,
-                progress=self.progress,
-            )
-        return harvest_folders(
-            dataset,
-            trees,
-            hints=part.hints_from_folders,
-            label=part.label,
-            progress=self.progress,
-        )
-
-    def _urls(self, part: UrlsSource, dataset: Dataset) -> Result:
-        return harvest_urls(
-            dataset,
-            [self._place(part.file)],
-            self._client(dataset, part),
-            label=part.label,
-            limit=part.limit,
-            progress=self.progress,
-        )
-
-    def _search(self, part: KeywordSource, dataset: Dataset) -> Result:
-        selection = _selection(part)
-        # A range that was asked for is meant whole, on each source.
-        whole = LIMIT if selection.size is None else selection.size * len(part.sources)
-        return harvest_searches(
-            dataset,
-            self._searches(part),
-            self._client(dataset, part),
-            limit=part.limit or whole,
-            selection=selection,
-            progress=self.progress,
-        )
-
-    def _searches(self, part: KeywordSource) -> list[Search]:
-        file = None if part.input is None else self._existing(part.input)
-        listed = [] if file is None else read_keywords((), file, part.label)
-        asked = [pair for pair in dict.fromkeys([*part.pairs(), *listed]) if pair[0]]
-        if not asked or not part.sources:
-            missing = "keyword" if part.sources else "source"
-            raise UsageError(f"a [[keyword]] of the recipe has no {missing}", "write one there")
-        settings = part.settings()
-        for name, value in self.options.items():
-            site, _, key = name.partition(".")
-            if site in settings:
-                settings[site][key] = value
-        return searches(asked, [source_named(site) for site in part.sources], settings)
-
-    def _frames(self, part: FramesSource, dataset: Dataset) -> Result:
-        sampling = part.sampling()
-        client = self._client(dataset, NetSource())
-        inputs = all_inputs(self._videos(part), dataset, dataset.root, sampling.settings, client)
-        return harvest_frames(dataset, inputs, sampling, label=part.label, progress=self.progress)
-
-    def _client(self, dataset: Dataset, part: NetSource) -> Callable[[], Client]:
-        net = dataset.settings.net
-        return lambda: Client(
-            Limits.of(net, delay=part.sleep),
-            allow_private=self.allow_private,
-            contact=net.contact,
-            ignore_robots=frozenset(part.ignore_robots),
-        )
+def _check(make: Callable[[], HarvestRequest], root: Path) -> None:
+    make().check(root)
 
 
-def _selection(part: KeywordSource) -> Selection:
-    first, last = (1, None) if part.range is None else parse_range(part.range)
-    return Selection(first, last, None if part.filter is None else parse_filter(part.filter))
+def _check_searches(make: Callable[[KeywordSource], KeywordRequest], part: KeywordSource) -> None:
+    make(part).searches()
+
+
+def _text_of(keyword: str | tuple[str, str]) -> str:
+    return keyword if isinstance(keyword, str) else keyword[0]
 
 
 def _short(names: list[str]) -> str:

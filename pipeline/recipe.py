@@ -72,13 +72,6 @@ class KeywordSource(NetSource, frozen=True):
         """The sites, each once."""
         return list(dict.fromkeys([self.source] if isinstance(self.source, str) else self.source))
 
-    def pairs(self) -> list[tuple[str, str | None]]:
-        """The keywords that stand here, with their labels."""
-        return [
-            (one.strip(), self.label) if isinstance(one, str) else (one[0].strip(), one[1].strip())
-            for one in self.keywords
-        ]
-
     def settings(self) -> dict[str, dict[str, str]]:
         """The options of each source. Raises `UsageError` for those of no source asked."""
         found: dict[str, dict[str, str]] = {site: {} for site in self.sources}
@@ -112,6 +105,11 @@ class FramesSource(FramesOptions, frozen=True, kw_only=True):
 
     videos: list[str]
     label: str | None = None
+
+    def options(self) -> FramesOptions:
+        """Return what to sample, without the videos."""
+        names = FramesOptions.__struct_fields__
+        return FramesOptions(**{name: getattr(self, name) for name in names})
 
 
 class TrainPart(TomlTable, frozen=True):

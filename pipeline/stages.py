@@ -10,12 +10,10 @@ from pathlib import Path
 
 from baseline.cli_options import need_torch
 from baseline.settings import load_preset
-from facecrop.detectors import DetectorSpec
-from facecrop.search import find_faces
+from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError
-from gleanset.images.cut import CutSettings
 from gleanset.settings import Settings, SplitSettings
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
@@ -70,7 +68,7 @@ class Stages:
         Sources that are not asked are not looked at: their folders and sites may be gone. Raises
         what is wrong with names and values, all of it at once.
         """
-        sources = [] if start else self.sources.checks()
+        sources = [] if start else self.sources.checks(root)
         raise_found([*self._checks_of_what_follows(root), *sources])
         if start is None:
             return list(self)
@@ -95,11 +93,10 @@ class Stages:
             yield need_torch
             yield partial(load_preset, recipe.train.preset, recipe.train.texts())
         # Built, because only the detector itself knows which thresholds make sense.
-        yield lambda: self._detector().build()
+        yield lambda: FaceSearch().spec(recipe.crop).build()
 
     def _faces(self, dataset: Dataset) -> Result:
-        cutting = CutSettings.of(self.recipe.crop)
-        return find_faces(dataset, self._detector(), cutting, progress=self.progress)
+        return FaceSearch().run(dataset, self.progress, self.recipe.crop)
 
     def _dedup(self, dataset: Dataset) -> Result:
         finder = DuplicateFinder(dataset, progress=self.progress)
@@ -117,11 +114,6 @@ class Stages:
 
         settings = load_preset(part.preset, part.texts())
         return train_run(dataset, settings, progress=self.progress)
-
-    def _detector(self) -> DetectorSpec:
-        crop = self.recipe.crop
-        least = {} if crop.threshold is None else {"threshold": crop.threshold}
-        return DetectorSpec.of(crop.detector, **least)
 
 
 def raise_found(checks: Iterable[Check]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from facecrop.advice import whole_instead
+from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.hints import Hints
 from labeler.hints import why_left

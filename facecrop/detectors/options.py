@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import UsageError
-from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
@@ -44,6 +43,29 @@ def spec_of(
             raise UsageError(f"{part!r} sets nothing", f"write {name}:setting=value")
         settings[key] = value
     return DetectorSpec.of(name, **settings)
+
+
+def dataset_detector(
+    own: CropSettings,
+    written: str | None = None,
+    options: Iterable[str] = (),
+    cascade: Path | None = None,
+    threshold: float | None = None,
+) -> DetectorSpec:
+    """Return the detector that was asked for, else that of a dataset's settings `own`.
+
+    `written`, `options` and `cascade` are as in `spec_of`; `threshold` wins over an option. Where
+    none of them sets a threshold, it is the dataset's, but for another detector than its own:
+    scores of two do not compare. Raises `UsageError`.
+    """
+    options = tuple(options)
+    check_options(options)
+    more = {} if threshold is None else {"threshold": threshold}
+    spec = spec_of(written or own.detector, options, cascade, **more)
+    settings = dict(spec.settings)
+    if own.threshold is not None and spec.name == own.detector.partition(":")[0]:
+        settings.setdefault("threshold", own.threshold)
+    return DetectorSpec.of(spec.name, **settings)
 
 
 def check_options(options: Iterable[str]) -> None:
@@ -93,15 +115,15 @@ class RecordedDetector:
     def of(cls, name: str, written: str) -> RecordedDetector:
         """Read `written`, a detector's `settings`. Raises `UsageError` for an unknown name."""
         DetectorSpec.of(name)
-        told = dict(word.partition("=")[::2] for word in written.split())
-        files = {key: told.pop(key) for key in FILES if key in told}
+        recorded = _fields(written)
+        files = {key: recorded.pop(key) for key in FILES if key in recorded}
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
         own = _defaults(name)
-        if "size" in told:
-            across, _, down = told.pop("size").partition("x")
-            told |= {"size": across} if across == down else {}
-        settings = {key: value for key, value in told.items() if own.get(key, value) != value}
+        if "size" in recorded:
+            across, _, down = recorded.pop("size").partition("x")
+            recorded |= {"size": across} if across == down else {}
+        settings = {key: value for key, value in recorded.items() if own.get(key, value) != value}
         return cls(name, settings, files, written)
 
     def spec(self, given: Mapping[str, Setting]) -> DetectorSpec:
@@ -118,16 +140,11 @@ class RecordedDetector:
                 )
         return DetectorSpec.of(self.name, **{**self.settings, **given})
 
-    def options(self) -> list[str]:
-        """The options of `facecrop run` that ask for it; capitals stand for files."""
-        words = ["--detector", self.name]
-        if (threshold := _told(self.written, "threshold")) is not None:
-            words += ["--threshold", threshold]
-        for key in self.files:
-            words += FILES[key].format(key.upper()).split()
-        for key, value in self.settings.items():
-            words += ["-o", f"{self.name}.{key}={value}"] if key != "threshold" else []
-        return words
+    @property
+    def threshold(self) -> float | None:
+        """The lowest score of a face, whether it is the detector's own or not."""
+        text = _fields(self.written).get("threshold")
+        return None if text is None else float(text)
 
 
 def _defaults(name: str) -> dict[str, str]:
@@ -140,32 +157,5 @@ def _setting_text(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _told(written: str, key: str) -> str | None:
-    return dict(word.partition("=")[::2] for word in written.split()).get(key)
-
-
-def cut_options(cut: str, own: CropSettings) -> list[str]:
-    """The options of `facecrop run` that cut so; what they leave out is as `own` and by default.
-
-    `cut` is the spelling of `CutSettings`; empty gives no option.
-    """
-    if not cut:
-        return []
-    wanted = asdict(CutSettings.parse(cut))
-    default, usual = asdict(CutSettings()), asdict(CutSettings.of(own))
-    words = []
-    for name, value in wanted.items():
-        if value != default[name] or value != usual[name]:
-            words += _SWITCHES[name][value] if name in _SWITCHES else _valued(name, value)
-    return words
-
-
-_SWITCHES = {
-    "square": (["--no-square"], ["--square"]),
-    "pad": (["--clamp"], ["--pad"]),
-    "level": (["--no-level"], ["--level"]),
-}
-
-
-def _valued(name: str, value: float) -> list[str]:
-    return [f"--{name.replace('_', '-')}", f"{value:g}"]
+def _fields(written: str) -> dict[str, str]:
+    return dict(word.partition("=")[::2] for word in written.split())

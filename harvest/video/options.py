@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -129,6 +131,58 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
             **{name: value for name, value in given.items() if value is not None},
         )
 
+    @staticmethod
+    def recorded(settings: str) -> FramesOptions:
+        """Return the options that ask for a sampling, from its `Sampling.settings`.
+
+        Datasets of before had nothing but `every=5`.
+        """
+        fields = dict(one.partition("=")[::2] for one in settings.split())
+        mode = fields.pop("mode", "every")
+        given: dict[str, Any] = {
+            name: convert(fields[key])
+            for key, (name, convert) in _RECORDED.items()
+            if key in fields
+        }
+        if "width" in fields or "height" in fields:
+            given["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}"
+        if mode == "around":
+            times = fields.get("around", "").split(",")
+            given["around"] = tuple(map(_seconds, times))
+        if mode == "scenes":
+            given["scenes"] = int(fields.get("per_scene", "1"))
+        if mode in ("every", "around"):
+            given["every"] = _seconds(fields.get("every", str(Sampling().every)))
+        return FramesOptions(keyframes=mode == "keyframes", **given)
+
+    def words(self) -> list[str]:
+        """Return the same as words of a command line."""
+        words = [word for time in self.around for word in ("--around", time)]
+        for option, value in (
+            ("--scenes", self.scenes),
+            ("--keyframes", self.keyframes),
+            ("--every", self.every),
+            ("--fps", self.fps),
+            ("--size", self.size),
+            ("--scene-detector", self.scene_detector),
+            ("--scene-threshold", self.scene_threshold),
+            ("--within", self.within),
+            ("--from", self.start),
+            ("--to", self.end),
+            ("--limit", self.limit),
+            ("--stretch", self.stretch),
+            ("--upscale", self.upscale),
+            ("--format", self.format),
+            ("--quality", self.quality),
+            ("--crop-bars", self.crop_bars),
+            ("--no-skip-similar", self.skip_similar is False),
+            ("--skip-similar", None if isinstance(self.skip_similar, bool) else self.skip_similar),
+            ("--keep-bad", self.keep_bad),
+            ("--skip-openings", self.skip_openings),
+        ):
+            words += _option(option, value)
+        return words
+
     def _similar(self) -> int | None:
         if isinstance(self.skip_similar, bool):
             return SIMILAR if self.skip_similar else None
@@ -175,55 +229,38 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
                 raise UsageError(f"{option} has no say here", f"use it with {company}")
 
 
-def command_line_options(settings: str) -> list[str]:
-    """The options that ask for a sampling, from `Sampling.settings` as the catalogue has it.
-
-    Datasets of before had nothing but `every=5`.
-    """
-    fields = dict(one.partition("=")[::2] for one in settings.split())
-    mode = fields.pop("mode", "every")
-    words: list[str] = []
-    if mode == "around":
-        for time in fields.pop("around", "").split(","):
-            words += ["--around", f"{time}s"]
-    if mode == "scenes":
-        words += ["--scenes", fields.pop("per_scene", "1")]
-    if mode == "keyframes":
-        words.append("--keyframes")
-    if mode in ("every", "around"):
-        words += ["--every", f"{fields.pop('every', str(_DEFAULT.every))}s"]
-    return words + _size(fields) + [word for one in fields.items() for word in _spelled(*one)]
+def _option(name: str, value: object) -> list[str]:
+    """Return an option with its value, or alone where the value is only whether it is given."""
+    if isinstance(value, bool):
+        return [name] if value else []
+    if isinstance(value, float):
+        return [name, _plain(f"{value:.10g}")]
+    return [] if value is None else [name, str(value)]
 
 
-_DEFAULT = Sampling()
-# Settings and how they are asked for: with their value, or by an option of their own.
-_VALUED = {
-    "detector": "--scene-detector",
-    "threshold": "--scene-threshold",
-    "limit": "--limit",
-    "format": "--format",
-    "quality": "--quality",
+def _plain(number: str) -> str:
+    """Spell a number without an exponent, which no option takes."""
+    return f"{Decimal(number):f}"
+
+
+def _seconds(number: str) -> str:
+    return f"{_plain(number)}s"
+
+
+# Fields of `Sampling.settings`, which are those that are not as by default, as options.
+_RECORDED: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "detector": ("scene_detector", str),
+    "threshold": ("scene_threshold", float),
+    "reach": ("within", _seconds),
+    "start": ("start", _seconds),
+    "end": ("end", _seconds),
+    "limit": ("limit", int),
+    "keep_aspect": ("stretch", bool),
+    "upscale": ("upscale", bool),
+    "format": ("format", str),
+    "quality": ("quality", int),
+    "crop_bars": ("crop_bars", bool),
+    "skip_similar": ("skip_similar", lambda text: False if text == "off" else int(text)),
+    "drop_bad": ("keep_bad", bool),
+    "skip_openings": ("skip_openings", bool),
 }
-_TIMES = {"start": "--from", "end": "--to", "reach": "--within"}
-_FLAGS = {
-    "keep_aspect": "--stretch",
-    "upscale": "--upscale",
-    "crop_bars": "--crop-bars",
-    "drop_bad": "--keep-bad",
-    "skip_openings": "--skip-openings",
-}
-
-
-def _size(fields: dict[str, str]) -> list[str]:
-    width, height = fields.pop("width", ""), fields.pop("height", "")
-    return ["--size", f"{width}x{height}"] if width or height else []
-
-
-def _spelled(name: str, value: str) -> list[str]:
-    if name == "skip_similar":
-        return ["--no-skip-similar"] if value == "off" else ["--skip-similar", value]
-    if name in _TIMES:
-        return [_TIMES[name], f"{value}s"]
-    if name in _VALUED:
-        return [_VALUED[name], value]
-    return [_FLAGS[name]] if name in _FLAGS else []

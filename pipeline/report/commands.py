@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baseline.report.run_files import Metrics
-from facecrop.detectors.options import RecordedDetector, cut_options
+from facecrop.detectors.options import RecordedDetector
+from facecrop.request import FaceSearch
 from gleanset import Dataset
+from gleanset.db.classes import class_name
 from gleanset.db.hints import label_provenances
 from gleanset.db.samples import Balances
 from gleanset.db.statistics import SampledVideo, ScanCount, SourceRequest, Statistics
 from gleanset.errors import UsageError
 from gleanset.html.words import count
 from gleanset.settings import CropSettings
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest, shell_line
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address
-from harvest.video.options import command_line_options
+from harvest.video.options import FramesOptions
 
 VIDEOS, LISTS = 20, 5
 """So many are named one by one."""
@@ -69,12 +72,29 @@ def _harvests(requests: Iterable[SourceRequest]) -> Iterator[CommandStep]:
         elif row.query is None:
             taken.append(row)
     for (source, label), asked in searches.items():
-        options = ["--source", source, *_label(label)]
-        yield CommandStep(f"search {source}", _command("harvest keyword", options, asked))
+        yield _search(source, label, asked)
     yield from dict.fromkeys(_folder(row) for row in taken if row.source in _PLACES)
     yield from _lists([row.hint for row in taken if row.source == "urls"])
     if any(row.source == "import" for row in taken):
         yield CommandStep("take labelled pictures in", "labeler import LABELLED")
+
+
+def _search(source: str, label: str | None, asked: list[str]) -> CommandStep:
+    if _is_label(label):
+        request = KeywordRequest(keywords=tuple(asked), sources=(source,), label=label)
+        return CommandStep(f"search {source}", shell_line(request))
+    # No command takes such a label, but a list may hold any.
+    request = KeywordRequest(sources=(source,), file=Path("KEYWORDS.txt"))
+    words = f"search {source} for the keywords of a list, each with a tab and its label behind it"
+    return CommandStep(words, shell_line(request))
+
+
+def _is_label(hint: str | None) -> bool:
+    """Whether a command takes it as a label."""
+    try:
+        return hint is None or class_name(hint) == hint
+    except UsageError:
+        return False
 
 
 _PLACES = {"folder": "FOLDER", "dropped": "FOLDER", "archive": "ARCHIVE"}
@@ -82,13 +102,11 @@ _PLACES = {"folder": "FOLDER", "dropped": "FOLDER", "archive": "ARCHIVE"}
 
 def _folder(row: SourceRequest) -> CommandStep:
     by_folder = row.hint is not None and all(_names_folder(row.hint, path) for path in row.paths)
-    options = ["--hints-from-folders"] if by_folder else _label(row.hint)
-    words = (
-        "take the pictures of a folder tree"
-        if _PLACES[row.source] == "FOLDER"
-        else ("take the pictures of an archive")
-    )
-    return CommandStep(words, _command("harvest folder", options, [_PLACES[row.source]]))
+    place = _PLACES[row.source]
+    label = row.hint if not by_folder and _is_label(row.hint) else None
+    request = FolderRequest(places=(Path(place),), hints_from_folders=by_folder, label=label)
+    kind = "a folder tree" if place == "FOLDER" else "an archive"
+    return CommandStep(f"take the pictures of {kind}", shell_line(request))
 
 
 def _names_folder(hint: str, path: str | None) -> bool:
@@ -99,12 +117,13 @@ def _names_folder(hint: str, path: str | None) -> bool:
 
 def _lists(hints: list[str | None]) -> Iterator[CommandStep]:
     """A list for each hint; where there are many, the hints stood in the list."""
-    if len(hints) > LISTS:
+    files = (Path("LIST.txt"),)
+    if len(hints) > LISTS or not all(map(_is_label, hints)):
         words = "download a list of addresses, each with a tab and its hint behind it"
-        yield CommandStep(words, "harvest urls LIST.txt")
+        yield CommandStep(words, shell_line(UrlsRequest(files=files)))
         return
     for hint in hints:
-        command = _command("harvest urls", _label(hint), ["LIST.txt"])
+        command = shell_line(UrlsRequest(files=files, label=hint))
         yield CommandStep("download a list of addresses", command)
 
 
@@ -123,10 +142,12 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
         files = [place for place in found if not is_address(place)]
         if len(files) > VIDEOS:
             found = [place for place in found if is_address(place)] + ["EPISODES"]
-        yield CommandStep(
-            f"sample frames of {count(len(found), 'video')}",
-            _command("harvest frames", [*command_line_options(settings), *_label(hint)], found),
+        request = FramesRequest(
+            videos=tuple(found),
+            options=FramesOptions.recorded(settings),
+            label=hint if _is_label(hint) else None,
         )
+        yield CommandStep(f"sample frames of {count(len(found), 'video')}", shell_line(request))
 
 
 def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep]:
@@ -135,28 +156,28 @@ def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep
     chosen = [one for one in searches if one.cut or (one.detector, one.settings) not in cut]
     for search in chosen:
         try:
-            options = RecordedDetector.of(search.detector, search.settings).options()
+            detector = RecordedDetector.of(search.detector, search.settings)
         except UsageError:  # a detector that this version does not have
             continue
         part = f" ({count(search.images, 'image')})" if len(chosen) > 1 else ""
-        words = [*options, *cut_options(search.cut, own)]
-        yield CommandStep(f"find the faces and cut them out{part}", _command("facecrop run", words))
+        words = FaceSearch.recorded(detector, search.cut, own).command_line()
+        yield CommandStep(f"find the faces and cut them out{part}", shlex.join(words))
 
 
 def _split(settings: str) -> Iterator[CommandStep]:
     if "=" in settings:
         yield CommandStep(
-            "split, keeping every moment whole", _command("labeler split", _told(settings))
+            "split, keeping every moment whole", _command("labeler split", _options(settings))
         )
 
 
 def _balance(settings: str) -> Iterator[CommandStep]:
     if settings and not settings.startswith("method=off"):
-        command = _command("labeler balance", _told(settings))
+        command = _command("labeler balance", _options(settings))
         yield CommandStep("let the classes of train count alike", command)
 
 
-def _told(settings: str) -> list[str]:
+def _options(settings: str) -> list[str]:
     """`ratio=8:1:1 seed=0` as options."""
     words = [word.partition("=") for word in shlex.split(settings)]
     return [part for key, sign, value in words if sign for part in (f"--{key}", value)]
@@ -186,13 +207,6 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _label(hint: str | None) -> list[str]:
-    return [] if hint is None else ["--label", hint]
-
-
-def _command(program: str, options: Iterable[str], arguments: Iterable[str] = ()) -> str:
-    """As a shell takes it; nothing that begins with a dash is read as an option."""
-    named = list(arguments)
-    dashed = any(word.startswith("-") for word in named)
-    words = [*named, *options] if not dashed else [*options, "--", *named]
-    return " ".join([program, *map(shlex.quote, words)])
+def _command(program: str, options: Iterable[str]) -> str:
+    """As a shell takes it."""
+    return " ".join([program, *map(shlex.quote, options)])

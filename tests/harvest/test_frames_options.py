@@ -21,7 +21,6 @@ from harvest.video.disk_estimate import (
 )
 from harvest.video.options import (
     FramesOptions,
-    command_line_options,
     parse_rate,
     parse_size,
     parse_time,
@@ -233,7 +232,7 @@ def test_a_disk_that_is_clearly_too_small_is_told_before(
 
 @pytest.mark.parametrize("sampling", [sampling for _, sampling in MEANT])
 def test_what_the_catalogue_remembers_can_be_asked_for_again(sampling: Sampling) -> None:
-    words = command_line_options(sampling.settings)
+    words = FramesOptions.recorded(sampling.settings).words()
     params = understood(*words, "video")
     wish = {name: params[name] for name in FramesOptions.__struct_fields__}
     if params["no_skip_similar"]:
@@ -244,4 +243,4 @@ def test_what_the_catalogue_remembers_can_be_asked_for_again(sampling: Sampling)
 
 
 def test_datasets_of_before_are_understood() -> None:
-    assert command_line_options("every=2.5") == ["--every", "2.5s"]
+    assert FramesOptions.recorded("every=2.5").words() == ["--every", "2.5s"]

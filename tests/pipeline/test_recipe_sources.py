@@ -218,7 +218,12 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "example.toml").write_text(example, encoding="utf-8")
     read = read_recipe(tmp_path / "example.toml")
     [search] = read.keyword
-    assert search.pairs() == [("rin toyama", "new-game"), ("takimoto hifumi", "hifumi")]
+    request = Gathering(read, tmp_path, Progress()).keyword_request(search)
+    queries = [query for one in request.searches() for _, query in one.asked]
+    assert [(query.text, query.hint) for query in queries] == [
+        ("rin toyama", "new-game"),
+        ("takimoto hifumi", "hifumi"),
+    ]
     assert search.settings() == {"bing": {"size": "large"}}
     assert read.train is not None
     assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}

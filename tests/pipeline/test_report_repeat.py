@@ -6,6 +6,7 @@ import itertools
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,15 @@ from test_report import add, fill, picture
 
 from baseline.report.run_files import Metrics
 from baseline.settings import load_preset, preset_names
-from facecrop import cli as facecrop_cli
 from facecrop.detectors import DetectorSpec
+from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.cli import key_values
 from gleanset.db.samples import Balances
 from gleanset.images.cut import CutSettings
 from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings
-from harvest.keyword import read_keywords, searches
-from harvest.sources import source_named
+from harvest.request import KeywordRequest
 from harvest.video.options import FramesOptions
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.report.commands import command_steps
@@ -73,11 +73,8 @@ def scanned(dataset: Dataset, detector: str, settings: str, cut: str) -> None:
 
 
 def asked(params: dict[str, Any], own: CropSettings) -> tuple[DetectorSpec, CutSettings]:
-    cut = {key: params[key] for key in ("margin", "square", "pad", "level", "min_size")}
-    spec = facecrop_cli._detector(
-        own, params["detector"], params["threshold"], params["cascade"], params["options"]
-    )
-    return spec, facecrop_cli._cutting(own, cut)
+    request = FaceSearch(**{one.name: params[one.name] for one in fields(FaceSearch)})
+    return request.spec(own), request.cutting(own)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +232,8 @@ def test_printed_searches_ask_for_the_same_with_the_same_hints(dataset: Dataset)
         add(dataset, picture(number), Origin(source, str(number), query=query, hint=hint))
     found = set()
     for params in printed(dataset, "harvest keyword"):
-        sites = [source_named(name) for name in params["sources"]]
-        words = read_keywords(params["keywords"], params["file"], params["label"])
-        for search in searches(words, sites, {}):
+        given = {name: params[name] for name in ("keywords", "sources", "file", "label")}
+        for search in KeywordRequest(**given).searches():
             found |= {(s.name, q.text, q.hint) for s, q in search.asked}
     assert found == {one for one in told if one[0] != "of before"}
 
@@ -316,3 +312,19 @@ def _wish(params: dict[str, Any]) -> FramesOptions:
     elif told["skip_similar"] is None:
         told["skip_similar"] = True
     return FramesOptions(**told)
+
+
+def test_labels_that_no_command_takes_stand_in_lists(dataset: Dataset) -> None:
+    origins = [
+        Origin("bing", "1", query="owl", hint="a/b"),
+        Origin("urls", "2", url="https://a.example/2.png", hint="a/b"),
+        Origin("folder", "3", path="/pics/3.png", hint="a:b"),
+    ]
+    for number, origin in enumerate(origins):
+        add(dataset, picture(number), origin)
+    (search,) = printed(dataset, "harvest keyword")
+    assert (search["file"], search["keywords"], search["label"]) == (Path("KEYWORDS.txt"), (), None)
+    assert [(p["files"], p["label"]) for p in printed(dataset, "harvest urls")] == [
+        ((Path("LIST.txt"),), None)
+    ]
+    assert [p["label"] for p in printed(dataset, "harvest folder")] == [None]

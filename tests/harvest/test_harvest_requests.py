@@ -1,0 +1,296 @@
+"""Requests: the command line, a recipe and a preview mean the same by the same words."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from faulty_server import FaultyServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_bing import SmallBing
+
+import harvest.cli
+import harvest.cli_frames
+import harvest.cli_search
+from gleanset import Dataset
+from gleanset.errors import RateLimited, UsageError
+from gleanset.records import Candidate
+from gleanset.work.progress import Progress
+from harvest.http import Client
+from harvest.keyword import searches
+from harvest.net_options import NetOptions
+from harvest.preview import Preview, preview_searches
+from harvest.request import (
+    FolderRequest,
+    FramesRequest,
+    HarvestRequest,
+    KeywordRequest,
+    UrlsRequest,
+    shell_line,
+)
+from harvest.selection import ALL
+from harvest.sources import Bing, Query
+from harvest.video.options import FramesOptions
+from harvest.video.sampling import Sampling
+from pipeline.gathering import Gathering
+from pipeline.recipe import read_recipe
+
+
+def read_by_the_command_line(words: Iterable[str]) -> HarvestRequest:
+    """What the real `harvest` makes of these words."""
+    program, *rest = words
+    assert program == "harvest"
+    made: list[HarvestRequest] = []
+
+    def note(_: object, request: HarvestRequest, **__: object) -> None:
+        made.append(request)
+
+    with (
+        patch.object(harvest.cli, "carry_out", note),
+        patch.object(harvest.cli_search, "carry_out", note),
+        patch.object(harvest.cli_frames, "carry_out", note),
+    ):
+        harvest.cli.commands.main(rest, standalone_mode=False)
+    (request,) = made
+    return request
+
+
+def both_ways(request: HarvestRequest) -> None:
+    assert read_by_the_command_line(request.command_line()) == request
+    assert read_by_the_command_line(shlex.split(shell_line(request))) == request
+
+
+WORDS = ("cat", "-rf", "--limit", "it's $HOME", "barn owl", "ねこ", "a,b", "#1", "x=y")
+LABELS = (None, "cat", "barn owl", "-s", "日本")
+NETS = st.builds(
+    NetOptions,
+    allow_private=st.booleans(),
+    sleep=st.sampled_from((0.0, 0.1, 1 / 3, 3600.0)),
+    ignore_robots=st.frozensets(st.sampled_from(("robots.txt", "noai", "all"))),
+)
+SOME_WORDS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(tuple)
+NUMBERS = st.sampled_from((None, 1, 200))
+PATHS = st.sampled_from(("a.txt", "-list.txt", "my files/a b.txt", "/x/y.zip")).map(Path)
+KEYWORDS = st.builds(
+    KeywordRequest,
+    keywords=SOME_WORDS,
+    sources=st.sampled_from((("bing",), ("bing", "flickr"), ("gallery_dl", "bing"))),
+    file=st.none() | PATHS,
+    limit=NUMBERS,
+    span=st.sampled_from((None, "11-20", "-5", "3-")),
+    condition=st.sampled_from((None, "width >= 800 and not ai", "-width < 3")),
+    options=st.sampled_from(
+        ({}, {"bing": {"size": "large"}}, {"bing": {"size": "a=b,c", "endpoint": "http://x/?y=1"}})
+    ),
+    label=st.sampled_from(LABELS),
+    workers=NUMBERS,
+    net=NETS,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(KEYWORDS)
+def test_a_search_is_read_back_from_its_command_line(request: KeywordRequest) -> None:
+    both_ways(request)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.builds(
+        UrlsRequest,
+        files=st.lists(PATHS, min_size=1, max_size=2).map(tuple),
+        label=st.sampled_from(LABELS),
+        limit=NUMBERS,
+        workers=NUMBERS,
+        net=NETS,
+    )
+)
+def test_lists_are_read_back_from_their_command_line(request: UrlsRequest) -> None:
+    both_ways(request)
+
+
+@pytest.mark.parametrize("hints", [False, True])
+@pytest.mark.parametrize("label", LABELS)
+def test_folders_are_read_back_from_their_command_line(hints: bool, label: str | None) -> None:
+    for workers, places in itertools.product((None, 3), (("a",), ("-b", "c d.zip"), ("/x", "y"))):
+        both_ways(
+            FolderRequest(
+                places=tuple(map(Path, places)),
+                hints_from_folders=hints,
+                label=label,
+                workers=workers,
+            )
+        )
+
+
+MODES: tuple[dict[str, Any], ...] = (
+    {},
+    {"every": "500ms"},
+    {"fps": "1/3"},
+    {"keyframes": True},
+    {"scenes": 1},
+    {"scenes": 7, "scene_detector": "content", "scene_threshold": 0.00001},
+    {"around": ("12:34", "1.5m"), "within": "4s", "every": "0.25s"},
+)
+OTHERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"start": "10", "end": "1:02:03.5", "limit": 9, "skip_openings": True},
+    {"size": "960x540", "stretch": True, "upscale": True, "crop_bars": True},
+    {"size": "x540", "format": "png", "skip_similar": False},
+    {"format": "jpg", "quality": 80, "skip_similar": 0, "keep_bad": True},
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("more", OTHERS)
+def test_samplings_are_read_back_from_their_command_line_and_from_the_catalogue(
+    mode: dict[str, Any], more: dict[str, Any]
+) -> None:
+    options = FramesOptions(**mode, **more)
+    for videos in (("ep1.mkv",), ("-ep 1.mkv", "https://v.example/3")):
+        both_ways(
+            FramesRequest(videos=videos, options=options, label="rin", allow_private=bool(more))
+        )
+    recorded = FramesOptions.recorded(options.sampling().settings)
+    assert recorded.sampling().settings == options.sampling().settings
+    both_ways(FramesRequest(videos=("a.mkv",), options=recorded, workers=2))
+
+
+def test_a_tiny_step_is_spelled_as_an_option_takes_it() -> None:
+    settings_ = Sampling(mode="every", every=0.00001).settings
+    assert "every=1e-05" in settings_
+    assert FramesOptions.recorded(settings_).words() == ["--every", "0.00001s"]
+    assert FramesOptions.recorded("every=5").sampling() == Sampling(mode="every")
+
+
+def test_keywords_with_labels_of_their_own_are_a_command_each() -> None:
+    request = KeywordRequest(
+        keywords=("tiger", ("house cat", "cat"), ("lynx", "cat"), ("fox", "")), file=Path("x.txt")
+    )
+    with pytest.raises(ValueError, match="one label"):
+        request.command_line()
+    split = list(request.by_label())
+    assert [(one.keywords, one.label, one.file) for one in split] == [
+        (("tiger", "fox"), None, Path("x.txt")),
+        (("house cat", "lynx"), "cat", None),
+    ]
+    for one in split:
+        both_ways(one)
+
+
+RECIPE = """
+title = "Same"
+[[folder]]
+path = "pets"
+label = "  house   cat "
+[[urls]]
+file = "list.txt"
+label = "cat"
+limit = 7
+sleep = 0.5
+[[keyword]]
+keywords = ["owl", "-x"]
+source = ["bing", "flickr"]
+limit = 9
+range = "3-20"
+filter = "width > 3"
+label = "bird"
+input = "list.txt"
+options = { bing.size = "large" }
+ignore_robots = ["noai"]
+[[frames]]
+videos = ["ep1.mkv"]
+every = "5s"
+size = "960x540"
+label = "rin"
+"""
+
+
+def test_a_recipe_asks_for_what_its_commands_ask_for(tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "list.txt").write_text("x\n")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    made = Gathering(recipe, tmp_path, Progress(), options={"bing.size": "small"})
+    pets, listed = tmp_path / "pets", tmp_path / "list.txt"
+    for request, line in (
+        (made.folder_request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),
+        (
+            made.urls_request(recipe.urls[0]),
+            f"urls {listed} --label cat --limit 7 --sleep 0.5",
+        ),
+        (
+            made.keyword_request(recipe.keyword[0]),
+            f"keyword --source bing,flickr --limit 9 --range 3-20 --filter 'width > 3' -i {listed} "
+            "--label bird -o bing.size=small --ignore-robots noai -- owl -x",
+        ),
+        (
+            made.frames_request(recipe.frames[0]),
+            f"frames {tmp_path}/ep1.mkv --every 5s --size 960x540 --label rin",
+        ),
+    ):
+        assert request == read_by_the_command_line(["harvest", *shlex.split(line)])
+
+
+def test_a_label_that_is_no_class_is_refused_everywhere() -> None:
+    for make in (
+        lambda: KeywordRequest(keywords=("a",), label="a/b"),
+        lambda: KeywordRequest(keywords=(("a", "a/b"),)),
+        lambda: UrlsRequest(files=(Path("x"),), label="a/b"),
+        lambda: FolderRequest(places=(Path("x"),), label="a/b"),
+        lambda: FramesRequest(videos=("x",), label="a/b"),
+    ):
+        with pytest.raises(UsageError, match="not a class name"):
+            make()
+
+
+def test_a_preview_counts_an_address_once_as_a_run_does(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
+    shown: list[str] = []
+    request = UrlsRequest(files=(path,), limit=2)
+    result = request.preview(Preview(dataset, shown.append), dataset.root, dataset)
+    assert shown == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
+    assert result == {"candidates": 2, "known": 2}
+
+
+class _Refusing(Bing):
+    """A site that has had enough, and counts how often it was asked all the same."""
+
+    asked = 0
+
+    def candidates(self, query: Query, client: Client) -> Any:
+        """Refuse."""
+        type(self).asked += 1
+        raise RateLimited("bing wants no more requests for now.", "wait")
+        yield Candidate("", None)  # type: ignore[arg-type]
+
+
+def test_a_preview_asks_who_refused_for_good_no_more_as_a_run_does() -> None:
+    asked = searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
+    with Client() as client, pytest.raises(RateLimited):
+        preview_searches(Preview(None, print), asked, client, 3, ALL)
+    assert _Refusing.asked == 1
+
+
+def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset) -> None:
+    bing = SmallBing(site)
+    bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
+    request = KeywordRequest(
+        keywords=("cat",),
+        limit=3,
+        options={"bing": {"endpoint": site.url}},
+        net=NetOptions(allow_private=True),
+    )
+    shown: list[str] = []
+    request.preview(Preview(None, shown.append), dataset.root, None)
+    request.run(dataset)
+    urls = {origin.url for image in dataset.images.each() for origin in image.origins}
+    assert len(shown) == 3
+    assert urls == set(shown)
