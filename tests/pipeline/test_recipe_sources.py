@@ -218,6 +218,7 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "example.toml").write_text(example, encoding="utf-8")
     read = read_recipe(tmp_path / "example.toml")
     [search] = read.keyword
+    (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
     request = Gathering(read, tmp_path, Progress()).keyword_request(search)
     queries = [query for one in request.searches() for _, query in one.asked]
     assert [(query.text, query.hint) for query in queries] == [
