@@ -47,7 +47,7 @@ def write_sheet(dataset: Dataset, settings: Settings, file: Path, count: int) ->
 
 
 def _spread(examples: Examples, count: int) -> list[Sample]:
-    """Samples of train, of as many classes as can be, one class after the other."""
+    """Return samples of train, of as many classes as can be, one class after the other."""
     train = {sample.key: sample for sample in examples.splits["train"]}
     members: dict[str, list[Sample]] = {}
     for sample in train.values():
@@ -58,7 +58,7 @@ def _spread(examples: Examples, count: int) -> list[Sample]:
 
 
 def _laid_out(rows: Pixels) -> Image.Image:
-    """rows x columns x C x H x W as one picture; a wider gap after the first column."""
+    """Lay rows x columns x C x H x W out as one picture; a wider gap after the first column."""
     side = min(rows.shape[-1], LARGEST)
     step = side + GAP
     width, height = rows.shape[1] * step + 3 * GAP, rows.shape[0] * step + GAP

@@ -86,7 +86,7 @@ BLUR = 0.01
 
 
 def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
-    """Changed copies of `x` (uint8 N x C x H x W, channels last in memory), drawn from `random`.
+    """Return copies of `x` (uint8 N x C x H x W, channels last in memory), changed by `random`.
 
     As they are for the kind 'none'.
     """
@@ -96,7 +96,7 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
 
 
 def augmented_views(x: Pixels, keys: Sequence[str], views: int, kind: Kind, seed: int) -> Pixels:
-    """`views` changed copies of each picture of `x` (N x C x H x W): uint8 N x views x C x H x W.
+    """Return changed copies of pictures N x C x H x W, `views` of each: N x views x C x H x W.
 
     View v of a sample depends on `seed`, its key, v and `kind` alone, so it can be cached.
     """
@@ -107,12 +107,12 @@ def augmented_views(x: Pixels, keys: Sequence[str], views: int, kind: Kind, seed
 
 
 def view_numbers(key: str, view: int, seed: int) -> Numbers:
-    """The numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
+    """Return the numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
     return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(DRAWS)
 
 
 def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -> Pixels:
-    """Copies of `x` (N x C x H x W), each changed by its row of `drawn` (N x DRAWS)."""
+    """Return copies of `x` (N x C x H x W), each changed by its row of `drawn` (N x DRAWS)."""
     out = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
     maps = _maps(drawn, x.shape[3], x.shape[2], limits, mirror)
     for i, picture in enumerate(x.transpose(0, 2, 3, 1)):
@@ -129,7 +129,7 @@ def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -
 
 
 def _maps(drawn: Numbers, width: int, height: int, limits: Limits, mirror: bool) -> Numbers:
-    """Affine maps from a changed picture's pixels to the original's, N x 2 x 3."""
+    """Return affine maps from a changed picture's pixels to the original's, N x 2 x 3."""
     either = drawn * 2 - 1
     zoom = 1 + limits.zoom * either[:, _ZOOM]
     stretch = 1 + limits.stretch * either[:, _STRETCH]
@@ -149,7 +149,7 @@ def _maps(drawn: Numbers, width: int, height: int, limits: Limits, mirror: bool)
 
 
 def _coloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Darker, and where the limits allow it with other contrast, saturation and hue."""
+    """Darken; where the limits allow it, change contrast, saturation and hue."""
     contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
     table = ((np.arange(256) - 127.5) * contrast + 127.5) * (1 - limits.dark * drawn[_DARK])
     picture = _pixels(cv2.LUT(picture, table.clip(0, 255).round().astype(np.uint8)))
@@ -159,7 +159,7 @@ def _coloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
 
 
 def _recoloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Another hue and saturation, by a turn and a stretch of the chroma plane (YCrCb)."""
+    """Change hue and saturation, by a turn and a stretch of the chroma plane (YCrCb)."""
     angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
     scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
@@ -171,7 +171,7 @@ def _recoloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
 
 
 def _recorded(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """What poor copies suffer: some are blurred, some are JPEGs, some lose a part."""
+    """Do what poor copies suffer: some are blurred, some are JPEGs, some lose a part."""
     if drawn[_BLUR] < limits.blur:
         sigma = max(0.3, BLUR * picture.shape[0] * drawn[_BLUR_BY])
         picture = _pixels(cv2.GaussianBlur(picture, (0, 0), sigma))
@@ -183,7 +183,7 @@ def _recorded(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
 
 
 def _as_jpeg(picture: Pixels, quality: int) -> Pixels:
-    """The picture as it looks after being saved as a JPEG."""
+    """Return the picture as it looks after being saved as a JPEG."""
     # OpenCV takes the channels for blue, green, red: in any other order it would spare other hues.
     swapped = picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
     _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -92,7 +92,7 @@ _HEAD = (
 
 
 def table(rows: tuple[ComparedRun, ...]) -> list[str]:
-    """The rows in columns, numbers to the right."""
+    """Return the rows in columns, numbers to the right."""
     cells = [_HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[at]) for line in cells) for at in range(len(_HEAD))]
     return [

@@ -89,7 +89,7 @@ def evaluate(
 
 
 def spare_of(text: str) -> tuple[str, float]:
-    """`photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
+    """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
         raise UsageError(f"--spare {text}: not CLASS=SHARE", "write for instance photo=99.9%")
@@ -97,7 +97,7 @@ def spare_of(text: str) -> tuple[str, float]:
 
 
 def share_of(text: str, option: str) -> float:
-    """`99.9%` or `0.999` as 0.999. Raises `UsageError`."""
+    """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
     number, percents = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         share = float(number) / (100 if percents else 1)
@@ -109,7 +109,7 @@ def share_of(text: str, option: str) -> float:
 
 
 def _warn(job: Job, found: Reevaluation) -> None:
-    """What a person should know before believing the figures."""
+    """Say what a person should know before believing the figures."""
     from baseline.evaluation.report_metrics import reuse_warning
 
     if found.looks and (words := reuse_warning(found.looks)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def need_torch() -> None:
-    """Raises `MissingComponent` with the mend where the extra is not installed."""
+    """Raise `MissingComponent` with the mend where the extra is not installed."""
     missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
     if missing:
         raise MissingComponent(
@@ -66,14 +66,14 @@ def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def crop_request(
     faces: bool | None, detector: str | None, cascade: Path | None, options: tuple[str, ...]
 ) -> CropRequest:
-    """What `crop_options` were given. Raises `UsageError`."""
+    """Return what `crop_options` were given. Raises `UsageError`."""
     from baseline.crops import CropRequest
 
     return CropRequest(faces, detector, options, cascade)
 
 
 def announced_crop_plan(job: Job, facts: ModelFacts, place: Path, request: CropRequest) -> CropPlan:
-    """How pictures are cut for the model in `place`, which a person is told on stderr."""
+    """Return how pictures are cut for the model in `place`, and say it on stderr."""
     from baseline.crops import crop_plan_for, dataset_of
 
     cropping = crop_plan_for(facts, dataset_of(place, job.root), request)

@@ -86,7 +86,7 @@ def _shown(job: Job, one: Predicted) -> Predicted:
 
 
 def lines(one: Predicted) -> list[str]:
-    """What a person reads of one file."""
+    """Return what a person reads of one file."""
     path = one.path.encode("unicode_escape").decode() if not one.path.isprintable() else one.path
     if one.rejection is not None:
         return [f"{path}: rejected, {one.rejection.reason} ({one.rejection.detail})"]

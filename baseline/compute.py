@@ -30,18 +30,18 @@ class Compute:
         return {torch.float32: "fp32", torch.bfloat16: "bf16"}.get(self.dtype, "fp16")
 
     def autocast(self) -> AbstractContextManager[object]:
-        """A context in which convolutions and products run in the chosen precision."""
+        """Return a context in which convolutions and products run in the chosen precision."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Keeps the small gradients of fp16 from vanishing; does nothing in other formats."""
+        """Return what keeps small gradients of fp16 from vanishing; it does nothing otherwise."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_compute(precision: Precision = "auto") -> Compute:
-    """CUDA where there is one, else the CPU; bf16 by wish, or where the machine gains by it.
+    """Choose CUDA where there is one, else the CPU; bf16 on request or where the machine gains.
 
     A GPU too old for bf16 gets fp16, whose gradients need scaling.
     """
@@ -54,7 +54,7 @@ def choose_compute(precision: Precision = "auto") -> Compute:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 is computed in hardware: without that it is slower than float32."""
+    """Return whether bf16 is computed in hardware: without that it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()

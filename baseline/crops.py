@@ -37,7 +37,7 @@ def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | N
 
 
 def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
-    """The ways in which a run's training pictures were cut; None for a run of before.
+    """Return the ways in which a run's training pictures were cut; None for a run of before.
 
     Raises `InputUnusable`.
     """
@@ -100,14 +100,14 @@ class CropPlan:
         return f"; it learnt from {', '.join(one.words for one in self.learnt)}"
 
     def _is(self, method: CropMethod) -> bool:
-        """Whether pictures are cut in just that way."""
+        """Return whether pictures are cut in just that way."""
         if self.read.detector is None:
             return method.detector == WHOLE and bool(method.cut) == self.read.cutting.square
         told = (method.detector, method.settings, method.cut)
         return told == (self.read.detector.name, self.settings, str(self.read.cutting))
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         detector = self.read.detector
         return {
             "because": self.why,
@@ -120,7 +120,7 @@ class CropPlan:
 
 
 def dataset_of(place: Path, root: Path | None = None) -> Path | None:
-    """The dataset whose run that is, or else the one that was named."""
+    """Return the dataset whose run that is, or else the one that was named."""
     own = place.resolve().parent.parent
     found = own if (own / DATASET_FILE).is_file() else root
     return found if found is not None and (found / DATASET_FILE).is_file() else None
@@ -129,7 +129,7 @@ def dataset_of(place: Path, root: Path | None = None) -> Path | None:
 def crop_plan_for(
     facts: ModelFacts, dataset: Path | None, request: CropRequest | None = None
 ) -> CropPlan:
-    """How a model's pictures are to be cut: as was wished, else as it learnt them.
+    """Return how a model's pictures are to be cut: as was wished, else as it learnt them.
 
     What neither says is as the settings of `dataset` have it. Raises `UsageError` where a model
     learnt from boxes that no detector can find again, or a detector lacks its file, and what
@@ -160,7 +160,7 @@ def crop_plan_for(
 
 
 def _mostly_faces(learnt: tuple[CropMethod, ...] | None) -> bool:
-    """Whether more of the samples are parts of pictures than whole ones."""
+    """Return whether more of the samples are parts of pictures than whole ones."""
     whole = sum(one.samples for one in learnt or () if one.detector == WHOLE)
     return 2 * whole < sum(one.samples for one in learnt or ())
 
@@ -171,7 +171,7 @@ def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
 
 
 def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest) -> DetectorSpec:
-    """That which was asked for, else the model's, else the dataset's."""
+    """Return that which was asked for, else the model's, else the dataset's."""
     check_options(request.options)
     asked = request.detector or (faces.detector if faces else own.detector)
     given = spec_of(asked, request.options, request.cascade)

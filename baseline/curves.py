@@ -37,7 +37,7 @@ def draw_curves(
 
 
 def new_figure(columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure with so many axes side by side. No window is opened, whatever the machine has."""
+    """Return a figure with `columns` axes side by side. No window is opened."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4 * columns, 3.4), dpi=110, layout="constrained")
@@ -45,7 +45,7 @@ def new_figure(columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as a PNG that is the same for the same figures."""
+    """Return the figure as a PNG that is the same for the same figures."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

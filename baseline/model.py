@@ -100,17 +100,17 @@ class Model:
         return self.facts.classes
 
     def predict(self, picture: PictureInput, top: int = 5) -> list[Prediction]:
-        """The `top` likeliest classes, surest first, as in `answer`. Raises `Unreadable`."""
+        """Return the `top` likeliest classes, surest first, as in `answer`. Raises `Unreadable`."""
         return list(self.answer(picture, top).predictions)
 
     def predict_many(
         self, pictures: Iterable[PictureInput], top: int = 5
     ) -> Iterator[list[Prediction]]:
-        """The same for many pictures, in their order, a batch in memory at a time."""
+        """Return the same for many pictures, in their order, a batch in memory at a time."""
         return (list(answer.predictions) for answer in self.answers(pictures, top))
 
     def answer(self, picture: PictureInput, top: int = 5) -> PictureAnswer:
-        """The class or None for "unknown", the likeliest classes, the nearest known pictures.
+        """Return the class or None for "unknown", the likeliest classes, the nearest known.
 
         Of several faces the largest answers. Raises `Unreadable`, also where a face is looked
         for and none is found.
@@ -118,19 +118,19 @@ class Model:
         return next(self.answers([picture], top))
 
     def faces(self, picture: PictureInput, top: int = 5) -> list[PictureAnswer]:
-        """An answer for each face, in reading order; one of a picture that is judged whole."""
+        """Return an answer for each face, in reading order; one for a picture judged whole."""
         parts = self._parts(picture)
         told = self.answers_to(np.stack([part.pixels for part in parts]), top)
         return [replace(one, box=part.box) for one, part in zip(told, parts, strict=True)]
 
     def answers(self, pictures: Iterable[PictureInput], top: int = 5) -> Iterator[PictureAnswer]:
-        """The same for many pictures, in their order. Raises `Unreadable` at a bad one."""
+        """Return the same for many pictures, in their order. Raises `Unreadable` at a bad one."""
         for batch in self._batches(pictures):
             told = self.answers_to(np.stack([part.pixels for part in batch]), top)
             yield from (replace(one, box=p.box) for one, p in zip(told, batch, strict=True))
 
     def answers_to(self, pixels: Pixels, top: int = 5) -> list[PictureAnswer]:
-        """The answers to pixels that were read already: uint8 N x size x size x 3."""
+        """Return the answers to pixels that were read already: uint8 N x size x size x 3."""
         told = self._engine(pixels)
         # The temperature is inside the engine, so here the scores are logarithms.
         scores = np.log(np.maximum(told.probabilities, np.finfo(np.float32).tiny))
@@ -140,7 +140,7 @@ class Model:
         ]
 
     def embed(self, pictures: Iterable[PictureInput]) -> Floats:
-        """What the classes are told apart by: float32 N x D, of length 1 from a triplet run."""
+        """Return what the classes are told apart by: float32 N x D, of length 1 from triplet."""
         parts = [
             self.embed_pixels(np.stack([part.pixels for part in batch]))
             for batch in self._batches(pictures)
@@ -148,14 +148,14 @@ class Model:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embed_pixels(self, pixels: Pixels) -> Floats:
-        """The same of pixels that were read already: uint8 N x size x size x 3."""
+        """Return the same of pixels that were read already: uint8 N x size x size x 3."""
         parts = [
             self._engine(pixels[at : at + BATCH]).embeddings for at in range(0, len(pixels), BATCH)
         ]
         return np.concatenate(parts)
 
     def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[PicturePart]]:
-        """One part of each picture: of several faces the largest."""
+        """Return one part of each picture: of several faces the largest."""
         rest = iter(pictures)
         while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
             yield batch
@@ -189,12 +189,12 @@ def _area(part: PicturePart) -> int:
 
 
 def _unscaled(answers: DecisionRule) -> DecisionRule:
-    """The same thresholds, where the temperature is applied already."""
+    """Return the same thresholds for scores that the temperature is applied to already."""
     return DecisionRule(1.0, answers.unknown_below, answers.thresholds)
 
 
 def load(path: str | Path, faces: bool | None = None) -> Model:
-    """The model in a run's folder, or in an exported `.onnx` or `.tflite` file.
+    """Return the model in a run's folder, or in an exported `.onnx` or `.tflite` file.
 
     Pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
 

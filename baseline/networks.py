@@ -29,10 +29,10 @@ class Net(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head decides by: N x D."""
+        """Return what the head decides by: N x D."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The scores before softmax: N x classes."""
+        """Return the scores before softmax: N x classes."""
         scores: torch.Tensor = self.head(self.embed(x))
         return scores
 
@@ -62,7 +62,7 @@ class SmallNet(Net):
         self.head = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """The dense layer before the classes: N x dense."""
+        """Return the dense layer before the classes: N x dense."""
         features = self.features((x - 0.5) / 0.25)
         embedded: torch.Tensor = self.neck(features.flatten(1))
         return embedded
@@ -84,12 +84,12 @@ class FeatureNet(Net):
     backbone: Backbone
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """The embedding of the pictures' features: N x D."""
+        """Return the embedding of the pictures' features: N x D."""
         return self.embed_features(self.backbone(x))
 
     @abstractmethod
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (N x width) to embeddings (N x D)."""
+        """Map features (N x width) to embeddings (N x D)."""
 
 
 class BackboneNet(FeatureNet):
@@ -101,12 +101,12 @@ class BackboneNet(FeatureNet):
         self.head = class_head(settings, self.backbone.width, classes)
 
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
-        """The features themselves."""
+        """Return the features themselves."""
         return features
 
 
 def class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Sequential:
-    """What decides by features (N x width): one layer, or two for an 'mlp' head."""
+    """Build what decides by features (N x width): one layer, or two for an 'mlp' head."""
     drop = nn.Dropout(settings.dropout)
     if isinstance(settings, Transfer) and settings.head == "mlp":
         hidden = (nn.Linear(width, settings.dense), nn.ReLU(), nn.Dropout(settings.dropout))
@@ -124,12 +124,12 @@ class EmbeddingNet(FeatureNet):
         self.head = GalleryHead(torch.zeros(classes, known, settings.embedding))
 
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
-        """Embeddings of length 1: N x embedding."""
+        """Return embeddings of length 1: N x embedding."""
         return functional.normalize(self.projection(features), dim=1)
 
 
 def projection(settings: Triplet, width: int) -> nn.Sequential:
-    """Features (N x width) to embeddings that are not yet of length 1."""
+    """Build what maps features (N x width) to embeddings that are not yet of length 1."""
     return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
 
 
@@ -156,7 +156,7 @@ class GalleryHead(nn.Module):
 
 
 def build_net(settings: Settings, classes: int, known: int = 1) -> Net:
-    """A fresh network on the CPU, channels last; `known` is K of a gallery."""
+    """Build a fresh network on the CPU, channels last; `known` is K of a gallery."""
     net: Net
     if isinstance(settings, Simple):
         net = SmallNet(settings, classes)
@@ -168,7 +168,7 @@ def build_net(settings: Settings, classes: int, known: int = 1) -> Net:
 
 
 def pictures_per_step(settings: Settings) -> int:
-    """How many pictures a step of gradient descent sees."""
+    """Return how many pictures a step of gradient descent sees."""
     if isinstance(settings, Triplet):
         return settings.classes_per_batch * settings.pictures_per_class
     assert isinstance(settings, DescentSettings)

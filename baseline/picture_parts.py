@@ -46,11 +46,11 @@ class ReadParts:
     or_whole: bool = False
 
     def __call__(self, path: str) -> list[PicturePart]:
-        """The parts, at least one. Raises `Unreadable`."""
+        """Return the parts, at least one. Raises `Unreadable`."""
         return self.parts(decode(read_bytes(Path(path))).pixels)
 
     def parts(self, picture: Image.Image) -> list[PicturePart]:
-        """The parts of an upright RGB picture, at least one. Raises `Unreadable`."""
+        """Return the parts of an upright RGB picture, at least one. Raises `Unreadable`."""
         if self.detector is None:
             return [self._whole(picture)]
         pixels = np.asarray(picture)
@@ -74,7 +74,7 @@ class ReadParts:
 
 
 def files_of(names: Iterable[str]) -> Iterator[str]:
-    """The files that are meant: as named, all in a folder and its folders, or fitting a pattern.
+    """Yield the files that are meant: as named, all below a folder, or fitting a pattern.
 
     Hidden files in folders are left out. A name that fits nothing is given as it is, so that it
     ends up among the rejections.

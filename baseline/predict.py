@@ -30,7 +30,7 @@ class Predicted(NamedTuple):
     rejection: Rejection | None = None
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values; `answer` is null where it is unknown."""
+        """Return the same as JSON values; `answer` is null where it is unknown."""
         if self.rejection is not None:
             return {
                 "path": self.path,
@@ -53,7 +53,7 @@ class _Numbered:
 def predict_files(
     model: Model, paths: Iterable[str], read: ReadParts, top: int = 5, workers: int = 0
 ) -> Iterator[Predicted]:
-    """What the model says of each file, in the order of `paths`, as soon as it is known.
+    """Yield what the model says of each file, in the order of `paths`, as soon as it is known.
 
     A file that cannot be read, or without a face where faces are looked for, is a rejection.
     """
@@ -94,7 +94,7 @@ def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicte
 
 
 def _answers(model: Model, parts: list[PicturePart], top: int) -> Iterator[PictureAnswer]:
-    """A picture full of faces makes a large batch, which is cut."""
+    """Answer in batches: a picture full of faces would make a large one."""
     for start in range(0, len(parts), 2 * BATCH):
         some = parts[start : start + 2 * BATCH]
         yield from model.answers_to(np.stack([part.pixels for part in some]), top)

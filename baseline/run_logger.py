@@ -64,7 +64,7 @@ class RunLogger(TrainingCallback):
             self._events.close()
 
     def begin(self, images: int, epochs: int, done: int) -> None:
-        """The bar runs over all images of all epochs, so that its time left is the whole one's."""
+        """Begin the bar over all images of all epochs, so that its time left is the whole one's."""
         self._close_bar()
         self._images, self._epochs = images, epochs
         # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
@@ -90,7 +90,7 @@ class RunLogger(TrainingCallback):
             self._bar.update(tick.images - self._bar.n)
 
     def epoch(self, report: EpochReport) -> None:
-        """A line in the log, a point in each curve."""
+        """Write a line in the log, and a point of each curve."""
         self.history.append(report)
         line = epoch_line(report)
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
@@ -112,19 +112,19 @@ class RunLogger(TrainingCallback):
             self._bar.update(report.epoch * self._images - self._bar.n)
 
     def rate_test(self, found: RateTest) -> None:
-        """Kept for the curves, and told in the log."""
+        """Keep the test for the curves, and write it in the log."""
         self.test = found
         for step, (rate, loss) in enumerate(zip(found.rates, found.losses, strict=True)):
             self._add("rate_test/learning_rate", rate, step)
             self._add("rate_test/loss", loss, step)
 
     def say(self, line: str) -> None:
-        """In the log, and to whoever hears."""
+        """Write a line in the log, and show it to the person."""
         self.write(line)
         self._hear(line)
 
     def write(self, line: str) -> None:
-        """A line in the log, with the time."""
+        """Write a line in the log, with the time."""
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
 
@@ -139,7 +139,7 @@ class RunLogger(TrainingCallback):
 
 
 def epoch_line(epoch: EpochReport) -> str:
-    """An epoch in a few words."""
+    """Describe an epoch in a few words."""
     val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
     wait = f", {100 * epoch.data_wait:.0f} % waiting for data" if epoch.data_wait >= 0.05 else ""
     return (

@@ -49,7 +49,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method"):
         return 1 if self.colour == "grayscale" else 3
 
     def to_json(self) -> dict[str, object]:
-        """The settings as JSON values, which `settings_from` reads back."""
+        """Return the settings as JSON values, which `settings_from` reads back."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return plain
 
@@ -135,7 +135,7 @@ UNUSED_WHEN_SOLVED = {
 
 
 def preset_names() -> list[str]:
-    """The presets that come with Gleanset, sorted."""
+    """Return the presets that come with Gleanset, sorted."""
     folder = resources.files("baseline") / "presets"
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
@@ -148,7 +148,7 @@ def check_preset(name: str) -> None:
 
 
 def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
-    """The settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
+    """Return the settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
 
     Raises UsageError for an unknown preset or key and for a value of the wrong type.
     """
@@ -208,7 +208,7 @@ def _explained(shape: type[Settings], values: Mapping[str, object], message: str
 
 
 def _plainly(problem: str) -> str:
-    """msgspec's verdict for somebody who does not write Python."""
+    """Return msgspec's verdict for somebody who does not write Python."""
     for theirs, ours in {
         "`int`": "a whole number",
         "`float`": "a number",
@@ -220,7 +220,7 @@ def _plainly(problem: str) -> str:
 
 
 def _joined(settings: Settings) -> Settings:
-    """The settings, where values that are fine alone also go together."""
+    """Return the settings; raise `UsageError` where values fine alone do not go together."""
     if isinstance(settings, Simple) and settings.size < 2 ** (len(settings.blocks) + 1):
         # The last block must leave 2 x 2 values: fewer upset its norm.
         raise UsageError(
@@ -231,7 +231,7 @@ def _joined(settings: Settings) -> Settings:
 
 
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
-    """An option that would change nothing is refused rather than ignored."""
+    """Raise `UsageError` for an option that would change nothing."""
     idle = UNUSED_WHEN_SOLVED & set(overrides)
     if isinstance(settings, Transfer) and settings.head == "logistic" and idle:
         raise UsageError(
@@ -262,7 +262,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _from_text(shape: type[Settings], key: str, text: str) -> object:
-    """The value that `text` stands for; raises UsageError where it stands for none."""
+    """Return the value that `text` stands for. Raises `UsageError` where it stands for none."""
     value: object = text.strip()
     if key == "blocks":
         value = [part.strip() for part in text.strip("[] ").split(",")]

@@ -66,7 +66,7 @@ def save_model(
 
 
 def _name_beside(folder: Path, digest: str) -> str:
-    """A name for weights that leaves alone those of another model in the same folder."""
+    """Return a name for weights that leaves alone those of another model in the same folder."""
     try:
         described = json.loads((folder / SETTINGS).read_bytes())
         there = (described.get("weights", WEIGHTS), described["weights_sha256"])
@@ -78,7 +78,7 @@ def _name_beside(folder: Path, digest: str) -> str:
 
 
 def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
-    """The model of `folder` on the CPU, ready to predict, its settings and its classes.
+    """Return the model of `folder` on the CPU, ready to predict, its settings and its classes.
 
     Raises InputUnusable that says which file is missing or damaged.
     """

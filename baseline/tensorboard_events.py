@@ -32,7 +32,7 @@ class TensorBoardEvents:
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add(self, name: str, value: float, step: int) -> None:
-        """A point of the curve of that name."""
+        """Add a point to the curve of that name."""
         point = Summary(value=[Summary.Value(tag=name, simple_value=value)])
         self._write(Event(wall_time=time.time(), step=step, summary=point))
 

@@ -180,7 +180,7 @@ def _summary(
 
 
 def _split_summary(found: Any) -> dict[str, object] | None:
-    """The few figures of a split that fit on a line; the accuracy's 95 % interval among them."""
+    """Return the few figures of a split that fit on a line, with the 95 % interval of accuracy."""
     if found is None:
         return None
     commonest = max(score["support"] for score in found["classes"]) / found["count"]
@@ -197,7 +197,7 @@ def _split_summary(found: Any) -> dict[str, object] | None:
 
 
 def _new_id(dataset: Dataset, settings: Settings) -> str:
-    """`<time>-<preset>`, with a number behind it when that is taken."""
+    """Return `<time>-<preset>`, with a number behind it when that is taken."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{settings.preset}"
     number = 1
     while dataset.runs.get(name if number == 1 else f"{name}-{number}") is not None:

@@ -12,7 +12,7 @@ from gleanset.errors import InputUnusable
 
 
 def engine_of(path: Path) -> InferenceEngine:
-    """The engine for a run's folder, an `.onnx` or a `.tflite` file.
+    """Return the engine for a run's folder, an `.onnx` or a `.tflite` file.
 
     Raises `InputUnusable` for what is none of them, `MissingComponent` without its runtime.
     """

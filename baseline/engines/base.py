@@ -52,4 +52,4 @@ class InferenceEngine(Protocol):
     facts: ModelFacts
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """Of pictures uint8 N x size x size x 3."""
+        """Return what the model says of pictures, uint8 N x size x size x 3."""

@@ -22,7 +22,7 @@ class LiteRtEngine:
     """Computes what a LiteRT model of `baseline export` says of pictures."""
 
     def __init__(self, model: Path | bytes) -> None:
-        """Raises `InputUnusable` for no model of ours, `MissingComponent` without the runtime."""
+        """Raise `InputUnusable` for no model of ours, `MissingComponent` without the runtime."""
         if find_spec("ai_edge_litert") is None:
             raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")
         name = model if isinstance(model, Path) else Path("model.tflite")
@@ -34,14 +34,14 @@ class LiteRtEngine:
         self._lock = threading.Lock()
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """What the network says of pictures uint8 N x size x size x 3."""
+        """Return what the network says of pictures uint8 N x size x size x 3."""
         with self._lock:
             rows = [self._one(picture) for picture in pictures]
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         return NetworkOutputs(*columns)
 
     def _one(self, picture: Pixels) -> list[Floats]:
-        """The outputs in the order of the description."""
+        """Return the outputs in the order of the description."""
         place = self._interpreter.get_input_details()[0]["index"]
         self._interpreter.set_tensor(place, picture[None])
         self._interpreter.invoke()

@@ -19,7 +19,7 @@ class OnnxEngine:
     """Computes what an ONNX model of `baseline export` says of pictures."""
 
     def __init__(self, model: Path | bytes) -> None:
-        """Raises `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime."""
+        """Raise `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime."""
         if find_spec("onnxruntime") is None:
             raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
         name = model if isinstance(model, Path) else Path("model.onnx")
@@ -31,7 +31,7 @@ class OnnxEngine:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """What the network says of pictures uint8 N x size x size x 3."""
+        """Return what the network says of pictures uint8 N x size x size x 3."""
         found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
         by_name = dict(zip(self._outputs, found, strict=True))
         return NetworkOutputs(

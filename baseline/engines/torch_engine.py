@@ -49,7 +49,7 @@ class InferenceNet(nn.Module):
     offsets: torch.Tensor | None
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(probabilities, embeddings), and likenesses behind them where there is a gallery."""
+        """Return (probabilities, embeddings), and likenesses where there is a gallery."""
         x = pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
@@ -80,7 +80,7 @@ class TorchEngine:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """The engine of a run's folder. Raises `InputUnusable`."""
+        """Return the engine of a run's folder. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
         known = None
         if isinstance(net.head, GalleryHead):
@@ -98,7 +98,7 @@ class TorchEngine:
         return cls(facts, net, settings)
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """What the network says of pictures uint8 N x size x size x 3."""
+        """Return what the network says of pictures uint8 N x size x size x 3."""
         with torch.inference_mode():
             batch = torch.from_numpy(pictures).to(self._device)
             return NetworkOutputs(*(part.cpu().numpy() for part in self.portable(batch)))

@@ -63,12 +63,12 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ModelFacts(self.run, self.size, self.classes, answers, self.known, self.crops)
 
     def to_json(self) -> str:
-        """The text that is stored."""
+        """Return the text that is stored."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
 def card_of(facts: ModelFacts, precision: str) -> Card:
-    """The description of a model before it is checked."""
+    """Return the description of a model before it is checked."""
     names = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
     return Card(
         FORMAT,
@@ -98,7 +98,7 @@ def _pictures(facts: ModelFacts) -> str:
 
 
 def read_card(text: str | bytes | None, path: Path) -> Card:
-    """The description in a file. Raises `InputUnusable` where it is none of ours."""
+    """Return the description in a file. Raises `InputUnusable` where it is none of ours."""
     try:
         if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
             raise InputUnusable(

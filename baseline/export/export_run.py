@@ -78,7 +78,7 @@ def _written(
     calibration: Pixels,
     checked: CheckedPictures,
 ) -> tuple[bytes, AgreementCheck]:
-    """The file's bytes, after they have answered as the run does."""
+    """Return the file's bytes, once they have answered as the run does."""
     data = writer.model(engine.portable, card, calibration)
     check = compare(engine, writer.engine(writer.with_card(data, card)), *checked)
     refuse_unequal(check, card.precision)
@@ -102,13 +102,13 @@ def _kept(out: Path, data: bytes, card: Card, writer: FormatWriter) -> dict[str,
 
 
 def _dataset_of(root: Path, folder: Path) -> Dataset:
-    """The dataset whose run it is, or else the one that was named."""
+    """Return the dataset whose run it is, or else the one that was named."""
     own = folder.resolve().parent.parent
     return Dataset.open(own if (own / "dataset.toml").is_file() else root)
 
 
 def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
-    """Pictures of val, then of train, then of test, whose labels are not looked at."""
+    """Choose pictures of val, then of train, then of test, whose labels are not looked at."""
     found: list[Sample] = []
     for split in ("val", "train", "test"):
         found += _spread(labelled, split, MOST_CHECKED - len(found))
@@ -121,14 +121,14 @@ def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
 
 
 def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
-    """At most so many samples of a split; their keys are hashes, so the first are any."""
+    """Return at most so many samples of a split; their keys are hashes, so the first are any."""
     return [sample for sample in labelled if sample.split == split][: max(most, 0)]
 
 
 def _seen(
     dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress | None
 ) -> CheckedPictures:
-    """What can be read of the samples; the labels of val alone."""
+    """Return what can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB")
     wanted = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, wanted, processes_for(len(wanted)))
@@ -162,7 +162,7 @@ class AgreementCheck:
     accuracy: float | None
 
     def to_json(self) -> dict[str, float | int | str]:
-        """The figures that are known."""
+        """Return the figures that are known."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -173,7 +173,7 @@ def compare(
     pictures: Pixels,
     y: npt.NDArray[np.int64] | None,
 ) -> AgreementCheck:
-    """Ask both for pictures N x size x size x 3 of the classes `y` (-1: not known)."""
+    """Compare both on pictures N x size x size x 3 of the classes `y` (-1: not known)."""
     first, second = probabilities(run, pictures), probabilities(exported, pictures)
     before, after = first.argmax(1), second.argmax(1)
     known = np.zeros(len(pictures), bool) if y is None else y >= 0
@@ -192,7 +192,7 @@ def compare(
 
 
 def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.float32]:
-    """N x classes, a batch at a time."""
+    """Return N x classes, a batch at a time."""
     parts = [
         engine(pictures[at : at + BATCH]).probabilities for at in range(0, len(pictures), BATCH)
     ]
@@ -200,7 +200,7 @@ def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.f
 
 
 def refuse_unequal(check: AgreementCheck, precision: str) -> None:
-    """Raises `InputUnusable` where the answers are too far apart to be the same model's."""
+    """Raise `InputUnusable` where the answers are too far apart to be the same model's."""
     far = check.farthest > LARGEST_DIFFERENCE[precision]
     if far or check.agreement < LEAST_AGREEMENT[precision]:
         raise InputUnusable(
@@ -220,7 +220,7 @@ class FormatWriter(NamedTuple):
 
 
 def writer_of(kind: str) -> FormatWriter:
-    """The writer of onnx or litert. Raises `MissingComponent`."""
+    """Return the writer of onnx or litert. Raises `MissingComponent`."""
     if kind == "onnx":
         from baseline.engines.onnx_engine import OnnxEngine
         from baseline.export import onnx_file

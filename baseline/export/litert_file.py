@@ -28,7 +28,7 @@ CALIBRATION = 100
 
 
 def need_litert() -> None:
-    """Raises `MissingComponent` where what writes and checks such files is not installed."""
+    """Raise `MissingComponent` where what writes and checks such files is not installed."""
     if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
         raise MissingComponent(
             "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
@@ -39,7 +39,7 @@ def need_litert() -> None:
 
 
 def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
-    """The model's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    """Return the model without its card; `calibration` (N x size x size x 3) is for int8 alone."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
     with (
@@ -55,7 +55,7 @@ def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> byt
 
 
 def with_card(model: bytes, card: Card) -> bytes:
-    """The same model with its description and labels behind it."""
+    """Return the same model with its description and labels behind it."""
     whole = io.BytesIO(model)
     with zipfile.ZipFile(whole, "a") as archive:
         # A fixed date, so that the same run gives the same file.
@@ -81,14 +81,14 @@ def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
 
 
 def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
-    """As the library has it, but what comes out is float32, for confidences need finer steps."""
+    """Return the library's recipe with float32 outputs, for confidences need finer steps."""
     same = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
     kept = [same | {"operation": operation} for operation in ("OUTPUT", "SOFTMAX")]
     return [*static, *kept]
 
 
 def _float16_recipe() -> list[dict[str, object]]:
-    """Weights of every operation in half the bits; it is computed in float32."""
+    """Return weights of every operation in half the bits; it is computed in float32."""
     weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
     return [
         {

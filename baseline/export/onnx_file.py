@@ -27,7 +27,7 @@ CALIBRATION = 100
 
 
 def need_onnx() -> None:
-    """Raises `MissingComponent` where something is not installed that writing or checking needs."""
+    """Raise `MissingComponent` where something is not installed that writing or checking needs."""
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise MissingComponent(
@@ -37,7 +37,7 @@ def need_onnx() -> None:
 
 
 def onnx_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
-    """The file's bytes without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    """Return the file without its card; `calibration` (N x size x size x 3) is for int8 alone."""
     with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
         path = Path(place) / "float32.onnx"
         _export(portable, card, path)
@@ -49,7 +49,7 @@ def onnx_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes
 
 
 def with_card(model: bytes, card: Card) -> bytes:
-    """The same model with its description and labels inside."""
+    """Return the same model with its description and labels inside."""
     import onnx
 
     loaded = onnx.load_model_from_string(model)
@@ -80,7 +80,7 @@ def _export(portable: InferenceNet, card: Card, path: Path) -> None:
 
 
 def _halved(path: Path) -> Path:
-    """Weights and sums in half the bits; pictures and answers keep their types."""
+    """Convert weights and sums to half the bits; pictures and answers keep their types."""
     import onnx
 
     halves = import_module("onnxruntime.transformers.float16")
@@ -92,7 +92,7 @@ def _halved(path: Path) -> Path:
 
 
 def _quantised(path: Path, calibration: Pixels) -> Path:
-    """Convolutions and products in int8: per channel, ranges measured on real pictures.
+    """Quantise convolutions and products to int8: per channel, ranges measured on real pictures.
 
     What stands before the network (scaling, normalising) and behind it (softmax, likeness) stays
     in float32.
@@ -122,5 +122,5 @@ class _CalibrationReader:
         self._rest = iter(pictures)
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-        """The next input, None at the end; onnxruntime's own name for it."""
+        """Return the next input, None at the end; the name is onnxruntime's."""
         return next(({"pictures": one[None]} for one in self._rest), None)

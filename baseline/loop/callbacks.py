@@ -56,19 +56,19 @@ class TrainingCallback:
     """Who looks on. This one does not care; see `baseline.run_logger.RunWatch`."""
 
     def begin(self, images: int, epochs: int, done: int) -> None:
-        """A training of `epochs` x `images` samples starts, `done` of them earlier."""
+        """Be told that a training of `epochs` x `images` samples starts, `done` of them earlier."""
 
     def tick(self, tick: StepReport) -> None:
-        """A few times a second."""
+        """Be told a few times a second how it goes."""
 
     def epoch(self, report: EpochReport) -> None:
-        """After every epoch."""
+        """Be told of an epoch, after it."""
 
     def rate_test(self, found: RateTest) -> None:
-        """The learning rate was looked for."""
+        """Be told how the learning rate was searched."""
 
     def say(self, line: str) -> None:
-        """Something a person should know."""
+        """Be told what a person should know."""
 
 
 @dataclass(frozen=True, slots=True)

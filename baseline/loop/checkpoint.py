@@ -52,12 +52,12 @@ class TrainingState:
     test: RateTest | None = None
 
     def next_epoch(self) -> None:
-        """At the beginning of the next one."""
+        """Go to the beginning of the next epoch."""
         self.sums.zero_()
         self.epoch, self.step, self.seconds, self.waited = self.epoch + 1, 0, 0.0, 0.0
 
     def facts(self) -> dict[str, Any]:
-        """All but the tensors as JSON values. An infinite loss is None."""
+        """Return all but the tensors as JSON values. An infinite loss is None."""
         return {
             "epoch": self.epoch,
             "step": self.step,
@@ -71,7 +71,7 @@ class TrainingState:
         }
 
     def fill(self, facts: dict[str, Any]) -> None:
-        """The reverse of `facts`."""
+        """Take over what `facts` gave."""
         self.epoch, self.step = facts["epoch"], facts["step"]
         self.seconds, self.waited, self.rate = facts["seconds"], facts["waited"], facts["rate"]
         self.history = [EpochReport(**report) for report in facts["history"]]
@@ -131,7 +131,7 @@ class Checkpointer:
 
 
 def training_tag(net: nn.Module, *told: object) -> str:
-    """A hash of what makes a training this one: its network's shape and all that is `told`."""
+    """Return a hash of what makes a training this one: its network's shape and all of `told`."""
     digest = hashlib.sha256()
     for name, value in net.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
@@ -157,7 +157,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], facts: ob
 
 
 def load_checkpoint(folder: Path) -> tuple[State, Any] | None:
-    """What was saved in `folder`; None where there is nothing, or nothing whole."""
+    """Return what was saved in `folder`; None where there is nothing, or nothing whole."""
     try:
         with safe_open(folder / FILE, framework="pt") as file:
             told = file.metadata() or {}
@@ -178,12 +178,12 @@ def forget_checkpoint(folder: Path) -> None:
 
 
 def named(prefix: str, state: Mapping[str, torch.Tensor]) -> State:
-    """The state under names that begin with `prefix/`."""
+    """Return the state under names that begin with `prefix/`."""
     return {f"{prefix}/{name}": value for name, value in state.items()}
 
 
 def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> State:
-    """The reverse of `named`."""
+    """Return the tensors under `prefix/`, by their own names: the reverse of `named`."""
     return {
         name.removeprefix(f"{prefix}/"): value
         for name, value in tensors.items()
@@ -192,7 +192,7 @@ def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> State:
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
-    """The tensors of an optimiser, named `<number of the weight>/<name>`."""
+    """Return the tensors of an optimiser, named `<number of the weight>/<name>`."""
     return {
         f"{number}/{name}": value
         for number, values in optimiser.state_dict()["state"].items()
@@ -216,7 +216,7 @@ def _laid_out(value: torch.Tensor, weight: nn.Parameter) -> torch.Tensor:
 
 
 def _system_error(error: SafetensorError) -> tuple[int, str]:
-    """The number of the system's error, which safetensors tells in words only."""
+    """Return the number of the system's error, which safetensors tells in words only."""
     words = str(error)
     for number in (28, 122, 13, 30):
         if f"os error {number})" in words:

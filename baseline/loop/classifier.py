@@ -81,7 +81,7 @@ class _EpochCallback(TrainingCallback):
 
 
 def check_classes(y: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises InputUnusable where there is nothing to tell apart, or a class without samples."""
+    """Raise `InputUnusable` where there is nothing to tell apart, or a class without samples."""
     if len(classes) < 2:
         raise InputUnusable(
             f"A classifier needs at least 2 classes, and there is {len(classes)}.",

@@ -31,7 +31,7 @@ class LabelledSamples(Protocol):
         """The classes."""
 
     def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
-        """The samples at `index`, on the CPU: uint8 for pixels 0..255, else as they are.
+        """Return the samples at `index`, on the CPU: uint8 for pixels 0..255, else as they are.
 
         Changed at random where a generator is given. Called in threads.
         """
@@ -50,7 +50,7 @@ class PictureSamples:
         return self.arrays.y
 
     def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
-        """uint8 N x C x H x W, channels last."""
+        """Return uint8 N x C x H x W, channels last."""
         picked = self.arrays.pick(index)
         if random is not None:
             picked = augment(picked, random, self.kind)
@@ -65,13 +65,13 @@ class FeatureSamples:
     y: npt.NDArray[np.int64]
 
     def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
-        """float32 N x D: one view of each, the plain one without a generator."""
+        """Return float32 N x D: one view of each, the plain one without a generator."""
         views = 0 if random is None else random.integers(0, self.x.shape[1], len(index))
         return torch.from_numpy(self.x[index, views])
 
 
 def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A batch as networks take it: float32, pixels in 0..1 and channels last, on `device`."""
+    """Return a batch as networks take it: float32, pixels 0..1 and channels last, on `device`."""
     moved = x.to(device, non_blocking=True)
     if moved.dtype == torch.uint8:
         moved = moved.to(torch.float32).div_(255)
@@ -81,7 +81,7 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 def plain_batches(
     material: LabelledSamples, net: nn.Module, batch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """All samples in their order, unchanged, with their classes, where `net` is."""
+    """Yield all samples in their order, unchanged, with their classes, on the device of `net`."""
     device = next(net.parameters()).device
     count = len(material.y)
     for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
@@ -114,7 +114,7 @@ class BatchLoader(Generic[T]):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def take_waited(self) -> float:
-        """Seconds of waiting since this was last asked."""
+        """Return seconds of waiting since this was last asked."""
         waited, self._waited = self._waited, 0.0
         return waited
 

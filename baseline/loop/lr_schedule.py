@@ -41,7 +41,7 @@ NO_EPOCH = 0
 def build_optimiser(
     groups: Sequence[Sequence[nn.Parameter]], settings: DescentSettings
 ) -> torch.optim.Optimizer:
-    """The optimiser that `settings` name, over groups of weights.
+    """Return the optimiser that `settings` name, over groups of weights.
 
     One call over all weights ("fused") where torch has it: the small network spends a tenth of
     its time in the optimiser otherwise.
@@ -58,7 +58,7 @@ def build_optimiser(
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
-    """Share of the peak rate at `step` of `steps`: a linear rise, then half a cosine to nothing.
+    """Return the share of the peak rate at `step`: a linear rise, then half a cosine to nothing.
 
     (Loshchilov and Hutter, SGDR, 2017, without restarts; the rise as in Goyal et al., 2017.)
     """
@@ -105,7 +105,7 @@ class LearningRateSchedule:
             self.frozen.requires_grad_(awake).train(awake)
 
     def set_rates(self, peak: float, step: int) -> None:
-        """The rates at `step` of the whole training, from 0."""
+        """Set the rates of `step` of the whole training, from 0."""
         groups: list[dict[str, float | torch.Tensor]] = self.optimiser.param_groups
         for group, start in zip(groups, self.starts, strict=True):
             share = learning_rate_factor(max(0, step - start), self.total - start)
@@ -132,7 +132,7 @@ def find_rate(
 
 
 def chosen(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate that a range test speaks for, rounded to two digits."""
+    """Return the rate that a range test speaks for, rounded to two digits."""
     best = rates[int(np.argmin(losses))] if losses else LOWEST
     return float(f"{max(best / BELOW_BEST, LOWEST):.1e}")
 
@@ -140,7 +140,7 @@ def chosen(rates: Sequence[float], losses: Sequence[float]) -> float:
 def _batches(
     samples: LabelledSamples, sampler: BatchSampler, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """`STEPS` batches, of as many epochs as that takes."""
+    """Yield `STEPS` batches, of as many epochs as that takes."""
     made = 0
     while True:
         for index in sampler(random_at(seed, NO_EPOCH, made)):

@@ -19,15 +19,15 @@ class Objective(Protocol):
     """A loss that can be summed over the parts of a batch, and its judgement of a whole split."""
 
     def weigh(self, y: torch.Tensor) -> torch.Tensor:
-        """What the summed loss of samples of the classes `y` is divided by: a scalar."""
+        """Return what the summed loss of samples of the classes `y` is divided by: a scalar."""
 
     def terms(
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss summed over the samples, and how many are right: two scalars."""
+        """Return the loss summed over the samples, and how many are right: two scalars."""
 
     def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
-        """Loss (lower is better) and accuracy on samples not learnt from, `batch` at once."""
+        """Return loss (lower is better) and accuracy on samples not learnt from."""
 
 
 @dataclass(slots=True)
@@ -38,20 +38,20 @@ class Classify:
     by_head: bool = False
 
     def weigh(self, y: torch.Tensor) -> torch.Tensor:
-        """The sum of the weights of the classes."""
+        """Return the sum of the weights of the classes."""
         return self._beside(y)[y].sum()
 
     def terms(
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted cross entropy in nats, summed, and how many were right."""
+        """Return weighted cross entropy in nats, summed, and how many were right."""
         logits = self._logits(net, x)
         weights = self._beside(y)
         loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
         return loss, (logits.detach().argmax(1) == y).sum()
 
     def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
-        """Mean weighted cross entropy and accuracy, in float32 whatever training runs in."""
+        """Return mean weighted cross entropy and accuracy, in float32 whatever training runs in."""
         loss = weight = right = 0.0
         with torch.inference_mode():
             for x, y in plain_batches(material, net, batch):
@@ -61,7 +61,7 @@ class Classify:
         return loss / weight, right / len(material.y)
 
     def _beside(self, y: torch.Tensor) -> torch.Tensor:
-        """The weights where `y` is; moved once, for a GPU would wait for it in every step."""
+        """Return the weights where `y` is; moved once, for a GPU would wait in every step."""
         self.weights = self.weights.to(y.device)
         return self.weights
 
@@ -74,7 +74,7 @@ class Classify:
 def class_weights(
     y: npt.NDArray[np.int64], classes: int, balance: str, given: Sequence[float] = ()
 ) -> torch.Tensor:
-    """The weight of each class in the loss, float32.
+    """Return the weight of each class in the loss, float32.
 
     With balance 'weights' every class counts as much as any other; else as `given` (by the
     labeler's own balancing), or all samples alike.

@@ -19,7 +19,7 @@ STEPS_AN_EPOCH = 12
 
 
 def shuffled(count: int, batch: int) -> BatchSampler:
-    """Every sample once an epoch."""
+    """Return a sampler that gives every sample once an epoch."""
 
     def plan(random: np.random.Generator) -> list[Index]:
         return _cut(random.permutation(count), batch)
@@ -28,7 +28,7 @@ def shuffled(count: int, batch: int) -> BatchSampler:
 
 
 def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
-    """As many samples an epoch as there are, of each class (nearly) the same number.
+    """Return a sampler of as many samples an epoch as there are, (nearly) as many of each class.
 
     A rare class is gone through again and again, each time in a new order, so that none of its
     samples is drawn twice more often than another.
@@ -47,7 +47,7 @@ def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
 
 
 def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> BatchSampler:
-    """Batches of `classes` classes with `pictures` samples of each, one class after the other.
+    """Return a sampler of batches of `classes` classes with `pictures` samples of each, in turn.
 
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
     Loss, 2017). With fewer classes a batch has them all; small classes repeat their samples.
@@ -67,18 +67,18 @@ def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -
 
 
 def sampler_for(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
-    """Batches of about `batch` samples, fewer in a small set; balanced where that is asked."""
+    """Return a sampler of about `batch` samples, fewer in a small set; balanced if asked."""
     size = batch_size_for(len(y), batch)
     return balanced(y, size) if balance == "sampling" else shuffled(len(y), size)
 
 
 def batch_size_for(count: int, batch: int) -> int:
-    """How many of `count` samples a batch takes where it may have `batch`."""
+    """Return how many of `count` samples a batch takes where it may have `batch`."""
     return min(batch, max(8, count // STEPS_AN_EPOCH))
 
 
 def _repeated(members: Index, count: int, random: np.random.Generator) -> Index:
-    """`count` of `members` in random order, each as often as any other, give or take one."""
+    """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = -(-count // len(members))
     return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
 

@@ -12,12 +12,12 @@ import torch
 
 
 def seed_at(*place: int) -> int:
-    """A well-mixed 63-bit seed for `place`, such as (seed, epoch, step)."""
+    """Return a well-mixed 63-bit seed for `place`, such as (seed, epoch, step)."""
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
 
 
 def random_at(*place: int) -> np.random.Generator:
-    """A generator for `place`, such as (seed, epoch, step)."""
+    """Return a generator for `place`, such as (seed, epoch, step)."""
     return np.random.default_rng(place)
 
 

@@ -124,7 +124,7 @@ class _Trainer(Generic[Network]):
         return Stepper(net, self.objective, optimiser, self.compute, self.watch.say)
 
     def carry_out(self) -> None:
-        """From where the last checkpoint is, or the beginning, to the last epoch."""
+        """Train from the last checkpoint, or the beginning, to the last epoch."""
         state = self.state
         if self.checkpointer.resume(state):
             self.watch.say(
@@ -154,7 +154,7 @@ class _Trainer(Generic[Network]):
         self.watch.rate_test(self.state.test)
 
     def _epoch(self) -> None:
-        """What is left of the epoch, then its validation."""
+        """Train for the rest of the epoch, then validate."""
         state = self.state
         self.schedule.begin_epoch(state.epoch)
         self._learn(self.sampler(random_at(self.settings.seed, state.epoch)))
@@ -225,7 +225,7 @@ class _Trainer(Generic[Network]):
         return (state.epoch - 1) * self.images + state.step * self.images // self.steps
 
     def _so_far(self) -> tuple[float, float]:
-        """Loss and accuracy of the epoch, so far."""
+        """Return loss and accuracy of the epoch, so far."""
         loss, weight, right, count = self.state.sums.tolist()
         return (loss / weight, right / count) if count else (math.nan, math.nan)
 
@@ -255,13 +255,13 @@ class _Trainer(Generic[Network]):
         self.state.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
 
     def _patience_lost(self) -> bool:
-        """Whether validation has not improved for `patience` epochs with all weights awake."""
+        """Return whether val has not improved for `patience` epochs with all weights awake."""
         done = len(self.state.history)
         since = max(self.state.best_epoch, self.schedule.resting_epochs)
         return self.stops_early and done - since >= self.settings.patience
 
     def finish(self) -> TrainingResult[Network]:
-        """The best weights put back, ready to predict."""
+        """Put the best weights back, and return the network ready to predict."""
         state = self.state
         self.net.load_state_dict(state.best)
         self.net.requires_grad_(True)

@@ -62,7 +62,7 @@ class ConfusedPair:
 def confusion_rows(
     confusion: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> list[ConfusionRow]:
-    """One row for each true class."""
+    """Return one row for each true class."""
     return [_row(i, counts, classes) for i, counts in enumerate(confusion)]
 
 
@@ -83,7 +83,7 @@ def _row(true: int, counts: Sequence[int], classes: Sequence[str]) -> ConfusionR
 def confused_pairs(
     confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = PAIRS
 ) -> list[ConfusedPair]:
-    """Mistakes made more than once, the commonest first: a matrix of forty classes hides them."""
+    """Return mistakes made more than once, commonest first: a large matrix hides them."""
     found = [
         ConfusedPair(classes[i], classes[j], n, sum(counts))
         for i, counts in enumerate(confusion)
@@ -94,17 +94,17 @@ def confused_pairs(
 
 
 def x_at(value: float) -> float:
-    """The horizontal place of 0..1."""
+    """Return the horizontal place of 0..1."""
     return LEFT + value * (SIDE - LEFT - RIGHT)
 
 
 def y_at(value: float, top: float = 1.0) -> float:
-    """The vertical place of 0..`top`."""
+    """Return the vertical place of 0..`top`."""
     return SIDE - BOTTOM - min(value / top, 1.0) * (SIDE - TOP - BOTTOM)
 
 
 def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
-    """Bars of the share right by confidence, against the diagonal where both agree."""
+    """Draw bars of the share right by confidence, against the diagonal where both agree."""
     full = max((one.count for one in bins), default=0)
     bars = (bar for one in bins if one.count for bar in _bar(one, full))
     diagonal = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
@@ -112,7 +112,7 @@ def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
 
 
 def _bar(one: ConfidenceBin, full: int) -> Iterable[Markup]:
-    """Its width says how many answers it stands for."""
+    """Draw a bar; its width says how many answers it stands for."""
     words = (
         f"confidence {percent(one.low)} to {percent(one.high)}: {one.count} answers, "
         f"{percent(one.accuracy)} right, {percent(one.confidence)} sure"
@@ -134,13 +134,13 @@ def _bar(one: ConfidenceBin, full: int) -> Iterable[Markup]:
 
 
 def roc(points: Points, words: str) -> Markup:
-    """True positive rate by false positive rate."""
+    """Draw the true positive rate by the false positive rate."""
     chance = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
     return _square(words, "false alarms", "found", 1.0, [chance, _line(points, 1.0)])
 
 
 def risk(points: Points, words: str, chosen: tuple[float, float] | None = None) -> Markup:
-    """Wrong answers by the share of pictures that are answered at all."""
+    """Draw wrong answers by the share of pictures that are answered at all."""
     highest = max((wrong for _, wrong in points), default=0.0)
     top = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= step)
     marks = [_line(points, top)]
@@ -193,7 +193,7 @@ class LayerBlock:
 
 
 def blocks_of(layers: Sequence[LayerRow]) -> list[LayerBlock]:
-    """The layers gathered by the longest prefix of their names that leaves few blocks."""
+    """Return the layers gathered by the longest prefix of their names that leaves few blocks."""
     deepest = max((layer.name.count(".") + 1 for layer in layers), default=1)
     fitting = (d for d in range(deepest, 1, -1) if len(_parts(layers, d)) <= MOST_BLOCKS)
     depth = next(fitting, 1)
@@ -201,7 +201,7 @@ def blocks_of(layers: Sequence[LayerRow]) -> list[LayerBlock]:
 
 
 def _parts(layers: Sequence[LayerRow], depth: int) -> list[list[LayerRow]]:
-    """Neighbours whose names begin alike."""
+    """Return neighbours whose names begin alike."""
     return [list(part) for _, part in groupby(layers, lambda row: _prefix(row.name, depth))]
 
 
@@ -219,7 +219,7 @@ def _block(part: Sequence[LayerRow], depth: int) -> LayerBlock:
 
 
 def diagram(layers: Sequence[LayerRow], picture: str) -> Markup | None:
-    """The drawing, from the picture down to the classes; None where no layer is known."""
+    """Draw the network from the picture to the classes; None where no layer is known."""
     blocks = blocks_of(layers)
     if not blocks:
         return None
@@ -238,7 +238,7 @@ def _input(picture: str) -> Iterable[Markup]:
 
 
 def _drawn(block: LayerBlock, top: float, weight: float) -> Iterable[Markup]:
-    """A box whose left edge is the thicker, the more parameters it has; words beside it."""
+    """Draw a box whose left edge is the thicker, the more parameters it has; words beside it."""
     middle = _MARGIN + BOX / 2
     yield tag("line", x1=middle, x2=middle, y1=top - STEP + HEIGHT, y2=top, class_="flow")
     words = f"{block.name}: {block.layers} layers, {block.parameters:,} parameters"

@@ -115,12 +115,12 @@ def write_report(
 
 
 def render(report: RunReport) -> str:
-    """The page. Everything from outside is escaped, in text and in attributes."""
+    """Fill the template. Everything from outside is escaped, in text and in attributes."""
     return templates("baseline.report").get_template("page.html.jinja").render(report=report)
 
 
 def gather(dataset: Dataset, folder: Path) -> RunReport:
-    """Read the report of the run in `folder`. Raises `InputUnusable`."""
+    """Read all that the report of the run in `folder` shows. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     layers, answers = read_layers(folder), load_decision_rule(folder)
     splits = [_split(name, found, metrics) for name, found in metrics.splits.items()]
@@ -157,7 +157,7 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
 
 
 def _summary(metrics: Metrics, told: SplitSection | None) -> str:
-    """The whole story in one sentence."""
+    """Return the whole story in one sentence."""
     preset = metrics.settings.get("preset", "?")
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
     if told is None:
@@ -177,7 +177,7 @@ def _split(name: str, found: SplitFigures, metrics: Metrics) -> SplitSection:
 
 
 def _looks(dataset: Dataset, run: str) -> EvaluationCounts | None:
-    """All looks at test up to now at what this run was judged on; None where it was not."""
+    """Return all looks at test up to now at what this run was judged on; None where it was not."""
     return SplitEvaluations(dataset.db).of_run(run, "test")
 
 
@@ -213,7 +213,7 @@ def _main(
 
 
 def _chosen(answers: DecisionRule) -> tuple[float, float] | None:
-    """Coverage and error rate on val of the threshold for "unknown"."""
+    """Return coverage and error rate on val of the threshold for "unknown"."""
     told: Any = answers.chosen.get("unknown")
     if not isinstance(told, dict) or not told.get("answered"):
         return None
@@ -221,7 +221,7 @@ def _chosen(answers: DecisionRule) -> tuple[float, float] | None:
 
 
 def picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
-    """The picture of a sample; None for one that is gone."""
+    """Return the picture of a sample; None for one that is gone."""
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
 

@@ -156,7 +156,7 @@ class LayerRow:
 
 
 def read_metrics(folder: Path) -> Metrics:
-    """The figures of a run. Raises `InputUnusable`."""
+    """Return the figures of a run. Raises `InputUnusable`."""
     path = folder / METRICS
     try:
         return msgspec.convert(json.loads(path.read_bytes()), Metrics, strict=False)
@@ -170,7 +170,7 @@ def read_metrics(folder: Path) -> Metrics:
 
 
 def read_layers(folder: Path) -> list[LayerRow]:
-    """The layers of a run's network; none where the run did not record them."""
+    """Return the layers of a run's network; none where the run did not record them."""
     try:
         found = json.loads((folder / NETWORK).read_bytes())
         return msgspec.convert(found, list[LayerRow])
@@ -183,7 +183,7 @@ def read_layers(folder: Path) -> list[LayerRow]:
 
 
 def weights_size(folder: Path) -> int | None:
-    """Bytes of the weights' file that the settings name; None where it is gone.
+    """Return bytes of the weights' file that the settings name; None where it is gone.
 
     It has another name than `WEIGHTS` once the gallery of a run was changed.
     """
