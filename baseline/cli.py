@@ -1,21 +1,15 @@
-"""The `baseline` command: training and judging a model."""
+"""The `baseline` command: training, judging and using a model."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-import click
-
 from baseline.cli_compare import compare, report
 from baseline.cli_evaluate import doubts, evaluate
-from baseline.cli_export import export
-from baseline.cli_gallery import gallery
-from baseline.cli_learning import augment, sweep
-from baseline.cli_options import need_torch, preset_option
-from baseline.cli_predict import predict
 from baseline.cli_presort import presort
-from baseline.settings import load_preset
-from gleanset.cli import Job, Result, group, job_options, key_values
+from baseline.cli_train import augment, sweep, train
+from baseline.cli_use import export, gallery, predict
+from gleanset.cli import group
 from gleanset.cli import main as run_main
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
@@ -29,31 +23,7 @@ commands.add_command(report)
 commands.add_command(doubts)
 commands.add_command(augment)
 commands.add_command(sweep)
-
-
-@commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
-@job_options()
-@preset_option("simple", "How to train.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Another value for a setting of the preset, such as epochs=10.",
-)
-@click.option("--again", is_flag=True, help="Train although these figures are known already.")
-def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
-    """Train on train, watch val, and judge once on test.
-
-    A run that was stopped goes on where it was last saved.
-    """
-    need_torch()
-    settings = load_preset(preset, key_values(options, "epochs=10"))
-    from baseline.train_run import train_run
-
-    with job.open() as dataset:
-        return train_run(dataset, settings, again=again, progress=job.progress, say=job.say)
+commands.add_command(train)
 
 
 def main() -> NoReturn:

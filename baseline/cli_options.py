@@ -74,8 +74,9 @@ def crop_request(
 
 def announced_crop_plan(job: Job, facts: ModelFacts, place: Path, request: CropRequest) -> CropPlan:
     """Return how pictures are cut for the model in `place`, and say it on stderr."""
-    from baseline.crops import crop_plan_for, dataset_of
+    from baseline.crops import crop_plan_for
+    from baseline.runs import dataset_of_run
 
-    cropping = crop_plan_for(facts, dataset_of(place, job.root), request)
+    cropping = crop_plan_for(facts, dataset_of_run(place, job.root), request)
     job.say(cropping.words)
     return cropping

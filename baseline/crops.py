@@ -20,7 +20,6 @@ from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import CutSettings
-from gleanset.settings import FILE as DATASET_FILE
 from gleanset.settings import CropSettings, read_settings
 
 FILE = "crops.json"
@@ -117,13 +116,6 @@ class CropPlan:
             "else_whole": self.read.or_whole,
             "learnt": None if self.learnt is None else msgspec.to_builtins(self.learnt),
         }
-
-
-def dataset_of(place: Path, root: Path | None = None) -> Path | None:
-    """Return the dataset whose run that is, or else the one that was named."""
-    own = place.resolve().parent.parent
-    found = own if (own / DATASET_FILE).is_file() else root
-    return found if found is not None and (found / DATASET_FILE).is_file() else None
 
 
 def crop_plan_for(

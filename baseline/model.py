@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.crops import CropPlan, CropRequest, crop_plan_for, dataset_of
+from baseline.crops import CropPlan, CropRequest, crop_plan_for
 from baseline.engines import engine_of
 from baseline.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
 from baseline.picture_parts import PicturePart
 from baseline.pixels import PictureInput, Pixels, as_image
+from baseline.runs import dataset_of_run
 from gleanset.records import Box
 
 BATCH = 32
@@ -86,7 +87,7 @@ class Model:
         Raises `UsageError` where no detector finds again what the model learnt from: `load` it
         with `faces` True or False.
         """
-        dataset = dataset_of(self._place) if self._place else None
+        dataset = dataset_of_run(self._place) if self._place else None
         return crop_plan_for(self.facts, dataset, self._request)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Run
+from gleanset.settings import FILE as DATASET
 
 ROOM = "baseline"
 METRICS = "metrics.json"
@@ -47,6 +48,13 @@ def find_run_folder(root: Path, run: str | None) -> Path:
         return Path(run)
     with Dataset.open(root) as dataset:
         return finished_run(dataset, run)[1]
+
+
+def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:
+    """Return the folder of the dataset that a run lies in, else `root`; None if that is none."""
+    own = folder.resolve().parent.parent
+    found = own if (own / DATASET).is_file() else root
+    return found if found is not None and (found / DATASET).is_file() else None
 
 
 def _is_finished(run: Run) -> bool:

@@ -16,7 +16,7 @@ from baseline.engines.base import InferenceEngine
 from baseline.engines.torch_engine import InferenceNet, TorchEngine
 from baseline.export.card import Card, card_of
 from baseline.pixels import Pixels, ReadPixels, processes_for
-from baseline.runs import find_run_folder
+from baseline.runs import dataset_of_run, find_run_folder
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -58,7 +58,7 @@ def export_run(
         raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
     writer = writer_of(kind)
     engine = TorchEngine.of(folder := find_run_folder(root, run))
-    with _dataset_of(root, folder) as dataset:
+    with Dataset.open(dataset_of_run(folder, root) or root) as dataset:
         labelled = list(dataset.samples.in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)
         calibration = (
@@ -99,12 +99,6 @@ def _kept(out: Path, data: bytes, card: Card, writer: FormatWriter) -> dict[str,
         "classes": len(card.classes),
         **card.checked,
     }
-
-
-def _dataset_of(root: Path, folder: Path) -> Dataset:
-    """Return the dataset whose run it is, or else the one that was named."""
-    own = folder.resolve().parent.parent
-    return Dataset.open(own if (own / "dataset.toml").is_file() else root)
 
 
 def _to_check(labelled: Sequence[Sample]) -> list[Sample]:

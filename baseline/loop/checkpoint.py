@@ -30,9 +30,9 @@ FILE = "checkpoint.safetensors"
 FORMAT = "1"
 State = dict[str, torch.Tensor]
 REST_PER_SAVE = 20
-"""Saving may take at most this fraction of the time: a twentieth."""
+"""Times as long as a save took that training goes on before the next: saving takes a twentieth."""
 SECONDS_BETWEEN_SAVES = 2.0
-"""Seconds between two savings: what a kill may cost."""
+"""At least: what a kill may cost."""
 
 
 @dataclass

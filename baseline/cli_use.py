@@ -1,4 +1,4 @@
-"""`baseline predict`: what a model says of pictures."""
+"""`baseline predict`, `export` and `gallery`: using a trained model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from baseline.cli_options import announced_crop_plan, crop_options, crop_request
-from gleanset.cli import Command, Job, Result, job_options
+from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
+from gleanset.cli import Command, CommandGroup, Job, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def predict(
 
 
 def _run_folder(job: Job, run: str | None) -> Path:
-    from baseline.cli_options import need_torch
     from baseline.runs import find_run_folder
 
     need_torch()
@@ -119,3 +118,93 @@ def _result(job: Job, run: str, cropping: CropPlan, told: list[Predicted]) -> Re
         "predicted": [one.to_json() for one in good],
         "rejections": [one.to_json() for one in bad],
     }
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline export --format onnx model.onnx -d my-dataset"
+)
+@job_options()
+@click.argument("names", nargs=-1, required=True, metavar="[RUN] OUT")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["onnx", "litert"]),
+    default="onnx",
+    show_default=True,
+    help="For servers and pages, or for phones.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Smaller and less exact: the cost is shown.",
+)
+def export(job: Job, names: tuple[str, ...], kind: str, precision: str) -> Result:
+    """Write a RUN (its id or folder; the newest by default) as OUT, a .onnx or .tflite file.
+
+    What happens to pictures before and after, the labels and the thresholds are inside, and
+    described in OUT.json. The file is asked about up to 200 pictures of the dataset and only
+    kept when it answers as the run does. int8 is calibrated on pictures of train.
+    """
+    if len(names) > 2:
+        raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
+    need_torch()
+    from baseline.export.export_run import export_run
+
+    run = names[0] if len(names) == 2 else None
+    return export_run(job.root, run, Path(names[-1]), kind, precision, job.progress)
+
+
+@click.group(
+    cls=CommandGroup, epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset"
+)
+def gallery() -> None:
+    """See and change the known pictures of a triplet run: a new class needs no training."""
+
+
+@gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")
+@job_options()
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+def list_classes(job: Job, run: str | None) -> Result:
+    """Tell how many pictures of each class a run knows."""
+    folder = _run_folder(job, run)
+    from baseline.gallery import listed
+
+    return {"run": folder.resolve().name, "classes": listed(folder)}
+
+
+@gallery.command(epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
+@job_options()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--class", "name", required=True, help="The class they are of, known or new.")
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@crop_options
+def add(job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
+    """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
+
+    They are cut as those were that the run learnt from, or as --faces and --whole say. Nothing is
+    trained. The files are kept in the run's folder, and gallery/changes.jsonl there tells of every
+    change.
+    """
+    request = crop_request(**crop)
+    folder = _run_folder(job, run)
+    from baseline.engines.torch_engine import TorchEngine
+    from baseline.gallery import add_files
+    from baseline.picture_parts import files_of
+
+    cropping = announced_crop_plan(job, TorchEngine.of(folder).facts, folder, request)
+    found = add_files(folder, name, files_of(paths), cropping.read, job.progress)
+    return {**found, "cropping": cropping.to_json()} if job.as_json else found
+
+
+@gallery.command(epilog="Example: baseline gallery remove --class mei -d my-dataset")
+@job_options()
+@click.option("--class", "name", required=True, help="The class to forget.")
+@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+def remove(job: Job, name: str, run: str | None) -> Result:
+    """Forget a class of a run. Its pictures stay: adding them again brings it back."""
+    folder = _run_folder(job, run)
+    from baseline.gallery import remove_class
+
+    return remove_class(folder, name)

@@ -1,4 +1,4 @@
-"""`baseline sweep` and `baseline augment`: what to train with, before training."""
+"""`baseline train`, and what to train with: `baseline sweep` and `baseline augment`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,36 @@ from typing import Any
 
 import click
 
-from baseline.cli_options import preset_option
+from baseline.cli_options import need_torch, preset_option
 from baseline.settings import load_preset
 from gleanset.cli import Command, Job, Result, job_options, key_values
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
+)
+@job_options()
+@preset_option("simple", "How to train.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for a setting of the preset, such as epochs=10.",
+)
+@click.option("--again", is_flag=True, help="Train although these figures are known already.")
+def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
+    """Train on train, watch val, and judge once on test.
+
+    A run that was stopped goes on where it was last saved.
+    """
+    need_torch()
+    settings = load_preset(preset, key_values(options, "epochs=10"))
+    from baseline.train_run import train_run
+
+    with job.open() as dataset:
+        return train_run(dataset, settings, again=again, progress=job.progress, say=job.say)
 
 
 @click.command(
@@ -31,7 +58,6 @@ def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
 
     Test is never looked at. A sweep that is stopped goes on where it was.
     """
-    from baseline.cli_options import need_torch
     from baseline.sweep import cells_of, read_grid
 
     cells = cells_of(preset, read_grid(options))
@@ -101,7 +127,6 @@ def _table(found: dict[str, Any]) -> Result:
 )
 def augment(job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int) -> Result:
     """Show what training does to pictures: originals on the left, changed copies on the right."""
-    from baseline.cli_options import need_torch
 
     need_torch()
     settings = load_preset(preset, key_values(options, "augment=photos"))
