@@ -120,9 +120,11 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         given = {key: truth[key] for key in keys[: len(keys) // 2]}
         wrong = dice.sample(list(given), 9)
         given |= {key: dice.choice([n for n in NAMES if n != given[key]]) for key in wrong}
-        session.file_each(given, f"{len(given)} faces with a page")
-        session.send(keys[-4:-2], "later")
-        session.send(keys[-2:], "not a face")
+        rows = session.tiles.rows_of(keys)
+        named = {rows[key]: name for key, name in given.items()}
+        session.file_each(named, f"{len(given)} faces with a page")
+        session.send([rows[key] for key in keys[-4:-2]], "later")
+        session.send([rows[key] for key in keys[-2:]], "not a face")
         session.spend(64, 402)
         for name, missed in ((NAMES[0], [3]), (NAMES[1], [])):
             page = Checks(session).page(name)

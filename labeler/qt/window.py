@@ -181,7 +181,7 @@ class LabelerWindow(QMainWindow):
         if isinstance(self.view, SendingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
-            self.worker.decide(lambda session: session.to_ids(ids, target))
+            self.worker.decide(lambda session: session.to(ids, target))
 
     def _files_dropped(self, paths: list[str], target: str) -> None:
         self.intake.take(paths, None if target.startswith(":") else target)

@@ -63,8 +63,8 @@ def take_suggestions(
     session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
 ) -> StepResult:
     """The model is right: each sample gets the class that was suggested, in one step."""
-    keys = {row: tile.key for row, tile in session.tiles.of(ids).items()}
-    labels = {keys[row]: suggested[row].label for row in ids if row in keys and row in suggested}
+    there = session.tiles.of(ids)
+    labels = {row: suggested[row].label for row in ids if row in there and row in suggested}
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 
@@ -76,11 +76,7 @@ def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
     """
     with session.dataset.db.write():
         tiles = session.tiles.of(list(seen))
-        labels = {tile.key: seen[row] for row, tile in tiles.items() if tile.label == seen[row]}
+        labels = {row: seen[row] for row, tile in tiles.items() if tile.label == seen[row]}
         if not labels:
             raise UsageError("these labels were changed meanwhile", "look at them again")
-        return _confirm(session, labels)
-
-
-def _confirm(session: SortingSession, labels: dict[str, str]) -> StepResult:
-    return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)
+        return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)

@@ -113,7 +113,7 @@ class Checks:
                 self._likeness.note_checked(row, held)
             tiles = self._session.tiles.of([page.tiles[n].rows[0] for n in lifted])
             # What somebody has given another class since stays there.
-            back = [tile.key for tile in tiles.values() if tile.label == page.label]
+            back = [tile.id for tile in tiles.values() if tile.label == page.label]
             if not back:
                 return NO_STEP
             done = self._session.send(back, QUEUE)

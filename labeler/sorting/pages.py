@@ -191,7 +191,7 @@ class Pages:
         known = label is not None and self._session.classes.id_of(label) is not None
         with self._session.dataset.db.write():
             still = self._still_waiting(labels)
-            no = {key: name for key, name in self._by_key(refused).items() if name}
+            no = {row: name for row, name in self._still_waiting(refused).items() if name}
             something = still or no
             done = (
                 self._session.file_each(still, _filing(still), WITH_PAGE, no)
@@ -229,17 +229,13 @@ class Pages:
             wrong = len(page.tiles) if label else len(set(lifted) | set(sent))
             self.honesty.learn(page.expected_wrong, wrong)
 
-    def _still_waiting(self, labels: Mapping[int, str]) -> dict[str, str]:
-        """By key, without what another window has decided since the page was made."""
+    def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
+        """Return them without what another window has decided since the page was made."""
         tiles = self._session.tiles.of(list(labels))
-        return {tile.key: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
-
-    def _by_key(self, refused: Mapping[int, str]) -> dict[str, str]:
-        tiles = self._session.tiles.of(list(refused))
-        return {tile.key: refused[row] for row, tile in tiles.items() if tile.status == "queue"}
+        return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 
-def _filing(labels: Mapping[str, str]) -> Operation:
+def _filing(labels: Mapping[int, str]) -> Operation:
     """What filing these samples is: in one class, or in several."""
     names = set(labels.values())
     if len(names) == 1:

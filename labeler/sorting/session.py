@@ -101,7 +101,11 @@ class SortingProgress(NamedTuple):
 
 
 class SortingSession:
-    """Drives sorting in one dataset. `dataset` stays open as long as the session is used."""
+    """Drives sorting in one dataset, which stays open as long as the session is used.
+
+    Samples are named by their ids (rows of the catalogue) from a key press to here; only the
+    journal has their keys.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -116,61 +120,70 @@ class SortingSession:
         self._spell: int | None = None
         self._spent_before = self.tiles.spent()
 
-    def file(self, samples: Sequence[str], label: str, how: str = BY_HAND) -> StepResult:
-        """Give samples (keys) a class, which is made when it is new."""
+    def file(self, ids: Sequence[int], label: str, how: str = BY_HAND) -> StepResult:
+        """Give samples a class, which is made when it is new."""
         label = self.classes.resolved(label)
-        did = operation("label", count=len(samples), label=label)
-        return self._step(did, [Choice(key, "label", label, how) for key in samples], None)
+        keys = self._keys(ids)
+        did = operation("label", count=len(keys), label=label)
+        return self._step(did, [Choice(key, "label", label, how) for key in keys])
 
     def file_each(
         self,
-        labels: dict[str, str],
+        labels: Mapping[int, str],
         what: Operation | str,
         how: str = WITH_PAGE,
-        refused: dict[str, str] | None = None,
+        refused: Mapping[int, str] | None = None,
     ) -> StepResult:
         """Give each sample a class of its own, and note the classes that others are not.
 
         One step for a whole page: `refused` are lifted samples and what was proposed for them.
         """
+        tiles = self.tiles.of(list(labels))
         choices = [
-            Choice(key, "label", self.classes.resolved(label), how) for key, label in labels.items()
+            Choice(tiles[row].key, "label", self.classes.resolved(label), how)
+            for row, label in labels.items()
+            if row in tiles
         ]
         with self.dataset.db.write():
-            done = self._step(what, choices, None)
+            done = self._step(what, choices)
             self.refuse(done.step, refused or {})
         return done
 
-    def refuse(self, step: int, refused: dict[str, str]) -> None:
+    def refuse(self, step: int, refused: Mapping[int, str]) -> None:
         """Note, as a part of a step, that samples are not of these classes."""
-        rows = self.tiles.rows_of(refused)
-        known = self.changes.refused(list(rows.values()))
+        there = list(self.tiles.of(list(refused)))
+        known = self.changes.refused(there)
         changes = []
-        for key, row in rows.items():
-            if (label := self.classes.id_of(refused[key])) is not None:
-                ids = known.get(row, frozenset()) | {label}
-                changes.append(Change("refused", row, ",".join(map(str, sorted(ids)))))
+        for sample in there:
+            if (label := self.classes.id_of(refused[sample])) is not None:
+                classes = known.get(sample, frozenset()) | {label}
+                changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
         self.changes.make(step, changes)
 
-    def send(self, samples: Sequence[str], place: str, how: str = BY_HAND) -> StepResult:
-        """Send samples to `REJECT`, `OTHER`, `LATER` or back to the `QUEUE`."""
+    def send(self, ids: Sequence[int], place: str, how: str = BY_HAND) -> StepResult:
+        """Send samples to a `Place`. Raises `UsageError` for what is none."""
         if place not in SENDING:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = SENDING[place]
-        did = operation(kind, count=len(samples))
-        return self._step(did, [Choice(key, action, None, how) for key in samples], mark)
+        keys = self._keys(ids)
+        did = operation(kind, count=len(keys))
+        return self._step(did, [Choice(key, action, None, how) for key in keys], mark)
 
-    def to(self, samples: Sequence[str], target: str, how: str = BY_HAND) -> StepResult:
+    def to(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> StepResult:
         """File or send: `target` is a class, or a place with a `:` before it (`:later`)."""
         if target.startswith(":"):
-            return self.send(samples, target[1:], how)
-        return self.file(samples, target, how)
+            return self.send(ids, target[1:], how)
+        return self.file(ids, target, how)
 
-    def to_ids(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> StepResult:
-        """The same for rows of the catalogue, as tiles have them."""
-        return self.to(self.tiles.keys_of(ids), target, how)
+    def _keys(self, ids: Sequence[int]) -> list[str]:
+        """Return what the journal calls samples. Raises `UsageError` where none is left."""
+        if not (keys := self.tiles.keys_of(ids)):
+            raise UsageError("there is no sample left of these", "look at them again")
+        return keys
 
-    def _step(self, what: Operation | str, choices: list[Choice], mark: str | None) -> StepResult:
+    def _step(
+        self, what: Operation | str, choices: list[Choice], mark: str | None = None
+    ) -> StepResult:
         with self.dataset.db.write():
             step = self.dataset.journal.step(what, choices)
             self._mark(step, [choice.sample for choice in choices], mark)

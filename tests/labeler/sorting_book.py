@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,9 +58,19 @@ class Book:
         return {"undo": bool(self.done), "redo": bool(self.undone)}.get(gesture.kind, True)
 
 
+def ids_of(session: SortingSession, keys: Iterable[str]) -> list[int]:
+    """The ids of samples, in the order of their keys."""
+    return list(session.tiles.rows_of(keys).values())
+
+
+def by_id(session: SortingSession, labels: Mapping[str, str]) -> dict[int, str]:
+    """Labels of samples (keys) by their ids."""
+    return {row: labels[key] for key, row in session.tiles.rows_of(labels).items()}
+
+
 def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> None:
     if gesture.kind == "to":
-        session.to([keys[number] for number in gesture.samples], gesture.target)
+        session.to(ids_of(session, [keys[number] for number in gesture.samples]), gesture.target)
     else:
         (session.undo if gesture.kind == "undo" else session.redo)()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from labeler_makers import add_faces, add_image
+from sorting_book import ids_of
 from tools_for_tests import picture
 
 from gleanset import Dataset, Origin
@@ -50,13 +51,13 @@ def places(session: SortingSession) -> dict[str, int]:
 
 
 def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -> None:
-    assert session.file(keys[:2], "Miku").name == "2 faces to Miku"
-    assert session.send([keys[2]], REJECT).name == "1 face to not a face"
-    session.send([keys[3]], OTHER)
-    session.send([keys[4]], LATER)
+    assert session.file(ids_of(session, keys[:2]), "Miku").name == "2 faces to Miku"
+    assert session.send(ids_of(session, [keys[2]]), REJECT).name == "1 face to not a face"
+    session.send(ids_of(session, [keys[3]]), OTHER)
+    session.send(ids_of(session, [keys[4]]), LATER)
     assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
     assert len(session.tiles.ids(place="later")) == len(session.tiles.ids(place="other")) == 1
-    session.send(keys, QUEUE)
+    session.send(ids_of(session, keys), QUEUE)
     assert places(session) == {"queue": 6, "later": 0, "other": 0, "rejected": 0, "Miku": 0}
     session.undo()
     assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
@@ -68,9 +69,9 @@ def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -
 
 
 def test_a_mark_goes_with_the_next_decision(session: SortingSession, keys: list[str]) -> None:
-    session.send([keys[0]], LATER)
-    session.file([keys[0]], "Miku")
-    session.send([keys[0]], QUEUE)
+    session.send(ids_of(session, [keys[0]]), LATER)
+    session.file(ids_of(session, [keys[0]]), "Miku")
+    session.send(ids_of(session, [keys[0]]), QUEUE)
     assert places(session)["later"] == 0
     session.undo()
     session.undo()
@@ -78,8 +79,8 @@ def test_a_mark_goes_with_the_next_decision(session: SortingSession, keys: list[
 
 
 def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]) -> None:
-    session.file(keys[:3], "Miku")
-    session.file(keys[3:], "Mio")
+    session.file(ids_of(session, keys[:3]), "Miku")
+    session.file(ids_of(session, keys[3:]), "Mio")
 
     def names() -> tuple[str | None, str | None]:
         progress = session.progress()
@@ -95,7 +96,7 @@ def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]
     assert session.redo().root == undone.root
     assert names() == ("3 faces to Mio", None)
     session.undo()
-    session.file([keys[5]], "Mai")
+    session.file(ids_of(session, [keys[5]]), "Mai")
     assert names() == ("1 face to Mai", None)
     with pytest.raises(UsageError, match="nothing to redo"):
         session.redo()
@@ -104,7 +105,7 @@ def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]
 def test_undo_goes_on_after_a_restart(session: SortingSession, keys: list[str]) -> None:
     root = session.dataset.root
     for name in ("Miku", "Mio", "Mai"):
-        session.file([keys[0]], name)
+        session.file(ids_of(session, [keys[0]]), name)
     session.undo()
     with Dataset.open(root) as dataset:
         again = SortingSession(dataset)
@@ -119,10 +120,10 @@ def test_undo_goes_on_after_a_restart(session: SortingSession, keys: list[str]) 
 def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[str]) -> None:
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.file(keys[:2], "Miku")
+        session.file(ids_of(session, keys[:2]), "Miku")
         assert other.poll()
         assert not other.poll()
-        other.file(keys[1:3], "Mio")
+        other.file(ids_of(other, keys[1:3]), "Mio")
         assert session.poll()
         # Ours is undone where nothing came after; theirs stays.
         undone = session.undo()
@@ -134,9 +135,10 @@ def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[
 
 
 def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
-    session.file([keys[0]], "Miku")
-    session.file([keys[1]], "Miku", BY_SWEEP)
-    session.file_each({keys[2]: "Mio"}, "a page", refused={keys[3]: "Mio"})
+    session.file(ids_of(session, [keys[0]]), "Miku")
+    session.file(ids_of(session, [keys[1]]), "Miku", BY_SWEEP)
+    mine, other = ids_of(session, keys[2:4])
+    session.file_each({mine: "Mio"}, "a page", refused={other: "Mio"})
     assert [d.provenance for d in session.dataset.journal.each()] == [
         "by hand",
         "by sweep",
@@ -153,10 +155,10 @@ def test_classes_are_made_renamed_and_merged(session: SortingSession, keys: list
     assert session.progress().keys == {"Miku": "1"}
     with pytest.raises(UsageError, match="already"):
         session.add_class(" Miku ")
-    session.file(keys[:2], "Miku")
+    session.file(ids_of(session, keys[:2]), "Miku")
     session.rename_class("Miku", "涼宮ハルヒ")
     assert session.progress().keys == {"涼宮ハルヒ": "1"}
-    session.file(keys[2:4], "Mio")
+    session.file(ids_of(session, keys[2:4]), "Mio")
     with pytest.raises(UsageError, match="merge"):
         session.rename_class("Mio", "涼宮ハルヒ")
     assert session.merge_class("Mio", "涼宮ハルヒ").count == 2
@@ -180,12 +182,12 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
     """Another window still has the old name on its keys: nothing is lost, no class comes back."""
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.file(keys[:1], "Miku")
-        session.file(keys[1:2], "Mio")
+        session.file(ids_of(session, keys[:1]), "Miku")
+        session.file(ids_of(session, keys[1:2]), "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        assert other.file(keys[2:3], "Miku").name == "1 face to Hatsune Miku"
+        assert other.file(ids_of(other, keys[2:3]), "Miku").name == "1 face to Hatsune Miku"
         session.merge_class("Mio", "Hatsune Miku")
-        other.file(keys[3:4], "Mio")
+        other.file(ids_of(other, keys[3:4]), "Mio")
     assert places(session)["Hatsune Miku"] == 4
     assert [c.name for c in session.tiles.counts().classes] == ["Hatsune Miku"]
 
@@ -229,7 +231,7 @@ def test_asking_for_keys_writes_nothing_and_the_next_step_does(
     empty.journal.step("by another program", [Choice(keys[0], "label", "Mio")])
     assert session.progress().keys == {"Mio": "1"}
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
-    session.file([keys[1]], "Rin")
+    session.file(ids_of(session, [keys[1]]), "Rin")
     assert 'Mio = "1"\nRin = "2"' in file.read_text()
 
 
@@ -259,7 +261,7 @@ def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
 def test_samples_that_were_set_aside_are_not_shown(
     session: SortingSession, keys: list[str]
 ) -> None:
-    session.file(keys[:2], "Miku")
+    session.file(ids_of(session, keys[:2]), "Miku")
     with session.dataset.db.write():
         session.dataset.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", (keys[0], keys[5]))
     assert places(session) == {"queue": 3, "later": 0, "other": 0, "rejected": 0, "Miku": 1}
@@ -291,11 +293,11 @@ def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys:
 
 def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no place"):
-        session.to(keys[:1], ":nowhere")
+        session.to(ids_of(session, keys[:1]), ":nowhere")
     with pytest.raises(UsageError, match="not a class name"):
-        session.file(keys[:1], "a/b")
+        session.file(ids_of(session, keys[:1]), "a/b")
     with pytest.raises(UsageError, match="no sample"):
-        session.file(["gone"], "Miku")
+        session.file([10**6], "Miku")
     assert session.progress().undo is None
 
 
@@ -330,7 +332,7 @@ def test_a_rename_is_kept_as_its_two_names(session: SortingSession) -> None:
 def test_a_class_that_was_renamed_meanwhile_is_merged_with_all_its_samples(
     session: SortingSession, keys: list[str]
 ) -> None:
-    session.file(keys[:2], "Anna")
+    session.file(ids_of(session, keys[:2]), "Anna")
     session.add_class("Go")
     session.rename_class("Anna", "Rin")
     done = session.merge_class("Anna", "Go")  # a menu that was opened before the rename
@@ -343,7 +345,7 @@ def test_a_class_that_was_renamed_meanwhile_is_merged_with_all_its_samples(
 def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
     session: SortingSession, keys: list[str]
 ) -> None:
-    session.file(keys[:2], "Mio")
+    session.file(ids_of(session, keys[:2]), "Mio")
     rows = session.tiles.rows_of(keys[:2])
     seen = dict.fromkeys(rows.values(), "Mio")
     with Dataset.open(session.dataset.root) as dataset:

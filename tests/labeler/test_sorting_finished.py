@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labeler_makers import add_faces, add_image
+from sorting_book import ids_of
 from test_sorting_pages import only, presort, samples
 
 from gleanset import Dataset
@@ -63,7 +64,7 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
     page = only(pages.next())
     assert page.kind == "likes"
     assert pages.offer() is None
-    session.send([stranger], "other")
+    session.send(ids_of(session, [stranger]), "other")
     assert pages.next() is None
     assert pages.offer() == CompletedClass("Miku", 12)
 
@@ -71,7 +72,7 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
 def test_what_was_filed_by_hand_or_is_a_handful_is_not_offered(empty: Dataset) -> None:
     session, pages = two_classes(empty, 5)
     keys = [tile.key for tile in session.tiles.of(session.tiles.ids(place="queue")).values()]
-    session.file(keys[:40], "Miku")
+    session.file(ids_of(session, keys[:40]), "Miku")
     page = only(pages.next())
     assert {tile.proposal.label for tile in page.tiles} == {"Mio"}
     pages.file(page)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 from other_program import locked
+from sorting_book import ids_of
 
 from gleanset import Dataset, Origin
 from gleanset.db.proposals import Proposal as Said
@@ -86,7 +87,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     pages = Pages(session)
     page = only(pages.next())
     sent = page.tiles[2].rows[0]
-    session.to_ids([sent], "Mio")
+    session.to([sent], "Mio")
     done = pages.file(page, lifted=[0, 1], sent=[2])
     assert done.name == f"{len(page.tiles) - 3} faces to Miku"
     tiles = session.tiles.of(page.rows)
@@ -154,7 +155,7 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
     pages = Pages(session)
     pages.file(only(pages.next()))
-    session.file([keys[0]], "Miku")  # by hand now: not looked at again
+    session.file(ids_of(session, [keys[0]]), "Miku")  # by hand now: not looked at again
     checks = Checks(session, random.Random(1))
     page = only(checks.page("Miku"))
     assert (page.kind, len(page.tiles), page.of) == ("check", 12, 39)
@@ -238,10 +239,10 @@ def test_a_page_that_is_filed_again_after_a_busy_dataset_is_learnt_from_once(
 def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:
     keys = samples(empty, 8)
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
-    session.file_each(dict.fromkeys(keys, "Miku"), "with a page")
+    session.file_each(dict.fromkeys(ids_of(session, keys), "Miku"), "with a page")
     page = only(Checks(session, random.Random(1)).page("Miku"))
     seen = session.tiles.keys_of([page.tiles[n].rows[0] for n in (0, 1)])
-    session.file(seen[:1], "Mio")  # by another window
+    session.file(ids_of(session, seen[:1]), "Mio")  # by another window
     assert Checks(session).answer(page, [0, 1], []).count == 1
     labels = {tile.key: tile.label for tile in session.tiles.of(list(page.rows)).values()}
     assert [labels[key] for key in seen] == ["Mio", None]

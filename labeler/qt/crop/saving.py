@@ -94,7 +94,8 @@ class CropSaving(QObject):
             key = self._sample_of(draft)
             if key is None:
                 raise UsageError("a box that was not saved has no class", "draw it anew")
-            return session.to([in_use(session.dataset, key).key], target)
+            key = in_use(session.dataset, key).key
+            return session.to(list(session.tiles.rows_of([key]).values()), target)
 
         self._decide(sha256, work, None, None)
 

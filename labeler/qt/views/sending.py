@@ -95,9 +95,7 @@ class SendingView(LabelerView):
             if kept == self.model.generation:
                 self._sent[done.root] = rows
 
-        self.worker.decide(
-            lambda session: session.to_ids(ids, target, how), saved, self.not_sent(rows)
-        )
+        self.worker.decide(lambda session: session.to(ids, target, how), saved, self.not_sent(rows))
 
     def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
         """What to do where tiles that are shown as sent could not be: they stand as before."""

@@ -8,6 +8,7 @@ from other_program import locked
 from person import NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.db.samples import BoxedSamples
@@ -97,7 +98,8 @@ def test_a_box_that_was_just_moved_is_saved_when_the_window_closes(
 
 def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: FaceSet) -> None:
     with Dataset.open(few.root) as dataset:
-        SortingSession(dataset).file_each(few.truth, "all")
+        session = SortingSession(dataset)
+        session.file_each(by_id(session, few.truth), "all")
     window = opened(few.root, "numbers")
     view = window.view
     assert isinstance(view, NumbersView)

@@ -12,6 +12,7 @@ from person import Opened, Person, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from sorting_book import ids_of
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
@@ -180,8 +181,9 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
         from labeler.sorting.session import SortingSession
 
         keys = [member.key for member in view.groups[0].members]
-        SortingSession(dataset).file(keys[:1], "rin")
-        SortingSession(dataset).file(keys[1:2], "hana")
+        session = SortingSession(dataset)
+        session.file(ids_of(session, keys[:1]), "rin")
+        session.file(ids_of(session, keys[1:2]), "hana")
     view._plan()
     ready(person.window)
     assert view.groups[-1].decisions == ("hana", "rin")

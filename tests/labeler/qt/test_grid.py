@@ -14,6 +14,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QInputMethodEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
+from sorting_book import ids_of
 
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
@@ -260,7 +261,7 @@ def test_nothing_moves_while_others_write(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         for key in keys[:20]:
-            other.file([key], "yuki")
+            other.file(ids_of(other, [key]), "yuki")
             QApplication.processEvents()
     until(lambda: person.window.worker.last.counts.labelled == 20)
     settle(person.window)
@@ -365,7 +366,7 @@ def test_a_tile_whose_decision_was_refused_is_not_shown_as_sent(
     def refuse(*arguments: object) -> None:
         raise UsageError("there is no such sample", "look again")
 
-    monkeypatch.setattr(SortingSession, "to_ids", refuse)
+    monkeypatch.setattr(SortingSession, "to", refuse)
     person.send(0, "rei")
     assert person.view.model.state(0).kind == "sent"
     settle(person.window)

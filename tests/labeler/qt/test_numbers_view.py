@@ -9,6 +9,7 @@ from drawn_faces import FaceSet
 from person import Opened, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.config import read_toml
@@ -25,7 +26,7 @@ Button = Qt.MouseButton
 def view(few: FaceSet, opened: Opened) -> NumbersView:
     with Dataset.open(few.root) as dataset:
         session = SortingSession(dataset)
-        session.file_each(few.truth, "all")
+        session.file_each(by_id(session, few.truth), "all")
         session.spend(120, 300)
     window = opened(few.root, "numbers")
     settle(window)

@@ -136,7 +136,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     assert page is not None
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
-        other.to_ids(page.tiles[0].rows, "sora")
+        other.to(page.tiles[0].rows, "sora")
         key = other.tiles.keys_of(page.tiles[0].rows)[0]
     until(lambda: view_of(person).model.state(0).kind == "done")
     ready(person)

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QWidget,
 )
+from sorting_book import ids_of
 
 from gleanset import Dataset
 from labeler.qt.grid.drag import drag_picture
@@ -279,7 +280,7 @@ def test_no_tile_moves_in_a_thousand_updates(opened: Opened, few: FaceSet) -> No
         other = SortingSession(dataset)
         for number in range(1000):
             if number % 5 == 0:
-                other.file([keys[number // 5 % 60]], few.names[number // 300])
+                other.file(ids_of(other, [keys[number // 5 % 60]]), few.names[number // 300])
             person.window.thumbs.ready.emit(keys[number % 60])
             worker.progressed.emit(worker.last)
             if number % 10 == 0:

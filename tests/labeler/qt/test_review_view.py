@@ -7,6 +7,7 @@ from drawn_faces import FaceSet, labels
 from person import Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.db.measures import QualityMeasures
@@ -30,7 +31,7 @@ def reviewed(few: FaceSet) -> FaceSet:
         given = dict(few.truth)
         for key in list(given)[:WRONG]:
             given[key] = names[(names.index(given[key]) + 1) % len(names)]
-        session.file_each(given, "all with a page")
+        session.file_each(by_id(session, given), "all with a page")
         Proposals(dataset.db).replace(
             [
                 Standing(key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100)
