@@ -45,7 +45,7 @@ _PATIENCE = 20.0
 # Anything shorter is no key of any site, and would be cut out of ordinary words.
 _SHORTEST = 4
 
-_Told = TypeVar("_Told")
+_Answer = TypeVar("_Answer")
 # What this process has handed out or stored, for `redacted`.
 _seen: set[str] = set()
 
@@ -62,7 +62,7 @@ class Vault:
         self._no_keyring = False
 
     def read(self, name: str) -> str | None:
-        """The secret, None where there is none. Raises `NeedsLogin` for an unsafe file."""
+        """Return the secret, None where there is none. Raises `NeedsLogin` for an unsafe file."""
         variable = VARIABLES.get(name, "")
         value = os.environ.get(variable, "").strip() or self._from_keyring(name)
         value = value or _read_file(self.file).get(name)
@@ -92,7 +92,7 @@ class Vault:
 
     @property
     def file(self) -> Path:
-        """The file that is used where no keyring works."""
+        """Return the file that is used where no keyring works."""
         return (self._folder or Path(platformdirs.user_config_dir("gleanset"))) / FILE
 
     def _from_keyring(self, name: str) -> str | None:
@@ -111,25 +111,25 @@ class Vault:
         _write_file(self.file, kept)
         return True
 
-    def _ask(self, call: Callable[[KeyringBackend], _Told]) -> _Told | None:
-        """What the keyring says; None where it is absent, raises or hangs."""
+    def _ask(self, call: Callable[[KeyringBackend], _Answer]) -> _Answer | None:
+        """Return what the keyring says; None where it is absent, raises or hangs."""
         if self._no_keyring:
             return None
-        told: list[_Told] = []
+        answers: list[_Answer] = []
         # No pool: its threads would be waited for at the end of the program.
-        asking = threading.Thread(target=_tell, args=(call, told), daemon=True)
+        asking = threading.Thread(target=_answer_of, args=(call, answers), daemon=True)
         asking.start()
         asking.join(self._patience)
         # One that hangs is not asked again, each time would cost the same patience.
         self._no_keyring = asking.is_alive()
-        return told[0] if told else None
+        return answers[0] if answers else None
 
 
 _vault = Vault()
 
 
 def secret(name: str) -> str | None:
-    """The secret called `name`, from the environment, the keyring or the file, in this order.
+    """Return the secret called `name`: from the environment, else the keyring, else the file.
 
     Raises `NeedsLogin` when the file may be read by others or is damaged.
     """
@@ -147,7 +147,7 @@ def forget_secret(name: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """`text` with every secret that this program has handled replaced by `***`."""
+    """Return `text` with every secret that this program has handled replaced by `***`."""
     known = _seen | {os.environ.get(variable, "").strip() for variable in VARIABLES.values()}
     long_enough = [value for value in known if len(value) >= _SHORTEST]
     spelled = {form for value in long_enough for form in (value, quote(value, safe=""))}
@@ -156,12 +156,12 @@ def redacted(text: str) -> str:
     return text
 
 
-def _tell(call: Callable[[KeyringBackend], _Told], told: list[_Told]) -> None:
+def _answer_of(call: Callable[[KeyringBackend], _Answer], answers: list[_Answer]) -> None:
     # Whatever a backend raises, it is of no use, and its text might hold the secret.
     with suppress(Exception):
         import keyring
 
-        told.append(call(keyring.get_keyring()))
+        answers.append(call(keyring.get_keyring()))
 
 
 def _read_file(path: Path) -> dict[str, str]:

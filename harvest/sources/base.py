@@ -29,8 +29,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for. `hint` is the class it suggests; `options` hold what differs from
-    the defaults, by the option's name without the source's."""
+    """What to look for.
+
+    `hint` is the class it suggests; `options` hold what differs from the defaults, by the
+    option's name without the source's.
+    """
 
     text: str
     hint: str | None = None
@@ -59,7 +62,7 @@ class Endpoint:
             )
 
     def url(self, path: str) -> str:
-        """`path` (with its leading slash) appended, never joined over the base's own path."""
+        """Append `path` (with its leading slash), never join it over the base's own path."""
         return self.base.rstrip("/") + path
 
 
@@ -73,14 +76,14 @@ class Source(ABC):
 
     @abstractmethod
     def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Candidates in the site's order, until it has no more; the caller stops earlier.
+        """Yield candidates in the site's order, until it has no more; the caller stops earlier.
 
         Raises `Blocked`, `Changed`, `RateLimited`, `NeedsLogin`, `Unreachable`; ending
         without a candidate means that the site said it has none.
         """
 
     def settings(self, query: Query) -> dict[str, str]:
-        """Every option with its value for this query, in the person's words.
+        """Return every option with its value for this query, in the person's words.
 
         Raises `UsageError` for an option, a word or an endpoint that makes no sense; a
         command calls it before the first request.

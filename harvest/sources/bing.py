@@ -75,13 +75,13 @@ class Bing(Source):
     )
 
     def settings(self, query: Query) -> dict[str, str]:
-        """As every source; a size may also be WIDTHxHEIGHT."""
+        """Return what every source does; a size may also be WIDTHxHEIGHT."""
         settings = super().settings(query)
         _size_filter(settings["size"])
         return settings
 
     def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Results in Bing's order. Past its end Bing repeats the last page: that ends it."""
+        """Yield results in Bing's order. Past its end Bing repeats the last page: that ends it."""
         settings = self.settings(query)
         seen: set[str] = set()
         first = 1
@@ -198,13 +198,13 @@ def _unseen(found: list[Candidate], seen: set[str]) -> Iterator[Candidate]:
 
 def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
     try:
-        told = json.loads(result.get("m"))
+        fields = json.loads(result.get("m"))
     except ValueError:
         return None
-    url = told.get("murl") if isinstance(told, dict) else None
+    url = fields.get("murl") if isinstance(fields, dict) else None
     if not isinstance(url, str) or not url:
         return None
-    page_url = told.get("purl") or None
+    page_url = fields.get("purl") or None
     width, height = _size(result)
     # The key is the address of the file: it is what must not be fetched twice. Bing's own
     # `mid` changes between markets, and two of them may name the same file.
@@ -213,7 +213,7 @@ def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
         key=url,
         url=url,
         page_url=page_url,
-        title=str(told.get("t") or "").translate(_HIGHLIGHT).strip() or None,
+        title=str(fields.get("t") or "").translate(_HIGHLIGHT).strip() or None,
         query=query.text,
         hint=query.hint,
     )
@@ -221,8 +221,8 @@ def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
 
 
 def _size(result: html.HtmlElement) -> tuple[int | None, int | None]:
-    asked = parse_qs(urlsplit(result.get("href") or "").query)
-    width, height = asked.get("expw", [""])[0], asked.get("exph", [""])[0]
+    params = parse_qs(urlsplit(result.get("href") or "").query)
+    width, height = params.get("expw", [""])[0], params.get("exph", [""])[0]
     if width.isdecimal() and height.isdecimal():
         return int(width), int(height)
     cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")

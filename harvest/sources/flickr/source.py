@@ -135,7 +135,7 @@ class Flickr(Source):
         self._throttle = SiteThrottle(pace)
 
     def settings(self, query: Query) -> dict[str, str]:
-        """As every source; a size must be a number of pixels, and days must be days."""
+        """Return what every source does; a size must be a number of pixels, days must be days."""
         settings = super().settings(query)
         _side(settings["size"])
         for name in ("taken", "uploaded"):
@@ -143,7 +143,7 @@ class Flickr(Source):
         return settings
 
     def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Results in the order asked for; from the 4,001st on, the newest upload first."""
+        """Yield results in the order asked for; from the 4,001st on, the newest upload first."""
         settings = self.settings(query)
         side = _side(settings["size"])
         seen: set[str] = set()
@@ -195,7 +195,7 @@ def _side(size: str) -> int:
 
 
 def _days(name: str, text: str) -> tuple[datetime | None, datetime | None]:
-    """The first and the last second of the days FROM..TO; None where a side is open."""
+    """Return the first and the last second of the days FROM..TO; None where a side is open."""
     first, dots, last = text.partition("..")
     try:
         return _at(first, time.min), _at(last if dots else first, time(23, 59, 59))
@@ -219,8 +219,8 @@ def _stamp(moment: datetime | None) -> str:
     return str(int(moment.timestamp())) if moment else ""
 
 
-def _candidate(photo: Mapping[str, Any], query: Query, wanted: int) -> Candidate | None:
-    key, size = photo.get("id"), _size(photo, wanted)
+def _candidate(photo: Mapping[str, Any], query: Query, side: int) -> Candidate | None:
+    key, size = photo.get("id"), _size(photo, side)
     if not key or not size or photo.get("media", "photo") != "photo":
         return None
     licence = str(photo.get("license", ""))
@@ -241,10 +241,10 @@ def _candidate(photo: Mapping[str, Any], query: Query, wanted: int) -> Candidate
     return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
 
 
-def _size(photo: Mapping[str, Any], wanted: int) -> str | None:
-    """The letter of the smallest size not under the wanted one, else of the largest there is."""
+def _size(photo: Mapping[str, Any], side: int) -> str | None:
+    """Return the letter of the smallest size not under `side`, else of the largest there is."""
     sides = {x: _longer(photo, x) for x in _SIDES if _is_address(photo.get(f"url_{x}"))}
-    enough = [x for x in sides if sides[x] >= wanted]
+    enough = [x for x in sides if sides[x] >= side]
     if enough:
         return min(enough, key=sides.__getitem__)
     return max(sides, key=sides.__getitem__, default=None)

@@ -42,7 +42,7 @@ _LOG_IN = (
 def candidate(
     extractor: Any, url: str, metadata: Mapping[str, Any], query: Query
 ) -> Candidate | None:
-    """One file as a candidate; None for what is no picture or not on the web."""
+    """Return one file as a candidate, None for what is no picture or not on the web."""
     if not url.startswith(("http://", "https://")) or _ending(url, metadata) in _NO_PICTURES:
         return None
     origin = Origin(
@@ -69,64 +69,64 @@ def candidate(
 
 
 def refusal(errors: Any, error: Exception, query: Query) -> GleansetError:
-    """What an exception of gallery-dl means; `errors` is its module of them."""
-    asked = repr(query.text)
+    """Return what an exception of gallery-dl means; `errors` is its module of them."""
+    address = repr(query.text)
     if isinstance(error, errors.HttpError):
-        return _of_status(error, asked, challenge=isinstance(error, errors.ChallengeError))
+        return _of_status(error, address, challenge=isinstance(error, errors.ChallengeError))
     if isinstance(error, errors.AuthorizationError | errors.AuthenticationError):
-        return NeedsLogin(f"{asked} needs a login: {_plain(error)}.", _LOG_IN)
+        return NeedsLogin(f"{address} needs a login: {_plain(error)}.", _LOG_IN)
     if isinstance(error, errors.AbortExtraction) and "input required" in str(error).lower():
-        return NeedsLogin(f"{asked} needs a login: {_plain(error)}.", _LOG_IN)
+        return NeedsLogin(f"{address} needs a login: {_plain(error)}.", _LOG_IN)
     if isinstance(error, errors.NotFoundError):
-        return _nothing_there(asked)
+        return _nothing_there(address)
     if isinstance(error, errors.InputError):
-        return UsageError(f"gallery-dl cannot use {asked}: {_plain(error)}.", "Mend the address.")
+        return UsageError(f"gallery-dl cannot use {address}: {_plain(error)}.", "Mend the address.")
     # An answer that is no JSON is an OSError for `requests`, and a ValueError as well.
     if isinstance(error, OSError) and not isinstance(error, ValueError):
-        return _no_answer(asked, _plain(error))
+        return _no_answer(address, _plain(error))
     return Changed(
-        f"gallery-dl could not read what the site answered to {asked}: "
+        f"gallery-dl could not read what the site answered to {address}: "
         f"{type(error).__name__}: {_plain(error)}.",
         "pip install -U gallery-dl; if it stays so, use another source.",
     )
 
 
-def _of_status(error: Any, asked: str, *, challenge: bool) -> GleansetError:
+def _of_status(error: Any, address: str, *, challenge: bool) -> GleansetError:
     status = int(error.status)
     if challenge or status == 403:
         return Blocked(
-            f"The site turned {asked} away ({_plain(error)}).",
+            f"The site turned {address} away ({_plain(error)}).",
             "Wait some hours, use another network, or your login with -o gallery_dl.config=yes.",
         )
     if status == 429:
         wait = retry_after(error.response.headers)
         after = f"in {wait:.0f} seconds" if wait else "in some minutes"
-        what = f"The site was asked too often ({asked})."
+        what = f"The site was asked too often ({address})."
         return RateLimited(what, f"Run the same command again {after}.", wait)
     if status == 401:
-        return NeedsLogin(f"{asked} needs a login.", _LOG_IN)
+        return NeedsLogin(f"{address} needs a login.", _LOG_IN)
     if status in (404, 410):
-        return _nothing_there(asked)
+        return _nothing_there(address)
     if status == 0 or status >= 500:
-        return _no_answer(asked, _plain(error))
+        return _no_answer(address, _plain(error))
     return Changed(
-        f"The site answered {status} to {asked}.", "pip install -U gallery-dl, or try later."
+        f"The site answered {status} to {address}.", "pip install -U gallery-dl, or try later."
     )
 
 
-def _nothing_there(asked: str) -> GleansetError:
-    return InputUnusable(f"There is nothing at {asked}.", "Open the address in a browser.")
+def _nothing_there(address: str) -> GleansetError:
+    return InputUnusable(f"There is nothing at {address}.", "Open the address in a browser.")
 
 
-def _no_answer(asked: str, why: str) -> GleansetError:
+def _no_answer(address: str, why: str) -> GleansetError:
     return Unreachable(
-        f"The site of {asked} could not be asked: {why}.",
+        f"The site of {address} could not be asked: {why}.",
         "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
     )
 
 
 def without_keys(text: str) -> str:
-    """A text without what stands behind the question mark of an address: that may be a key."""
+    """Return a text without the query of any address in it, which may hold a key."""
     return _QUESTION.sub("?…", text)
 
 
@@ -140,7 +140,7 @@ def _ending(url: str, metadata: Mapping[str, Any]) -> str:
 
 
 def _key(site: str, url: str, metadata: Mapping[str, Any]) -> str:
-    """The site's number of the post and the name of the file in it, else the URL.
+    """Return the site's number of the post and the name of the file in it, else the URL.
 
     Addresses may be signed anew each time, and one post may hold many files.
     """
@@ -177,7 +177,7 @@ def _pixels(metadata: Mapping[str, Any], side: str) -> int | None:
 
 
 def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    """The first of these that says something, several people joined by commas."""
+    """Return the first of these that says something, several people joined by commas."""
     for name in names:
         value = metadata.get(name)
         text = value.strip() if isinstance(value, str) else ", ".join(_words(value))
@@ -187,7 +187,7 @@ def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _words(value: Any) -> list[str]:
-    """Names out of a text, a list, a dictionary with a name, or one of lists."""
+    """Return names out of a text, a list, a dictionary with a name, or one of lists."""
     if isinstance(value, str):
         parts = value.split(",") if "," in value else value.split()
         return [word for part in parts if (word := part.strip())]

@@ -44,7 +44,7 @@ class GalleryDl(Source):
     )
 
     def settings(self, query: Query) -> dict[str, str]:
-        """As every source; without an endpoint, the site that the query names is asked."""
+        """Return what every source does; without an endpoint, the query's own site is asked."""
         given = query.options.get("endpoint", "")
         options = {**query.options, "endpoint": given or "http://unused"}
         return {**super().settings(Query(query.text, query.hint, options)), "endpoint": given}

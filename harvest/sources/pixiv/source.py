@@ -91,7 +91,7 @@ class Pixiv(Source):
         self._lock = Lock()
 
     def settings(self, query: Query) -> dict[str, str]:
-        """As every source; dates and the number of bookmarks must be such."""
+        """Return what every source does; dates and the number of bookmarks must be such."""
         settings = super().settings(query)
         days = [day for name in ("since", "until") if (day := _day(name, settings[name]))]
         if days != sorted(days):
@@ -104,7 +104,7 @@ class Pixiv(Source):
         return settings
 
     def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Every page of every wanted work, in the order asked for."""
+        """Yield every page of every work that is asked for, in the order asked for."""
         settings = self.settings(query)
         selection = WorkFilter(
             int(settings["bookmarks"] or 0), settings["r18"], settings["ai"], settings["type"]
@@ -209,7 +209,7 @@ class Work(msgspec.Struct):
 
     @property
     def originals(self) -> list[str]:
-        """The address of every page's original; of a ugoira the first frame's."""
+        """Return the address of every page's original; of a ugoira the first frame's."""
         if self.meta_pages:
             return [page.image_urls.original for page in self.meta_pages]
         single = self.meta_single_page
@@ -217,17 +217,17 @@ class Work(msgspec.Struct):
 
     @property
     def hidden(self) -> bool:
-        """Whether this account is shown a placeholder instead of the work."""
+        """Return whether this account is shown a placeholder instead of the work."""
         return not self.visible or any(_PLACEHOLDER in url for url in self.originals)
 
     @property
     def ai(self) -> bool | None:
-        """Whether it was made by AI, as its author declared; None for works older than that."""
+        """Return whether its author declared it as made by AI; None for works older than that."""
         return _AI.get(self.illust_ai_type)
 
 
 def read_work(value: Any) -> Work | None:
-    """The work that a JSON value describes, or None when it has another shape."""
+    """Return the work that a JSON value describes, or None when it has another shape."""
     try:
         work = msgspec.convert(value, Work, strict=False)
     except msgspec.ValidationError:
@@ -245,7 +245,7 @@ class WorkFilter:
     kind: str = "all"
 
     def takes(self, work: Work) -> bool:
-        """Whether this work is one of them; one of unknown making is not taken for AI's."""
+        """Return whether this work is one of them; one of unknown making is not taken for AI's."""
         return (
             not work.hidden
             and (work.total_bookmarks or 0) >= self.bookmarks
@@ -262,7 +262,7 @@ def _allowed(choice: str, is_so: bool) -> bool:
 def candidates(
     work: Work, query: str, hint: str | None, urls: Sequence[str] | None = None
 ) -> Iterator[Candidate]:
-    """A candidate for each address, by default each original; all belong to one post.
+    """Yield a candidate for each address, by default each original; all belong to one post.
 
     The size is told of the first page alone, but holds for every frame of a ugoira.
     """
@@ -274,7 +274,7 @@ def candidates(
 
 
 def frame_urls(work: Work, count: int) -> list[str]:
-    """The addresses of a ugoira's first `count` frames: they differ by their number only."""
+    """Return the addresses of a ugoira's first `count` frames: they differ by their number only."""
     [first] = work.originals
     before, mark, after = first.rpartition(_FIRST_FRAME)
     if not mark:
@@ -303,7 +303,7 @@ def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Ori
 
 
 def with_buckets(text: str, bookmarks: int) -> str:
-    """The words to search for to find works with at least that many bookmarks.
+    """Return the words to search for to find works with at least that many bookmarks.
 
     Only the site's paying members can filter by bookmarks. The tags of the visitors
     ("500users入り") serve all: the bucket that holds the number, and every higher one.
@@ -317,7 +317,7 @@ def with_buckets(text: str, bookmarks: int) -> str:
 
 
 def every_work(api: PixivApi, search: PixivSearch) -> Iterator[Work]:
-    """Every work once, also those past the number that one search reaches."""
+    """Yield every work once, also those past the number that one search reaches."""
     seen: set[int] = set()
     window: PixivSearch | None = search
     last, more = "", False
@@ -331,7 +331,7 @@ def every_work(api: PixivApi, search: PixivSearch) -> Iterator[Work]:
 
 
 def _pages(api: PixivApi, search: PixivSearch) -> Iterator[PixivPage]:
-    """What one search reaches; the last page tells of a next one when there is more."""
+    """Yield what one search reaches; the last page tells of a next one when there is more."""
     offset: int | None = 0
     while offset is not None and offset <= _LAST_OFFSET:
         page = api.search(search, offset)
@@ -358,7 +358,7 @@ def _read(page: PixivPage) -> list[Work]:
 
 
 def _next_window(search: PixivSearch, last: str) -> PixivSearch | None:
-    """The same search from the last work on, by its day; None when no day is left.
+    """Return the same search from the last work on, by its day; None when no day is left.
 
     One day more is asked for, because that day may have been cut in the middle and days
     begin in Japan. A window must shrink all the same, or a day with more works than one
