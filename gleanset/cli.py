@@ -163,8 +163,7 @@ def main(commands: click.Group) -> NoReturn:
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
-        unanswered = isinstance(abort.__context__, EOFError)
-        code = _unanswered(name) if unanswered else _interrupted()
+        code = _unanswered(name) if _input_ended(abort) else _interrupted()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -189,9 +188,14 @@ def confirmed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
     except click.Abort as abort:
-        if isinstance(abort.__context__, EOFError):
+        if _input_ended(abort):
             return False
         raise
+
+
+def _input_ended(abort: click.Abort) -> bool:
+    """Return whether a prompt met the end of its input: click raises the same for a Ctrl-C."""
+    return isinstance(abort.__context__, EOFError)
 
 
 class _ReaderGone(Exception):

@@ -238,7 +238,9 @@ def test_a_file_cut_short_never_crashes(kind: str) -> None:
         data = whole[: len(whole) * percent // 100]
         if _decode_or_refuse(data):
             assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), f"{percent} % was taken as whole"
-    assert refused(whole[: len(whole) // 2]).reason in ("truncated", "damaged")
+    # The decoders of these two say only that something is wrong.
+    reason = "damaged" if kind in ("WEBP", "AVIF") else "truncated"
+    assert refused(whole[: len(whole) // 2]).reason == reason
 
 
 def test_a_jpeg_cut_short_is_refused_also_at_a_fraction_of_its_size() -> None:
@@ -246,7 +248,7 @@ def test_a_jpeg_cut_short_is_refused_also_at_a_fraction_of_its_size() -> None:
     for percent in range(5, 100, 5):
         with pytest.raises(Unreadable) as caught:
             measure(whole[: len(whole) * percent // 100])
-        assert caught.value.reason in ("truncated", "damaged")
+        assert caught.value.reason == "truncated"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
         assert refused(png(*size)).reason == "too large"
         assert time.monotonic() - start < 2
     assert refused(png(0, 10)).reason == "damaged"
-    assert refused(png(10, 20)).reason in ("truncated", "damaged")
+    assert refused(png(10, 20)).reason == "damaged"
 
 
 def test_too_many_bytes_are_refused_unseen() -> None:
