@@ -32,6 +32,7 @@ from pathlib import Path
 from slow_site import SIZES, SMALL_SIZES, SlowSite
 
 OURS = "gleanset"
+HERE = Path(__file__).resolve().parents[1]
 HARVEST = "from harvest.__main__ import main; main()"
 LOOP = """
 import io, os, sys, urllib3
@@ -145,18 +146,16 @@ def _peers(bin_: Path, urls: Path, out: Path, threads: int) -> dict[str, list[st
 
 
 def measure(
-    command: list[str], count: int, site: SlowSite, per_host: int | None, checkout: Path | None
+    command: list[str], count: int, site: SlowSite, per_host: int | None, checkout: Path
 ) -> Figure:
     """Run one command; figures from the operating system and from the server."""
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
     if per_host:
         environment["GLEANSET_NET_PER_HOST"] = str(per_host)
-    if checkout:
-        environment["PYTHONPATH"] = str(checkout)
     start = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    )
+    # Elsewhere, because Python would import what lies in the current folder.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=environment, cwd="/", **quiet)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     with urllib.request.urlopen(site.figures_url) as answer:
@@ -193,7 +192,8 @@ def main() -> None:
                 urls = place / "urls.txt"
                 urls.write_text("\n".join(site.urls(count)) + "\n")
                 command = commands(given, urls, place / "out", threads)[name]
-                checkout = given.against if given.against and name == given.against.name else None
+                other = given.against is not None and name == given.against.name
+                checkout = given.against if other else HERE
                 figure = measure(command, count, site, shape.per_host, checkout)
                 found.setdefault(name, []).append(figure)
     report(found)

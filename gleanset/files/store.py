@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,10 @@ EXTENSIONS = {
     "TIFF": "tif",
     "AVIF": "avif",
 }
+
+
+# Folders synced at a time.
+_SYNCS = 6
 
 
 def sha256_of(data: bytes) -> str:
@@ -91,9 +96,7 @@ class Store:
         folders = self._unsynced = set()
         try:
             yield folders
-            for folder in folders:
-                with disk_errors(folder):
-                    sync_folder(folder)
+            _sync_folders(folders)
         finally:
             self._unsynced = None
 
@@ -130,3 +133,17 @@ class Store:
             return path.stat().st_size == size
         except FileNotFoundError:
             return False
+
+
+def _sync_folders(folders: set[Path]) -> None:
+    if len(folders) == 1:
+        _sync(*folders)
+    elif folders:
+        # The disk answers what waits at the same time at once: a tenth of the time in a row.
+        with ThreadPoolExecutor(_SYNCS) as pool:
+            list(pool.map(_sync, folders))
+
+
+def _sync(folder: Path) -> None:
+    with disk_errors(folder):
+        sync_folder(folder)

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from pebble import ProcessExpired
-
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import cores
-from gleanset.work.processes import spawned
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +54,9 @@ class Processes:
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
         """A pool of spawned processes that end when this one does."""
+        # Threads need none of that.
+        from gleanset.work.processes import spawned
+
         with spawned(self.number or cores(), self.seconds_per_item) as pool:
             yield lambda item: pool.schedule(function, item)
 
@@ -172,9 +171,18 @@ class _Feed(Generic[Item]):
 def _next_attempt(future: Future[Any], attempt: int) -> int:
     """Which attempt is to follow this one, 0 for none."""
     error = future.exception()
-    if isinstance(error, BrokenProcessPool):
+    if isinstance(error, BrokenExecutor):
         return attempt  # all workers were lost before one took it up
-    return attempt + 1 if isinstance(error, ProcessExpired) and attempt < ATTEMPTS else 0
+    return attempt + 1 if _is_lost_worker(error) and attempt < ATTEMPTS else 0
+
+
+def _is_lost_worker(error: BaseException | None) -> bool:
+    if error is None or isinstance(error, GleansetError):
+        return False
+    # Most runs see no other error, and threads have no use for it.
+    from pebble import ProcessExpired
+
+    return isinstance(error, ProcessExpired)
 
 
 def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
@@ -191,7 +199,7 @@ def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
         return Outcome(item, None, error.reason, error.detail)
     if isinstance(error, GleansetError) or not isinstance(error, Exception):
         raise error
-    if isinstance(error, ProcessExpired):
+    if _is_lost_worker(error):
         return Outcome(item, None, "crashed", "the worker died on it twice")
     if isinstance(error, TimeoutError):
         return Outcome(item, None, "too slow", "it took longer than an item may")

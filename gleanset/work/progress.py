@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
-
-from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -33,10 +33,12 @@ class Progress:
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
         """The same for items that come several at a time; `note` stands behind the bar."""
-        # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
-        with tqdm(
-            total=total, desc=what, unit=unit, disable=True if self.quiet else None, leave=False
-        ) as bar:
+        if not self._draws():
+            yield from batches
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=what, unit=unit, leave=False) as bar:
             for batch in batches:
                 yield batch
                 bar.set_postfix_str(note(), refresh=False)
@@ -48,14 +50,12 @@ class Progress:
 
         Such a call is thread-safe. Without a total the time is shown, and no bar.
         """
+        if not self._draws():
+            yield lambda seconds: None
+            return
         form = "{desc}: {gone}" if total is None else _OF_VIDEO
-        with _VideoBar(
-            total=total,
-            desc=what,
-            disable=True if self.quiet else None,
-            leave=False,
-            bar_format=form,
-            dynamic_ncols=True,
+        with _video_bar()(
+            total=total, desc=what, leave=False, bar_format=form, dynamic_ncols=True
         ) as bar:
 
             def advance(seconds: float) -> None:
@@ -63,22 +63,32 @@ class Progress:
 
             yield advance
 
+    def _draws(self) -> bool:
+        """Whether a person looks on. Where nobody does, tqdm is not even loaded."""
+        return not self.quiet and sys.stderr.isatty()
+
 
 _OF_VIDEO = (
     "{desc}: {percentage:3.0f}%|{bar}| {gone} of {whole} of video [{speed}, ETA {remaining}]"
 )
 
 
-class _VideoBar(tqdm):  # type: ignore[type-arg]
-    """tqdm that counts in hours, minutes and seconds."""
+@cache
+def _video_bar() -> Any:
+    from tqdm import tqdm
 
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        """What the bar's format may name."""
-        told = dict(super().format_dict)
-        rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0.0)
-        return told | {
-            "gone": tqdm.format_interval(told["n"]),
-            "whole": tqdm.format_interval(told["total"] or 0),
-            "speed": f"{rate:.1f}x",
-        }
+    class VideoBar(tqdm):  # type: ignore[type-arg]
+        """tqdm that counts in hours, minutes and seconds."""
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            """What the bar's format may name."""
+            told = dict(super().format_dict)
+            rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0.0)
+            return told | {
+                "gone": tqdm.format_interval(told["n"]),
+                "whole": tqdm.format_interval(told["total"] or 0),
+                "speed": f"{rate:.1f}x",
+            }
+
+    return VideoBar

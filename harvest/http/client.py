@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 from urllib.parse import quote, urlencode
 
+from gleanset import __version__
 from gleanset.errors import Unreachable, Unreadable, UsageError
 from harvest.http.failures import RETRY_STATUSES, looks_like_html
 from harvest.http.fetch import Fetch, Fetcher, HttpAnswer
@@ -164,11 +164,8 @@ def _unreachable(url: str, error: Unreadable) -> Unreachable:
 
 
 def _honest(contact: str | None) -> str:
-    try:
-        number = version("gleanset")
-    except PackageNotFoundError:
-        number = "0"
-    return f"gleanset/{number} (+{contact})" if contact else f"gleanset/{number}"
+    name = f"gleanset/{__version__}"
+    return f"{name} (+{contact})" if contact else name
 
 
 def _sendable(user_agent: str) -> str:

@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 # Candidates in the queues at most: what stands behind so many of one slow host must wait.
 MOST_PENDING = 1000
 # Candidates taken for each request that may be under way, so that no thread waits for the next.
-_AHEAD = 4
+_AHEAD = 6
 # What comes within this time is given out together, to be recorded in one transaction.
 _BATCH_SECONDS = 0.1
 # Threads that measure and store what has come while as many requests as are allowed are under way.
