@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tools_for_tests import run_here
 
 from gleanset import Dataset
 
@@ -25,6 +26,17 @@ def empty(tmp_path: Path) -> Iterator[Dataset]:
 
 @pytest.fixture
 def labeler(tmp_path: Path) -> Labeler:
+    """Runs the command in this process."""
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        done = run_here("labeler.cli", *words, cwd=tmp_path)
+        return subprocess.CompletedProcess(words, done.code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def labeler_process(tmp_path: Path) -> Labeler:
     """Runs the real command in a process of its own, away from the user's settings."""
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -138,14 +138,16 @@ def test_the_command_prints_pairs(leaky: Path, labeler: Labeler, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_script_can_fail_on_leaks_by_the_exit_code(labeler: Labeler, tmp_path: Path) -> None:
+def test_a_script_can_fail_on_leaks_by_the_exit_code(
+    labeler: Labeler, labeler_process: Labeler, tmp_path: Path
+) -> None:
     for split, seed in (("train", 1), ("test", 2)):
         save(drawing(seed), tmp_path / f"{split}/{seed}.jpg")
     words = ("audit", tmp_path, "--fail", "--json", "--workers", "1")
     sound = labeler(*words)
     assert (sound.returncode, json.loads(sound.stdout)["leaks"]) == (0, 0)
     shutil.copy(tmp_path / "train/1.jpg", tmp_path / "test/again.jpg")
-    leaking = labeler(*words)
+    leaking = labeler_process(*words)
     assert (leaking.returncode, json.loads(leaking.stdout)["leaks"]) == (3, 1)
     assert "Traceback" not in leaking.stderr
     assert "in two splits" in leaking.stderr

@@ -15,17 +15,19 @@ from gleanset.errors import UsageError
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_samples_are_labelled_rejected_and_put_back(tmp_path: Path, labeler: Labeler) -> None:
+def test_samples_are_labelled_rejected_and_put_back(
+    tmp_path: Path, labeler: Labeler, labeler_process: Labeler
+) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:
         keys = add_faces(dataset, add_image(dataset, "a"), (0, 30, 60))
-    assert labeler("label", "hana", keys[0], keys[1], "-d", root).returncode == 0
+    assert labeler_process("label", "hana", keys[0], keys[1], "-d", root).returncode == 0
     assert labeler("reject", keys[2], "-d", root).returncode == 0
     with Dataset.open(root) as dataset:
         states = {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
     assert states[keys[0]] == states[keys[1]] == ("labelled", "hana")
     assert states[keys[2]] == ("rejected", None)
-    assert "Reject 1" in labeler("undo", "-d", root).stdout
+    assert "Reject 1" in labeler_process("undo", "-d", root).stdout
     assert "Label 2 as hana" in labeler("undo", "-d", root).stdout
     with Dataset.open(root) as dataset:
         assert {s.status for s in dataset.samples.by_key()} == {"queue"}

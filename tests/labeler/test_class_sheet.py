@@ -57,10 +57,10 @@ def test_each_class_has_a_row_with_the_best_in_front(classes: Dataset, tmp_path:
 
 
 def test_the_command_measures_first_and_shows_the_classes_asked_for(
-    classes: Dataset, labeler: Labeler, tmp_path: Path
+    classes: Dataset, labeler: Labeler, labeler_process: Labeler, tmp_path: Path
 ) -> None:
     words = ("sheet", tmp_path / "one.jpg", "-d", classes.root, "--json")
-    told = json.loads(labeler(*words, "--class", "青葉", "--each", "1").stdout)
+    told = json.loads(labeler_process(*words, "--class", "青葉", "--each", "1").stdout)
     assert told["classes"] == {"青葉": 2}
     assert told["portraits"] == 1
     with Image.open(told["sheet"]) as drawn:

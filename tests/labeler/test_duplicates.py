@@ -18,7 +18,7 @@ from labeler.duplicates.verification import compare, prepare
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_a_copy_passes_the_second_look(kind: str) -> None:
+def test_a_copy_passes_verification(kind: str) -> None:
     original = drawing(1)
     verdict = compare(prepare(original), prepare(COPIES[kind](original)))
     assert verdict.same, verdict

@@ -227,7 +227,7 @@ def test_an_export_takes_the_place_of_an_earlier_one(empty: Dataset, tmp_path: P
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
 def test_a_persons_file_is_never_replaced(
-    empty: Dataset, tmp_path: Path, foreign: str, labeler: Labeler
+    empty: Dataset, tmp_path: Path, foreign: str, labeler_process: Labeler
 ) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     out = tmp_path / "out"
@@ -236,7 +236,7 @@ def test_a_persons_file_is_never_replaced(
     (out / foreign).parent.mkdir(parents=True, exist_ok=True)
     (out / foreign).write_text("mine")
     before = tree(out)
-    done = labeler("export", out, "-d", empty.root)
+    done = labeler_process("export", out, "-d", empty.root)
     assert done.returncode == 3
     assert foreign in done.stderr
     assert "Traceback" not in done.stderr

@@ -168,7 +168,9 @@ def test_a_second_time_nothing_new_is_accepted(empty: Dataset) -> None:
     assert (plain(empty), empty.journal.count()) == before
 
 
-def test_the_command_simulates_accepts_and_undoes(empty: Dataset, labeler: Labeler) -> None:
+def test_the_command_simulates_accepts_and_undoes(
+    empty: Dataset, labeler: Labeler, labeler_process: Labeler
+) -> None:
     hinted(empty, "a", "hana")
     hinted(empty, "b", "hana", faces=2)
     before = plain(empty)
@@ -184,7 +186,7 @@ def test_the_command_simulates_accepts_and_undoes(empty: Dataset, labeler: Label
     assert plain(empty) == before
     assert empty.journal.count() == 0
 
-    done = labeler("accept-hints", "--json", "-d", empty.root)
+    done = labeler_process("accept-hints", "--json", "-d", empty.root)
     assert json.loads(done.stdout) == expected
     assert plain(empty) != before
 

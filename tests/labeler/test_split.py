@@ -494,12 +494,14 @@ def test_members_of_a_moment_share_its_name(empty: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_simulates_and_splits(empty: Dataset, labeler: Labeler) -> None:
+def test_the_command_simulates_and_splits(
+    empty: Dataset, labeler: Labeler, labeler_process: Labeler
+) -> None:
     add_groups(empty, singles(10))
     before = plain(empty)
     simulated = labeler("split", "-s", "--json", "-d", empty.root)
     assert plain(empty) == before
-    done = labeler("split", "--json", "-d", empty.root)
+    done = labeler_process("split", "--json", "-d", empty.root)
     assert json.loads(done.stdout) == json.loads(simulated.stdout)
     assert json.loads(done.stdout)["train"] == 8
     assert Counter(splits(empty).values()) == {"train": 8, "val": 1, "test": 1}

@@ -209,7 +209,7 @@ def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.slow
-def test_killed_in_mid_look_it_ends_with_the_same_groups(tmp_path: Path) -> None:
+def test_killed_while_comparing_it_ends_with_the_same_groups(tmp_path: Path) -> None:
     found = []
     for name in ("calm", "killed"):
         with Dataset.create(tmp_path / name) as dataset:
@@ -218,7 +218,7 @@ def test_killed_in_mid_look_it_ends_with_the_same_groups(tmp_path: Path) -> None
                     copy = COPIES[kind](drawing(300 + seed))
                     add_picture(dataset, f"{seed} {kind}", encoded(copy, 80))
             if name == "killed":
-                kill_in_mid_look(dataset)
+                kill_while_comparing(dataset)
             DuplicateFinder(dataset, workers=1).search()
             assert Pairs(dataset.db).count_open() == 0
             found.append(groups(dataset))
@@ -226,8 +226,8 @@ def test_killed_in_mid_look_it_ends_with_the_same_groups(tmp_path: Path) -> None
     assert found[0] == found[1]
 
 
-def kill_in_mid_look(dataset: Dataset) -> None:
-    """Start a look in a process of its own, and kill it when pairs wait for their second look."""
+def kill_while_comparing(dataset: Dataset) -> None:
+    """Start a search in a process of its own, and kill it when pairs wait for their second look."""
     command = [sys.executable, "-c", WORK, str(dataset.root)]
     child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     pairs, deadline = Pairs(dataset.db), time.monotonic() + 120
