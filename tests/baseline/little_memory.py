@@ -13,6 +13,7 @@ import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from drawn_patterns import CLASSES, SIDE, none, patterns
@@ -39,12 +40,28 @@ def enlarged(pictures: Arrays, times: int) -> Arrays:
 
 
 def main(megabytes: int, batch: str, size: int) -> None:
+    """Take what libraries need once and for all, then train with so little memory left."""
     torch.set_num_threads(1)
+    train("4", 32, pictures=8, epochs="1")
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
+    print(json.dumps(train(batch, size)))  # noqa: T201
+
+
+def train(
+    batch: str,
+    size: int,
+    *,
+    pictures: int = 128,
+    epochs: str = "2",
+    watch: TrainingCallback | None = None,
+) -> dict[str, Any]:
+    """Train on so many pictures of each class; the figures, or the error with its mend."""
     options = {
         "size": str(size),
         "blocks": "256,8",
         "dense": "8",
-        "epochs": "2",
+        "epochs": epochs,
         "precision": "fp32",
         "learning_rate": "0.01",
         "dropout": "0",
@@ -53,24 +70,14 @@ def main(megabytes: int, batch: str, size: int) -> None:
     }
     settings = load_preset("simple", options)
     assert isinstance(settings, Simple)
-    pictures = enlarged(patterns((128, 128, 128), 1, channels=1), size // SIDE)
+    arrays = enlarged(patterns((pictures,) * 3, 1, channels=1), size // SIDE)
     with reproducible(0):
         net = build_net(settings, 3)
-    small = load_preset("simple", options | {"size": "32", "batch": "4", "epochs": "1"})
-    assert isinstance(small, Simple)
-    # Threads and libraries take what they need once and for all.
-    train_classifier(
-        build_net(small, 3), patterns((8, 8, 8), 1, channels=1), none(), CLASSES, small
-    )
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
     try:
-        fitted = train_classifier(net, pictures, none(), CLASSES, settings, watch=Told())
+        fitted = train_classifier(net, arrays, none(), CLASSES, settings, watch=watch or Told())
     except InputUnusable as error:
-        print(json.dumps({"error": error.what, "mend": error.mend}))  # noqa: T201
-        return
-    losses = [report.train_loss for report in fitted.history]
-    print(json.dumps({"losses": losses} | fitted.facts))  # noqa: T201
+        return {"error": error.what, "mend": error.mend}
+    return {"losses": [report.train_loss for report in fitted.history]} | fitted.facts
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -126,34 +127,56 @@ def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> 
         load_gallery(copy)
 
 
+KILLED_ADDITION = """
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np, torch
+from baseline.methods.gallery import add_to_gallery, load_gallery
+from baseline.storage import load_model
+
+torch.set_num_threads(1)
+folder, fsync = Path(sys.argv[1]), os.fsync
+
+def add(writes):
+    left = [writes]
+
+    def killed(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(handle)
+
+    os.fsync = killed
+    add_to_gallery(folder, "newcomer", np.eye(3, 128, dtype=np.float32), ["a", "b", "c"])
+    os._exit(0)
+
+for writes in range(0, 12, 2):
+    # Forked, so that torch is loaded once for all; nothing here has a thread yet.
+    child = os.fork()
+    if child == 0:
+        add(writes)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([code, load_model(folder)[2], load_gallery(folder)]), flush=True)
+"""
+"""Adds to a gallery again and again, killed at the next but one write to the disk each time."""
+
+
 @pytest.mark.slow
 def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(copy: Path) -> None:
     before = load_gallery(copy)
-    code = f"""
-import os, signal, numpy as np
-from pathlib import Path
-from baseline.methods import gallery
-from gleanset.files import atomic
-real = os.fsync
-left = [int(os.environ["LEFT"])]
-def killed(handle):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(handle)
-os.fsync = killed
-x = np.eye(3, 128, dtype=np.float32)
-gallery.add_to_gallery(Path({str(copy)!r}), "newcomer", x, ["a", "b", "c"])
-"""
-    ended = []
-    for left in range(0, 12, 2):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "LEFT": str(left)}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
-        ended.append(done.returncode)
-        classes = load_model(copy)[2]
-        known = load_gallery(copy)
-        assert known[:3] == before
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_ADDITION, str(copy)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for _, classes, known in found:
+        assert tuple(map(tuple, known[:3])) == before
         assert len(known) == len(classes)
+    ended = [code for code, _, _ in found]
+    assert len(ended) == 6
     assert ended[0] == -signal.SIGKILL
     assert ended[-1] == 0
     assert load_gallery(copy)[3] == ("a", "b", "c")

@@ -24,6 +24,13 @@ from gleanset import Dataset
 SCRIPT = Path(__file__).with_name("killed_training.py")
 
 
+@pytest.fixture
+def _saves_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what `main` sets in this process."""
+    for name in ("SECONDS_BETWEEN_SAVES", "REST_PER_SAVE"):
+        monkeypatch.setattr(checkpoint, name, getattr(checkpoint, name))
+
+
 def start(folder: Path, result: Path, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(folder), str(result), *options],
@@ -45,9 +52,8 @@ def steps_saved(folder: Path) -> tuple[int, int]:
 
 def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> None:
     """Kill it so often, each time after another step was saved; the end is as if undisturbed."""
-    calm = finished(
-        start(tmp_path / "calm", tmp_path / "calm.json", *options), tmp_path / "calm.json"
-    )[0]
+    main(tmp_path / "calm", tmp_path / "calm.json", dict(word.split("=", 1) for word in options))
+    calm = json.loads((tmp_path / "calm.json").read_text())
     dice, folder, result = random.Random(7), tmp_path / "killed", tmp_path / "killed.json"
     places = []
     for _ in range(kills):
@@ -81,6 +87,7 @@ def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> N
         ),
     ],
 )
+@pytest.mark.usefixtures("_saves_as_ever")
 def test_killed_at_random_and_taken_up_gives_the_same_digits(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -96,6 +103,7 @@ def test_killed_at_random_and_taken_up_gives_the_same_digits(
     ],
 )
 @pytest.mark.long
+@pytest.mark.usefixtures("_saves_as_ever")
 def test_other_methods_are_taken_up_as_well(
     tmp_path: Path, preset: str, options: tuple[str, ...]
 ) -> None:
@@ -112,14 +120,8 @@ def test_other_methods_are_taken_up_as_well(
     killed_and_taken_up(tmp_path, words, 2)
 
 
-def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_taken_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        checkpoint, "SECONDS_BETWEEN_SAVES", checkpoint.SECONDS_BETWEEN_SAVES
-    )  # put back what `main` sets
-    monkeypatch.setattr(checkpoint, "REST_PER_SAVE", checkpoint.REST_PER_SAVE)
-
+@pytest.mark.usefixtures("_saves_as_ever")
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_taken_up(tmp_path: Path) -> None:
     def trained(**options: str) -> tuple[dict[str, Any], str]:
         said = main(tmp_path / "run", tmp_path / "run.json", {"epochs": "2"} | options)
         return json.loads((tmp_path / "run.json").read_text()), said

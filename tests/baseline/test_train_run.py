@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -209,10 +210,16 @@ def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Pop
     )
 
 
+def epochs_logged(root: Path) -> int:
+    """The last epoch that the logs of runs tell of."""
+    logs = "".join(log.read_text() for log in root.glob("runs/*/log.txt"))
+    return max(map(int, re.findall(r"epoch (\d+)/", logs)), default=0)
+
+
 def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) -> None:
     """Until the log of the run tells of the end of an epoch."""
     until = time.monotonic() + 120
-    while not any(f"epoch {number}/" in log.read_text() for log in root.glob("runs/*/log.txt")):
+    while epochs_logged(root) < number:
         assert process.poll() is None, "it ended before it could be stopped"
         assert time.monotonic() < until, "it never came to that epoch"
         time.sleep(0.005)
@@ -228,21 +235,28 @@ LONG: dict[str, object] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_is_taken_up_under_its_own_name(small: Dataset, how: int) -> None:
-    process = train_in_a_process(small.root, LONG)
+def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
+    """The run, after its process was stopped some epochs further on."""
+    process = train_in_a_process(dataset.root, LONG)
     try:
-        wait_for_epoch(process, small.root, 3)
+        wait_for_epoch(process, dataset.root, epochs_logged(dataset.root) + 3)
         process.send_signal(how)
         process.wait(30)
     finally:
         process.kill()
         process.wait()
-    (stopped,) = runs(small)
-    assert stopped.status == ("running" if how == signal.SIGKILL else "interrupted")
+    (run,) = runs(dataset)
     with pytest.raises(InputUnusable, match="no finished run"):
-        reevaluate(small, None, "test")
+        reevaluate(dataset, None, "test")
+    return run
+
+
+@pytest.mark.slow
+def test_a_stopped_run_is_taken_up_under_its_own_name(small: Dataset) -> None:
+    stopped = stopped_in_a_process(small, signal.SIGKILL)
+    assert stopped.status == "running"
+    again = stopped_in_a_process(small, signal.SIGINT)
+    assert (again.id, again.status) == (stopped.id, "interrupted")
 
     settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
     result = train_run(small, settings)
