@@ -22,10 +22,10 @@ class NetOptions:
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the downloader, with the dataset's settings for the net."""
         from gleanset.settings import NetSettings
-        from harvest.http import Client, Limits
+        from harvest.http import Client, DownloadLimits
 
         net = dataset.settings.net if dataset else NetSettings()
-        limits = Limits.of(net, delay=self.sleep)
+        limits = DownloadLimits.of(net, delay=self.sleep)
         return lambda: Client(
             limits,
             allow_private=self.allow_private,

@@ -15,7 +15,7 @@ from gleanset import __version__
 from gleanset.errors import Unreachable, Unreadable, UsageError
 from harvest.http.failures import RETRY_STATUSES, looks_like_html
 from harvest.http.fetch import Fetch, Fetcher, HttpAnswer
-from harvest.http.policy import FetchPolicy, Limits
+from harvest.http.policy import DownloadLimits, FetchPolicy
 from harvest.http.robots import RobotsPolicy
 from harvest.http.urls import tidy
 
@@ -51,13 +51,13 @@ class Client:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: DownloadLimits | None = None,
         allow_private: bool = False,
         user_agent: str | None = None,
         contact: str | None = None,
         ignore_robots: frozenset[str] = frozenset(),
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
         self.user_agent = _sendable(user_agent or _honest(contact))
         self._robots = RobotsPolicy(self.limits, self.user_agent, ignore_robots)

@@ -19,7 +19,7 @@ from urllib3.util import Timeout
 from gleanset.errors import Unreadable
 from harvest.http.deadline import Deadline, DeadlineWatch
 from harvest.http.failures import HOST_WIDE, TransientFailure, classify
-from harvest.http.policy import FetchPolicy, Limits
+from harvest.http.policy import DownloadLimits, FetchPolicy
 from harvest.http.proxies import ConnectionPools
 from harvest.http.robots import RobotsPolicy
 from harvest.http.ssrf import spelled_private
@@ -75,7 +75,7 @@ class Fetch:
 class Fetcher:
     """What all fetches of one client share: slots, connections, robots rules. Thread-safe."""
 
-    def __init__(self, limits: Limits, allow_private: bool, robots: RobotsPolicy) -> None:
+    def __init__(self, limits: DownloadLimits, allow_private: bool, robots: RobotsPolicy) -> None:
         self.slots = HostSlots(limits.per_host, limits.delay)
         self.robots = robots
         self._allow_private = allow_private

@@ -10,7 +10,7 @@ from gleanset.settings import NetSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DownloadLimits:
     """Bounds of the downloader. Times are seconds, sizes are bytes.
 
     `total` is the time one download may spend on the network, redirects and retries
@@ -51,7 +51,7 @@ class FetchPolicy:
 
     headers: Mapping[str, str]
     retry_statuses: frozenset[int]
-    limits: Limits
+    limits: DownloadLimits
     error_bodies: bool = False
     clipped: bool = False
     robots: bool = False

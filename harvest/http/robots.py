@@ -3,7 +3,7 @@
 What counts as no answer to the question for a robots.txt, and what then happens:
 
 - 4xx but 429, a circle of redirects: there are no rules, everything may be asked (2.3.1.3).
-- 429, 5xx, too slow, cut off: nothing may be asked for `Limits.robots_again` seconds (2.3.1.4).
+- 429, 5xx, too slow, cut off: nothing may be asked for `robots_again` seconds (2.3.1.4).
 - no connection at all: the same, and the reason is that of the connection.
 
 The syntax of the tag is `[agent:] directive, directive`, in as many headers as a host likes; a
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gleanset.errors import Unreadable, UsageError
 from harvest.http.failures import RETRY_STATUSES
-from harvest.http.policy import FetchPolicy, Limits
+from harvest.http.policy import DownloadLimits, FetchPolicy
 from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
@@ -64,7 +64,9 @@ class RobotsPolicy:
     a word to be ignored that is none.
     """
 
-    def __init__(self, limits: Limits, user_agent: str, ignored: Iterable[str] = ()) -> None:
+    def __init__(
+        self, limits: DownloadLimits, user_agent: str, ignored: Iterable[str] = ()
+    ) -> None:
         without = _checked_words(ignored)
         self.policy = _robots_policy(limits, user_agent)
         self._again = limits.robots_again
@@ -136,7 +138,7 @@ def _checked_words(words: Iterable[str]) -> frozenset[str]:
     return frozenset(WORDS) if "all" in ignored else ignored
 
 
-def _robots_policy(limits: Limits, user_agent: str) -> FetchPolicy:
+def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
     # Every download of the host waits for this answer: it gets less time and fewer tries.
     shorter = replace(
         limits,

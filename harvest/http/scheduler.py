@@ -70,7 +70,7 @@ class IterableQueue:
 
 
 @dataclass(eq=False, slots=True)
-class Job:
+class DownloadJob:
     """A candidate on its way. Without one it fetches the robots.txt for the address `rules_for`.
 
     `allowed` is the address that robots rules were found not to be against.
@@ -96,8 +96,8 @@ class Scheduler(Generic[Result]):
         self._slots = client.fetcher.slots
         self._process = process
         self._requests = requests
-        self._queues: dict[str, deque[Job]] = {}
-        self._resting: list[tuple[float, int, Job]] = []  # a heap by the time of its end
+        self._queues: dict[str, deque[DownloadJob]] = {}
+        self._resting: list[tuple[float, int, DownloadJob]] = []  # a heap by the time of its end
         self._number = count()
         self._reading: set[str] = set()  # sites whose robots.txt is being fetched
         self._under_way = 0
@@ -166,7 +166,7 @@ class Scheduler(Generic[Result]):
         except Unreadable as error:
             self._events.put(failed_outcome(candidate, error))
         else:
-            self._put_back(Job(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
+            self._put_back(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
 
     def _collect(self, queue: JobQueue) -> list[Outcome[Candidate, Result]]:
         """Wait for an outcome or a reason to look at the queue, then a moment for more."""
@@ -199,7 +199,7 @@ class Scheduler(Generic[Result]):
         except BaseException as error:
             self._events.put(error)
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self) -> DownloadJob | None:
         """Wait until a request may be made, and take a slot for it; None at the end."""
         with self._slots.changed:
             while not (self._ended or self._slots.closed):
@@ -213,7 +213,7 @@ class Scheduler(Generic[Result]):
                 self._slots.changed.wait(None if seconds == math.inf else seconds)
         return None
 
-    def _startable(self) -> tuple[Job | None, float]:
+    def _startable(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
         if self._under_way >= self._requests:
             return None, math.inf
@@ -237,7 +237,7 @@ class Scheduler(Generic[Result]):
             self._queues.setdefault(job.fetch.host, deque()).appendleft(job)
         return self._resting[0][0] - now if self._resting else math.inf
 
-    def _is_front_allowed(self, queue: deque[Job]) -> bool:
+    def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
         """Whether the first of a queue may be asked for, or the robots.txt that decides on it.
 
         Those that robots rules are against are done with.
@@ -257,7 +257,7 @@ class Scheduler(Generic[Result]):
                 self._fail(job, error)
         return False
 
-    def _pop(self, host: str) -> Job:
+    def _pop(self, host: str) -> DownloadJob:
         """Take the first job of a host, or one that fetches the robots.txt for it."""
         queue = self._queues.pop(host)
         url = queue[0].fetch.url
@@ -265,13 +265,13 @@ class Scheduler(Generic[Result]):
             job = queue.popleft()
         else:
             self._reading.add(origin_of(url))
-            job = Job(self._client.prepare_robots(url), rules_for=url)
+            job = DownloadJob(self._client.prepare_robots(url), rules_for=url)
         if queue:
             # At the end of the row, so that hosts take turns.
             self._queues[host] = queue
         return job
 
-    def _advance(self, job: Job) -> None:
+    def _advance(self, job: DownloadJob) -> None:
         """Make the next request of a job, and go on by what came of it."""
         host = job.fetch.host
         try:
@@ -293,7 +293,7 @@ class Scheduler(Generic[Result]):
             self._under_way -= 1
             self._slots.release(host)
 
-    def _put_back(self, job: Job, later: RetryLater, *, first: bool = True) -> None:
+    def _put_back(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
         with self._slots.changed:
             if later.seconds > 0:
                 until = time.monotonic() + later.seconds
@@ -309,7 +309,7 @@ class Scheduler(Generic[Result]):
         except Exception as error:
             return failed_outcome(candidate, error)
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, job: DownloadJob, error: Exception) -> None:
         if job.candidate is not None:
             self._events.put(failed_outcome(job.candidate, error))
         elif isinstance(error, Unreadable):
@@ -317,7 +317,7 @@ class Scheduler(Generic[Result]):
         else:
             raise error
 
-    def _learn(self, job: Job, answer: HttpAnswer | Unreadable) -> None:
+    def _learn(self, job: DownloadJob, answer: HttpAnswer | Unreadable) -> None:
         self._fetcher.learn_robots(job.rules_for, answer)
         with self._slots.changed:
             self._reading.discard(origin_of(job.rules_for))

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 from gleanset.errors import GleansetError
-from harvest.http import Limits
+from harvest.http import DownloadLimits
 from harvest.http.throttle import backoff
 from harvest.http.urls import host_of
 
@@ -61,7 +61,7 @@ class SiteThrottle:
         finally:
             busy.release()
 
-    def retrying(self, url: str, limits: Limits, call: Callable[[], _Answer]) -> _Answer:
+    def retrying(self, url: str, limits: DownloadLimits, call: Callable[[], _Answer]) -> _Answer:
         """Return what `call` returns; where it raises `PassingTrouble`, wait and call again.
 
         Nobody asks the host of `url` meanwhile. Raises the trouble's error after the last of

@@ -111,3 +111,31 @@ def test_a_staged_file_that_is_gone_is_a_rejection(
     with pytest.raises(Unreadable, match="cannot be read"):
         one.record(measured)
     assert dataset.images.count() == 0
+
+
+def test_folders_are_synced_once_and_before_the_rows_can_be_seen(
+    dataset: Dataset,
+    runs: tuple[Harvest, Harvest],
+    picture: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, _ = runs
+    synced: list[Path] = []
+
+    def sync(folder: Path) -> None:
+        # What is renamed is there, and nobody knows of it yet.
+        with Dataset.open(dataset.root) as looker:
+            assert looker.images.count() == 0
+        assert list(folder.iterdir())
+        synced.append(folder)
+
+    monkeypatch.setattr("gleanset.files.store.sync_folder", sync)
+    measured = [one.stage(picture(number)) for number in range(12)]
+    with one.dataset.publishing(one.store):
+        for picture_taken in measured:
+            one.record(picture_taken)
+        assert synced == []
+    paths = [dataset.image_path(m.sha256, m.format) for m in measured]
+    assert sorted(synced) == sorted({path.parent for path in paths})
+    assert all(path.is_file() for path in paths)
+    assert dataset.images.count() == 12

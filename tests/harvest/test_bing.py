@@ -11,7 +11,7 @@ from faulty_server import Behaviour, FaultyServer
 
 from gleanset.errors import Blocked, Changed, GleansetError, RateLimited, Unreachable, UsageError
 from gleanset.records import Candidate, Origin
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, source_named
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
@@ -20,7 +20,7 @@ BING = source_named("bing")
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(Limits(connect=2, read=2, backoff=0.01), allow_private=True) as client:
+    with Client(DownloadLimits(connect=2, read=2, backoff=0.01), allow_private=True) as client:
         yield client
 
 

@@ -28,7 +28,7 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, source_named
 from harvest.sources.flickr.source import LICENCES, Flickr
 
@@ -82,7 +82,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    limits = Limits(connect=2, read=2, total=3, backoff=0.01, max_bytes=900_000)
+    limits = DownloadLimits(connect=2, read=2, total=3, backoff=0.01, max_bytes=900_000)
     with Client(limits, allow_private=True) as client:
         yield client
 
@@ -419,7 +419,7 @@ def test_broken_answers_are_tried_again(api: FlickrServer, client: Client, path:
 @pytest.mark.parametrize("path", ["/endless", "/drip-body", "/gzip-bomb", "/silent"])
 def test_endless_answers_have_an_end(api: FlickrServer, path: str) -> None:
     api.reply = always(api.behaviours[path])
-    limits = Limits(read=0.3, total=0.5, max_bytes=300_000, retries=1, backoff=0.01)
+    limits = DownloadLimits(read=0.3, total=0.5, max_bytes=300_000, retries=1, backoff=0.01)
     with Client(limits, allow_private=True) as client, pytest.raises(Unreachable):
         ask(api, client)
     assert len(api.forms) == 2
@@ -492,14 +492,14 @@ def test_a_named_bundle_is_trusted_through_a_proxy(
 ) -> None:
     monkeypatch.setenv(variable, str(certificate / "cert.pem"))
     api.reply = always(listing(photo(1)))
-    with Client(Limits()) as client:
+    with Client(DownloadLimits()) as client:
         found = list(Flickr(pace=0).candidates(Query("owl", options={"endpoint": tunnel}), client))
     assert len(found) == 1
 
 
 def test_an_unknown_certificate_is_refused_once(api: FlickrServer, tunnel: str) -> None:
     query = Query("owl", options={"endpoint": tunnel})
-    with Client(Limits()) as client, pytest.raises(Unreachable, match=r"(?i)certificate"):
+    with Client(DownloadLimits()) as client, pytest.raises(Unreachable, match=r"(?i)certificate"):
         list(Flickr(pace=0).candidates(query, client))
     assert api.connections == 1
     assert api.forms == []

@@ -13,9 +13,9 @@ import pytest
 from faulty_server import PICTURE, FaultyServer
 
 from gleanset.errors import Unreachable, Unreadable, UsageError
-from harvest.http import Client, Closed, Limits
+from harvest.http import Client, Closed, DownloadLimits
 
-QUICK = Limits(connect=2, read=0.5, total=10, max_bytes=1_000_000, backoff=0.01, max_wait=5)
+QUICK = DownloadLimits(connect=2, read=0.5, total=10, max_bytes=1_000_000, backoff=0.01, max_wait=5)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_starts_on_one_host_keep_their_distance(site: FaultyServer) -> None:
 
 @pytest.mark.parametrize("path", ["/always-429", "/drip-headers"])
 def test_closing_ends_waiting_and_running_downloads(site: FaultyServer, path: str) -> None:
-    client = Client(Limits(), allow_private=True)
+    client = Client(DownloadLimits(), allow_private=True)
     before = threading.active_count()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.download, site.url + path)

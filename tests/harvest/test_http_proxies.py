@@ -13,9 +13,9 @@ import pytest
 from faulty_server import PICTURE, FaultyServer, Proxy, running
 
 from gleanset.errors import Unreadable, UsageError
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 
-QUICK = Limits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
 # Where what the proxy was asked is counted.
 NO_RULES = frozenset({"robots.txt"})
 
@@ -129,7 +129,10 @@ def test_a_named_bundle_is_trusted(
 
 def test_an_unknown_certificate_is_refused_once(tls_site: FaultyServer) -> None:
     url = tls_site.url.replace("http:", "https:")
-    with Client(Limits(), allow_private=True) as client, pytest.raises(Unreadable) as caught:
+    with (
+        Client(DownloadLimits(), allow_private=True) as client,
+        pytest.raises(Unreadable) as caught,
+    ):
         client.download(f"{url}/picture.jpg")
     assert caught.value.reason == "connection failed"
     assert "certificate" in caught.value.detail.lower()
@@ -153,7 +156,7 @@ def test_a_slow_drip_under_tls_is_cut_off(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
-    limits = Limits(total=0.6)
+    limits = DownloadLimits(total=0.6)
     with Client(limits, allow_private=True) as client, pytest.raises(Unreadable) as caught:
         client.download(f"{url}/drip-headers")
     assert caught.value.reason == "too slow"

@@ -9,11 +9,11 @@ import pytest
 from faulty_server import PICTURE, FaultyServer
 
 from gleanset.errors import Unreachable, Unreadable
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.http.ssrf import is_private, spelled_private
 from harvest.http.urls import tidy
 
-QUICK = Limits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
 
 PRIVATE = [
     "127.0.0.1",

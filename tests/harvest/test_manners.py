@@ -24,7 +24,7 @@ from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLim
 from gleanset.records import Candidate, Origin
 from harvest.fair_share import equal_shares
 from harvest.filters import parse_filter
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.importer import candidate_from_json, candidate_to_json
 from harvest.keyword import harvest_keywords, harvest_searches, searches
 from harvest.report_status import yields
@@ -35,7 +35,7 @@ from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
-QUICK = Limits(connect=2, read=0.5, total=1, retries=0, backoff=0.01, max_wait=0.1)
+QUICK = DownloadLimits(connect=2, read=0.5, total=1, retries=0, backoff=0.01, max_wait=0.1)
 
 
 class Shelf(Source):

@@ -31,7 +31,7 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate, Origin
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.sources import SOURCES, Query
 from harvest.sources.pixiv.source import Pixiv, with_buckets
 
@@ -48,7 +48,9 @@ def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(Limits(connect=2, read=2, retries=1, backoff=0.01), allow_private=True) as client:
+    with Client(
+        DownloadLimits(connect=2, read=2, retries=1, backoff=0.01), allow_private=True
+    ) as client:
         yield client
 
 

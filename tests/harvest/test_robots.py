@@ -14,12 +14,12 @@ import pytest
 from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 
 from gleanset.errors import Unreadable, UsageError
-from harvest.http import Client, Closed, Limits
+from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.robots import refused_by
 from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
-QUICK = Limits(connect=2, read=0.5, total=3, backoff=0.01, max_wait=0.1, robots=1)
+QUICK = DownloadLimits(connect=2, read=0.5, total=3, backoff=0.01, max_wait=0.1, robots=1)
 EVERYTHING = b"User-agent: *\nDisallow: /\n"
 UNREAD = "robots.txt could not be read"
 
@@ -330,7 +330,7 @@ def test_a_crawl_delay_has_bounds(host: FaultyServer, asked: str, kept: float) -
 
 def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
     host.behaviours["/robots.txt"] = host.behaviours["/drip-headers"]
-    client = Client(Limits(), allow_private=True)
+    client = Client(DownloadLimits(), allow_private=True)
     with ThreadPoolExecutor(5) as pool:
         waiting = [pool.submit(client.download, f"{host.url}/{i}.jpg") for i in range(5)]
         while not host.hits["/robots.txt"]:

@@ -14,7 +14,7 @@ from faulty_server import Behaviour, FaultyServer, Handler
 from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.http.fetch import HttpAnswer, RetryLater
 from harvest.http.scheduler import MOST_PENDING, IterableQueue, Scheduler
 from harvest.http.throttle import HostSlots
@@ -35,7 +35,7 @@ def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
 def fetched(
     site: FaultyServer,
     paths: Iterable[str],
-    limits: Limits,
+    limits: DownloadLimits,
     threads: int = 2,
     ignored: frozenset[str] = ANYTHING,
 ) -> list[tuple[str, str | None]]:
@@ -68,7 +68,7 @@ def busy_at_first(times: int, **headers: str) -> Behaviour:
 def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
-    told = fetched(site, [*slow, *quick], Limits(per_host=6))
+    told = fetched(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in told] == [None] * 15
     # With both threads: all quick ones, while every slow one waits.
     assert all(url.startswith(QUICK) for url, _ in told[:12])
@@ -82,7 +82,7 @@ def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     )
     site.otherwise = busy_at_first(0)
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
-    told = fetched(site, [*slow, *quick], Limits(), ignored=frozenset())
+    told = fetched(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
     assert [reason for _, reason in told] == [None] * 15
     assert sum(url.startswith(SLOW) for url, _ in told[:12]) <= 2
     times = [t for t, path in zip(site.times, site.asked, strict=True) if path.startswith("/s")]
@@ -99,7 +99,7 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     site.otherwise = behave
     broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
     started = time.monotonic()
-    told = fetched(site, [*broken, *sound], Limits(backoff=0.4), threads=1)
+    told = fetched(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
     took = time.monotonic() - started
     assert [reason for _, reason in told] == [None] * 14
     # One thread, one host: all sound ones come while the broken ones rest, and those rest together.
@@ -111,7 +111,9 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
 
 def test_what_stays_broken_is_given_up_after_its_tries(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.reset()
-    told = fetched(site, [f"{SLOW}/{n}" for n in range(5)], Limits(backoff=0.15, retries=2), 2)
+    told = fetched(
+        site, [f"{SLOW}/{n}" for n in range(5)], DownloadLimits(backoff=0.15, retries=2), 2
+    )
     assert [reason for _, reason in told] == ["connection failed"] * 5
     assert {site.hits[f"/{n}"] for n in range(5)} == {3}
 
@@ -123,7 +125,7 @@ def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> N
 
     site.otherwise = behave
     paths = [*(f"{SLOW}/{n}" for n in range(20)), *(f"{QUICK}/{n}" for n in range(10))]
-    told = fetched(site, paths, Limits(per_host=2), threads=8)
+    told = fetched(site, paths, DownloadLimits(per_host=2), threads=8)
     assert len(told) == 30
     order = [url.startswith(QUICK) for url, _ in told]
     assert order.index(True) < 6
@@ -133,7 +135,7 @@ def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> N
 def test_a_redirect_on_a_slow_host_has_an_end(site: FaultyServer) -> None:
     site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
     site.otherwise = busy_at_first(0)
-    assert fetched(site, [f"{SLOW}/a"], Limits(delay=0.3)) == [
+    assert fetched(site, [f"{SLOW}/a"], DownloadLimits(delay=0.3)) == [
         (f"{SLOW}:{site.server_address[1]}/a", None)
     ]
     assert site.hits["/a"] == 1
@@ -142,7 +144,7 @@ def test_a_redirect_on_a_slow_host_has_an_end(site: FaultyServer) -> None:
 
 def test_who_always_asks_for_a_pause_is_rejected_in_the_end(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(429, b"", Retry_After="3600")
-    told = fetched(site, [f"{SLOW}/x", f"{SLOW}/y"], Limits(max_wait=0.2, retries=2))
+    told = fetched(site, [f"{SLOW}/x", f"{SLOW}/y"], DownloadLimits(max_wait=0.2, retries=2))
     assert [reason for _, reason in told] == ["http 429"] * 2
     assert (site.hits["/x"], site.hits["/y"]) == (3, 3)
 
@@ -156,7 +158,7 @@ def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
             read["lines"] += 1
             yield f"{SLOW}/{number}"
 
-    with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
+    with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
         assert list(Scheduler(client, bytes, 2).run(IterableQueue([]))) == []
         port = site.server_address[1]
         lines = (
@@ -183,7 +185,7 @@ def test_what_was_taken_is_downloaded_before_the_list_breaks(site: FaultyServer)
         for batch in batches:
             done.extend(outcome.result for outcome in batch)
 
-    with Client(Limits(per_host=2), allow_private=True, ignore_robots=ANYTHING) as client:
+    with Client(DownloadLimits(per_host=2), allow_private=True, ignore_robots=ANYTHING) as client:
         batches = Scheduler(client, bytes, 4).run(IterableQueue(broken()))
         with pytest.raises(Unreachable, match="broke off"):
             gather(batches)
@@ -205,7 +207,7 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
 
     queue = FourAtMost(candidates(site, *(f"{SLOW}/{n}" for n in range(50))))
     done: list[str] = []
-    with Client(Limits(), allow_private=True, ignore_robots=ANYTHING) as client:
+    with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
         for batch in Scheduler(client, bytes, 4).run(queue):
             done += [outcome.item.url for outcome in batch]
     assert len(taken) == len(done) == 4
@@ -226,7 +228,7 @@ def test_a_slot_is_waited_for_or_asked_for() -> None:
 def test_one_request_tells_when_to_come_again(site: FaultyServer) -> None:
     site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
     site.behaviours["/b"] = lambda h: h.answer(429, b"", Retry_After="7")
-    with Client(Limits(retries=1), allow_private=True, ignore_robots=ANYTHING) as client:
+    with Client(DownloadLimits(retries=1), allow_private=True, ignore_robots=ANYTHING) as client:
         fetch = client.prepare(f"{site.url}/a")
         # A redirect is followed at once, an attempt that failed begins again, later.
         assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 0)

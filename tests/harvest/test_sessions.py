@@ -16,7 +16,7 @@ from faulty_server import FaultyServer, Handler, running
 from pixiv_site import PixivSite
 
 from gleanset.errors import GleansetError, RateLimited, Unreachable
-from harvest.http import Client, Closed, Limits
+from harvest.http import Client, Closed, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
@@ -26,7 +26,7 @@ from harvest.sources.pixiv import Pixiv
 from harvest.sources.sessions import guard_session, open_session
 from harvest.sources.throttle import SiteThrottle
 
-QUICK = Limits(connect=2, read=2, total=3, retries=0)
+QUICK = DownloadLimits(connect=2, read=2, total=3, retries=0)
 TEXTS = {"gallery_dl": "https://yande.re/post?tags=owl"}
 SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
@@ -152,7 +152,7 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
 
     site.otherwise = drip
     began = time.monotonic()
-    with Client(Limits(read=2, total=0.4), allow_private=True) as client:
+    with Client(DownloadLimits(read=2, total=0.4), allow_private=True) as client:
         session = open_session(client, SiteThrottle(0))
         with pytest.raises(OSError, match=r"cut off|slow|reset|aborted"):
             session.get(site.url)
@@ -167,7 +167,7 @@ def test_an_endless_page_for_gallery_dl_has_an_end(
 ) -> None:
     monkeypatch.setattr(extraction, "LONGEST_WAIT", 0.1)
     site.otherwise = site.behaviours[path]
-    limits = Limits(read=2, total=0.4, max_bytes=200_000)
+    limits = DownloadLimits(read=2, total=0.4, max_bytes=200_000)
     with (
         Client(limits, allow_private=True) as client,
         pytest.raises((Unreachable, RateLimited)),

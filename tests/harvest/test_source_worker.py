@@ -20,13 +20,13 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
 from harvest.sources import Query, Source
 
-QUICK = Limits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
 
 
 class Shelf(Source):

@@ -15,7 +15,7 @@ from recorded_site import ANSWERS, RecordedSite
 
 from gleanset.errors import GleansetError, UsageError
 from gleanset.records import Candidate
-from harvest.http import Client, Limits
+from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import SOURCES, Query, Source, source_named
 from harvest.sources.base import Endpoint
@@ -81,7 +81,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    limits = Limits(connect=2, read=5, retries=1, backoff=0.01)
+    limits = DownloadLimits(connect=2, read=5, retries=1, backoff=0.01)
     with Client(limits, allow_private=True) as client:
         yield client
 

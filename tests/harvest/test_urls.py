@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
+from PIL import Image
 from tools_for_tests import ROOT, Ran, command, eventually, picture, python, run_cli
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
-from harvest.http import Client, Limits
+from gleanset.errors import DiskFull, InputUnusable
+from harvest.http import Client, DownloadLimits
 from harvest.urls import harvest_urls, read_list
 
-QUICK = Limits(
+QUICK = DownloadLimits(
     connect=2, read=0.4, total=0.8, max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1
 )
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
@@ -84,7 +88,7 @@ def write_list(path: Path, site: FaultyServer, *lines: str) -> Path:
 
 
 def harvest(
-    dataset: Dataset, *files: Path, limits: Limits = QUICK, **options: object
+    dataset: Dataset, *files: Path, limits: DownloadLimits = QUICK, **options: object
 ) -> dict[str, object]:
     return harvest_urls(
         dataset,
@@ -121,8 +125,7 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     counts = result["reasons"]
     assert isinstance(counts, dict)
     assert sum(counts.values()) == len(BAD)
-    for image in dataset.images.each():
-        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
+    assert_every_row_has_its_file(dataset)
 
     for _ in range(2):
         before = {path: pictures.hits[path] for path in {*GOOD, *BAD} - MAY_PASS}
@@ -303,3 +306,35 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
         assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
     # Only what was under way at the kill may be asked twice.
     assert len(pictures.asked) <= 40 + 2 * 16
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_done(
+    small_disk: Callable[[str], Path], pictures: FaultyServer, tmp_path: Path
+) -> None:
+    disk = small_disk("size=4m")
+    pictures.otherwise = lambda h: h.answer(200, noise(h.path))
+    urls = write_list(tmp_path / "l", pictures, *(f"/noise/{n}.png" for n in range(30)))
+    with Dataset.create(disk / "d") as dataset:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(2_200_000))
+        with pytest.raises(DiskFull):
+            harvest(dataset, urls)
+        assert 0 <= dataset.images.count() < 30
+        filler.unlink()
+        assert_every_row_has_its_file(dataset)
+        harvest(dataset, urls)
+        assert dataset.images.count() == 30
+        assert_every_row_has_its_file(dataset)
+
+
+def noise(name: str) -> bytes:
+    """A picture of some 48 kB that no format makes smaller."""
+    file = io.BytesIO()
+    pixels = random.Random(name).randbytes(128 * 128 * 3)
+    Image.frombytes("RGB", (128, 128), pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def assert_every_row_has_its_file(dataset: Dataset) -> None:
+    for image in dataset.images.each():
+        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
