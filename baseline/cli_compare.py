@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gleanset.binomial import few
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import InputUnusable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _BY_TEST = "choosing the best run by test makes its figure too good: choose by -
     metavar="FILE",
     help="Write a plot, too: a .html page or a .png.",
 )
-def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) -> Result:
+def compare(job: CommandJob, runs: tuple[str, ...], split: str, output: Path | None) -> Result:
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
 
     Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
@@ -60,7 +60,7 @@ def compare(job: Job, runs: tuple[str, ...], split: str, output: Path | None) ->
     return _result(job, found) | ({"plot": str(output.absolute())} if output else {})
 
 
-def _result(job: Job, found: Comparison) -> Result:
+def _result(job: CommandJob, found: Comparison) -> Result:
     told: Result = {
         "split": found.split,
         "count": found.count,
@@ -135,7 +135,7 @@ def _cells(row: ComparedRun) -> tuple[str, ...]:
     metavar="FILE",
     help="Where to write it. Default: report.html in the folder of the run.",
 )
-def report(job: Job, run: str | None, output: Path | None) -> Result:
+def report(job: CommandJob, run: str | None, output: Path | None) -> Result:
     """Write the report of a run (the newest by default) anew: one HTML file."""
     from baseline.report import write_report
     from baseline.runs import finished_runs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset.binomial import few
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import UsageError
 from gleanset.html.words import count, percent
 
@@ -51,7 +51,7 @@ SHOWN = 20
 )
 @click.option("--forget", is_flag=True, help="Forget the thresholds that were chosen before.")
 def evaluate(
-    job: Job,
+    job: CommandJob,
     run: str | None,
     split: str | None,
     spare: tuple[str, ...],
@@ -108,7 +108,7 @@ def share_of(text: str, option: str) -> float:
     return share
 
 
-def _warn(job: Job, found: Reevaluation) -> None:
+def _warn(job: CommandJob, found: Reevaluation) -> None:
     """Say what a person should know before believing the figures."""
     from baseline.evaluation.report_metrics import reuse_warning
 
@@ -208,7 +208,7 @@ def _short(found: Reevaluation) -> Result:
     show_default=True,
     help="Parts of the samples; a network is trained for each, on the others.",
 )
-def doubts(job: Job, run: str | None, folds: int) -> Result:
+def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
     """Find labels that are likely wrong, by networks that had not learnt the picture.
 
     Trains anew with the settings of a run (the newest by default), on whole moments, over all

@@ -11,7 +11,7 @@ import click
 
 from baseline.settings import check_preset
 from facecrop.cli_compare import checked_detector, setting_options
-from gleanset.cli import Job
+from gleanset.cli import CommandJob
 from gleanset.errors import MissingComponent
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def crop_request(
     return CropRequest(faces, detector, options, cascade)
 
 
-def announced_crop_plan(job: Job, facts: ModelFacts, place: Path, request: CropRequest) -> CropPlan:
+def announced_crop_plan(
+    job: CommandJob, facts: ModelFacts, place: Path, request: CropRequest
+) -> CropPlan:
     """Return how pictures are cut for the model in `place`, and say it on stderr."""
     from baseline.crops import crop_plan_for
     from baseline.runs import dataset_of_run

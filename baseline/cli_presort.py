@@ -6,7 +6,7 @@ import click
 
 from baseline.cli_options import preset_option
 from baseline.settings import load_preset
-from gleanset.cli import Command, Job, Result, job_options, key_values
+from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
 
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
@@ -20,7 +20,7 @@ from gleanset.cli import Command, Job, Result, job_options, key_values
     metavar="KEY=VALUE",
     help="Another value for a setting, such as backbone=resnet50.",
 )
-def presort(job: Job, preset: str, options: tuple[str, ...]) -> Result:
+def presort(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     """Propose a class for each sample without one, and say which to label next.
 
     Learns from what is labelled, in seconds once the features are cached. With nothing labelled

@@ -9,7 +9,7 @@ import click
 
 from baseline.cli_options import need_torch, preset_option
 from baseline.settings import load_preset
-from gleanset.cli import Command, Job, Result, job_options, key_values
+from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
 
 @click.command(
@@ -26,7 +26,7 @@ from gleanset.cli import Command, Job, Result, job_options, key_values
     help="Another value for a setting of the preset, such as epochs=10.",
 )
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
-def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Result:
+def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -> Result:
     """Train on train, watch val, and judge once on test.
 
     A run that was stopped goes on where it was last saved.
@@ -53,7 +53,7 @@ def train(job: Job, preset: str, options: tuple[str, ...], again: bool) -> Resul
     help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
     "Without several values a small grid of the preset's own.",
 )
-def sweep(job: Job, preset: str, options: tuple[str, ...]) -> Result:
+def sweep(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     """Try combinations of settings, judged on val, and name the best command.
 
     Test is never looked at. A sweep that is stopped goes on where it was.
@@ -125,7 +125,9 @@ def _table(found: dict[str, Any]) -> Result:
     show_default=True,
     help="How many samples to show.",
 )
-def augment(job: Job, preset: str, options: tuple[str, ...], sheet: Path, count: int) -> Result:
+def augment(
+    job: CommandJob, preset: str, options: tuple[str, ...], sheet: Path, count: int
+) -> Result:
     """Show what training does to pictures: originals on the left, changed copies on the right."""
 
     need_torch()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
-from gleanset.cli import Command, CommandGroup, Job, Result, job_options
+from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def predict(
-    job: Job,
+    job: CommandJob,
     paths: tuple[str, ...],
     run: str | None,
     file: Path | None,
@@ -68,14 +68,14 @@ def predict(
     return _result(job, model.facts.run, cropping, told)
 
 
-def _run_folder(job: Job, run: str | None) -> Path:
+def _run_folder(job: CommandJob, run: str | None) -> Path:
     from baseline.runs import find_run_folder
 
     need_torch()
     return find_run_folder(job.root, run)
 
 
-def _shown(job: Job, one: Predicted) -> Predicted:
+def _shown(job: CommandJob, one: Predicted) -> Predicted:
     """Print a file's line as soon as it is there, unless everything comes as JSON at the end."""
     if not job.as_json:
         for line in lines(one):
@@ -99,7 +99,7 @@ def lines(one: Predicted) -> list[str]:
     return found
 
 
-def _result(job: Job, run: str, cropping: CropPlan, told: list[Predicted]) -> Result:
+def _result(job: CommandJob, run: str, cropping: CropPlan, told: list[Predicted]) -> Result:
     good = [one for one in told if one.rejection is None]
     bad = [one for one in told if one.rejection is not None]
     if (
@@ -140,7 +140,7 @@ def _result(job: Job, run: str, cropping: CropPlan, told: list[Predicted]) -> Re
     show_default=True,
     help="Smaller and less exact: the cost is shown.",
 )
-def export(job: Job, names: tuple[str, ...], kind: str, precision: str) -> Result:
+def export(job: CommandJob, names: tuple[str, ...], kind: str, precision: str) -> Result:
     """Write a RUN (its id or folder; the newest by default) as OUT, a .onnx or .tflite file.
 
     What happens to pictures before and after, the labels and the thresholds are inside, and
@@ -166,7 +166,7 @@ def gallery() -> None:
 @gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")
 @job_options()
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
-def list_classes(job: Job, run: str | None) -> Result:
+def list_classes(job: CommandJob, run: str | None) -> Result:
     """Tell how many pictures of each class a run knows."""
     folder = _run_folder(job, run)
     from baseline.gallery import listed
@@ -180,7 +180,7 @@ def list_classes(job: Job, run: str | None) -> Result:
 @click.option("--class", "name", required=True, help="The class they are of, known or new.")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
 @crop_options
-def add(job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
+def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
     """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
 
     They are cut as those were that the run learnt from, or as --faces and --whole say. Nothing is
@@ -202,7 +202,7 @@ def add(job: Job, paths: tuple[str, ...], name: str, run: str | None, **crop: An
 @job_options()
 @click.option("--class", "name", required=True, help="The class to forget.")
 @click.option("--run", help="The run: its id or its folder. Default: the newest.")
-def remove(job: Job, name: str, run: str | None) -> Result:
+def remove(job: CommandJob, name: str, run: str | None) -> Result:
     """Forget a class of a run. Its pictures stay: adding them again brings it back."""
     folder = _run_folder(job, run)
     from baseline.gallery import remove_class

@@ -12,7 +12,7 @@ import click
 from facecrop.cli_compare import checked_detector, compare, setting_options, sheet
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, whole_instead
-from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
@@ -62,7 +62,7 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @cut_options
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def run(
-    job: Job,
+    job: CommandJob,
     detector: str | None,
     threshold: float | None,
     cascade: Path | None,
@@ -98,7 +98,7 @@ def run(
 @job_options()
 @click.argument("image")
 @click.argument("boxes", nargs=-1, required=True, metavar="X,Y,WIDTH,HEIGHT...")
-def add(job: Job, image: str, boxes: tuple[str, ...]) -> Result:
+def add(job: CommandJob, image: str, boxes: tuple[str, ...]) -> Result:
     """Give faces that no detector found, as boxes in an image.
 
     IMAGE is its SHA-256, the beginning of that, or the path of its file. The boxes are
@@ -114,7 +114,7 @@ def add(job: Job, image: str, boxes: tuple[str, ...]) -> Result:
 @commands.command(epilog="Example: facecrop remove 77c0… -d my-dataset")
 @job_options()
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
-def remove(job: Job, samples: tuple[str, ...]) -> Result:
+def remove(job: CommandJob, samples: tuple[str, ...]) -> Result:
     """Take away what facecrop add gave; labeler undo brings it back."""
     from gleanset.manual_boxes import remove_samples
 
@@ -124,7 +124,7 @@ def remove(job: Job, samples: tuple[str, ...]) -> Result:
 
 @commands.command(epilog="Example: facecrop miss -d my-dataset | jq -r .file")
 @job_options()
-def miss(job: Job) -> Result | None:
+def miss(job: CommandJob) -> Result | None:
     """List the images in which nothing was found, one JSON object a line."""
     from gleanset.manual_boxes import missed
 

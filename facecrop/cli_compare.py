@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -55,7 +55,7 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--sheet", "sheet_file", type=FILE, help="Draw what was missed and false alarms.")
 @setting_options
 def compare(
-    job: Job,
+    job: CommandJob,
     detectors: tuple[str, ...],
     truth: Path,
     images: Path | None,
@@ -131,7 +131,7 @@ def compare(
 )
 @click.option("--columns", type=click.IntRange(1, 100), default=12, show_default=True)
 def sheet(
-    job: Job,
+    job: CommandJob,
     file: Path,
     label: str | None,
     hint: str | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import HELP, CommandGroup, Job, Result, job_options
+from gleanset.cli import HELP, CommandGroup, CommandJob, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
 
 docker = CommandGroup(
@@ -34,7 +34,7 @@ engine_option = click.option(
     help="An image with Python 3.11 to 3.13 and venv to build on. Default: python:3.12-slim.",
 )
 @engine_option
-def build(job: Job, base: str | None, engine: str | None) -> Result:
+def build(job: CommandJob, base: str | None, engine: str | None) -> Result:
     """Build the image, start it once and let it find a drawn face.
 
     It is named gleanset-animeface-2009, or as $GLEANSET_CONTAINER_IMAGE says. The engine's
@@ -51,7 +51,7 @@ def build(job: Job, base: str | None, engine: str | None) -> Result:
 
 @docker.command(epilog="Example: facecrop docker status --json")
 @job_options(dataset=False)
-def status(job: Job) -> Result:
+def status(job: CommandJob) -> Result:
     """Say of each engine whether it could run the detector, and what would mend it.
 
     Nothing is started; facecrop docker check does that.
@@ -65,7 +65,7 @@ def status(job: Job) -> Result:
 @docker.command(epilog="Example: facecrop docker check")
 @job_options(dataset=False)
 @engine_option
-def check(job: Job, engine: str | None) -> Result:
+def check(job: CommandJob, engine: str | None) -> Result:
     """Start the container as the detector does and let it find a drawn face."""
     from facecrop.detectors.animeface_docker import image_name
 

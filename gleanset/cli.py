@@ -1,6 +1,6 @@
 """The manners that all our command lines share.
 
-A command is a function that takes a `Job` and returns its result as a plain dict. Here
+A command is a function that takes a `CommandJob` and returns its result as a plain dict. Here
 the options are added that are alike everywhere, the result is printed for a person or as
 JSON, and errors become one clear line and the documented exit code.
 """
@@ -35,7 +35,7 @@ BUG = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CommandJob:
     """What every command is told: which dataset, and how to behave."""
 
     root: Path
@@ -92,14 +92,14 @@ def group(name: str, text: str) -> click.Group:
 def job_options(
     *, simulate: bool = False, dataset: bool = True
 ) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
-    """Add the common options and hand the function a `Job` as its first argument."""
+    """Add the common options and hand the function a `CommandJob` as its first argument."""
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, verbose: int, **rest: Any) -> None:
             _set_up_logging(verbose)
             root = chosen_root(rest.pop("dataset", None))
-            job = Job(root, Progress(quiet), as_json, rest.pop("simulate", False))
+            job = CommandJob(root, Progress(quiet), as_json, rest.pop("simulate", False))
             try:
                 result = function(job, **rest)
             except BrokenPipeError as error:

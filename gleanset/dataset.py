@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
-from gleanset.db.classes import ClassTable
+from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, is_read_only, snapshot
 from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
@@ -48,7 +48,7 @@ class Dataset:
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
         self.samples = Samples(self.db)
-        self.classes = ClassTable(self.db)
+        self.classes = LabelClasses(self.db)
         self.journal = Journal(self.db)
         self.rejections = Rejections(self.db)
         self.fetches = Fetches(self.db)

@@ -121,9 +121,9 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     moment is the smallest key among its labelled samples, or among all where none is labelled.
     The same catalogue and keys give the same names.
     """
-    wanted = frozenset(keys)
-    found = {key: key for key in wanted}
-    for group in _components(SplitGroups(db).each(wanted), Pairs(db).tied()):
+    asked = frozenset(keys)
+    found = {key: key for key in asked}
+    for group in _components(SplitGroups(db).each(asked), Pairs(db).tied()):
         name = min(m.key for m in _labelled(group) or group)
         found |= {member.key: name for member in group}
     return found

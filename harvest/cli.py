@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from harvest.cli_frames import frames
 from harvest.cli_options import FILES, carry_out, label_option, net_options, workers_option
@@ -27,7 +27,7 @@ for command in (keyword, check, login, frames):
 @label_option
 @workers_option
 def folder(
-    job: Job,
+    job: CommandJob,
     places: tuple[Path, ...],
     hints_from_folders: bool,
     label: str | None,
@@ -50,7 +50,7 @@ def folder(
 @workers_option
 @net_options
 def urls(
-    job: Job,
+    job: CommandJob,
     files: tuple[Path, ...],
     label: str | None,
     limit: int | None,
@@ -68,7 +68,7 @@ def urls(
 @click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
 @workers_option
 @net_options
-def retry(job: Job, reason: str | None, workers: int | None, net: NetOptions) -> Result:
+def retry(job: CommandJob, reason: str | None, workers: int | None, net: NetOptions) -> Result:
     """Download again what failed before, from lists and searches."""
     from harvest.retry import retry as try_again
 
@@ -80,7 +80,7 @@ def retry(job: Job, reason: str | None, workers: int | None, net: NetOptions) ->
 
 @commands.command(epilog="Example: harvest status -d my-dataset --json")
 @job_options()
-def status(job: Job) -> Result:
+def status(job: CommandJob) -> Result:
     """Show what each source gave for each keyword, and why things were rejected."""
     from harvest.report_status import yields
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import carry_out, label_option, workers_option
 from harvest.request import FramesRequest
@@ -152,7 +152,7 @@ def _sampling_options(function: Callable[..., Result | None]) -> Callable[..., R
     "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
 )
 def frames(
-    job: Job,
+    job: CommandJob,
     videos: tuple[str, ...],
     chosen: FramesOptions,
     image: str | None,
@@ -184,7 +184,7 @@ def frames(
 
 
 def _show_moments(
-    job: Job, image: str, places: Sequence[str], chosen: FramesOptions
+    job: CommandJob, image: str, places: Sequence[str], chosen: FramesOptions
 ) -> Result | None:
     from harvest.video.playback import find_moments
 

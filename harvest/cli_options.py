@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gleanset.cli import Job, Result, key_values
+from gleanset.cli import CommandJob, Result, key_values
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
 from harvest import robots_words
@@ -123,7 +123,7 @@ def _check_asked(site: str, key: str, asked: Sequence[str]) -> None:
 
 
 @contextmanager
-def existing(job: Job) -> Iterator[Dataset | None]:
+def existing(job: CommandJob) -> Iterator[Dataset | None]:
     """The dataset where there is one already; a simulation makes none."""
     try:
         dataset = job.open()
@@ -135,7 +135,7 @@ def existing(job: Job) -> Iterator[Dataset | None]:
 
 
 def carry_out(
-    job: Job, request: HarvestRequest, *, preview: bool = False, as_if_new: bool = False
+    job: CommandJob, request: HarvestRequest, *, preview: bool = False, as_if_new: bool = False
 ) -> Result | None:
     """Run a request, or show what it would fetch: with `--simulate`, and for a `preview`.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import (
     FILES,
@@ -66,7 +66,7 @@ from harvest.request import KeywordRequest
 @workers_option
 @net_options
 def keyword(
-    job: Job,
+    job: CommandJob,
     keywords: tuple[str, ...],
     sources: tuple[str, ...],
     limit: int | None,
@@ -101,7 +101,7 @@ def keyword(
 @click.argument("source")
 @source_option
 @net_options
-def check(job: Job, source: str, options: tuple[str, ...], net: NetOptions) -> Result | None:
+def check(job: CommandJob, source: str, options: tuple[str, ...], net: NetOptions) -> Result | None:
     """Ask a site one small real query, and see whether it still answers as expected."""
     from harvest.check import check_source
     from harvest.sources import source_named
@@ -127,7 +127,7 @@ def check(job: Job, source: str, options: tuple[str, ...], net: NetOptions) -> R
     "--token-stdin", is_flag=True, help="Take a refresh token that you have from standard input."
 )
 @source_option
-def login(job: Job, site: str, token_stdin: bool, options: tuple[str, ...]) -> Result:
+def login(job: CommandJob, site: str, token_stdin: bool, options: tuple[str, ...]) -> Result:
     """Log in to a site once; the secret goes to the keyring, never into a dataset."""
     where = _endpoints(site, options)
     if site == "flickr":

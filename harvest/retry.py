@@ -63,11 +63,11 @@ def _retry_stage(
 
 def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
     return (
-        candidate_from_json(failed.told)
+        candidate_from_json(failed.candidate)
         for failed in dataset.fetches.failed()
         if failed.stage == stage and _is_meant(failed, reason)
     )
 
 
 def _is_meant(failed: FailedFetch, reason: str | None) -> bool:
-    return failed.reason != _FINAL and bool(failed.told) and reason in (None, failed.reason)
+    return failed.reason != _FINAL and bool(failed.candidate) and reason in (None, failed.reason)

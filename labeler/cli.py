@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from gleanset.cli import Job, Result, group, job_options
+from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import Operation, operation
@@ -25,7 +25,7 @@ add_window(commands)
 
 @commands.command("accept-hints", epilog="Example: labeler accept-hints --simulate -d my-dataset")
 @job_options(simulate=True)
-def accept_hints(job: Job) -> Result:
+def accept_hints(job: CommandJob) -> Result:
     """Label the samples whose image has one undisputed hint and one face.
 
     The hints of a picture and of all its copies, as labeler dedup found them, are one question.
@@ -51,7 +51,7 @@ def accept_hints(job: Job) -> Result:
 @click.argument("label")
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 @click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
-def label(job: Job, label: str, samples: tuple[str, ...], new: bool) -> Result:
+def label(job: CommandJob, label: str, samples: tuple[str, ...], new: bool) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
 
     A class that is not there yet is made. One whose name is much like that of another class, or of
@@ -63,7 +63,7 @@ def label(job: Job, label: str, samples: tuple[str, ...], new: bool) -> Result:
     return _decide(job, did, "label", samples, label)
 
 
-def _refuse_slips(job: Job, label: str) -> None:
+def _refuse_slips(job: CommandJob, label: str) -> None:
     """Refuse a name that nothing has and that is much like one that is known (`UsageError`)."""
     from gleanset.config import meant
     from gleanset.db.classes import class_name
@@ -79,14 +79,14 @@ def _refuse_slips(job: Job, label: str) -> None:
 @commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")
 @job_options()
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
-def reject(job: Job, samples: tuple[str, ...]) -> Result:
+def reject(job: CommandJob, samples: tuple[str, ...]) -> Result:
     """Set samples aside: not a face, or none of the classes."""
     did = operation("reject-by-command", count=len(samples))
     return _decide(job, did, "reject", samples, None)
 
 
 def _decide(
-    job: Job, did: Operation, action: str, samples: tuple[str, ...], label: str | None
+    job: CommandJob, did: Operation, action: str, samples: tuple[str, ...], label: str | None
 ) -> Result:
     from gleanset.db.journal import Choice
 
@@ -98,7 +98,7 @@ def _decide(
 
 @commands.command(epilog="Example: labeler undo -d my-dataset")
 @job_options()
-def undo(job: Job) -> Result:
+def undo(job: CommandJob) -> Result:
     """Undo the last step of decisions that was not undone yet."""
     with job.open() as dataset:
         done = dataset.journal.undo()

@@ -7,7 +7,7 @@ import dataclasses
 import click
 import msgspec
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
 from labeler.balance import METHODS, Method
 
@@ -15,7 +15,7 @@ from labeler.balance import METHODS, Method
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
 @job_options(simulate=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def quality(job: Job, workers: int | None) -> Result:
+def quality(job: CommandJob, workers: int | None) -> Result:
     """Measure samples and count those that are blurred, black, white, tiny, full of text ...
 
     Only what is new or was cut anew is measured; outliers of their class are found anew each
@@ -66,7 +66,7 @@ def quality(job: Job, workers: int | None) -> Result:
 )
 @click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
 def split(
-    job: Job,
+    job: CommandJob,
     ratio: str | None,
     counts: str | None,
     folds: int | None,
@@ -126,7 +126,7 @@ def split(
     "mean class (weights) has.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones are chosen.")
-def balance(job: Job, method: Method, target: int | None, seed: int) -> Result:
+def balance(job: CommandJob, method: Method, target: int | None, seed: int) -> Result:
     """Bring the classes of train to one size, for exports and training.
 
     Only after the split and only in train, so that no copy of a picture is on both sides. Says

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset import Dataset
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import Leaking
 from gleanset.settings import FILE
 
@@ -23,7 +23,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
 @job_options(simulate=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def dedup(job: Job, workers: int | None) -> Result:
+def dedup(job: CommandJob, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.
 
     Copies are found also when they are cropped, framed, mirrored, marked, recoloured or
@@ -56,7 +56,7 @@ def dedup(job: Job, workers: int | None) -> Result:
     "--conflicts", is_flag=True, help="Only those whose copies are labelled or hinted differently."
 )
 @click.option("--doubtful", is_flag=True, help="Only pairs of which you have to say what they are.")
-def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
+def groups(job: CommandJob, conflicts: bool, doubtful: bool) -> None:
     """Print the duplicate groups, one JSON object a line: who is kept, and why.
 
     Last come the doubtful pairs, both of which are kept: say what they are with labeler same.
@@ -88,7 +88,7 @@ def groups(job: Job, conflicts: bool, doubtful: bool) -> None:
 @click.argument("one")
 @click.argument("other")
 @click.option("--yes/--no", "equal", default=True, show_default=True, help="What you say.")
-def same(job: Job, one: str, other: str, equal: bool) -> Result:
+def same(job: CommandJob, one: str, other: str, equal: bool) -> Result:
     """Say whether two samples show the same picture. It is remembered for ever.
 
     Run labeler dedup afterwards to have it carried out.
@@ -104,7 +104,7 @@ def same(job: Job, one: str, other: str, equal: bool) -> Result:
 @click.command(cls=Command, epilog="Example: labeler find picture.jpg -d my-dataset --json")
 @job_options()
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
-def find(job: Job, image: Path) -> Result:
+def find(job: CommandJob, image: Path) -> Result:
     """Search by picture: the samples that show this one or a copy of it, the surest first."""
     from gleanset.errors import InputUnusable, Unreadable
     from gleanset.images.decode import decode
@@ -133,7 +133,7 @@ def find(job: Job, image: Path) -> Result:
 @click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 def audit(
-    job: Job,
+    job: CommandJob,
     tree: Path | None,
     against: Path | None,
     sheet: Path | None,
@@ -165,7 +165,7 @@ def audit(
     return told
 
 
-def _audit(job: Job, tree: Path | None, against: Path | None, workers: int) -> Audit:
+def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: int) -> Audit:
     from labeler.audit import find_leaks, straddling
     from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.images.contact_sheet import checked_ending
 from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_size
 
@@ -19,7 +19,7 @@ from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_si
 @job_options(simulate=True)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def import_(job: Job, path: Path, workers: int | None) -> Result:
+def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
 
     Folders are classes, with train|val|test above them or not; boxes become faces. An export
@@ -93,7 +93,7 @@ def import_(job: Job, path: Path, workers: int | None) -> Result:
     help="README.md (a dataset card) and LICENSES.csv.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | None:
+def export(job: CommandJob, out: Path, workers: int | None, **chosen: Any) -> Result | None:
     """Write the labelled samples that have a split as a tree that other tools read.
 
     OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
@@ -133,7 +133,7 @@ def export(job: Job, out: Path, workers: int | None, **chosen: Any) -> Result | 
     show_default=True,
     help="Side of a portrait in pixels.",
 )
-def sheet(job: Job, out: Path, names: tuple[str, ...], each: int, size: int) -> Result:
+def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: int) -> Result:
     """One picture with each class in a row: its name, its count, a few portraits.
 
     Shown are the sharpest and most typical of each class; samples that are new are measured for

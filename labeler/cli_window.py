@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gleanset.cli import Command, Job, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import MissingComponent
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
@@ -35,14 +35,14 @@ LANGUAGE = click.option(
 @PICTURE
 @LANGUAGE
 def open_(
-    job: Job, view: str | None, screenshot: Path | None, language: str | None
+    job: CommandJob, view: str | None, screenshot: Path | None, language: str | None
 ) -> Result | None:
     """Open the window: sort faces into classes, look at duplicates, review, export."""
     return show(job, view, screenshot, language)
 
 
 def show(
-    job: Job, view: str | None, screenshot: Path | None, language: str | None
+    job: CommandJob, view: str | None, screenshot: Path | None, language: str | None
 ) -> Result | None:
     """Open the window until it is closed, or take a picture of it."""
     try:
@@ -67,7 +67,7 @@ def add_window(commands: click.Group) -> None:
     @VIEW
     @PICTURE
     @LANGUAGE
-    def window(job: Job, **rest: Any) -> Result | None:
+    def window(job: CommandJob, **rest: Any) -> Result | None:
         return show(job, **rest)
 
     def begin(**values: Any) -> None:

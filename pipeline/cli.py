@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from gleanset.cli import Job, Result, group, job_options, key_values
+from gleanset.cli import CommandJob, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
@@ -21,7 +21,7 @@ KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "run
 
 @commands.command(epilog="Example: gleanset init -d my-dataset")
 @job_options()
-def init(job: Job) -> Result:
+def init(job: CommandJob) -> Result:
     """Make an empty dataset folder."""
     with job.create() as dataset:
         return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
@@ -29,7 +29,7 @@ def init(job: Job) -> Result:
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
 @job_options()
-def status(job: Job) -> Result:
+def status(job: CommandJob) -> Result:
     """Show how far a dataset has come, and the next command."""
     from pipeline.status import status as numbers
 
@@ -49,7 +49,7 @@ def status(job: Job) -> Result:
     metavar="FIELD=VALUE",
     help="Only lines for which this holds; also != < > <= >=, and origins.source=bing.",
 )
-def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
+def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
     """Print one JSON object a line, with every field the catalogue has."""
     from pipeline.listing import listing
 
@@ -83,7 +83,7 @@ def list_(job: Job, kind: str, conditions: tuple[str, ...]) -> None:
 )
 @click.option("--allow-private", is_flag=True, help="Also fetch from private networks.")
 def run(
-    job: Job,
+    job: CommandJob,
     recipe: Path,
     into: Path | None,
     options: tuple[str, ...],
@@ -116,7 +116,7 @@ def run(
 @commands.command(epilog="Example: gleanset recipes memes")
 @job_options(dataset=False)
 @click.argument("name", required=False)
-def recipes(job: Job, name: str | None) -> Result | None:
+def recipes(job: CommandJob, name: str | None) -> Result | None:
     """List the recipes that come with Gleanset, or print one to change and run."""
     from pipeline.shipped import shipped_recipe, shipped_titles
 
@@ -144,7 +144,7 @@ def recipes(job: Job, name: str | None) -> Result | None:
     help="Where to write it. Default: report.html in the dataset.",
 )
 @click.option("--run", "run_id", metavar="RUN", help="The training run. Default: the newest.")
-def report(job: Job, title: str | None, out: Path | None, run_id: str | None) -> Result:
+def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | None) -> Result:
     """Write what is in a dataset and how good its model is as one HTML page."""
     from pipeline.report import write_report
 
@@ -161,7 +161,7 @@ def report(job: Job, title: str | None, out: Path | None, run_id: str | None) ->
     show_default=True,
     help="Where to build the sample dataset.",
 )
-def demo(job: Job, into: Path) -> Result | None:
+def demo(job: CommandJob, into: Path) -> Result | None:
     """Build, train and judge the bundled sample, offline; print the report's path."""
     from pipeline.demo import run_demo
 

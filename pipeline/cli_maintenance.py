@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, Job, Result, confirmed, job_options
+from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
 from gleanset.errors import MissingComponent, UsageError
 
 _CONFLICTS_TOLD = 20
@@ -18,7 +18,7 @@ _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 @click.command(cls=Command, epilog="Example: gleanset verify -d my-dataset")
 @job_options(simulate=True)
-def verify(job: Job) -> Result:
+def verify(job: CommandJob) -> Result:
     """Check every file against its hash and every row against its file, and mend what can be.
 
     A picture that is gone or damaged is taken again from the local file it came from, or else
@@ -59,7 +59,7 @@ _MENDS = {
 @click.option("--reason", default="asked to", show_default=True, help="Kept with the tombstone.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def forget(
-    job: Job,
+    job: CommandJob,
     images: tuple[str, ...],
     origins: tuple[str, ...],
     authors: tuple[str, ...],
@@ -95,7 +95,7 @@ def forget(
     metavar="AGE",
     help="Spare files that are younger, such as 12h, 1d or 2w.",
 )
-def gc(job: Job, older: str) -> Result:
+def gc(job: CommandJob, older: str) -> Result:
     """Remove files that no row knows, what killed runs left, and old copies of the catalogue.
 
     The copy made by the last upgrade is kept, however old. With --simulate the paths are shown.
@@ -111,7 +111,7 @@ def gc(job: Job, older: str) -> Result:
 @click.command(cls=Command, epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
 @job_options(simulate=True)
 @click.argument("other", type=click.Path(path_type=Path, file_okay=False))
-def merge(job: Job, other: Path) -> Result:
+def merge(job: CommandJob, other: Path) -> Result:
     """Take in another dataset: its pictures, faces, samples, and who decided what and when.
 
     A sample that the two label differently goes back into the queue, with both opinions in
@@ -145,7 +145,7 @@ COMMANDS = (verify, forget, gc, merge)
 
 @click.command(cls=Command, epilog="Example: gleanset doctor")
 @job_options()
-def doctor(job: Job) -> None:
+def doctor(job: CommandJob) -> None:
     """Say which parts are there on this machine, what each is for, and what mends it.
 
     Nothing is fetched, started or changed, and no site is asked. The exit code is 6 where a

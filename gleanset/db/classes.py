@@ -26,7 +26,7 @@ def present_class(column: str, chosen: str) -> str:
     )
 
 
-class ClassTable:
+class LabelClasses:
     """The `class` table. Whatever changes it is called inside a write, as a part of a step."""
 
     def __init__(self, db: Connection) -> None:

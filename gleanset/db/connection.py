@@ -361,5 +361,5 @@ def _beside(catalogue: Path, ending: str) -> Path:
 
 
 def _stamps(*files: Path) -> list[tuple[int, int] | None]:
-    told = [file.stat() if file.exists() else None for file in files]
-    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in told]
+    stats = [file.stat() if file.exists() else None for file in files]
+    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in stats]

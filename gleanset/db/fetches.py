@@ -21,13 +21,13 @@ _OF_FETCH = f"r.stage={_STAGE} AND r.what=f.key AND r.source=f.source"
 
 
 class FailedFetch(NamedTuple):
-    """A fetch from the net that gave no image; `told` is its candidate, as it was recorded."""
+    """A fetch from the net that gave no image; `candidate` is it as its source described it."""
 
     source: str
     key: str
     stage: str
     reason: str
-    told: str
+    candidate: str
 
 
 class FetchYield(NamedTuple):
@@ -235,8 +235,8 @@ class Videos:
         )
         if row is None or row["state"] is None:
             return None
-        told = load(row["state"])
-        return told if isinstance(told, dict) else None
+        state = load(row["state"])
+        return state if isinstance(state, dict) else None
 
     def sampled_at(self, url: str, settings: str) -> str | None:
         """The content (SHA-256) of a video that was sampled to its end from that address."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.changes import Changes, Curation
-from gleanset.db.classes import ClassTable
+from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
@@ -85,7 +85,7 @@ class Journal:
 
     def __init__(self, db: Connection, who: str | None = None) -> None:
         self._db = db
-        self._classes = ClassTable(db)
+        self._classes = LabelClasses(db)
         self.who = who or user_name()
 
     def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:

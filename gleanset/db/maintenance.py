@@ -28,9 +28,9 @@ class Maintenance:
 
     def damage(self) -> list[str]:
         """What SQLite finds wrong with the catalogue itself; empty for a sound one."""
-        told = [str(row[0]) for row in self._db.rows("PRAGMA integrity_check(20)")]
+        problems = [str(row[0]) for row in self._db.rows("PRAGMA integrity_check(20)")]
         loose = self._db.rows("PRAGMA foreign_key_check")
-        return [line for line in told if line != "ok"] + [
+        return [line for line in problems if line != "ok"] + [
             f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose[:20]
         ]
 

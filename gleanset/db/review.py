@@ -104,19 +104,19 @@ class Reviews:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def wall(self, name: str, wanted: ReviewFilter = ANYTHING) -> list[ReviewItem]:
+    def wall(self, name: str, chosen: ReviewFilter = ANYTHING) -> list[ReviewItem]:
         """The samples of a wall of `WALLS` but `flags`, in the order to look at them."""
         sql, order = _WALLS[name]
-        tests, values = _tests(wanted)
+        tests, values = _tests(chosen)
         rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
         return [ReviewItem(*row) for row in rows]
 
     def flagged(
-        self, flags: Sequence[QualityFlag], wanted: ReviewFilter = ANYTHING
+        self, flags: Sequence[QualityFlag], chosen: ReviewFilter = ANYTHING
     ) -> list[ReviewItem]:
         """The samples with a flag, each under the first that it has, the clearest first."""
         cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
-        tests, values = _tests(wanted)
+        tests, values = _tests(chosen)
         rows = self._db.rows(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
             f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
@@ -141,22 +141,22 @@ class Reviews:
         )
 
 
-def _tests(wanted: ReviewFilter) -> tuple[str, list[object]]:
+def _tests(chosen: ReviewFilter) -> tuple[str, list[object]]:
     """SQL that begins with AND, and its values."""
     tests, values = [], list[object]()
     of_sample = {
-        "c.name=?": wanted.label,
-        "s.score>=?": wanted.min_score,
-        "s.size>=?": wanted.min_size,
+        "c.name=?": chosen.label,
+        "s.score>=?": chosen.min_score,
+        "s.size>=?": chosen.min_size,
     }
-    of_origin = {"source=?": wanted.source, "video=?": wanted.video, "licence=?": wanted.licence}
+    of_origin = {"source=?": chosen.source, "video=?": chosen.video, "licence=?": chosen.licence}
     for test, value in of_sample.items():
         if value is not None:
             tests.append(test)
             values.append(value)
     given = {f"+{test}": value for test, value in of_origin.items() if value is not None}
-    if wanted.text:
-        given[_TEXT] = f"%{_escaped(wanted.text)}%"
+    if chosen.text:
+        given[_TEXT] = f"%{_escaped(chosen.text)}%"
     if given:
         # The + keeps SQLite on the index by image: it is asked for one image at a time.
         tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(given)})")

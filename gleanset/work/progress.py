@@ -83,11 +83,11 @@ def _video_bar() -> Any:
         @property
         def format_dict(self) -> dict[str, Any]:
             """What the bar's format may name."""
-            told = dict(super().format_dict)
-            rate = told["rate"] or (told["n"] / told["elapsed"] if told["elapsed"] else 0.0)
-            return told | {
-                "gone": tqdm.format_interval(told["n"]),
-                "whole": tqdm.format_interval(told["total"] or 0),
+            values = dict(super().format_dict)
+            rate = values["rate"] or (values["n"] / values["elapsed"] if values["elapsed"] else 0.0)
+            return values | {
+                "gone": tqdm.format_interval(values["n"]),
+                "whole": tqdm.format_interval(values["total"] or 0),
                 "speed": f"{rate:.1f}x",
             }
 
