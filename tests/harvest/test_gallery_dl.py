@@ -39,6 +39,8 @@ ANSWERS = Path(__file__).parent / "answers" / "gallery_dl"
 TAGS = "https://danbooru.donmai.us/posts?tags=owl"
 # gallery-dl asks this one without the pauses that Danbooru wants.
 QUICK = "https://yande.re/post?tags=owl"
+# The pauses between its requests would be wasted on this machine.
+HASTY = GalleryDl({"sleep-request": 0, "sleep-retries": 0.05})
 SEARCH = """
 import sys
 from harvest.http import Client
@@ -54,7 +56,7 @@ with Client(allow_private=True) as client:
 def found(site: FaultyServer, text: str = TAGS, **options: str) -> list[Candidate]:
     query = Query(text, "owl", {"endpoint": site.url, **options})
     with Client(allow_private=True) as client:
-        return list(GalleryDl().candidates(query, client))
+        return list(HASTY.candidates(query, client))
 
 
 def post(number: int, **more: object) -> dict[str, object]:
@@ -111,6 +113,7 @@ def test_pages_are_turned_as_they_are_needed(site: FaultyServer) -> None:
         assert (len(keys), site.hits["/posts.json"]) == (200, 1)
         next(endless)
         assert site.hits["/posts.json"] == 2
+    assert site.times[1] - site.times[0] >= 0.5, "the site wants pauses between its pages"
     assert "page=b200" in site.asked[1]
 
 
@@ -131,7 +134,6 @@ def test_an_empty_answer_is_an_empty_list(site: FaultyServer) -> None:
     assert found(site) == []
 
 
-@pytest.mark.slow
 def test_queues_lead_on_through_the_endpoint(site: FaultyServer) -> None:
     artists = [{"name": "strix"}, {"name": "bubo"}, {"name": "strix"}]
     site.behaviours["/artists.json"] = lambda h: h.answer(body=json.dumps(artists).encode())
@@ -206,13 +208,12 @@ def test_trouble_on_the_second_page_keeps_the_first(site: FaultyServer) -> None:
     site.behaviours["/posts.json"] = lambda h: (first if h.count() == 1 else status(403))(h)
     query = Query(TAGS, options={"endpoint": site.url})
     with Client(allow_private=True) as client:
-        candidates = GalleryDl().candidates(query, client)
+        candidates = HASTY.candidates(query, client)
         assert len(list(islice(candidates, 200))) == 200
         with pytest.raises(Blocked):
             next(candidates)
 
 
-@pytest.mark.slow
 def test_a_site_in_trouble_is_asked_again_and_then_told(site: FaultyServer) -> None:
     site.behaviours["/posts.json"] = status(500)
     with pytest.raises(Unreachable, match="500"):
@@ -220,7 +221,6 @@ def test_a_site_in_trouble_is_asked_again_and_then_told(site: FaultyServer) -> N
     assert len(site.asked) == 3
 
 
-@pytest.mark.slow
 def test_a_site_that_is_down_is_told(site: FaultyServer) -> None:
     with pytest.raises(Unreachable):
         found(site, endpoint="http://127.0.0.1:9")
@@ -420,9 +420,7 @@ def test_pictures_come_in_and_a_second_run_asks_for_none(
     asked = [Query(TAGS, "owl", {"endpoint": site.url})]
 
     def harvest() -> dict[str, object]:
-        return harvest_keywords(
-            dataset, GalleryDl(), asked, lambda: Client(allow_private=True), limit=10
-        )
+        return harvest_keywords(dataset, HASTY, asked, lambda: Client(allow_private=True), limit=10)
 
     assert harvest()["added"] == 4
     site.asked.clear()

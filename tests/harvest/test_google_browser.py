@@ -29,9 +29,10 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.sources import Query, source_named
+from harvest.sources import Query, Source, source_named
+from harvest.sources.google import Google
 
-GOOGLE = source_named("google")
+GOOGLE = Google(first=2, more=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
@@ -50,9 +51,9 @@ class Site:
     def google(self, count: int = 20) -> SmallGoogle:
         return SmallGoogle(self.server, count)
 
-    def search(self, **options: str) -> Iterator[Candidate]:
+    def search(self, source: Source = GOOGLE, **options: str) -> Iterator[Candidate]:
         told = {"endpoint": f"{self.server.url}/deep", **options}
-        return GOOGLE.candidates(Query("cats", hint="cat", options=told), self.client)
+        return source.candidates(Query("cats", hint="cat", options=told), self.client)
 
     def serve(self, body: str, status: int = 200) -> None:
         self.server.behaviours["/deep/search"] = lambda h: h.answer(
@@ -89,7 +90,7 @@ class TestBrowser:
 
     def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
-        found = list(web.search())
+        found = list(web.search(source_named("google")))
         assert [(c.url, c.width, c.height) for c in found] == [
             (one.url, one.width, one.height) for one in google.shown
         ]

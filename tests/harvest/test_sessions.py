@@ -32,7 +32,7 @@ SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
     pytest.param(Pixiv(pause=0), id="pixiv"),
     pytest.param(
-        GalleryDl(),
+        GalleryDl({"sleep-request": 0, "sleep-retries": 0.05}),
         id="gallery_dl",
         marks=pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl"),
     ),
@@ -161,7 +161,6 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
 
 @pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
 @pytest.mark.parametrize("path", ["/endless", "/gzip-bomb", "/drip-body"])
-@pytest.mark.slow
 def test_an_endless_page_for_gallery_dl_has_an_end(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
@@ -172,7 +171,7 @@ def test_an_endless_page_for_gallery_dl_has_an_end(
         Client(limits, allow_private=True) as client,
         pytest.raises((Unreachable, RateLimited)),
     ):
-        ask(GalleryDl(), site.url, client)
+        ask(GalleryDl({"sleep-retries": 0.05}), site.url, client)
 
 
 def test_cookies_of_an_answer_are_kept(site: FaultyServer) -> None:

@@ -20,6 +20,8 @@ from harvest.secrets import VARIABLES
 from harvest.sources import SOURCES, Query, Source, source_named
 from harvest.sources.base import Endpoint
 from harvest.sources.flickr import Flickr
+from harvest.sources.gallery_dl import GalleryDl
+from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
 
 STATES = ("normal", "empty", "blocked", "changed", "rate_limited", "bad_key")
@@ -40,7 +42,12 @@ USUAL: dict[str, dict[str, Any]] = {
     },
 }
 # The pauses that a site wants would be wasted on a recording.
-QUICK: dict[str, Source] = {"flickr": Flickr(pace=0), "pixiv": Pixiv(pause=0)}
+QUICK: dict[str, Source] = {
+    "flickr": Flickr(pace=0),
+    "gallery_dl": GalleryDl({"sleep-request": 0, "sleep-retries": 0.05}),
+    "google": Google(first=2, more=2),
+    "pixiv": Pixiv(pause=0),
+}
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 GOOGLE = [
     pytest.mark.slow,

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -52,11 +52,11 @@ class ExtractedFile(NamedTuple):
     metadata: dict[str, Any]
 
 
-def load_library(user_agent: str, *, own_settings: bool) -> Any:
+def load_library(user_agent: str, overrides: Mapping[str, object], *, own_settings: bool) -> Any:
     """Return gallery-dl, configured for this search; its settings belong to the whole process.
 
-    `own_settings`: those of the person's own gallery-dl hold as well. Raises
-    `MissingComponent`.
+    `own_settings`: those of the person's own gallery-dl hold as well; `overrides` go before
+    all others. Raises `MissingComponent`.
     """
     try:
         library = import_module("gallery_dl")
@@ -65,7 +65,7 @@ def load_library(user_agent: str, *, own_settings: bool) -> Any:
             "The source gallery_dl needs the package gallery-dl, which is not installed.",
             "pip install 'gleanset[gallery-dl]'",
         ) from error
-    _configure(library.config, user_agent, own_settings=own_settings)
+    _configure(library.config, user_agent, {**_ALWAYS, **overrides}, own_settings=own_settings)
     return library
 
 
@@ -161,7 +161,9 @@ class Extraction:
         return url
 
 
-def _configure(config: Any, user_agent: str, *, own_settings: bool) -> None:
+def _configure(
+    config: Any, user_agent: str, always: Mapping[str, object], *, own_settings: bool
+) -> None:
     config.clear()
     if own_settings:
         config.load()
@@ -171,7 +173,7 @@ def _configure(config: Any, user_agent: str, *, own_settings: bool) -> None:
         config.set(("cache",), "file", ":memory:")
     # Sites whose extractor needs a certain name keep it; all others hear ours.
     config.setdefault(("extractor",), "user-agent", user_agent)
-    for name, value in _ALWAYS.items():
+    for name, value in always.items():
         config.set((), name, value)
     bundle = os.environ.get("SSL_CERT_FILE")
     if bundle and not any(os.environ.get(name) for name in _BUNDLES):

@@ -14,7 +14,7 @@ A picture that needs a cookie is rejected when it is downloaded: cookies stay he
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gleanset.errors import GleansetError
@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class GalleryDl(Source):
-    """The sites of gallery-dl, through its library."""
+    """The sites of gallery-dl, through its library.
+
+    `overrides` are settings of gallery-dl that go before all others, whatever the site.
+    """
 
     name: ClassVar[str] = "gallery_dl"
     example: ClassVar[str] = "https://danbooru.donmai.us/posts?tags=owl"
@@ -43,6 +46,9 @@ class GalleryDl(Source):
         ),
     )
 
+    def __init__(self, overrides: Mapping[str, object] | None = None) -> None:
+        self._overrides = overrides or {}
+
     def settings(self, query: Query) -> dict[str, str]:
         """Return what every source does; without an endpoint, the query's own site is asked."""
         given = query.options.get("endpoint", "")
@@ -56,7 +62,8 @@ class GalleryDl(Source):
         nothing is there, `NeedsLogin`, and `MissingComponent` without gallery-dl.
         """
         settings = self.settings(query)
-        library = load_library(client.user_agent, own_settings=settings["config"] == "yes")
+        own = settings["config"] == "yes"
+        library = load_library(client.user_agent, self._overrides, own_settings=own)
         extraction = Extraction(library, settings["endpoint"], client)
         files = extraction.files_at(query.text, self.example)
         skipped = 0

@@ -105,10 +105,11 @@ LANGUAGES = {
 }
 # What the package does not add: adult pictures are blurred unless told otherwise.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
-# Patience with the page: seconds without any change, and in all.
-_FIRST = (6.0, 30.0)
-_MORE = (4.0, 30.0)
-_PERSON = (300.0, 300.0)
+# Seconds without any change until a page is taken as it is, before its first results and after.
+_FIRST, _MORE = 6.0, 4.0
+# Seconds for a page in all, and for a person to answer its questions.
+_LONGEST = 30.0
+_PERSON = 300.0
 _YES_NO = {"yes": "yes", "no": "no"}
 _EXACT = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _SPAN = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
@@ -117,7 +118,11 @@ _KEPT = ("q", "tbm", "tbs", "lr")
 
 
 class Google(Source):
-    """`https://www.google.com/search?tbm=isch` in Chrome or Chromium; no key, no login."""
+    """`https://www.google.com/search?tbm=isch` in Chrome or Chromium; no key, no login.
+
+    `first` and `more` are the seconds without any change after which a page without results,
+    or without more of them, is taken as it is.
+    """
 
     name: ClassVar[str] = "google"
     example: ClassVar[str] = "cats"
@@ -140,6 +145,10 @@ class Google(Source):
         ),
     )
 
+    def __init__(self, first: float = _FIRST, more: float = _MORE) -> None:
+        self._first = first
+        self._more = more
+
     def settings(self, query: Query) -> dict[str, str]:
         """Return what every source does; a size may also be WIDTHxHEIGHT, a date also FROM..TO."""
         settings = super().settings(query)
@@ -156,21 +165,23 @@ class Google(Source):
         address = search_address(query.text, settings)
         with _browser(settings, client) as browser:
             browser.open(address)
-            page = self._first(browser, query, settings["window"] == "yes")
+            page = self._first_page(browser, query, settings["window"] == "yes")
             seen: set[str] = set()
             while new := _unseen(page, seen):
                 for result in new:
                     seen.add(result.url)
                     yield _candidate(result, query)
-                page = browser.watch(lambda page: bool(_unseen(page, seen)), *_MORE, scroll=True)
+                page = browser.watch(
+                    lambda page: bool(_unseen(page, seen)), self._more, _LONGEST, scroll=True
+                )
             if seen:
                 self._raise_if_turned_away(page, query)
 
-    def _first(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
+    def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
         """Return the first page with results, or with the word that there are none."""
-        page = browser.watch(lambda page: state(page) != "unknown", *_FIRST)
+        page = browser.watch(lambda page: state(page) != "unknown", self._first, _LONGEST)
         if window and state(page) in ("captcha", "consent"):
-            page = browser.watch(lambda page: state(page) in ("results", "none"), *_PERSON)
+            page = browser.watch(lambda page: state(page) in ("results", "none"), _PERSON, _PERSON)
         self._raise_if_turned_away(page, query)
         if state(page) == "unknown":
             raise Changed(
