@@ -6,7 +6,6 @@ training has its own table of settings, and an option that it does not know is r
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from gleanset.config import TomlTable
+from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
 Count = Annotated[int, Meta(ge=1)]
@@ -144,7 +143,8 @@ def check_preset(name: str) -> None:
     """Raise UsageError where no preset has that name."""
     names = preset_names()
     if name not in names:
-        raise UsageError(f"There is no preset '{name}'.{_meant(name, names)}", _list(names))
+        near = did_you_mean(name, names, _NEAREST)
+        raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
 
 
 def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
@@ -249,12 +249,11 @@ def _kinds(shape: type[Settings]) -> dict[str, Any]:
 def _known(shape: type[Settings], key: str) -> None:
     keys = sorted(set(shape.__struct_fields__) - {"preset"})
     if key not in keys:
-        raise UsageError(f"There is no setting '{key}' here.{_meant(key, keys)}", _list(keys))
+        near = did_you_mean(key, keys, _NEAREST)
+        raise UsageError(f"There is no setting '{key}' here.{near}", _list(keys))
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+_NEAREST = " Did you mean '{}'?"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -80,7 +80,7 @@ def _mistakes_of_table(
         if key in shapes:
             yield from _mistakes(value, shapes[key], (*place, key))
         else:
-            mend = f"{meant(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            mend = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
             yield _Mistake((*place, key), f"there is no key {key!r} here", mend, named=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
@@ -93,7 +93,7 @@ def _allowed(value: object, shape: Any) -> str:
     if not known:
         return ""
     wrong = [one for one in (value if isinstance(value, list) else [value]) if one not in known]
-    return f"{meant(str(wrong[0]), known) if wrong else ''}allowed: {', '.join(known)}"
+    return f"{did_you_mean(str(wrong[0]), known) if wrong else ''}allowed: {', '.join(known)}"
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
@@ -103,10 +103,10 @@ def _choices(shape: Any) -> tuple[object, ...]:
     return next((found for inner in get_args(shape) if (found := _choices(inner))), ())
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """'did you mean …? ' with the known word that is most like it, or ''."""
+def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}? ") -> str:
+    """Return `form` with the known word that is most like `word`; '' where none is."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    return form.format(close[0]) if close else ""
 
 
 def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gleanset.cli import CommandJob, Result, key_values
+from gleanset.config import did_you_mean
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
 from harvest import robots_words
@@ -111,8 +111,8 @@ def _check_asked(site: str, key: str, asked: Sequence[str]) -> None:
 
     if site in asked:
         return
-    near = get_close_matches(site, asked, n=1)
-    guess = f"Did you mean {near[0]}.{key}? " if near else ""
+    near = did_you_mean(site, asked, "{}")
+    guess = f"Did you mean {near}.{key}? " if near else ""
     if not guess:
         # A name that no source has is said to be that, with the nearest one.
         source_named(site)

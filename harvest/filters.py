@@ -14,9 +14,9 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.records import Candidate
 
@@ -115,8 +115,8 @@ def _constant(node: ast.Constant, _: int) -> Part:
 
 def _name(node: ast.Name, _: int) -> Part:
     if node.id not in _FIELDS:
-        near = get_close_matches(node.id, _FIELDS, n=1)
-        raise Refused(f"there is no {node.id!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+        near = did_you_mean(node.id, _FIELDS, ", did you mean {!r}?")
+        raise Refused(f"there is no {node.id!r}{near}")
     return Part(*_FIELDS[node.id])
 
 

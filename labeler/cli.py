@@ -65,14 +65,14 @@ def label(job: CommandJob, label: str, samples: tuple[str, ...], new: bool) -> R
 
 def _refuse_slips(job: CommandJob, label: str) -> None:
     """Refuse a name that nothing has and that is much like one that is known (`UsageError`)."""
-    from gleanset.config import meant
+    from gleanset.config import did_you_mean
     from gleanset.db.classes import class_name
     from gleanset.db.hints import Hints
 
     name = class_name(label)
     with job.open() as dataset:
         known = {*dataset.classes.names(), *Hints(dataset.db).names()}
-    if name not in known and (guess := meant(name, sorted(known))):
+    if name not in known and (guess := did_you_mean(name, sorted(known))):
         raise UsageError(f"there is no class {name!r}", f"{guess}To make it all the same: --new")
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
-import difflib
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.config import did_you_mean
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.errors import UsageError
@@ -211,8 +211,7 @@ def _check_field(kind: str, field: str) -> None:
     known = FIELDS[kind]
     if field in known or (kind == "runs" and field.startswith(("settings.", "result."))):
         return
-    close = difflib.get_close_matches(field, known, n=1)
-    mend = f"did you mean {close[0]}? " if close else ""
+    mend = did_you_mean(field, known, "did you mean {}? ")
     raise UsageError(
         f"--where: {kind} have no field {field!r}", f"{mend}there are: {', '.join(known)}"
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 
+from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
 
 
@@ -38,8 +38,7 @@ def shipped_recipe(name: str) -> Path:
     """One of them. Raises `UsageError` with the names there are."""
     known = shipped_recipes()
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        guess = f"did you mean {near[0]}? " if near else ""
+        guess = did_you_mean(name, known, "did you mean {}? ")
         raise UsageError(f"no recipe is called {name!r}", f"{guess}there are: {', '.join(known)}")
     return known[name]
 

@@ -5,7 +5,6 @@ Looking at this tuple loads no detector's library: that happens when one is buil
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from facecrop.detectors.ensemble import Ensemble
 from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.whole import Whole
+from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detector_named"]
@@ -81,6 +81,6 @@ def _known(name: str, kind: str, table: dict[str, _T]) -> _T:
 
 def _suggestion(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1)
     there_are = "there are: " + ", ".join(known) if known else "it has none"
-    return f"did you mean {close[0]!r}? ({there_are})" if close else there_are
+    guess = did_you_mean(name, known)
+    return f"{guess}({there_are})" if guess else there_are

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
+from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from harvest.sources.base import Option, Query, Source
 from harvest.sources.bing import Bing
@@ -20,8 +19,7 @@ def source_named(name: str) -> Source:
     known = {source.name: source for source in SOURCES}
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name, known, "Did you mean {}? ")
     raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(known)}.")
 
 

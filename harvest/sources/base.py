@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from gleanset.config import did_you_mean
 from gleanset.errors import Blocked, Changed, RateLimited, Unreachable, UsageError
 from gleanset.records import Candidate
 from harvest.http import Client, Page, retry_after
@@ -114,8 +114,7 @@ class Source(ABC):
 
 def _check(source: str, known: Mapping[str, Option], name: str, value: str) -> None:
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"Did you mean {source}.{near[0]}? " if near else ""
+        hint = did_you_mean(name, known, f"Did you mean {source}.{{}}? ")
         raise UsageError(f"{source} has no option {name!r}.", f"{hint}It has: {', '.join(known)}.")
     words = known[name].words
     if words and value and value not in words:

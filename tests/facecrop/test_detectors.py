@@ -5,10 +5,12 @@ import pickle
 from collections.abc import Iterator
 from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tools_for_tests import ROOT
 
 from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
@@ -198,3 +200,18 @@ def test_options_that_mean_nothing_are_refused(option: str, said: str) -> None:
         check_options([option])
     with pytest.raises(UsageError, match="sets nothing"):
         spec_of("lbpcascade:neighbors")
+
+
+def test_the_detector_of_the_docs_is_one(scene: Pixels) -> None:
+    """docs/detectors.md shows a whole file; it is read here as it stands there."""
+    page = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
+    text = page.partition("```python facecrop/detectors/skin.py\n")[2].partition("```")[0]
+    shown: dict[str, Any] = {"__name__": "skin"}
+    exec(compile(text, "skin.py", "exec"), shown)
+    made: Detector = shown["SkinColour"]("0.1")
+    assert (made.name, made.settings) == ("skin", "threshold=0.1")
+    (face,) = made.detect(scene)
+    assert 0.1 <= face.score <= 1
+    assert made.detect(scene) == [face]
+    with pytest.raises(UsageError, match="threshold"):
+        shown["SkinColour"]("2")
