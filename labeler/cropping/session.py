@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
-    """The hashes of the images without a face (`MISSED`), or of all that hold a text."""
+    """Return the hashes of the images without a face (`MISSED`), or of all that hold a text."""
     if which == MISSED:
         return [stored.sha256 for stored in dataset.scans.missed()]
     return BoxedSamples(dataset.db).images(text.strip())
@@ -96,7 +96,7 @@ def take_away(dataset: Dataset, key: str) -> Drawn:
 
 
 def in_use(dataset: Dataset, key: str) -> BoxedSample:
-    """The box of a sample as it is now. Raises `UsageError` where it is gone."""
+    """Return the box of a sample as it is now. Raises `UsageError` where it is gone."""
     box = BoxedSamples(dataset.db).in_use(key)
     if box is None:
         raise UsageError("this box was taken away meanwhile", "draw it anew")
@@ -129,7 +129,7 @@ def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
 
 
 def _eyes(box: Box, angle: float) -> tuple[Landmark, ...]:
-    """Where the eyes of a face turned by `angle` are; none for one that stands upright.
+    """Return where the eyes of a face turned by `angle` are; none for one that stands upright.
 
     The left eye is the character's: it is on the right in the picture.
     """

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLin
 
 
 def announce(widget: QWidget, text: str) -> None:
-    """Have a line read out; nothing where nobody listens."""
+    """Have a line read out, where a screen reader is running."""
     if text and QAccessible.isActive():
         QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(widget, text))
 

@@ -36,7 +36,7 @@ def needs_display() -> None:
 
 
 def open_window(root: Path, view: str | None = None, language: str | None = None) -> int:
-    """Show the window until it is closed; the exit code. By default the view of the last time."""
+    """Show the window until it is closed; return the exit code. `view`: by default the last one."""
     needs_display()
     application = make_application()
     shown = install(application, language)

@@ -93,14 +93,15 @@ class BackgroundTask(QObject):
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.description = description
+        self._closed = False
         self.busy = False
         """Until its answer was delivered."""
         for end in (self.done, self.failed):
             end.connect(self._rest)
 
     def start(self, work: Callable[[Dataset, CancellableProgress], Any]) -> bool:
-        """Begin, and return True; False while it is still at it."""
-        if self.busy:
+        """Begin, and return True; False while it is still at it, and once it was closed."""
+        if self.busy or self._closed:
             return False
         self.busy = True
         self._ended.clear()
@@ -135,7 +136,8 @@ class BackgroundTask(QObject):
         self._ended.set()
 
     def close(self) -> None:
-        """End it, and wait."""
+        """End it for good, and wait."""
+        self._closed = True
         self.cancel()
         if self._thread is not None:
             self._thread.join()

@@ -33,7 +33,7 @@ class SamplePicture(QWidget):
         thumbs.ready.connect(self._came)
 
     def sizeHint(self) -> QSize:
-        """As wide as high."""
+        """Return a square."""
         return QSize(self._height, self._height)
 
     def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
@@ -46,7 +46,7 @@ class SamplePicture(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The picture as large as there is room, or why there is none."""
+        """Paint the picture as large as there is room, or why there is none."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
         if self._seen is None:
@@ -113,7 +113,7 @@ class DetailPanel(QWidget):
         column.addStretch(1)
 
     def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
-        """Look at a tile in a moment; `more` then asks for its neighbours."""
+        """Show a tile in a moment; `more` then asks for its neighbours."""
 
         def show() -> None:
             self.show_tile(tile)
@@ -147,7 +147,7 @@ class DetailPanel(QWidget):
         return "\n".join(part for part in (tile.title, tile.label, size) if part)
 
     def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
-        """The first three proposals: key, class, confidence."""
+        """Show the first three proposals: key, class, confidence."""
         self._top.setText(
             "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
         )

@@ -100,15 +100,15 @@ class KeySheet(QFrame):
         )
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay in the middle."""
+        """Keep the sheet in the middle."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self._centre()
         return False
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Any key puts it away."""
+        """Put it away at any key."""
         self.close_sheet()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Any click as well."""
+        """Put it away at any click."""
         self.close_sheet()

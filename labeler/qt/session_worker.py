@@ -13,13 +13,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, SignalInstance
 
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
@@ -121,6 +120,7 @@ class SessionWorker(QObject):
         self._pending_decisions = PendingDecisions()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
+        self._emitting, self._ended = threading.Lock(), False
         self._pending = 0
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._tasks: list[BackgroundTask] = []
@@ -141,7 +141,7 @@ class SessionWorker(QObject):
         return made
 
     def under_way(self) -> str:
-        """What would be lost if everything ended now; empty for nothing."""
+        """Return what would be lost if everything ended now; empty for nothing."""
         if self.unsaved:
             return self.tr("not everything is saved yet")
         return next((task.description for task in self._tasks if task.busy), "")
@@ -152,7 +152,7 @@ class SessionWorker(QObject):
         return self._pending_decisions.count
 
     def settle(self, seconds: float) -> bool:
-        """Wait for the answers to all decisions, at most so long; whether they have come."""
+        """Wait for the answers to all decisions, at most so long; return whether they have come."""
         end = time.monotonic() + seconds
         while self.unsaved and time.monotonic() < end:
             QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
@@ -170,7 +170,7 @@ class SessionWorker(QObject):
         then: Callable[[T], None] | None = None,
         failed: Callable[[GleansetError], None] | None = None,
     ) -> None:
-        """Read something. What a person can mend goes to `failed`, or else to `said`."""
+        """Read something. An error that a person can act on goes to `failed`, or else to `said`."""
         self._put(_Job(work, then, failed, decides=False))
 
     def decide(
@@ -183,13 +183,13 @@ class SessionWorker(QObject):
         self._put(_Job(work, then, failed, decides=True))
 
     def paths(self, ids: Sequence[int]) -> list[str]:
-        """The files of samples, for a drop outside: the one question that is waited for."""
+        """Return the files of samples, for a drop outside: the one question that is waited for."""
         answer: SimpleQueue[list[str]] = SimpleQueue()
 
-        def look(session: SortingSession) -> None:
+        def read(session: SortingSession) -> None:
             answer.put(paths_of(session.dataset, session.tiles, ids))
 
-        self.ask(look)
+        self.ask(read)
         try:
             return answer.get(timeout=DROP_SECONDS)
         except Empty:
@@ -236,6 +236,8 @@ class SessionWorker(QObject):
         self._closed.set()
         self._jobs.put(None)
         self._thread.join(None if self.unsaved and not give_up else END_SECONDS)
+        with self._emitting:
+            self._ended = True
 
     def _put(self, job: _Job) -> None:
         if not self._closed.is_set():
@@ -256,7 +258,7 @@ class SessionWorker(QObject):
             self.refresh()
 
     def refresh(self) -> None:
-        """Say anew where the work stands."""
+        """Ask anew where the work stands."""
         self.ask(lambda session: session.progress(), self._progressed)
 
     def _progressed(self, progress: SortingProgress) -> None:
@@ -269,14 +271,17 @@ class SessionWorker(QObject):
             self._pending_decisions.begin()
             try:
                 answer = self._carry_out(job)
-                self._emit((job, answer, self._progress_after(job), None))
+                self._emit(self._answered, (job, answer, self._progress_after(job), None))
             except GleansetError as error:
                 self.lost += job.decides and self._closed.is_set()
-                self._emit((job, None, None, error))
+                self._emit(self._answered, (job, None, None, error))
             except Exception as error:  # our bug: the window goes on, and says so
                 traceback.print_exc(file=sys.stderr)
                 self.lost += job.decides and self._closed.is_set()
-                self._emit((job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")))
+                self._emit(
+                    self._answered,
+                    (job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")),
+                )
             finally:
                 self._pending_decisions.end()
         if self._dataset is not None:
@@ -312,19 +317,22 @@ class SessionWorker(QObject):
                     self._gives_up = True  # the others would wait as long, each of them
                     raise
                 refused = self.stuck = True
-                with suppress(RuntimeError):
-                    self.waiting.emit(str(error))
+                self._emit(self.waiting, str(error))
                 self._closed.wait(RETRY_SECONDS)
             else:
                 self.stuck = False
                 if refused:
-                    with suppress(RuntimeError):
-                        self.waiting.emit("")
+                    self._emit(self.waiting, "")
                 return answer
 
-    def _emit(self, answer: object) -> None:
-        with suppress(RuntimeError):  # the window is gone already
-            self._answered.emit(answer)
+    def _emit(self, signal: SignalInstance, value: object) -> None:
+        """Emit from the worker's thread; never once `close` has returned.
+
+        The thread may outlive that, and Qt crashes where a signal meets its object's deletion.
+        """
+        with self._emitting:
+            if not self._ended:
+                signal.emit(value)
 
     def _deliver(
         self, answered: tuple[_Job, Any, SortingProgress | None, GleansetError | None]
@@ -349,6 +357,6 @@ class SessionWorker(QObject):
 
 
 def _is_there(function: Callable[..., Any] | None) -> bool:
-    """Whether a callback can still be called: its widget may be gone."""
+    """Return whether a callback can still be called: its widget may be gone."""
     owner = getattr(function, "__self__", None)
     return function is not None and (not isinstance(owner, QObject) or shiboken6.isValid(owner))

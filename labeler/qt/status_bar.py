@@ -97,7 +97,7 @@ class StatusTexts(QObject):
         announce(self._bar, text)
 
     def measuring(self, left: int) -> None:
-        """How many faces are still to be looked at for likeness."""
+        """Show how many faces are still to be measured for likeness."""
         text = self.tr("{left} faces to be compared").format(left=f"{left:,}")
         if not left and self.work.text():
             self._bar.showMessage(self.tr("Look-alikes are ready: G shows class pages"), 8000)

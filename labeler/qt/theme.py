@@ -10,13 +10,13 @@ Role = QPalette.ColorRole
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
-    """`share` of one colour on another."""
+    """Mix `share` of one colour into another."""
     pairs = ((under.red(), over.red()), (under.green(), over.green()), (under.blue(), over.blue()))
     return QColor(*(round(a + (b - a) * share) for a, b in pairs))
 
 
 def backdrop(palette: QPalette) -> QColor:
-    """What pictures lie on: a grey that lets neither light nor dark hair drown."""
+    """Return what pictures lie on: a grey that lets neither light nor dark hair drown."""
     return blend(palette.color(Role.Base), palette.color(Role.Text), 0.3)
 
 
@@ -31,7 +31,7 @@ def edge(palette: QPalette) -> QColor:
 
 
 def em(widget: QWidget, times: float = 1.0) -> int:
-    """So many times the height of a line of text, in logical pixels."""
+    """Return so many times the height of a line of text, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
 
 

@@ -51,7 +51,7 @@ class Words(QTranslator):
         self._words: dict[str, str] = tomllib.loads(text)
 
     def isEmpty(self) -> bool:
-        """Qt leaves empty translators out."""
+        """Return False: Qt leaves empty translators out."""
         return not self._words
 
     def translate(
@@ -66,7 +66,7 @@ class Words(QTranslator):
 
 
 def languages() -> list[str]:
-    """The languages that can be chosen."""
+    """Return the languages that can be chosen."""
     return [ENGLISH, *sorted(path.stem for path in WORDS.glob("*.toml"))]
 
 
@@ -89,7 +89,7 @@ def language_for(wanted: str | None) -> str:
 
 
 def install(application: QApplication, wanted: str | None = None) -> str:
-    """Show everything in a language from now on; which one it is."""
+    """Show everything in a language from now on; return which one it is."""
     language = language_for(wanted)
     for old in application.findChildren(QTranslator):
         application.removeTranslator(old)
@@ -104,7 +104,7 @@ def install(application: QApplication, wanted: str | None = None) -> str:
 
 
 def lacks_letters(language: str, names: list[str]) -> bool:
-    """Whether no font can show the letters of a language, or of the names of classes."""
+    """Return whether no font can show the letters of a language, or of the names of classes."""
     scripts = _SCRIPTS.get(language, ())
     if any(0x2E80 <= ord(letter) <= 0xD7FF for name in names for letter in name):
         scripts = (*scripts, *_CJK)
@@ -113,17 +113,17 @@ def lacks_letters(language: str, names: list[str]) -> bool:
 
 
 class FontWarning(QObject):
-    """Watches the names of classes of a worker."""
+    """Says, once, that letters will be shown as boxes, and what to do about it."""
 
     def __init__(self, worker: SessionWorker, language: str, parent: QObject) -> None:
         super().__init__(parent)
         self._worker, self._language = worker, language
-        worker.progressed.connect(self._look)
+        worker.progressed.connect(self._check_fonts)
 
-    def _look(self, progress: SortingProgress) -> None:
+    def _check_fonts(self, progress: SortingProgress) -> None:
         names = [row.name for row in progress.counts.classes]
         if lacks_letters(self._language, names):
-            self._worker.progressed.disconnect(self._look)
+            self._worker.progressed.disconnect(self._check_fonts)
             self._worker.say(
                 self.tr(
                     "No font on this computer has Japanese or Chinese letters: install one, "

@@ -161,7 +161,7 @@ class LabelerWindow(QMainWindow):
         self.show_view("sorting" if shown else name)
 
     def undo(self) -> None:
-        """What the view has lost comes first, then the last step."""
+        """Take back what the view has lost first, then the last step."""
         if not self.view.undo():
             self.worker.undo()
 
@@ -201,7 +201,7 @@ class LabelerWindow(QMainWindow):
         self.view.enter()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Files may be dropped anywhere: elsewhere than on a class they wait to be sorted."""
+        """Accept files anywhere: elsewhere than on a class they wait to be sorted."""
         if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()

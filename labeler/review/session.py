@@ -62,14 +62,14 @@ def _confusions(found: Sequence[ReviewItem]) -> Wall:
 def take_suggestions(
     session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
 ) -> StepResult:
-    """The model is right: each sample gets the class that was suggested, in one step."""
+    """Return the model is right: each sample gets the class that was suggested, in one step."""
     there = session.tiles.of(ids)
     labels = {row: suggested[row].label for row in ids if row in there and row in suggested}
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 
 def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
-    """The labels are right: they are confirmed, and not asked about again.
+    """Return the labels are right: they are confirmed, and not asked about again.
 
     `seen` are the labels (by row) that a person saw. What somebody changed since is left alone;
     raises `UsageError` where that is all.

@@ -52,7 +52,7 @@ class ClassCompletion:
             self._waited |= waits | set(self._done)
             self._done = {}
             return
-        self._done = {label: told for label, told in self._done.items() if label not in waits}
+        self._done = {label: known for label, known in self._done.items() if label not in waits}
         for label in sorted(self._waited - waits - self._taken - set(self._done)):
             row = self._session.classes.id_of(label)
             rows = self._likeness.with_page(row, WITH_PAGE) if row is not None else []
@@ -61,12 +61,12 @@ class ClassCompletion:
         self._waited = waits
 
     def taken(self, label: str) -> None:
-        """A class is being checked."""
+        """Note that a class is being checked."""
         self._taken.add(label)
         self._done.pop(label, None)
 
     def offer(self) -> CompletedClass | None:
-        """The first class that is done and was not checked."""
+        """Return the first class that is done and was not checked."""
         return next(iter(self._done.values()), None)
 
 
@@ -121,6 +121,6 @@ class Checks:
         return done
 
     def rates(self) -> dict[str, ErrorRate]:
-        """The measured error rate of each class that was checked."""
+        """Return the measured error rate of each class that was checked."""
         found = self._likeness.error_rates()
         return {self._session.classes.name_of(row): ErrorRate(*rate) for row, rate in found.items()}

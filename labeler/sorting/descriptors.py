@@ -30,7 +30,7 @@ def vectors_of(likes: Sequence[SampleFeatures]) -> tuple[Vectors, npt.NDArray[np
 
 
 def count_unmeasured(dataset: Dataset) -> int:
-    """How many samples have no descriptor of their present region."""
+    """Return how many samples have no descriptor of their present region."""
     from labeler.quality.assessment import VERSION
 
     return QualityMeasures(dataset.db).count_missing(VERSION)

@@ -50,7 +50,7 @@ class _Take:
 
 
 def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files that were dropped, and what has the name of a picture in dropped folders."""
+    """Return the files that were dropped, and what has the name of a picture in dropped folders."""
     for path in paths:
         if path.is_dir():
             for found in sorted(path.rglob("*")):

@@ -62,25 +62,25 @@ class History:
         (self._redo if step.depth % 2 else self._undo).append(step)
 
     def depths(self) -> tuple[int, int]:
-        """How many steps can be undone, and how many redone."""
+        """Return how many steps can be undone, and how many redone."""
         return len(self._undo), len(self._redo)
 
     def adopt(self, step: int) -> None:
-        """A step that was seen as another program's is ours after all."""
+        """Make a step ours that was seen as another program's."""
         known = self._steps.get(step)
         if known is not None and known not in (*self._undo[-50:], *self._redo[-50:]):
             self._push(known)
 
     def undoable(self) -> HistoryStep | None:
-        """The step that an undo would take back."""
+        """Return the step that an undo would take back."""
         return self._undo[-1] if self._undo else None
 
     def redoable(self) -> HistoryStep | None:
-        """The undo that a redo would take back."""
+        """Return the undo that a redo would take back."""
         return self._redo[-1] if self._redo else None
 
     def seen(self, step: int) -> HistoryStep:
-        """A step that was taken notice of; one without a name where it was not."""
+        """Return a step that was taken notice of; one without a name where it was not."""
         return self._steps.get(step) or HistoryStep(step, named(""), 0, step)
 
 

@@ -24,7 +24,7 @@ KEYS = DIGITS + "".join(c for c in "qwertyuiopasdfghjklzxcvbnm" if c not in TAKE
 
 
 def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The key of each class, in the order of the rail; empty where keys have run out.
+    """Return the key of each class, in the order of the list; empty where keys have run out.
 
     Classes with a key of their own keep it; the others take the first free ones, in the order
     in which they were made.
@@ -41,7 +41,7 @@ def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str
 
 
 def valid(key: str) -> str:
-    """A key as it is kept; empty for one that cannot be a class key."""
+    """Return a key as it is kept; empty for one that cannot be a class key."""
     key = key.lower()
     return key if len(key) == 1 and key in KEYS else ""
 
@@ -78,7 +78,7 @@ class ClassKeys:
         self._kept, self.target = _with_others(settings.keys, self._kept), settings.target
 
     def of(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the key of each class, in the order of the rail; they stay for this session."""
+        """Return the key of each class, in the order of the list; they stay for this session."""
         kept: dict[str, str] = {}
         for name, key in self._kept.items():
             now = name if name in names else self._dataset.classes.renamed(name)

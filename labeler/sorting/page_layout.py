@@ -29,7 +29,7 @@ def stacks_of(
     there: npt.NDArray[np.bool_],
     split: Collection[int] = (),
 ) -> list[list[int]]:
-    """The numbers of samples that belong together, each sample in one stack, most of one.
+    """Return the numbers of samples that belong together, each sample in one stack, most of one.
 
     A stack goes on as long as the next frame is near the last one and looks like the first one,
     so that a slow pan does not end at somebody else. Rows in `split` stay alone.
@@ -173,14 +173,14 @@ def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int)
 
 
 def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
-    """The least sure, the least sure of them first; none where all are alike."""
+    """Return the least sure, the least sure of them first; none where all are alike."""
     least = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
     found = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
     return found if len(found) < len(taken) else []
 
 
 def likes_page(stacks: Sequence[Stack], vectors: Vectors) -> ClassPage:
-    """The faces that are most alike among those nobody knows: "Who is this?"."""
+    """Return the faces that are most alike among those nobody knows: "Who is this?"."""
     numbers = [stack.number for stack in stacks]
     apart = _apart(vectors[numbers])
     close = min(5, len(stacks) - 1)
@@ -195,7 +195,7 @@ def likes_page(stacks: Sequence[Stack], vectors: Vectors) -> ClassPage:
 
 
 def left_page(stacks: Sequence[Stack], room: int = LEFT_ROOM) -> ClassPage:
-    """Several classes on one page, each tile with its own first proposal, class by class."""
+    """Return several classes on one page, each tile with its own first proposal, class by class."""
     taken: list[Stack] = []
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):

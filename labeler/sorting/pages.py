@@ -40,10 +40,10 @@ class Pages:
     def __init__(self, session: SortingSession) -> None:
         self._session = session
         self._likeness = SortingQueue(session.dataset.db)
-        self.honesty = ErrorCalibration()
-        self.trust = NeighbourReliability()
-        self._heard: dict[int, ClassOpinion] = {}
-        self._sure: tuple[Neighbours, list[SampleFeatures]] | None = None
+        self.calibration = ErrorCalibration()
+        self.reliability = NeighbourReliability()
+        self._votes: dict[int, ClassOpinion] = {}
+        self._decided: tuple[Neighbours, list[SampleFeatures]] | None = None
         self._skipped: dict[int, str | None] = {}
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
@@ -51,7 +51,7 @@ class Pages:
         self._familiar = self._strangers = 0
 
     def next(self, room: int = ROOM) -> ClassPage | None:
-        """The next page of at most `room` tiles; None when nothing waits."""
+        """Return the next page of at most `room` tiles; None when nothing waits."""
         likes, others = self._pool()
         if not likes:
             self._finishing.see(others)
@@ -97,7 +97,7 @@ class Pages:
         offers = self._likeness.offers(rows)
         refused = self._session.changes.refused(rows)
         share = _share_of(offers.values(), self._decided_classes(names))
-        self._heard = {}
+        self._votes = {}
         vote, unseen = self._vote(list(names), vectors, share)
         found = []
         for number, like in enumerate(likes):
@@ -105,11 +105,11 @@ class Pages:
             said = {names[c]: sure for c, sure in offer.proposals if c in names} if offer else {}
             opinions = [ClassOpinion(said) if said else of_hint(like.hint)]
             if there[number]:
-                heard = _of_vote(vote, number, names, unseen, self.trust.worth)
-                self._heard[like.id] = heard
-                opinions.append(heard)
+                vote_opinion = _of_vote(vote, number, names, unseen, self.reliability.worth)
+                self._votes[like.id] = vote_opinion
+                opinions.append(vote_opinion)
             no = [names[c] for c in refused.get(like.id, ()) if c in names]
-            found.append(combined(opinions, list(names.values()), no, self.honesty.doubt))
+            found.append(combined(opinions, list(names.values()), no, self.calibration.doubt))
         return found
 
     def _decided_classes(self, names: Mapping[int, str]) -> set[int]:
@@ -118,9 +118,9 @@ class Pages:
     def _vote(
         self, classes: list[int], vectors: Vectors, share: float | None
     ) -> tuple[NeighbourVote, int]:
-        """The neighbours' vote, and how many classes they have not seen."""
-        self._sure = self._neighbours(classes)
-        neighbours = self._sure[0]
+        """Return the neighbours' vote, and how many classes they have not seen."""
+        self._decided = self._neighbours(classes)
+        neighbours = self._decided[0]
         bias = math.log((self._familiar + 1) / (self._strangers + 1))
         if share is not None:
             bias = math.log((share + 0.02) / (1.02 - share))
@@ -136,11 +136,11 @@ class Pages:
         return Neighbours(vectors[there], labels), sure
 
     def nearest(self, row: int, most: int = 4) -> list[int]:
-        """The decided samples (rows) that are nearest to one, as of the last page."""
-        if self._sure is None:
+        """Return the decided samples (rows) that are nearest to one, as of the last page."""
+        if self._decided is None:
             classes = [c.id for c in self._session.tiles.counts().classes]
-            self._sure = self._neighbours(classes)
-        neighbours, sure = self._sure
+            self._decided = self._neighbours(classes)
+        neighbours, sure = self._decided
         vectors, there = vectors_of(self._likeness.of([row]))
         if not len(there) or not there[0]:
             return []
@@ -153,7 +153,7 @@ class Pages:
             self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
 
     def offer(self) -> CompletedClass | None:
-        """A class that is done, as of the last page, and can be checked."""
+        """Return a class that is done, as of the last page, and can be checked."""
         return self._finishing.offer()
 
     def check(self, label: str) -> ClassPage | None:
@@ -208,10 +208,10 @@ class Pages:
     def _learn_votes(self, page: ClassPage) -> None:
         """How often the neighbours were right, now that it is known who is who."""
         for row, tile in self._session.tiles.of(page.rows).items():
-            says = self._heard.pop(row, ClassOpinion({})).says
+            says = self._votes.pop(row, ClassOpinion({})).says
             if says and tile.label is not None:
                 label = max(says, key=lambda name: says[name])
-                self.trust.learn(says[label], right=label == tile.label)
+                self.reliability.learn(says[label], right=label == tile.label)
 
     def _learn(
         self,
@@ -227,7 +227,7 @@ class Pages:
             self._strangers += not known
         else:
             wrong = len(page.tiles) if label else len(set(lifted) | set(sent))
-            self.honesty.learn(page.expected_wrong, wrong)
+            self.calibration.learn(page.expected_wrong, wrong)
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Return them without what another window has decided since the page was made."""
@@ -236,7 +236,7 @@ class Pages:
 
 
 def _filing(labels: Mapping[int, str]) -> Operation:
-    """What filing these samples is: in one class, or in several."""
+    """Return what filing these samples is: in one class, or in several."""
     names = set(labels.values())
     if len(names) == 1:
         return operation("label", count=len(labels), label=names.pop())
@@ -254,7 +254,7 @@ def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> fl
 def _of_vote(
     vote: NeighbourVote, number: int, names: Mapping[int, str], unseen: int, trust: float
 ) -> ClassOpinion:
-    """The neighbours' word, where the sample is rather of a class that they know.
+    """Return the neighbours' word, where the sample is rather of a class that they know.
 
     What they doubt is for the `unseen` classes, of which nobody has shown them a face.
     """
@@ -269,7 +269,7 @@ def _of_vote(
 
 
 def _shared(proposals: list[ClassProposal]) -> ClassProposal:
-    """What a stack is proposed as: the mean of its samples."""
+    """Return what a stack is proposed as: the mean of its samples."""
     if len(proposals) == 1:
         return proposals[0]
     sums: dict[str, float] = {}

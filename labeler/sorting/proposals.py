@@ -53,7 +53,7 @@ class Curve(NamedTuple):
     offset: float
 
     def at(self, values: Floats) -> Floats:
-        """Probabilities."""
+        """Return probabilities."""
         return np.asarray(1 / (1 + np.exp(-np.clip(self.slope * values + self.offset, -30, 30))))
 
 
@@ -89,12 +89,12 @@ class Neighbours:
         self._near = Curve(-STEEP / max(usual, 0.05), STEEP * FARTHER)
 
     def _of_classes(self, apart: Floats) -> Floats:
-        """The distance of each row to its nearest of each class."""
+        """Return the distance of each row to its nearest of each class."""
         parts = [apart[:, self._labels == label].min(axis=1) for label in self.classes]
         return np.stack(parts, axis=1)
 
     def vote(self, rows: Vectors, bias: float = 0.0) -> NeighbourVote:
-        """What the neighbours of some samples say; `bias` (log odds) is for being known."""
+        """Return what the neighbours of some samples say; `bias` (log odds) is for being known."""
         if not self.usable or not len(rows):
             none, nothing = np.full(len(rows), -1, np.int64), np.zeros(len(rows))
             return NeighbourVote(none, none, nothing, nothing)
@@ -113,14 +113,14 @@ class Neighbours:
         return NeighbourVote(labels, self.classes[order[:, 1]], sure, known)
 
     def nearest(self, row: Vectors, most: int) -> list[int]:
-        """The rows of the decided samples that are nearest to one sample."""
+        """Return the rows of the decided samples that are nearest to one sample."""
         if not len(self._rows):
             return []
         return [int(n) for n in np.argsort(_distances(row[None], self._rows)[0])[:most]]
 
 
 def _margin(best: Floats, second: Floats) -> Floats:
-    """How much nearer the first is than the second, as a part of the second's distance."""
+    """Return how much nearer the first is than the second, as a part of the second's distance."""
     return np.asarray(1 - best / np.maximum(second, 1e-6))
 
 
@@ -220,7 +220,7 @@ def combined(
 
 
 def of_hint(hint: str | None) -> ClassOpinion:
-    """A hint as an opinion; none where it could not be the name of a class."""
+    """Return a hint as an opinion; none where it could not be the name of a class."""
     with suppress(UsageError):
         if hint is not None:
             return ClassOpinion({class_name(hint): HINT})
@@ -237,7 +237,7 @@ class ErrorCalibration:
         self.wrong = 0.0
 
     def learn(self, expected: float, wrong: int) -> None:
-        """A page was filed that expected so many wrong ones, and had so many."""
+        """Note a page that was filed: so many errors were expected, so many were made."""
         self.expected += expected
         self.wrong += wrong
 
@@ -248,7 +248,7 @@ class ErrorCalibration:
 
 
 class NeighbourReliability:
-    """How much the neighbours' word is worth, from how often it was right when it was heard.
+    """How much the neighbours' word is worth, from how often it was right when it was asked.
 
     It begins with less than it claims: what is left out in turn looks like its own class more
     than a new picture does.

@@ -57,12 +57,12 @@ QUALITY = 85
 
 
 def side_for(pixels: float) -> int:
-    """The side that a tile of so many real pixels needs."""
+    """Return the side that a tile of so many real pixels needs."""
     return next((side for side in SIDES if side >= pixels), SIDES[-1])
 
 
 def whole(seen: SampleRegion) -> SampleRegion:
-    """The whole image that a sample is in, for a look at its surroundings."""
+    """Return the whole image that a sample is in, for a look at its surroundings."""
     return seen._replace(key=seen.image[:32], region=Region(Box(0, 0, seen.width, seen.height)))
 
 
@@ -75,13 +75,13 @@ class ThumbnailCache:
         self._crops = crops
 
     def path(self, seen: SampleRegion, side: int) -> Path:
-        """Where a small picture lies: another region or size is another file."""
+        """Return where a small picture lies: another region or size is another file."""
         box, angle = seen.region
         stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
         return self._folder / seen.key[:2] / f"{seen.key}-{stamp}-{side}.jpg"
 
     def pixels(self, seen: SampleRegion, side: int) -> Image.Image:
-        """The picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
+        """Return the picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
         path = self.path(seen, side)
         with suppress(OSError, Unreadable):
             return decode(path.read_bytes()).pixels
@@ -97,7 +97,7 @@ class ThumbnailCache:
         return pixels
 
     def _crop(self, seen: SampleRegion, side: int) -> Image.Image | None:
-        """The cut that lies on disk, where it is one of the present region."""
+        """Return the cut that lies on disk, where it is one of the present region."""
         with suppress(OSError, Unreadable):
             picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
             if (picture.width, picture.height) == seen.region.box[2:]:

@@ -226,7 +226,7 @@ class SortingSession:
         return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:
-        """Whether another program has changed the dataset since the last call."""
+        """Return whether another program has changed the dataset since the last call."""
         version = self.tiles.version()
         if version == self._version:
             return False
@@ -239,7 +239,7 @@ class SortingSession:
         return changed
 
     def progress(self) -> SortingProgress:
-        """Where the work stands now."""
+        """Return where the work stands now."""
         counts = self.tiles.counts()
         return SortingProgress(
             counts,
@@ -285,7 +285,7 @@ class SortingSession:
         return self._done(step, len(samples))
 
     def portraits(self) -> dict[str, list[SampleRegion]]:
-        """For each class its most typical and its latest face."""
+        """Return for each class its most typical and its latest face."""
         likeness = SortingQueue(self.dataset.db)
         found = {row.name: likeness.portraits(row.id) for row in self.tiles.counts().classes}
         tiles = self.tiles.of([one for rows in found.values() for one in rows])
@@ -294,5 +294,5 @@ class SortingSession:
         }
 
     def all_of(self, label: str) -> list[SampleTile]:
-        """All samples of a class, those set aside included."""
+        """Return all samples of a class, those set aside included."""
         return list(self.tiles.of(self.tiles.labelled(label)).values())

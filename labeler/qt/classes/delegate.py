@@ -34,7 +34,7 @@ class ClassListDelegate(QStyledItemDelegate):
         self._list = parent
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """At least 48 pixels high: it is a target for drops."""
+        """Return at least 48 pixels of height: it is a target for drops."""
         return QSize(160, max(ROW, em(self._list, 2.4)))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:

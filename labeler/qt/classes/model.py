@@ -22,11 +22,13 @@ REST_MS = 700
 
 
 class Portraits(QObject):
-    """Asks for them a little after counts have changed, not after every key."""
+    """Gives each class its most typical and its latest face.
 
-    def __init__(self, worker: SessionWorker, rail: ClassListModel) -> None:
+    They are read a little after counts have changed, not after every key."""
+
+    def __init__(self, worker: SessionWorker, classes: ClassListModel) -> None:
         super().__init__(worker)
-        self._worker, self._classes = worker, rail
+        self._worker, self._classes = worker, classes
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._ask)
@@ -112,21 +114,21 @@ class ClassListModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
     def row(self, number: int) -> ClassListRow | None:
-        """One row."""
+        """Return one row, None for none."""
         return self._rows[number] if 0 <= number < len(self._rows) else None
 
     def with_key(self, key: str) -> ClassListRow | None:
-        """The class that has a key."""
+        """Return the class that has a key."""
         keys = self.worker.last.keys if self.worker.last else {}
         name = next((name for name, its in keys.items() if its == key), None)
         return None if name is None else ClassListRow(name, name, key, 0, is_class=True)
 
     def rowCount(self, parent: Index | None = None) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names for people and for screen readers."""
+        """Return names for people and for screen readers."""
         row = self.row(index.row())
         if row is None:
             return None
@@ -142,7 +144,7 @@ class ClassListModel(QAbstractListModel):
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        """Classes can be renamed."""
+        """Return the flags: classes can be renamed."""
         row, flags = self.row(index.row()), super().flags(index)
         return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
 

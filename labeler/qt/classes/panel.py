@@ -112,7 +112,7 @@ class ClassListView(ClassListBase):
         thumbs.ready.connect(lambda key: self.viewport().update())
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """What can be done with a class: also by the menu key."""
+        """Show what can be done with a class: also by the menu key."""
         index = self.currentIndex()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             index = self.indexAt(event.pos())
@@ -122,7 +122,7 @@ class ClassListView(ClassListBase):
             ClassMenu(self, self._classes.worker, row, lambda: self.edit(index)).show_at(place)
 
     def event(self, event: QEvent) -> bool:
-        """F2 renames here, where elsewhere it shows the grid."""
+        """Let F2 rename here, where elsewhere it shows the grid."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
@@ -137,7 +137,7 @@ class ClassListView(ClassListBase):
             event.accept()
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """The row below is lit and says what a drop would do."""
+        """Light the row below, which says what a drop would do."""
         number = self.indexAt(event.position().toPoint()).row()
         row = self._classes.row(number)
         self._scroll_at_edge(event.position().toPoint().y())
@@ -162,7 +162,7 @@ class ClassListView(ClassListBase):
             bar.setValue(bar.value() + (-bar.singleStep() if y < EDGE else bar.singleStep()))
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        """Nothing is lit any more."""
+        """Light nothing any more."""
         self.drop_row, self.drop_text = -1, ""
         self.viewport().update()
 

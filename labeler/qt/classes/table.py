@@ -40,7 +40,7 @@ class ClassTableModel(QAbstractTableModel):
         self.endResetModel()
 
     def rowCount(self, parent: Index | None = None) -> int:
-        """How many classes there are."""
+        """Return how many classes there are."""
         return 0 if parent is not None and parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: Index | None = None) -> int:
@@ -50,7 +50,7 @@ class ClassTableModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """What each column is."""
+        """Return what each column is."""
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return None
         if orientation != ACROSS:
@@ -71,7 +71,7 @@ class ClassTableModel(QAbstractTableModel):
         return min(1.0, self.rows[row].count / most) if most else 0.0
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Texts; numbers stand at the right."""
+        """Return texts; numbers stand at the right."""
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != NAME:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole and index.column() == RATE:
@@ -111,11 +111,11 @@ class BarDelegate(QStyledItemDelegate):
     """Progress as a bar with its text on it."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """High enough for a bar: this column decides how high all rows are."""
+        """Return a height for a bar: this column decides how high all rows are."""
         return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """A trough, a bar in the colour of selections, and the words beside what is full."""
+        """Paint a trough, a bar in the colour of selections, and the words beside what is full."""
         model = index.model()
         assert isinstance(model, ClassTableModel)
         rect: QRect = option.rect.adjusted(4, 5, -4, -5)
@@ -134,7 +134,7 @@ class BarDelegate(QStyledItemDelegate):
 
 
 class ClassTable(QTreeView):
-    """The model with its looks: rows of a line, the progress as a bar.
+    """The model as a table: rows of a line, the progress as a bar.
 
     It is a tree without branches: a table view has a corner that screen readers find no name for.
     """

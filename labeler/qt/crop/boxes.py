@@ -38,11 +38,11 @@ class BoxDraft:
 
     @classmethod
     def of(cls, placed: BoxedSample) -> BoxDraft:
-        """The box of a sample."""
+        """Return the box of a sample."""
         return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
 
     def kept_as(self, placed: BoxedSample) -> BoxDraft:
-        """The same box of the screen as the sample that it is by now."""
+        """Return the same box of the screen as the sample that it is by now."""
         if self.changed:
             return replace(self, kept=placed)
         return replace(BoxDraft.of(placed), id=self.id)
@@ -65,7 +65,7 @@ class BoxDraft:
         return self.place != self.sent
 
     def outline(self) -> list[QPointF]:
-        """Its four corners, turned, from the top left."""
+        """Return its four corners, turned, from the top left."""
         rect, turn = self.rect, self._turn()
         corners = (rect.topLeft(), rect.topRight(), rect.bottomRight(), rect.bottomLeft())
         return [turn.map(corner) for corner in corners]
@@ -76,7 +76,7 @@ class BoxDraft:
         return turn.translate(-centre.x(), -centre.y())
 
     def handle(self, number: int, reach: float) -> QPointF:
-        """Where a handle of `HANDLES` is, or `TURN`, which stands `reach` above the box."""
+        """Return where a handle of `HANDLES` is, or `TURN`, which stands `reach` above the box."""
         rect = self.rect
         if number == TURN:
             return self._turn().map(QPointF(rect.center().x(), rect.top() - reach))
@@ -86,27 +86,27 @@ class BoxDraft:
         )
 
     def holds(self, point: QPointF) -> bool:
-        """Whether a point is inside."""
+        """Return whether a point is inside."""
         inverse, _ = self._turn().inverted()
         return self.rect.contains(inverse.map(point))
 
     def moved(self, across: float, down: float) -> BoxDraft:
-        """The same box elsewhere."""
+        """Return the same box elsewhere."""
         return replace(self, rect=self.rect.translated(across, down))
 
     def grown(self, across: float, down: float) -> BoxDraft:
-        """Wider and higher at its right and lower side."""
+        """Return it wider and higher at its right and lower side."""
         rect = QRectF(self.rect)
         rect.setWidth(max(4.0, rect.width() + across))
         rect.setHeight(max(4.0, rect.height() + down))
         return replace(self, rect=rect)
 
     def turned(self, degrees: float) -> BoxDraft:
-        """Turned further, at most to 180 degrees either way."""
+        """Return it turned further, at most to 180 degrees either way."""
         return replace(self, angle=(self.angle + degrees + 180) % 360 - 180)
 
     def pulled(self, number: int, to: QPointF) -> BoxDraft:
-        """With a handle pulled to a point; the opposite side stays as it is."""
+        """Return it with a handle pulled to a point; the opposite side stays as it is."""
         if number == TURN:
             middle = self.rect.center()
             angle = math.degrees(math.atan2(to.x() - middle.x(), middle.y() - to.y()))
@@ -125,7 +125,7 @@ class BoxDraft:
         return replace(self, rect=rect)
 
     def kept_within(self, width: int, height: int) -> BoxDraft:
-        """Pushed back into the image, and made smaller only where it is larger than that."""
+        """Return it pushed back into the image, made smaller only where it is larger than that."""
         rect = self.rect.normalized()
         rect.setWidth(min(rect.width(), width))
         rect.setHeight(min(rect.height(), height))

@@ -72,13 +72,13 @@ class CropCanvas(QWidget):
         self.setMinimumSize(200, 150)
 
     def show_image(self, image: QImage, size: tuple[int, int], words: str = "") -> None:
-        """Another image of `size` pixels; `image` may be smaller. `words` stand for it."""
+        """Show another image of `size` pixels; `image` may be smaller. `words` stand for it."""
         self.image, self.size_of, self.words = image, size, words
         self._kind = ""
         self.update()
 
     def show_boxes(self, boxes: list[BoxDraft], current: int) -> None:
-        """Other boxes."""
+        """Show other boxes."""
         self.boxes, self.current = boxes, min(current, len(boxes) - 1)
         self._speak()
         self.update()
@@ -91,7 +91,7 @@ class CropCanvas(QWidget):
         self.renew(brought_up_to_date(self.boxes, found, keys, held | {*under_way}))
 
     def renew(self, boxes: list[BoxDraft]) -> None:
-        """Other boxes, of which the current one stays the same; a gesture ends with its box."""
+        """Show other boxes; the current one stays the same, a gesture ends with its box."""
         chosen = self.boxes[self.current].id if self.current >= 0 else None
         place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
         if chosen is not None and place is None:
@@ -112,20 +112,20 @@ class CropCanvas(QWidget):
         return min((self.width() - 16) / width, (self.height() - 16) / height)
 
     def area(self) -> QRectF:
-        """Where the image is painted."""
+        """Return where the image is painted."""
         width, height = (side * self.scale for side in self.size_of)
         return QRectF((self.width() - width) / 2, (self.height() - height) / 2, width, height)
 
     def to_image(self, point: QPointF) -> QPointF:
-        """A point of the widget in pixels of the image."""
+        """Return a point of the widget in pixels of the image."""
         return (point - self.area().topLeft()) / self.scale
 
     def to_widget(self, point: QPointF) -> QPointF:
-        """A point of the image in the widget."""
+        """Return a point of the image in the widget."""
         return point * self.scale + self.area().topLeft()
 
     def _grip_at(self, point: QPointF) -> int | None:
-        """The handle of the current box under a point of the widget."""
+        """Return the handle of the current box under a point of the widget."""
         if self.current < 0:
             return None
         box = self.boxes[self.current]
@@ -136,7 +136,7 @@ class CropCanvas(QWidget):
         return None
 
     def _box_at(self, point: QPointF) -> int:
-        """The smallest box under a point of the image, -1 for none."""
+        """Return the smallest box under a point of the image, -1 for none."""
         found = [n for n, box in enumerate(self.boxes) if box.holds(point)]
         return min(found, key=lambda n: self.boxes[n].rect.width(), default=-1)
 
@@ -219,7 +219,7 @@ class CropCanvas(QWidget):
         self.update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """The end of the gesture: what changed is to be kept."""
+        """End the gesture: what changed is to be kept."""
         kind, self._kind = self._kind, ""
         if kind == "draw" and self._before is not None and self._too_small():
             self._drop_current()
@@ -236,7 +236,7 @@ class CropCanvas(QWidget):
     # -- keys
 
     def event(self, event: QEvent) -> bool:
-        """Tab leads from box to box, and out at the last one: no trap."""
+        """Lead Tab from box to box, and out at the last one: no trap."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Key.Key_Tab: 1, Key.Key_Backtab: -1}.get(Key(event.key()))
             if step and not self.busy and 0 <= self.current + step < len(self.boxes):
@@ -286,7 +286,7 @@ class CropCanvas(QWidget):
         self.nudged.emit()
 
     def cancel(self) -> None:
-        """Esc: as it was before the press."""
+        """Put it back as it was before the press, for Esc."""
         kind, self._kind = self._kind, ""
         if kind == "draw" and self._before is not None:
             self._drop_current()
@@ -297,7 +297,7 @@ class CropCanvas(QWidget):
     # -- painting
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The image, the boxes over it, the current one with its handles."""
+        """Paint the image, the boxes over it, the current one with its handles."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
         focus_ring(painter, self.rect(), self.palette(), focused=self.hasFocus())

@@ -72,7 +72,7 @@ class CropSaving(QObject):
         self._decide(sha256, work, then, failed)
 
     def take_away(self, sha256: str, draft: BoxDraft) -> None:
-        """A sample is none any more."""
+        """Take a sample away."""
 
         def work(session: SortingSession) -> StepResult:
             key = self._sample_of(draft)
@@ -110,7 +110,7 @@ class CropSaving(QObject):
         self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
-        """The sample that a box is by now. On the worker's thread."""
+        """Return the sample that a box is by now. On the worker's thread."""
         return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
 
     def _rested(self, draft: BoxDraft) -> None:
@@ -137,7 +137,7 @@ class CropSaving(QObject):
             self._first[key] = self._first.get(before.key, (QRectF(*before.box), before.angle))
 
     def as_it_was(self, draft: BoxDraft) -> BoxDraft:
-        """A box where it was before this window first moved it."""
+        """Return a box where it was before this window first moved it."""
         if draft.kept is None:
             return draft
         rect, angle = self._first.get(draft.kept.key, (QRectF(*draft.kept.box), draft.kept.angle))

@@ -34,7 +34,7 @@ class TileMimeData(QMimeData):
         self._paths = paths
 
     def formats(self) -> list[str]:
-        """Ours first; files for everybody else."""
+        """Return ours first; files for everybody else."""
         return [TILES, FILES]
 
     def hasFormat(self, mime: str) -> bool:

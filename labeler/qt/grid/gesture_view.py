@@ -119,7 +119,7 @@ class GestureView(TileView):
     # -- keys
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """A class key, a command or a movement; what is none of them is the window's."""
+        """Act on a class key, a command or a movement; what is none of them is the window's."""
         repeated = event.isAutoRepeat() and event.key() not in MOVES
         if self.composing or repeated or self._of_the_grid(event):
             return
@@ -178,13 +178,13 @@ class GestureView(TileView):
         self.tiles.set_state(rows, TileState(TileMark.SENT, key))
 
     def sweep(self, row: int) -> None:
-        """The mouse came over a tile while a class key is held: it goes the same way."""
+        """Add a tile that the mouse came over while a class key is held: it goes the same way."""
         if self.held and row >= 0 and row not in self.stroke:
             self.stroke.append(row)
             self.tiles.set_state([row], TileState(TileMark.SENT, self.held))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """The end of a key is the end of a sweep: one step for all of it."""
+        """End a sweep with its key: one step for all of it."""
         if not event.isAutoRepeat() and self.held and class_key(event) in (self.held, ""):
             self.end_stroke()
         else:
@@ -204,7 +204,7 @@ class GestureView(TileView):
         self.mouse.forget()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """A key that is released elsewhere still ends its sweep."""
+        """End a sweep whose key is released elsewhere."""
         self.end_stroke()
         self.composing = False
         super().focusOutEvent(event)
@@ -236,7 +236,7 @@ class GestureView(TileView):
     # -- the input method
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
-        """While something is being composed, keys are its own."""
+        """Leave keys to the input method while it composes."""
         self.composing = bool(event.preeditString())
         event.accept()
 
@@ -247,20 +247,20 @@ class GestureView(TileView):
         self.sweep(row)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """See `TileMouse`."""
+        """Hand it to `TileMouse`."""
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         self.mouse.press(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """See `TileMouse`."""
+        """Hand it to `TileMouse`."""
         self.mouse.move(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """See `TileMouse`."""
+        """Hand it to `TileMouse`."""
         self.mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Open: a stack, or whatever a view makes of it. Else it is two clicks."""
+        """Open a stack, or whatever a view makes of it. Else it is two clicks."""
         row = self.indexAt(event.position().toPoint()).row()
         if row >= 0 and (not self.mouse.lifts or len(self.tiles.ids([row])) > 1):
             self.commanded.emit(GridCommand.OPEN, [row])
@@ -268,11 +268,11 @@ class GestureView(TileView):
             self.mouse.press(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """The right button does nothing by accident."""
+        """Do nothing: the right button must not act by accident."""
         event.ignore()
 
     def leaveEvent(self, event: QEvent) -> None:
-        """Nothing is pointed at from outside."""
+        """Point at nothing from outside."""
         if not self.held:
             self.set_point(-1)
         super().leaveEvent(event)

@@ -65,7 +65,7 @@ class GridLayout:
         self.height = top
 
     def rect(self, row: int) -> QRect:
-        """The square of a tile; an empty one where there is no such tile."""
+        """Return the square of a tile; an empty one where there is no such tile."""
         place = self.of(row)
         if place is None:
             return QRect()
@@ -74,14 +74,14 @@ class GridLayout:
         return QRect(left, top, place.cell - GAP, place.cell - GAP)
 
     def of(self, row: int) -> PlacedSection | None:
-        """The section that a tile is in."""
+        """Return the section that a tile is in."""
         for place in self.placed:
             if place.first <= row < place.first + place.section.count:
                 return place
         return None
 
     def row_at(self, point: QPoint) -> int:
-        """The tile under a point, -1 for none."""
+        """Return the tile under a point, -1 for none."""
         for place in self.placed:
             if place.top <= point.y() < place.bottom and point.x() >= GAP:
                 line, column = (
@@ -136,7 +136,7 @@ class GridLayout:
         return row
 
     def _nearest(self, x: int, y: int, row: int, down: int) -> int:
-        """The tile of the line at height `y` that is nearest to `x`."""
+        """Return the tile of the line at height `y` that is nearest to `x`."""
         for place in self.placed:
             if place.section.count and place.top <= y < place.bottom:
                 line = (y - place.top) // place.cell

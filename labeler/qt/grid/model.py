@@ -102,28 +102,28 @@ class TileModel(QAbstractListModel):
         self.sections_changed.emit()
 
     def rowCount(self, parent: Index | None = None) -> int:
-        """How many tiles there are."""
+        """Return how many tiles there are."""
         return 0 if parent is not None and parent.isValid() else len(self._ids)
 
     def id(self, row: int) -> int:
-        """The sample (row of the catalogue) of a tile."""
+        """Return the sample (row of the catalogue) of a tile."""
         return self._ids[row]
 
     def ids(self, rows: Iterable[int]) -> list[int]:
-        """The samples that some tiles stand for, those of stacks included."""
+        """Return the samples that some tiles stand for, those of stacks included."""
         found: list[int] = []
         for row in rows:
             found += self.members.get(self._ids[row], (self._ids[row],))
         return found
 
     def row_of(self, sample: int) -> int:
-        """The tile of a sample, -1 for none."""
+        """Return the tile of a sample, -1 for none."""
         if not self._rows:
             self._rows = {number: row for row, number in enumerate(self._ids)}
         return self._rows.get(sample, -1)
 
     def tile(self, row: int) -> SampleTile | None:
-        """The details of a tile; None while they come."""
+        """Return the details of a tile; None while they come."""
         if row // BLOCK not in self._asked:
             self._ask(row // BLOCK)
         return self._tiles.get(self._ids[row])
@@ -156,7 +156,7 @@ class TileModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
 
     def state(self, row: int) -> TileState:
-        """What was done with a tile since it was shown, here or by another program."""
+        """Return what was done with a tile since it was shown, here or by another program."""
         found = self.states.get(row)
         if found is None and self.only_waiting:
             tile = self._tiles.get(self._ids[row])
@@ -176,11 +176,11 @@ class TileModel(QAbstractListModel):
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
 
     def proposal(self, row: int) -> TileProposal:
-        """What is proposed for a tile."""
+        """Return what is proposed for a tile."""
         return self.proposed.get(self._ids[row], NO_STEP)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Texts for screen readers; pictures are painted by the view from `tile`."""
+        """Return texts for screen readers; pictures are painted by the view from `tile`."""
         if not index.isValid() or index.row() >= len(self._ids):
             return None
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
@@ -190,7 +190,7 @@ class TileModel(QAbstractListModel):
         return None
 
     def spoken(self, row: int) -> str:
-        """'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
+        """Return a text such as 'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
         tile, proposed, state = self._tiles.get(self._ids[row]), self.proposal(row), self.state(row)
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
         if proposed.count > 1:

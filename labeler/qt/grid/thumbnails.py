@@ -21,7 +21,7 @@ from labeler.sorting.sample_images import SIDES, ThumbnailCache, side_for
 THREADS = 2
 MOST_BYTES = 96_000_000
 MOST_WAITING = 600
-"""So many thumbnails are asked for at once; older wishes were scrolled away."""
+"""So many thumbnails are asked for at once; older requests were scrolled away."""
 
 Name = tuple[str, Region, int]
 
@@ -57,7 +57,7 @@ class ThumbnailLoader(QObject):
 
     @classmethod
     def of(cls, dataset: Dataset) -> ThumbnailLoader:
-        """For the pictures of a dataset."""
+        """Make one for the pictures of a dataset."""
         crops, originals = dataset.root / "crops", dataset.root / "images"
         cache = dataset.cache
         return cls(ThumbnailCache(cache, Store(originals, cache), Store(crops, cache)))
@@ -80,7 +80,7 @@ class ThumbnailLoader(QObject):
         return found
 
     def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
-        """A smaller or larger one meanwhile, so that zooming does not flash."""
+        """Return a smaller or larger one meanwhile, so that zooming does not flash."""
         names = ((seen.key, seen.region, side) for side in SIDES)
         return next((self._kept[name] for name in names if name in self._kept), None)
 
@@ -95,7 +95,7 @@ class ThumbnailLoader(QObject):
             self._more.notify()
 
     def _run(self) -> None:
-        """One thread: the latest wish first, for that is what is on the screen now."""
+        """One thread: the latest request first, for that is what is on the screen now."""
         while True:
             with self._more:
                 while not self._wanted and not self._ended:
@@ -135,7 +135,7 @@ class ThumbnailLoader(QObject):
 
 
 def as_image(pixels: Image.Image) -> QImage:
-    """RGB pixels as Qt has them."""
+    """Return RGB pixels as Qt has them."""
     data = pixels.tobytes()
     width, height = pixels.size
     return QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()

@@ -40,13 +40,13 @@ class RangeSelection(QListView):
         self.selectionModel().select(selection, command)
 
     def selected_ranges(self) -> list[tuple[int, int]]:
-        """What is selected, as ranges."""
+        """Return what is selected, as ranges."""
         chosen = self.selectionModel().selection()
         parts = (chosen.at(number) for number in range(chosen.size()))
         return [(part.top(), part.bottom()) for part in parts if part.isValid()]
 
     def selected_rows(self) -> list[int]:
-        """The selected rows, in order."""
+        """Return the selected rows, in order."""
         rows: set[int] = set()
         for first, last in self.selected_ranges():
             rows.update(range(first, last + 1))
@@ -118,7 +118,7 @@ class TileView(RangeSelection):
         self.viewport().update()
 
     def set_side(self, side: int) -> None:
-        """Zoom: the size of an ordinary tile, in logical pixels; what is on top stays there."""
+        """Set the size of an ordinary tile in logical pixels; what is on top stays there."""
         side = min(max(side, SMALLEST), LARGEST)
         if side != self.side:
             top = self._grid.row_at(QPoint(GAP + 1, self.verticalOffset() + GAP + 1))
@@ -140,26 +140,26 @@ class TileView(RangeSelection):
         self.lay_out()
 
     def seen_to_the_end(self) -> bool:
-        """Whether nothing is left below."""
+        """Return whether nothing is left below."""
         bar = self.verticalScrollBar()
         return bar.value() >= bar.maximum()
 
     # -- what Qt asks of every item view
 
     def doItemsLayout(self) -> None:
-        """The places of a hundred thousand tiles need no list of them."""
+        """Lay out by arithmetic: a hundred thousand tiles need no list of places."""
         self.lay_out()
 
     def updateGeometries(self) -> None:
-        """Ours are in `lay_out`."""
+        """Do nothing: scroll bars are set in `lay_out`."""
 
     def visualRect(self, index: Index) -> QRect:
-        """Where a tile is in the viewport."""
+        """Return where a tile is in the viewport."""
         rect = self._grid.rect(index.row()) if index.isValid() else QRect()
         return rect.translated(0, -self.verticalOffset())
 
     def indexAt(self, point: QPoint) -> QModelIndex:
-        """The tile under a point of the viewport."""
+        """Return the tile under a point of the viewport."""
         row = self._grid.row_at(point + QPoint(0, self.verticalOffset()))
         return self._tiles.index(row) if row >= 0 else QModelIndex()
 
@@ -177,21 +177,21 @@ class TileView(RangeSelection):
             bar.setValue(bar.value() + rect.bottom() - height + GAP)
 
     def horizontalOffset(self) -> int:
-        """Never scrolled sideways."""
+        """Return 0: never scrolled sideways."""
         return 0
 
     def verticalOffset(self) -> int:
-        """How far the content is scrolled."""
+        """Return how far the content is scrolled."""
         return self.verticalScrollBar().value()
 
     def isIndexHidden(self, index: Index) -> bool:
-        """No tile is hidden."""
+        """Return False: no tile is hidden."""
         return False
 
     def moveCursor(
         self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
     ) -> QModelIndex:
-        """Where a key of movement leads."""
+        """Return where a key of movement leads."""
         moves = QAbstractItemView.CursorAction
         steps = {
             moves.MoveLeft: (-1, 0),
@@ -210,7 +210,7 @@ class TileView(RangeSelection):
         return self._tiles.index(row) if last >= 0 else QModelIndex()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Focus alone chooses no tile (Qt's would), so the first arrow key leads to the first."""
+        """Choose no tile by focus alone (Qt would), so the first arrow key leads to the first."""
         QAbstractScrollArea.focusInEvent(self, event)
         self.viewport().update()
 
@@ -220,7 +220,7 @@ class TileView(RangeSelection):
         self.select_ranges(self._grid.ranges(area), command)
 
     def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
-        """What to paint again after a change: all that is seen."""
+        """Return what to paint again after a change: all that is seen."""
         return QRegion(self.viewport().rect())
 
     def set_point(self, row: int) -> None:
@@ -233,7 +233,7 @@ class TileView(RangeSelection):
             self.pointed.emit(row)
 
     def target_rows(self) -> list[int]:
-        """What a key acts on: the selection, or else the tile that is pointed at."""
+        """Return what a key acts on: the selection, or else the tile that is pointed at."""
         chosen = self.selected_rows()
         return chosen or ([self.point] if 0 <= self.point < self._tiles.rowCount() else [])
 
@@ -244,11 +244,11 @@ class TileView(RangeSelection):
         self.viewport().update()
 
     def caption(self, row: int) -> str:
-        """The line over the lower edge of a tile; none in a plain grid."""
+        """Return the line over the lower edge of a tile; none in a plain grid."""
         return ""
 
     def appearance(self, row: int) -> TileAppearance:
-        """How a tile looks now."""
+        """Return how a tile looks now."""
         tile, ratio = self._tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
         picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
@@ -285,12 +285,12 @@ class TileView(RangeSelection):
                 painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, place.section.title)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width is another grid."""
+        """Lay out anew for another width."""
         QAbstractItemView.resizeEvent(self, event)
         self.lay_out()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Ctrl and the wheel zoom; the wheel alone scrolls and never turns a page."""
+        """Zoom with Ctrl and the wheel; the wheel alone scrolls and never turns a page."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self.set_side(round(self.side * (ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM)))
             event.accept()

@@ -34,7 +34,7 @@ class LabelerView(QWidget):
         self.context = context
 
     def enter(self) -> None:
-        """The view is shown: read what it needs, put the focus where keys act."""
+        """Read what the view needs, and put the focus where keys act: it is shown."""
 
     def open_place(self, place: str) -> bool:
         """Show a class, or a place such as `:later`; False where the view cannot."""
@@ -49,7 +49,7 @@ class LabelerView(QWidget):
         return False
 
     def settled(self) -> bool:
-        """Whether everything is there that is to be seen."""
+        """Return whether everything is there that is to be seen."""
         return not self.context.worker.busy and not self.context.thumbs.waiting
 
     def flush(self) -> None:

@@ -45,13 +45,13 @@ class BlinkComparison(QWidget):
         self._timer.start()
 
     def turn(self) -> None:
-        """The other one."""
+        """Show the other one."""
         if self.pictures() is not None:
             self.second = not self.second
             self.update()
 
     def pictures(self) -> list[QPixmap | BrokenThumbnail] | None:
-        """Both pictures, or None while one of them comes."""
+        """Return both pictures, or None while one of them comes."""
         found = [self._thumbs.get(seen, 512) for seen, _ in self._pair]
         there = [one for one in found if one is not None]
         return there if len(there) == len(found) else None
@@ -61,7 +61,7 @@ class BlinkComparison(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """One of the two, as large as there is room, and which it is."""
+        """Paint one of the two, as large as there is room, and which it is."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
         painter.setPen(self.palette().text().color())
@@ -85,7 +85,7 @@ class BlinkComparison(QWidget):
         painter.drawText(text, Qt.AlignmentFlag.AlignCenter, f"{mark}   {words}")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """B and Space turn by hand, every other key ends it."""
+        """Turn by hand with B and Space; end it with every other key."""
         if event.key() in (Qt.Key.Key_B, Qt.Key.Key_Space):
             self._timer.stop()
             self.turn()
@@ -93,7 +93,7 @@ class BlinkComparison(QWidget):
             self.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click ends it."""
+        """End it with a click."""
         self.end()
 
     def end(self) -> None:
@@ -103,7 +103,7 @@ class BlinkComparison(QWidget):
         self._over.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """As large as its parent."""
+        """Stay as large as the parent."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self.setGeometry(self._over.rect())
         return False

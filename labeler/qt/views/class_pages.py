@@ -41,7 +41,7 @@ class PageGrid(GestureView):
         self.fit_page()
 
     def fit_page(self) -> None:
-        """Tiles as large as will be seen all at once."""
+        """Make tiles as large as can be seen all at once."""
         self.fit(SMALLEST, LARGEST)
 
 
@@ -61,7 +61,7 @@ def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> N
 
 
 def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
-    """The doubtful ones first and larger; a page of several classes class by class."""
+    """Return the doubtful ones first and larger; a page of several classes class by class."""
     if page.kind is PageKind.LEFT:
         counts: dict[str, int] = {}
         for tile in page.tiles:
@@ -115,7 +115,7 @@ class ClassPagesView(SendingView):
         self._refit.timeout.connect(self.view.fit_page)
 
     def made_view(self) -> PageGrid:
-        """Tiles with the name of their class, where they differ."""
+        """Make a grid of pages."""
         return PageGrid(self.model, self.context.thumbs, self.worker)
 
     def enter(self) -> None:
@@ -127,7 +127,7 @@ class ClassPagesView(SendingView):
             self.model.refresh()
 
     def settled(self) -> bool:
-        """Not before there is a page, or none is left."""
+        """Return False until there is a page, or none is left."""
         return super().settled() and not self._asked
 
     # -- pages
@@ -165,7 +165,7 @@ class ClassPagesView(SendingView):
             self.view.setFocus()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another size of the window: tiles that fit it, once it stands still."""
+        """Fit the tiles to another size of the window, once it stands still."""
         super().resizeEvent(event)
         self._refit.start(120)
 
@@ -181,7 +181,7 @@ class ClassPagesView(SendingView):
         self.header.show_page(self.page, going, nothing)
 
     def file_page(self) -> None:
-        """Enter: file all that are not marked, once all of them have been seen."""
+        """File all that are not marked, once all of them have been seen: the key is Enter."""
         if self.page is None or time.monotonic() - self._shown_at < ENTER_DEAD:
             return
         if not self.view.seen_to_the_end():
@@ -195,12 +195,12 @@ class ClassPagesView(SendingView):
             self._file(None)
 
     def name_page(self, label: str) -> None:
-        """The whole page is somebody: a new class, or one that was not proposed."""
+        """File the whole page as one class: a new one, or one that was not proposed."""
         if self.page is not None:
             self._file(label)
 
     def send(self, target: str) -> bool:
-        """A name in the class list answers "Who is this?" where nothing else is meant by it."""
+        """Send tiles; with none, a name in the class list answers "Who is this?"."""
         if super().send(target):
             return True
         if self.page is not None and self.page.kind is PageKind.LIKES:
@@ -235,7 +235,7 @@ class ClassPagesView(SendingView):
         self._next()
 
     def _check(self) -> None:
-        """C: a dozen of the class that is done, or of the last one, without its name."""
+        """Show for C a dozen of the class that is done, or of the last one, without its name."""
         label = self.header.offer.taken() or self._label
 
         def show(page: ClassPage | None) -> None:
@@ -247,7 +247,7 @@ class ClassPagesView(SendingView):
         self.worker.ask(lambda session: self._work(session).check(label) if label else None, show)
 
     def skip_page(self) -> None:
-        """PgDn: another page; this one comes again at the end."""
+        """Show another page for PgDn; this one comes again at the end."""
         page = self.page
         if page is not None:
             self._earlier.append(page)
@@ -255,7 +255,7 @@ class ClassPagesView(SendingView):
             self._next()
 
     def taken_back(self, done: StepResult) -> None:
-        """Undoing a page turns to it; doing it again turns on."""
+        """Turn to a page that was undone; turn on where it was done again."""
         page = self._filed.get(done.root)
         if page is not None and done.kind is StepKind.UNDO:
             self._show(page)
@@ -265,7 +265,7 @@ class ClassPagesView(SendingView):
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """What a page knows besides sending."""
+        """Carry out what a page knows besides sending."""
         if command is GridCommand.LIFT:
             self._lift(rows)
         elif command is GridCommand.ENTER:
@@ -285,7 +285,7 @@ class ClassPagesView(SendingView):
         self._say()
 
     def _lift(self, rows: list[int]) -> None:
-        """A click takes a tile out of what Enter files, or puts it back."""
+        """Take tiles out of what Enter files, or put them back: a click, or Space."""
         lifted = [row for row in rows if self.model.state(row).kind is TileMark.IN]
         back = [row for row in rows if self.model.state(row).kind is TileMark.LIFTED]
         self.model.set_state(lifted, TileState(TileMark.LIFTED))
@@ -295,22 +295,22 @@ class ClassPagesView(SendingView):
             self.model.set_state(sent, UNMARKED)
 
     def _split(self, rows: list[int]) -> None:
-        """S, or a double click: the samples of a stack are shown one by one."""
+        """Show the samples of a stack one by one: S, or a double click."""
         ids = self.model.ids(rows)
         if len(ids) > len(rows):
             self.worker.ask(lambda session: self._work(session).split(ids))
             self._next()
 
-    def look_at(self, row: int, tile: SampleTile) -> None:
-        """The panel shows the first three proposals, and the nearest of those decided."""
-        look, page = self.context.details, self.page
+    def show_details(self, row: int, tile: SampleTile) -> None:
+        """Show the first three proposals in the panel, and the nearest of those decided."""
+        details, page = self.context.details, self.page
         top = page.tiles[row].proposal.top if page and row < len(page.tiles) else ()
 
         def more() -> None:
-            look.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
+            details.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
             self.worker.ask(
                 lambda s: list(s.tiles.of(self._work(s).nearest(tile.id)).values()),
-                lambda near: look.show_neighbours(near, tile.id),
+                lambda near: details.show_neighbours(near, tile.id),
             )
 
-        look.point(tile._replace(label=None) if self.model.blind else tile, more)
+        details.point(tile._replace(label=None) if self.model.blind else tile, more)

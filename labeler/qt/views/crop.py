@@ -28,7 +28,7 @@ LARGEST = 2048
 
 
 def load(path: str) -> QImage | str:
-    """The pixels of a file, not larger than a screen; or why there are none."""
+    """Return the pixels of a file, not larger than a screen; or why there are none."""
     try:
         picture = decode(Path(path).read_bytes(), at_least=LARGEST).pixels
     except OSError as error:
@@ -222,11 +222,11 @@ class CropView(LabelerView):
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
 
     def settled(self) -> bool:
-        """Not before the image is there."""
+        """Return False until the image is there."""
         return super().settled() and not self._loader.busy
 
     def flush(self) -> None:
-        """What was moved is saved."""
+        """Save what was moved."""
         self.save()
 
     # -- boxes
@@ -238,7 +238,7 @@ class CropView(LabelerView):
             self._saving.save(self._sheet.sha256)
 
     def undo(self) -> bool:
-        """A box that was just moved is saved first: that is what is taken back."""
+        """Save a box that was just moved first: that is what is taken back."""
         self.save()
         return False
 
@@ -268,7 +268,7 @@ class CropView(LabelerView):
             self._rest.start()
 
     def _new(self) -> None:
-        """A box in the middle, for the keyboard."""
+        """Make a box in the middle, for the keyboard."""
         if self._sheet is not None and not self.canvas.image.isNull():
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)

@@ -41,7 +41,7 @@ class GroupGrid(GestureView):
     groups: Sequence[DuplicateGroup] = ()
 
     def member(self, row: int) -> tuple[int, int]:
-        """Which group a tile is in, and its place there."""
+        """Return which group a tile is in, and its place there."""
         for number, group in enumerate(self.groups):
             if row < len(group.members):
                 return number, row
@@ -49,27 +49,27 @@ class GroupGrid(GestureView):
         return -1, 0
 
     def appearance(self, row: int) -> TileAppearance:
-        """Ticked is what is kept."""
+        """Return it with a tick on what is kept."""
         return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
 
     def caption(self, row: int) -> str:
-        """Size, format where they differ, and the decision it carries."""
+        """Return size, format where they differ, and the decision it carries."""
         number, place = self.member(row)
         if number < 0:
             return ""
         members = self.groups[number].members
-        return told(members[place], formats=len({one.format for one in members}) > 1)
+        return describe_copy(members[place], formats=len({one.format for one in members}) > 1)
 
     def selected_rows(self) -> list[int]:
-        """Ticks are no selection."""
+        """Return nothing: ticks are no selection."""
         return []
 
     def setSelection(self, rect: QRect, command: Select) -> None:
-        """No band: a drag over copies means nothing here."""
+        """Draw no band: a drag over copies means nothing here."""
 
 
-def told(member: GroupMember, *, formats: bool) -> str:
-    """A copy in a few words."""
+def describe_copy(member: GroupMember, *, formats: bool) -> str:
+    """Describe a copy in a few words."""
     state = member.label or ("✗" if member.status == "rejected" else "")
     size = f"{member.width} x {member.height}"
     return " ".join(part for part in (size, member.format if formats else "", state) if part)
@@ -127,7 +127,7 @@ class DuplicatesView(SendingView):
         column.addWidget(self.view)
 
     def made_view(self) -> GroupGrid:
-        """One line a group."""
+        """Make a grid of one line a group."""
         return GroupGrid(self.model, self.context.thumbs, self.worker)
 
     def enter(self) -> None:
@@ -137,7 +137,7 @@ class DuplicatesView(SendingView):
             self._plan()
 
     def settled(self) -> bool:
-        """Not while groups are being made."""
+        """Return False while groups are being made."""
         return super().settled() and not self._working.busy
 
     # -- finding
@@ -148,7 +148,7 @@ class DuplicatesView(SendingView):
 
     def _plan(self, search: bool = False) -> None:
         def work(dataset: Dataset, progress: Progress) -> list[DuplicateGroup]:
-            # Loading OpenCV takes a while: here nobody waits for it.
+            # Loading OpenCV takes a while: the window does not wait for it.
             from labeler.duplicates.finder import DuplicateFinder
 
             finder = DuplicateFinder(dataset, progress=progress)
@@ -229,7 +229,7 @@ class DuplicatesView(SendingView):
         self.title.setText(text if count else self.tr("No copies wait for you."))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """What can be done with groups; labels are not given here."""
+        """Carry out what can be done with groups; labels are not given here."""
         number, place = self.view.member(rows[0]) if rows else (-1, 0)
         if command is GridCommand.ENTER:
             self.accept_page()
@@ -249,7 +249,7 @@ class DuplicatesView(SendingView):
             self._blink(number, place)
 
     def _keep(self, number: int, place: int) -> None:
-        """Another copy is the one to keep; the tiles stay where they are told by their order."""
+        """Another copy is the one to keep; the tiles stay where they are."""
         group = self.groups[number]
         self.groups[number] = group.with_best(group.members[place].key)
         self._show()
@@ -309,5 +309,5 @@ class DuplicatesView(SendingView):
         self.worker.say(self.tr("Labels are not given here: copies are"))
 
     def taken_back(self, done: StepResult) -> None:
-        """Groups come back with an undo."""
+        """Show the groups that come back with an undo."""
         self._plan()

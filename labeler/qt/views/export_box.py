@@ -71,7 +71,7 @@ class ExportBox(QGroupBox):
         grid.setColumnStretch(1, 1)
 
     def target(self) -> Path:
-        """The folder that is written."""
+        """Return the folder that is written."""
         given = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
         return self._worker.root.absolute() / "exports" / given
 

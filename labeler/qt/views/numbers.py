@@ -88,7 +88,7 @@ class NumbersView(LabelerView):
         self.table.setFocus()
 
     def settled(self) -> bool:
-        """Not while a split is being planned."""
+        """Return False while a split is being planned."""
         return super().settled() and not self._splitting.busy
 
     def _progressed(self, progress: SortingProgress) -> None:

@@ -47,7 +47,7 @@ class CheckOffer(QPushButton):
             )
 
     def taken(self) -> str:
-        """The class that was on offer; empty for none. It is not offered any more."""
+        """Return the class that was on offer; empty for none. It is not offered any more."""
         label = self._offer.label if self._offer else ""
         self.show_offer(None)
         return label
@@ -149,6 +149,6 @@ class PageHints(QLabel):
         )
 
     def turn(self) -> None:
-        """Another page: only now may the room for tiles change."""
+        """Show or hide the hints for another page: only now may the room for tiles change."""
         before = self._worker.last.gestures if self._worker.last else 0
         self.setVisible(before + self._worker.gestures < HINTS_FOR)

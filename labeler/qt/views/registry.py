@@ -30,7 +30,7 @@ class ViewKind(NamedTuple):
         return made
 
     def shown_title(self) -> str:
-        """The title in the person's language."""
+        """Return the title in the person's language."""
         return QCoreApplication.translate("views", self.title)
 
 
@@ -45,5 +45,5 @@ VIEWS: tuple[ViewKind, ...] = (
 
 
 def view_named(name: str) -> ViewKind | None:
-    """A view by the name that `--view` takes."""
+    """Return a view by the name that `--view` takes."""
     return next((kind for kind in VIEWS if kind.name == name), None)

@@ -111,7 +111,7 @@ class FilterBar(QWidget):
                 grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
-        """What can be chosen; what is chosen stays chosen."""
+        """Offer what can be chosen; what is chosen stays chosen."""
         lists = (
             (self.label, [(name, name) for name in classes]),
             (self.source, [(name, name) for name in traits.sources]),
@@ -129,11 +129,11 @@ class FilterBar(QWidget):
             box.blockSignals(False)
 
     def wall_name(self) -> str:
-        """Which wall is chosen."""
+        """Return which wall is chosen."""
         return str(self.wall.currentData())
 
     def wanted(self) -> ReviewFilter:
-        """Which traits are asked for."""
+        """Return which traits are asked for."""
         return ReviewFilter(
             self.label.currentData(),
             self.source.currentData(),
@@ -149,7 +149,7 @@ class ReviewGrid(GestureView):
     """Tiles that say what they may be instead."""
 
     def caption(self, row: int) -> str:
-        """The suggestion, and how sure it is."""
+        """Return the suggestion, and how sure it is."""
         proposed = self.tiles.proposal(row)
         if proposed.label is None:
             return ""
@@ -174,7 +174,7 @@ class ReviewView(SendingView):
         self.bar.changed.connect(self.reload)
 
     def made_view(self) -> GestureView:
-        """Tiles with suggestions."""
+        """Make a grid of tiles with suggestions."""
         return ReviewGrid(self.model, self.context.thumbs, self.worker)
 
     def enter(self) -> None:
@@ -191,7 +191,7 @@ class ReviewView(SendingView):
         self.bar.offer(*found)
 
     def open_place(self, place: str) -> bool:
-        """A class of the class list: only that one. Places besides classes belong to the grid."""
+        """Show only one class. Places besides classes belong to the grid."""
         if place.startswith(":"):
             return False
         self.bar.label.setCurrentIndex(max(self.bar.label.findData(place), 0))
@@ -259,7 +259,7 @@ class ReviewView(SendingView):
         }.get(self.bar.wall_name(), self.tr("Nothing fits the filters."))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Enter and K, besides what all grids know."""
+        """Carry out Enter and K, besides what all grids know."""
         if command is GridCommand.ENTER:
             self._take(rows)
         elif command is GridCommand.KEEP_ALL:
@@ -295,7 +295,7 @@ class ReviewView(SendingView):
         )
 
     def _decided(self, rows: Sequence[int]) -> Callable[[StepResult], None]:
-        """Remembers, when it is saved, which tiles an undo has to put back."""
+        """Remember, when it is saved, which tiles an undo has to put back."""
         self.view.selectionModel().clearSelection()
         kept, decided = self.model.generation, list(rows)
 

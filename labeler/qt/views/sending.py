@@ -39,7 +39,7 @@ class SendingView(LabelerView):
         context.worker.stepped.connect(self._stepped)
 
     def made_view(self) -> GestureView:
-        """The grid; a view may have one of its own."""
+        """Make the grid; a view may have one of its own."""
         return GestureView(self.model, self.context.thumbs, self.worker)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
@@ -51,12 +51,12 @@ class SendingView(LabelerView):
         self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
     def class_of(self, key: str) -> str | None:
-        """The class that a key means; None where none has it."""
+        """Return the class that a key means; None where none has it."""
         keys = self.worker.last.keys if self.worker.last else {}
         return next((name for name, its in keys.items() if its == key), None)
 
     def key_of(self, target: str) -> str:
-        """The letter of a class or a place; empty for none."""
+        """Return the letter of a class or a place; empty for none."""
         if target.startswith(":"):
             return LETTERS[Place(target[1:])]
         return self.worker.last.keys.get(target, "") if self.worker.last else ""
@@ -122,25 +122,25 @@ class SendingView(LabelerView):
         self.taken_back(done)
 
     def taken_back(self, done: StepResult) -> None:
-        """A step was undone or redone; subclasses may turn to its page."""
+        """React to a step that was undone or redone; subclasses may turn to its page."""
 
     def forget_sent(self) -> None:
-        """Something else is shown now."""
+        """Forget what was sent: something else is shown now."""
         self._sent.clear()
 
     def flush(self) -> None:
-        """A class key that is still held counts."""
+        """Count a class key that is still held."""
         self.view.end_stroke()
 
     def undo(self) -> bool:
-        """A selection that a slip has cost comes back first."""
+        """Bring back a selection that a slip has cost."""
         return self.view.mouse.restore_lost()
 
     def _pointed(self, row: int) -> None:
         tile = self.model.tile(row) if row >= 0 else None
         if tile is not None:
-            self.look_at(row, tile)
+            self.show_details(row, tile)
 
-    def look_at(self, row: int, tile: SampleTile) -> None:
-        """Show a tile in the look panel."""
+    def show_details(self, row: int, tile: SampleTile) -> None:
+        """Show a tile in the detail panel."""
         self.context.details.point(tile)

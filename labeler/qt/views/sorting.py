@@ -85,7 +85,7 @@ class SortingView(SendingView):
         return self.tr("{name} · nothing here").format(name=name)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """G shows the class pages; Enter reads the place anew."""
+        """Let Enter read the place anew, besides what all grids know."""
         if command is GridCommand.ENTER:
             self.enter()
         else:
@@ -93,7 +93,7 @@ class SortingView(SendingView):
 
 
 def ids_of(session: SortingSession, place: str) -> array[int]:
-    """The samples (rows) of a place of the class list."""
+    """Return the samples (rows) of a place of the class list."""
     if place.startswith(":"):
         return session.tiles.ids(place=CATALOGUE_PLACES[Place(place[1:])])
     return session.tiles.ids(Where(label=place, status="labelled"))

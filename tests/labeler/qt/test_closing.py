@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from drawn_faces import FaceSet
 from other_program import locked
 from person import NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 from sorting_book import by_id
 
 from gleanset import Dataset
@@ -130,6 +133,29 @@ def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: Face
             person.send(row, "rei")
         worker.close()
     assert worker.lost == 3
+
+
+def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few: FaceSet) -> None:
+    """Its thread may still be at something that takes long."""
+    window = opened(few.root)
+    settle(window)
+    begun, go_on, told = threading.Event(), threading.Event(), []
+
+    def long_question(session: SortingSession) -> None:
+        begun.set()
+        go_on.wait(20)
+
+    task = window.worker.task()
+    window.worker.ask(long_question, told.append)
+    assert begun.wait(20)
+    window.worker.close()
+    thread = window.worker._thread
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(20)
+    QApplication.processEvents()
+    assert told == []
+    assert not task.start(lambda dataset, progress: None)
 
 
 @pytest.mark.parametrize("how", ["key", "sweep"])

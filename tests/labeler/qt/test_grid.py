@@ -105,6 +105,18 @@ def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> No
     assert list(labels(person.window.worker.root).values()).count("hana") == 0
 
 
+def test_a_second_drop_is_taken_in_after_the_first(person: Person, tmp_path: Path) -> None:
+    picture = next((person.window.worker.root / "images").rglob("*.png")).read_bytes()
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(picture + b" " * (number + 1))
+        dropped = [str(tmp_path / f"{number}.png")]
+        person.window.class_panel.list.files_dropped.emit(dropped, "hana")
+    assert person.window.worker.under_way() == "files are being taken in"
+    until(lambda: list(labels(person.window.worker.root).values()).count("hana") == 2)
+    settle(person.window)
+    assert steps(person) == ["1 dropped on hana"] * 2
+
+
 def test_tiles_dragged_out_are_files(person: Person) -> None:
     rows = [0, 7]
     mime = TileMimeData(person.view.model.ids(rows), person.window.worker.paths)

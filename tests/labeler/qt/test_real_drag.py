@@ -66,6 +66,10 @@ class Shown:
         self._process.stdin.flush()
         return heard(self._process)
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def place(self, question: str) -> tuple[int, int]:
         x, y = self.ask(question)
         return x, y
@@ -150,6 +154,22 @@ def test_a_slip_and_a_drop_beside_change_nothing(shown: Shown) -> None:
     shown.screen.drag((x, y), shown.place("tile 9"))
     assert shown.ask("saved") == ""
     assert shown.sorted_as() == {}
+
+
+def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
+    first = next(iter(shown.faces.truth))
+    shown.drag("tile 0", "rail rei")
+    assert shown.ask("saved") == "1 face to rei"
+    start, end = shown.place("tile 4"), shown.place("rail hana")
+    shown.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
+    for part in range(1, 9):
+        way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
+        shown.screen.hand("mousemove", *way, "sleep", "0.1")
+    happens(lambda: shown.ask("drop_text") == "Drop 1 → hana")
+    shown.kill()
+    shown.screen.hand("mouseup", "1")
+    assert shown.sorted_as() == {first: "rei"}
+    assert shown.steps() == ["1 face to rei"]
 
 
 def test_the_row_under_the_mouse_says_what_a_drop_does(shown: Shown) -> None:
