@@ -62,7 +62,7 @@ def search_doubts(
 def doubts_in(
     told: Outputs, moments: Sequence[str], classes: tuple[str, ...], run: str, shift: Floats
 ) -> list[Doubt]:
-    """Labels that are likely wrong by out-of-fold answers, which are calibrated first."""
+    """Return labels that are likely wrong by out-of-fold answers, which are calibrated first."""
     fitted = fit_calibration(told.logits, told.y, moments, shift)
     probabilities = softmax(fitted.apply(told.logits))
     return [
@@ -79,7 +79,7 @@ def doubts_in(
 
 
 def trainer_of(dataset: Dataset, settings: Settings, progress: Progress | None) -> Trainer:
-    """A function that trains as `settings` say and answers what it had not learnt."""
+    """Return a function that trains as `settings` say and answers what it had not learnt."""
 
     def learn(examples: Examples) -> Outputs:
         data = TrainingData(dataset, examples, settings, progress or Progress())
@@ -102,7 +102,7 @@ class SuspectLabel:
 
 
 def suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
-    """The off-diagonal of the confident joint, the widest margin first."""
+    """Return the off-diagonal of the confident joint, the widest margin first."""
     classes = probabilities.shape[1]
     sums = np.bincount(y, probabilities[np.arange(len(y)), y], minlength=classes)
     counts = np.bincount(y, minlength=classes)

@@ -40,7 +40,7 @@ class Examples:
     natural: Mapping[str, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """A hash of which sample is of which class in which split: equal means equal data.
+        """Return a hash of which sample is of which class in which split: equal means equal data.
 
         The box counts as well, because another margin gives other pixels to the same sample,
         and so does the angle of a levelled one.
@@ -55,17 +55,17 @@ class Examples:
         return digest.hexdigest()[:16]
 
     def straddling(self, split: str) -> int:
-        """How many samples of `split` are of a moment that train has, too."""
+        """Return how many samples of `split` are of a moment that train has, too."""
         learnt = {self.moments[sample.key] for sample in self.splits["train"]}
         return sum(self.moments[sample.key] in learnt for sample in self.splits[split])
 
     def counts(self) -> dict[str, int]:
-        """How many samples each split has."""
+        """Return how many samples each split has."""
         return {split: len(self.splits[split]) for split in SPLITS}
 
 
 def find_examples(dataset: Dataset) -> Examples:
-    """The labelled samples that have a split. Raises `InputUnusable` where there are none."""
+    """Find the labelled samples that have a split. Raises `InputUnusable` where there are none."""
     chosen = list(dataset.samples.in_splits())
     if not chosen:
         raise InputUnusable(
@@ -105,7 +105,7 @@ def load_arrays(
     splits: Sequence[str] = SPLITS,
     progress: Progress | None = None,
 ) -> dict[str, Arrays]:
-    """The pixels of some splits, each in the order of its sample keys.
+    """Read the pixels of some splits, each in the order of its sample keys.
 
     They are decoded once and mapped into memory from the dataset's cache. Samples whose pictures
     cannot be read are left out. Raises `InputUnusable` when that is
@@ -142,7 +142,7 @@ def no_readable_picture(count: int, split: str = "") -> InputUnusable:
 
 
 def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:
-    """Where the pixels of these samples are; nothing for one whose image is unknown."""
+    """Yield where the pixels of these samples are; nothing for one whose image is unknown."""
     for sample in samples:
         image = dataset.images.get(sample.image)
         if image is not None:
@@ -173,12 +173,12 @@ class Arrays:
         return len(self.keys)
 
     def pick(self, index: npt.NDArray[np.int64]) -> Pixels:
-        """A copy of the pictures at `index`, N x C x H x W, channels last in memory."""
+        """Return a copy of the pictures at `index`, N x C x H x W, channels last in memory."""
         return picked(self.x, index)
 
 
 def picked(x: Pixels, index: npt.NDArray[np.int64]) -> Pixels:
-    """A copy of the pictures of `x` at `index`, channels last in memory as networks want them."""
+    """Return a copy of the pictures of `x` at `index`, channels last in memory for networks."""
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)[index])
     return last.transpose(0, 3, 1, 2)
 
@@ -188,7 +188,7 @@ _SAME = 1e-9
 
 
 def prior_shift(examples: Examples, settings: Settings) -> Floats:
-    """log(share in train as it is / share as it was learnt) of each class, its mean taken away.
+    """Return log(share in train / share as it was learnt) of each class, less its mean.
 
     Empty where they are the same, and for triplets: likenesses to known pictures hold no prior.
     """

@@ -19,7 +19,7 @@ from baseline.backbones import Backbone, load_backbone
 from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
 from baseline.data import no_readable_picture, pixel_sources
-from baseline.extraction import BATCH, Extractor
+from baseline.extraction import Extractor
 from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, processes_for
 from baseline.settings import Precision, Transfer, Triplet
 from gleanset import Dataset
@@ -51,7 +51,7 @@ class FeatureSpec:
 
     @classmethod
     def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:
-        """As the settings want it, with their own number of views unless another is given."""
+        """Return the one of these settings, with their number of views unless another is given."""
         return cls(
             settings.backbone,
             settings.weights,
@@ -65,11 +65,11 @@ class FeatureSpec:
 
     @property
     def all_views(self) -> range:
-        """The numbers of the views: without a kind of change there is the plain one alone."""
+        """Return the numbers of the views: the plain one alone without a kind of change."""
         return range(1 if self.augment == "none" else 1 + self.views)
 
     def load(self) -> Backbone:
-        """The backbone, in the same state whenever it is loaded."""
+        """Load the backbone, in the same state whenever it is loaded."""
         with reproducible(self.seed):
             return load_backbone(self.backbone, self.weights)[0]
 
@@ -87,7 +87,7 @@ class Features:
 
     @property
     def plain(self) -> npt.NDArray[np.float32]:
-        """Of the pictures as they are: N x D."""
+        """Return the features of the pictures as they are: N x D."""
         plain: npt.NDArray[np.float32] = self.vectors[:, 0]
         return plain
 
@@ -171,7 +171,7 @@ def _computed(
     progress: Progress,
 ) -> Iterator[tuple[bytes, Vector]]:
     """Yield (name, vector) of each view, a batch at a time."""
-    for batch in gathered(_read_views(spec, wanted, names, progress), BATCH):
+    for batch in gathered(_read_views(spec, wanted, names, progress), extractor.batch):
         vectors = extractor(np.stack([pixels for _, pixels in batch]))
         yield from zip((name for name, _ in batch), vectors, strict=True)
 
@@ -217,7 +217,7 @@ class FeatureCache:
         self._written = time.monotonic()
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
-        """Those of the vectors that are there."""
+        """Return those of the vectors that are there."""
         wanted = set(names)
         return {
             name: vector

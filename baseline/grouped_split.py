@@ -1,7 +1,8 @@
-"""Validation pictures where the split has none: cut from train, whole moments at a time."""
+"""Parts of the samples that keep moments whole: a val cut from train, and folds."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from baseline.data import Examples
-from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.outputs import Indices, Outputs
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
 
@@ -19,7 +20,7 @@ _MEND = "give it a share of its own: labeler split --ratio 8:1:1"
 
 
 def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
-    """The same examples where val has any, else with a val cut from train; and what to say of it.
+    """Return the examples, where val is empty with one cut from train; and what to say of it.
 
     No moment is on both sides, and every class keeps at least half of its pictures in train. A
     class of a single moment stays in train as a whole.
@@ -68,7 +69,7 @@ Moments = dict[str, list[Sample]]
 
 
 def out_of_fold(examples: Examples, folds: int, seed: int, learn: Trainer) -> Outputs:
-    """The answers to all samples of all splits, in the order of their keys.
+    """Return the answers to all samples of all splits, in the order of their keys.
 
     A class with a single moment stays in every training set and is not judged. Raises
     `InputUnusable` where fewer moments than folds are left, and what `learn` raises.
@@ -82,7 +83,7 @@ def out_of_fold(examples: Examples, folds: int, seed: int, learn: Trainer) -> Ou
 
 
 def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
-    """For each fold its examples: the fold as test, the rest as train and a little val."""
+    """Yield the examples of each fold: the fold as test, the rest as train and a little val."""
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
     for key in sorted(samples):
@@ -107,10 +108,26 @@ def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Example
         yield with_val(replace(examples, splits=splits, weights=()), seed)[0]
 
 
+def stratified_group_folds(
+    y: Indices, groups: Indices, folds: int, seed: int
+) -> list[tuple[Indices, Indices]]:
+    """Cut rows into (the rest, a fold), whole groups at a time, classes alike in each.
+
+    `y` and `groups` number the class and the group of each row.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    with warnings.catch_warnings():
+        # Of classes with fewer members than folds: some folds then go without them.
+        warnings.simplefilter("ignore", UserWarning)
+        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        return list(cut.split(y, y, groups))
+
+
 def deal_folds(
     moments: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
-    """The moments dealt out so that every fold has about as many samples of each class."""
+    """Deal the moments out so that every fold has about as many samples of each class."""
     parts: list[list[str]] = [[] for _ in range(folds)]
     held: list[Counter[str]] = [Counter() for _ in range(folds)]
     for name in sorted(names, key=lambda name: -len(moments[name])):

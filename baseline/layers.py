@@ -35,7 +35,7 @@ class Layer:
 
 
 def layers_of(net: Net, channels: int, size: int) -> list[Layer]:
-    """The innermost layers in the order in which one picture passes through them.
+    """Return the innermost layers in the order in which one picture passes through them.
 
     Places where a backbone has nothing (`Identity`) are left out.
     """

@@ -31,7 +31,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def processes_for(pictures: int) -> Processes:
-    """As many as so many pictures keep busy: a few are read sooner by one."""
+    """Return as many processes as so many pictures keep busy: a few are read sooner by one."""
     return Processes(max(1, min(cores(), pictures // EACH)))
 
 
@@ -68,7 +68,7 @@ class ReadPixels:
 
 
 def resized(image: Image.Image, size: int) -> Image.Image:
-    """The picture as size x size pixels, its proportions given up: everything a model sees."""
+    """Return the picture as size x size pixels, its proportions given up: all that a model sees."""
     return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
@@ -123,12 +123,12 @@ PictureInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint
 
 
 def squeezed(image: Image.Image, size: int) -> Pixels:
-    """An upright RGB image as size x size x 3; its proportions are given up, as in training."""
+    """Return an upright RGB image as size x size x 3, its proportions given up as in training."""
     return np.asarray(resized(image, size), dtype=np.uint8)
 
 
 def as_image(picture: PictureInput) -> Image.Image:
-    """The picture upright, RGB, transparency on white. Raises `Unreadable`."""
+    """Return the picture upright, RGB, transparency on white. Raises `Unreadable`."""
     if isinstance(picture, Image.Image):
         return _flat(ImageOps.exif_transpose(picture))
     if isinstance(picture, np.ndarray):
@@ -137,7 +137,7 @@ def as_image(picture: PictureInput) -> Image.Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of an ordinary file. Raises `Unreadable`."""
+    """Read the bytes of an ordinary file. Raises `Unreadable`."""
     try:
         if not path.is_file():
             reason = "not a file" if path.exists() else "file is gone"

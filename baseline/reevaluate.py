@@ -53,7 +53,7 @@ class RuleRequest:
 
     @property
     def any(self) -> bool:
-        """Whether anything is wished for."""
+        """Whether anything is asked for."""
         wished = (self.unknown_below, self.unknown_error)
         return bool(self.recall) or self.forget or any(one is not None for one in wished)
 
@@ -121,7 +121,7 @@ def choose_rule(
     before: DecisionRule,
     context: SampleContext,
 ) -> tuple[DecisionRule, tuple[RecallThreshold, ...], RejectOption | None]:
-    """The thresholds that fulfil the request, and those of before that are not wished for anew.
+    """Choose the thresholds that fulfil the request; those of before stay unless asked for anew.
 
     All are solved and told together, for each changes what the others do. `context`
     knows the moments of val.
@@ -217,7 +217,7 @@ def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, 
 
 
 def straddle_warning(examples: Examples, split: str) -> str:
-    """A warning where pictures of `split` are of moments that train has, too; empty if none."""
+    """Return a warning where pictures of `split` are of moments that train has, too."""
     number = examples.straddling(split)
     if not number or split == "train":
         return ""

@@ -77,7 +77,7 @@ class _Told:
     outputs: Outputs
 
     def labels(self) -> dict[str, str]:
-        """The true class of each sample when the run was judged."""
+        """Return the true class of each sample when the run was judged."""
         pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
         return {key: self.classes[number] for key, number in pairs}
 

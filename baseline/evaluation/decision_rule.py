@@ -144,7 +144,7 @@ class RecallThreshold:
 def fit_recall_thresholds(
     val: Outputs, classes: Sequence[str], wanted: Mapping[str, float], rule: DecisionRule
 ) -> DecisionRule:
-    """The lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
+    """Fit the lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
 
     Where two spared classes claim a picture the likelier takes it, so a threshold may have to rise
     because of another's. Each only ever rises, up to the least thresholds that serve all. Raises
@@ -215,7 +215,7 @@ def recall_threshold(
     rule: DecisionRule,
     moments: Indices,
 ) -> RecallThreshold:
-    """What all thresholds in force do to a class on val, whose `moments` are numbered (N)."""
+    """Return what all thresholds in force do to a class on val, with numbered `moments` (N)."""
     number = classes.index(name)
     its = val.y == number
     plain = decide(val.logits, classes, without_thresholds(rule)).classes
@@ -261,7 +261,7 @@ class RejectOption:
 def reject_option_for(
     val: Outputs, classes: Sequence[str], wanted: float, rule: DecisionRule, moments: Indices
 ) -> RejectOption:
-    """The lowest threshold with at most `wanted` wrong answers on val among those given.
+    """Find the lowest threshold with at most `wanted` wrong answers on val among those given.
 
     Raises InputUnusable where not even the surest rule are so often right, or val is empty.
     """
@@ -290,7 +290,7 @@ def reject_option_at(
     moments: Indices,
     wanted: float | None = None,
 ) -> RejectOption:
-    """What a threshold does on val; one that was chosen for an error rate `wanted` promises less.
+    """Return what a threshold does on val; one chosen for an error rate `wanted` promises less.
 
     `moments` are the numbers of val's moments (N).
     """
@@ -320,7 +320,7 @@ def _doubt(coverage: float) -> float:
 def risk_coverage_curve(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule
 ) -> list[tuple[float, float]]:
-    """(coverage, error rate among the answers given), the surest first."""
+    """Return (coverage, error rate among the answers given), the surest first."""
     sure, right = _confidence(outputs, classes, rule)
     order = np.argsort(-sure, kind="stable")
     risk = (~right[order]).cumsum() / np.arange(1, len(order) + 1)

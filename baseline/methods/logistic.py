@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
+
+from baseline.grouped_split import stratified_group_folds
 
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ class Chosen:
 
 
 def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float) -> Solved:
-    """The weights that minimise the sum of weighted losses + |w|^2 / (2 strength).
+    """Return the weights that minimise the sum of weighted losses + |w|^2 / (2 strength).
 
     `x` is N x D, `weights` N. Every one of `classes` must be in `y`.
     """
@@ -70,7 +71,7 @@ def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float)
 def choose_strength(
     x: Floats, y: Classes, weights: Floats, groups: Sequence[str], seed: int
 ) -> Chosen:
-    """The strength of least log loss by cross-validation, in which no group is torn apart."""
+    """Choose the strength of least log loss by cross-validation that keeps groups whole."""
     numbers = np.unique(np.array(groups), return_inverse=True)[1]
     if len(y) > MOST:
         some = np.random.default_rng(seed).permutation(len(y))[:MOST]
@@ -79,7 +80,7 @@ def choose_strength(
     if folds < 2 or len(np.unique(y)) < 2:
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    for learnt, held in _folds(x, y, numbers, folds, seed):
+    for learnt, held in stratified_group_folds(y, numbers, folds, seed):
         if len(np.unique(y[learnt])) < 2:
             continue
         basis = _span(x[learnt])
@@ -90,14 +91,6 @@ def choose_strength(
     total = float(weights.sum())
     told = {strength: loss / total for strength, loss in losses.items()}
     return Chosen(best, f"{folds}-fold cross-validation by moment within train", told)
-
-
-def _folds(x: Floats, y: Classes, groups: Any, folds: int, seed: int) -> Any:
-    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # Classes with fewer members than folds: some folds then go without them.
-        warnings.simplefilter("ignore", UserWarning)
-        return list(cut.split(x, y, groups))
 
 
 def _span(x: Floats) -> Floats:

@@ -45,7 +45,7 @@ class TrainingData:
         )
 
     def arrays(self, split: str) -> Arrays:
-        """The pixels of a split, read once. An unreadable picture is left out."""
+        """Return the pixels of a split, read once. An unreadable picture is left out."""
         if split not in self._arrays:
             self._arrays |= load_arrays(
                 self.dataset, self.examples, self.settings, splits=[split], progress=self.progress
@@ -53,22 +53,22 @@ class TrainingData:
         return self._arrays[split]
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
-        """What `backbone` sees of a split, in the plain view and `views` more."""
+        """Return what `backbone` sees of a split, in the plain view and `views` more."""
         assert isinstance(self.settings, Transfer | Triplet)
         spec = FeatureSpec.of(self.settings, views=views)
         samples = self.examples.splits[split]
         return features_of(self.dataset, samples, spec, self.progress, backbone, split)
 
     def labelled(self, split: str, features: Features) -> FeatureSamples:
-        """The features with their classes."""
+        """Return the features with their classes."""
         return FeatureSamples(features.vectors, self.classes_of(split, features.keys))
 
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
-        """The index of the class of each key."""
+        """Return the index of the class of each key."""
         index = {name: number for number, name in enumerate(self.classes)}
         known = {sample.key: index[str(sample.label)] for sample in self.examples.splits[split]}
         return np.array([known[key] for key in keys], dtype=np.int64)
 
     def moments_of(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """The moment of each key: what must not be learnt from and judged by at once."""
+        """Return the moment of each key: what must not be learnt from and judged by at once."""
         return tuple(self.examples.moments[key] for key in keys)

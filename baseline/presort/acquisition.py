@@ -25,7 +25,7 @@ NEAR = 20
 def diverse_uncertain(
     probabilities: Floats, vectors: FeatureRows, free: npt.NDArray[np.bool_], groups: Sequence[str]
 ) -> list[int]:
-    """Up to `MOST` of the samples that are `free`, the most telling first.
+    """Return up to `MOST` of the samples that are `free`, the most telling first.
 
     The first has the longest gradient, each next one that farthest from those chosen: taking the
     farthest did better than drawing it with a chance, as the paper does (see docs/presort.md). Of
@@ -56,7 +56,7 @@ def typical_of_clusters(
     seen: npt.NDArray[np.bool_],
     groups: Sequence[str],
 ) -> list[int]:
-    """Up to `MOST` free samples, the most typical of each cluster, large clusters first.
+    """Return up to `MOST` free samples, the most typical of each cluster, large clusters first.
 
     Clusters in which something is `seen` (labelled) already come last.
     """
@@ -82,7 +82,7 @@ def typical_of_clusters(
 
 
 def density(vectors: FeatureRows, sample: int = 4000) -> npt.NDArray[np.float64]:
-    """How close each sample's nearest others are: the negative mean distance to `NEAR` of them.
+    """Return how close each sample's nearest others are: less the mean distance to `NEAR` of them.
 
     Among every so manieth sample where there are many, or else it would be quadratic.
     """

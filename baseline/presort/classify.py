@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
 from baseline.evaluation.calibration import fit_temperature
 from baseline.evaluation.outputs import log_softmax
+from baseline.grouped_split import stratified_group_folds
 
 FeatureRows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class LearntScores:
     scores: FeatureRows
     alone: HeldOutScores
     beside: HeldOutScores
-    way: FitOptions
+    options: FitOptions
 
 
 def learn_scores(
@@ -80,24 +80,24 @@ def learn_scores(
     known = vectors[rows]
     some = _folded(len(rows), seed)
     names = np.unique(np.array(moments), return_inverse=True)[1][some]
-    few, labels = known[some], y[some]
+    some_vectors, labels = known[some], y[some]
     folds = _folds(labels, names, seed)
-    tried = [_held_out(few, labels, folds, classes, way) for way in FIT_OPTIONS]
+    tried = [_held_out(some_vectors, labels, folds, classes, options) for options in FIT_OPTIONS]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
         scores = _scores(known, y, vectors, classes, DEFAULT_OPTIONS)
         nothing = HeldOutScores(some[:0], scores[:0])
         return LearntScores(scores, nothing, nothing, DEFAULT_OPTIONS)
     best = _choice([one[usable] for one in tried], labels[usable])
-    way = FIT_OPTIONS[best]
-    torn = _folds(labels, np.arange(len(labels)), seed)
-    within = _held_out(few, labels, torn, classes, way)
-    several = (np.bincount(names)[names] > 1) & _usable(within, labels)
+    options = FIT_OPTIONS[best]
+    sample_folds = _folds(labels, np.arange(len(labels)), seed)
+    held_beside = _held_out(some_vectors, labels, sample_folds, classes, options)
+    several = (np.bincount(names)[names] > 1) & _usable(held_beside, labels)
     return LearntScores(
-        _scores(known, y, vectors, classes, way),
+        _scores(known, y, vectors, classes, options),
         HeldOutScores(some[usable], tried[best][usable]),
-        HeldOutScores(some[several], within[several]),
-        way,
+        HeldOutScores(some[several], held_beside[several]),
+        options,
     )
 
 
@@ -111,11 +111,7 @@ def _folds(y: Indices, groups: Indices, seed: int) -> list[tuple[Indices, Indice
     parts = min(FOLDS, len(np.unique(groups)), int(np.bincount(y).max()))
     if parts < 2:
         return []
-    with warnings.catch_warnings():
-        # Classes rarer than there are folds are usual here.
-        warnings.simplefilter("ignore", UserWarning)
-        made = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        return list(made.split(y, y, groups))
+    return stratified_group_folds(y, groups, parts, seed)
 
 
 def _held_out(
@@ -123,13 +119,13 @@ def _held_out(
     y: Indices,
     folds: Sequence[tuple[Indices, Indices]],
     classes: int,
-    way: FitOptions,
+    options: FitOptions,
 ) -> FeatureRows:
     """Scores of every row by a model that learnt from the other folds; NaN where that fails."""
     found = np.full((len(y), classes), np.nan, np.float32)
     for rest, out in folds:
         if len(np.unique(y[rest])) > 1:
-            found[out] = _scores(known[rest], y[rest], known[out], classes, way)
+            found[out] = _scores(known[rest], y[rest], known[out], classes, options)
     return found
 
 
@@ -140,14 +136,14 @@ def _usable(held_out: FeatureRows, y: Indices) -> npt.NDArray[np.bool_]:
 
 
 def _choice(tried: Sequence[FeatureRows], y: Indices) -> int:
-    """Which way gives the lowest log loss at its temperature."""
+    """Which options give the lowest log loss at its temperature."""
     at = np.arange(len(y))
     losses = [-float(log_softmax(one, fit_temperature(one, y))[at, y].mean()) for one in tried]
     return int(np.argmin(losses))
 
 
 def _scores(
-    known: FeatureRows, y: Indices, of: FeatureRows, classes: int, way: FitOptions
+    known: FeatureRows, y: Indices, of: FeatureRows, classes: int, options: FitOptions
 ) -> FeatureRows:
     """Scores N x classes of the rows `of`, classes that `y` lacks far below all others."""
     present = np.unique(y)
@@ -155,7 +151,7 @@ def _scores(
     if len(present) == 1:
         scores[:, present[0]] = 0
         return scores
-    model = LogisticRegression(C=way.strength, class_weight=way.balance, max_iter=STEPS)
+    model = LogisticRegression(C=options.strength, class_weight=options.balance, max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(known * GAIN, y)

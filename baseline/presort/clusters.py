@@ -59,22 +59,22 @@ def _leaves(vectors: FeatureRows, seed: int) -> tuple[Indices, FeatureRows]:
 
 
 def _places(
-    vectors: FeatureRows, leaf: Indices, centres: FeatureRows, along: npt.NDArray[np.int32]
+    vectors: FeatureRows, leaf: Indices, centres: FeatureRows, leaf_order: npt.NDArray[np.int32]
 ) -> Indices:
     """Leaf after leaf; within one, from the side of the leaf before to that of the next."""
-    rank = np.empty(len(along), np.int64)
-    rank[along] = np.arange(len(along))
-    before = centres[along[np.maximum(rank - 1, 0)]]
-    after = centres[along[np.minimum(rank + 1, len(along) - 1)]]
-    way = after - before
-    progress = np.einsum("nd,nd->n", vectors, way[leaf])
+    rank = np.empty(len(leaf_order), np.int64)
+    rank[leaf_order] = np.arange(len(leaf_order))
+    before = centres[leaf_order[np.maximum(rank - 1, 0)]]
+    after = centres[leaf_order[np.minimum(rank + 1, len(leaf_order) - 1)]]
+    direction = after - before
+    progress = np.einsum("nd,nd->n", vectors, direction[leaf])
     place = np.empty(len(vectors), np.int64)
     place[np.lexsort((progress, rank[leaf]))] = np.arange(len(vectors))
     return place
 
 
 def outlier_score(vectors: FeatureRows, kind: Indices) -> Floats:
-    """How far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
+    """Return how far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
 
     The distance in robust standard deviations (median, 1.4826 MAD) above the median of its kind,
     or of all samples for a kind of fewer than 5.
@@ -88,8 +88,8 @@ def outlier_score(vectors: FeatureRows, kind: Indices) -> Floats:
     for number in np.flatnonzero(counts >= 5):
         middles[number], spreads[number] = _spread(distance[kind == number])
     far = np.maximum(distance - middles[kind], 0) / np.maximum(spreads[kind], spread / 4 + 1e-9)
-    odd: Floats = far**2 / (far**2 + 9.0)
-    return odd
+    score: Floats = far**2 / (far**2 + 9.0)
+    return score
 
 
 def _spread(values: npt.NDArray[np.float64]) -> tuple[float, float]:

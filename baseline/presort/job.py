@@ -25,7 +25,7 @@ STAGE = "presort"
 def presort(
     dataset: Dataset, settings: Settings, progress: Progress | None = None
 ) -> dict[str, object]:
-    """Say of every sample what it may be and what it is like; the figures of it.
+    """Propose classes for all samples of a dataset and keep them; return the figures.
 
     `settings` are those of a transfer preset: its backbone, weights, size and seed are used.
     Raises `InputUnusable` where there is no sample, and what features raise.
@@ -84,7 +84,7 @@ class PrincipalAxes(NamedTuple):
 
 
 def principal_axes(features: FeatureRows) -> PrincipalAxes:
-    """The directions in which features (N x D) differ most."""
+    """Return the directions in which features (N x D) differ most."""
     mean = features.mean(0)
     centred = (features - mean).astype(np.float64)
     # Of the two tables of products the smaller one: both give the same directions.
@@ -98,7 +98,7 @@ def principal_axes(features: FeatureRows) -> PrincipalAxes:
 def read_vectors(
     dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
 ) -> tuple[list[str], FeatureRows]:
-    """(keys, vectors N x WIDTH) of the samples that can be read. Raises what features raise."""
+    """Return (keys, vectors N x WIDTH) of what can be read. Raises what features raise."""
     backbone = spec.load()
     some = samples[:: max(1, -(-len(samples) // SEEN))]
     basis = principal_axes(features_of(dataset, some, spec, progress, backbone).plain)

@@ -56,11 +56,11 @@ class LabelPrior:
 
     @property
     def counts(self) -> bool:
-        """Whether it is known well enough to be heard."""
+        """Return whether it is known well enough to count."""
         return self.kind == COPIES or len(self.judged) >= LEAST_SEEN
 
     def trust(self, but: str | None = None) -> float:
-        """The share of moments it names rightly, drawn towards chance by a case of each class.
+        """Return the share of moments it names rightly, shrunk by one case of each class.
 
         Judged without the moment `but`, which must not speak for itself.
         """
@@ -70,11 +70,11 @@ class LabelPrior:
         return (sum(left) + 1) / (len(left) + self.classes)
 
     def named(self) -> set[int]:
-        """The rows that it names a class for."""
+        """Return the rows that it names a class for."""
         return {vote.row for vote in self.votes}
 
     def shares(self, samples: int, width: int) -> Floats:
-        """The share of its votes for each class, `samples` x `width`; 0 where there are none."""
+        """Return the share of its votes for each class, `samples` x `width`; 0 without votes."""
         found = np.zeros((samples, width))
         for row, label, votes in self.votes:
             found[row, label] += votes
@@ -82,7 +82,7 @@ class LabelPrior:
         return total
 
     def gains(self, moments: Sequence[str | None], width: int) -> Floats:
-        """What it adds to the logarithms of the probabilities, N x `width`.
+        """Return what it adds to the logarithms of the probabilities, N x `width`.
 
         `moments` are those of the labelled samples, None for the others.
         """
@@ -98,7 +98,7 @@ class LabelPrior:
 def label_priors(
     samples: Sequence[PresortSample], number: Mapping[str, int], moments: Sequence[str | None]
 ) -> list[LabelPrior]:
-    """The kinds of evidence there are: copies, scenes and posts, hints.
+    """Return the kinds of evidence there are: copies, scenes and posts, hints.
 
     `number` numbers the classes, `moments` (N) are those of the labelled samples.
     """
@@ -187,14 +187,14 @@ CAUTIOUS = 2.0
 
 
 class Temperatures(NamedTuple):
-    """Temperatures of the scores by themselves, and of what they and the evidence say together."""
+    """Temperatures of the scores by themselves, and of scores and evidence together."""
 
-    looks: float = CAUTIOUS
-    whole: float = 1.0
+    scores: float = CAUTIOUS
+    combined: float = 1.0
 
-    def applied(self, scores: Scores, gains: Floats) -> Floats:
-        """The probabilities, N x classes."""
-        return softmax(log_softmax(scores, self.looks) + gains, self.whole)
+    def apply(self, scores: Scores, gains: Floats) -> Floats:
+        """Return the probabilities, N x classes."""
+        return softmax(log_softmax(scores, self.scores) + gains, self.combined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class HeldOutProbabilities:
     probabilities: Floats
 
     def to_json(self) -> dict[str, object]:
-        """How many there are, the share right, and how far confidence is from it (ECE)."""
+        """Return how many there are, the share right, and how far confidence is from it (ECE)."""
         if not len(self.rows):
             return {"held_out": 0, "accuracy": None, "ece": None}
         right = float((self.probabilities.argmax(1) == self.y).mean())
@@ -219,12 +219,12 @@ class HeldOutProbabilities:
 
 @dataclass(frozen=True, slots=True)
 class CombinedProbabilities:
-    """`probabilities` N x classes of all samples; how those held out came out, and the scale."""
+    """`probabilities` N x classes of all samples, and those of the held-out ones before."""
 
     probabilities: Floats
     alone: HeldOutProbabilities
     beside: HeldOutProbabilities
-    scale: Temperatures
+    temperatures: Temperatures
 
 
 def combine(
@@ -252,14 +252,14 @@ def combine(
         at = np.array([n for n, row in enumerate(rows[held.rows]) if row in among], np.int64)
         own, scores = held.rows[at], held.scores[at]
         scale = _scale(scores, gains[rows[own]], y[own])
-        return scale, HeldOutProbabilities(own, y[own], scale.applied(scores, gains[rows[own]]))
+        return scale, HeldOutProbabilities(own, y[own], scale.apply(scores, gains[rows[own]]))
 
     scale, alone = judge(learnt.alone, set(rows.tolist()) - copied, plain)
-    found = scale.applied(learnt.scores, plain)
+    found = scale.apply(learnt.scores, plain)
     near, beside = judge(learnt.beside, tied - copied, both)
     if len(beside.rows):
         there = np.array(sorted(tied), np.int64)
-        found[there] = near.applied(learnt.scores[there], both[there])
+        found[there] = near.apply(learnt.scores[there], both[there])
     # A copy is of the class of its twin, or no copy: its looks are those of the twin anyway.
     there = np.array(sorted(copied), np.int64)
     said = copies.shares(len(found), width)[there]
@@ -271,8 +271,8 @@ def _scale(scores: Scores, gains: Floats, y: Indices) -> Temperatures:
     """The temperatures that make held-out classes likeliest."""
     if not len(y):
         return Temperatures()
-    looks = fit_temperature(scores, y)
+    scores_temperature = fit_temperature(scores, y)
     if not gains.any():
-        return Temperatures(looks)
-    both = (log_softmax(scores, looks) + gains).astype(np.float32)
-    return Temperatures(looks, fit_temperature(both, y))
+        return Temperatures(scores_temperature)
+    both = (log_softmax(scores, scores_temperature) + gains).astype(np.float32)
+    return Temperatures(scores_temperature, fit_temperature(both, y))

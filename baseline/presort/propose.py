@@ -14,7 +14,7 @@ import numpy.typing as npt
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
 from baseline.presort.classify import FeatureRows, Indices, learn_scores
-from baseline.presort.clusters import outlier_score, similarity_order
+from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
 from baseline.presort.label_priors import CombinedProbabilities, LabelPrior, combine, label_priors
 from gleanset.db.proposals import PresortSample, Proposal, Standing
 
@@ -55,7 +55,7 @@ def propose(
     moments: Mapping[str, str],
     seed: int = 0,
 ) -> PresortResult:
-    """What a presort says of samples with vectors N x D of length 1.
+    """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
     `moments` are those of what teaches (`teaching`), by key.
@@ -66,32 +66,31 @@ def propose(
     if not known.learnable or not known.classes:
         return _by_likeness(samples, vectors, waiting, groups, seed)
     learnt = learn_scores(vectors, known.rows, known.y, known.moments, _width(known), seed)
-    of = dict(zip(known.rows.tolist(), known.moments, strict=True))
-    spoken = [of.get(row) for row in range(len(samples))]
+    moment_of = dict(zip(known.rows.tolist(), known.moments, strict=True))
+    teachers = [moment_of.get(row) for row in range(len(samples))]
     numbers = {name: number for number, name in enumerate(known.classes)}
-    kinds = label_priors(samples, numbers, spoken)
-    weighed = combine(learnt, known.rows, known.y, kinds, spoken)
-    sure = _allowed(weighed.probabilities, samples, known.classes)
-    drawn = np.concatenate([vectors, PULL * np.sqrt(sure)], axis=1).astype(np.float32)
-    along = similarity_order(drawn, seed)
-    kind = np.where(waiting, sure.argmax(1), 0)
+    priors = label_priors(samples, numbers, teachers)
+    combined = combine(learnt, known.rows, known.y, priors, teachers)
+    probabilities = _without_refused(combined.probabilities, samples, known.classes)
+    pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
+    order = similarity_order(pulled, seed)
+    kind = np.where(waiting, probabilities.argmax(1), 0)
     kind[known.rows] = known.y
-    odd = outlier_score(vectors, kind)
-    alone = weighed.alone
-    odd[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
-    asked = diverse_uncertain(sure, vectors, waiting, groups)
+    outlier = outlier_score(vectors, kind)
+    alone = combined.alone
+    outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
+    to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
     proposals = [
-        _top(sure[row], known.classes) if waiting[row] else () for row in range(len(samples))
+        _top(probabilities[row], known.classes) if waiting[row] else ()
+        for row in range(len(samples))
     ]
-    facts = _facts(samples, known, weighed, kinds, sure[waiting])
-    facts |= learnt.way._asdict()
-    return PresortResult(
-        _standings(samples, along.place, along.cluster, odd, asked, proposals), facts
-    )
+    facts = _facts(samples, known, combined, priors, probabilities[waiting])
+    facts |= learnt.options._asdict()
+    return PresortResult(_standings(samples, order, outlier, to_label, proposals), facts)
 
 
 def teaching(samples: Sequence[PresortSample]) -> list[str]:
-    """The keys of the samples that presort learns from."""
+    """Return the keys of the samples that presort learns from."""
     return [one.key for one in samples if one.label or one.status == "rejected"]
 
 
@@ -112,14 +111,16 @@ def _width(known: _Known) -> int:
     return int(max(len(known.classes), known.y.max() + 1))
 
 
-def _allowed(sure: Floats, samples: Sequence[PresortSample], classes: Sequence[str]) -> Floats:
+def _without_refused(
+    probabilities: Floats, samples: Sequence[PresortSample], classes: Sequence[str]
+) -> Floats:
     """No class that a person refused for a sample: what it had goes to the others."""
     number = {name: index for index, name in enumerate(classes)}
     for row, one in enumerate(samples):
         if refused := [number[name] for name in one.refused if name in number]:
-            sure[row, refused] = 0
-            sure[row] /= max(sure[row].sum(), 1e-12)
-    return sure
+            probabilities[row, refused] = 0
+            probabilities[row] /= max(probabilities[row].sum(), 1e-12)
+    return probabilities
 
 
 def _by_likeness(
@@ -130,40 +131,41 @@ def _by_likeness(
     seed: int,
 ) -> PresortResult:
     """Nothing to learn from: clusters, and typical samples of them to label first."""
-    along = similarity_order(vectors, seed)
-    asked = typical_of_clusters(vectors, along.cluster, waiting, ~waiting, groups)
-    odd = outlier_score(vectors, along.cluster)
-    standings = _standings(samples, along.place, along.cluster, odd, asked, [()] * len(samples))
+    order = similarity_order(vectors, seed)
+    to_label = typical_of_clusters(vectors, order.cluster, waiting, ~waiting, groups)
+    outlier = outlier_score(vectors, order.cluster)
+    standings = _standings(samples, order, outlier, to_label, [()] * len(samples))
     facts = {
         "samples": len(standings),
         "labelled": sum(bool(one.label) for one in samples),
-        "clusters": len(np.unique(along.cluster)),
+        "clusters": len(np.unique(order.cluster)),
     }
     return PresortResult(standings, dict(facts))
 
 
-def _top(sure: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
-    best = np.argsort(-sure[: len(classes)], kind="stable")[:TOP]
-    return tuple(Proposal(classes[c], float(sure[c])) for c in best if sure[c] >= LEAST)
+def _top(probabilities: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
+    best = np.argsort(-probabilities[: len(classes)], kind="stable")[:TOP]
+    return tuple(
+        Proposal(classes[c], float(probabilities[c])) for c in best if probabilities[c] >= LEAST
+    )
 
 
 def _standings(
     samples: Sequence[PresortSample],
-    place: Indices,
-    cluster: Indices,
-    odd: Floats,
-    asked: Sequence[int],
+    order: SimilarityOrder,
+    outlier: Floats,
+    to_label: Sequence[int],
     proposals: Sequence[tuple[Proposal, ...]],
 ) -> list[Standing]:
-    ask = {row: number for number, row in enumerate(asked)}
+    rank = {row: number for number, row in enumerate(to_label)}
     return [
         Standing(
             one.key,
-            int(place[row]),
+            int(order.place[row]),
             proposals[row],
-            int(cluster[row]),
-            float(odd[row]),
-            ask.get(row),
+            int(order.cluster[row]),
+            float(outlier[row]),
+            rank.get(row),
         )
         for row, one in enumerate(samples)
         if _shown(one)
@@ -178,24 +180,24 @@ def _shown(one: PresortSample) -> bool:
 def _facts(
     samples: Sequence[PresortSample],
     known: _Known,
-    weighed: CombinedProbabilities,
-    kinds: Sequence[LabelPrior],
-    sure: Floats,
+    combined: CombinedProbabilities,
+    priors: Sequence[LabelPrior],
+    probabilities: Floats,
 ) -> dict[str, object]:
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
-    best = sure[:, : len(known.classes)].max(1) if len(sure) else np.zeros(1)
+    best = probabilities[:, : len(known.classes)].max(1) if len(probabilities) else np.zeros(1)
     return {
         "samples": sum(map(_shown, samples)),
         "labelled": sum(bool(one.label) for one in samples),
         "classes": len(known.classes),
         "moments": len(set(known.moments)),
-        **weighed.alone.to_json(),
-        "beside": weighed.beside.to_json(),
-        "temperature": weighed.scale.looks,
+        **combined.alone.to_json(),
+        "beside": combined.beside.to_json(),
+        "temperature": combined.temperatures.scores,
         "expected_right": float(best.mean()),
         "evidence": {
             one.kind: {"trust": one.trust(), "cases": len(one.judged), "named": len(one.named())}
-            for one in kinds
+            for one in priors
             if one.votes
         },
     }
