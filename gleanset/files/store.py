@@ -67,6 +67,9 @@ class Store:
         if not self.has(path, len(data)):
             # Its name here need not survive a power cut: a new run empties the scratch folder.
             write_atomic(path, data, sync_name=False)
+            # Made here, side by side: the one who publishes would make them one after the other.
+            with disk_errors(path):
+                self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file to its place, inside the transaction that writes its row.

@@ -21,7 +21,6 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from gleanset.errors import Unreadable
-from gleanset.platform import cores
 from gleanset.records import Candidate
 from gleanset.work.pool import Outcome, failed_outcome
 from harvest.http.client import Client
@@ -31,12 +30,14 @@ from harvest.http.urls import origin_of
 Result = TypeVar("Result")
 # Candidates in the queues at most: what stands behind so many of one slow host must wait.
 MOST_PENDING = 1000
-# Candidates taken for each request that may be under way, so that no thread waits for the next.
-_AHEAD = 6
+# Candidates taken for each request that may be under way, so that no thread waits for the
+# next while a batch is recorded.
+_AHEAD = 16
 # What comes within this time is given out together, to be recorded in one transaction.
 _BATCH_SECONDS = 0.1
-# Threads that measure and store what has come while as many requests as are allowed are under way.
-_SPARE_THREADS = 2
+# More threads than requests, by this share: they measure, write and sync what has come while as
+# many requests as are allowed are under way.
+_SPARE_THREADS = 0.5
 
 
 class JobQueue(Protocol):
@@ -120,7 +121,7 @@ class Scheduler(Generic[Result]):
         self._ended = False
         threads = [
             threading.Thread(target=self._work, name=f"gleanset-{number}")
-            for number in range(self._requests + max(_SPARE_THREADS, cores()))
+            for number in range(self._requests + math.ceil(self._requests * _SPARE_THREADS))
         ]
         try:
             for thread in threads:
