@@ -46,7 +46,7 @@ _FAULTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class SamplePicture:
+class DrawnPicture:
     """One picture to draw: its file name, its seed, and who is on it, the main person first."""
 
     file: str
@@ -54,7 +54,7 @@ class SamplePicture:
     names: tuple[str, ...]
 
 
-def plan_pictures() -> list[SamplePicture]:
+def plan_pictures() -> list[DrawnPicture]:
     """`SOLO` pictures of each character alone, and `PAIRS` with a bystander."""
     pictures = []
     for index, who in enumerate(CAST):
@@ -62,11 +62,11 @@ def plan_pictures() -> list[SamplePicture]:
         casts = [(who.name,)] * SOLO + [(who.name, other) for other in others]
         for number, names in enumerate(casts):
             seed = 1000 * (index + 1) + number
-            pictures.append(SamplePicture(_hash("picture", seed) + ".jpg", seed, names))
+            pictures.append(DrawnPicture(_hash("picture", seed) + ".jpg", seed, names))
     return pictures
 
 
-def plan_listing(pictures: list[SamplePicture]) -> SiteListing:
+def plan_listing(pictures: list[DrawnPicture]) -> SiteListing:
     """What the site answers to each character's name, in order."""
     own = {who.name: [_result(p) for p in pictures if p.names[0] == who.name] for who in CAST}
     listing: SiteListing = {}
@@ -81,7 +81,7 @@ def plan_listing(pictures: list[SamplePicture]) -> SiteListing:
     return listing
 
 
-def _result(picture: SamplePicture) -> SearchResult:
+def _result(picture: DrawnPicture) -> SearchResult:
     dice = random.Random(f"result {picture.seed}")  # noqa: S311 - drawing, not secrecy
     host = dice.choice(("host-a", "host-b"))
     ending = dice.choice((".jpg", ".jpg", ".jpg", ".jpeg", "", ".jpg?w=640&v=2"))
@@ -126,7 +126,7 @@ def _hash(*parts: object) -> str:
 _QUALITY = 82
 
 
-def draw_picture(picture: SamplePicture) -> tuple[Image.Image, list[Box]]:
+def draw_picture(picture: DrawnPicture) -> tuple[Image.Image, list[Box]]:
     """One picture of the plan and the true face boxes of the people on it."""
     cast = {who.name: who for who in CAST}
     return draw_scene([cast[name] for name in picture.names], picture.seed)
@@ -154,7 +154,7 @@ def draw_selftest() -> tuple[Image.Image, Box]:
     return paint_scene(scene), face_box(figure)
 
 
-def _faces(picture: SamplePicture, boxes: list[Box]) -> list[dict[str, object]]:
+def _faces(picture: DrawnPicture, boxes: list[Box]) -> list[dict[str, object]]:
     return [
         {"character": name, "box": list(box)}
         for name, box in zip(picture.names, boxes, strict=True)
