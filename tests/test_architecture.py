@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
-from collections.abc import Iterator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Set
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +124,85 @@ def test_modules_stay_readable() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_MODULE
     }
     assert long == {}
+
+
+def cycle(root: Path) -> list[str]:
+    """The modules of one import cycle, also inside functions and under TYPE_CHECKING, or none."""
+    named = {module_name(path.relative_to(root)): path for path in modules(root)}
+    graph = {
+        name: targets(path, named.keys()) - {name, *packages_above(name)}
+        for name, path in named.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def packages_above(name: str) -> set[str]:
+    """A package is imported with each of its modules: that alone is no cycle."""
+    parts = name.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}
+
+
+def targets(path: Path, names: Set[str]) -> set[str]:
+    """Which of our modules a file imports: of `from package import module` the module alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= members & names if members <= names else {*members, node.module}
+    return found & names
+
+
+def test_no_module_imports_itself_in_the_end() -> None:
+    assert cycle(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import harvest.a",
+        "from harvest import a",
+        "def f():\n    from harvest.a import b",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from harvest.a import B",
+    ],
+)
+def test_a_cycle_is_noticed(tmp_path: Path, back: str) -> None:
+    (tmp_path / "harvest").mkdir()
+    (tmp_path / "harvest/a.py").write_text("from harvest import c\n")
+    (tmp_path / "harvest/c.py").write_text(f"{back}\n")
+    assert set(cycle(tmp_path)) == {"harvest.a", "harvest.c"}
+
+
+def test_every_class_has_a_name_of_its_own() -> None:
+    """One name, one meaning: a generic noun is given its subject."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in modules(ROOT):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(ROOT).as_posix())
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_the_formatter_decides_but_for_tables_of_numbers() -> None:
+    switched_off = [
+        (path.relative_to(ROOT).as_posix(), text)
+        for path in modules(ROOT)
+        if "fmt: " in (text := path.read_text(encoding="utf-8"))
+    ]
+    assert [
+        path
+        for path, text in switched_off
+        if not re.search(r"(-?[\d.e-]+,\s+){15,}[^\n]*# fmt: skip", text)
+    ] == []
 
 
 def test_no_two_test_modules_share_a_name() -> None:

@@ -1,0 +1,43 @@
+"""Pages that walk through the code name modules, and tests, that are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("gleanset", "harvest", "facecrop", "labeler", "baseline", "pipeline", "tests", "docs")
+
+
+@pytest.fixture(scope="module")
+def files() -> list[str]:
+    """Every Python file, as a path from the root with a `/` before it."""
+    found = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return [f"/{path.relative_to(ROOT).as_posix()}" for path in found]
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "promises.md", "glossary.md"])
+def test_files_that_a_page_names_are_there(page: str, files: list[str]) -> None:
+    named = re.findall(r"`([\w/-]+\.py)[`:]", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    tests = {
+        node.name
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(test_\w+|Test[A-Z]\w+)(?!\w|\.py)", text))
+    assert sorted(named - tests) == []
+
+
+def test_no_part_of_the_promises_is_empty() -> None:
+    text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [part.splitlines()[0] for part in parts if part.count("\n|") < 4] == []
