@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baseline.batching import BatchSize, in_batches
 from baseline.crops import CropPlan, CropRequest, crop_plan_for
 from baseline.engines import engine_of
 from baseline.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
@@ -24,6 +25,7 @@ from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
 from baseline.picture_parts import PicturePart
 from baseline.pixels import PictureInput, Pixels, as_image
 from baseline.runs import dataset_of_run
+from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
 BATCH = 32
@@ -132,7 +134,7 @@ class Model:
 
     def answers_to(self, pixels: Pixels, top: int = 5) -> list[PictureAnswer]:
         """Return the answers to pixels that were read already: uint8 N x size x size x 3."""
-        told = self._engine(pixels)
+        told = self._forward(pixels)
         # The temperature is inside the engine, so here the scores are logarithms.
         scores = np.log(np.maximum(told.probabilities, np.finfo(np.float32).tiny))
         decided = decide(scores, self.classes, _unscaled(self.facts.answers))
@@ -150,10 +152,18 @@ class Model:
 
     def embed_pixels(self, pixels: Pixels) -> Floats:
         """Return the same of pixels that were read already: uint8 N x size x size x 3."""
-        parts = [
-            self._engine(pixels[at : at + BATCH]).embeddings for at in range(0, len(pixels), BATCH)
-        ]
-        return np.concatenate(parts)
+        return self._forward(pixels).embeddings
+
+    def _forward(self, pixels: Pixels) -> NetworkOutputs:
+        """Return what the network says of any number of pictures, as many at once as fit."""
+        batch = BatchSize(BATCH, _no_memory)
+        parts = list(in_batches(len(pixels), batch, lambda part: self._engine(pixels[part])))
+        likeness = [part.likeness for part in parts if part.likeness is not None]
+        return NetworkOutputs(
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.embeddings for part in parts]),
+            np.concatenate(likeness) if likeness else None,
+        )
 
     def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[PicturePart]]:
         """Return one part of each picture: of several faces the largest."""
@@ -183,6 +193,12 @@ class Model:
             for k, sample in enumerate(samples)
         ]
         return tuple(sorted(named, key=lambda one: (-one.likeness, one.sample))[:NEAREST])
+
+
+def _no_memory(_: int) -> InputUnusable:
+    return InputUnusable(
+        "the memory does not even suffice for one picture", "end other programs, then try again"
+    )
 
 
 def _area(part: PicturePart) -> int:

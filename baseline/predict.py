@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from baseline.batching import gathered
 from baseline.model import Model, PictureAnswer
 from baseline.picture_parts import PicturePart, ReadParts
 from gleanset.platform import cores
@@ -62,13 +63,8 @@ def predict_files(
     first = list(islice(rest, most))
     numbered = enumerate(chain(first, rest))
     outcomes = run_over(_Numbered(read), numbered, Processes(max(1, len(first))))
-    waiting: list[Read] = []
-    for outcome in _in_order(outcomes):
-        waiting.append(outcome)
-        if sum(len(one.result or ()) for one in waiting) >= BATCH:
-            yield from _answered(model, waiting, top)
-            waiting = []
-    yield from _answered(model, waiting, top)
+    for waiting in gathered(_in_order(outcomes), BATCH, lambda one: len(one.result or ())):
+        yield from _answered(model, waiting, top)
 
 
 def _in_order(outcomes: Iterable[Read]) -> Iterator[Read]:
@@ -83,7 +79,8 @@ def _in_order(outcomes: Iterable[Read]) -> Iterator[Read]:
 
 def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicted]:
     parts = [part for outcome in outcomes for part in outcome.result or ()]
-    answers = iter(_answers(model, parts, top))
+    pixels = [part.pixels for part in parts]
+    answers = iter(model.answers_to(np.stack(pixels), top) if pixels else ())
     for outcome in outcomes:
         path = outcome.item[1]
         if outcome.result is None:
@@ -91,13 +88,6 @@ def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicte
             yield Predicted(path, rejection=why)
         else:
             yield Predicted(path, tuple((part, next(answers)) for part in outcome.result))
-
-
-def _answers(model: Model, parts: list[PicturePart], top: int) -> Iterator[PictureAnswer]:
-    """Answer in batches: a picture full of faces would make a large one."""
-    for start in range(0, len(parts), 2 * BATCH):
-        some = parts[start : start + 2 * BATCH]
-        yield from model.answers_to(np.stack([part.pixels for part in some]), top)
 
 
 def _part(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
