@@ -22,7 +22,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
-from gleanset.work.pool import Outcome, failed_outcome
+from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
 from harvest.http.client import Client
 from harvest.http.fetch import Fetch, HttpAnswer, RetryLater
 from harvest.http.urls import origin_of
@@ -86,8 +86,9 @@ class DownloadJob:
 class Scheduler(Generic[Result]):
     """Downloads candidates with at most `requests` under way; `process` turns bytes into results.
 
-    `process` runs in the same threads. Raises what it raises, but for `Unreadable`, which is the
-    failure of one item.
+    Under way, or fetched and not yet settled, are at most `IN_FLIGHT_PER_WORKER` times as many: so
+    many are asked for again after a kill. `process` runs in the same threads. Raises what it
+    raises, but for `Unreadable`, which is the failure of one item.
     """
 
     def __init__(self, client: Client, process: Callable[[bytes], Result], requests: int) -> None:
@@ -102,6 +103,7 @@ class Scheduler(Generic[Result]):
         self._number = count()
         self._reading: set[str] = set()  # sites whose robots.txt is being fetched
         self._under_way = 0
+        self._unsettled = 0  # candidates that need no request any more, and are not yet settled
         self._starving = False
         self._ended = False
         self._pending = 0  # of the candidates taken, those whose outcome was not given out
@@ -129,8 +131,7 @@ class Scheduler(Generic[Result]):
             while self._fill(queue):
                 if batch := self._collect(queue):
                     yield batch
-                    for outcome in batch:
-                        queue.settled(outcome.item)
+                    self._settle(batch, queue)
         except BaseException:
             self._client.close()
             raise
@@ -161,10 +162,19 @@ class Scheduler(Generic[Result]):
             self._trouble = error
             return None
 
+    def _settle(self, batch: list[Outcome[Candidate, Result]], queue: JobQueue) -> None:
+        for outcome in batch:
+            queue.settled(outcome.item)
+        with self._slots.changed:
+            self._unsettled -= len(batch)
+            self._slots.changed.notify()
+
     def _add(self, candidate: Candidate) -> None:
         try:
             fetch = self._client.prepare(candidate.url, candidate.referer)
         except Unreadable as error:
+            with self._slots.changed:
+                self._unsettled += 1
             self._events.put(failed_outcome(candidate, error))
         else:
             self._put_back(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
@@ -179,7 +189,7 @@ class Scheduler(Generic[Result]):
             if event is not None:
                 self._pending -= 1
                 batch.append(event)
-            if not batch or not self._fill(queue):
+            if not batch or not self._fill(queue) or len(batch) >= self._requests:
                 return batch
             try:
                 event = self._events.get(timeout=max(until - time.monotonic(), 0.0))
@@ -216,7 +226,8 @@ class Scheduler(Generic[Result]):
 
     def _startable(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
-        if self._under_way >= self._requests:
+        most = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled)
+        if self._under_way >= most:
             return None, math.inf
         soonest = self._return_rested()
         for host in list(self._queues):
@@ -255,6 +266,7 @@ class Scheduler(Generic[Result]):
                 job.allowed = url
             except Unreadable as error:
                 queue.popleft()
+                self._unsettled += 1
                 self._fail(job, error)
         return False
 
@@ -278,10 +290,11 @@ class Scheduler(Generic[Result]):
         try:
             answer = self._fetcher.fetch_once(job.fetch)
         except Exception as error:
-            self._give_back(host)
+            self._give_back(host, done=job.candidate is not None)
             self._fail(job, error)
             return
-        self._give_back(host)
+        done = job.candidate is not None and not isinstance(answer, RetryLater)
+        self._give_back(host, done=done)
         if isinstance(answer, RetryLater):
             self._put_back(job, answer)
         elif job.candidate is None:
@@ -289,9 +302,10 @@ class Scheduler(Generic[Result]):
         else:
             self._events.put(self._processed(job.candidate, answer))
 
-    def _give_back(self, host: str) -> None:
+    def _give_back(self, host: str, *, done: bool) -> None:
         with self._slots.changed:
             self._under_way -= 1
+            self._unsettled += done
             self._slots.release(host)
 
     def _put_back(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
