@@ -1,7 +1,7 @@
 """How good a model is, from plain arrays: scores, embeddings, true classes, keys.
 
-Only `network` knows torch. `figures`, `calibration`, `intervals` judge a classifier,
-`retrieval`, `verification` and `openset` an embedding; `slices` compares parts of the data,
-`thresholds` and `answers` turn scores into answers at a stated cost, `doubts` finds labels that
-are likely wrong. `judge` puts it together for one run.
+No module here needs torch. `outputs` is what a network said of a split; `metrics`, `calibration`
+and `intervals` judge a classifier, as a whole and by parts of the data, `retrieval` an embedding;
+`decision_rule` turns scores into answers at a stated cost. `report_metrics` puts it together for
+one run.
 """
