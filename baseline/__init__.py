@@ -18,7 +18,7 @@ __all__ = ["load"]
 
 
 def load(path: str | Path, faces: bool | None = None) -> Model:
-    """The model in a run's folder or an exported file; see `baseline.model`.
+    """Return the model in a run's folder or an exported file; see `baseline.model`.
 
     Its pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
 

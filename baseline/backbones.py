@@ -107,12 +107,12 @@ def _mean_and_spread(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def bare_backbone(name: str) -> Backbone:
-    """The network without weights worth having. Raises `UsageError` for an unknown name."""
+    """Return the network without weights worth having. Raises `UsageError` for an unknown name."""
     return Backbone(name)
 
 
 def load_backbone(name: str, weights: str) -> tuple[Backbone, Weights]:
-    """The network with its weights: 'packaged', 'hub', 'none', or the path of a file.
+    """Return the network with its weights: 'packaged', 'hub', 'none', or the path of a file.
 
     Raises `UsageError`, `InputUnusable` or `MissingComponent`, with the mend.
     """

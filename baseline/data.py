@@ -89,7 +89,7 @@ def find_examples(dataset: Dataset) -> Examples:
 def _class_weights(
     train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, SampleWeight]
 ) -> tuple[float, ...]:
-    """The mean weight of each class; nothing where all weigh alike."""
+    """Return the mean weight of each class; nothing where all weigh alike."""
     weighed = {label: [1.0] for label in classes}
     for sample in train:
         weighed[str(sample.label)].append(shares.get(sample.key, AS_IT_IS).weight)

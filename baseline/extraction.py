@@ -66,7 +66,9 @@ class Extractor:
         return vectors
 
     def _padded(self, pictures: Pixels) -> FeatureArray:
-        """The features of at most `batch` pictures, computed as a batch of always that size."""
+        """Return the features of at most `batch` pictures, computed as a batch of always
+        that size.
+        """
         filled = np.zeros((self.batch, *self.shape), np.uint8)
         filled[: len(pictures)] = pictures
         with torch.inference_mode(), self.compute.autocast():
@@ -85,7 +87,7 @@ def _no_memory(_: int) -> UsageError:
 
 
 def folded(backbone: nn.Module, example: torch.Tensor) -> nn.Module:
-    """A copy ready to predict, each batch norm folded into the convolution before it.
+    """Return a copy ready to predict, each batch norm folded into the convolution before it.
 
     Which convolution that is shows when the `example` passes through, whatever the network's
     make. Where the outcome is not the same, nothing is folded.
@@ -103,7 +105,7 @@ def folded(backbone: nn.Module, example: torch.Tensor) -> nn.Module:
 
 
 def _pairs(net: nn.Module, example: torch.Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each norm whose input is just what a convolution gave, with that convolution."""
+    """Return each norm whose input is just what a convolution gave, with that convolution."""
     # The outputs themselves are kept, so that no other tensor gets the number of one.
     made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []

@@ -139,7 +139,7 @@ def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
 
 
 def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
-    """A name for each view, of all that decides its pixels."""
+    """Return a name for each view, of all that decides its pixels."""
     changes = (
         repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
     )
@@ -245,7 +245,7 @@ class FeatureCache:
 
 
 def _rows(path: Path) -> list[tuple[bytes, Vector]]:
-    """The vectors of a shard; none of one that is damaged, which is removed."""
+    """Return the vectors of a shard; none of one that is damaged, which is removed."""
     with suppress(OSError, SafetensorError, KeyError):
         data = path.read_bytes()
         if _digest(data) == path.stem:

@@ -34,7 +34,7 @@ KEY = 32
 
 
 def listed(folder: Path) -> dict[str, int]:
-    """How many pictures of each class the run knows. Raises `InputUnusable`."""
+    """Return how many pictures of each class the run knows. Raises `InputUnusable`."""
     _, _, classes = load_model(folder)
     return dict(zip(classes, map(len, load_gallery(folder)), strict=True))
 

@@ -149,7 +149,7 @@ def _lone(moments: Moments) -> set[str]:
 
 
 def _spared(moments: Moments, fold: Sequence[str], names: Sequence[str]) -> set[str]:
-    """The fold without moments that hold the last of a class which the others lack."""
+    """Return the fold without moments that hold the last of a class which the others lack."""
     held = set(fold)
     there = {label for name in names if name not in held for label in _labels(moments[name])}
     return {name for name in fold if _labels(moments[name]) <= there}

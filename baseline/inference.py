@@ -94,7 +94,8 @@ def evaluate_network(
 
 
 def _forward(net: nn.Module, count: int, size: int, compute: Callable[[slice], T]) -> list[T]:
-    """What `compute` gives for 0..`count` in parts; `net` is left as training or not as it was.
+    """Return what `compute` gives for 0..`count` in parts; `net` is left as training or not as it
+    was.
 
     Of nothing there is one empty part, which tells the shapes.
     """
@@ -115,13 +116,15 @@ def _no_memory(_: int) -> InputUnusable:
 
 
 def _pictures(net: nn.Module, arrays: Arrays, part: slice) -> torch.Tensor:
-    """Some of the pictures as `net` takes them, where it is."""
+    """Return some of the pictures as `net` takes them, where it is."""
     index = np.arange(len(arrays))[part]
     return to_network(PictureSamples(arrays).take(index, None), next(net.parameters()).device)
 
 
 def _scores(net: Net, embedded: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
-    """The scores of embeddings (N x D), without the likeness of a known picture to itself."""
+    """Return the scores of embeddings (N x D), without the likeness of a known picture to
+    itself.
+    """
     scores: torch.Tensor = net.head(embedded)
     if not isinstance(net.head, GalleryHead) or not net.head.known:
         return scores

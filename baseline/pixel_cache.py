@@ -42,7 +42,7 @@ def decode_all(
     read: ReadPixels,
     progress: Progress | None = None,
 ) -> dict[str, Decoded]:
-    """The pixels of each group of sources, in its order, without those that cannot be read.
+    """Return the pixels of each group of sources, in its order, without those that cannot be read.
 
     Decoded in worker processes where they are not in `folder` yet; who comes while another
     process does so waits for it. Raises DiskFull, NotWritable.
@@ -89,7 +89,7 @@ class _Store:
         self._rows: dict[str, list[int]] = {}
 
     def is_there(self) -> bool:
-        """Whether the whole file is there; from now on it counts as used."""
+        """Return whether the whole file is there; from now on it counts as used."""
         with suppress(OSError):
             if self.path.stat().st_size == self.length * len(self.sources):
                 os.utime(self.path)
@@ -133,7 +133,10 @@ class _Store:
             self._partial.unlink(missing_ok=True)
 
     def decoded(self) -> Decoded:
-        """The pictures, mapped. What has gaps is not found again: next time all may be there."""
+        """Return the pictures, mapped.
+
+        What has gaps is not found again: next time all may be there.
+        """
         rows = tuple(sorted(self._kept))
         if not rows:
             self._partial.unlink(missing_ok=True)

@@ -147,7 +147,7 @@ def choose_rule(
 
 
 def _spared_before(val: Outputs, classes: Sequence[str], before: DecisionRule) -> dict[str, float]:
-    """What was wished for earlier, of the classes that val still has."""
+    """Return what was wished for earlier, of the classes that val still has."""
     there = {classes[number] for number in val.y}
     held = before.chosen.get("spared") or ()
     return {one["name"]: one["wanted"] for one in held if one["name"] in there}

@@ -40,7 +40,7 @@ class AnnotatedImage:
 def read_annotations(
     file: Path, images: Path | None = None, by: str | None = None
 ) -> list[AnnotatedImage]:
-    """The pictures that a file annotates, in its order.
+    """Return the pictures that a file annotates, in its order.
 
     `images` is the folder of the pictures where it is not the file's; `by` another field to
     take the kind from. Raises `InputUnusable` for a file that cannot be used.

@@ -22,7 +22,7 @@ commands.add_command(sheet)
 
 
 def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How faces are cut; what is not given comes from `dataset.toml`."""
+    """Return how faces are cut; what is not given comes from `dataset.toml`."""
     options = (
         click.option(
             "--margin", type=click.FloatRange(0, 3), help="Room around a face, in face sizes."

@@ -23,7 +23,7 @@ def checked_detector(_: click.Context, __: click.Parameter, written: str | None)
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How detectors are set; `facecrop.detectors.options` reads them."""
+    """Return how detectors are set; `facecrop.detectors.options` reads them."""
     options = (
         click.option("--cascade", type=FILE, help="The cascade of lbpcascade and ensemble."),
         click.option(

@@ -73,14 +73,14 @@ def check(job: CommandJob, engine: str | None) -> Result:
 
 
 def states() -> dict[str, dict[str, str]]:
-    """Each engine's `state`, and the `mend` where it is not "ready"."""
+    """Return each engine's `state`, and the `mend` where it is not "ready"."""
     from facecrop.detectors.animeface_docker import image_name
 
     return {name: _state(name, image_name()) for name in _names()}
 
 
 def _names() -> list[str]:
-    """The engines we know, and the one that the environment names."""
+    """Return the engines we know, and the one that the environment names."""
     from facecrop.run_docker import ENGINE_SETTING, ENGINES
 
     return list(dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])]))
@@ -97,7 +97,7 @@ def _state(name: str, image: str) -> dict[str, str]:
 
 
 def build_context() -> Path:
-    """The folder with the Dockerfile: inside `facecrop` in a wheel, in a checkout beside it.
+    """Return the folder with the Dockerfile: inside `facecrop` in a wheel, in a checkout beside it.
 
     Raises `InputUnusable` where it is missing.
     """

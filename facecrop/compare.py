@@ -105,7 +105,7 @@ def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterio
 
 
 def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
-    """The tallies of several pictures as one."""
+    """Return the tallies of several pictures as one."""
     result = MatchTally()
     for one in tallies:
         result.found += one.found
@@ -156,7 +156,7 @@ class DetectorResult:
     rejected: dict[str, str] = field(default_factory=dict)
 
     def tally(self, criterion: Criterion, kind: str = ALL) -> MatchTally:
-        """How good it is on the pictures of a kind, or on all."""
+        """Return how good it is on the pictures of a kind, or on all."""
         return sum_tallies(
             match_faces(answer.faces, picture.boxes, criterion)
             for picture, answer in self.answers
@@ -164,7 +164,9 @@ class DetectorResult:
         )
 
     def kinds(self) -> dict[str, int]:
-        """How many pictures there are of each kind, and of all if there are several kinds."""
+        """Return how many pictures there are of each kind, and of all if there are several
+        kinds.
+        """
         counts: dict[str, int] = {}
         for picture, _ in self.answers:
             counts[picture.kind] = counts.get(picture.kind, 0) + 1
@@ -234,7 +236,7 @@ def compare(
 
 
 def table(results: Sequence[DetectorResult]) -> Iterator[str]:
-    """The results as lines of text, a block for each detector, the figures side by side."""
+    """Yield the results as lines of text, a block for each detector, the figures side by side."""
     width = max((len(kind) for result in results for kind in result.kinds()), default=4)
     heads = "  ".join(f"{_title(criterion):^17}" for criterion in CRITERIA)
     columns = "  ".join("recall prec.   F1" for _ in CRITERIA)

@@ -34,7 +34,7 @@ class SheetTile:
 
 
 def lay_out(tiles: Iterable[SheetTile], size: int, columns: int) -> Image.Image:
-    """All tiles in rows. `size` is the side of a tile in pixels, pictures are fitted in.
+    """Return all tiles in rows. `size` is the side of a tile in pixels, pictures are fitted in.
 
     Raises `UsageError` where the sheet would be too large for one picture.
     """
@@ -64,7 +64,7 @@ def lay_out(tiles: Iterable[SheetTile], size: int, columns: int) -> Image.Image:
 def _placed(
     tiles: list[SheetTile], size: int, columns: int
 ) -> tuple[list[tuple[SheetTile, int, int]], int]:
-    """Each tile with its left and top edge, and where the last row ends."""
+    """Return each tile with its left and top edge, and where the last row ends."""
     placed, column, y = [], 0, GAP
     row = size + LINE + GAP
     for tile in tiles:
@@ -108,7 +108,7 @@ class SheetFilter:
     max_score: float | None = None
 
     def of(self, dataset: Dataset) -> Iterator[Sample]:
-        """The samples; those that were retired only where asked for."""
+        """Return the samples; those that were retired only where asked for."""
         where = Where(label=self.label, hint=self.hint, status=self.status)
         return (sample for sample in dataset.samples.each(where) if self._fits(sample))
 
@@ -161,7 +161,7 @@ def make_sheet(
 def _ordered(
     samples: Iterable[Sample], order: str | None, limit: int, *, group: bool
 ) -> list[Sample]:
-    """The first `limit` of them, whatever their number, with few in memory."""
+    """Return the first `limit` of them, whatever their number, with few in memory."""
     own = ORDERS[order] if order else None
     if not group and own is None:
         return list(itertools.islice(samples, limit))
@@ -202,7 +202,7 @@ def _caption(sample: Sample, *, group: bool) -> str:
 
 
 def _picture(dataset: Dataset, sample: Sample) -> Image.Image:
-    """The crop of a sample, or what it shows of the original where there is no crop."""
+    """Return the crop of a sample, or what it shows of the original where there is no crop."""
     crop = dataset.crop_path(sample.key)
     if crop.is_file():
         return decode(crop.read_bytes()).pixels

@@ -52,7 +52,7 @@ def broken(name: str, error: OSError) -> MissingComponent:
 
 
 def silent(name: str, seconds: float) -> MissingComponent:
-    """The engine did not answer within so many seconds."""
+    """Return the engine did not answer within so many seconds."""
     return MissingComponent(
         f"{name} has not answered in {seconds:g} seconds",
         f"see what `{name} info` says; starting its service anew often helps",
@@ -60,7 +60,7 @@ def silent(name: str, seconds: float) -> MissingComponent:
 
 
 def explained(name: str, words: str, image: str) -> MissingComponent:
-    """The error for the `words` that the engine `name` printed when asked for `image`."""
+    """Return the error for the `words` that the engine `name` printed when asked for `image`."""
     lowered = words.lower()
     if _NO_IMAGE.search(lowered):
         mend = "build it with: facecrop docker build"
@@ -89,13 +89,13 @@ def not_built(name: str, image: str, last: str) -> MissingComponent:
 
 
 def last_line(words: str) -> str:
-    """The last line that says something, without what a terminal would act on."""
+    """Return the last line that says something, without what a terminal would act on."""
     lines = [line for raw in words.splitlines() if (line := printable(raw).strip())]
     return lines[-1][:300] if lines else "it does not say why"
 
 
 def printable(line: str) -> str:
-    """A line without control characters."""
+    """Return a line without control characters."""
     return "".join(letter for letter in line if letter.isprintable())
 
 
@@ -190,7 +190,7 @@ class ContainerEngine:
 
 
 def find_engines(wanted: str = "") -> list[ContainerEngine]:
-    """The engines on this machine; only the wanted one, or the one of the setting.
+    """Return the engines on this machine; only the wanted one, or the one of the setting.
 
     Raises `MissingComponent` when there is none.
     """
@@ -207,7 +207,7 @@ def find_engines(wanted: str = "") -> list[ContainerEngine]:
 
 
 def choose_engine(image: str, wanted: str = "", *, to_build: bool = False) -> ContainerEngine:
-    """The first engine that has the image; with `to_build`, the first that works.
+    """Return the first engine that has the image; with `to_build`, the first that works.
 
     Raises `ImageNotBuilt` where an engine works but lacks the image, and otherwise the
     `MissingComponent` of the first engine.

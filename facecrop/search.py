@@ -122,11 +122,11 @@ class DatasetSearch:
         return self.spec.build().settings
 
     def to_search(self) -> int:
-        """How many images would be searched."""
+        """Return how many images would be searched."""
         return self.dataset.images.count_unscanned(self.spec.name, self.settings)
 
     def to_cut(self) -> int:
-        """How many images would only be cut anew."""
+        """Return how many images would only be cut anew."""
         return self.dataset.scans.count_to_cut(self.spec.name, self.settings, str(self.cutting))
 
     def items(self) -> Iterator[ImageToSearch]:

@@ -29,5 +29,7 @@ def few(moments: int | None) -> str:
 
 
 def needed_for(share: float, confidence: float = 0.95) -> int:
-    """How many cases without a hit it takes to promise that hits are at most this `share`."""
+    """Return how many cases without a hit it takes to promise that hits are at most this
+    `share`.
+    """
     return math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0

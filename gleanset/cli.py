@@ -44,7 +44,7 @@ class CommandJob:
     simulate: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
-        """The dataset, which must exist.
+        """Return the dataset, which must exist.
 
         A simulation, or what only remembers what it found (`rehearse`), works on one that can
         only be read.
@@ -52,7 +52,7 @@ class CommandJob:
         return Dataset.open(self.root, rehearse=rehearse or self.simulate)
 
     def create(self) -> Dataset:
-        """The dataset, made when it is not there yet."""
+        """Return the dataset, made when it is not there yet."""
         return Dataset.create(self.root)
 
     def say(self, line: str) -> None:
@@ -69,7 +69,7 @@ class Command(click.Command):
     """A subcommand that knows `-h`, also when it is looked at without its group."""
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """The same in every context: click keeps the first answer for good."""
+        """Return the same in every context: click keeps the first answer for good."""
         return list(HELP["help_option_names"])
 
 
@@ -84,7 +84,7 @@ class CommandGroup(click.Group):
 
 
 def group(name: str, text: str) -> click.Group:
-    """A console command with subcommands."""
+    """Return a console command with subcommands."""
     made = CommandGroup(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
 
@@ -143,7 +143,7 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
 
 
 def chosen_root(given: Path | None) -> Path:
-    """The dataset folder: as given, the current one, or `$GLEANSET_DATASET`."""
+    """Return the dataset folder: as given, the current one, or `$GLEANSET_DATASET`."""
     if given is not None:
         return given
     fallback = os.environ.get("GLEANSET_DATASET")
@@ -243,7 +243,7 @@ def _json_line(result: Result) -> str:
 
 
 def readable(result: Result, indent: str = "") -> list[str]:
-    """A result for a person: plain values side by side, tables below."""
+    """Return a result for a person: plain values side by side, tables below."""
     # Below the first level keys are data, such as the names of classes.
     spoken = _words if not indent else str
     plain = [

@@ -25,7 +25,7 @@ class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
-    """The file as a `shape`. Raises `RecipeError` naming key, line and what was meant."""
+    """Return the file as a `shape`. Raises `RecipeError` naming key, line and what was meant."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,7 +88,9 @@ def _mistakes_of_table(
 
 
 def _allowed(value: object, shape: Any) -> str:
-    """The values of a key that has only a few, with the one that was meant; '' for others."""
+    """Return the values of a key that has only a few, with the one that was meant; '' for
+    others.
+    """
     known = [str(one) for one in _choices(shape)]
     if not known:
         return ""
@@ -97,7 +99,7 @@ def _allowed(value: object, shape: Any) -> str:
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
-    """The values of the `Literal` inside `list[X]`, `X | None` or `Annotated[X, …]`."""
+    """Return the values of the `Literal` inside `list[X]`, `X | None` or `Annotated[X, …]`."""
     if get_origin(shape) is Literal:
         return get_args(shape)
     return next((found for inner in get_args(shape) if (found := _choices(inner))), ())
@@ -130,7 +132,7 @@ def _lowered(error: Exception) -> str:
 
 
 def _struct(shape: Any) -> Any:
-    """The struct inside `list[X]`, `X | None` or `Annotated[X, …]`."""
+    """Return the struct inside `list[X]`, `X | None` or `Annotated[X, …]`."""
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return shape
     for inner in get_args(shape):
@@ -140,7 +142,7 @@ def _struct(shape: Any) -> Any:
 
 
 def line_of(text: str, steps: list[str]) -> int:
-    """The line on which a key stands; `steps` is its path, list indices as digits."""
+    """Return the line on which a key stands; `steps` is its path, list indices as digits."""
     want = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
     table: list[str] = []

@@ -95,11 +95,11 @@ class Dataset:
         return stage(self.cache, name)
 
     def originals(self, scratch: Path) -> Store:
-        """The store of original bytes; what has no row yet lies in `scratch`."""
+        """Return the store of original bytes; what has no row yet lies in `scratch`."""
         return Store(self.root / "images", scratch)
 
     def crops(self, scratch: Path) -> Store:
-        """The store of cut faces, named by their samples."""
+        """Return the store of cut faces, named by their samples."""
         return Store(self.root / "crops", scratch)
 
     @contextmanager
@@ -123,11 +123,11 @@ class Dataset:
             return self.images.add(measured, origin)
 
     def image_path(self, sha256: str, kind: str) -> Path:
-        """Where the original of an image lies."""
+        """Return where the original of an image lies."""
         return self.originals(self.cache).path(sha256, kind)
 
     def crop_path(self, key: str) -> Path:
-        """Where the cut of a sample lies."""
+        """Return where the cut of a sample lies."""
         return self.crops(self.cache).path(key, "JPEG")
 
     def optimise(self) -> None:

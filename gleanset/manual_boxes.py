@@ -73,7 +73,10 @@ def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
 
 
 def inside(box: Box, image: Image) -> Box:
-    """The part of a box that lies in the image. Raises `UsageError` where nothing of it does."""
+    """Return the part of a box that lies in the image.
+
+    Raises `UsageError` where nothing of it does.
+    """
     part = within(box, image.width, image.height)
     if part is None:
         raise UsageError(
@@ -117,7 +120,7 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
 
 
 def missed(dataset: Dataset) -> Iterator[dict[str, object]]:
-    """The images that were searched and have no face, a JSON object for each."""
+    """Yield the images that were searched and have no face, a JSON object for each."""
     for sha256, kind in dataset.scans.missed():
         image = dataset.images.get(sha256)
         if image is not None:

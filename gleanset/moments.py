@@ -66,12 +66,12 @@ class DisjointSets:
         return len(self._parent)
 
     def add(self) -> int:
-        """A new item in a set of its own: 0, 1, 2, ..."""
+        """Return a new item in a set of its own: 0, 1, 2, ..."""
         self._parent.append(len(self._parent))
         return len(self._parent) - 1
 
     def root(self, item: int) -> int:
-        """The smallest item of the set that `item` is in."""
+        """Return the smallest item of the set that `item` is in."""
         parent = self._parent
         while parent[item] != item:
             parent[item] = parent[parent[item]]
@@ -132,7 +132,7 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
 def find_moments(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Moment]:
-    """The moments with a label among all samples that `ties` speak of, ordered by key.
+    """Return the moments with a label among all samples that `ties` speak of, ordered by key.
 
     `ties` come sample by sample. `known` are pairs (rows, a < b) of which it is known whether
     they are the same; a False, which only a person gives, takes away the tie of two that look
@@ -146,7 +146,7 @@ def find_moments(
 def _components(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[MomentMember]]:
-    """The connected components of what `ties` and `known` join."""
+    """Return the connected components of what `ties` and `known` join."""
     gathered = _Gathered(ties)
     forest, rows = gathered.forest, gathered.rows
     apart: set[tuple[int, int]] = set()
@@ -176,7 +176,7 @@ def _moment(group: list[MomentMember]) -> Moment:
 
 
 def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
-    """The ties of one sample at a time; those of a sample come together."""
+    """Yield the ties of one sample at a time; those of a sample come together."""
     of_one: list[GroupEvidence] = []
     for tie in ties:
         if of_one and of_one[0].id != tie.id:
@@ -201,7 +201,7 @@ def _member(of_one: list[GroupEvidence]) -> MomentMember:
 
 
 def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
-    """What a sample has in common with others of its moment."""
+    """Yield what a sample has in common with others of its moment."""
     yield "image", of_one[0].image
     if of_one[0].group is not None:
         yield "group", of_one[0].group

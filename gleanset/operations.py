@@ -53,7 +53,7 @@ class Operation:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """What it did, in English."""
+        """Return what it did, in English."""
         if self.kind == UNDO:
             return f"Undo: {self.undone().text()}"
         if self.kind not in TEXTS:  # written by a newer Gleanset
@@ -62,22 +62,22 @@ class Operation:
         return TEXTS[self.kind].format(faces=faces(count), **self.arguments)
 
     def undone(self) -> Operation:
-        """The operation that an undo takes back."""
+        """Return the operation that an undo takes back."""
         return Operation(**self.arguments["of"])
 
 
 def operation(kind: str, **arguments: str | int) -> Operation:
-    """An operation of `TEXTS` with what its text names."""
+    """Return an operation of `TEXTS` with what its text names."""
     return Operation(kind, arguments)
 
 
 def named(name: str) -> Operation:
-    """An operation of which nothing is known but what it is called."""
+    """Return an operation of which nothing is known but what it is called."""
     return Operation(NAMED, {"name": name})
 
 
 def undo_of(undone: Operation) -> Operation:
-    """The operation that takes another one back."""
+    """Return the operation that takes another one back."""
     return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
 
 

@@ -78,12 +78,15 @@ def harvest_archives(
 
 
 def checked_archives(archives: Iterable[Path]) -> list[Path]:
-    """Their absolute paths. Raises `InputUnusable` for what is no archive, before any work."""
+    """Return their absolute paths.
+
+    Raises `InputUnusable` for what is no archive, before any work.
+    """
     return [_checked(archive) for archive in archives]
 
 
 def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
-    """What a person named as folders or pictures, and as archives; `own` is the dataset.
+    """Return what a person named as folders or pictures, and as archives; `own` is the dataset.
 
     Raises `InputUnusable` for what is none of them, before any work.
     """
@@ -98,7 +101,7 @@ def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[
 
 
 def combined(*results: dict[str, object]) -> dict[str, object]:
-    """The counts of several runs as those of one."""
+    """Return the counts of several runs as those of one."""
     total: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for result in results:
@@ -140,7 +143,7 @@ def _archive_format(file: Path) -> str | None:
 
 
 def identified(path: Path) -> IdentifiedArchive:
-    """The archive at that path. Raises `InputUnusable` where it cannot be read."""
+    """Return the archive at that path. Raises `InputUnusable` where it cannot be read."""
     try:
         digest = sha256_of_file(path)
     except OSError as error:
@@ -154,7 +157,7 @@ def identified(path: Path) -> IdentifiedArchive:
 def _copied(
     archive: IdentifiedArchive, intake: Importer, scratch: Path, hints: bool, label: str | None
 ) -> Iterator[CopiedMember]:
-    """Every member worth trying and not known, copied when it is asked for."""
+    """Yield every member worth trying and not known, copied when it is asked for."""
     for number, (entry, origin, stamp) in enumerate(members(archive, hints, label)):
         if not intake.knows(origin, stamp):
             path = scratch / f"{archive.key}-{number}"
@@ -164,7 +167,7 @@ def _copied(
 def members(
     archive: IdentifiedArchive, hints: bool, label: str | None
 ) -> Iterator[tuple[ArchiveMember, Origin, str]]:
-    """Every member worth trying, with the origin and stamp that it is known by."""
+    """Yield every member worth trying, with the origin and stamp that it is known by."""
     names: Counter[str] = Counter()
     for entry in open_archive(archive.path):
         names[entry.name] += 1

@@ -26,7 +26,7 @@ class Checked(NamedTuple):
     found: list[Candidate]
 
     def result(self) -> dict[str, object]:
-        """The same as a command returns it."""
+        """Return the same as a command returns it."""
         found = [{"title": c.origin.title, "url": c.url} for c in self.found]
         return {
             "source": self.source,
@@ -63,7 +63,7 @@ def _is_sound(candidate: Candidate) -> bool:
 
 
 def _tells(found: list[Candidate]) -> list[str]:
-    """What is known of every result."""
+    """Return what is known of every result."""
     told = [name for name in _TOLD if all(getattr(c.origin, name) for c in found)]
     size = ["size"] if all(c.width and c.height for c in found) else []
     return size + told

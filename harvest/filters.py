@@ -73,7 +73,7 @@ class Refused(Exception):
 
 
 def parse_filter(text: str) -> Callable[[Candidate], bool]:
-    """The test that `text` describes. Raises `UsageError`."""
+    """Return the test that `text` describes. Raises `UsageError`."""
     try:
         part = _part(_tree(text), DEEPEST)
     except Refused as why:

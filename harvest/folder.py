@@ -76,7 +76,7 @@ def _take(intake: Importer, outcome: Outcome[Found, Measured]) -> None:
 
 
 def checked_folder(folder: Path, own: Path) -> Path:
-    """An absolute path that `walk` can begin at. Raises `InputUnusable`."""
+    """Return an absolute path that `walk` can begin at. Raises `InputUnusable`."""
     if not folder.exists():
         raise InputUnusable(f"there is no folder {folder}", "check its name")
     if not folder.is_dir() and folder.suffix.lower() not in ENDINGS:
@@ -93,7 +93,7 @@ def checked_folder(folder: Path, own: Path) -> Path:
 
 
 def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
-    """All files under `root` in a fixed order, without hidden ones and without datasets.
+    """Yield all files under `root` in a fixed order, without hidden ones and without datasets.
 
     A `root` that is a file is all there is. Folders that may not be listed come last, so that
     they are rejected and not forgotten.
@@ -120,7 +120,7 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
 
 
 def is_dataset(folder: Path, own: Path) -> bool:
-    """Whether a folder is our dataset or another one: its images are not found again."""
+    """Return whether a folder is our dataset or another one: its images are not found again."""
     if folder.resolve() == own:
         return True
     try:
@@ -143,5 +143,5 @@ def _found(path: Path, hint: str | None) -> Found:
 
 
 def printable(path: Path) -> str:
-    """A path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
+    """Return a path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -69,7 +69,7 @@ def harvest_frames(
 
 
 def checked(path: Path) -> Path:
-    """A file that is there, as an absolute path. Raises `InputUnusable`."""
+    """Return a file that is there, as an absolute path. Raises `InputUnusable`."""
     if path.is_dir():
         raise InputUnusable(f"{path} is a folder", f"name its videos: {path}/*")
     if not path.is_file():
@@ -215,7 +215,7 @@ class _Run:
 
 
 def _lengths(inputs: list[VideoInput]) -> Iterator[tuple[VideoFile, VideoLength]]:
-    """How long the files at hand are; what is wrong with one is reported in its turn."""
+    """Yield how long the files at hand are; what is wrong with one is reported in its turn."""
     for one in inputs:
         if isinstance(one, VideoFile):
             with suppress(Unreadable, OSError):

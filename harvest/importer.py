@@ -213,7 +213,7 @@ def candidate_from_json(text: str) -> Candidate:
 
 
 def _state_after(reason: str, *, of_the_net: bool) -> str | None:
-    """The state to be recorded for a rejected item; None where nothing is."""
+    """Return the state to be recorded for a rejected item; None where nothing is."""
     if not of_the_net:
         return None if reason in UNSETTLED else "rejected"
     if reason in UNSETTLED:

@@ -57,7 +57,7 @@ def searches(
     sources: Sequence[Source],
     options: Mapping[str, Mapping[str, str]],
 ) -> list[Search]:
-    """Every keyword for every source, with the options of each.
+    """Return every keyword for every source, with the options of each.
 
     Raises `UsageError` for an option that a source does not have, before any request.
     """
@@ -161,7 +161,7 @@ def harvest_keywords(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """The same for queries to one source."""
+    """Return the same for queries to one source."""
     return harvest_searches(
         dataset,
         [Search(query.text, ((source, query),)) for query in asked],

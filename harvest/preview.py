@@ -58,7 +58,7 @@ class SourcePreview:
         return self._asked.busy
 
     def take(self) -> Candidate | None:
-        """The next candidate that its share wants."""
+        """Return the next candidate that its share wants."""
         missing = self.share - len(self.found)
         return self._asked.poll(missing) if missing > 0 else None
 
@@ -92,7 +92,7 @@ class Preview:
         return state != "rejected"
 
     def result(self) -> Result:
-        """The numbers."""
+        """Return the numbers."""
         return {"candidates": self.new, **({"known": self.known} if self.known else {})}
 
 
@@ -200,7 +200,7 @@ class _FramesPreview:
     _met: set[str] = field(default_factory=set)
 
     def over(self, inputs: Iterable[VideoInput]) -> dict[str, object]:
-        """The numbers: `frames` and `bytes` are estimates, without those of addresses."""
+        """Return the numbers: `frames` and `bytes` are estimates, without those of addresses."""
         for one in inputs:
             if isinstance(one, VideoFile):
                 self._file(one)
@@ -232,7 +232,7 @@ class _FramesPreview:
             self._lengths.append(VideoLength(facts.seconds or 0.0, *facts.upright))
 
     def _is_known(self, sha256: str) -> bool:
-        """Whether a video was sampled before, or is here a second time."""
+        """Return whether a video was sampled before, or is here a second time."""
         if sha256 in self._met:
             return True
         self._met.add(sha256)

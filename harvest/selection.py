@@ -29,7 +29,7 @@ class Selection:
     def among(
         self, results: Iterable[Candidate], left_out: Callable[[], None] = lambda: None
     ) -> Iterator[Candidate]:
-        """The results meant; `left_out` is called for each one that fails the test."""
+        """Yield the results meant; `left_out` is called for each one that fails the test."""
         for candidate in islice(results, self.first - 1, self.last):
             if self.test is None or self.test(candidate):
                 yield candidate

@@ -76,7 +76,7 @@ class UnpackBudget:
 
 
 def bounded(file: IO[bytes]) -> Iterator[bytes]:
-    """The bytes of one member. Raises `Unreadable` as soon as no picture may be so large."""
+    """Yield the bytes of one member. Raises `Unreadable` as soon as no picture may be so large."""
     size = 0
     while chunk := file.read(CHUNK):
         size += len(chunk)
@@ -86,7 +86,7 @@ def bounded(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def translating_errors(read: ReadMember) -> ReadMember:
-    """The same, with every error of a broken archive as an `Unreadable`."""
+    """Yield the same, with every error of a broken archive as an `Unreadable`."""
 
     def checked() -> Iterator[bytes]:
         try:
@@ -124,7 +124,7 @@ _END_MARK = bytes(512)
 
 
 def tar_entries(path: Path, kind: str | None, budget: UnpackBudget) -> Iterator[ArchiveMember]:
-    """Every member that is no folder; raises what tarfile raises where the damage begins."""
+    """Yield every member that is no folder; raises what tarfile raises where the damage begins."""
     with _unpacked(path, kind) as source:
         stream = _CountingStream(source, budget, plain=kind == "tar")
         with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8") as archive:
@@ -207,7 +207,7 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 
 
 def zip_entries(path: Path, budget: UnpackBudget) -> Iterator[ArchiveMember]:
-    """Every member that is no folder."""
+    """Yield every member that is no folder."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             # Once the budget is spent this ends the archive, not only one member.
@@ -276,7 +276,7 @@ def archive_format(path: Path) -> str | None:
 
 
 def open_archive(path: Path, most: int = MAX_MEMBERS) -> Iterator[ArchiveMember]:
-    """Its files in their order, without folders, hidden files and what a Mac adds.
+    """Yield its files in their order, without folders, hidden files and what a Mac adds.
 
     After `most` members, of whatever kind, the rest is refused.
     """

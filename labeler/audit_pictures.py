@@ -62,7 +62,7 @@ class AuditSet:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
-        """How many pictures each split has."""
+        """Return how many pictures each split has."""
         return dict(sorted(Counter(picture.split for picture in self.pictures).items()))
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:

@@ -46,7 +46,7 @@ class BalancePlan:
 def plan_balance(
     dataset: Dataset, method: Method, target: int | None = None, seed: int = 0
 ) -> BalancePlan:
-    """How to bring every class of train to `target` samples.
+    """Return how to bring every class of train to `target` samples.
 
     By default that is the smallest class for `down`, the largest for copies, and the mean for
     weights. `down` drops the last of each moment first; classes below the target are left as

@@ -97,7 +97,7 @@ def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
 def _portraits(
     dataset: Dataset, samples: Sequence[Sample], size: int, sheet: ClassSheet
 ) -> Iterator[Image.Image]:
-    """The portraits of these samples; what cannot be read is passed over."""
+    """Yield the portraits of these samples; what cannot be read is passed over."""
     for sample in samples:
         try:
             yield fitted(_pixels(dataset, sample, size), size)
@@ -127,7 +127,7 @@ def portrait_order(
 
 
 def _rank(sample: Sample, quality: Quality | None, size: int) -> tuple[bool, float, str]:
-    """Those without a flag and not too small first, then near to their class and sharp."""
+    """Return those without a flag and not too small first, then near to their class and sharp."""
     if quality is None:
         return True, -sample.sharpness, sample.key
     typical = LAST if quality.outlier is None else quality.outlier

@@ -81,7 +81,7 @@ def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont | None:
 
 @lru_cache(maxsize=1)
 def _fonts() -> tuple[Path, ...]:
-    """The fonts of this machine, in an order that depends on their names alone."""
+    """Return the fonts of this machine, in an order that depends on their names alone."""
     return tuple(sorted(set(_files()), key=lambda path: (_rank(path.name), str(path)))[:_MOST])
 
 

@@ -37,7 +37,10 @@ def _shortened(text: str, size: int) -> str:
 
 
 def folder_name(label: str) -> str:
-    """A class as a folder. Class names are checked when they are made, so it stays readable."""
+    """Return a class as a folder.
+
+    Class names are checked when they are made, so it stays readable.
+    """
     tidy = label.rstrip(". ")
     if len(tidy.encode()) > LONGEST_FOLDER:
         tidy = _shortened(tidy, LONGEST_FOLDER)
@@ -45,7 +48,7 @@ def folder_name(label: str) -> str:
 
 
 def folder_names(labels: Iterable[str]) -> dict[str, str]:
-    """A folder of its own for each class, also where a file system ignores case.
+    """Return a folder of its own for each class, also where a file system ignores case.
 
     Where two would share one, the class that is not spelled like it, or else the later one,
     gets six digits that come from its name alone.
@@ -62,7 +65,7 @@ def folder_names(labels: Iterable[str]) -> dict[str, str]:
 
 
 def original_name(origins: Iterable[Origin]) -> str:
-    """The name a picture came with, or `<source>-<id>`, without its extension."""
+    """Return the name a picture came with, or `<source>-<id>`, without its extension."""
     for origin in origins:
         if origin.video is not None and origin.time is not None:
             stem = PurePosixPath(origin.title or "video").stem
@@ -74,7 +77,7 @@ def original_name(origins: Iterable[Origin]) -> str:
 
 
 def _last_part(key: str) -> str:
-    """What of an id names the picture: of a URL the file, without what is asked of it."""
+    """Return what of an id names the picture: of a URL the file, without what is asked of it."""
     part = key.rsplit("/", 1)[-1]
     if "://" in key:
         part = re.split("[?#]", key)[0].rstrip("/").rsplit("/", 1)[-1]

@@ -34,7 +34,7 @@ def numbers_of(session: SortingSession) -> Numbers:
 
 
 def target_of(dataset: Dataset) -> int:
-    """How many samples are wanted of each class."""
+    """Return how many samples are wanted of each class."""
     return read_toml(dataset.root / FILE, Settings).target
 
 

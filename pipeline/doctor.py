@@ -37,7 +37,7 @@ Look = Callable[[], str]
 
 
 def examine_components(folder: Path) -> Iterator[Component]:
-    """Every part in turn; `folder` is where datasets are to lie."""
+    """Yield every part in turn; `folder` is where datasets are to lie."""
     yield _part("Python", "everything", platform.python_version)
     yield _part("disk", "originals, crops, runs", lambda: _disk(folder))
     yield _part("network", "searches and downloads", _network)

@@ -170,7 +170,7 @@ def _text_of(keyword: str | tuple[str, str]) -> str:
 
 
 def _short(names: list[str]) -> str:
-    """Some names, and how many more; one more is as short as saying so."""
+    """Return some names, and how many more; one more is as short as saying so."""
     if len(names) <= _NAMED + 1:
         return ", ".join(names)
     return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

@@ -52,7 +52,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def images(dataset: Dataset) -> Iterator[Line]:
-    """All images with their origins."""
+    """Yield all images with their origins."""
     for image in dataset.images.each():
         line = _plain(image)
         line["phash"] = f"{image.phash:016x}"
@@ -61,7 +61,7 @@ def images(dataset: Dataset) -> Iterator[Line]:
 
 
 def faces(dataset: Dataset) -> Iterator[Line]:
-    """All faces; `landmarks` is a list of [name, x, y]."""
+    """Yield all faces; `landmarks` is a list of [name, x, y]."""
     for found in dataset.faces.each():
         yield {"image": found.image, **_face(found.face)}
 
@@ -76,7 +76,7 @@ def _face(face: Face) -> Line:
 
 
 def samples(dataset: Dataset) -> Iterator[Line]:
-    """All samples, those set aside included."""
+    """Yield all samples, those set aside included."""
     yield from _samples(dataset, dataset.samples.by_key())
 
 
@@ -90,7 +90,7 @@ def _samples(dataset: Dataset, found: Iterable[Sample]) -> Iterator[Line]:
 
 
 def colours(dataset: Dataset) -> Iterator[Line]:
-    """What the detector said of hair, skin and eyes; it differs a little from run to run."""
+    """Yield what the detector said of hair, skin and eyes; it differs a little from run to run."""
     for found in dataset.faces.each():
         if found.face.evidence is not None:
             named = named_colours(found.face.evidence)
@@ -98,7 +98,7 @@ def colours(dataset: Dataset) -> Iterator[Line]:
 
 
 def decisions(dataset: Dataset) -> Iterator[Line]:
-    """The journal, oldest first."""
+    """Yield the journal, oldest first."""
     yield from (_plain(decision) for decision in dataset.journal.each())
 
 
@@ -155,7 +155,7 @@ FIELDS: dict[str, list[str]] = {
 
 
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
-    """The lines of one kind for which every condition holds.
+    """Yield the lines of one kind for which every condition holds.
 
     Raises `UsageError` for a condition that is none, or about a field that is not there.
     """
@@ -262,7 +262,9 @@ def _plain(record: Any) -> Line:
 
 
 def named_colours(evidence: Mapping[str, object]) -> dict[str, object]:
-    """A name for each of `COLOURS`, and its red, green and blue (0..255); None where not seen."""
+    """Return a name for each of `COLOURS`, and its red, green and blue (0..255); None where not
+    seen.
+    """
     found: dict[str, object] = {}
     for name in COLOURS:
         rgb = evidence.get(name)
@@ -272,7 +274,7 @@ def named_colours(evidence: Mapping[str, object]) -> dict[str, object]:
 
 
 def colour_name(red: int, green: int, blue: int) -> str:
-    """The everyday name of a colour given by red, green and blue, 0..255."""
+    """Return the everyday name of a colour given by red, green and blue, 0..255."""
     hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     if value < 0.22:
         return "black"

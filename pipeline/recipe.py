@@ -73,7 +73,7 @@ class KeywordSource(NetSource, frozen=True):
         return list(dict.fromkeys([self.source] if isinstance(self.source, str) else self.source))
 
     def settings(self) -> dict[str, dict[str, str]]:
-        """The options of each source. Raises `UsageError` for those of no source asked."""
+        """Return the options of each source. Raises `UsageError` for those of no source asked."""
         found: dict[str, dict[str, str]] = {site: {} for site in self.sources}
         for name, value in self.options.items():
             if isinstance(value, dict):
@@ -119,7 +119,7 @@ class TrainPart(TomlTable, frozen=True):
     options: dict[str, Plain | list[Plain]] = msgspec.field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
-        """The options as on a command line."""
+        """Return the options as on a command line."""
         return {key: _text(value) for key, value in self.options.items()}
 
 
@@ -146,7 +146,10 @@ class ExportPart(TomlTable, frozen=True):
     card: bool = True
 
     def target(self, root: Path) -> Path:
-        """Where to export in the dataset at `root`. Raises `UsageError` for any other place."""
+        """Return where to export in the dataset at `root`.
+
+        Raises `UsageError` for any other place.
+        """
         place = Path(os.path.normpath(self.to))
         if place.is_absolute() or place.drive or place.parts[:1] in (("..",), ()):
             raise UsageError(
@@ -221,7 +224,7 @@ def _mend(path: Path) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts of a TOML value, in its order."""
+    """Yield all texts of a TOML value, in its order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

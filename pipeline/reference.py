@@ -27,7 +27,7 @@ ours, 2 wrong usage, 3 input that cannot be used, 4 a site refused, was rate lim
 
 
 def reference() -> str:
-    """The whole page as Markdown."""
+    """Return the whole page as Markdown."""
     parts = [INTRODUCTION]
     for module in GROUPS:
         group = module.commands

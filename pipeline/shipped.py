@@ -10,7 +10,9 @@ from gleanset.errors import InputUnusable, UsageError
 
 
 def bundled() -> Path:
-    """The `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a wheel."""
+    """Return the `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a
+    wheel.
+    """
     here = Path(__file__).resolve().parent
     for folder in (here / "datasets", here.parent / "datasets"):
         if (folder / "sample").is_dir():
@@ -22,12 +24,12 @@ def bundled() -> Path:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with Gleanset, by name."""
+    """Return the recipes that come with Gleanset, by name."""
     return {path.stem: path for path in sorted((bundled() / "recipes").glob("*.toml"))}
 
 
 def shipped_titles() -> dict[str, str]:
-    """The titles of these recipes, by name."""
+    """Return the titles of these recipes, by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
         for name, path in shipped_recipes().items()
@@ -44,6 +46,6 @@ def shipped_recipe(name: str) -> Path:
 
 
 def recipe_at(given: Path) -> Path:
-    """A recipe by its path, or by the name of one that comes with Gleanset."""
+    """Return a recipe by its path, or by the name of one that comes with Gleanset."""
     is_name = given.name == str(given) and not given.suffix
     return shipped_recipe(given.name) if is_name and not given.exists() else given

@@ -63,7 +63,7 @@ class Stages:
             yield "train", partial(self._train, recipe.train)
 
     def checked(self, root: Path, start: str | None = None) -> list[Stage]:
-        """All stages, or those from `start` on, when they can be carried out at `root`.
+        """Return all stages, or those from `start` on, when they can be carried out at `root`.
 
         Sources that are not asked are not looked at: their folders and sites may be gone. Raises
         what is wrong with names and values, all of it at once.
@@ -160,21 +160,21 @@ def _told_apart(stages: Iterable[Stage]) -> Iterator[Stage]:
 
 
 def accept_hints(dataset: Dataset) -> Result:
-    """The stage that labels what nobody could object to."""
+    """Return the stage that labels what nobody could object to."""
     plan = plan_hints(dataset)
     apply_hints(dataset, plan)
     return plan.result()
 
 
 def split(part: SplitSettings, dataset: Dataset) -> Result:
-    """The stage that assigns train, val and test."""
+    """Return the stage that assigns train, val and test."""
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
     return plan.result()
 
 
 def balance(part: BalancePart, dataset: Dataset) -> Result:
-    """The stage that lets the classes of train count alike."""
+    """Return the stage that lets the classes of train count alike."""
     plan = plan_balance(dataset, part.method, part.target, part.seed)
     apply_balance(dataset, plan)
     return plan.result()

@@ -44,7 +44,7 @@ def status(dataset: Dataset) -> dict[str, object]:
 
 
 def next_step(dataset: Dataset) -> str:
-    """The command that would take this dataset further."""
+    """Return the command that would take this dataset further."""
     where = f"-d {shlex.quote(str(dataset.root))}"
     samples = dataset.samples
     states = {str(key[0]): number for key, number in samples.counts("status").items()}
@@ -65,7 +65,7 @@ def next_step(dataset: Dataset) -> str:
 
 
 def _waits_for_split(dataset: Dataset) -> bool:
-    """Whether many labelled samples have no split; a few may be left out on purpose."""
+    """Return whether many labelled samples have no split; a few may be left out on purpose."""
     counts = dataset.samples.counts("status", "kept", "split")
     used = {key[2]: number for key, number in counts.items() if key[:2] == ("labelled", "kept")}
     return used.pop(None, 0) > sum(used.values()) // FEW_LEFT_OUT

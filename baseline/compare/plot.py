@@ -38,7 +38,7 @@ def write_plot(comparison: Comparison, file: Path) -> None:
 
 
 def page(comparison: Comparison) -> str:
-    """The table with bars, as one HTML file that loads nothing."""
+    """Return the table with bars, as one HTML file that loads nothing."""
     bars = {row.run: _bar(row, comparison.commonest_class) for row in comparison.rows}
     template = templates("baseline.compare").get_template("compare.html.jinja")
     return template.render(comparison=comparison, bars=bars, few=few(comparison.moments))
@@ -89,6 +89,6 @@ def _line(pen: ImageDraw.ImageDraw, row: ComparedRun, y: int) -> None:
 
 
 def _plain(name: str) -> str:
-    """The name as far as the built-in font and the margin can show it."""
+    """Return the name as far as the built-in font and the margin can show it."""
     shown = "".join(letter if 32 <= ord(letter) < 256 else "?" for letter in name)
     return shown if len(shown) <= 36 else f"{shown[:20]}…{shown[-15:]}".replace("…", "...")

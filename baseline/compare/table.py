@@ -41,7 +41,7 @@ class ComparedRun:
     against: PairedComparison | None = None
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         told = {
             "interval": self.interval and list(self.interval),
             "against": self.against and self.against.to_json(),

@@ -96,7 +96,7 @@ class ScoreCalibration:
         )
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {"shrunk": self.shrunk, "told": self.describe()}
 
 
@@ -176,12 +176,14 @@ def fit_temperature(logits: Scores, y: Indices) -> float:
 
 
 def _prior(log_temperature: float, share: float) -> float:
-    """The negative logarithm of the prior's density, less a constant."""
+    """Return the negative logarithm of the prior's density, less a constant."""
     return float(1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2)
 
 
 def _lowest(of: Callable[[float], float]) -> float:
-    """The logarithm of a temperature where `of` is least: by a grid first, for it may dip twice."""
+    """Return the logarithm of a temperature where `of` is least: by a grid first, for it may dip
+    twice.
+    """
     grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
     tried = [of(float(one)) for one in grid]
     at = int(np.argmin(tried))
@@ -193,7 +195,9 @@ def _lowest(of: Callable[[float], float]) -> float:
 
 
 def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) -> Pair:
-    """The logarithm of a temperature, begun at one without a shift, and the share of the shift."""
+    """Return the logarithm of a temperature, begun at one without a shift, and the share of the
+    shift.
+    """
     from scipy.optimize import minimize
 
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
@@ -231,7 +235,7 @@ class CalibrationError:
     bins: tuple[ConfidenceBin, ...]
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
 
 
@@ -281,7 +285,7 @@ class ClasswiseError:
     warning: str
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self)
 
 
@@ -320,6 +324,8 @@ def _of_class(
 
 
 def _bin_of(confidence: Floats, bins: int) -> Indices:
-    """The bin of each confidence: bin i is for those above i / bins, up to (i + 1) / bins."""
+    """Return the bin of each confidence: bin i is for those above i / bins, up to (i + 1) /
+    bins.
+    """
     number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
     return np.clip(number, 0, bins - 1)

@@ -137,7 +137,7 @@ class RecallThreshold:
         return self.at_most <= 1 - self.wanted + 1e-12
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {"promised": self.promised}
 
 
@@ -178,7 +178,9 @@ def _known(val: Outputs, classes: Sequence[str], name: str) -> None:
 def _least(
     val: Outputs, classes: Sequence[str], name: str, wanted: float, rule: DecisionRule
 ) -> float:
-    """The lowest threshold that spares so much of a class, those of other classes being given."""
+    """Return the lowest threshold that spares so much of a class, those of other classes being
+    given.
+    """
     number = classes.index(name)
     its = val.at(np.flatnonzero(val.y == number))
     kept = {
@@ -254,7 +256,7 @@ class RejectOption:
     at_most: float
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self)
 
 
@@ -312,7 +314,9 @@ def reject_option_at(
 
 
 def _doubt(coverage: float) -> float:
-    """The part of 5 % for a threshold with this coverage: of about 1/2**k it is 1/(k+1)(k+2)."""
+    """Return the part of 5 % for a threshold with this coverage: of about 1/2**k it is
+    1/(k+1)(k+2).
+    """
     halvings = math.floor(-math.log2(coverage)) if coverage else 0
     return 0.05 / ((halvings + 1) * (halvings + 2))
 
@@ -331,7 +335,7 @@ def risk_coverage_curve(
 def _confidence(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of each answer, thresholds applied, and whether it is right."""
+    """Return the probability of each answer, thresholds applied, and whether it is right."""
     told = msgspec.structs.replace(rule, unknown_below=None)
     chosen, probabilities = decide(outputs.logits, classes, told)
     return probabilities[np.arange(len(chosen)), chosen], chosen == outputs.y

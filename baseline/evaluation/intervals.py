@@ -101,7 +101,7 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
 
 
 def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -> Interval:
-    """The interval of the mean loss, wider upwards: what costs most is seen least.
+    """Return the interval of the mean loss, wider upwards: what costs most is seen least.
 
     Its upper end counts a part of a moment more in which the second likeliest class were right,
     and is that of the square root, whose distribution leans less (the delta method).
@@ -118,7 +118,7 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
 
 
 def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes: int) -> Interval:
-    """The interval of macro F1, as of a share whose variance is that of leaving moments out.
+    """Return the interval of macro F1, as of a share whose variance is that of leaving moments out.
 
     The sample is worth no more to it than to the share wrong.
     """
@@ -140,47 +140,49 @@ def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes:
 
 
 def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
-    """The sum of `values` (N) in each moment, and how many there are."""
+    """Return the sum of `values` (N) in each moment, and how many there are."""
     numbers = group_numbers(groups)
     found: Floats = np.bincount(numbers, values).astype(np.float64)
     return found, np.bincount(numbers).astype(np.float64)
 
 
 def _variance(sums: Floats, sizes: Floats) -> float:
-    """The variance of sum of sums / sum of sizes."""
+    """Return the variance of sum of sums / sum of sizes."""
     count, total = len(sizes), sizes.sum()
     off = sums - sums.sum() / total * sizes
     return float((off**2).sum() / total**2 * count / (count - 1))
 
 
 def _seen_more(sums: Floats, sizes: Floats) -> tuple[float, float]:
-    """The share of hits and its variance, with a part of a moment of hits added."""
+    """Return the share of hits and its variance, with a part of a moment of hits added."""
     part = _FEW_HIT * float(sizes.mean())
     sums, sizes = np.append(sums, part), np.append(sizes, part)
     return float(sums.sum() / sizes.sum()), _variance(sums, sizes)
 
 
 def _worth(share: float, variance: float, most: float) -> float:
-    """How many independent cases have this variance, at most so many."""
+    """Return how many independent cases have this variance, at most so many."""
     return min(most, share * (1 - share) / variance) if variance > 0 else most
 
 
 def _known(moments: int, confidence: float) -> float:
-    """The part of its worth that a sample has when its variance is known from few moments."""
+    """Return the part of its worth that a sample has when its variance is known from few
+    moments.
+    """
     from scipy.special import ndtri
 
     return (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
 
 
 def _t_quantile(freedom: int, confidence: float) -> float:
-    """The quantile of Student's t with so many degrees of freedom."""
+    """Return the quantile of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, confidence))
 
 
 def _limit(share: float, cases: float, confidence: float) -> float:
-    """The exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
+    """Return the exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
     from scipy.special import betaincinv
 
     if share >= 1 or not cases:
@@ -221,7 +223,7 @@ class PairedComparison:
     p: float
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {"interval": self.interval and list(self.interval)}
 
     @property

@@ -70,7 +70,7 @@ class ClassificationMetrics:
     commonest_class: float = 0.0
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {
             "classes": [asdict(score) for score in self.classes],
             "mistakes": [asdict(mistake) for mistake in self.mistakes],
@@ -161,7 +161,7 @@ class SubgroupMetrics:
     interval: Interval | None
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {"interval": self.interval and list(self.interval)}
 
 

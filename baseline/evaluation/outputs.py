@@ -49,7 +49,7 @@ class Outputs:
         return Outputs(self.logits[index], self.y[index], keys, vectors)
 
     def unique(self) -> Outputs:
-        """Each sample once: balancing may have repeated some of train."""
+        """Return each sample once: balancing may have repeated some of train."""
         _, first = np.unique(np.array(self.keys, dtype=np.str_), return_index=True)
         return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
 
@@ -71,7 +71,9 @@ def save_outputs(
 
 
 def load_outputs(folder: Path) -> dict[str, Outputs]:
-    """What the run said, by split; empty for a run without the file. Raises InputUnusable."""
+    """Return what the run said, by split; empty for a run without the file. Raises
+    InputUnusable.
+    """
     path = folder / FILE
     if not path.is_file():
         return {}
@@ -98,7 +100,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def log_softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
-    """The logarithms of the probabilities, N x C, computed in double precision."""
+    """Return the logarithms of the probabilities, N x C, computed in double precision."""
     scaled = logits.astype(np.float64) / temperature
     shifted = scaled - scaled.max(1, keepdims=True)
     result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

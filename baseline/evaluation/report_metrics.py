@@ -177,7 +177,7 @@ def embedding_metrics(outputs: Mapping[str, Outputs], context: SampleContext) ->
 def _vectors(
     queries: Outputs, gallery: Outputs, context: SampleContext
 ) -> tuple[Embeddings, Embeddings]:
-    """Both with numbers of moments that mean the same."""
+    """Return both with numbers of moments that mean the same."""
     numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
     return (
         unit_embeddings(queries, numbers[: len(queries)]),

@@ -50,7 +50,7 @@ class RetrievalMetrics:
     interval: Interval | None
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self) | {"interval": self.interval and list(self.interval)}
 
 
@@ -174,7 +174,7 @@ class VerificationMetrics:
     curve: list[tuple[float, float]]
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self)
 
 
@@ -203,7 +203,9 @@ def verification_metrics(
 
 
 def _apart(queries: Embeddings, gallery: Embeddings) -> int:
-    """How many pairs of moments there are that differ in class: frames of one are no more pairs."""
+    """Return how many pairs of moments there are that differ in class: frames of one are no more
+    pairs.
+    """
     one, two = (set(zip(v.moments.tolist(), v.y.tolist(), strict=True)) for v in (queries, gallery))
     alike = 0
     for at in (0, 1):
@@ -248,7 +250,7 @@ class OpenSetMetrics:
     threshold: float
 
     def to_json(self) -> dict[str, object]:
-        """The same as JSON values."""
+        """Return the same as JSON values."""
         return asdict(self)
 
 
@@ -293,7 +295,7 @@ def _round(
 def _nearest(
     queries: Embeddings, gallery: Embeddings
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The likeness of the most similar picture, and its class."""
+    """Return the likeness of the most similar picture, and its class."""
     best, names = np.zeros(len(queries), np.float32), np.zeros(len(queries), np.int64)
     for part, cosines in cosine_similarities(queries, gallery):
         at = cosines.argmax(1)

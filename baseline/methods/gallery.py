@@ -37,7 +37,7 @@ Embeddings = npt.NDArray[np.float32]
 def make_gallery(
     embedded: Embeddings, y: npt.NDArray[np.int64], keys: Sequence[str], classes: int
 ) -> GalleryHead:
-    """A head of embeddings (N x D, of length 1), at most `MOST` of each class."""
+    """Return a head of embeddings (N x D, of length 1), at most `MOST` of each class."""
     rows: list[npt.NDArray[np.int64]] = []
     for name in range(classes):
         # A copy that balancing made is no other picture.
@@ -52,7 +52,7 @@ def make_gallery(
 
 
 def representatives(embedded: Embeddings, most: int) -> npt.NDArray[np.int64]:
-    """The rows that, all together, are nearest to all others: int64, at most `most`, sorted.
+    """Return the rows that, all together, are nearest to all others: int64, at most `most`, sorted.
 
     Greedy: each next one adds most to the sum of every row's best likeness (facility location;
     Nemhauser et al., 1978: at least 63 % of the best possible sum).
@@ -76,7 +76,7 @@ def save_gallery(folder: Path, net: Net, *, scratch: Path | None = None) -> None
 
 
 def load_gallery(folder: Path) -> Known:
-    """The keys of the known samples of each class, in the order of the vectors.
+    """Return the keys of the known samples of each class, in the order of the vectors.
 
     Slots that only repeat have no key. Raises `InputUnusable` where the file is missing or of
     another model.

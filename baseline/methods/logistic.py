@@ -94,7 +94,7 @@ def choose_strength(
 
 
 def _span(x: Floats) -> Floats:
-    """An orthonormal basis of what the rows span, D x rank: there the solution lies as well.
+    """Return an orthonormal basis of what the rows span, D x rank: there the solution lies as well.
 
     (The penalty is blind to rotation, and weights outside of the span would only add to it.)
     """

@@ -17,7 +17,7 @@ SMALL_BATCH = 32
 def pretrained(
     settings: Transfer | Finetune | Triplet, classes: int, watch: TrainingCallback
 ) -> tuple[BackboneNet | EmbeddingNet, dict[str, Any]]:
-    """A network with the weights that the settings name, and the facts about them."""
+    """Return a network with the weights that the settings name, and the facts about them."""
     with reproducible(settings.seed):
         net = build_net(settings, classes)
         assert isinstance(net, BackboneNet | EmbeddingNet)

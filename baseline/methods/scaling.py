@@ -23,14 +23,17 @@ class Scaling(NamedTuple):
     def of(
         cls, vectors: npt.NDArray[np.float32], emphasis: npt.NDArray[np.float64] | float = 1.0
     ) -> Scaling:
-        """The one that standardises `vectors` (... x D), then multiplies by `emphasis` (D)."""
+        """Return the one that standardises `vectors` (...
+
+        x D), then multiplies by `emphasis` (D).
+        """
         flat = vectors.reshape(-1, vectors.shape[-1])
         spread = flat.std(0, dtype=np.float64)
         floor = FLOOR * float(np.median(spread)) or 1e-6
         return cls(flat.mean(0, dtype=np.float64), np.maximum(spread, floor) / emphasis)
 
     def applied(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The same vectors on the common scale."""
+        """Return the same vectors on the common scale."""
         scaled: npt.NDArray[np.float32] = ((vectors - self.mean) / self.deviation).astype(
             np.float32
         )

@@ -34,13 +34,15 @@ class BatchHard:
         self.known, self.classes, self.embed = known, classes, embed
 
     def weigh(self, y: torch.Tensor) -> torch.Tensor:
-        """How many pictures there are."""
+        """Return how many pictures there are."""
         return torch.tensor(float(len(y)), device=y.device)
 
     def terms(
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean over the triplets not yet apart, times the pictures; and recall@1 therein."""
+        """Return the mean over the triplets not yet apart, times the pictures; and recall@1
+        therein.
+        """
         embedded = functional.normalize(self.embed(net, x).float(), dim=1)
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
         return loss * len(y), _found_again(embedded.detach(), y)
@@ -85,7 +87,7 @@ def by_class(embedded: torch.Tensor, y: torch.Tensor, classes: int) -> torch.Ten
 
 
 def _found_again(embedded: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """How many have one of their own class as the nearest other picture."""
+    """Return how many have one of their own class as the nearest other picture."""
     likeness = embedded @ embedded.T
     likeness.fill_diagonal_(-2.0)
     return (y[likeness.argmax(1)] == y).sum()

@@ -136,7 +136,7 @@ def _usable(held_out: FeatureRows, y: Indices) -> npt.NDArray[np.bool_]:
 
 
 def _choice(tried: Sequence[FeatureRows], y: Indices) -> int:
-    """Which options give the lowest log loss at its temperature."""
+    """Return which options give the lowest log loss at its temperature."""
     at = np.arange(len(y))
     losses = [-float(log_softmax(one, fit_temperature(one, y))[at, y].mean()) for one in tried]
     return int(np.argmin(losses))

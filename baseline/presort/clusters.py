@@ -45,7 +45,7 @@ def similarity_order(vectors: FeatureRows, seed: int, clusters: int = 0) -> Simi
 
 
 def _leaves(vectors: FeatureRows, seed: int) -> tuple[Indices, FeatureRows]:
-    """The leaf of each sample, and the leaves' centres."""
+    """Return the leaf of each sample, and the leaves' centres."""
     if len(vectors) <= LEAVES:
         return np.arange(len(vectors)), vectors
     means = MiniBatchKMeans(

@@ -59,7 +59,7 @@ def presort(
 
 
 def _next(made: PresortResult, most: int = 10) -> list[str]:
-    """The first samples whose labels would teach the most."""
+    """Return the first samples whose labels would teach the most."""
     asked = sorted((one.ask, one.sample) for one in made.standings if one.ask is not None)
     return [sample for _, sample in asked[:most]]
 

@@ -116,7 +116,7 @@ def _shared(
     number: Mapping[str, int],
     moments: Sequence[str | None],
 ) -> LabelPrior:
-    """What labelled samples with the same group or tie say of each other and of the rest."""
+    """Return what labelled samples with the same group or tie say of each other and of the rest."""
     members: Members = defaultdict(lambda: defaultdict(Counter))
     for one, moment in zip(samples, moments, strict=True):
         if one.label in number and moment is not None:
@@ -136,7 +136,7 @@ def _shared(
 def _votes(
     members: Members, names: Sequence[str], moment: str | None, own: int
 ) -> dict[int, float]:
-    """The votes for each class of the labelled samples that share one of `names`.
+    """Return the votes for each class of the labelled samples that share one of `names`.
 
     Of a labelled sample, which is of a `moment` and of the class `own`, all but itself.
     """
@@ -178,7 +178,7 @@ def _means(judged: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def _log_odds(trust: float, width: int) -> float:
-    """How much likelier a class is for being named, as a logarithm."""
+    """Return how much likelier a class is for being named, as a logarithm."""
     return float(np.log(trust) - np.log((1 - trust) / max(width - 1, 1)))
 
 
@@ -268,7 +268,7 @@ def combine(
 
 
 def _scale(scores: Scores, gains: Floats, y: Indices) -> Temperatures:
-    """The temperatures that make held-out classes likeliest."""
+    """Return the temperatures that make held-out classes likeliest."""
     if not len(y):
         return Temperatures()
     scores_temperature = fit_temperature(scores, y)

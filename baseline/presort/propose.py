@@ -173,7 +173,7 @@ def _standings(
 
 
 def _shown(one: PresortSample) -> bool:
-    """Whether a window has a place for it: not what was rejected, nor copies set aside."""
+    """Return whether a window has a place for it: not what was rejected, nor copies set aside."""
     return one.kept and one.status != "rejected"
 
 

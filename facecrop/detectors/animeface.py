@@ -58,7 +58,7 @@ class AnimeFace:
         return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
     def _checked_search(self) -> LibrarySearch:
-        """What searches a tile; the same library may be reached in another way."""
+        """Return what searches a tile; the same library may be reached in another way."""
         return checked_search()
 
     def _find(self, tile: Pixels) -> Iterator[RawFace]:

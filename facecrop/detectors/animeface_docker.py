@@ -82,7 +82,7 @@ class AnimeFaceContainer:
         self._start()
 
     def search(self, pixels: Pixels) -> list[LibraryResult]:
-        """What the library finds on height x width x 3 bytes.
+        """Return what the library finds on height x width x 3 bytes.
 
         Raises `Unreadable` when the container dies of it twice, and `MissingComponent` when
         it cannot be started anew.
@@ -160,7 +160,7 @@ def _question(number: int, pixels: Pixels) -> bytes:
 
 
 def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryResult]:
-    """The faces in an answer. Raises `ValueError` for what the library cannot have said."""
+    """Return the faces in an answer. Raises `ValueError` for what the library cannot have said."""
     answer = msgspec.json.decode(line, type=_Answer)
     if answer.id != number:
         raise ValueError(f"it is for question {answer.id}, not {number}")
@@ -234,7 +234,9 @@ class AnimeFaceDocker(AnimeFace):
 
 
 def image_name(wanted: str = "") -> str:
-    """The image's name: as wanted, as the environment says, or `IMAGE`. Raises `UsageError`."""
+    """Return the image's name: as wanted, as the environment says, or `IMAGE`. Raises
+    `UsageError`.
+    """
     name = wanted or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:
         raise UsageError(f"{name!r} cannot be the name of an image", f"for example {IMAGE}")

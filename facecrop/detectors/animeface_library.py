@@ -150,7 +150,7 @@ LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
 
 @functools.cache
 def checked_search() -> LibrarySearch:
-    """The library's search, tested in this process. Raises `MissingComponent`."""
+    """Return the library's search, tested in this process. Raises `MissingComponent`."""
     search = _load_search()
     self_test(search, SELFTEST_PICTURE, SELFTEST_FACE)
     return search

@@ -69,7 +69,7 @@ class Ensemble:
         return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
     def candidates(self, part: Pixels) -> list[FaceCandidate]:
-        """Every place that a member voted for, however unlikely, in pixels of the part."""
+        """Return every place that a member voted for, however unlikely, in pixels of the part."""
         votes = [vote for size in self.calibration.sizes for vote in self.at(part, size)]
         scale, equalize = self.calibration.cascade_scale, self.calibration.equalize
         windows = self.cascade.windows(part, scale, equalize=equalize)
@@ -87,7 +87,7 @@ class Ensemble:
                 yield RawFace(rect, probability, marks, candidate.evidence)
 
     def at(self, part: Pixels, size: float) -> Iterator[FaceVote]:
-        """The votes of animeface at one size of the part, in pixels of the part."""
+        """Yield the votes of animeface at one size of the part, in pixels of the part."""
         small = resized(part, size)
         across, down = part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]
         for face in self._animeface.detect(small):
@@ -97,7 +97,7 @@ class Ensemble:
 
 
 def resized(part: Pixels, factor: float) -> Pixels:
-    """The part made that many times as large."""
+    """Return the part made that many times as large."""
     if factor == 1:
         return part
     size = max(round(part.shape[1] * factor), 1), max(round(part.shape[0] * factor), 1)

@@ -121,12 +121,12 @@ class Cascade:
             )
 
     def grey(self, part: Pixels, *, equalize: bool) -> Any:
-        """The part in grey, its histogram equalised on request."""
+        """Return the part in grey, its histogram equalised on request."""
         grey = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
         return self._cv2.equalizeHist(grey) if equalize else grey
 
     def windows(self, part: Pixels, scale: float, *, equalize: bool = False) -> list[FloatBox]:
-        """Every single window that looks like a face, of 24 pixels and more."""
+        """Return every single window that looks like a face, of 24 pixels and more."""
         grey = self.grey(part, equalize=equalize)
         found = self.loaded.detectMultiScale(grey, scale, 0, 0, (24, 24))
         return [FloatBox(*(float(edge) for edge in box)) for box in found]

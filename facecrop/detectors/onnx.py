@@ -53,7 +53,7 @@ class OutputLayout:
 
 
 def layout_of(shape: tuple[int, ...], width: int, height: int) -> OutputLayout | None:
-    """The layout of an answer to an input of that size; None for no layout that we know."""
+    """Return the layout of an answer to an input of that size; None for no layout that we know."""
     if len(shape) != 3 or shape[0] != 1:
         return None
     places = sum((width // stride) * (height // stride) for stride in STRIDES)
@@ -94,7 +94,7 @@ def suppress_overlaps(
 
 
 def are_scores(answer: Array, layout: OutputLayout) -> bool:
-    """Whether the numbers where scores should be can be scores: all within 0..1."""
+    """Return whether the numbers where scores should be can be scores: all within 0..1."""
     rows = answer[0].T if layout.name == "v8" else answer[0]
     scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
     low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 0.0)
@@ -249,7 +249,7 @@ def _letterboxed(
 
 
 def _class_names(metadata: dict[str, str]) -> dict[int, str]:
-    """The classes' names that Ultralytics writes into its models, a Python dict as text."""
+    """Return the classes' names that Ultralytics writes into its models, a Python dict as text."""
     try:
         names = ast.literal_eval(metadata.get("names", "{}"))
     except (ValueError, SyntaxError, MemoryError, RecursionError):

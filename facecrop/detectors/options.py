@@ -27,7 +27,7 @@ _FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"
 def spec_of(
     written: str, options: Iterable[str] = (), cascade: Path | None = None, **more: Setting
 ) -> DetectorSpec:
-    """The detector that was written with everything that was set for it.
+    """Return the detector that was written with everything that was set for it.
 
     What is `written` with the name wins over `more`, that over `options`, that over
     `cascade`. Raises `UsageError`.
@@ -76,7 +76,7 @@ def check_options(options: Iterable[str]) -> None:
 
 
 def all_names() -> list[str]:
-    """Every detector that looks for faces in pictures without being given a model."""
+    """Return every detector that looks for faces in pictures without being given a model."""
     return [detector.name for detector in DETECTORS if detector.name != "onnx"]
 
 
@@ -127,7 +127,7 @@ class RecordedDetector:
         return cls(name, settings, files, written)
 
     def spec(self, given: Mapping[str, Setting]) -> DetectorSpec:
-        """The detector as it was, but for what is `given`: its files, or other settings.
+        """Return the detector as it was, but for what is `given`: its files, or other settings.
 
         Raises `UsageError` where a file is missing.
         """

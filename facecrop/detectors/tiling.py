@@ -25,7 +25,7 @@ SAME_FACE = 0.5
 
 
 def tiles(width: int, height: int, longest: int) -> list[Box]:
-    """Where to look in a picture of that size, at `longest` pixels or less at a time."""
+    """Return where to look in a picture of that size, at `longest` pixels or less at a time."""
     long, short = max(width, height), min(width, height)
     if long <= max(longest, ELONGATED * short):
         return [Box(0, 0, width, height)]
@@ -86,7 +86,7 @@ FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
 def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> list[Face]:
-    """The faces that `find` finds, of the detector `name`, in reading order.
+    """Return the faces that `find` finds, of the detector `name`, in reading order.
 
     `find` gets the picture or its tiles, no side longer than `longest` pixels. Raises
     `ValueError` for anything but height x width x 3 bytes.
@@ -118,7 +118,7 @@ def overlap(one: FloatBox | Box, other: FloatBox | Box) -> float:
 
 
 def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
-    """The rectangle in whole pixels of the picture; None where nothing of it lies within."""
+    """Return the rectangle in whole pixels of the picture; None where nothing of it lies within."""
     across, down = place.width / part[0], place.height / part[1]
     left = max(round(place.x + rect.x * across), 0)
     top = max(round(place.y + rect.y * down), 0)

@@ -8,7 +8,10 @@ YES, NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
 
 
 def number(name: str, value: str | float, low: float, high: float) -> float:
-    """The value of the setting `name`. Raises `UsageError` for no number and one out of range."""
+    """Return the value of the setting `name`.
+
+    Raises `UsageError` for no number and one out of range.
+    """
     mend = f"give a number from {low:g} to {high:g}"
     try:
         found = float(value)
@@ -20,7 +23,7 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
 
 
 def whole_number(name: str, value: str | float, low: int, high: int) -> int:
-    """The same for a number without a fraction."""
+    """Return the same for a number without a fraction."""
     found = number(name, value, low, high)
     if found != int(found):
         raise UsageError(f"{name} {found:g} is not a whole number", f"for example {int(found)}")
@@ -28,7 +31,7 @@ def whole_number(name: str, value: str | float, low: int, high: int) -> int:
 
 
 def switch(name: str, value: str | float) -> bool:
-    """Whether a setting is yes or no. Raises `UsageError` for anything else."""
+    """Return whether a setting is yes or no. Raises `UsageError` for anything else."""
     word = f"{value:g}" if isinstance(value, int | float) else value.strip().lower()
     if word in YES or word in NO:
         return word in YES

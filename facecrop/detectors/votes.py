@@ -45,7 +45,7 @@ class FaceCandidate:
     votes: list[FaceVote] = field(default_factory=list)
 
     def strength(self, member: str) -> float:
-        """The strongest vote of a member; 0 where it has none."""
+        """Return the strongest vote of a member; 0 where it has none."""
         return max((vote.strength for vote in self.votes if vote.member == member), default=0.0)
 
     @property
@@ -147,7 +147,7 @@ class EnsembleCalibration:
     equalize: bool = False
 
     def features(self, candidate: FaceCandidate) -> tuple[float, ...]:
-        """The numbers that are weighed: one for each size, then the cascade's.
+        """Return the numbers that are weighed: one for each size, then the cascade's.
 
         A size at which the face would be too small to be seen has no say: it counts as the
         mean of the others.
@@ -162,7 +162,7 @@ class EnsembleCalibration:
         return (*likelihoods, math.log1p(candidate.strength(CASCADE)))
 
     def probability(self, candidate: FaceCandidate) -> float:
-        """How likely the place shows a face, 0..1."""
+        """Return how likely the place shows a face, 0..1."""
         features = self.features(candidate)
         weighed = zip((*self.weights, self.cascade), features, strict=True)
         evidence = self.bias + math.fsum(weight * value for weight, value in weighed)
@@ -170,7 +170,7 @@ class EnsembleCalibration:
 
 
 def member_name(size: float) -> str:
-    """The name under which animeface votes at that size of the picture."""
+    """Return the name under which animeface votes at that size of the picture."""
     return f"animeface at {size:g}"
 
 

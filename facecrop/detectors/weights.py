@@ -20,7 +20,7 @@ LBPCASCADE = Published(
 
 
 def weights_file(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
-    """The file behind a setting: a path, an address with its hash, or what is `published`.
+    """Return the file behind a setting: a path, an address with its hash, or what is `published`.
 
     `option` is how a person gives it on the command line. Raises `UsageError` for no such
     file and an address without hash, `MissingComponent` where it cannot be fetched.

@@ -71,7 +71,9 @@ class Changes:
     def _is_settled(
         self, what: str, item: int, before: str | int | None, after: str | int | None
     ) -> bool:
-        """Whether a class is shown or hidden as it was, or cannot be hidden: samples have it."""
+        """Return whether a class is shown or hidden as it was, or cannot be hidden: samples have
+        it.
+        """
         if what != "merged" or item not in (before, after):
             return False
         row = self._db.one("SELECT merged_into FROM class WHERE id=?", (item,))
@@ -89,7 +91,7 @@ class Changes:
         return what != "name" or not self._db.number(taken, (before, item))
 
     def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
-        """The classes (rows) that a person refused for these samples."""
+        """Return the classes (rows) that a person refused for these samples."""
         found: dict[int, frozenset[int]] = {}
         for row in self._db.rows_in(
             "SELECT sample, refused FROM mark WHERE refused<>'' AND sample", samples
@@ -98,7 +100,7 @@ class Changes:
         return found
 
     def once_called(self, name: str) -> int | None:
-        """The class (row) that had this name before it was renamed; None where none had."""
+        """Return the class (row) that had this name before it was renamed; None where none had."""
         row = self._db.one(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),

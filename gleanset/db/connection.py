@@ -28,12 +28,15 @@ from gleanset.files.atomic import disk_errors
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether the catalogue is there and can only be read. Of root's, only the medium tells."""
+    """Return whether the catalogue is there and can only be read.
+
+    Of root's, only the medium tells.
+    """
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 def mode_for_reading(path: Path) -> str:
-    """How to open it (https://www.sqlite.org/wal.html#readonly).
+    """Return how to open it (https://www.sqlite.org/wal.html#readonly).
 
     SQLite cannot make the index of a write-ahead log there. Without a log nobody is writing,
     and it may take the file as it is; with one it needs the index that the writer made.
@@ -180,7 +183,7 @@ class Connection:
             self._sql.executemany(sql, values)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query whose answer is small."""
+        """Return all rows of a query whose answer is small."""
         with self._mended:
             return self._sql.execute(sql, values).fetchall()
 
@@ -220,13 +223,13 @@ class Connection:
             after = tuple(rows[-1][name] for name in names)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         with self._mended:
             row: Row | None = self._sql.execute(sql, values).fetchone()
             return row
 
     def number(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """The one integer that a query answers; 0 for none."""
+        """Return the one integer that a query answers; 0 for none."""
         row = self.one(sql, values)
         return int(row[0]) if row and row[0] is not None else 0
 
@@ -282,7 +285,7 @@ class _Mended:
 
 
 def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
-    """The error a user can mend behind SQLite's own, or None where it is a bug of ours."""
+    """Return the error a user can mend behind SQLite's own, or None where it is a bug of ours."""
     text = str(error)
     code = getattr(error, "sqlite_errorcode", None)
     if "locked" in text or "busy" in text:
@@ -334,7 +337,7 @@ def snapshot(catalogue: Path, target: Path) -> None:
 
 
 def _copied(catalogue: Path, target: Path) -> bool:
-    """Whether the copy is whole.
+    """Return whether the copy is whole.
 
     Who has a catalogue open keeps an index of its log beside it, and SQLite can read along
     (https://www.sqlite.org/wal.html#readonly). Without one, reading along would leave an index

@@ -76,7 +76,7 @@ class Pairs:
         )
 
     def count_open(self) -> int:
-        """How many pairs wait for a second look."""
+        """Return how many pairs wait for a second look."""
         return self._db.number("SELECT count(*) FROM pair WHERE verdict='open'")
 
     def open(self) -> Iterator[tuple[int, int, bool]]:
@@ -87,7 +87,7 @@ class Pairs:
             yield from ((row[0], row[1], bool(row[2])) for row in rows)
 
     def of_one_film(self, a: int, b: int) -> bool:
-        """Whether both samples (rows) are frames of one video."""
+        """Return whether both samples (rows) are frames of one video."""
         return bool(self._db.number(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
 
     def settle(self, settled: Sequence[PairVerdict]) -> None:
@@ -100,7 +100,8 @@ class Pairs:
             )
 
     def known(self) -> dict[tuple[int, int], bool]:
-        """All pairs that were looked at: whether they are the same. A person's word counts more.
+        """Return all pairs that were looked at: whether they are the same. A person's word counts
+        more.
 
         Only those between samples that a detector still finds.
         """
@@ -132,7 +133,7 @@ class Pairs:
         return dict.fromkeys(maybe, True) | self.known()
 
     def closeness(self) -> dict[tuple[int, int], float]:
-        """How close pairs (rows, a < b) are that the pixels call the same, 0..1.
+        """Return how close pairs (rows, a < b) are that the pixels call the same, 0..1.
 
         It is the part that both show, less up to a tenth for what was replaced in it.
         """
@@ -143,12 +144,12 @@ class Pairs:
         return {(row[0], row[1]): row[2] for row in rows}
 
     def by_person(self) -> dict[tuple[int, int], bool]:
-        """What people said of pairs (rows, a < b): whether they are the same."""
+        """Return what people said of pairs (rows, a < b): whether they are the same."""
         rows = self._db.rows("SELECT a, b, verdict FROM pair WHERE kind='person'")
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
     def looked_at(self, a: int, b: int) -> bool | None:
-        """What is known of one pair: same, not the same, or None."""
+        """Return what is known of one pair: same, not the same, or None."""
         row = self._db.one(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict!='open' ORDER BY priority DESC, kind LIMIT 1",
@@ -167,7 +168,7 @@ class Pairs:
         }
 
     def chosen(self) -> set[int]:
-        """The copies that a person chose to keep, and that are kept still."""
+        """Return the copies that a person chose to keep, and that are kept still."""
         rows = self._db.rows(
             "SELECT sample FROM aside a WHERE kept AND reason=? AND id=(SELECT max(id) FROM aside "
             "WHERE sample=a.sample)",
@@ -176,7 +177,7 @@ class Pairs:
         return {row[0] for row in rows}
 
     def numbers(self, keys: Sequence[str]) -> list[int]:
-        """The rows of these samples. Raises `UsageError` for one that does not exist."""
+        """Return the rows of these samples. Raises `UsageError` for one that does not exist."""
         numbers = []
         for key in keys:
             number = self._db.number("SELECT id FROM sample WHERE key=?", (key,))
@@ -186,7 +187,7 @@ class Pairs:
         return numbers
 
     def grouped(self) -> set[int]:
-        """All samples that are in a group or set aside."""
+        """Return all samples that are in a group or set aside."""
         rows = self._db.rows("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept")
         return {row[0] for row in rows}
 

@@ -163,7 +163,7 @@ class Faces:
         )
 
     def of(self, sha256: str) -> list[StoredFace]:
-        """All faces the catalogue has of an image, from left to right."""
+        """Return all faces the catalogue has of an image, from left to right."""
         rows = self._db.rows(
             f"SELECT f.*, {IN_FORCE} AS valid FROM face f WHERE "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY x, y, w, h, gone",
@@ -172,15 +172,15 @@ class Faces:
         return [StoredFace(_face(row), _kind(row)) for row in rows]
 
     def count(self) -> int:
-        """How many faces there are."""
+        """Return how many faces there are."""
         return self._db.number(f"SELECT count(*) FROM face f WHERE {IN_FORCE}")
 
     def scanned(self) -> int:
-        """How many images some detector has looked at."""
+        """Return how many images some detector has looked at."""
         return self._db.number("SELECT count(DISTINCT image) FROM scan")
 
     def each(self) -> Iterator[FoundFace]:
-        """All faces by image, then from left to right; a page in memory at a time."""
+        """Yield all faces by image, then from left to right; a page in memory at a time."""
         for rows in self._db.pages(
             f"SELECT id, sha256 FROM image WHERE id IN (SELECT image FROM face f WHERE {IN_FORCE})",
             ("sha256",),
@@ -247,7 +247,7 @@ class Scans:
             self._db.many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
 
     def _with_crop(self, start: str) -> list[Row]:
-        """The samples whose key begins like that, but for those that are a whole image."""
+        """Return the samples whose key begins like that, but for those that are a whole image."""
         return self._db.rows(
             "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
             f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
@@ -268,7 +268,9 @@ class Scans:
             )
 
     def searched_for_faces(self, not_by: str) -> tuple[int, int]:
-        """How many images were searched by any detector but one, and how many have a face."""
+        """Return how many images were searched by any detector but one, and how many have a
+        face.
+        """
         row = self._db.one(
             "SELECT count(*), ifnull(sum(EXISTS(SELECT 1 FROM face f WHERE f.image=c.image AND "
             f"{IN_FORCE})), 0) FROM scan c WHERE detector<>?",
@@ -277,7 +279,7 @@ class Scans:
         return (row[0], row[1]) if row else (0, 0)
 
     def count_to_cut(self, detector: str, settings: str, cut: str) -> int:
-        """How many images `to_cut` would give."""
+        """Return how many images `to_cut` would give."""
         return self._db.number(
             f"SELECT count(*) FROM image i WHERE {_TO_CUT}", (detector, settings, cut)
         )
@@ -296,7 +298,7 @@ class Scans:
             yield from (StoredFile(*row) for row in rows)
 
     def cut_of(self, sha256: str) -> str | None:
-        """How the faces of an image were cut; None where that is not known."""
+        """Return how the faces of an image were cut; None where that is not known."""
         row = self._db.one(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
@@ -361,7 +363,7 @@ class CropMethod:
 
 
 def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
-    """The ways in which these samples were cut, the commonest first."""
+    """Return the ways in which these samples were cut, the commonest first."""
     found: Counter[tuple[str, str, str]] = Counter()
     rows = db.rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "

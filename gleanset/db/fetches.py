@@ -83,7 +83,7 @@ class Rejections:
             )
 
     def each(self) -> Iterator[Rejection]:
-        """All rejections by stage, item and source, a page in memory at a time."""
+        """Yield all rejections by stage, item and source, a page in memory at a time."""
         for rows in self._db.pages(
             "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE",
             ("stage", "what", "source"),
@@ -92,7 +92,7 @@ class Rejections:
             yield from (Rejection(*row) for row in rows)
 
     def by_reason(self) -> dict[str, dict[str, int]]:
-        """How many items each stage rejected for each reason."""
+        """Return how many items each stage rejected for each reason."""
         found: dict[str, dict[str, int]] = {}
         for stage, reason, number in self._db.rows(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
@@ -112,7 +112,7 @@ class Fetches:
         self._db = db
 
     def state(self, source: str, key: str, stamp: str = "") -> str | None:
-        """How the last fetch ended; None for something new or changed.
+        """Return how the last fetch ended; None for something new or changed.
 
         'done', 'rejected', 'failed' for what is worth another try, or 'unsettled' for what
         was not its fault. After `TRIES` a failed one is rejected.
@@ -136,7 +136,7 @@ class Fetches:
         return {key: known.get(clean(key)) for key in keys}
 
     def image(self, source: str, key: str) -> str | None:
-        """The hash of the image that a finished fetch gave."""
+        """Return the hash of the image that a finished fetch gave."""
         row = self._db.one(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
@@ -169,7 +169,7 @@ class Fetches:
             )
 
     def failed(self) -> Iterator[FailedFetch]:
-        """Every fetch from the net that gave no image, a page in memory at a time.
+        """Yield every fetch from the net that gave no image, a page in memory at a time.
 
         Ordered by source and key, so that a caller may record anew what it iterates over.
         """
@@ -182,7 +182,7 @@ class Fetches:
             yield from (FailedFetch(*row) for row in rows)
 
     def given(self) -> list[FetchYield]:
-        """The yield of every source by query, hint or title of a video."""
+        """Return the yield of every source by query, hint or title of a video."""
         rows = self._db.rows(
             f"SELECT source, ifnull({asked_of('g')}, ''), "
             "count(DISTINCT iif(first, image, NULL)), "
@@ -218,18 +218,18 @@ class Videos:
         self._db = db
 
     def frames(self, sha256: str, settings: str) -> int:
-        """How many frames that sampling gave; 0 when it was not done yet."""
+        """Return how many frames that sampling gave; 0 when it was not done yet."""
         return self.done(sha256, settings) or 0
 
     def done(self, sha256: str, settings: str) -> int | None:
-        """How many frames that sampling gave; None when it was not done to its end."""
+        """Return how many frames that sampling gave; None when it was not done to its end."""
         row = self._db.one(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
         return None if row is None else int(row["frames"])
 
     def state(self, sha256: str, settings: str) -> dict[str, Any] | None:
-        """What `checkpoint` or `record` stored last (JSON values)."""
+        """Return what `checkpoint` or `record` stored last (JSON values)."""
         row = self._db.one(
             "SELECT state FROM video WHERE sha256=? AND settings=?", (sha256, settings)
         )
@@ -239,7 +239,7 @@ class Videos:
         return state if isinstance(state, dict) else None
 
     def sampled_at(self, url: str, settings: str) -> str | None:
-        """The content (SHA-256) of a video that was sampled to its end from that address."""
+        """Return the content (SHA-256) of a video that was sampled to its end from that address."""
         row = self._db.one(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),

@@ -110,7 +110,7 @@ class Hints:
             yield from (HintedSample(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
 
     def names(self) -> list[str]:
-        """Every hint there is, in alphabetical order."""
+        """Return every hint there is, in alphabetical order."""
         rows = self._db.rows("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
         return [row[0] for row in rows]
 

@@ -111,7 +111,7 @@ class Images:
         return bool(self._db.change(_INSERT_ORIGIN, values))
 
     def row_id(self, sha256: str) -> int:
-        """The internal number of an image; 0 where there is none."""
+        """Return the internal number of an image; 0 where there is none."""
         return self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
 
     def buried(self, sha256: str) -> str | None:
@@ -120,11 +120,11 @@ class Images:
         return row[0] if row else None
 
     def count(self) -> int:
-        """How many images there are."""
+        """Return how many images there are."""
         return self._db.number("SELECT count(*) FROM image")
 
     def by_source(self) -> dict[str, dict[str, int]]:
-        """How many images each source gave for each query, hint or title of a video."""
+        """Return how many images each source gave for each query, hint or title of a video."""
         found: dict[str, dict[str, int]] = {}
         for source, asked, number in self._db.rows(
             f"SELECT source, ifnull({asked_of('o')}, ''), count(DISTINCT image) FROM origin o "
@@ -139,7 +139,7 @@ class Images:
         return self._with_origins([row])[0] if row else None
 
     def resolve(self, text: str) -> Image:
-        """The image that a person means: by hash, by its unique beginning, or by a file.
+        """Return the image that a person means: by hash, by its unique beginning, or by a file.
 
         The file may be the stored one, the one it came from or any copy. `UsageError` when
         there is no such image, or more than one.
@@ -159,7 +159,7 @@ class Images:
         return image
 
     def _meant(self, text: str) -> list[str]:
-        """The hashes of up to two images that `text` may mean."""
+        """Return the hashes of up to two images that `text` may mean."""
         path = Path(text)
         if (copy := _hash_of_file(path)) and self.row_id(copy):
             return [copy]
@@ -181,14 +181,14 @@ class Images:
         return [row[0] for row in rows]
 
     def page(self, after: str = "", limit: int = 200) -> list[Image]:
-        """The next `limit` images in the order of their hashes, after hash `after`."""
+        """Return the next `limit` images in the order of their hashes, after hash `after`."""
         rows = self._db.pages(
             "SELECT * FROM image WHERE sha256>?", ("sha256",), (after,), size=limit
         )
         return self._with_origins(next(rows, []))
 
     def each(self) -> Iterator[Image]:
-        """All images in the order of their hashes, a page in memory at a time."""
+        """Yield all images in the order of their hashes, a page in memory at a time."""
         for rows in self._db.pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
             yield from self._with_origins(rows)
 
@@ -214,14 +214,14 @@ class Images:
             yield from ((row["sha256"], row["format"]) for row in rows)
 
     def count_unscanned(self, detector: str, settings: str) -> int:
-        """How many images `unscanned` would give."""
+        """Return how many images `unscanned` would give."""
         return self._db.number(
             f"SELECT count(*) FROM image i WHERE {_UNSCANNED}", (detector, settings)
         )
 
 
 def _hash_of_file(path: Path) -> str | None:
-    """The SHA-256 of a regular file; None where there is none that we may read."""
+    """Return the SHA-256 of a regular file; None where there is none that we may read."""
     try:
         return sha256_of_file(path) if path.is_file() else None
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -31,7 +31,7 @@ def add_step(
 
 
 def operation_of(row: Row) -> Operation:
-    """What a row with `name`, `kind` and `arguments` did; older ones have a name alone."""
+    """Return what a row with `name`, `kind` and `arguments` did; older ones have a name alone."""
     if row["kind"] is None:
         return named(row["name"])
     return Operation(row["kind"], json.loads(row["arguments"]))
@@ -110,7 +110,7 @@ class Journal:
         return step
 
     def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
-        """The class of each sample that gets a label."""
+        """Return the class of each sample that gets a label."""
         labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
         numbers = {
             label: self._classes.find_or_make(label) for label in {label for _, label in labelled}
@@ -189,11 +189,11 @@ class Journal:
         )
 
     def count(self) -> int:
-        """How many decisions were made."""
+        """Return how many decisions were made."""
         return self._db.number("SELECT count(*) FROM decision")
 
     def each(self) -> Iterator[Decision]:
-        """All decisions, oldest first, a page in memory at a time."""
+        """Yield all decisions, oldest first, a page in memory at a time."""
         for rows in self._db.pages(
             "SELECT d.id, d.step, t.name, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
@@ -226,7 +226,7 @@ def _decision(row: Row) -> Decision:
 
 
 def _undoing(row: Row) -> str:
-    """The action that takes a stored decision back."""
+    """Return the action that takes a stored decision back."""
     if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":
@@ -235,7 +235,7 @@ def _undoing(row: Row) -> str:
 
 
 def _said(row: Row) -> tuple[str, int | None]:
-    """The state that decisions alone have given a sample.
+    """Return the state that decisions alone have given a sample.
 
     A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells.
     """
@@ -245,5 +245,5 @@ def _said(row: Row) -> tuple[str, int | None]:
 
 
 def _after(row: Row) -> tuple[str, int | None]:
-    """The state that a stored decision gave its sample."""
+    """Return the state that a stored decision gave its sample."""
     return _STATUS[row["action"]], row["value"]

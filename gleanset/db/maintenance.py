@@ -27,7 +27,7 @@ class Maintenance:
         self._db = db
 
     def damage(self) -> list[str]:
-        """What SQLite finds wrong with the catalogue itself; empty for a sound one."""
+        """Return what SQLite finds wrong with the catalogue itself; empty for a sound one."""
         problems = [str(row[0]) for row in self._db.rows("PRAGMA integrity_check(20)")]
         loose = self._db.rows("PRAGMA foreign_key_check")
         return [line for line in problems if line != "ok"] + [
@@ -42,14 +42,14 @@ class Maintenance:
         return None if row is None else row[0]
 
     def stored(self) -> Iterator[StoredImage]:
-        """Every image by hash, a page in memory at a time."""
+        """Yield every image by hash, a page in memory at a time."""
         for rows in self._db.pages(
             "SELECT sha256, format, state FROM image WHERE TRUE", ("sha256",)
         ):
             yield from (StoredImage(*row) for row in rows)
 
     def local_paths(self, sha256: str) -> list[str]:
-        """The local files that an image was taken from."""
+        """Return the local files that an image was taken from."""
         rows = self._db.rows(
             "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY path",
@@ -72,7 +72,7 @@ class Maintenance:
             )
 
     def cut_samples(self) -> Iterator[str]:
-        """The keys of all samples in use that have a crop, a page at a time."""
+        """Yield the keys of all samples in use that have a crop, a page at a time."""
         for rows in self._db.pages(
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
             f"AND i.state='ok' AND {HAS_CROP}",
@@ -81,17 +81,17 @@ class Maintenance:
             yield from (row[0] for row in rows)
 
     def has_image(self, sha256: str, format_: str) -> bool:
-        """Whether a file of the store belongs to an image."""
+        """Return whether a file of the store belongs to an image."""
         return bool(
             self._db.number("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
         )
 
     def has_sample(self, key: str) -> bool:
-        """Whether a file among the crops belongs to a sample."""
+        """Return whether a file among the crops belongs to a sample."""
         return bool(self._db.number("SELECT 1 FROM sample WHERE key=?", (key,)))
 
     def found_at(self, url: str) -> list[str]:
-        """The hashes of images with an origin of that URL, page URL or 'source:id'."""
+        """Return the hashes of images with an origin of that URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
         rows = self._db.rows(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
@@ -102,7 +102,7 @@ class Maintenance:
         return [row[0] for row in rows]
 
     def made_by(self, author: str) -> list[str]:
-        """The hashes of images with an origin of that author, as it is spelled there."""
+        """Return the hashes of images with an origin of that author, as it is spelled there."""
         rows = self._db.rows(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
             "ORDER BY i.sha256",
@@ -111,7 +111,7 @@ class Maintenance:
         return [row[0] for row in rows]
 
     def sample_keys(self, sha256: str) -> list[str]:
-        """The samples of an image: their crops have to go with it."""
+        """Return the samples of an image: their crops have to go with it."""
         rows = self._db.rows(
             "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
             (sha256,),
@@ -172,7 +172,7 @@ class Maintenance:
         return bool(self._db.number(query, (table,)))
 
     def tombstones(self) -> Iterator[Rejection]:
-        """What was taken down, as (forgotten, hash, reason)."""
+        """Yield what was taken down, as (forgotten, hash, reason)."""
         for row in self._db.rows("SELECT sha256, reason FROM tombstone ORDER BY sha256"):
             yield Rejection("forgotten", row["sha256"], row["reason"])
 
@@ -188,7 +188,7 @@ class Contradiction(NamedTuple):
 
 
 def contradictions(db: Connection) -> dict[str, Contradiction]:
-    """Each kind of contradiction that was looked for, those without a case included.
+    """Return each kind of contradiction that was looked for, those without a case included.
 
     Only reads, and hashes no file: some milliseconds, and a second for 100,000 samples.
     """

@@ -58,7 +58,7 @@ class ImageHashes:
         self._db = db
 
     def count_missing(self, version: int) -> int:
-        """How many samples have no hashes of their present region."""
+        """Return how many samples have no hashes of their present region."""
         return self._db.number(
             f"SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id AND {_SAME_HASHED} "
             "WHERE l.sample IS NULL AND s.status!='retired'",
@@ -66,7 +66,9 @@ class ImageHashes:
         )
 
     def missing(self, version: int) -> Iterator[SampleRegion]:
-        """The samples without hashes of their present region; `put` may be called meanwhile."""
+        """Yield the samples without hashes of their present region; `put` may be called
+        meanwhile.
+        """
         for rows in self._db.pages(
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN look l "
             f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND s.status!='retired'",
@@ -77,7 +79,7 @@ class ImageHashes:
             yield from map(sample_region, rows)
 
     def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
-        """What is needed to see these samples, by row."""
+        """Return what is needed to see these samples, by row."""
         rows = self._db.rows_in(
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
         )
@@ -115,7 +117,7 @@ class ImageHashes:
             self._db.run("DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict='open'", (sample,))
 
     def pages(self, *, searched: bool, size: int) -> Iterator[list[SampleHashes]]:
-        """The hashes of samples that were or were not searched for yet, `size` at a time.
+        """Yield the hashes of samples that were or were not searched for yet, `size` at a time.
 
         Those of retired samples as well: they may come back.
         """
@@ -220,7 +222,7 @@ class QualityFlag(NamedTuple):
         return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
 
     def holds(self, quality: Quality) -> bool:
-        """Whether these measures have the flag; what is not known has none."""
+        """Return whether these measures have the flag; what is not known has none."""
         value = getattr(quality, self.measure)
         if value is None:
             return False
@@ -241,7 +243,7 @@ class QualityMeasures:
             db.run("CREATE UNIQUE INDEX temp.quality_sample ON quality(sample)")
 
     def count_missing(self, version: int) -> int:
-        """How many samples have no measures of their present region."""
+        """Return how many samples have no measures of their present region."""
         return self._db.number(f"SELECT count(*) {_MISSING}", (version,))
 
     def missing(self, version: int, after: int = 0) -> Iterator[list[int]]:
@@ -293,12 +295,12 @@ class QualityMeasures:
             self._db.run("DELETE FROM outlying")
 
     def of(self, keys: Sequence[str]) -> dict[str, Quality]:
-        """The measures of these samples, where there are any."""
+        """Return the measures of these samples, where there are any."""
         rows = self._db.rows_in(f"{_QUALITY} WHERE s.key", keys)
         return {row["key"]: _quality(row) for row in rows}
 
     def count(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
-        """How many samples have measures, and how many of them each flag."""
+        """Return how many samples have measures, and how many of them each flag."""
         sums = "".join(f", ifnull(sum({flag.test}), 0)" for flag in flags)
         (row,) = self._db.rows(
             f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')",

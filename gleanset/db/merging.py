@@ -76,21 +76,21 @@ class Merging:
         self._db.many("INSERT INTO temp.coming VALUES(?)", [(one,) for one in hashes])
 
     def count_origins(self) -> int:
-        """How many origins `add_places` would add."""
+        """Return how many origins `add_places` would add."""
         return self._db.number(
             f"SELECT count(*) FROM other.origin o {_PERHAPS_OUR_IMAGE} "
             f"WHERE {_COMES} AND {_NEW_ORIGIN}"
         )
 
     def count_samples(self) -> int:
-        """How many samples `add_samples` would add."""
+        """Return how many samples `add_samples` would add."""
         return self._db.number(
             f"SELECT count(*) FROM other.sample o {_PERHAPS_OUR_IMAGE} "
             f"WHERE {_COMES} AND {_NEW_SAMPLE}"
         )
 
     def forgotten_there(self) -> int:
-        """How many of our images were taken down in the other dataset."""
+        """Return how many of our images were taken down in the other dataset."""
         return self._db.number("SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)")
 
     def add_image(self, sha256: str) -> None:
@@ -160,7 +160,9 @@ class Merging:
         )
 
     def steps(self, schema: str) -> list[Row]:
-        """Every step of `main` or `other`, oldest first, but for what merges made and its undos."""
+        """Return every step of `main` or `other`, oldest first, but for what merges made and its
+        undos.
+        """
         return self._db.rows(
             f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{TAKE_IN}' "
             f"UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id) "
@@ -168,7 +170,9 @@ class Merging:
         )
 
     def lines(self, schema: str, step: int) -> dict[str, str]:
-        """The action of each decision of a step, by sample, on what both have or will have."""
+        """Return the action of each decision of a step, by sample, on what both have or
+        will have.
+        """
         rows = self._db.rows(
             f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
             f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
@@ -199,7 +203,7 @@ class Merging:
         return here
 
     def said(self, schema: str, key: str) -> SampleState | None:
-        """What one of the two says of a sample now; None where it is not there."""
+        """Return what one of the two says of a sample now; None where it is not there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.one(
             "SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '') "
@@ -210,7 +214,7 @@ class Merging:
         return SampleState(*row) if row else None
 
     def steps_about(self, key: str) -> set[int]:
-        """The steps of ours with a decision on a sample."""
+        """Return the steps of ours with a decision on a sample."""
         rows = self._db.rows(
             "SELECT DISTINCT step FROM main.decision WHERE sample="
             "(SELECT id FROM main.sample WHERE key=?)",

@@ -374,5 +374,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 
 
 def statements(sql: str) -> list[str]:
-    """The single statements of a migration; our schema has no `;` inside a literal."""
+    """Return the single statements of a migration; our schema has no `;` inside a literal."""
     return [part.strip() for part in sql.split(";") if part.strip()]

@@ -56,7 +56,7 @@ class Proposals:
         self._db = db
 
     def newest(self) -> Presort | None:
-        """The presort in force; its `id` grows with each one, so a window can watch it."""
+        """Return the presort in force; its `id` grows with each one, so a window can watch it."""
         row = self._db.one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
         return Presort(row["id"], row["at"], row["run"], load(row["facts"])) if row else None
 
@@ -90,7 +90,7 @@ class Proposals:
             )
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
-        """What is said of some samples, by key; nothing of those the presort did not see."""
+        """Return what is said of some samples, by key; nothing of those the presort did not see."""
         rows = list(self._db.rows_in(f"{_STANDING} WHERE s.key", samples))
         return {standing.sample: standing for standing in self._full(rows)}
 
@@ -153,7 +153,7 @@ class PresortSamples:
         self._db = db
 
     def each(self) -> Iterator[PresortSample]:
-        """Every sample that is not retired, by key, a page in memory at a time.
+        """Yield every sample that is not retired, by key, a page in memory at a time.
 
         Of those set aside only what is labelled: a better copy may wait for the same label.
         """
@@ -226,7 +226,9 @@ class SortingQueue:
         return [found[row] for row in rows if row in found]
 
     def waiting(self, most: int, after: Sequence[int] = (0, 0)) -> list[int]:
-        """The samples (rows) that wait, in the order of their images, from (image, row) on."""
+        """Return the samples (rows) that wait, in the order of their images, from (image,
+        row) on.
+        """
         rows = self._db.rows(
             "SELECT s.id FROM sample s LEFT JOIN mark m ON m.sample=s.id "
             f"WHERE {_WAITS} AND (s.image, s.id)>(?, ?) ORDER BY s.image, s.id LIMIT ?",
@@ -235,7 +237,7 @@ class SortingQueue:
         return [row[0] for row in rows]
 
     def proposed(self) -> dict[int, int]:
-        """How many samples wait whose first proposal is a class (row)."""
+        """Return how many samples wait whose first proposal is a class (row)."""
         rows = self._db.rows(
             "SELECT p.label, count(*) FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN mark m ON m.sample=s.id "
@@ -244,7 +246,7 @@ class SortingQueue:
         return {row[0]: row[1] for row in rows}
 
     def waiting_for(self, label: int, most: int) -> list[int]:
-        """The samples that wait and are proposed as a class (row), the surest first."""
+        """Return the samples that wait and are proposed as a class (row), the surest first."""
         rows = self._db.rows(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN mark m ON m.sample=s.id "
@@ -254,7 +256,9 @@ class SortingQueue:
         return [row[0] for row in rows]
 
     def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
-        """What the presort in force says of these samples; merged classes as what they are now."""
+        """Return what the presort in force says of these samples; merged classes as what they are
+        now.
+        """
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows_in(
             "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
@@ -284,7 +288,9 @@ class SortingQueue:
         return found
 
     def with_page(self, label: int, page_provenance: str) -> list[int]:
-        """The samples (rows) of a class whose label came with a page and was not checked yet."""
+        """Return the samples (rows) of a class whose label came with a page and was not checked
+        yet.
+        """
         rows = self._db.rows(
             "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
             f"{last_decision('provenance')}=?2 "
@@ -294,7 +300,9 @@ class SortingQueue:
         return [row[0] for row in rows]
 
     def portraits(self, label: int) -> list[int]:
-        """The most typical and the latest sample (rows) of a class; fewer where it has fewer."""
+        """Return the most typical and the latest sample (rows) of a class; fewer where it has
+        fewer.
+        """
         typical = self._db.one(
             "SELECT s.id FROM sample s LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
             "WHERE s.label=? AND s.status='labelled' ORDER BY q.outlier IS NULL, q.outlier, s.id "

@@ -105,7 +105,7 @@ class Reviews:
         self._db = db
 
     def wall(self, name: str, chosen: ReviewFilter = ANYTHING) -> list[ReviewItem]:
-        """The samples of a wall of `WALLS` but `flags`, in the order to look at them."""
+        """Return the samples of a wall of `WALLS` but `flags`, in the order to look at them."""
         sql, order = _WALLS[name]
         tests, values = _tests(chosen)
         rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
@@ -114,7 +114,7 @@ class Reviews:
     def flagged(
         self, flags: Sequence[QualityFlag], chosen: ReviewFilter = ANYTHING
     ) -> list[ReviewItem]:
-        """The samples with a flag, each under the first that it has, the clearest first."""
+        """Return the samples with a flag, each under the first that it has, the clearest first."""
         cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
         tests, values = _tests(chosen)
         rows = self._db.rows(
@@ -128,7 +128,7 @@ class Reviews:
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
     def traits(self) -> FilterChoices:
-        """What sources, videos and licences there are."""
+        """Return what sources, videos and licences there are."""
         sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
         licences = self._db.rows(
@@ -173,7 +173,7 @@ _TEXT = (
 
 
 def _escaped(text: str) -> str:
-    """A text in which LIKE finds no wildcards."""
+    """Return a text in which LIKE finds no wildcards."""
     for letter in ("\\", "%", "_"):
         text = text.replace(letter, f"\\{letter}")
     return text

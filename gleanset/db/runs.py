@@ -55,7 +55,7 @@ class Runs:
         return _run(row) if row else None
 
     def finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
-        """The newest run of these settings that ended well, if any."""
+        """Return the newest run of these settings that ended well, if any."""
         row = self._db.one(
             "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
             "ORDER BY started DESC, id DESC LIMIT 1",
@@ -64,7 +64,7 @@ class Runs:
         return _run(row) if row else None
 
     def newest(self, room: str) -> Run | None:
-        """The newest run that ended well, if any."""
+        """Return the newest run that ended well, if any."""
         row = self._db.one(
             "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, id DESC",
             (room,),
@@ -72,7 +72,7 @@ class Runs:
         return _run(row) if row else None
 
     def each(self) -> Iterator[Run]:
-        """All runs, oldest first."""
+        """Yield all runs, oldest first."""
         yield from (_run(row) for row in self._db.rows("SELECT * FROM run ORDER BY started, id"))
 
 
@@ -107,18 +107,22 @@ class SplitEvaluations:
         self._db = db
 
     def before(self, split: str, samples: Iterable[str]) -> EvaluationCounts:
-        """What was looked at up to now."""
+        """Return what was looked at up to now."""
         return self._looks(split, fingerprint(samples))
 
     def of_run(self, run: str, split: str) -> EvaluationCounts | None:
-        """All looks so far at the samples that this run was judged on first; None for no look."""
+        """Return all looks so far at the samples that this run was judged on first; None for no
+        look.
+        """
         row = self._db.one(
             "SELECT data FROM peek WHERE run=? AND split=? ORDER BY id LIMIT 1", (run, split)
         )
         return self._looks(split, row["data"]) if row else None
 
     def searched_doubts(self, run: str) -> bool:
-        """Whether labels in doubt were searched for with the settings of a run, test among them."""
+        """Return whether labels in doubt were searched for with the settings of a run, test among
+        them.
+        """
         return bool(self._db.number("SELECT 1 FROM peek WHERE run=? AND why='doubts'", (run,)))
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
@@ -142,7 +146,7 @@ class SplitEvaluations:
         return before
 
     def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
-        """The looks before row `until`, or all, but for the figures of run `own`."""
+        """Return the looks before row `until`, or all, but for the figures of run `own`."""
         rows = self._db.rows(
             "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) "
             "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
@@ -153,7 +157,7 @@ class SplitEvaluations:
 
 
 def fingerprint(samples: Iterable[str]) -> str:
-    """A hash of which samples there are, whatever their order and labels."""
+    """Return a hash of which samples there are, whatever their order and labels."""
     return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
 
 
@@ -198,16 +202,16 @@ class Doubts:
             return self._db.number("SELECT count(*) FROM doubt")
 
     def count(self) -> int:
-        """How many labels nobody has looked at since."""
+        """Return how many labels nobody has looked at since."""
         return self._db.number(f"SELECT count(*) {_OPEN}")
 
     def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
-        """The doubts about some samples, by key."""
+        """Return the doubts about some samples, by key."""
         rows = self._db.rows_in(f"{_DOUBT} AND s.key", samples)
         return {row["key"]: _doubt(row) for row in rows}
 
     def each(self) -> Iterator[Doubt]:
-        """All doubts nobody has looked at since, the clearest first, a page at a time."""
+        """Yield all doubts nobody has looked at since, the clearest first, a page at a time."""
         margin, sample = 2.0, -1
         while rows := self._db.rows(
             f"{_DOUBT} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "

@@ -41,7 +41,8 @@ class Samples:
         after: Position | None = None,
         limit: int = 200,
     ) -> SamplePage:
-        """The next `limit` samples after a position (keyset paging: equally quick at any depth).
+        """Return the next `limit` samples after a position (keyset paging: equally quick at any
+        depth).
 
         They come in the order in which their images arrived, or by falling score.
         """
@@ -56,12 +57,12 @@ class Samples:
         return SamplePage(samples, position)
 
     def _full(self, ids: list[int]) -> list[Sample]:
-        """The samples of these numbers, in this order."""
+        """Return the samples of these numbers, in this order."""
         by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", ids)}
         return [_sample(by_id[number]) for number in ids]
 
     def each(self, where: Where = EVERYTHING) -> Iterator[Sample]:
-        """All samples that fit, a page in memory at a time."""
+        """Yield all samples that fit, a page in memory at a time."""
         page = self.page(where, limit=1000)
         yield from page.samples
         while page.next is not None:
@@ -69,26 +70,30 @@ class Samples:
             yield from page.samples
 
     def by_key(self) -> Iterator[Sample]:
-        """All samples in the order of their keys: the same order in every copy of a dataset."""
+        """Yield all samples in the order of their keys: the same order in every copy of a
+        dataset.
+        """
         for rows in self._db.pages(f"{_SAMPLE} WHERE TRUE", ("s.key",)):
             yield from map(_sample, rows)
 
     def in_splits(self) -> Iterator[Sample]:
-        """The labelled samples that have a split, by key: what is trained on and exported.
+        """Return the labelled samples that have a split, by key: what is trained on and exported.
 
         Duplicates that were set aside are not among them.
         """
         return (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
 
     def fingerprint_of_splits(self) -> str:
-        """A hash of which samples have which label and split: equal means nothing has changed."""
+        """Return a hash of which samples have which label and split: equal means nothing has
+        changed.
+        """
         digest = hashlib.sha256()
         for sample in self.in_splits():
             digest.update(f"{sample.key} {sample.label} {sample.split}\n".encode())
         return digest.hexdigest()[:16]
 
     def named(self, name: str) -> str:
-        """The key that begins so. Raises `UsageError` where none does, or more than one."""
+        """Return the key that begins so. Raises `UsageError` where none does, or more than one."""
         rows = self._db.rows(
             "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
         )
@@ -107,7 +112,7 @@ class Samples:
         return _sample(row) if row else None
 
     def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
-        """How many samples have each combination of some of the traits below."""
+        """Return how many samples have each combination of some of the traits below."""
         allowed = {
             "status": "s.status",
             "label": "c.name",
@@ -123,11 +128,11 @@ class Samples:
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
     def count(self) -> int:
-        """How many samples there are, those set aside included."""
+        """Return how many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")
 
     def split_settings(self) -> str:
-        """The settings of the split that is in force; empty when there is none."""
+        """Return the settings of the split that is in force; empty when there is none."""
         row = self._db.one("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
@@ -224,7 +229,7 @@ class SplitGroups:
         self._db = db
 
     def each(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
-        """Every sample that takes part or ties others, once for each of its origins, by key.
+        """Yield every sample that takes part or ties others, once for each of its origins, by key.
 
         And those of `keys`, in whatever state they are.
         """
@@ -243,16 +248,16 @@ class SplitGroups:
                     yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
 
     def sources(self) -> list[str]:
-        """All sources that images came from."""
+        """Return all sources that images came from."""
         return [row[0] for row in self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")]
 
     def videos(self) -> dict[str, str]:
-        """All videos that were sampled: content (SHA-256) and name."""
+        """Return all videos that were sampled: content (SHA-256) and name."""
         rows = self._db.rows("SELECT sha256, name FROM video ORDER BY name")
         return {row["sha256"]: row["name"] for row in rows}
 
     def not_searched(self) -> int:
-        """How many labelled samples were never searched for duplicates."""
+        """Return how many labelled samples were never searched for duplicates."""
         return self._db.number(
             "SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id "
             "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
@@ -276,7 +281,7 @@ class Balances:
         self._db = db
 
     def shares(self) -> dict[str, SampleWeight]:
-        """The samples of train that do not count as they are, by key."""
+        """Return the samples of train that do not count as they are, by key."""
         rows = self._db.rows(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
             "WHERE s.split='train' AND s.status='labelled' ORDER BY s.key"
@@ -284,7 +289,7 @@ class Balances:
         return {row["key"]: SampleWeight(row["copies"], row["weight"]) for row in rows}
 
     def settings(self) -> str:
-        """The settings of the balance in force; empty when there is none."""
+        """Return the settings of the balance in force; empty when there is none."""
         row = self._db.one("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
@@ -326,7 +331,9 @@ class BoxedSamples:
         self._db = db
 
     def images(self, text: str = "") -> list[str]:
-        """The hashes of all images, or of those with a text in title or path, as they came."""
+        """Return the hashes of all images, or of those with a text in title or path, as
+        they came.
+        """
         if not text:
             rows = self._db.rows("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
         else:
@@ -339,7 +346,7 @@ class BoxedSamples:
         return [row[0] for row in rows]
 
     def placed(self, sha256: str) -> list[BoxedSample]:
-        """The samples in use of an image that have a face, from left to right."""
+        """Return the samples in use of an image that have a face, from left to right."""
         rows = self._db.rows(
             f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
@@ -347,12 +354,12 @@ class BoxedSamples:
         return [_placed(row) for row in rows]
 
     def in_use(self, key: str) -> BoxedSample | None:
-        """A sample as it is now; None where it is in use no more, or never was."""
+        """Return a sample as it is now; None where it is in use no more, or never was."""
         row = self._db.one(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
 
     def taken(self, key: str) -> str | None:
-        """The status of a sample of that key; None where there never was one."""
+        """Return the status of a sample of that key; None where there never was one."""
         row = self._db.one("SELECT status FROM sample WHERE key=?", (key,))
         return None if row is None else str(row[0])
 

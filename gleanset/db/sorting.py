@@ -98,7 +98,8 @@ class SampleTiles:
         self._db = db
 
     def ids(self, where: Where = EVERYTHING, place: str | None = None) -> array[int]:
-        """The samples (rows) of a place of `PLACES` or of a filter, in the order of their images.
+        """Return the samples (rows) of a place of `PLACES` or of a filter, in the order of their
+        images.
 
         Those set aside as duplicates, and retired ones, are left out.
         """
@@ -114,30 +115,30 @@ class SampleTiles:
         return array("q", (row[0] for row in self._db.rows(sql, values)))
 
     def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
-        """The tiles of some samples, by row; nothing of those that are gone."""
+        """Return the tiles of some samples, by row; nothing of those that are gone."""
         return {row["id"]: _tile(row) for row in self._db.rows_in(f"{_TILE} WHERE s.id", ids)}
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
-        """The rows of samples, by their names; nothing of those that are not there."""
+        """Return the rows of samples, by their names; nothing of those that are not there."""
         asked = list(keys)
         found = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE key", asked)))
         return {key: found[key] for key in asked if key in found}
 
     def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
-        """The marks of samples, by row."""
+        """Return the marks of samples, by row."""
         rows = self._db.rows_in(
             "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key", keys
         )
         return {row[0]: row[1] for row in rows}
 
     def keys_of(self, ids: Sequence[int]) -> list[str]:
-        """The names of samples (rows), in this order."""
+        """Return the names of samples (rows), in this order."""
         rows = self._db.rows_in("SELECT id, key FROM sample WHERE id", ids)
         found: dict[int, str] = {row[0]: row[1] for row in rows}
         return [found[number] for number in ids if number in found]
 
     def labelled(self, label: str) -> list[int]:
-        """All samples (rows) of a class, those set aside included."""
+        """Return all samples (rows) of a class, those set aside included."""
         rows = self._db.rows(
             "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=? "
             "ORDER BY s.image, s.id",
@@ -146,11 +147,11 @@ class SampleTiles:
         return [row[0] for row in rows]
 
     def undoing(self, step: int) -> int:
-        """The step that undid this one; 0 where none did."""
+        """Return the step that undid this one; 0 where none did."""
         return self._db.number("SELECT id FROM step WHERE undoes=?", (step,))
 
     def counts(self) -> LabelCounts:
-        """How many samples are in every class and place."""
+        """Return how many samples are in every class and place."""
         of_class = {
             row[0]: row[1]
             for row in self._db.rows(
@@ -173,7 +174,9 @@ class SampleTiles:
         return LabelCounts(named, queue - later, later, other, rejected - other)
 
     def steps(self, after: int = 0) -> list[StepRow]:
-        """The steps of the journal after one of them, oldest first; none that came by a merge."""
+        """Return the steps of the journal after one of them, oldest first; none that came by a
+        merge.
+        """
         rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
         return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
 
@@ -203,7 +206,7 @@ class SampleTiles:
         return spell
 
     def spent(self) -> tuple[int, float]:
-        """All gestures and seconds that were ever spent."""
+        """Return all gestures and seconds that were ever spent."""
         row = self._db.one("SELECT ifnull(sum(gestures), 0), ifnull(sum(seconds), 0) FROM effort")
         return (int(row[0]), float(row[1])) if row else (0, 0.0)
 

@@ -131,11 +131,11 @@ class Statistics:
         return [SourceYield(*row) for row in rows]
 
     def sources(self) -> int:
-        """How many different sources gave images."""
+        """Return how many different sources gave images."""
         return self._db.number("SELECT count(DISTINCT source) FROM origin")
 
     def found_again(self) -> RepeatFinds:
-        """How many images were found in several places, and how many under several hints."""
+        """Return how many images were found in several places, and how many under several hints."""
         row = self._db.one(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
@@ -161,7 +161,7 @@ class Statistics:
         return [FailureCount(*row) for row in rows]
 
     def left_out(self) -> list[FailureCount]:
-        """What later stages made no use of, though it could be read."""
+        """Return what later stages made no use of, though it could be read."""
         found = []
         for stage, reason, what in _LEFT_OUT:
             row = self._db.one(
@@ -172,7 +172,7 @@ class Statistics:
         return sorted(found, key=lambda failure: -failure.items)
 
     def unsearched(self) -> int:
-        """How many images nobody has searched or cut yet."""
+        """Return how many images nobody has searched or cut yet."""
         return self._db.number(
             "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
             "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND "
@@ -180,14 +180,16 @@ class Statistics:
         )
 
     def searches(self) -> list[ScanCount]:
-        """Which detectors have looked at the images, with which settings, and how they cut."""
+        """Return which detectors have looked at the images, with which settings, and how
+        they cut.
+        """
         rows = self._db.rows(
             "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [ScanCount(*row) for row in rows]
 
     def requests(self) -> list[SourceRequest]:
-        """What was asked of the sources, but for videos."""
+        """Return what was asked of the sources, but for videos."""
         path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
         rows = self._db.rows(
             f"SELECT source, query, hint, min({path}), max({path}) FROM origin "
@@ -196,7 +198,7 @@ class Statistics:
         return [SourceRequest(row[0], row[1], row[2], (row[3], row[4])) for row in rows]
 
     def sampled_videos(self) -> list[SampledVideo]:
-        """Every video that was sampled to its end, and what its frames hint at."""
+        """Return every video that was sampled to its end, and what its frames hint at."""
         rows = self._db.rows(
             "SELECT coalesce(url, name), settings, (SELECT hint FROM origin WHERE "
             "video=v.sha256 ORDER BY id LIMIT 1) FROM video v WHERE done ORDER BY 1, 2"

@@ -8,27 +8,27 @@ from typing import Any
 
 
 def signed(value: int) -> int:
-    """An unsigned 64-bit hash as the signed integer that SQLite stores."""
+    """Return an unsigned 64-bit hash as the signed integer that SQLite stores."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def unsigned(value: int) -> int:
-    """The unsigned 64-bit hash behind a stored integer."""
+    """Return the unsigned 64-bit hash behind a stored integer."""
     return value & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def now() -> str:
-    """The present time, UTC, ISO 8601 to the second."""
+    """Return the present time, UTC, ISO 8601 to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def dump(value: Any) -> str:
-    """A JSON value in one canonical spelling, so that equal values are equal text."""
+    """Return a JSON value in one canonical spelling, so that equal values are equal text."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def load(text: str) -> Any:
-    """The JSON value behind stored text."""
+    """Return the JSON value behind stored text."""
     return json.loads(text)
 
 

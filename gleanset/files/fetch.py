@@ -50,12 +50,12 @@ class Published:
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: everything in it may be deleted at any time."""
+    """Return where fetched files are kept: everything in it may be deleted at any time."""
     return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
 
 
 def fetched(file: Published, otherwise: str = "", folder: Path | None = None) -> Path:
-    """The file on this disk, fetched if it is not there yet.
+    """Return the file on this disk, fetched if it is not there yet.
 
     `otherwise` is what a person without net can do. Raises `MissingComponent` where it cannot
     be had or is not the file that it should be, `DiskFull`, `NotWritable`.
@@ -73,7 +73,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
 
 
 def is_fetched(file: Published, folder: Path | None = None) -> bool:
-    """Whether `fetched` would give it without asking anybody."""
+    """Return whether `fetched` would give it without asking anybody."""
     return _is_whole(_place(file, folder), file.sha256)
 
 
@@ -155,7 +155,7 @@ def _asking(file: Published, otherwise: str) -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    """What went wrong without the connection as Python shows it."""
+    """Return what went wrong without the connection as Python shows it."""
     text = str(error.args[0]) if error.args else type(error).__name__
     reason = re.sub(r"^.*?Caused by ", "", text)
     reason = re.sub(r"<?\b\w+\(.*?\)>?: ", "", reason)

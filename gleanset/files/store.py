@@ -35,12 +35,12 @@ _SYNCS = 6
 
 
 def sha256_of(data: bytes) -> str:
-    """The SHA-256 of some bytes, lower-case hex."""
+    """Return the SHA-256 of some bytes, lower-case hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """The same of a file; memory stays flat. Raises `OSError`."""
+    """Return the same of a file; memory stays flat. Raises `OSError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -54,11 +54,11 @@ class Store:
         self._unsynced: set[Path] | None = None
 
     def path(self, name: str, kind: str) -> Path:
-        """Where the file called `name` (hex) of that image format lies, or would lie."""
+        """Return where the file called `name` (hex) of that image format lies, or would lie."""
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
     def staged(self, name: str, kind: str) -> Path:
-        """Where that file waits for its row."""
+        """Return where that file waits for its row."""
         return self.scratch / f"{name}.{EXTENSIONS[kind]}"
 
     def stage(self, name: str, kind: str, data: bytes) -> None:
@@ -108,12 +108,12 @@ class Store:
         self.staged(name, kind).unlink(missing_ok=True)
 
     def holds(self, name: str, kind: str) -> bool:
-        """Whether there is such a file, staged or stored."""
+        """Return whether there is such a file, staged or stored."""
         # In this order: publishing moves it from the first place to the second.
         return self.staged(name, kind).exists() or self.path(name, kind).exists()
 
     def read(self, name: str, kind: str) -> bytes:
-        """The bytes of a file, staged or stored. Raises `OSError`."""
+        """Return the bytes of a file, staged or stored. Raises `OSError`."""
         try:
             return self.staged(name, kind).read_bytes()
         except FileNotFoundError:
@@ -131,7 +131,9 @@ class Store:
 
     @staticmethod
     def has(path: Path, size: int) -> bool:
-        """Whether a file of that size is there: names come from content, so it is the file."""
+        """Return whether a file of that size is there: names come from content, so it is
+        the file.
+        """
         try:
             return path.stat().st_size == size
         except FileNotFoundError:

@@ -29,7 +29,7 @@ def compiled(function: Function) -> Function:
 
 @compiled
 def bits(value: np.uint64) -> np.int64:
-    """The number of set bits (Hacker's Delight, 2nd edition, figure 5-2)."""
+    """Return the number of set bits (Hacker's Delight, 2nd edition, figure 5-2)."""
     value = value - ((value >> np.uint64(1)) & np.uint64(0x5555555555555555))
     low = np.uint64(0x3333333333333333)
     value = (value & low) + ((value >> np.uint64(2)) & low)
@@ -39,7 +39,7 @@ def bits(value: np.uint64) -> np.int64:
 
 @compiled
 def found_before(apart: np.uint64, band: int, limits: Numbers) -> bool:
-    """Whether an earlier band has shown this pair already, so that each comes once."""
+    """Return whether an earlier band has shown this pair already, so that each comes once."""
     for earlier in range(band):
         part = (apart >> np.uint64(16 * earlier)) & np.uint64(0xFFFF)
         if bits(part) <= limits[earlier]:

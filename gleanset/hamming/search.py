@@ -55,7 +55,7 @@ def distinct(hashes: Hashes) -> Distinct:
 
 
 def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
-    """All pairs of distinct hashes within `distance` bits, and a star for each equal hash.
+    """Yield all pairs of distinct hashes within `distance` bits, and a star for each equal hash.
 
     Positions refer to `hashes`; a pair of distinct hashes is given once, by the first
     position of each, smaller position first. What comes at a time is bounded, however many
@@ -69,7 +69,7 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
 
 
 def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
-    """All pairs (position in `new`, position in `old`) within `distance` bits.
+    """Yield all pairs (position in `new`, position in `old`) within `distance` bits.
 
     The index is made over `new`, and `old` streams past it: a thousand against a million take
     a fifth of a second, and nothing has to be kept between runs.
@@ -110,7 +110,8 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
 
 
 def _equal_is_cheaper(left: int, distance: int, limits: list[int]) -> bool:
-    """Whether one equal band of `distance + 1` is found sooner than one nearly equal of four.
+    """Return whether one equal band of `distance + 1` is found sooner than one nearly equal of
+    four.
 
     A look-up costs about as much as comparing four hashes that lie side by side.
     """
@@ -152,24 +153,24 @@ def _pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
 
 
 def _flat_is_cheaper(left: int, right: int, limits: list[int]) -> bool:
-    """Whether comparing each with each is less work than looking keys up."""
+    """Return whether comparing each with each is less work than looking keys up."""
     probes = _probes(limits)
     return bool(probes * (left * right / 2**WIDTH + min(right, 2**WIDTH)) >= left * right)
 
 
 def _probes(limits: list[int]) -> int:
-    """How many keys are looked up for each hash."""
+    """Return how many keys are looked up for each hash."""
     return sum(comb(WIDTH, k) for limit in limits for k in range(min(limit, WIDTH) + 1))
 
 
 def _limits(distance: int) -> list[int]:
-    """How many bits each band may differ by; they add up to `distance - 3`, -1 is never."""
+    """Return how many bits each band may differ by; they add up to `distance - 3`, -1 is never."""
     spare, more = divmod(distance - BANDS + 1, BANDS)
     return [spare + (band >= BANDS - more) for band in range(BANDS)]
 
 
 def _masks(limit: int) -> list[int]:
-    """All keys of 16 bits with at most `limit` bits set."""
+    """Return all keys of 16 bits with at most `limit` bits set."""
     return [
         sum(1 << bit for bit in chosen)
         for number in range(min(limit, WIDTH) + 1)
@@ -187,7 +188,7 @@ def _band(
     *,
     same: bool,
 ) -> Iterator[Near]:
-    """The pairs that one band shows first; a width of 0 compares each with each."""
+    """Yield the pairs that one band shows first; a width of 0 compares each with each."""
     masks = np.array(_masks(int(limits[band])) if width else [0], dtype=np.int64)
     if not len(masks):
         return
@@ -221,7 +222,7 @@ class _Sorted(NamedTuple):
 
 
 def _sorted(hashes: Hashes, band: int, width: int) -> _Sorted:
-    """The hashes in the order of their keys, and where the bucket of each key begins."""
+    """Return the hashes in the order of their keys, and where the bucket of each key begins."""
     mask = np.uint64((1 << width) - 1)
     keys = ((hashes >> np.uint64((width or WIDTH) * band)) & mask).astype(np.uint16)
     order = np.argsort(keys, kind="stable")

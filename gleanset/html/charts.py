@@ -26,12 +26,14 @@ class Line:
     points: Sequence[tuple[float, float | None]]
 
     def finite(self) -> list[tuple[float, float]]:
-        """The points that can be drawn."""
+        """Return the points that can be drawn."""
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
 def tag(name: str, *inside: str | Markup, **attributes: object) -> Markup:
-    """An element with escaped text and attributes; `class_` stands for `class`, `_` for `-`."""
+    """Return an element with escaped text and attributes; `class_` stands for `class`, `_`
+    for `-`.
+    """
     written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _plain(value))
         for key, value in attributes.items()
@@ -45,7 +47,7 @@ def _plain(value: object) -> object:
 
 
 def nice_step(span: float, parts: int = _TICKS) -> float:
-    """A step of 1, 2 or 5 times a power of ten that cuts `span` into about `parts`."""
+    """Return a step of 1, 2 or 5 times a power of ten that cuts `span` into about `parts`."""
     raw = max(span, 1e-9) / parts
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
@@ -60,13 +62,13 @@ class Axes:
     top: float
 
     def x(self, value: float) -> float:
-        """The horizontal place of a value; a single one stands in the middle."""
+        """Return the horizontal place of a value; a single one stands in the middle."""
         span = self.last - self.first
         share = (value - self.first) / span if span else 0.5
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """The vertical place of a value."""
+        """Return the vertical place of a value."""
         return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
 
 
@@ -103,7 +105,7 @@ def _axes(lines: Sequence[Line], as_percent: bool) -> Axes:
 
 
 def _described(lines: Sequence[Line], best: int | None, as_percent: bool) -> str:
-    """The chart in words, for those who do not see it."""
+    """Return the chart in words, for those who do not see it."""
     said = [
         f"{line.name}: from {_label(line.finite()[0][1], as_percent)} "
         f"to {_label(line.finite()[-1][1], as_percent)}"
@@ -169,7 +171,7 @@ def _legend(lines: Sequence[Line]) -> Iterable[Markup]:
 
 
 def interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
-    """A share on a line from 0 to 100 % with its interval, and a mark for a plain guess."""
+    """Return a share on a line from 0 to 100 % with its interval, and a mark for a plain guess."""
 
     def at(value: float) -> float:
         return 4 + value * 232

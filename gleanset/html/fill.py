@@ -8,7 +8,7 @@ from gleanset.html import words
 
 
 def templates(package: str) -> Environment:
-    """The templates that lie in `package`, and beside them the shared ones of this package.
+    """Return the templates that lie in `package`, and beside them the shared ones of this package.
 
     Their filters are those of `gleanset.html.words`; `count` is a function.
     """
@@ -31,5 +31,5 @@ def templates(package: str) -> Environment:
 
 
 def as_bytes(page: str) -> bytes:
-    """The page as UTF-8; what that cannot hold, as in names of files, is spelled out."""
+    """Return the page as UTF-8; what that cannot hold, as in names of files, is spelled out."""
     return page.encode("utf-8", "backslashreplace")

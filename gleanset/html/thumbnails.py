@@ -36,13 +36,13 @@ class Thumbnails:
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
-        """The cut of a sample; where there is no crop, it is cut from the original."""
+        """Return the cut of a sample; where there is no crop, it is cut from the original."""
         if sample.key not in self._made:
             self._made[sample.key] = self._crop(sample) or self._cut(sample)
         return self._made[sample.key]
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
-        """A whole picture."""
+        """Return a whole picture."""
         path = self._dataset.image_path(image.sha256, image.format)
         try:
             return shrink(decode(path.read_bytes(), at_least=SIDE).pixels)

@@ -20,7 +20,7 @@ def count(value: int, one: str, many: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as whole percent; only a true 1 is 100 % and only a true 0 is 0 %."""
+    """Return a share as whole percent; only a true 1 is 100 % and only a true 0 is 0 %."""
     if not math.isfinite(share):
         return "–"
     whole = round(share * 100)
@@ -32,7 +32,7 @@ def percent(share: float) -> str:
 
 
 def figure(value: float | None, digits: int = 2) -> str:
-    """A figure with fixed decimals; a dash where there is none."""
+    """Return a figure with fixed decimals; a dash where there is none."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 

@@ -17,7 +17,7 @@ _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
 def as_srgb(image: Image.Image) -> Image.Image:
-    """The picture in sRGB, with its transparency where it has any.
+    """Return the picture in sRGB, with its transparency where it has any.
 
     Itself where it has no profile, one of sRGB, or one that is broken or of another kind of
     picture: a profile never costs us the picture.
@@ -46,7 +46,7 @@ def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image
 
 @lru_cache(maxsize=16)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """How pixels of that mode become sRGB; None where they are that, or nobody can tell."""
+    """Return how pixels of that mode become sRGB; None where they are that, or nobody can tell."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _SPACES[mode]:

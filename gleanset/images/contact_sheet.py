@@ -31,7 +31,7 @@ def save_sheet(sheet: Image.Image, file: Path) -> None:
 
 
 def checked_ending(file: Path) -> str:
-    """The ending of a sheet's name. Raises `UsageError` for one that is no picture's."""
+    """Return the ending of a sheet's name. Raises `UsageError` for one that is no picture's."""
     ending = file.suffix.lower()
     if ending not in KINDS:
         raise UsageError(f"cannot tell the format of {file}", f"end it in {', '.join(KINDS)}")
@@ -39,7 +39,7 @@ def checked_ending(file: Path) -> str:
 
 
 def fitted(picture: Image.Image, size: int) -> Image.Image:
-    """A copy whose longer side has `size` pixels."""
+    """Return a copy whose longer side has `size` pixels."""
     scale = size / max(picture.size)
     wanted = [max(round(side * scale), 1) for side in picture.size]
     kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC

@@ -60,7 +60,7 @@ class CutSettings:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The settings behind their canonical spelling."""
+        """Return the settings behind their canonical spelling."""
         values = dict(word.partition("=")[::2] for word in text.split())
         return cls(
             float(values["margin"]),
@@ -72,7 +72,7 @@ class CutSettings:
 
 
 def sample_key(sha256: str, box: Box) -> str:
-    """The key of a sample: 32 hex digits from its image and the box of its face.
+    """Return the key of a sample: 32 hex digits from its image and the box of its face.
 
     It does not depend on margin or detector, so a label survives a new cut or a new
     detection that finds the same box.
@@ -82,7 +82,7 @@ def sample_key(sha256: str, box: Box) -> str:
 
 
 def region(face: Face, settings: CutSettings, width: int, height: int) -> Region:
-    """Where a face is cut out of a picture of that size. A whole picture gets no margin."""
+    """Return where a face is cut out of a picture of that size. A whole picture gets no margin."""
     room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     grown = _grown(face.box, room)
     box = _squared(grown) if settings.square else grown
@@ -106,14 +106,16 @@ def tilt(face: Face) -> float:
 
 
 def within(box: Box, width: int, height: int) -> Box | None:
-    """The part of a box that lies in a picture of that size; None where nothing of it does."""
+    """Return the part of a box that lies in a picture of that size; None where nothing of
+    it does.
+    """
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
 def with_margin(box: Box, margin: float, width: int, height: int) -> Box:
-    """The box grown by `margin` of its size on every side, clamped to the picture."""
+    """Return the box grown by `margin` of its size on every side, clamped to the picture."""
     return _clamped(_grown(box, margin), width, height)
 
 
@@ -134,7 +136,7 @@ def _clamped(box: Box, width: int, height: int) -> Box:
 
 
 def _square_within(box: Box, face: Box, width: int, height: int) -> Box:
-    """A square moved into the picture, and no larger than that unless the face is."""
+    """Return a square moved into the picture, and no larger than that unless the face is."""
     side = min(box.width, max(min(width, height), face.width, face.height))
     smaller = (box.width - side) // 2
     return Box(
@@ -147,7 +149,7 @@ def _moved(start: int, side: int, length: int) -> int:
 
 
 def _turned(box: Box, face: Box, angle: float) -> Box:
-    """The box moved so that turning it about its own centre turns it about the face's."""
+    """Return the box moved so that turning it about its own centre turns it about the face's."""
     x, y = face.x + face.width / 2, face.y + face.height / 2
     across, down = box.x + box.width / 2 - x, box.y + box.height / 2 - y
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -157,7 +159,7 @@ def _turned(box: Box, face: Box, angle: float) -> Box:
 
 
 def cut(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
-    """The region of an upright picture, turned so that it stands upright itself."""
+    """Return the region of an upright picture, turned so that it stands upright itself."""
     if not angle:
         return _filled(pixels, box)
     diagonal = math.hypot(box.width, box.height)
@@ -168,7 +170,7 @@ def cut(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Imag
 
 
 def _filled(pixels: Image.Image | Array, box: Box) -> Image.Image:
-    """The box of a picture, whose border is repeated where the box leaves it."""
+    """Return the box of a picture, whose border is repeated where the box leaves it."""
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamped(box, *size)
     left, top = inside.x - box.x, inside.y - box.y
@@ -212,7 +214,7 @@ class Cutter:
         return FaceCrop(face, key, place.box, *phash_and_sharpness(part), place.angle)
 
     def too_small(self, face: Face) -> bool:
-        """Whether a face is too small to be cut."""
+        """Return whether a face is too small to be cut."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
     def write(self, key: str, pixels: Array, place: Region) -> Image.Image:

@@ -154,7 +154,7 @@ def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> DecodedIma
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation 1..8; broken EXIF must not cost us the picture."""
+    """Return the EXIF orientation 1..8; broken EXIF must not cost us the picture."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # any damage in EXIF means "not turned"

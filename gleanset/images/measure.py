@@ -40,7 +40,7 @@ def measure(data: bytes) -> Measured:
 
 
 def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
-    """The perceptual hash and the sharpness of a picture, RGB or grey.
+    """Return the perceptual hash and the sharpness of a picture, RGB or grey.
 
     The hash is the 64-bit DCT hash (pHash) with the bits of `imagehash.phash`, unsigned. The
     sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
@@ -56,7 +56,7 @@ def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[
 
 
 def _phash(grey: Image.Image) -> int:
-    """Which of the 8 x 8 lowest frequencies are above their median, row by row.
+    """Return which of the 8 x 8 lowest frequencies are above their median, row by row.
 
     As `imagehash.phash` has it, without the third of a second that loading scipy takes.
     """

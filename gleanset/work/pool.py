@@ -38,7 +38,7 @@ class Outcome(Generic[Item, Result]):
     detail: str = ""
 
     def unwrap(self) -> Result:
-        """The result. Raises `Unreadable` with the reason and detail where there is none."""
+        """Return the result. Raises `Unreadable` with the reason and detail where there is none."""
         if self.result is None:
             raise Unreadable(self.reason or "?", self.detail)
         return self.result
@@ -169,7 +169,7 @@ class _Feed(Generic[Item]):
 
 
 def _next_attempt(future: Future[Any], attempt: int) -> int:
-    """Which attempt is to follow this one, 0 for none."""
+    """Return which attempt is to follow this one, 0 for none."""
     error = future.exception()
     if isinstance(error, BrokenExecutor):
         return attempt  # all workers were lost before one took it up

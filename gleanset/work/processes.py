@@ -51,7 +51,7 @@ class WorkerContext(SpawnContext):
         self.locks: list[Any] = []
 
     def RLock(self) -> Any:  # noqa: N802 - the name that it has in every context
-        """A lock for several processes."""
+        """Return a lock for several processes."""
         self.locks.append(lock := super().RLock())
         return lock
 

@@ -32,7 +32,7 @@ class Progress:
         unit: str = " images",
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
-        """The same for items that come several at a time; `note` stands behind the bar."""
+        """Yield the same for items that come several at a time; `note` stands behind the bar."""
         if not self._draws():
             yield from batches
             return
@@ -64,7 +64,7 @@ class Progress:
             yield advance
 
     def _draws(self) -> bool:
-        """Whether a person looks on. Where nobody does, tqdm is not even loaded."""
+        """Return whether a person looks on. Where nobody does, tqdm is not even loaded."""
         return not self.quiet and sys.stderr.isatty()
 
 

@@ -49,7 +49,7 @@ class ConnectionPools:
             self._manager(proxy)
 
     def proxy_for(self, url: str) -> str | None:
-        """The proxy to ask for this address, None for straight."""
+        """Return the proxy to ask for this address, None for straight."""
         parts = urlsplit(url)
         proxy = self._proxy_of(parts.scheme)
         if proxy is None or self._bypassed(parts.hostname or "", parts.port):
@@ -57,7 +57,7 @@ class ConnectionPools:
         return proxy
 
     def manager_for(self, url: str) -> PoolManager:
-        """The pools to ask for this address."""
+        """Return the pools to ask for this address."""
         return self._manager(self.proxy_for(url))
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ def _login(user: str | None, password: str | None) -> dict[str, str] | None:
 
 
 def trusted_certificates() -> ssl.SSLContext:
-    """The certificates to trust. Raises `UsageError` when a named bundle is not there."""
+    """Return the certificates to trust. Raises `UsageError` when a named bundle is not there."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if bundle := os.environ.get(variable):
             return _trust_in(Path(bundle), variable)

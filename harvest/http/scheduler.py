@@ -250,7 +250,8 @@ class Scheduler(Generic[Result]):
         return self._resting[0][0] - now if self._resting else math.inf
 
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
-        """Whether the first of a queue may be asked for, or the robots.txt that decides on it.
+        """Return whether the first of a queue may be asked for, or the robots.txt that decides on
+        it.
 
         Those that robots rules are against are done with.
         """

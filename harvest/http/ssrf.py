@@ -35,7 +35,7 @@ class PrivateAddress(HTTPError):
 
 
 def is_private(address: str) -> bool:
-    """Whether a numeric address is anything but a public unicast one.
+    """Return whether a numeric address is anything but a public unicast one.
 
     IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is judged as that IPv4.
     Raises `ValueError` for what is not a numeric address.
@@ -48,7 +48,7 @@ def is_private(address: str) -> bool:
 
 
 def spelled_private(host: str) -> bool:
-    """Whether a URL's host names a private address without asking a name server.
+    """Return whether a URL's host names a private address without asking a name server.
 
     Understands `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`, as `connect` would.
     """

@@ -16,7 +16,7 @@ _USUAL_PORT = {"http": ":80", "https": ":443"}
 
 
 def tidy(url: str) -> str:
-    """The address with everything quoted that must be; tidying twice changes nothing.
+    """Return the address with everything quoted that must be; tidying twice changes nothing.
 
     Non-ASCII hosts become IDNA, the fragment and any user name are dropped.
     Raises `Unreadable("bad url")` for anything that is not http or https with a host.
@@ -34,7 +34,7 @@ def tidy(url: str) -> str:
 
 
 def redirected(url: str, location: str) -> str:
-    """Where `Location` leads from `url`. Raises `Unreadable("bad redirect")`."""
+    """Return where `Location` leads from `url`. Raises `Unreadable("bad redirect")`."""
     try:
         return tidy(urljoin(url, _as_utf8(location)))
     except (Unreadable, ValueError) as error:
@@ -42,7 +42,7 @@ def redirected(url: str, location: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """The bare host of a tidy address: lower case, without port and brackets."""
+    """Return the bare host of a tidy address: lower case, without port and brackets."""
     return urlsplit(url).hostname or ""
 
 

@@ -30,14 +30,14 @@ _MOST_PIXELS = 40 * MAX_PIXELS
 
 
 def is_animated_format(video: Path) -> bool:
-    """Whether a file is a picture by its first bytes. Raises `OSError`."""
+    """Return whether a file is a picture by its first bytes. Raises `OSError`."""
     with video.open("rb") as file:
         head = file.read(12)
     return head.startswith(_MAGICS) and not (head[:4] == b"RIFF" and head[8:] != b"WEBP")
 
 
 def probe_animated_image(video: Path) -> VideoFacts:
-    """The facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
+    """Return the facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
     with video.open("rb") as file:
         if not moves(file):
             raise Unreadable("not a video", "a picture that does not move: harvest folder takes it")

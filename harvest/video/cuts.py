@@ -58,7 +58,7 @@ def drop_before(window: FrameBuffer, before: float) -> None:
 
 
 def frame_distance(one: Thumbs, other: Thumbs) -> Floats:
-    """How far frames are from each other: (..., 3, height, width) gives (...)."""
+    """Return how far frames are from each other: (..., 3, height, width) gives (...)."""
     high = np.maximum(one, other)
     low = np.minimum(one, other)
     means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
@@ -130,7 +130,7 @@ class CutFinder:
         yield from self._judge(float(times[-1]) - LAG)
 
     def finish(self) -> Iterator[SceneCut]:
-        """The cuts among the last frames."""
+        """Yield the cuts among the last frames."""
         if self._window is not None:
             yield from self._judge(float(self._window.times[-1]))
 
@@ -198,7 +198,7 @@ class CutFinder:
 
 
 def _usual(steps: Floats, at: int) -> float:
-    """How much frames around that one differ by motion; a single flash does not count."""
+    """Return how much frames around that one differ by motion; a single flash does not count."""
     before, after = steps[max(at - 3, 1) : at], steps[at + 1 : at + 4]
     if not len(after):
         return float(np.median(before))
@@ -207,7 +207,7 @@ def _usual(steps: Floats, at: int) -> float:
 
 
 def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
-    """The middles of even changes, each the greatest within `_APART` seconds."""
+    """Return the middles of even changes, each the greatest within `_APART` seconds."""
     best: list[tuple[float, SceneCut]] = []
     for span in _SPANS:
         for change, at, first, last in _even_changes(window, span):
@@ -221,7 +221,9 @@ def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
 
 
 def _follows_a_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
-    """Whether something was shown before a cut, with that spread, and not only the fade into it."""
+    """Return whether something was shown before a cut, with that spread, and not only the fade into
+    it.
+    """
     last = len(window.times) - 1
     begin, end = (min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end))
     gone = float(window.spread[begin]) <= spread / 2
@@ -234,7 +236,9 @@ def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
 
 
 def _nearby(cut: SceneCut, greater: SceneCut) -> bool:
-    """Whether a cut is a part of a greater one; the way into darkness is none of the way out."""
+    """Return whether a cut is a part of a greater one; the way into darkness is none of the way
+    out.
+    """
     if cut.counts and not greater.counts:
         return greater.begin - _APART <= cut.time < greater.end
     return cut.counts == greater.counts and abs(cut.time - greater.time) <= _APART
@@ -259,7 +263,7 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
 
 
 def _is_mean(small: NDArray[np.float32], times: Floats, a: int, b: int, at: int) -> bool:
-    """Whether a frame is the mean of two others, weighed by their times."""
+    """Return whether a frame is the mean of two others, weighed by their times."""
     part = (times[at] - times[a]) / (times[b] - times[a])
     mean = small[a] + (small[b] - small[a]) * np.float32(part)
     change = float(np.abs(small[b] - small[a]).mean())

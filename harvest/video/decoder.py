@@ -48,7 +48,7 @@ class FrameNumbering:
             bisect.insort(self._packets, time)
 
     def sure(self, time: float) -> bool:
-        """Whether the number of a frame at that time is known."""
+        """Return whether the number of a frame at that time is known."""
         return not self.by_packets or self._latest >= time + _AHEAD
 
     def start_at(self, time: float) -> None:
@@ -58,7 +58,7 @@ class FrameNumbering:
             self._packets = [one for one in self._packets if one >= time - _SAME]
 
     def of(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The numbers of the next frames, whose times rise; -1 before `since`."""
+        """Return the numbers of the next frames, whose times rise; -1 before `since`."""
         inside = times >= self._since - _SAME
         if self.by_packets:
             numbers = self._first + np.searchsorted(np.array(self._packets), times - _SAME)
@@ -99,7 +99,7 @@ class FrameBlock:
     pictures: dict[int, bytes]
 
     def pieces(self) -> Iterator[FrameBlock]:
-        """The same in parts of about a second, however many came at a time."""
+        """Yield the same in parts of about a second, however many came at a time."""
         begin, count = 0, len(self.times)
         while begin < count:
             end = max(int(np.searchsorted(self.times, self.times[begin] + _PIECE)), begin + 1)
@@ -211,7 +211,7 @@ class FfmpegDecoder:
             self._times.append(math.nan)
 
     def _ready(self) -> int:
-        """How many frames are here with all that belongs to them."""
+        """Return how many frames are here with all that belongs to them."""
         count = min(len(self._times), len(self._thumbs))
         times = list(itertools.islice(self._times, count))
         if not self._ended and count and not self._numbering.sure(times[-1]):
@@ -252,7 +252,7 @@ class FfmpegDecoder:
 
 
 def _why(lines: list[str]) -> tuple[str, str]:
-    """The reason and detail of a video that gave nothing."""
+    """Return the reason and detail of a video that gave nothing."""
     lacks = ("Decoder", "no decoder", "codec not currently supported", "Unknown decoder")
     for line in lines:
         if any(word in line for word in lacks) and "decoding" not in line:

@@ -92,7 +92,7 @@ class VideoTask:
     _steps: Iterator[SamplingStep] | None = None
 
     def advance(self) -> SamplingStep | None:
-        """The next step; None at the end. Raises `Unreadable` and `GleansetError`s."""
+        """Return the next step; None at the end. Raises `Unreadable` and `GleansetError`s."""
         if self._steps is None:
             self._steps = self._begin()
         return next(self._steps, None)
@@ -131,7 +131,7 @@ class DecoderWorker:
         self._found = given.videos(folder)
 
     def find(self) -> InputResult | None:
-        """The next video of the input; None after the last."""
+        """Return the next video of the input; None after the last."""
         return next(self._found, None)
 
     def close(self) -> None:

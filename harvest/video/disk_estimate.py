@@ -53,7 +53,7 @@ def bytes_of(sampling: Sampling, video: VideoLength) -> int:
 
 
 def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
-    """The size that a frame of these pixels is sampled at."""
+    """Return the size that a frame of these pixels is sampled at."""
     wide, high = sampling.width, sampling.height
     if not sampling.keep_aspect and wide and high:
         return (wide, high) if sampling.upscale else (min(wide, width), min(high, height))
@@ -64,14 +64,17 @@ def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
 
 
 def bytes_of_all(sampling: Sampling, videos: Sequence[VideoLength]) -> int:
-    """The same of several, of whose frames no more are kept than the limit."""
+    """Return the same of several, of whose frames no more are kept than the limit."""
     needed = sum(bytes_of(sampling, video) for video in videos)
     frames = sum(frames_of(sampling, video.seconds) for video in videos)
     return needed if not sampling.limit else needed * min(sampling.limit, frames) // max(frames, 1)
 
 
 def check_space(folder: Path, sampling: Sampling, videos: Iterable[VideoLength]) -> int:
-    """The bytes that the frames will take. `DiskFull` where there are clearly not so many."""
+    """Return the bytes that the frames will take.
+
+    `DiskFull` where there are clearly not so many.
+    """
     needed = bytes_of_all(sampling, list(videos))
     free = shutil.disk_usage(_there(folder)).free
     if needed // _SURE > free:
@@ -84,7 +87,7 @@ def check_space(folder: Path, sampling: Sampling, videos: Iterable[VideoLength])
 
 
 def human_bytes(size: int) -> str:
-    """A number of bytes for a person."""
+    """Return a number of bytes for a person."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
@@ -92,7 +95,7 @@ def human_bytes(size: int) -> str:
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the nearest one above that is there already."""
+    """Return the folder, or the nearest one above that is there already."""
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 
 

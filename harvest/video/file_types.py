@@ -87,7 +87,7 @@ _SYNC, _PACKETS = 0x47, ((0, 188), (4, 192))
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file looks like a video, or like a picture that moves (GIF, WebP, APNG).
+    """Return whether a file looks like a video, or like a picture that moves (GIF, WebP, APNG).
 
     Reads a few bytes. A file that cannot be read counts by its name.
     """
@@ -102,7 +102,7 @@ def is_video(path: Path) -> bool:
 
 
 def moves(file: BinaryIO) -> bool:
-    """Whether the content is a video container or an animated picture."""
+    """Return whether the content is a video container or an animated picture."""
     head = file.read(_HEAD)
     if head.startswith((b"GIF87a", b"GIF89a")):
         return _gif_moves(file, head)

@@ -73,7 +73,7 @@ class DecodePlan:
 def make_plan(
     sampling: Sampling, facts: VideoFacts, crop: tuple[int, int, int, int] | None = None
 ) -> DecodePlan:
-    """The plan for a whole video."""
+    """Return the plan for a whole video."""
     wide, high = crop[2:] if crop else facts.upright
     size = frame_size(sampling, wide, high)
     due = schedule(sampling, facts.start, size[0] * size[1])
@@ -88,12 +88,12 @@ def make_plan(
 
 
 def output_names(plan: DecodePlan) -> list[str]:
-    """The names of what the command writes."""
+    """Return the names of what the command writes."""
     return ["thumbs", "times", "pictures", *(["packets"] if plan.counted_by_packets else [])]
 
 
 def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
-    """The words of the command; outputs are `OUT:name`."""
+    """Return the words of the command; outputs are `OUT:name`."""
     source = ffmpeg.input(_INPUT, **_input_options(plan))
     stream = source[str(plan.facts.stream)]
     frames = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream

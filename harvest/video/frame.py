@@ -41,7 +41,7 @@ _STRONG, _FEWEST, _STEEPER = 0.02, 16, 0.75
 
 
 def frame_quality(grey: Image.Image) -> FrameQuality:
-    """What is wrong with a picture (mode L), or "good"."""
+    """Return what is wrong with a picture (mode L), or "good"."""
     part = min(_WORKING / max(grey.size), 1.0)
     size = (max(round(grey.width * part), 1), max(round(grey.height * part), 1))
     small = grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -55,7 +55,7 @@ def frame_quality(grey: Image.Image) -> FrameQuality:
 
 
 def steepness(values: NDArray[np.int16]) -> float:
-    """How steep the steeper of the strong edges are, 0..1, of grey pixels (height, width).
+    """Return how steep the steeper of the strong edges are, 0..1, of grey pixels (height, width).
 
     Rows and columns are cut into stretches; of each the greatest step between neighbours is
     compared with the whole rise from its darkest to its lightest pixel. 1 where nothing is found
@@ -129,11 +129,11 @@ class RawFrame:
         return frame_quality(self.grey)
 
     def whole(self) -> Image.Image:
-        """The picture in its colours. Only where it came as RGB."""
+        """Return the picture in its colours. Only where it came as RGB."""
         return Image.frombytes("RGB", self.size, self.data)
 
     def bgr(self) -> Plane:
-        """The same of one that came as YCbCr: (height, width, 3), as OpenCV has it."""
+        """Return the same of one that came as YCbCr: (height, width, 3), as OpenCV has it."""
         wide, high = self.size
         planes = self._planes()
         if self.bt709:
@@ -196,7 +196,7 @@ def _png(picture: RawFrame) -> bytes:
 
 
 def encode(picture: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
-    """The bytes of a picture in the wanted format, and what is to be known of them."""
+    """Return the bytes of a picture in the wanted format, and what is to be known of them."""
     png = sampling.format == "png"
     data = _png(picture) if png else _jpeg(picture, sampling.quality)
     phash, sharpness = picture.measured

@@ -77,7 +77,7 @@ class SelectorState:
 
     @staticmethod
     def from_json(state: dict[str, Any]) -> SelectorState:
-        """The state behind such values."""
+        """Return the state behind such values."""
         return SelectorState(
             state["kept"], state["seen"], state["count"], Counter(state["left_out"])
         )
@@ -101,7 +101,7 @@ class FrameSelector:
         return limit is not None and self.state.count >= limit
 
     def begins(self, stretch: tuple[int, int]) -> bool:
-        """Whether a candidate in that stretch is the first one of it."""
+        """Return whether a candidate in that stretch is the first one of it."""
         return stretch != self._stretch
 
     def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
@@ -116,7 +116,7 @@ class FrameSelector:
         self._hold(candidate)
 
     def close(self) -> Iterator[FrameCandidate]:
-        """What is kept of the stretch that is on."""
+        """Yield what is kept of the stretch that is on."""
         chosen = [] if self._stretch is None else self._chosen()
         for candidate in sorted(chosen, key=lambda one: one.time):
             if not self.full:
@@ -147,7 +147,7 @@ class FrameSelector:
             self._held[self._held.index(weakest)] = candidate
 
     def _cheap_fault(self, candidate: FrameCandidate) -> str | None:
-        """What is wrong with it; edges are measured only where it could be chosen."""
+        """Return what is wrong with it; edges are measured only where it could be chosen."""
         sharpest = max((one.sharpness for one in self._held), default=-1.0)
         if self._number() == 1 and candidate.sharpness <= sharpest:
             return None
@@ -184,7 +184,7 @@ class FrameSelector:
         return fresh
 
     def _shown_before(self) -> bool:
-        """Whether a stretch shows what was kept, or what was seen beside it."""
+        """Return whether a stretch shows what was kept, or what was seen beside it."""
         within = self._sampling.skip_similar or 0
         kept = self.state.kept
         if self._number() == 1 and any(_any_near(kept, one, within) for one in self._hashes):

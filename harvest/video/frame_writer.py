@@ -43,7 +43,7 @@ class FrameWriter:
         self._finished: list[tuple[int, VideoTask | None, list[Fingerprint]]] = []
 
     def known(self, sha256: str, place: int) -> bool:
-        """Whether a video was sampled like this to its end; counts its frames."""
+        """Return whether a video was sampled like this to its end; counts its frames."""
         frames = self._dataset.videos.done(sha256, self._sampling.settings)
         if frames is None:
             return False
@@ -55,7 +55,7 @@ class FrameWriter:
         return True
 
     def store(self, sha256: str, scratch: Path) -> Store:
-        """Where the frames of a video are staged.
+        """Return where the frames of a video are staged.
 
         Those that wait for the end of a run have to outlast one that is stopped.
         """

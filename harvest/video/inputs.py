@@ -71,7 +71,7 @@ class VideoInput(Protocol):
         """What a person knows it by."""
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
-        """Its videos, one after another. What has to be downloaded lies in `folder`.
+        """Return its videos, one after another. What has to be downloaded lies in `folder`.
 
         A download is removed when the next video is asked for.
         """
@@ -89,7 +89,7 @@ class VideoFile:
         return printable(self.path)
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
-        """The file itself, known by its content."""
+        """Yield the file itself, known by its content."""
         try:
             sha256 = sha256_of_file(self.path)
         except OSError as error:
@@ -101,14 +101,14 @@ class VideoFile:
 
 
 def is_address(given: str | Path) -> bool:
-    """Whether that is meant as an address of the web; pathlib folds `//` into one."""
+    """Return whether that is meant as an address of the web; pathlib folds `//` into one."""
     return isinstance(given, str) and bool(_ADDRESS.match(given))
 
 
 def find_inputs(
     given: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
 ) -> list[VideoInput]:
-    """Every input once, in the order given; those of a folder or pattern in reading order.
+    """Return every input once, in the order given; those of a folder or pattern in reading order.
 
     `own` is the dataset, whose files are not found again; `address` makes the input of a
     URL, where there may be some. Raises `InputUnusable` for a path that is not there and
@@ -147,7 +147,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _matching(path: Path) -> list[Path]:
-    """What a pattern stands for that the shell left alone, as in quotes or on Windows."""
+    """Return what a pattern stands for that the shell left alone, as in quotes or on Windows."""
     text = os.fspath(path)
     if not _WILD.search(text):
         raise InputUnusable(f"there is no file {printable(path)}", "check its name")

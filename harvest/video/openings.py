@@ -76,7 +76,7 @@ def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedS
 def snapped(
     repeats: Sequence[RepeatedStretch], cuts: Sequence[float], within: float
 ) -> list[RepeatedStretch]:
-    """The same stretches, beginning and ending with a scene where a cut is near (seconds).
+    """Return the same stretches, beginning and ending with a scene where a cut is near (seconds).
 
     Where looks are a second apart, so is what is known of the ends; cuts are exact. Frames at
     the time of the first cut are of the stretch, those at the second are not.
@@ -121,7 +121,7 @@ class _Pair:
         self._left = np.ones(len(self._times), dtype=bool)
 
     def repeats(self) -> list[RepeatedStretch]:
-        """All stretches, the surest first; each look is in one of them at most."""
+        """Return all stretches, the surest first; each look is in one of them at most."""
         if min(len(self._times), len(self._shown)) < VARIETY:
             return []
         found: list[RepeatedStretch] = []
@@ -146,7 +146,7 @@ class _Pair:
         return [low + (int(n) - 0.5) * width for n in order if near[n] >= VARIETY]
 
     def _pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """The looks that are alike, (of the video, of the earlier one), some at a time.
+        """Yield the looks that are alike, (of the video, of the earlier one), some at a time.
 
         Without those that are like very many, which tell of no distance.
         """
@@ -161,7 +161,7 @@ class _Pair:
             yield i + begin, j
 
     def _met(self, distance: float) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Whether each look meets its like at that distance, and which one it is."""
+        """Return whether each look meets its like at that distance, and which one it is."""
         wanted = self._times - distance
         low = np.searchsorted(self._shown, wanted - SLACK)
         high = np.searchsorted(self._shown, wanted + SLACK, side="right")
@@ -222,7 +222,9 @@ def _runs(
 
 
 def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
-    """The part with the largest sum, where a hit counts for and a miss against it (Kadane)."""
+    """Return the part with the largest sum, where a hit counts for and a miss against it
+    (Kadane).
+    """
     sums = np.concatenate([[0.0], np.cumsum(np.where(hit, 1 - SHARE, -SHARE))])
     lowest = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lowest))
@@ -231,7 +233,7 @@ def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _variety(hashes: _Hashes) -> int:
-    """How many of them are not like one before; stops where there are enough."""
+    """Return how many of them are not like one before; stops where there are enough."""
     seen: list[np.uint64] = []
     for one in hashes:
         if len(seen) < VARIETY and all(np.bitwise_count(one ^ other) > ALIKE for other in seen):

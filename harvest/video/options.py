@@ -33,7 +33,7 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_time(text: str) -> float:
-    """A time in a video: '12:34', '1:02:03.5', '90', '90s' or '1.5m' as seconds.
+    """Return a time in a video: '12:34', '1:02:03.5', '90', '90s' or '1.5m' as seconds.
 
     Raises `UsageError`.
     """
@@ -102,7 +102,7 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
     skip_openings: bool = False
 
     def sampling(self) -> Sampling:
-        """What is meant. Raises `UsageError` where that makes no sense."""
+        """Return what is meant. Raises `UsageError` where that makes no sense."""
         self._check()
         width, height = (None, None) if self.size is None else parse_size(self.size)
         given: dict[str, Any] = {

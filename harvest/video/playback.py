@@ -74,7 +74,7 @@ def find_moments(
     places: Sequence[str | Path] = (),
     progress: Progress | None = None,
 ) -> list[VideoMoment]:
-    """Where the picture that `text` means was shown, the first showing first.
+    """Return where the picture that `text` means was shown, the first showing first.
 
     `text` is a hash or its beginning, a stored file, a copy of it, or a cut of it. A video
     that was renamed or moved is found by its content, in `places` and where it was.
@@ -105,7 +105,7 @@ def _image(dataset: Dataset, text: str) -> Image:
 
 
 def _cut_like(dataset: Dataset, path: Path) -> str:
-    """The key of the cut face that has the bytes of that file; empty where none has."""
+    """Return the key of the cut face that has the bytes of that file; empty where none has."""
     try:
         size, content = path.stat().st_size, path.read_bytes() if path.is_file() else b""
     except (OSError, ValueError):
@@ -147,7 +147,7 @@ class _Search:
         self._hashes: dict[Path, str] = {}
 
     def path(self, sha256: str, known: str | None) -> Path | None:
-        """Where that video lies: where it was, in the places given, or renamed beside it."""
+        """Return where that video lies: where it was, in the places given, or renamed beside it."""
         candidates = [*self._before(known), *self._given]
         found = (path for path in candidates if self._hash(path) == sha256)
         return next(found, None) or self._renamed(sha256, _beside(known))
@@ -177,7 +177,7 @@ def _paths(places: Iterable[str | Path], own: Path) -> list[Path]:
 
 
 def _beside(known: str | None) -> list[Path]:
-    """The videos in the folder where one was; its name may hold bytes that are no text."""
+    """Return the videos in the folder where one was; its name may hold bytes that are no text."""
     if known is None:
         return []
     try:

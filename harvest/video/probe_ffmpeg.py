@@ -72,7 +72,7 @@ class VideoFacts:
 
 
 def probe(video: Path) -> VideoFacts:
-    """The facts of a file's first video stream. Raises `Unreadable` where there is none."""
+    """Return the facts of a file's first video stream. Raises `Unreadable` where there is none."""
     line = [
         find_ffmpeg(),
         "-hide_banner",
@@ -151,7 +151,9 @@ def _rate(described: str) -> float | None:
 
 
 def _is_709(described: str, height: int) -> bool:
-    """Whether YCbCr is that of HD (BT.709); where nothing is said, players go by the height."""
+    """Return whether YCbCr is that of HD (BT.709); where nothing is said, players go by the
+    height.
+    """
     pixels = _PIXELS.search(described)
     if pixels is None or not pixels.group(1).startswith("yuv"):
         return False
@@ -237,7 +239,7 @@ class Damage:
 
 
 def complains(line: str, facts: VideoFacts) -> bool:
-    """Whether a line of ffmpeg's log (with levels) tells of damage in what it decodes."""
+    """Return whether a line of ffmpeg's log (with levels) tells of damage in what it decodes."""
     if "corrupt decoded frame" in line or "corrupt input packet" in line:
         return True
     context = _CONTEXT.search(line)
@@ -249,7 +251,7 @@ def complains(line: str, facts: VideoFacts) -> bool:
 
 
 def find_damage(video: Path, facts: VideoFacts, skip: str | None) -> list[Damage]:
-    """The damaged stretches in order, apart. `skip` is what the decoder leaves out.
+    """Return the damaged stretches in order, apart. `skip` is what the decoder leaves out.
 
     Depends on the file alone, so that a run that was stopped leaves out the same frames.
     """
@@ -276,7 +278,7 @@ def merged_damage(found: Iterable[Damage]) -> list[Damage]:
 
 
 def lies_in(damage: Sequence[Damage], time: float) -> bool:
-    """Whether a frame at that time is damaged."""
+    """Return whether a frame at that time is damaged."""
     return any(one.begin < time < one.end for one in damage)
 
 

@@ -46,12 +46,12 @@ _PART = "*.part*"
 
 
 def downloads(dataset: Dataset) -> Path:
-    """The folder for all of a dataset. It need not be there."""
+    """Return the folder for all of a dataset. It need not be there."""
     return dataset.cache / "downloads"
 
 
 def has_parts(folder: Path) -> bool:
-    """Whether a download there can go on."""
+    """Return whether a download there can go on."""
     return any(folder.glob(_PART))
 
 
@@ -68,7 +68,7 @@ def remove_downloads(dataset: Dataset) -> None:
 
 
 def guarded(library: Any, params: dict[str, Any], client: Client) -> Any:
-    """A `YoutubeDL` with these settings, whose every request goes where the client may.
+    """Return a `YoutubeDL` with these settings, whose every request goes where the client may.
 
     It raises `Unreachable` for a private address, and what yt-dlp raises.
     """
@@ -156,7 +156,7 @@ class VideoAddress:
                     yield from _downloaded(library, client, page, self.keep or folder)
 
     def _pages(self, library: Any, client: Client, folder: Path) -> list[str]:
-        """The addresses of the single videos. Raises what `translate_error` gives."""
+        """Return the addresses of the single videos. Raises what `translate_error` gives."""
         address = _checked(self.shown, client)
         if self.known(address) is not None:
             return [address]
@@ -174,7 +174,8 @@ def all_inputs(
     settings: str,
     open_client: Callable[[], Client],
 ) -> list[VideoInput]:
-    """Every input, addresses among them; one that was sampled with these settings is not asked.
+    """Return every input, addresses among them; one that was sampled with these settings is not
+    asked.
 
     Raises as `find_inputs`.
     """
@@ -187,7 +188,7 @@ def all_inputs(
 
 
 def _single_videos(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The single videos of what yt-dlp found, however deep its lists are."""
+    """Yield the single videos of what yt-dlp found, however deep its lists are."""
     for entry in info.get("entries", [info]):
         if entry and "entries" in entry:
             yield from _single_videos(entry)
@@ -240,7 +241,9 @@ def _text(value: object) -> str | None:
 
 
 def _checked(address: str, client: Client) -> str:
-    """The address itself: sites may care for what `tidy` leaves out, such as the fragment."""
+    """Return the address itself: sites may care for what `tidy` leaves out, such as the
+    fragment.
+    """
     if not client.allow_private and spelled_private(host_of(tidy(address))):
         raise Unreadable("private address", f"{address}: fetched only with --allow-private")
     return address

@@ -24,7 +24,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def translate_error(library: Any, error: BaseException, address: str) -> Unreadable | GleansetError:
-    """The error to raise instead; to be raised `from` the one of yt-dlp."""
+    """Return the error to raise instead; to be raised `from` the one of yt-dlp."""
     causes = list(_causes(error))
     said = _said(causes)
     if "No space left" in said:
@@ -72,7 +72,7 @@ def _of_kind(
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that it was made from; yt-dlp keeps some of them in attributes."""
+    """Yield an error and all that it was made from; yt-dlp keeps some of them in attributes."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

@@ -38,7 +38,7 @@ _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def find_ffmpeg() -> str:
-    """The system's ffmpeg, or the one that the package `imageio-ffmpeg` brings."""
+    """Return the system's ffmpeg, or the one that the package `imageio-ffmpeg` brings."""
     if found := shutil.which("ffmpeg"):
         return found
     with suppress(RuntimeError):
@@ -51,7 +51,9 @@ def find_ffmpeg() -> str:
 
 
 def ending_with_us(command: Sequence[str]) -> list[str]:
-    """The command, to end when this process does, even when that is killed (with util-linux)."""
+    """Return the command, to end when this process does, even when that is killed (with
+    util-linux).
+    """
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
@@ -99,7 +101,10 @@ def end_all() -> None:
 
 
 def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
-    """What ffmpeg says on the way. Raises `Unreadable` where it takes longer than `seconds`."""
+    """Return what ffmpeg says on the way.
+
+    Raises `Unreadable` where it takes longer than `seconds`.
+    """
     with started(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
@@ -189,7 +194,7 @@ class RunningFfmpeg:
             time.sleep(_NAP)
 
     def _said(self) -> bytes | None:
-        """What is new in the log; None where nothing is."""
+        """Return what is new in the log; None where nothing is."""
         file = self._process.stderr
         assert file is not None
         try:
@@ -201,7 +206,7 @@ class RunningFfmpeg:
         return data or None
 
     def code(self) -> int:
-        """How it ended; waits."""
+        """Return how it ended; waits."""
         return self._process.wait()
 
 
@@ -217,7 +222,7 @@ def raise_for_environment(lines: Sequence[str], place: Path) -> None:
 
 
 def ffmpeg_reason(lines: Sequence[str]) -> str:
-    """The one line of ffmpeg's that says what is wrong."""
+    """Return the one line of ffmpeg's that says what is wrong."""
     if any("whitelist" in line for line in lines):
         return "its content is no video container"
     for word in (

@@ -67,7 +67,7 @@ class Checkpoint:
 
     @staticmethod
     def from_json(state: dict[str, Any]) -> Checkpoint:
-        """The checkpoint behind such values."""
+        """Return the checkpoint behind such values."""
         start = state["scene_start"]
         return Checkpoint(
             state["done"],
@@ -133,7 +133,7 @@ class VideoSegment:
         self._fingerprints = list(checkpoint.prints)
 
     def take(self, block: FrameBlock) -> Iterator[FrameCandidate]:
-        """The candidates that are sure with this block."""
+        """Yield the candidates that are sure with this block."""
         for piece in block.pieces():
             if not self.over:
                 yield from self._take_piece(piece)
@@ -148,12 +148,14 @@ class VideoSegment:
         yield from self._settled_before(self._detector.settled - _FADE)
 
     def finish(self) -> Iterator[FrameCandidate]:
-        """The candidates at the end."""
+        """Yield the candidates at the end."""
         self._add_cuts(self._detector.finish())
         yield from self._settled_before(math.inf)
 
     def stretch(self, candidate: FrameCandidate) -> tuple[int, int]:
-        """What a candidate competes in: of the candidates in one stretch, one or few are kept."""
+        """Return what a candidate competes in: of the candidates in one stretch, one or few are
+        kept.
+        """
         mode, every = self._sampling.mode, self._sampling.every
         if mode == "scenes":
             return candidate.scene, 0
@@ -242,7 +244,7 @@ class SamplingStep:
 
 
 def read_facts(video: Path) -> VideoFacts:
-    """What a file says of itself. Raises `Unreadable`, also where it cannot be read."""
+    """Return what a file says of itself. Raises `Unreadable`, also where it cannot be read."""
     try:
         status = video.stat()
         return _facts(video, status.st_size, status.st_mtime_ns)
@@ -322,7 +324,9 @@ class VideoSampler:
         self.damage = self.damage or decoding.damage
 
     def _fresh(self, plan: DecodePlan) -> Checkpoint:
-        """The checkpoint at the beginning of a part of a video: scenes are named by their time."""
+        """Return the checkpoint at the beginning of a part of a video: scenes are named by their
+        time.
+        """
         if plan.since is None:
             return Checkpoint(prints=self._checkpoint.prints)
         since = plan.since - self._facts.start

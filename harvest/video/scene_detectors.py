@@ -46,7 +46,7 @@ class SceneDetector(Protocol):
         """Take some frames; the cuts that are sure now, in order."""
 
     def finish(self) -> Iterator[SceneCut]:
-        """The cuts among the last frames."""
+        """Return the cuts among the last frames."""
 
     def motion(self, time: float) -> float:
         """Grey levels by which a frame differs from the nearer of its neighbours; 0 if unknown."""
@@ -59,7 +59,7 @@ class SceneDetector(Protocol):
 def scene_detector(
     sampling: Sampling, fps: float | None, resumed: ResumedScene | None
 ) -> SceneDetector:
-    """The one that a sampling asks for."""
+    """Return the one that a sampling asks for."""
     if sampling.mode == "keyframes":
         return KeyFrameDetector(resumed)
     if sampling.detector == "ffmpeg":
@@ -123,7 +123,7 @@ class LibraryDetector:
         self.settled = max(self.settled, self._times[-1] - _LATE)
 
     def finish(self) -> Iterator[SceneCut]:
-        """The cuts that it tells of at the end."""
+        """Yield the cuts that it tells of at the end."""
         if self._times:
             code = self._code(len(self._times) - 1, self._fps)
             yield from self._cuts(self._detector.post_process(code))

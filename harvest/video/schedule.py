@@ -48,7 +48,7 @@ class Schedule:
         return f"floor(({time}-({self.start!r}))/{step!r}+{_EARLY!r})"
 
     def due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
-        """Whether each of some frames is; `before` is the time of the one before, or NaN."""
+        """Return whether each of some frames is; `before` is the time of the one before, or NaN."""
         if self.step is None:
             return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
@@ -70,7 +70,7 @@ class Schedule:
 
 
 def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
-    """The schedule of a sampling for frames of so many `pixels` as sampled."""
+    """Return the schedule of a sampling for frames of so many `pixels` as sampled."""
     if sampling.mode == "keyframes":
         return Schedule(start, None)
     if sampling.mode in ("useful", "scenes"):

@@ -115,7 +115,9 @@ def _gone(box: BoxedSample) -> Choice:
 
 
 def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
-    """The box, a pixel wider or higher where that sample has been there with another angle."""
+    """Return the box, a pixel wider or higher where that sample has been there with another
+    angle.
+    """
     croppings = BoxedSamples(dataset.db)
     if not angle and croppings.taken(sample_key(image.sha256, box)) in (None, "retired"):
         return box

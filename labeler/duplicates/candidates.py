@@ -105,13 +105,13 @@ def _nearest(near: Near, *, by_later: bool) -> Near:
 
 
 def _rank_in_run(values: npt.NDArray[Any]) -> Rows:
-    """The place of each value within its run of equal values: 0, 1, 2, ..."""
+    """Return the place of each value within its run of equal values: 0, 1, 2, ..."""
     begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
     return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))
 
 
 def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
-    """The points of some samples; of a hash that too many share only the first ones."""
+    """Return the points of some samples; of a hash that too many share only the first ones."""
     keep = np.ones(len(batch.points), dtype=np.bool_)
     # Hardly any is that common, and a plain sort takes half the time of an order.
     values = np.sort(batch.points)

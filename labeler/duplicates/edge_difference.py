@@ -157,7 +157,7 @@ def _added(one: _Lost, other: _Lost) -> Iterator[Piece]:
 
 
 def _at_rim(piece: Piece, shape: tuple[int, ...]) -> bool:
-    """Whether it is near an edge of the picture, where marks and logos are."""
+    """Return whether it is near an edge of the picture, where marks and logos are."""
     x, y = piece.centre[0] / shape[1], piece.centre[1] / shape[0]
     return min(x, 1 - x, y, 1 - y) < _RIM
 

@@ -52,7 +52,7 @@ class Piece(NamedTuple):
     angle: float
 
     def of(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """The values of a picture's pixels that are in the piece."""
+        """Return the values of a picture's pixels that are in the piece."""
         return values[self.rows, self.columns][self.mask]
 
     def grown(self, by: int, shape: tuple[int, ...]) -> Piece:
@@ -141,7 +141,7 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
 
 
 def _line(piece: Piece, drawn: Mask, against: Mask, light: Floats, dark: Floats) -> _Line:
-    """Whether a piece is a line of letters; `plain`, that it only brightens or darkens.
+    """Return whether a piece is a line of letters; `plain`, that it only brightens or darkens.
 
     `light` are the edges that only the picture has that is brighter there, `dark` the other's.
     """
@@ -165,6 +165,6 @@ def _line(piece: Piece, drawn: Mask, against: Mask, light: Floats, dark: Floats)
 
 
 def _beside(piece: Piece, line: Piece) -> bool:
-    """Whether it stands in the same line, and is not much higher."""
+    """Return whether it stands in the same line, and is not much higher."""
     off = abs(piece.centre[1] - line.centre[1])
     return off < 0.8 * line.short and piece.short < 1.7 * line.short

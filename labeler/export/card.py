@@ -38,7 +38,7 @@ def no_formula(text: str | None) -> str:
 
 
 def dataset_card(dataset: Dataset, items: Sequence[ExportItem], options: ExportOptions) -> str:
-    """The card in Markdown, with the front matter that the Hugging Face hub reads."""
+    """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
     name = dataset.settings.name or "An image dataset"
     parts = [
         _front(name, len(items)),
@@ -97,7 +97,7 @@ def _what(items: Sequence[ExportItem], options: ExportOptions) -> str:
 
 
 def _moments(dataset: Dataset, items: Sequence[ExportItem]) -> str:
-    """What is known of pictures that belong together."""
+    """Return what is known of pictures that belong together."""
     moments = moments_of(dataset.db, [item.sample.key for item in items])
     found: dict[str, set[str]] = defaultdict(set)
     for item in items:

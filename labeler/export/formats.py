@@ -91,7 +91,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    """The splits that have pictures, each with its items by path and sample."""
+    """Yield the splits that have pictures, each with its items by path and sample."""
     for split in SPLITS:
         chosen = [item for item in items if item.sample.split == split]
         if chosen:
@@ -106,7 +106,7 @@ def _row_maker(items: Sequence[ExportItem]) -> Callable[[ExportItem], dict[str, 
 
 
 def _row(item: ExportItem) -> dict[str, str | float]:
-    """What a row says of a picture, besides its place.
+    """Return what a row says of a picture, besides its place.
 
     Nothing is null: readers take a column of nulls alone for one of another type.
     """

@@ -24,7 +24,7 @@ STAGE = "export"
 
 
 def would_export(dataset: Dataset, target: Path, options: ExportOptions) -> list[str]:
-    """The paths that an export would write. Raises what it would raise."""
+    """Return the paths that an export would write. Raises what it would raise."""
     check_ours(place_of(target))
     return [item.path for item in plan_export(dataset, options)]
 
@@ -77,7 +77,7 @@ def export(
 def _pictures(
     items: Sequence[ExportItem], options: ExportOptions, before: Mapping[str, Any], target: Path
 ) -> list[ExportPicture]:
-    """The files to write, each with the one of the last export that shows the same."""
+    """Return the files to write, each with the one of the last export that shows the same."""
     earlier: dict[str, tuple[Path, str]] = {}
     for name, told in before.get("pictures", {}).items():
         # A marker may have been edited: only what lies in the tree is taken from it.
@@ -116,7 +116,9 @@ def _write_all(
 
 
 def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> dict[str, object]:
-    """What the marker keeps of a picture: to know it again when it was moved, or to link it."""
+    """Return what the marker keeps of a picture: to know it again when it was moved, or to
+    link it.
+    """
     return {
         "sample": item.sample.key,
         "label": item.sample.label,

@@ -65,7 +65,9 @@ class PictureWriter:
         return WrittenFile(sha256_of(data), len(data))
 
     def _as_it_is(self, item: ExportPicture, target: Path) -> bool:
-        """Whether a file of the dataset could be taken: a crop, or an original that is kept."""
+        """Return whether a file of the dataset could be taken: a crop, or an original that
+        is kept.
+        """
         if self.options.format == "coco" or self.options.converts or item.change:
             return False
         if item.sample.detector != "whole":
@@ -94,7 +96,8 @@ class PictureWriter:
 
 
 def augmented(picture: Image.Image, seed: str) -> Image.Image:
-    """A copy that is perhaps mirrored, a little cropped and shaded; equal seeds, equal copies.
+    """Return a copy that is perhaps mirrored, a little cropped and shaded; equal seeds, equal
+    copies.
 
     Hue and shape stay: hair colour and the proportions of a face are what tells classes apart.
     """
@@ -127,7 +130,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _taken_over(earlier: tuple[Path, str] | None, target: Path) -> bool:
-    """Whether the file of the last export is still what it was, and could be linked."""
+    """Return whether the file of the last export is still what it was, and could be linked."""
     if earlier is None:
         return False
     path, sha256 = earlier

@@ -55,7 +55,10 @@ class ExportItem:
 
 
 def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
-    """Every labelled sample that has a split and may be passed on. Raises `InputUnusable`."""
+    """Return every labelled sample that has a split and may be passed on.
+
+    Raises `InputUnusable`.
+    """
     options = options or ExportOptions()
     chosen = list(dataset.samples.in_splits())
     if not chosen:
@@ -108,7 +111,9 @@ def _balanced(dataset: Dataset, items: Sequence[ExportItem]) -> Iterator[ExportI
 
 
 def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
-    """Whether some origin has a licence like one of the patterns; without patterns, always."""
+    """Return whether some origin has a licence like one of the patterns; without patterns,
+    always.
+    """
     licences = [(origin.licence or "").lower() for origin in image.origins]
     return not patterns or any(
         fnmatchcase(licence, pattern.lower())
@@ -182,7 +187,7 @@ def _counted(samples: list[Sample]) -> Iterator[str]:
 
 
 def _named(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
-    """The name a picture came with; `_1`, `_2` … from left to right for its faces."""
+    """Yield the name a picture came with; `_1`, `_2` … from left to right for its faces."""
     seen: Counter[str] = Counter()
     place: dict[str, str] = {}
     faces = [sample for sample in samples if sample.detector != "whole"]

@@ -39,7 +39,9 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def place_of(target: Path) -> Path:
-    """Where an export really lies: behind links, without `..`. `InputUnusable` for a whole disk."""
+    """Return where an export really lies: behind links, without `..`. `InputUnusable` for a whole
+    disk.
+    """
     place = Path(os.path.realpath(target))
     if not place.name:
         raise InputUnusable(f"{target} is a whole disk", "name a new folder")
@@ -56,7 +58,9 @@ def mark(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def marked(folder: Path) -> dict[str, Any]:
-    """What the marker of the export in `folder` says; nothing where there is none of ours."""
+    """Return what the marker of the export in `folder` says; nothing where there is none of
+    ours.
+    """
     try:
         told = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

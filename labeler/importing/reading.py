@@ -35,7 +35,7 @@ def check_place(path: Path) -> None:
 
 
 def read_labelled(path: Path) -> tuple[str, list[LabelledPicture]]:
-    """What kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
+    """Return what kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
 
     `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
     `metadata.jsonl` in it or one level down, or else a tree whose folders are classes.

@@ -39,7 +39,7 @@ class ExportMoves:
 
 
 def is_of(dataset: Dataset, told: Mapping[str, Any]) -> bool:
-    """Whether a marker tells of an export of this dataset: it knows some of the samples."""
+    """Return whether a marker tells of an export of this dataset: it knows some of the samples."""
     pictures: Mapping[str, Mapping[str, Any]] = told.get("pictures") or {}
     keys = (str(picture.get("sample")) for picture in pictures.values())
     return any(dataset.samples.get(key) is not None for key in keys)
@@ -73,7 +73,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
 
 
 def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, str | None]:
-    """The files of the tree, each with its name in the export; None for those put in.
+    """Return the files of the tree, each with its name in the export; None for those put in.
 
     What has its old name and content comes first, so that a copy is nothing but a new file;
     then what has the content of another one, as two that changed places do; and a name alone
@@ -118,7 +118,9 @@ def _hash(path: Path) -> str:
 
 
 def _folder_labels(pictures: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The class that each folder was made for: names of folders are not always those of classes."""
+    """Return the class that each folder was made for: names of folders are not always those of
+    classes.
+    """
     return {_class_folder(name): str(about["label"]) for name, about in pictures.items()}
 
 

@@ -294,7 +294,9 @@ class SessionWorker(QObject):
         return self._session
 
     def _progress_after(self, job: _Job) -> SortingProgress | None:
-        """Where the work stands after a decision, which counts even where that cannot be read."""
+        """Return where the work stands after a decision, which counts even where that cannot be
+        read.
+        """
         if not job.decides:
             return None
         try:

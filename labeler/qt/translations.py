@@ -61,7 +61,9 @@ class Words(QTranslator):
         disambiguation: str | None = None,
         n: int = -1,
     ) -> str:
-        """The translation of a text, '' where there is none: Qt then shows the text itself."""
+        """Return the translation of a text, '' where there is none: Qt then shows the text
+        itself.
+        """
         return self._words.get(sourceText, "")
 
 
@@ -71,7 +73,8 @@ def languages() -> list[str]:
 
 
 def language_for(wanted: str | None) -> str:
-    """The catalogue for a name such as `ja`, `zh` or `zh_CN.UTF-8`; without one the system's.
+    """Return the catalogue for a name such as `ja`, `zh` or `zh_CN.UTF-8`; without one the
+    system's.
 
     Raises `UsageError` for a language that was asked for and is not there.
     """

@@ -18,5 +18,5 @@ FLAGS: tuple[QualityFlag, ...] = (
 
 
 def flags_of(quality: Quality) -> list[str]:
-    """The names of the flags that a sample has."""
+    """Return the names of the flags that a sample has."""
     return [flag.name for flag in FLAGS if flag.holds(quality)]

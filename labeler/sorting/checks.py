@@ -94,7 +94,9 @@ class Checks:
         self._dice = dice or random.Random()  # noqa: S311 - a sample, not a secret
 
     def page(self, label: str) -> ClassPage | None:
-        """A dozen of a class, at random among those filed with a page and not yet checked."""
+        """Return a dozen of a class, at random among those filed with a page and not yet
+        checked.
+        """
         row = self._session.classes.id_of(label)
         rows = self._likeness.with_page(row, WITH_PAGE) if row is not None else []
         if not rows:
@@ -104,7 +106,9 @@ class Checks:
         return ClassPage(PageKind.CHECK, label, tiles, 0, len(rows))
 
     def answer(self, page: ClassPage, lifted: Collection[int], sent: Collection[int]) -> StepResult:
-        """What a person said: `lifted` tiles go back to the queue, `sent` were sent already."""
+        """Return what a person said: `lifted` tiles go back to the queue, `sent` were sent
+        already.
+        """
         row = self._session.classes.id_of(page.label or "")
         wrong = set(lifted) | set(sent)
         held = {tile.rows[0]: n not in wrong for n, tile in enumerate(page.tiles)}

@@ -47,7 +47,8 @@ def valid(key: str) -> str:
 
 
 def with_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
-    """The keys after a person gave `name` this key; whoever had it takes the old one in exchange.
+    """Return the keys after a person gave `name` this key; whoever had it takes the old one in
+    exchange.
 
     Raises `UsageError` for what is no class key.
     """

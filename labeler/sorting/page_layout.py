@@ -133,7 +133,9 @@ class ClassPage(NamedTuple):
 
 
 def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> ClassPage | None:
-    """The next page: the class with the most sure faces, else look-alikes, else what is left."""
+    """Return the next page: the class with the most sure faces, else look-alikes, else what is
+    left.
+    """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
         if stack.proposal.label is not None and stack.proposal.confidence >= 1 - HOPELESS:
@@ -154,7 +156,9 @@ def _sure_share(page: ClassPage) -> float:
 
 
 def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
-    """The surest of one class, until so many are expected to be wrong or there is no room."""
+    """Return the surest of one class, until so many are expected to be wrong or there is no
+    room.
+    """
     taken: list[Stack] = []
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):

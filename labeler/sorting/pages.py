@@ -66,7 +66,9 @@ class Pages:
         return compose(stacks, vectors, room)
 
     def _pool(self) -> tuple[list[SampleFeatures], set[str | None]]:
-        """What is looked at for a page, and what is proposed for all that waits besides it."""
+        """Return what is looked at for a page, and what is proposed for all that waits
+        besides it.
+        """
         rows, others = self._rows()
         fresh = [row for row in rows if row not in self._skipped]
         if rows and not fresh:
@@ -77,7 +79,9 @@ class Pages:
         return self._likeness.of(fresh[:POOL]), others
 
     def _rows(self) -> tuple[list[int], set[str | None]]:
-        """Those of the class that most wait for, where there are more than can be looked at."""
+        """Return those of the class that most wait for, where there are more than can be
+        looked at.
+        """
         most = POOL + len(self._skipped)
         rows = self._likeness.waiting(most + 1)
         if len(rows) > most and (proposed := self._likeness.proposed()):
@@ -157,7 +161,9 @@ class Pages:
         return self._finishing.offer()
 
     def check(self, label: str) -> ClassPage | None:
-        """A dozen of a class without its name; None where there is nothing to look at again."""
+        """Return a dozen of a class without its name; None where there is nothing to look
+        at again.
+        """
         self._finishing.taken(label)
         return Checks(self._session).page(label)
 
@@ -244,7 +250,9 @@ def _filing(labels: Mapping[int, str]) -> Operation:
 
 
 def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> float | None:
-    """Which part of what waits a presort expects in classes with decided samples; None without."""
+    """Return which part of what waits a presort expects in classes with decided samples; None
+    without.
+    """
     sums = [
         sum(sure for label, sure in o.proposals if label in decided) for o in offers if o.proposals
     ]

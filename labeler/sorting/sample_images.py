@@ -25,7 +25,8 @@ from labeler.sample_pixels import read_pixels, sample_file
 
 
 def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
-    """The file of each sample (row): the original where the sample is all of it, else its cut.
+    """Return the file of each sample (row): the original where the sample is all of it, else its
+    cut.
 
     A cut that is not on disk is made in the cache. What cannot be read is left out.
     """

@@ -130,7 +130,7 @@ class _LocalSearch:
         return self._carry_out(*best) if best else set()
 
     def _has(self, handful: tuple[int, ...], a: int, b: int) -> bool:
-        """Whether part `a` holds these, and all of them may go to `b`."""
+        """Return whether part `a` holds these, and all of them may go to `b`."""
         return all(
             len(self._kinds[number][1].get(a, ())) >= count and b in self._kinds[number][0][1]
             for number, count in Counter(handful).items()

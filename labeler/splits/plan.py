@@ -110,7 +110,9 @@ class SplitPlan:
         }
 
     def _tied(self) -> list[str]:
-        """The samples that are left out because they hang together with test, some of them."""
+        """Return the samples that are left out because they hang together with test, some
+        of them.
+        """
         found = [f"{key}: {why}" for key, why in sorted(self.left.items()) if "tied to" in why]
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         return found[:_SHOWN] + more

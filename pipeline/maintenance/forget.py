@@ -25,7 +25,7 @@ class TakeDown:
 def plan_take_down(
     dataset: Dataset, images: Sequence[str], origins: Sequence[str], authors: Sequence[str]
 ) -> TakeDown:
-    """Every image that is named, by itself, by a place it was found at, or by its author.
+    """Return every image that is named, by itself, by a place it was found at, or by its author.
 
     Raises `UsageError` for a name that nothing answers to: a take-down must not fail
     silently. One that was forgotten before may be named again.

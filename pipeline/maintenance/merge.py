@@ -109,7 +109,7 @@ def _scratch(ours: Dataset, simulate: bool) -> Iterator[Path]:
 
 
 def _look_at_files(both: Merging, theirs: Store) -> dict[str, object]:
-    """How many pictures would come; only a merge sees whether their bytes are whole."""
+    """Return how many pictures would come; only a merge sees whether their bytes are whole."""
     new = both.new_images()
     there = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
     both.expect(there)
@@ -153,7 +153,8 @@ def plan_merge(both: Merging) -> MergePlan:
 
 
 def _their_steps(both: Merging) -> Iterator[tuple[TakenStep, dict[str, None]]]:
-    """Their steps about samples that both have or will have, and the samples that are new in each.
+    """Yield their steps about samples that both have or will have, and the samples that are new in
+    each.
 
     A step is the same in both where who, when and what are, and what it did to any sample: one
     may have lost lines by a take-down, or have come when not all of its pictures did.
@@ -204,7 +205,7 @@ def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> 
 
 
 def _kept(key: str, said: SampleState) -> Choice:
-    """The decision that leads to what one of the two says."""
+    """Return the decision that leads to what one of the two says."""
     undecided = said.action if said.action in _UNDECIDED else "clear"
     return Choice(key, _ACTIONS.get(said.status, undecided), said.label, said.provenance)
 

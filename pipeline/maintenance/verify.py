@@ -105,7 +105,7 @@ class _Keeper:
                 self.upkeep.mark_missing(item.sha256)
 
     def _mended(self, item: StoredImage) -> bool:
-        """Whether the right file is there again."""
+        """Return whether the right file is there again."""
         path = self.store.path(item.sha256, item.format)
         if file_hash(path) != item.sha256:
             self._put_aside(path)
@@ -134,7 +134,7 @@ class _Keeper:
 
 
 def _check_crops(dataset: Dataset, repair: bool, progress: Progress) -> int:
-    """How many crops are no pictures any more."""
+    """Return how many crops are no pictures any more."""
     damaged = 0
     files = list((dataset.root / "crops").glob("*/*.jpg"))
     outcomes = run_over(is_picture, files, Processes())
@@ -156,7 +156,7 @@ def is_picture(path: Path) -> bool:
 
 
 def file_hash(path: Path) -> str | None:
-    """The SHA-256 of a file, None where it cannot be read."""
+    """Return the SHA-256 of a file, None where it cannot be read."""
     try:
         return sha256_of_file(path)
     except OSError:

@@ -145,7 +145,7 @@ def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
 
 
 def class_warnings(splits: dict[str, int]) -> Iterator[str]:
-    """What makes the figures of a class shaky."""
+    """Yield what makes the figures of a class shaky."""
     if splits["train"] < FEW:
         yield f"only {count(splits['train'], 'training picture')}"
     for split in ("val", "test"):
@@ -156,7 +156,7 @@ def class_warnings(splits: dict[str, int]) -> Iterator[str]:
 
 
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
-    """A sample's picture with its label and split."""
+    """Return a sample's picture with its label and split."""
     return SamplePreview(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
 
 

@@ -40,7 +40,10 @@ class CommandStep:
 
 
 def command_steps(dataset: Dataset, metrics: Metrics | None) -> list[CommandStep]:
-    """The commands from sources to training. Words in capitals stand for places on your disk."""
+    """Return the commands from sources to training.
+
+    Words in capitals stand for places on your disk.
+    """
     known = Statistics(dataset.db)
     hints = "hint" in label_provenances(dataset.db).values()
     copies = ("set aside",) in dataset.samples.counts("kept")
@@ -90,7 +93,7 @@ def _search(source: str, label: str | None, asked: list[str]) -> CommandStep:
 
 
 def _is_label(hint: str | None) -> bool:
-    """Whether a command takes it as a label."""
+    """Return whether a command takes it as a label."""
     try:
         return hint is None or class_name(hint) == hint
     except UsageError:
@@ -110,13 +113,15 @@ def _folder(row: SourceRequest) -> CommandStep:
 
 
 def _names_folder(hint: str, path: str | None) -> bool:
-    """Whether a hint is the name of a picture's folder, or of the archive it lies at the top of."""
+    """Return whether a hint is the name of a picture's folder, or of the archive it lies at the top
+    of.
+    """
     folder = Path(path or "").parent.name
     return folder == hint or folder.startswith(f"{hint}.")
 
 
 def _lists(hints: list[str | None]) -> Iterator[CommandStep]:
-    """A list for each hint; where there are many, the hints stood in the list."""
+    """Yield a list for each hint; where there are many, the hints stood in the list."""
     files = (Path("LIST.txt"),)
     if len(hints) > LISTS or not all(map(_is_label, hints)):
         words = "download a list of addresses, each with a tab and its hint behind it"

@@ -62,7 +62,7 @@ QUEUE = {
 
 
 def meaning(reason: str) -> str:
-    """What the reason of a rejection means, in a few words; empty for one we do not know."""
+    """Return what the reason of a rejection means, in a few words; empty for one we do not know."""
     if match := re.fullmatch(r"http (\d{3})", reason):
         code = match[1]
         return _HTTP.get(code, "the site has a fault" if code[0] == "5" else "the site refused")
@@ -70,7 +70,7 @@ def meaning(reason: str) -> str:
 
 
 def short_place(text: str) -> str:
-    """A URL as host and end of its path, a path as its last two parts."""
+    """Return a URL as host and end of its path, a path as its last two parts."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -166,7 +166,7 @@ def rejections(dataset: Dataset) -> list[LeftOut]:
 
 
 def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
-    """The rows of each source."""
+    """Return the rows of each source."""
     most = max((row.images for row in yields), default=1)
     found: dict[str, list[SourceRow]] = defaultdict(list)
     for row in yields:

@@ -28,7 +28,7 @@ ROOM = "baseline"
 
 
 def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, Metrics] | None:
-    """The id of a run and its figures; None where nothing was trained yet.
+    """Return the id of a run and its figures; None where nothing was trained yet.
 
     Raises `InputUnusable` for a run that is not there or whose figures cannot be read.
     """
@@ -113,7 +113,7 @@ def _totals(dataset: Dataset) -> _Totals:
 def _summary(
     totals: _Totals, found: OriginsSection, sorted_: ClassesSection, run: TrainingSection | None
 ) -> str:
-    """The whole story in one sentence."""
+    """Return the whole story in one sentence."""
     if not totals.images:
         return "Nothing was gathered yet: the dataset is empty."
     said = (
@@ -163,7 +163,7 @@ def _tile(value: int, one: str, note: str) -> FigureTile:
 
 
 def _band(sorted_: ClassesSection) -> list[SamplePreview]:
-    """A row of pictures for the top: one of each class in turn."""
+    """Return a row of pictures for the top: one of each class in turn."""
     rounds = zip_longest(*(row.strip for row in sorted_.rows))
     pictures = [shown for turn in rounds for shown in turn if shown and shown.thumbnail]
     return pictures[:BAND]
@@ -195,7 +195,7 @@ def write_report(
 
 
 def render_report(report: DatasetReport) -> str:
-    """The page. Everything from outside is escaped, in text and in attributes."""
+    """Return the page. Everything from outside is escaped, in text and in attributes."""
     environment = templates("pipeline.report")
     environment.globals.update(splits=SPLITS, few=FEW)
     return environment.get_template(TEMPLATE).render(report=report)

@@ -100,7 +100,7 @@ def _charts(metrics: Metrics) -> tuple[Markup | None, Markup | None]:
 
 
 def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
-    """The run in a few figures."""
+    """Yield the run in a few figures."""
     for split in SPLITS:
         if isinstance(size := metrics.data.get(split), int):
             yield f"{split} pictures", number(size)
@@ -132,7 +132,7 @@ def _changed(dataset: Dataset, metrics: Metrics, present: ClassesSection) -> str
 
 
 def _other_counts(metrics: Metrics, present: ClassesSection) -> str:
-    """The same of an older run, of which nothing but the sizes of its splits is known."""
+    """Return the same of an older run, of which nothing but the sizes of its splits is known."""
     then = {split: metrics.data.get(split) for split in SPLITS}
     same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
     if then == present.totals and same_classes:

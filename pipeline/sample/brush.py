@@ -35,7 +35,7 @@ def dark(colour: Colour, factor: float) -> Colour:
 
 
 def bezier(*points: Point) -> Shape:
-    """The Bezier curve of any degree over these control points (de Casteljau)."""
+    """Return the Bezier curve of any degree over these control points (de Casteljau)."""
     curve: Shape = []
     for step in range(_STEPS + 1):
         t, level = step / _STEPS, list(points)
@@ -46,7 +46,7 @@ def bezier(*points: Point) -> Shape:
 
 
 def through(*points: Point) -> Shape:
-    """A smooth curve through all the points (Catmull-Rom, written as Bezier pieces)."""
+    """Return a smooth curve through all the points (Catmull-Rom, written as Bezier pieces)."""
     ends = [points[0], *points, points[-1]]
     curve: Shape = []
     for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
@@ -64,18 +64,18 @@ def bow(start: Point, end: Point, bulge: float) -> Shape:
 
 
 def oval(x: float, y: float, rx: float, ry: float) -> Shape:
-    """An ellipse around (x, y)."""
+    """Return an ellipse around (x, y)."""
     turns = [2 * math.pi * step / 40 for step in range(40)]
     return [(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns]
 
 
 def mirror(shape: Sequence[Point]) -> Shape:
-    """The shape on the other side of the face, whose middle is x = 50."""
+    """Return the shape on the other side of the face, whose middle is x = 50."""
     return [(100 - x, y) for x, y in shape]
 
 
 def moved(shape: Sequence[Point], dx: float, dy: float) -> Shape:
-    """The shape, shifted."""
+    """Return the shape, shifted."""
     return [(x + dx, y + dy) for x, y in shape]
 
 
@@ -93,17 +93,17 @@ class Brush:
     pivot: Point = (50.0, 92.0)
 
     def tilted(self, degrees: float) -> Brush:
-        """The same brush with the head held at an angle."""
+        """Return the same brush with the head held at an angle."""
         return replace(self, tilt=degrees)
 
     def shifted(self, by: Point) -> Brush:
-        """The same brush, moved by units along the head's own axes."""
+        """Return the same brush, moved by units along the head's own axes."""
         here, there = self.at((0, 0)), self.at(by)
         x, y = self.origin
         return replace(self, origin=(x + there[0] - here[0], y + there[1] - here[1]))
 
     def at(self, point: Point) -> Point:
-        """Where a unit point lies on the picture, in its pixels."""
+        """Return where a unit point lies on the picture, in its pixels."""
         turn = math.radians(self.tilt)
         dx, dy = point[0] - self.pivot[0], point[1] - self.pivot[1]
         x = self.pivot[0] + dx * math.cos(turn) - dy * math.sin(turn)
@@ -172,7 +172,7 @@ class Brush:
         self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
 
     def _region(self, shape: Sequence[Point], margin: float) -> tuple[int, int, int, int] | None:
-        """The pixels a shape touches, or None where it is outside the picture."""
+        """Return the pixels a shape touches, or None where it is outside the picture."""
         pixels = [self.at(p) for p in shape]
         edge = math.ceil(margin * 2 * self.scale) + 1
         left = max(0, math.floor(min(x for x, _ in pixels)) - edge)

@@ -126,7 +126,7 @@ def random_character(seed: int) -> Character:
 
 
 def random_expression(dice: random.Random) -> Expression:
-    """A mood for one picture."""
+    """Return a mood for one picture."""
     return Expression(
         mouth=dice.choice(MOUTHS),
         gaze=(dice.uniform(-1.3, 1.3), dice.uniform(-0.5, 0.6)),

@@ -54,7 +54,7 @@ SHOTS = (
 
 
 def clip_frames() -> Iterator[Image.Image]:
-    """All frames of the clip, the first ones coming out of black."""
+    """Yield all frames of the clip, the first ones coming out of black."""
     number = 0
     black = Image.new("RGB", SIZE)
     for shot in SHOTS:
@@ -114,7 +114,7 @@ def _shot_frames(shot: ClipShot) -> Iterator[Image.Image]:
 
 
 def _takes(shot: ClipShot) -> list[Scene]:
-    """The scene once for each position of the mouth."""
+    """Return the scene once for each position of the mouth."""
     cast = {who.name: who for who in CAST}
     scene = plan_scene([cast[name] for name in shot.names], shot.seed, _STAGE)
     mouths = ("flat", "open", "grin") if shot.talks else ("smile",)
@@ -127,7 +127,7 @@ def _with_mouth(scene: Scene, mouth: str) -> Scene:
 
 
 def _seen(stage: Image.Image, x: float, y: float, share: float) -> Image.Image:
-    """The part of the stage that the camera sees, kept within its borders."""
+    """Return the part of the stage that the camera sees, kept within its borders."""
     width, height = _STAGE[0] * share, _STAGE[1] * share
     left = min(max(0.0, x * _STAGE[0] - width / 2), _STAGE[0] - width)
     top = min(max(0.0, y * _STAGE[1] - height / 2), _STAGE[1] - height)

@@ -102,7 +102,7 @@ _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail
 
 
 def front_hair(who: Character) -> Shape:
-    """The cap over the skull, the side locks and the fringe, as one outline."""
+    """Return the cap over the skull, the side locks and the fringe, as one outline."""
     lock = _LOCKS[who.hairstyle]
     left, right = (17.0, lock), (83.0, lock)
     if who.hairstyle == "spiky":
@@ -154,7 +154,7 @@ def paint_front_hair(brush: Brush, who: Character, shine: float) -> None:
 
 
 def _ring(shift: float) -> Shape:
-    """The zigzag band of light around the crown that every anime head has."""
+    """Return the zigzag band of light around the crown that every anime head has."""
     dice = random.Random("ring")  # noqa: S311 - drawing, not secrecy
     top = through((17, 30), (30, 19), (50, 15), (70, 19), (83, 30))
     zigzag = [
@@ -175,7 +175,7 @@ def _twintail_strand() -> Shape:
 
 
 def _fringed(left: Shape, tips: tuple[Point, ...]) -> Shape:
-    """A symmetrical mass: its left side, mirrored, with pointed tips along the bottom."""
+    """Return a symmetrical mass: its left side, mirrored, with pointed tips along the bottom."""
     bottom: Shape = []
     ends = (left[-1], *tips, (100 - left[-1][0], left[-1][1]))
     for start, end in pairwise(ends):

@@ -67,7 +67,7 @@ def plan_pictures() -> list[DrawnPicture]:
 
 
 def plan_listing(pictures: list[DrawnPicture]) -> SiteListing:
-    """What the site answers to each character's name, in order."""
+    """Return what the site answers to each character's name, in order."""
     own = {who.name: [_result(p) for p in pictures if p.names[0] == who.name] for who in CAST}
     listing: SiteListing = {}
     for index, (name, results) in enumerate(own.items()):
@@ -101,7 +101,7 @@ def _near_copies(results: list[SearchResult]) -> list[SearchResult]:
 
 
 def _exact_copies(results: list[SearchResult]) -> list[SearchResult]:
-    """The same bytes at the other host."""
+    """Return the same bytes at the other host."""
     return [_elsewhere(result, "plain") for result in results]
 
 

@@ -231,7 +231,7 @@ class Scene:
 def draw_scene(
     characters: Sequence[Character], seed: int, size: tuple[int, int] = (640, 360)
 ) -> tuple[Image.Image, list[Box]]:
-    """An RGB picture of one or two characters, and the true boxes of their faces."""
+    """Return an RGB picture of one or two characters, and the true boxes of their faces."""
     scene = plan_scene(characters, seed, size)
     return paint_scene(scene), [face_box(figure) for figure in scene.figures]
 
@@ -273,7 +273,7 @@ def _plan_shade(dice: random.Random) -> Shade:
 
 
 def face_box(figure: Figure) -> Box:
-    """The true face box of a figure, in pixels of the finished picture."""
+    """Return the true face box of a figure, in pixels of the finished picture."""
     # Only the brush knows how a tilted head moves; what it paints on does not matter here.
     blank = Image.new("1", (1, 1))
     head = Brush(blank, figure.side / 100, (figure.x, figure.y), figure.tilt)

@@ -56,13 +56,13 @@ SiteListing = dict[str, list[SearchResult]]
 
 
 def to_json(listing: SiteListing) -> str:
-    """The text of `site.json`."""
+    """Return the text of `site.json`."""
     results = {keyword: [asdict(result) for result in found] for keyword, found in listing.items()}
     return json.dumps({"results": results}, indent=1) + "\n"
 
 
 def read_listing(folder: Path) -> SiteListing:
-    """The listing of a sample folder."""
+    """Return the listing of a sample folder."""
     text = (folder / FILE).read_text(encoding="utf-8")
     results: dict[str, list[dict[str, str]]] = json.loads(text)["results"]
     return {
@@ -83,7 +83,7 @@ _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
 
 
 def page_of(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
-    """The index and results of a page; past the end it is the last page again."""
+    """Return the index and results of a page; past the end it is the last page again."""
     size = max(1, min(count, PAGE_SIZE))
     start = max(0, first - 1)
     if start >= len(results):
@@ -92,7 +92,7 @@ def page_of(results: list[SearchResult], first: int, count: int) -> tuple[int, l
 
 
 def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
-    """The HTML fragment; `base` (`http://127.0.0.1:8900`) starts all addresses in it."""
+    """Return the HTML fragment; `base` (`http://127.0.0.1:8900`) starts all addresses in it."""
     if not results:
         return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
     start, page = page_of(results, first, count)
@@ -104,7 +104,7 @@ def search_page(query: str, results: list[SearchResult], first: int, count: int,
 
 
 def picture_id(result: SearchResult) -> str:
-    """The site's own id of a result, in the style of Bing's `md5` field."""
+    """Return the site's own id of a result, in the style of Bing's `md5` field."""
     return md5(result.path.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -127,7 +127,7 @@ def _row(result: SearchResult, index: int, base: str) -> str:
 
 
 def _m(result: SearchResult, base: str) -> dict[str, str]:
-    """What the `m` attribute holds; Bing marks the query's words with U+E000 and U+E001."""
+    """Return what the `m` attribute holds; Bing marks the query's words with U+E000 and U+E001."""
     key = picture_id(result)
     words = result.title.split(" ", 1)
     title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
@@ -209,7 +209,7 @@ class SampleSite:
             self._thread.join()
 
     def answer(self, target: str, base: str) -> SiteAnswer:
-        """The response to a request's path and query; `base` is how the client calls us."""
+        """Return the response to a request's path and query; `base` is how the client calls us."""
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         with self._lock:
             self.hits[path] += 1
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _varied(path: Path, variant: str) -> bytes:
-    """The file's bytes, or a smaller or coarser JPEG of the same picture."""
+    """Return the file's bytes, or a smaller or coarser JPEG of the same picture."""
     if variant == "plain":
         return path.read_bytes()
     with Image.open(path) as opened:

@@ -14,7 +14,9 @@ _FIRST_DIGIT = 2 if sys.platform == "win32" else 10
 
 
 def class_key(event: QKeyEvent) -> str:
-    """The class key of an event; empty for any other key, and where Ctrl, Alt or Meta is held."""
+    """Return the class key of an event; empty for any other key, and where Ctrl, Alt or Meta is
+    held.
+    """
     held = event.modifiers() & ~(
         Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
     )

@@ -66,7 +66,9 @@ class ClassTableModel(QAbstractTableModel):
         return names[section]
 
     def share(self, row: int) -> float:
-        """How much of the target a class has, 0..1; against the largest class without one."""
+        """Return how much of the target a class has, 0..1; against the largest class
+        without one.
+        """
         most = self.numbers.target or max((one.count for one in self.rows), default=0)
         return min(1.0, self.rows[row].count / most) if most else 0.0
 

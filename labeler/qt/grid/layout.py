@@ -94,7 +94,9 @@ class GridLayout:
         return -1
 
     def ranges(self, area: QRect) -> Iterator[tuple[int, int]]:
-        """The tiles that touch an area, as (first, last), line by line; whole lines as one."""
+        """Yield the tiles that touch an area, as (first, last), line by line; whole lines
+        as one.
+        """
         for place in self.placed:
             lines = self._span(
                 area.top() - place.top, area.bottom() - place.top, place.cell, place.lines
@@ -124,7 +126,9 @@ class GridLayout:
                 yield start, min(end, start + len(columns) - 1)
 
     def moved(self, row: int, across: int, down: int) -> int:
-        """The tile that an arrow key leads to; stays within, and goes over to other sections."""
+        """Return the tile that an arrow key leads to; stays within, and goes over to other
+        sections.
+        """
         if across:
             return min(max(row + across, 0), self.count - 1)
         rect = self.rect(row)

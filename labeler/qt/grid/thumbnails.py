@@ -70,7 +70,9 @@ class ThumbnailLoader(QObject):
     def get(
         self, seen: SampleRegion, side: float, ratio: float = 1.0
     ) -> QPixmap | BrokenThumbnail | None:
-        """The picture of a sample for a tile of `side` logical pixels; None while it comes."""
+        """Return the picture of a sample for a tile of `side` logical pixels; None while it
+        comes.
+        """
         name = (seen.key, seen.region, side_for(side * ratio))
         found = self._kept.get(name)
         if found is None:

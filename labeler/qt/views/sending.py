@@ -98,7 +98,9 @@ class SendingView(LabelerView):
         self.worker.decide(lambda session: session.to(ids, target, how), saved, self.not_sent(rows))
 
     def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
-        """What to do where tiles that are shown as sent could not be: they stand as before."""
+        """Return what to do where tiles that are shown as sent could not be: they stand as
+        before.
+        """
         generation = self.model.generation
 
         def failed(error: GleansetError) -> None:
