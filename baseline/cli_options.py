@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from baseline.settings import check_preset
+from baseline.settings import check_preset, preset_names
 from facecrop.cli_compare import checked_detector, setting_options
 from gleanset.cli import CommandJob
 from gleanset.errors import MissingComponent
@@ -35,9 +35,17 @@ def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 def preset_option(default: str, help_text: str) -> Callable[[Any], Any]:
-    """Add `--preset NAME`; a name that no preset has is refused before anything is loaded."""
+    """Add `--preset NAME`; a name that no preset has is refused before anything is loaded.
+
+    `{presets}` in its help stands for the names of all presets.
+    """
     return click.option(
-        "--preset", default=default, show_default=True, callback=_checked, help=help_text
+        "--preset",
+        metavar="NAME",
+        default=default,
+        show_default=True,
+        callback=_checked,
+        help=help_text.format(presets=", ".join(preset_names())),
     )
 
 

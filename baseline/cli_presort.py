@@ -11,7 +11,10 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
 @job_options()
-@preset_option("transfer", "Whose backbone, weights and size are used.")
+@preset_option(
+    "transfer",
+    "Whose backbone, weights and size are used: transfer, or another that learns on features.",
+)
 @click.option(
     "-o",
     "--option",

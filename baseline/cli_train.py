@@ -16,7 +16,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
     cls=Command, epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
 )
 @job_options()
-@preset_option("simple", "How to train.")
+@preset_option("simple", "How to train: {presets}.")
 @click.option(
     "-o",
     "--option",
@@ -43,7 +43,7 @@ def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -
     cls=Command, epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax"
 )
 @job_options(simulate=True)
-@preset_option("simple", "How to train.")
+@preset_option("simple", "How to train: {presets}.")
 @click.option(
     "-o",
     "--option",
@@ -102,7 +102,7 @@ def _table(found: dict[str, Any]) -> Result:
     cls=Command, epilog="Example: baseline augment --sheet augmented.png --preset transfer"
 )
 @job_options()
-@preset_option("simple", "Whose changes to show.")
+@preset_option("simple", "Whose changes to show: {presets}.")
 @click.option(
     "-o",
     "--option",

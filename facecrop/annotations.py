@@ -1,12 +1,13 @@
 """Annotated pictures: which faces there are, so that detectors can be compared.
 
-Two forms of JSON are read, told apart by their content:
+Three forms of JSON are read, told apart by their content:
 
 - A list of `{"file": "a.jpg", "boxes": [[x, y, width, height], …]}`; `file` is relative to the
   JSON file. Pictures without faces have an empty list.
 - COCO: `images` (`id`, `file_name`), `annotations` (`image_id`, `bbox`, `category_id`) and
   `categories`. Where a category's name has "face" in it, only such annotations count. Crowds
   (`iscrowd`) do not.
+- That of the bundled sample: `{"pictures": {"a.jpg": [{"box": [x, y, width, height]}, …]}}`.
 
 Boxes are pixels of the upright picture. The kind of a picture is its field `kind`, else the
 folder in which it lies, else what stands before the first `_` of its name.
@@ -25,7 +26,7 @@ from typing import Any
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
-_FORMS = "docs/detectors.md describes the two forms that are read"
+_FORMS = "docs/detectors.md describes the forms that are read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def read_annotations(
     data = _loaded(file)
     folder = images or file.parent
     try:
-        entries = _coco(data) if isinstance(data, dict) else _plain(data)
+        entries = _entries(data)
         found = [
             AnnotatedImage(folder / name, boxes, _kind(name, fields, by))
             for name, fields, boxes in entries
@@ -76,6 +77,21 @@ def _loaded(file: Path) -> Any:
 
 
 AnnotationEntry = tuple[str, Mapping[str, Any], list[Box]]
+
+
+def _entries(data: Any) -> Iterable[AnnotationEntry]:
+    if not isinstance(data, dict):
+        return _plain(data)
+    if "pictures" in data:
+        return _sample(data["pictures"])
+    if missing := {"images", "annotations"} - data.keys():
+        raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+    return _coco(data)
+
+
+def _sample(pictures: Mapping[str, Iterable[Mapping[str, Any]]]) -> Iterable[AnnotationEntry]:
+    for name, faces in pictures.items():
+        yield name, {}, [_box(face["box"]) for face in faces]
 
 
 def _plain(data: Iterable[Mapping[str, Any]]) -> Iterable[AnnotationEntry]:

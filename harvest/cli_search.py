@@ -23,6 +23,7 @@ from harvest.cli_options import (
 )
 from harvest.net_options import NetOptions
 from harvest.request import KeywordRequest
+from harvest.sources import SOURCES
 
 
 @click.command(
@@ -36,7 +37,9 @@ from harvest.request import KeywordRequest
     multiple=True,
     default=("bing",),
     show_default=True,
-    help="A site to search; repeat it, or write several with commas.",
+    metavar="NAME",
+    help=f"A site to search: {', '.join(source.name for source in SOURCES)}. Repeat it, or write "
+    "several with commas.",
 )
 @click.option(
     "--limit",

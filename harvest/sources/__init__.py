@@ -11,7 +11,13 @@ from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
 
-SOURCES: tuple[Source, ...] = (Bing(), Flickr(), GalleryDl(), Google(), Pixiv())
+SOURCES: tuple[Source, ...] = (
+    Bing(),
+    Flickr(),
+    GalleryDl(),
+    Google(),
+    Pixiv(),
+)
 
 
 def source_named(name: str) -> Source:

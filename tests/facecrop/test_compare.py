@@ -59,6 +59,22 @@ def test_criteria(box: tuple[int, int, int, int], fitting: set[str]) -> None:
     assert found == fitting
 
 
+def test_the_truth_of_the_bundled_sample_is_read() -> None:
+    sample = Path(__file__).resolve().parents[2] / "datasets" / "sample"
+    annotated = read_annotations(sample / "truth.json", sample / "pictures")
+    truth = json.loads((sample / "truth.json").read_text())["pictures"]
+    assert {one.path.name: [[*box] for box in one.boxes] for one in annotated} == {
+        name: [shown["box"] for shown in faces] for name, faces in truth.items()
+    }
+    assert all(one.path.is_file() for one in annotated)
+
+
+def test_an_object_of_another_form_is_told_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "odd.json").write_text('{"images": [], "boxes": []}')
+    with pytest.raises(InputUnusable, match="it has no annotations"):
+        read_annotations(tmp_path / "odd.json")
+
+
 def test_every_face_is_found_once() -> None:
     truth = [Box(0, 0, 100, 100), Box(200, 0, 100, 100), Box(400, 0, 100, 100)]
     twice = [face(0, 0, 100, 100), face(5, 5, 100, 100, sure=0.5)]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 from tools_for_tests import picture, pixels
 
 from gleanset.errors import Unreadable
@@ -274,7 +274,9 @@ def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
     assert refused(data).reason == reason
 
 
-def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+def test_too_many_pixels_are_refused_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def png(width: int, height: int) -> bytes:
         data = bytearray(picture(1, (8, 8), "PNG"))
         data[16:24] = struct.pack(">II", width, height)
@@ -282,20 +284,24 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
         return bytes(data)
 
     for size in ((10_001, 10_000), (100_000, 100_000), (2**31 - 1, 2**31 - 1)):
-        start = time.monotonic()
-        assert refused(png(*size)).reason == "too large"
-        assert time.monotonic() - start < 2
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFile.ImageFile, "load", never_called)
+            assert refused(png(*size)).reason == "too large"
     assert refused(png(0, 10)).reason == "damaged"
     assert refused(png(10, 20)).reason == "damaged"
 
 
-def test_too_many_bytes_are_refused_unseen() -> None:
+def never_called(*given: object, **named: object) -> None:
+    raise AssertionError("it was looked at")
+
+
+def test_too_many_bytes_are_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     data = picture(1) + bytes(decoding.MAX_BYTES)
-    start = time.monotonic()
-    error = refused(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", never_called)
+        error = refused(data)
     assert error.reason == "too large"
     assert "bytes" in error.detail
-    assert time.monotonic() - start < 1
     assert decode(picture(1) + bytes(1000)).width == 64
 
 
@@ -325,15 +331,10 @@ def test_a_draft_tells_the_same_as_the_whole(
     assert imagehash.phash(whole.pixels) - imagehash.phash(draft.pixels) <= 4
 
 
-def test_a_draft_is_quicker() -> None:
+def test_a_draft_decodes_a_fraction_of_the_pixels() -> None:
     data = picture(3, (4000, 3000))
-
-    def seconds(at_least: int | None) -> float:
-        start = time.perf_counter()
-        decode(data, at_least)
-        return time.perf_counter() - start
-
-    assert min(seconds(512) for _ in range(3)) < min(seconds(None) for _ in range(3))
+    assert decode(data).pixels.size == (4000, 3000)
+    assert decode(data, 512).pixels.size == (1000, 750)
 
 
 def sharpness_of(image: Image.Image) -> float:
