@@ -21,6 +21,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # In the background of a script: what the tests start would be deaf to Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Two threads of PyTorch on a core that others use, too, wait for each other most of the time. Here
+# before anything imports it, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples in every run: a test that fails here fails for everyone.
 settings.register_profile("gleanset", derandomize=True, database=None, deadline=None)
 settings.load_profile("gleanset")

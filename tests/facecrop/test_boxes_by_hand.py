@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from facecrop_scenes import face_at, put, samples, scene
-from tools_for_tests import Ran, run_cli
+from tools_for_tests import Ran, run_here
 
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
@@ -183,7 +183,7 @@ def test_the_commands(tmp_path: Path) -> None:
     where = ("-d", str(root))
 
     def run(*words: str) -> Ran:
-        return run_cli("facecrop.cli", *words, *where)
+        return run_here("facecrop.cli", *words, *where)
 
     (line,) = run("miss").stdout.splitlines()
     assert json.loads(line)["image"] == image

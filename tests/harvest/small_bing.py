@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from faulty_server import FaultyServer, Handler
-from tools_for_tests import Ran, picture, run_cli
+from tools_for_tests import Ran, picture, run_here
 
 from gleanset import Dataset, Image
 
@@ -83,7 +83,7 @@ class SmallBing:
             h.answer(200, picture(number), Content_Type="image/jpeg")
 
     def harvest(self, folder: Path, *arguments: str) -> Ran:
-        return run_cli("harvest.cli", *self.line(folder, *arguments))
+        return run_here("harvest.cli", *self.line(folder, *arguments))
 
     def line(self, folder: Path, *arguments: str) -> tuple[str, ...]:
         endpoint = f"bing.endpoint={self.site.url}/some/path"

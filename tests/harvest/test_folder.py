@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tools_for_tests import command, picture, pixels, python, run_cli
+from tools_for_tests import command, picture, pixels, python, run_cli, run_here
 
 from gleanset import Box, Dataset, Face, Image
 from gleanset.db.journal import Choice
@@ -78,11 +78,11 @@ def test_the_hint_is_the_immediate_folder_or_the_label_or_none(
 def test_a_relative_folder_is_the_folder_it_means(tmp_path: Path, folder: Path, given: str) -> None:
     (folder / "sub").mkdir()
     options = ("--hints-from-folders", "-d", tmp_path / "d", "--json")
-    done = run_cli("harvest.cli", "folder", given, *options, cwd=folder)
+    done = run_here("harvest.cli", "folder", given, *options, cwd=folder)
     assert done.json["added"] == 4
     with Dataset.open(tmp_path / "d") as dataset:
         assert images(dataset)["d.jpg"].origins[0].hint == "photos"
-    assert run_cli("harvest.cli", "folder", folder, *options).json["known"] == 4
+    assert run_here("harvest.cli", "folder", folder, *options).json["known"] == 4
 
 
 def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:
@@ -225,7 +225,7 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_leading_dash_is_read(tmp_path: Path) -> None:
     put(tmp_path / "-d" / "a.jpg", 1)
-    done = run_cli("harvest.cli", "folder", "-d", "d", "--json", "--", "-d", cwd=tmp_path)
+    done = run_here("harvest.cli", "folder", "-d", "d", "--json", "--", "-d", cwd=tmp_path)
     assert done.json["added"] == 1
 
 

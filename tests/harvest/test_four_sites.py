@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import BEHAVIOURS, Behaviour, Handler
 from four_sites import FLICKR_CAP, KEYS, SOURCES, FourSites, Picture, running_sites
-from tools_for_tests import ROOT, Ran, command, eventually, run_cli
+from tools_for_tests import ROOT, Ran, command, eventually, run_cli, run_here
 
 from gleanset.settings import NetSettings
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER
@@ -88,7 +88,7 @@ def run(sites: FourSites, line: list[str | Path]) -> Ran:
 
 
 def listed(folder: Path, kind: str) -> list[dict[str, Any]]:
-    lines = run_cli("pipeline.cli", "list", kind, "-d", folder).stdout.splitlines()
+    lines = run_here("pipeline.cli", "list", kind, "-d", folder).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools_for_tests import picture, run_cli
+from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
@@ -196,7 +196,7 @@ def test_a_cut_leads_to_the_frame_it_was_cut_from(
     dataset: Dataset, tmp_path: Path, episode: Path
 ) -> None:
     image = keep(dataset, frame(episode, 1.0))
-    ran = run_cli("facecrop.cli", "run", "--detector", "whole", "-d", dataset.root)
+    ran = run_here("facecrop.cli", "run", "--detector", "whole", "-d", dataset.root)
     assert ran.code == 0, ran.stderr
     [sample] = dataset.samples.by_key()
     assert sample.image == image.sha256

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Proxy, running
 from google_page import CHUNK, Shown, SmallGoogle, link, page, script
-from tools_for_tests import ROOT, command, eventually, run_cli
+from tools_for_tests import ROOT, command, eventually, run_cli, run_here
 
 from gleanset.errors import (
     Blocked,
@@ -320,7 +320,7 @@ class TestCommand:
         assert "ownload" not in done.stderr
         assert list(here.iterdir()) == []
         assert web.left() == []
-        listed = run_cli("pipeline.cli", "list", "images", "-d", tmp_path / "set")
+        listed = run_here("pipeline.cli", "list", "images", "-d", tmp_path / "set")
         assert "Katze №0 — 猫 & more" in listed.stdout
 
     @pytest.mark.parametrize(

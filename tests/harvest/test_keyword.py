@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually, run_cli
+from tools_for_tests import ROOT, command, eventually, run_here
 
 from gleanset import Dataset
 
@@ -173,7 +173,7 @@ def test_simulating_prints_addresses_and_fetches_no_picture(
     line = [
         word for word in bing.line(tmp_path / "d", "cat", "-s", "--limit", "40") if word != "--json"
     ]
-    done = run_cli("harvest.cli", *line)
+    done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(40)]
     assert bing.fetched == []

@@ -17,7 +17,7 @@ import pytest
 from faulty_server import FaultyServer, Handler, running
 from pixiv_site import BAD_TOKEN, PixivSite, account
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli
+from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
@@ -215,7 +215,7 @@ def test_both_ways_to_name_sources(bing: SmallBing, tmp_path: Path) -> None:
     for number, naming in enumerate(
         (["--source=bing,flickr"], ["--source=bing", "--source=flickr"])
     ):
-        done = run_cli(
+        done = run_here(
             "harvest.cli", *bing.line(tmp_path / str(number), "cat", *naming, *line), **environment
         )
         assert done.code == 0, done.stderr
@@ -286,7 +286,7 @@ def test_a_range_is_taken_whole(bing: SmallBing, tmp_path: Path) -> None:
 
 def test_addresses_are_printed_and_nothing_else(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
-    done = run_cli("harvest.cli", *line)
+    done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
     assert bing.fetched == []
@@ -319,16 +319,16 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
         members.writestr("in/2.jpg", picture(2))
     urls.write_text("http://127.0.0.1:1/x.jpg\n")
     own = ("-d", tmp_path / "d", "-s")
-    done = run_cli("harvest.cli", "folder", tree, archive, *own)
+    done = run_here("harvest.cli", "folder", tree, archive, *own)
     assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]
-    assert run_cli("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
+    assert run_here("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
     clip = tmp_path / "moving.gif"
     pixels(3).save(clip, save_all=True, append_images=[pixels(4)], duration=500)
     assert str(clip) in run_cli("harvest.cli", "frames", clip, *own).stdout
     assert not (tmp_path / "d").exists()
-    done = run_cli("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
+    done = run_here("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2
-    assert run_cli("harvest.cli", "folder", tree, *own, "-j").json == {"candidates": 0, "known": 1}
+    assert run_here("harvest.cli", "folder", tree, *own, "-j").json == {"candidates": 0, "known": 1}
 
 
 # Filters
@@ -648,7 +648,7 @@ def test_status_shows_what_came_from_where(
     }
     done = run_cli("harvest.cli", "status", "-d", dataset.root, "-j")
     assert done.json == json.loads(json.dumps(status))
-    assert "duplicate: 1" in run_cli("harvest.cli", "status", "-d", dataset.root).stdout
+    assert "duplicate: 1" in run_here("harvest.cli", "status", "-d", dataset.root).stdout
 
 
 @pytest.mark.parametrize(
@@ -664,12 +664,12 @@ def test_checking_a_site(site: FaultyServer, answer: str, code: int, told: str) 
     page = (ANSWERS / answer).read_bytes()
     site.otherwise = lambda h: h.answer(200, page, Content_Type="text/html; charset=utf-8")
     line = ("check", "bing", "-o", f"bing.endpoint={site.url}", "--allow-private")
-    done = run_cli("harvest.cli", *line)
+    done = run_here("harvest.cli", *line)
     assert done.code == code, done.stderr
     assert told in done.stdout + done.stderr
     assert all("/images/async" in path for path in site.asked)
     if code == 0:
-        result = run_cli("harvest.cli", *line, "--json").json
+        result = run_here("harvest.cli", *line, "--json").json
         assert result["status"] == "ok"
         assert len(result["found"]) == 3
         assert done.stdout.count("\n  http") == 3

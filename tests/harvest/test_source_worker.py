@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually, run_cli
+from tools_for_tests import ROOT, command, eventually, run_here
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
@@ -139,7 +139,7 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
 
 
 def test_printing_addresses_asks_for_no_page_too_many(bing: SmallBing, tmp_path: Path) -> None:
-    done = run_cli("harvest.cli", *bing.line(tmp_path / "d", "cat", "-g", "--limit", "3"))
+    done = run_here("harvest.cli", *bing.line(tmp_path / "d", "cat", "-g", "--limit", "3"))
     assert done.json == {"candidates": 3}
     assert bing.searched == ["cat:1"]
 

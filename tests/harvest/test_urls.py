@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler
 from PIL import Image
-from tools_for_tests import ROOT, Ran, command, eventually, picture, python, run_cli
+from tools_for_tests import ROOT, Ran, command, eventually, picture, python, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
@@ -153,8 +153,8 @@ def test_addresses_that_were_private_are_asked_once_they_may_be(
 ) -> None:
     urls = write_list(tmp_path / "l", pictures, "/good/1.jpg")
     line = ("urls", urls, "-d", tmp_path / "d", "--json")
-    run_cli("harvest.cli", *line)
-    done = run_cli("harvest.cli", *line, "--allow-private")
+    run_here("harvest.cli", *line)
+    done = run_here("harvest.cli", *line, "--allow-private")
     assert done.json["added"] == 1, done
 
 
@@ -300,7 +300,7 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
     assert eventually(lambda: len(pictures.asked) >= 15, 15)
     process.kill()
     process.wait()
-    done: Ran = run_cli("harvest.cli", *line)
+    done: Ran = run_here("harvest.cli", *line)
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "d") as dataset:
         assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}

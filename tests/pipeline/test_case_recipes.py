@@ -17,7 +17,7 @@ import pytest
 import tomli_w
 from drawn_sites import DrawnSites, running_sites
 from PIL import Image
-from tools_for_tests import ROOT, pixels, run_cli
+from tools_for_tests import ROOT, pixels, run_cli, run_here
 
 from gleanset import Dataset
 
@@ -75,7 +75,7 @@ def test_the_first_lines_tell_what_to_fill_in_what_is_needed_and_what_it_costs(n
     for word in ("# Fill in", "# Needs", "# Costs", "# Afterwards", f"gleanset recipes {name} >"):
         assert word in head
     assert max(map(len, text.splitlines())) <= 110
-    assert run_cli("pipeline.cli", "recipes", name).stdout == text
+    assert run_here("pipeline.cli", "recipes", name).stdout == text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_there_are_as_many_classes_as_the_case_has(name: str, pictures: int) -> 
 def test_a_shipped_recipe_is_checked_by_name_and_says_what_is_still_to_be_filled_in(
     name: str, tmp_path: Path
 ) -> None:
-    ran = run_cli("pipeline.cli", "run", name, "--simulate", "--json", cwd=tmp_path)
+    ran = run_here("pipeline.cli", "run", name, "--simulate", "--json", cwd=tmp_path)
     if name in TO_FILL_IN:
         lines = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
         line = next(number for number, text in enumerate(lines, start=1) if "CHANGE ME" in text)
@@ -109,7 +109,7 @@ def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
     recipe = table(name)
     (tmp_path / "photos").mkdir()
     fill_in(recipe, tmp_path / "photos")
-    ran = run_cli("pipeline.cli", "run", written(recipe, tmp_path), "--simulate", "--json")
+    ran = run_here("pipeline.cli", "run", written(recipe, tmp_path), "--simulate", "--json")
     assert ran.code == 0, ran.stderr
     stages = ran.json["stages"]
     assert stages[-1] == "train"
@@ -128,7 +128,7 @@ def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
         fill_in(recipe, photos)
         asked = {part["source"] for part in recipe["keyword"]}
         with running_sites(DrawnSites(labels(recipe), each=30)) as sites:
-            ran = run_cli(
+            ran = run_here(
                 "pipeline.cli",
                 "run",
                 written(recipe, tmp_path),
@@ -138,7 +138,6 @@ def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
                 "--allow-private",
                 "--json",
                 "-q",
-                timeout=120,
                 **sites.environment,
             )
         assert ran.code == 0, ran.stderr

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tools_for_tests import Ran, picture, run_cli
+from tools_for_tests import Ran, picture, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -23,13 +23,13 @@ def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
         path = tree / options.get("folder", "hana") / f"{seed}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(seed))
-    run_cli("harvest.cli", "folder", tree, "--hints-from-folders", "-q", "-d", root)
-    run_cli("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    run_here("harvest.cli", "folder", tree, "--hints-from-folders", "-q", "-d", root)
+    run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
     return root
 
 
 def house(root: Path, *words: str | Path) -> Ran:
-    return run_cli("pipeline.cli", *words, "-d", root, "--json")
+    return run_here("pipeline.cli", *words, "-d", root, "--json")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}],
     }
     (boxes / "boxes.json").write_text(json.dumps(told))
-    run_cli("labeler.cli", "import", boxes, "-q", "-d", root)
+    run_here("labeler.cli", "import", boxes, "-q", "-d", root)
     assert house(root, "verify").json["gone_crops"] == 0
     (crop,) = (root / "crops").glob("*/*.jpg")
     before = crop.read_bytes()
@@ -83,7 +83,7 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
     seen = house(root, "verify", "--simulate")
     assert seen.json["gone_crops"] == 1
     assert "facecrop run" in seen.stderr
-    run_cli("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
     assert crop.read_bytes() == before
     assert house(root, "verify").json["gone_crops"] == 0
 
@@ -143,7 +143,7 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
         assert dataset.images.buried(sha256) == "its painter asked"
     (tmp_path / "tree" / "again.jpg").write_bytes(data)
     words = ("folder", tmp_path / "tree", "--hints-from-folders", "-d", root, "--json")
-    again = run_cli("harvest.cli", *words).json
+    again = run_here("harvest.cli", *words).json
     assert again["reasons"] == {"forgotten": 1}
     assert not first.exists()
     assert house(root, "verify").json["sound"] == 3
@@ -301,7 +301,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
 
     again = house(root, "merge", other).json
     assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
-    undone = run_cli("labeler.cli", "undo", "-d", root, "--json").json
+    undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
     assert undone == {"undone": "Merge of other: 2 decided", "restored": 2, "changed_since": 0}
     assert (labels(root)[hers], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
@@ -309,7 +309,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     assert labels(root)[disputed] == "hana"
     assert house(root, "verify").json["sound"] == 6
     assert (
-        run_cli("facecrop.cli", "run", "--detector", "whole", "-d", root, "--json").json["images"]
+        run_here("facecrop.cli", "run", "--detector", "whole", "-d", root, "--json").json["images"]
         == 0
     )
 
@@ -326,7 +326,7 @@ def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_pat
     damaged = stored(other)[0]
     damaged.write_bytes(b"x")
     third = tmp_path / "third"
-    run_cli("pipeline.cli", "init", "-d", third)
+    run_here("pipeline.cli", "init", "-d", third)
     assert house(third, "merge", other).json["rejected"] == 1
     assert len(stored(third)) == 4
 

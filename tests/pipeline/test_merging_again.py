@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import picture, run_cli
+from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
@@ -22,7 +22,7 @@ def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
     (tmp_path / "tree" / "hana").mkdir(parents=True)
     for seed in range(6):
         (tmp_path / "tree" / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
-    run_cli("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
+    run_here("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
     with Dataset.open(tmp_path / "ours") as ours, Dataset.open(tmp_path / "theirs") as theirs:
         yield ours, theirs

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from tools_for_tests import run_here
 
 from gleanset.cli import HELP
 from pipeline.reference import GROUPS
@@ -27,17 +28,9 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs real pictu
 
 def command(room: str, *arguments: object) -> dict[str, Any]:
     """Run a console command with --json; its result."""
-    code = f"from {room}.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    done = run_here(f"{room}.cli", *map(str, arguments), "--json")
+    assert done.code == 0, done.stderr
+    return done.json
 
 
 @pytest.fixture(scope="module")

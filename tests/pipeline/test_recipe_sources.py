@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from drawn_sites import DrawnSites, running_sites
-from tools_for_tests import ROOT, Ran, picture, run_cli
+from tools_for_tests import ROOT, Ran, picture, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -36,7 +36,7 @@ def recipe(tmp_path: Path) -> Write:
 
 def run(path: Path, *words: str, **environment: str) -> Ran:
     into = path.parent / "made"
-    return run_cli(
+    return run_here(
         "pipeline.cli",
         "run",
         path,
@@ -176,13 +176,13 @@ def test_other_parts_say_what_is_wrong_too(recipe: Write, wrong: str, said: str)
 
 @pytest.mark.slow
 def test_a_recipe_is_asked_for_by_its_name(tmp_path: Path) -> None:
-    ran = run_cli("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
+    ran = run_here("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
     assert ran.code == 2
     assert "did you mean cats-vs-owls" in ran.stderr
     printed = run_cli("pipeline.cli", "recipes", "cats-vs-owls").stdout
     # A file of that name in the person's own folder is theirs.
     (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
-    own = run_cli("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
+    own = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
     assert own.json["stages"][0] == "flickr dog, owl"
 
 
