@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
+from tools_for_tests import Ran, run_here
 
 from facecrop.detectors import DetectorSpec
 from facecrop.search import STAGE, find_faces
@@ -23,7 +21,6 @@ from gleanset.images.cut import CutSettings, sample_key, with_margin
 from gleanset.work.pool import run_batches
 from pipeline.maintenance.forget import TakeDown, take_down
 
-ROOT = Path(__file__).parents[2]
 SPEC = DetectorSpec.of("animeface")
 WHOLE = DetectorSpec.of("whole")
 
@@ -218,21 +215,16 @@ def test_boxes_are_those_of_the_upright_picture(dataset: Dataset, orientation: i
 
 @pytest.mark.slow
 def test_the_command_takes_what_is_not_given_from_the_dataset(
-    dataset: Dataset, tmp_path: Path
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dataset, scene(100))
     (dataset.root / "dataset.toml").write_text('[crop]\nmargin = 0.0\ndetector = "whole"\n')
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from facecrop.cli import main; main()", "run"]
-        return subprocess.run(
-            [*command, "--workers", "1", "--json", "-d", str(dataset.root), *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(*words: str) -> Ran:
+        line = ("run", "--workers", "1", "--json", "-d", dataset.root, *words)
+        return run_here("facecrop.cli", *line)
 
     assert json.loads(run("--simulate").stdout) == {"would_search": 1, "would_recut": 0}
     assert dataset.faces.scanned() == 0
@@ -252,7 +244,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     assert "None of 1 has a face" in told
     assert "next" not in json.loads(run("--detector", "whole").stdout)
     wrong = run("--detector", "animefaec")
-    assert wrong.returncode == 2
+    assert wrong.code == 2
     assert "did you mean 'animeface'" in wrong.stderr
 
 

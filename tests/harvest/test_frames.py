@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, eventually, picture, run_cli
+from tools_for_tests import ROOT, command, eventually, picture, run_cli, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
@@ -175,7 +175,7 @@ def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
     assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 5, 20)
     process.kill()
     process.wait()
-    done = run_cli("harvest.cli", *line)
+    done = run_here("harvest.cli", *line)
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "d") as dataset:
         found = origins(dataset)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, eventually, run_cli
+from tools_for_tests import ROOT, command, eventually, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull
@@ -128,7 +128,7 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
         "1",
         "--json",
     ]
-    calm = run_cli("harvest.cli", *line, "-d", tmp_path / "calm")
+    calm = run_here("harvest.cli", *line, "-d", tmp_path / "calm")
     assert 60 <= calm.json["left_out"]["opening"] <= 84
     process = subprocess.Popen(
         command("harvest.cli", *line, "-d", tmp_path / "killed"),
@@ -141,7 +141,7 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()
     process.wait()
-    done = run_cli("harvest.cli", *line, "-d", tmp_path / "killed")
+    done = run_here("harvest.cli", *line, "-d", tmp_path / "killed")
     assert done.code == 0, done.stderr
     found = []
     for name in ("calm", "killed"):

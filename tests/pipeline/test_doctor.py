@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tools_for_tests import Ran, run_cli, run_here
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-nobody-may-see"
 
 
-def doctor(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command, away from the user's settings and keys."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_"))
-    }
-    own = {
-        "PYTHONPATH": str(ROOT),
-        "XDG_CONFIG_HOME": str(folder),
-        "XDG_CACHE_HOME": str(folder),
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    }
-    return subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "doctor", *words],
-        env=kept | own | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+Doctor = Callable[..., Ran]
 
 
-def parts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
-    return {part["name"]: part for part in json.loads(done.stdout.splitlines()[-1])["parts"]}
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the settings, keys and display of whoever runs the tests away."""
+    for name in list(os.environ):
+        if name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_")):
+            monkeypatch.delenv(name)
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+@pytest.fixture
+def doctor(own_settings: None, tmp_path: Path) -> Doctor:
+    """`doctor("--json", ...)`: the command in this process."""
+    return partial(run_here, "pipeline.cli", "doctor", cwd=tmp_path)
+
+
+@pytest.fixture
+def doctor_process(own_settings: None, tmp_path: Path) -> Doctor:
+    """The same in a process of its own."""
+    return partial(run_cli, "pipeline.cli", "doctor", cwd=tmp_path, timeout=120)
+
+
+def parts(done: Ran) -> dict[str, dict[str, Any]]:
+    return {part["name"]: part for part in done.json["parts"]}
 
 
 @pytest.mark.slow
-def test_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "--json")
-    assert done.returncode == 0, done.stderr
+def test_what_is_there_and_what_mends_the_rest(doctor_process: Doctor, tmp_path: Path) -> None:
+    done = doctor_process("--json")
+    assert done.code == 0, done.stderr
     found = parts(done)
     assert found["ffmpeg"]["ok"]
     assert found["animeface"]["there"] == "finds a drawn face"
@@ -58,8 +59,8 @@ def test_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_keys_and_a_display_are_seen_and_not_shown(tmp_path: Path) -> None:
-    done = doctor(tmp_path, PIXIV_REFRESH_TOKEN=TOKEN, DISPLAY=":7")
+def test_keys_and_a_display_are_seen_and_not_shown(doctor: Doctor) -> None:
+    done = doctor(PIXIV_REFRESH_TOKEN=TOKEN, DISPLAY=":7")
     lines = done.stdout.splitlines()
     assert any(line.split()[:2] == ["ok", "pixiv"] for line in lines)
     assert any(line.split()[:2] == ["ok", "window"] for line in lines)
@@ -67,16 +68,16 @@ def test_keys_and_a_display_are_seen_and_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_what_is_needed_the_exit_code_says_so(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg")
-    assert done.returncode == 6
+def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg")
+    assert done.code == 6
     assert parts(done)["ffmpeg"]["needed"]
     assert "apt-get install ffmpeg" in parts(done)["ffmpeg"]["mend"]
     assert "apt-get install ffmpeg" in done.stderr
 
 
 @pytest.mark.slow
-def test_a_disk_without_space_is_told(tmp_path: Path) -> None:
-    found = parts(doctor(tmp_path, "--json", "-d", "/proc/nobody/here"))
+def test_a_disk_without_space_is_told(doctor: Doctor) -> None:
+    found = parts(doctor("--json", "-d", "/proc/nobody/here"))
     assert not found["disk"]["ok"]
     assert "-d" in found["disk"]["mend"]

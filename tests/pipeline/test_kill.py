@@ -33,7 +33,7 @@ file = "urls.txt"
 label = "rei"
 [[keyword]]
 keywords = ["hana", "rei"]
-limit = 12
+limit = 8
 [[frames]]
 videos = ["{DATASETS / "sample" / "episode.mp4"}"]
 every = "4s"
