@@ -64,31 +64,11 @@ class BoxDraft:
         """Whether it is elsewhere than when it was last handed over."""
         return self.place != self.sent
 
-    def outline(self) -> list[QPointF]:
-        """Return its four corners, turned, from the top left."""
-        rect, turn = self.rect, self._turn()
-        corners = (rect.topLeft(), rect.topRight(), rect.bottomRight(), rect.bottomLeft())
-        return [turn.map(corner) for corner in corners]
-
-    def _turn(self) -> QTransform:
-        centre = self.rect.center()
-        turn = QTransform().translate(centre.x(), centre.y()).rotate(self.angle)
-        return turn.translate(-centre.x(), -centre.y())
-
-    def handle(self, number: int, reach: float) -> QPointF:
-        """Return where a handle of `HANDLES` is, or `TURN`, which stands `reach` above the box."""
+    def handle(self, number: int) -> QPointF:
+        """Return where a handle is before the box is turned; `TURN` stands on the upper side."""
+        across, down = (0.5, 0) if number == TURN else HANDLES[number]
         rect = self.rect
-        if number == TURN:
-            return self._turn().map(QPointF(rect.center().x(), rect.top() - reach))
-        across, down = HANDLES[number]
-        return self._turn().map(
-            QPointF(rect.left() + across * rect.width(), rect.top() + down * rect.height())
-        )
-
-    def holds(self, point: QPointF) -> bool:
-        """Return whether a point is inside."""
-        inverse, _ = self._turn().inverted()
-        return self.rect.contains(inverse.map(point))
+        return rect.topLeft() + QPointF(across * rect.width(), down * rect.height())
 
     def moved(self, across: float, down: float) -> BoxDraft:
         """Return the same box elsewhere."""
@@ -107,12 +87,12 @@ class BoxDraft:
 
     def pulled(self, number: int, to: QPointF) -> BoxDraft:
         """Return it with a handle pulled to a point; the opposite side stays as it is."""
+        middle = self.rect.center()
         if number == TURN:
-            middle = self.rect.center()
             angle = math.degrees(math.atan2(to.x() - middle.x(), middle.y() - to.y()))
             return replace(self, angle=0.0 if abs(angle) < 1 else round(angle, 1))
-        inverse, _ = self._turn().inverted()
-        point, rect = inverse.map(to), QRectF(self.rect)
+        point = QTransform().rotate(-self.angle).map(to - middle) + middle
+        rect = QRectF(self.rect)
         across, down = HANDLES[number]
         if across == 0:
             rect.setLeft(min(point.x(), rect.right() - 4))
@@ -138,7 +118,7 @@ def brought_up_to_date(
     drafts: Sequence[BoxDraft],
     found: Sequence[BoxedSample],
     keys: Mapping[int, str],
-    under_way: Container[int],
+    under_way: Container[int | None],
 ) -> list[BoxDraft]:
     """The boxes of a screen after the catalogue was read; the gesture under the mouse goes on.
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPalette,
-    QPen,
-    QPolygonF,
+    QPixmap,
+    QResizeEvent,
+    QTransform,
+    QWheelEvent,
 )
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QFrame, QGraphicsPixmapItem, QGraphicsScene, QGraphicsView
 
-from gleanset.db.samples import BoxedSample
+from labeler.cropping.session import FEWEST
 from labeler.qt.classes.keys import class_key
-from labeler.qt.crop.boxes import HANDLES, TURN, BoxDraft, brought_up_to_date
+from labeler.qt.crop.boxes import BoxDraft
+from labeler.qt.crop.items import GRIP, BoxHandle, BoxItem
 from labeler.qt.theme import backdrop, focus_ring
 
-Key, Role = Qt.Key, QPalette.ColorRole
+Key = Qt.Key
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
 TILTS = {
     Key.Key_BracketLeft: -1,
@@ -31,22 +34,45 @@ TILTS = {
     Key.Key_BracketRight: 1,
     Key.Key_BraceRight: 10,
 }
-GRIP = 9
-"""Half of the side of a handle, in logical pixels: 18 across, and a margin when pressed."""
+MARGIN = 8
+"""Logical pixels around an image that is shown whole."""
 
-TURN_REACH = 26
-FEWEST = 4
-"""Pixels of the shorter side of a new box: less was a slip of the mouse."""
-
-SQUARE = 5
-"""Half of the side of a handle as it is painted."""
+ZOOM, LARGEST_ZOOM = 1.15, 32.0
+"""One step of the wheel, and how many times as large as the whole image at most."""
 
 
-class CropCanvas(QWidget):
-    """Boxes are `BoxDraft`s in pixels of the image; `current` is the one that keys act on.
+class CropCommand(Enum):
+    """What a key asks of the view above the canvas; the values are the keys."""
+
+    NEXT_PAGE = (Key.Key_Return, Key.Key_Enter, Key.Key_PageDown)
+    PREVIOUS_PAGE = (Key.Key_PageUp,)
+    NEW = (Key.Key_N,)
+    DELETE = (Key.Key_Delete, Key.Key_Backspace)
+    RESET = (Key.Key_R,)
+    LEAVE = (Key.Key_Escape,)
+
+
+COMMANDS = {key: command for command in CropCommand for key in command.value}
+GestureKind = Enum("GestureKind", "DRAW MOVE PULL")
+"""What a held button does to a box."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxGesture:
+    """A held button: where it was pressed, in pixels of the image, and the box before that."""
+
+    kind: GestureKind
+    start: QPointF
+    before: BoxDraft
+    handle: int = 0
+
+
+class CropCanvas(QGraphicsView):
+    """A scene in pixels of the image; each box is an item; keys act on the `current` one.
 
     `edited` comes when a gesture has changed a box, `rested` after every gesture, `nudged` with
-    every key that moved a box, `commanded` (text) for keys that are none of the canvas's own.
+    every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for keys that are
+    none of the canvas's own. Ctrl and the wheel zoom at the cursor.
     """
 
     edited = Signal()
@@ -54,203 +80,236 @@ class CropCanvas(QWidget):
     nudged = Signal()
     chosen = Signal()
     keyed = Signal(str)
-    commanded = Signal(str)
+    commanded = Signal(CropCommand)
 
     def __init__(self) -> None:
         super().__init__()
-        self.image, self.size_of = QImage(), (1, 1)
-        self.boxes: list[BoxDraft] = []
-        self.current = -1
-        self.words = ""
-        self._grip: int | None = None
-        self._kind = ""
-        self._from = QPointF()
-        self._before: BoxDraft | None = None
+        self.image, self.size_of, self.words = QPixmap(), (1, 1), ""
+        self.current, self._zoom = -1, 1.0
+        self._gesture: BoxGesture | None = None
+        self._items: list[BoxItem] = []
+        self._picture = QGraphicsPixmapItem()
+        self._picture.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
+        self._picture.setCacheMode(QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache)
+        self._scene = QGraphicsScene(self)
+        self._scene.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)  # a few items
+        self._scene.addItem(self._picture)
+        self.setScene(self._scene)
+        # Pens and handles have their size on the screen: wider than an item's bounding rectangle.
+        self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.FullViewportUpdate)
+        self.setTransformationAnchor(QGraphicsView.ViewportAnchor.AnchorUnderMouse)
+        self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMouseTracking(True)
+        self.setAcceptDrops(False)  # the window takes what is dropped
+        self.viewport().setAutoFillBackground(False)  # repainted with the canvas when focus changes
+        self.viewport().setCursor(Qt.CursorShape.CrossCursor)
         self.setAccessibleName(self.tr("Image to draw boxes on"))
         self.setMinimumSize(200, 150)
 
-    def show_image(self, image: QImage, size: tuple[int, int], words: str = "") -> None:
-        """Show another image of `size` pixels; `image` may be smaller. `words` stand for it."""
-        self.image, self.size_of, self.words = image, size, words
-        self._kind = ""
-        self.update()
-
-    def show_boxes(self, boxes: list[BoxDraft], current: int) -> None:
-        """Show other boxes."""
-        self.boxes, self.current = boxes, min(current, len(boxes) - 1)
-        self._speak()
-        self.update()
-
-    def bring_up_to_date(
-        self, found: Sequence[BoxedSample], keys: Mapping[int, str], under_way: Iterable[int] = ()
-    ) -> None:
-        """Show what the catalogue has by now; see `brought_up_to_date`. A gesture goes on."""
-        held = {self.boxes[self.current].id} if self.busy and self.current >= 0 else set()
-        self.renew(brought_up_to_date(self.boxes, found, keys, held | {*under_way}))
-
-    def renew(self, boxes: list[BoxDraft]) -> None:
-        """Show other boxes; the current one stays the same, a gesture ends with its box."""
-        chosen = self.boxes[self.current].id if self.current >= 0 else None
-        place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
-        if chosen is not None and place is None:
-            self._kind = ""
-        self.show_boxes(boxes, self.current if place is None else place)
+    @property
+    def boxes(self) -> list[BoxDraft]:
+        """The boxes as they are on the screen."""
+        return [item.draft for item in self._items]
 
     @property
     def busy(self) -> bool:
         """Whether a button is held."""
-        return bool(self._kind)
-
-    # -- where things are
+        return self._gesture is not None
 
     @property
-    def scale(self) -> float:
-        """Logical pixels of the widget for one of the image."""
-        width, height = self.size_of
-        return min((self.width() - 16) / width, (self.height() - 16) / height)
+    def held(self) -> int | None:
+        """The id of the box that the mouse has."""
+        return self.boxes[self.current].id if self.busy and self.current >= 0 else None
 
-    def area(self) -> QRectF:
-        """Return where the image is painted."""
-        width, height = (side * self.scale for side in self.size_of)
-        return QRectF((self.width() - width) / 2, (self.height() - height) / 2, width, height)
+    def show_image(self, image: QImage, size: tuple[int, int], words: str = "") -> None:
+        """Show another image of `size` pixels; `image` may be smaller. `words` stand for it."""
+        self.size_of, self.words, self._gesture = size, words, None
+        self.image = QPixmap.fromImage(image)
+        self._picture.setPixmap(self.image)
+        if not image.isNull():
+            across, down = size[0] / image.width(), size[1] / image.height()
+            self._picture.setTransform(QTransform.fromScale(across, down))
+        self._scene.setSceneRect(0, 0, *size)
+        self._zoom_to(1.0)
+        self.viewport().update()
 
-    def to_image(self, point: QPointF) -> QPointF:
-        """Return a point of the widget in pixels of the image."""
-        return (point - self.area().topLeft()) / self.scale
+    def show_boxes(self, boxes: Sequence[BoxDraft], current: int) -> None:
+        """Show other boxes."""
+        for item in self._items:
+            self._scene.removeItem(item)
+        self._items = [BoxItem(box) for box in boxes]
+        for item in self._items:
+            self._scene.addItem(item)
+        self._select(min(current, len(boxes) - 1))
 
-    def to_widget(self, point: QPointF) -> QPointF:
-        """Return a point of the image in the widget."""
-        return point * self.scale + self.area().topLeft()
+    def remove_current(self, current: int) -> None:
+        """Show the boxes without the current one; `current` is the next one, -1 for none."""
+        self.show_boxes([box for n, box in enumerate(self.boxes) if n != self.current], current)
 
-    def _grip_at(self, point: QPointF) -> int | None:
-        """Return the handle of the current box under a point of the widget."""
-        if self.current < 0:
-            return None
-        box = self.boxes[self.current]
-        for number in range(TURN, len(HANDLES)):
-            away: QPointF = self.to_widget(box.handle(number, TURN_REACH / self.scale)) - point
-            if max(abs(away.x()), abs(away.y())) <= GRIP + 3:
-                return number
-        return None
+    def replace_box(self, draft: BoxDraft) -> None:
+        """Show the box of this id as it is now."""
+        for item in self._items:
+            if item.draft.id == draft.id:
+                item.place(draft)
+        self._describe()
 
-    def _box_at(self, point: QPointF) -> int:
-        """Return the smallest box under a point of the image, -1 for none."""
-        found = [n for n, box in enumerate(self.boxes) if box.holds(point)]
-        return min(found, key=lambda n: self.boxes[n].rect.width(), default=-1)
+    def renew(self, boxes: Sequence[BoxDraft]) -> None:
+        """Show other boxes; the current one stays the same, a gesture ends with its box."""
+        chosen = self.boxes[self.current].id if self.current >= 0 else None
+        place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
+        if chosen is not None and place is None:
+            self._gesture = None
+        self.show_boxes(boxes, self.current if place is None else place)
 
     def choose(self, number: int) -> None:
         """Make a box the current one."""
-        if number != self.current:
-            self.current = number
+        changed = number != self.current
+        self._select(number)
+        if changed:
             self.chosen.emit()
-        self._speak()
-        self.update()
 
-    def _speak(self) -> None:
-        text = (
-            self.tr("no box")
-            if self.current < 0
-            else self.tr("box {number} of {count}: {box}").format(
-                number=self.current + 1,
-                count=len(self.boxes),
-                box="{}, {}, {} x {}".format(*self.boxes[self.current].box),
+    def _select(self, number: int) -> None:
+        self.current = number
+        for place, item in enumerate(self._items):
+            item.select(place == number)
+        self._describe()
+
+    def _describe(self) -> None:
+        """Say to screen readers which box is the current one."""
+        text = self.tr("no box")
+        if self.current >= 0:
+            place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
+            text = self.tr("box {number} of {count}: {box}").format(
+                number=self.current + 1, count=len(self._items), box=place
             )
-        )
         self.setAccessibleDescription(text)
+
+    # -- zoom and painting
+
+    def _zoom_to(self, zoom: float) -> None:
+        """Show the image `zoom` times as large as where it is seen whole."""
+        self._zoom = min(max(zoom, 1.0), LARGEST_ZOOM)
+        room, (width, height) = self.maximumViewportSize(), self.size_of
+        across, down = (room.width() - 2 * MARGIN) / width, (room.height() - 2 * MARGIN) / height
+        scale = min(across, down) * self._zoom
+        self.setTransform(QTransform.fromScale(scale, scale))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the zoom, relative to the whole image."""
+        super().resizeEvent(event)
+        self._zoom_to(self._zoom)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom at the cursor with Ctrl; the wheel alone scrolls what is larger than the window."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._zoom_to(self._zoom * ZOOM ** (event.angleDelta().y() / 120))
+        else:
+            super().wheelEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the scene, or the words that stand for it, and the frame of the focus."""
+        painter, place = QPainter(self.viewport()), self.viewport().rect()
+        painter.fillRect(place, backdrop(self.palette()))
+        painter.setPen(self.palette().text().color())
+        if self.image.isNull():
+            centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(place, centred, self.words)
+        else:
+            painter.end()
+            super().paintEvent(event)
+            painter.begin(self.viewport())
+        focus_ring(painter, place, self.palette(), focused=self.hasFocus())
 
     # -- mouse
 
+    def _at(self, event: QMouseEvent) -> QPointF:
+        """Return where an event is, in pixels of the image."""
+        inverse, _ = self.viewportTransform().inverted()
+        return inverse.map(event.position())
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Take a handle, a box, or begin a new one."""
+        """Take a handle, the smallest box here, or begin a new one."""
         if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
             return
-        self.setFocus(Qt.FocusReason.MouseFocusReason)
-        self._from = self.to_image(event.position())
-        self._grip = self._grip_at(event.position())
-        hit = self._box_at(self._from)
-        if self._grip is not None:
-            self._kind = "pull"
-        elif hit >= 0:
-            self._kind = "move"
-            self.choose(hit)
+        start, under = self._at(event), self.items(event.position().toPoint())
+        handles = [item.number for item in under if isinstance(item, BoxHandle)]
+        boxes = [item for item in under if isinstance(item, BoxItem)]
+        if handles:
+            before = self.boxes[self.current]
+            self._gesture = BoxGesture(GestureKind.PULL, start, before, min(handles))
+        elif boxes:
+            hit = min(boxes, key=lambda item: item.draft.rect.width())
+            self.choose(self._items.index(hit))
+            self._gesture = BoxGesture(GestureKind.MOVE, start, hit.draft)
         else:
-            self._kind = "draw"
             self.choose(-1)
-        self._before = self.boxes[self.current] if self.current >= 0 else None
+            self._gesture = BoxGesture(GestureKind.DRAW, start, BoxDraft(QRectF(start, start)))
+
+    mouseDoubleClickEvent = mousePressEvent  # noqa: N815 - a press like any other
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Go on with it, or show what a press would do."""
-        point = self.to_image(event.position())
-        if self._kind == "draw":
-            self._draw_to(point)
-        elif self._kind and self._before is not None:
-            away = point - self._from
-            moved = (
-                self._before.moved(away.x(), away.y())
-                if self._kind == "move"
-                else self._before.pulled(self._grip or 0, point)
-            )
-            self._put(moved)
-        else:
-            over = self._grip_at(event.position()) is not None
-            self.setCursor(
-                Qt.CursorShape.PointingHandCursor if over else Qt.CursorShape.CrossCursor
-            )
-
-    def _draw_to(self, point: QPointF) -> None:
-        rect = QRectF(self._from, point).normalized().intersected(QRectF(0, 0, *self.size_of))
-        if self._before is None and max(rect.width(), rect.height()) * self.scale < GRIP:
+        """Go on with it; the scene shows the cursor of what a press would take."""
+        super().mouseMoveEvent(event)
+        if self._gesture is None:
             return
-        if self._before is None:
-            self.boxes.append(BoxDraft(rect))
-            self.current = len(self.boxes) - 1
-        self._before = self.boxes[self.current]
-        self._put(BoxDraft(rect))
+        point, before = self._at(event), self._gesture.before
+        if self._gesture.kind is GestureKind.DRAW:
+            self._draw_to(point, self._gesture)
+        elif self._gesture.kind is GestureKind.MOVE:
+            away = point - self._gesture.start
+            self._put(before.moved(away.x(), away.y()))
+        else:
+            self._put(before.pulled(self._gesture.handle, point))
+
+    def _draw_to(self, point: QPointF, gesture: BoxGesture) -> None:
+        rect = QRectF(gesture.start, point).normalized().intersected(self.sceneRect())
+        if self.current < 0:
+            if max(rect.width(), rect.height()) * self.transform().m11() < GRIP:
+                return
+            self.show_boxes([*self.boxes, gesture.before], len(self.boxes))
+        self._put(replace(gesture.before, rect=rect))
 
     def _put(self, where: BoxDraft) -> None:
         """Move the current box there; what it is a sample of may have changed meanwhile."""
         there = where.kept_within(*self.size_of)
-        self.boxes[self.current] = replace(
-            self.boxes[self.current], rect=there.rect, angle=there.angle
-        )
-        self._speak()
-        self.update()
+        self.replace_box(replace(self.boxes[self.current], rect=there.rect, angle=there.angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End the gesture: what changed is to be kept."""
-        kind, self._kind = self._kind, ""
-        if kind == "draw" and self._before is not None and self._too_small():
-            self._drop_current()
-        elif kind and self.current >= 0 and self.boxes[self.current].changed:
-            self.edited.emit()
+        self._end()
+
+    def _end(self, *, cancelled: bool = False) -> None:
+        """End the gesture; `cancelled` puts the box back as it was before the press."""
+        gesture, self._gesture = self._gesture, None
+        if gesture is not None and self.current >= 0:
+            box = self.boxes[self.current]
+            drawn = gesture.kind is GestureKind.DRAW
+            if drawn and (cancelled or min(box.box[2:]) < FEWEST):
+                self.remove_current(-1)
+            elif cancelled:
+                self._put(gesture.before)
+            elif box.changed:
+                self.edited.emit()
         self.rested.emit()
-
-    def _drop_current(self) -> None:
-        self.show_boxes([b for n, b in enumerate(self.boxes) if n != self.current], -1)
-
-    def _too_small(self) -> bool:
-        return min(self.boxes[self.current].box[2:]) < FEWEST
 
     # -- keys
 
-    def event(self, event: QEvent) -> bool:
+    def focusNextPrevChild(self, next: bool) -> bool:  # noqa: A002 - the name that Qt gives it
         """Lead Tab from box to box, and out at the last one: no trap."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            step = {Key.Key_Tab: 1, Key.Key_Backtab: -1}.get(Key(event.key()))
-            if step and not self.busy and 0 <= self.current + step < len(self.boxes):
-                self.choose(self.current + step)
-                return True
-        return super().event(event)
+        number = self.current + (1 if next else -1)
+        if self.busy or not 0 <= number < len(self._items):
+            return super().focusNextPrevChild(next)
+        self.choose(number)
+        self.ensureVisible(self._items[number])
+        return True
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Move, size and tilt the current box; the rest is the view's."""
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         key = Key(event.key())
-        if key == Key.Key_Escape and self._kind:
-            self.cancel()
+        if key == Key.Key_Escape and self.busy:
+            self._end(cancelled=True)
         elif self.busy:  # keys mean the current box, which the mouse has
             event.ignore()
         elif key in ARROWS and self.current >= 0:
@@ -260,98 +319,13 @@ class CropCanvas(QWidget):
         elif key in TILTS and self.current >= 0:
             tilt = TILTS[key] * (10 if shift and abs(TILTS[key]) == 1 else 1)
             self._nudge(self.boxes[self.current].turned(tilt))
-        elif control or not self._command(event, key):
-            event.ignore()
-
-    def _command(self, event: QKeyEvent, key: Qt.Key) -> bool:
-        names = {
-            Key.Key_R: "reset",
-            Key.Key_N: "new",
-            Key.Key_Delete: "delete",
-            Key.Key_Return: "save",
-            Key.Key_Backspace: "delete",
-            Key.Key_Enter: "save",
-            Key.Key_PageDown: "next_page",
-            Key.Key_PageUp: "previous_page",
-            Key.Key_Escape: "leave",
-        }
-        if key in names:
-            self.commanded.emit(names[key])
+        elif key in COMMANDS and not control:
+            self.commanded.emit(COMMANDS[key])
         elif letter := class_key(event):
             self.keyed.emit(letter)
-        return key in names or bool(class_key(event))
+        else:
+            event.ignore()
 
     def _nudge(self, draft: BoxDraft) -> None:
         self._put(draft)
         self.nudged.emit()
-
-    def cancel(self) -> None:
-        """Put it back as it was before the press, for Esc."""
-        kind, self._kind = self._kind, ""
-        if kind == "draw" and self._before is not None:
-            self._drop_current()
-        elif kind and self._before is not None:
-            self._put(self._before)
-        self.rested.emit()
-
-    # -- painting
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the image, the boxes over it, the current one with its handles."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), backdrop(self.palette()))
-        focus_ring(painter, self.rect(), self.palette(), focused=self.hasFocus())
-        painter.setPen(self.palette().text().color())
-        if self.image.isNull():
-            painter.drawText(
-                self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.words
-            )
-            return
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(self.area(), self.image)
-        for number, box in enumerate(self.boxes):
-            paint_box(painter, self, box, number == self.current)
-
-
-def paint_box(painter: QPainter, canvas: CropCanvas, box: BoxDraft, current: bool) -> None:
-    """Paint a box, with its label; the current one thicker and with handles."""
-    corners = [canvas.to_widget(point) for point in box.outline()]
-    palette, rejected = canvas.palette(), box.kept is not None and box.kept.status == "rejected"
-    style = Qt.PenStyle.DashLine if rejected else Qt.PenStyle.SolidLine
-    lines = ((Role.Base, 5), (Role.Highlight, 3)) if current else ((Role.Base, 4), (Role.Text, 2))
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    for role, width in lines:
-        painter.setPen(QPen(palette.color(role), width, style))
-        painter.drawPolygon(QPolygonF(corners))
-    if box.kept is not None and (box.kept.label or rejected):
-        _label(painter, corners[0], "✗" if rejected else str(box.kept.label), palette)
-    if current:
-        _handles(painter, canvas, box, palette)
-
-
-def _label(painter: QPainter, corner: QPointF, text: str, palette: QPalette) -> None:
-    metrics = painter.fontMetrics()
-    place = QRectF(
-        corner.x(),
-        corner.y() - metrics.height() - 6,
-        metrics.horizontalAdvance(text) + 10,
-        metrics.height() + 4,
-    )
-    painter.fillRect(place, palette.color(Role.Base))
-    painter.setPen(palette.color(Role.Text))
-    painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
-
-
-def _handles(painter: QPainter, canvas: CropCanvas, box: BoxDraft, palette: QPalette) -> None:
-    reach = TURN_REACH / canvas.scale
-    top, turn = canvas.to_widget(box.handle(1, 0)), canvas.to_widget(box.handle(TURN, reach))
-    for role, width in ((Role.Base, 4), (Role.Highlight, 2)):
-        painter.setPen(QPen(palette.color(role), width))
-        painter.drawLine(top, turn)
-    painter.setPen(QPen(palette.color(Role.Base), 2))
-    painter.setBrush(palette.color(Role.Highlight))
-    for number in range(len(HANDLES)):
-        middle = canvas.to_widget(box.handle(number, reach))
-        painter.drawRect(QRectF(middle.x() - SQUARE, middle.y() - SQUARE, 2 * SQUARE, 2 * SQUARE))
-    painter.drawEllipse(turn, SQUARE + 2, SQUARE + 2)
-    painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QRectF, Signal
 from gleanset.db.samples import BoxedSample
 from gleanset.errors import GleansetError, UsageError
 from labeler.cropping.session import Drawn, ImageBoxes, in_use, put, sheet, take_away
-from labeler.qt.crop.boxes import BoxDraft
+from labeler.qt.crop.boxes import BoxDraft, brought_up_to_date
 from labeler.qt.crop.canvas import CropCanvas
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.session import NO_STEP, SortingSession, StepResult
@@ -43,11 +43,11 @@ class CropSaving(QObject):
 
     def save(self, sha256: str) -> None:
         """Keep every box that was changed, but for the one under the mouse."""
-        canvas = self._canvas
-        for number, box in enumerate(canvas.boxes):
-            if box.changed and not (canvas.busy and number == canvas.current):
-                canvas.boxes[number] = replace(box, sent=box.place)
-                self._put(sha256, canvas.boxes[number])
+        for box in self._canvas.boxes:
+            if box.changed and box.id != self._canvas.held:
+                sent = replace(box, sent=box.place)
+                self._canvas.replace_box(sent)
+                self._put(sha256, sent)
 
     def _put(self, sha256: str, draft: BoxDraft) -> None:
         drawn: list[Drawn] = []
@@ -120,17 +120,19 @@ class CropSaving(QObject):
     def _give_up(self, draft: BoxDraft) -> None:
         """Put a box that could not be saved back where it was, unless it was moved since."""
         boxes = self._canvas.boxes
-        place = next((n for n, box in enumerate(boxes) if box.id == draft.id), -1)
-        if place < 0 or boxes[place].place != draft.place:
+        if not any(box.id == draft.id and box.place == draft.place for box in boxes):
             return
-        before = [replace(BoxDraft.of(draft.kept), id=draft.id)] if draft.kept else []
-        self._canvas.renew(boxes[:place] + before + boxes[place + 1 :])
+        if draft.kept is None:
+            self._canvas.renew([box for box in boxes if box.id != draft.id])
+        else:
+            self._canvas.replace_box(replace(BoxDraft.of(draft.kept), id=draft.id))
 
     def bring_up_to_date(self, found: ImageBoxes) -> None:
         """Show the boxes as they are kept now; what a person is at stays."""
         leaving = {self._keys.get(number) for number in self._leaving}
         staying = [box for box in found.boxes if box.key not in leaving]
-        self._canvas.bring_up_to_date(staying, self._keys, self._under_way)
+        busy = {*self._under_way, self._canvas.held}
+        self._canvas.renew(brought_up_to_date(self._canvas.boxes, staying, self._keys, busy))
 
     def _note_first(self, before: BoxedSample | None, key: str) -> None:
         if before is not None:

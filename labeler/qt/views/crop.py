@@ -17,7 +17,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.cropping.session import ALL, MISSED, ImageBoxes, images, sheet
 from labeler.qt.crop.boxes import BoxDraft
-from labeler.qt.crop.canvas import CropCanvas
+from labeler.qt.crop.canvas import CropCanvas, CropCommand
 from labeler.qt.crop.saving import CropSaving
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
@@ -36,13 +36,9 @@ def load(path: str) -> QImage | str:
     except Unreadable as error:
         return f"⚠ {error.reason}"
     picture.thumbnail((LARGEST, LARGEST))
-    return QImage(
-        picture.tobytes(),
-        picture.width,
-        picture.height,
-        3 * picture.width,
-        QImage.Format.Format_RGB888,
-    ).copy()
+    pixels, (width, height) = picture.tobytes(), picture.size
+    image = QImage(pixels, width, height, 3 * width, QImage.Format.Format_RGB888)
+    return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
 REST_MS, TYPING_MS = 700, 300
@@ -68,7 +64,7 @@ class CropView(LabelerView):
         self._rest, self._typing = QTimer(self), QTimer(self)
         for timer, then, pause in (
             (self._rest, self.save, REST_MS),
-            (self._typing, self.reload, 300),
+            (self._typing, self.reload, TYPING_MS),
         ):
             timer.setSingleShot(True)
             timer.setInterval(pause)
@@ -247,24 +243,23 @@ class CropView(LabelerView):
         if done.kind is not StepKind.STEP:
             self._again()
 
-    def _commanded(self, command: str) -> None:
+    def _commanded(self, command: CropCommand) -> None:
         self.worker.gesture()
-        if command in ("save", "next_page"):
+        if command is CropCommand.NEXT_PAGE:
             self.turn_to(self._at + 1)
-        elif command == "previous_page":
+        elif command is CropCommand.PREVIOUS_PAGE:
             self.turn_to(self._at - 1)
-        elif command == "new":
+        elif command is CropCommand.NEW:
             self._new()
-        elif command == "leave":
+        elif command is CropCommand.LEAVE:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
             self.worker.say(self.tr("Choose a box first: click it, or press Tab"))
-        elif command == "delete":
+        elif command is CropCommand.DELETE:
             self._delete()
         else:
-            number = self.canvas.current
-            self.canvas.boxes[number] = self._saving.as_it_was(self.canvas.boxes[number])
-            self.canvas.show_boxes(self.canvas.boxes, number)
+            box = self.canvas.boxes[self.canvas.current]
+            self.canvas.replace_box(self._saving.as_it_was(box))
             self._rest.start()
 
     def _new(self) -> None:
@@ -277,10 +272,8 @@ class CropView(LabelerView):
             self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
 
     def _delete(self) -> None:
-        number = self.canvas.current
-        gone = self.canvas.boxes[number]
-        left = [box for n, box in enumerate(self.canvas.boxes) if n != number]
-        self.canvas.show_boxes(left, min(number, len(left) - 1))
+        gone = self.canvas.boxes[self.canvas.current]
+        self.canvas.remove_current(self.canvas.current)
         if gone.sent is not None and self._sheet is not None:
             self._saving.take_away(self._sheet.sha256, gone)
 

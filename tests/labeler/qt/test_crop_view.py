@@ -8,13 +8,19 @@ import pytest
 from drawn_faces import FaceSet
 from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, hover, settle, until
-from PySide6.QtCore import QPoint, QPointF, Qt
+from polish import PALETTES, palette_of
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QCursor, QImage, QWheelEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.qt.crop import saving
+from labeler.qt.crop.boxes import BoxDraft
+from labeler.qt.crop.items import TURN_REACH
+from labeler.qt.theme import backdrop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
 
@@ -53,14 +59,14 @@ def kept(window: LabelerWindow) -> list[BoxedSample]:
 
 
 def spot(view: CropView, x: float, y: float) -> QPoint:
-    return view.canvas.to_widget(QPointF(x, y)).toPoint()
+    return view.canvas.mapFromScene(QPointF(x, y))
 
 
 def drag(view: CropView, start: QPoint, end: QPoint) -> None:
-    QTest.mousePress(view.canvas, Button.LeftButton, NONE, start)
-    hover(view.canvas, (start + end) / 2, Button.LeftButton)
-    hover(view.canvas, end, Button.LeftButton)
-    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
+    QTest.mousePress(view.canvas.viewport(), Button.LeftButton, NONE, start)
+    hover(view.canvas.viewport(), (start + end) / 2, Button.LeftButton)
+    hover(view.canvas.viewport(), end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
 
 
 def draw(window: LabelerWindow) -> BoxedSample:
@@ -186,7 +192,7 @@ def test_pages_and_any_image(window: LabelerWindow) -> None:
     assert not found.by_hand
     box = found.box
     middle = spot(view, box.x + box.width / 2, box.y + box.height / 2)
-    QTest.mouseClick(view.canvas, Button.LeftButton, NONE, middle)
+    QTest.mouseClick(view.canvas.viewport(), Button.LeftButton, NONE, middle)
     QTest.keyClick(view.canvas, Key.Key_Delete)
     ready(window)
     assert [one.status for one in kept(window)] == ["rejected"]
@@ -207,9 +213,9 @@ def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
 
 
 def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
-    QTest.mousePress(view.canvas, Button.LeftButton, NONE, start)
-    hover(view.canvas, (start + end) / 2, Button.LeftButton)
-    hover(view.canvas, end, Button.LeftButton)
+    QTest.mousePress(view.canvas.viewport(), Button.LeftButton, NONE, start)
+    hover(view.canvas.viewport(), (start + end) / 2, Button.LeftButton)
+    hover(view.canvas.viewport(), end, Button.LeftButton)
 
 
 def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindow) -> None:
@@ -222,8 +228,8 @@ def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindo
     ready(window)
     assert len(view.canvas.boxes) == 2
     assert view.canvas.boxes[0].kept is not None
-    hover(view.canvas, end, Button.LeftButton)
-    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
+    hover(view.canvas.viewport(), end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
     ready(window)
     one, other = kept(window)
     assert near(one, 20, 10, 40, 40)
@@ -247,8 +253,8 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
         settle(window)
         assert len(view.canvas.boxes) == 1
     end = spot(view, 90, 80)
-    hover(view.canvas, end, Button.LeftButton)
-    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, end)
+    hover(view.canvas.viewport(), end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
     ready(window)
     (box,) = kept(window)
     assert near(box, 70, 60, 20, 20)
@@ -306,8 +312,100 @@ def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(
     press_and_pull(view, spot(view, 20, 10), spot(view, 60, 50))
     settle(window)
     assert view._sheet.sha256 == before
-    QTest.mouseRelease(view.canvas, Button.LeftButton, NONE, spot(view, 60, 50))
+    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, spot(view, 60, 50))
     ready(window)
     assert view._sheet.sha256 != before
     with Dataset.open(window.worker.root) as dataset:
         assert len(BoxedSamples(dataset.db).placed(before)) == 1
+
+
+def wheel(view: CropView, place: QPoint, degrees: int) -> None:
+    port = view.canvas.viewport()
+    QCursor.setPos(port.mapToGlobal(place))
+    QApplication.processEvents()
+    there, turned = QPointF(port.mapToGlobal(place)), QPoint(0, 8 * degrees)
+    phase = Qt.ScrollPhase.NoScrollPhase
+    event = QWheelEvent(
+        QPointF(place), there, QPoint(), turned, Button.NoButton, CONTROL, phase, False
+    )
+    QApplication.sendEvent(port, event)
+    QApplication.processEvents()
+
+
+def test_ctrl_and_the_wheel_zoom_at_the_cursor(window: LabelerWindow) -> None:
+    view = view_of(window)
+    canvas, whole = view.canvas, view.canvas.transform().m11()
+    wheel(view, canvas.viewport().rect().center(), 150)  # larger than the view on both sides
+    place = canvas.viewport().rect().center() + QPoint(150, -90)
+    under, scale = canvas.mapToScene(place), canvas.transform().m11()
+    wheel(view, place, 60)
+    assert canvas.transform().m11() > scale > whole
+    away = canvas.mapFromScene(under) - place
+    assert max(abs(away.x()), abs(away.y())) <= 2
+    drag(view, canvas.mapFromScene(under), canvas.mapFromScene(under + QPointF(10, 8)))
+    ready(window)
+    (box,) = kept(window)
+    assert near(box, round(under.x()), round(under.y()), 10, 8)
+    wheel(view, place, -900)
+    assert canvas.transform().m11() == whole
+    assert not canvas.horizontalScrollBar().isVisible()
+
+
+def test_the_round_handle_turns_and_the_cursor_tells_handles(window: LabelerWindow) -> None:
+    view, box = view_of(window), draw(window).box
+    middle, port = box.x + box.width / 2, view.canvas.viewport()
+    grip = spot(view, middle, box.y) - QPoint(0, TURN_REACH)
+    hover(port, grip)
+    assert port.cursor().shape() == Qt.CursorShape.PointingHandCursor
+    hover(port, grip - QPoint(60, 0))
+    assert port.cursor().shape() == Qt.CursorShape.CrossCursor
+    drag(view, grip, spot(view, middle + 30, box.y + box.height / 2))
+    ready(window)
+    (turned,) = kept(window)
+    assert abs(turned.angle - 90) <= 1
+    assert near(turned, *box)
+
+
+def test_of_boxes_over_each_other_the_smallest_is_taken(window: LabelerWindow) -> None:
+    canvas = view_of(window).canvas
+    boxes = [BoxDraft(QRectF(20, 20, side, side)) for side in (30, 80)]
+    canvas.show_boxes(boxes, 1)
+    for x, current in ((40, 0), (80, 1), (110, -1)):
+        QTest.mousePress(canvas.viewport(), Button.LeftButton, NONE, spot(view_of(window), x, 40))
+        assert canvas.current == current
+        assert canvas.busy
+        QTest.keyClick(canvas, Key.Key_Escape)
+        assert not canvas.busy
+    assert [box.id for box in canvas.boxes] == [box.id for box in boxes]
+
+
+@pytest.mark.parametrize("colours", list(PALETTES))
+def test_boxes_have_the_colours_of_the_desktop(
+    window: LabelerWindow, application: QApplication, colours: str
+) -> None:
+    view = view_of(window)
+    view.canvas.show_boxes([BoxDraft(QRectF(x, 30, 40, 40)) for x in (30, 90)], 0)
+    with palette_of(application, colours):
+        settle(window)
+        picture, palette = view.canvas.grab().toImage(), view.canvas.palette()
+        assert picture.pixelColor(spot(view, 40, 30)) == palette.highlight().color()
+        assert picture.pixelColor(spot(view, 100, 30)) == palette.text().color()
+        assert picture.pixelColor(4, 4) == backdrop(palette)
+
+
+def test_lines_are_as_thick_at_every_zoom_and_on_fine_displays(window: LabelerWindow) -> None:
+    view = view_of(window)
+    canvas, line = view.canvas, view.canvas.palette().highlight().color()
+    canvas.show_boxes([BoxDraft(QRectF(30, 30, 40, 40))], 0)
+    for degrees in (0, 60):
+        wheel(view, spot(view, 42, 30), degrees)
+        for fine in (1, 2):
+            port, place = canvas.viewport(), spot(view, 42, 30)
+            picture = QImage(port.size() * fine, QImage.Format.Format_RGB32)
+            picture.setDevicePixelRatio(fine)
+            port.render(picture)
+            column = [
+                picture.pixelColor(place.x() * fine, fine * (place.y() - 5) + n)
+                for n in range(11 * fine)
+            ]
+            assert column.count(line) == 3 * fine
