@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dying_detector import ALWAYS, ONCE, DyingSpec
 from facecrop_scenes import put, samples, scene
-from tools_for_tests import ROOT, command, run_cli
+from tools_for_tests import ROOT, command, run_here
 
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -57,12 +57,12 @@ def test_kill_9_of_the_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> 
             for number in range(PICTURES):
                 lefts = (10 + number, 330)[: 1 + number % 2]
                 put(dataset, scene(*lefts, size=(640, 360), side=240))
-    assert run_cli("facecrop.cli", "run", "--workers", "1", "-d", roots[0]).code == 0
+    assert run_here("facecrop.cli", "run", "--workers", "1", "-d", roots[0]).code == 0
     done = _kill_in_the_middle(roots[1])
-    left = run_cli("facecrop.cli", "run", "-s", "--json", "-d", roots[1]).json
+    left = run_here("facecrop.cli", "run", "-s", "--json", "-d", roots[1]).json
     # What was recorded after we looked counts as done.
     assert PICTURES - done - 4 <= left["would_search"] <= PICTURES - done
-    result = run_cli("facecrop.cli", "run", "--workers", "2", "--json", "-d", roots[1]).json
+    result = run_here("facecrop.cli", "run", "--workers", "2", "--json", "-d", roots[1]).json
     assert (result["images"], result["rejected"]) == (left["would_search"], 0)
     assert not list((roots[1] / "cache" / "scratch").iterdir())
     with Dataset.open(roots[0]) as calm, Dataset.open(roots[1]) as killed:

@@ -339,7 +339,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     with Dataset.open(root) as dataset:
         kept = dataset.images.count()
     assert kept < 300
-    done = run_cli("harvest.cli", "folder", folder, "-d", root, "--json")
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
     assert done.json["added"] == 300 - kept
     assert done.json["known"] == kept
     assert list(root.rglob(".partial*")) == []
@@ -360,7 +360,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path, turn
     assert eventually(lambda: len(list((root / "images").rglob("*.jpg"))) > 20 * turn, 20)
     process.kill()
     process.wait()
-    done = run_cli("harvest.cli", "folder", folder, "-d", root, "--json")
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
     assert done.code == 0, done.stderr
     with Dataset.open(root) as dataset:
         images = list(dataset.images.each())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -32,8 +33,23 @@ def house(root: Path, *words: str | Path) -> Ran:
     return run_here("pipeline.cli", *words, "-d", root, "--json")
 
 
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of four pictures, to be copied."""
+    folder = tmp_path_factory.mktemp("four")
+    return made(folder / "dataset", folder / "tree", range(4))
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(four: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(four, tmp_path / "dataset")
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
+def beside_its_source(tmp_path: Path) -> Path:
+    """Such a dataset, which took its pictures from `tmp_path/tree`."""
     return made(tmp_path / "dataset", tmp_path / "tree", range(4))
 
 
@@ -42,7 +58,7 @@ def stored(root: Path) -> list[Path]:
 
 
 def test_a_sound_dataset_is_told_so(root: Path) -> None:
-    found = house(root, "verify").json
+    found = run_cli("pipeline.cli", "verify", "-d", root, "--json").json
     assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
     assert found["strays"] == found["damaged_crops"] == found["gone_crops"] == 0
     assert found["orphan_rows"] == found["duplicate_faces"] == 0
@@ -89,7 +105,8 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
+def test_what_its_source_still_has_is_taken_again(beside_its_source: Path) -> None:
+    root = beside_its_source
     gone, damaged, *_ = stored(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
@@ -102,7 +119,10 @@ def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_nobody_has_is_marked_and_comes_back_with_its_file(root: Path, tmp_path: Path) -> None:
+def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
+    beside_its_source: Path, tmp_path: Path
+) -> None:
+    root = beside_its_source
     gone = stored(root)[0]
     data = gone.read_bytes()
     gone.unlink()
@@ -121,7 +141,10 @@ def test_what_nobody_has_is_marked_and_comes_back_with_its_file(root: Path, tmp_
         assert not [r for r in dataset.rejections.each() if r.stage == "verify"]
 
 
-def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Path) -> None:
+def test_a_forgotten_picture_goes_wholly_and_stays_away(
+    beside_its_source: Path, tmp_path: Path
+) -> None:
+    root = beside_its_source
     first = stored(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
@@ -247,7 +270,8 @@ def test_gc_names_what_it_would_remove(dataset: Dataset) -> None:
     stray = dataset.root / "images" / "ab" / f"ab{'0' * 62}.jpg"
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"half a download")
-    told = house(dataset.root, "gc", "--older", "0h", "--simulate")
+    words = ("gc", "--older", "0h", "--simulate", "--json")
+    told = run_cli("pipeline.cli", *words, "-d", dataset.root)
     assert told.stdout.splitlines()[:-1] == [str(stray)]
     assert told.json == {"would_remove": 1, "bytes": 15}
     assert stray.exists()
@@ -285,7 +309,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     before = (other / "catalog.sqlite").read_bytes()
 
     told = house(root, "merge", other, "--simulate").json["would_merge"]
-    found = house(root, "merge", other).json
+    found = run_cli("pipeline.cli", "merge", other, "-d", root, "--json").json
     assert found == told
     assert (found["images"], found["decisions"], found["conflicts"]) == (2, 3, 1)
     assert (other / "catalog.sqlite").read_bytes() == before
