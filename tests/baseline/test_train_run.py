@@ -229,8 +229,8 @@ LONG: dict[str, object] = {
     "size": 32,
     "blocks": "8,16",
     "dense": 16,
-    "epochs": 100,
-    "patience": 100,
+    "epochs": 60,
+    "patience": 60,
     "batch": 8,
 }
 
