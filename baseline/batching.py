@@ -7,6 +7,7 @@ a prediction from an exported file does not load it.
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar
@@ -25,6 +26,8 @@ _MEMORY_FULL = (
     "unable to allocate",
     "cannot allocate memory",
 )
+# oneDNN's word for it; a primitive descriptor that it cannot create is an error of ours.
+_NO_PRIMITIVE = re.compile(r"could not create a primitive(?! descriptor)")
 
 
 class BatchSize:
@@ -109,4 +112,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error of Python, torch or a library under it says that memory is full."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return any(words in str(error).lower() for words in _MEMORY_FULL)
+    text = str(error).lower()
+    return any(words in text for words in _MEMORY_FULL) or bool(_NO_PRIMITIVE.search(text))
