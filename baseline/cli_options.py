@@ -49,6 +49,11 @@ def preset_option(default: str, help_text: str) -> Callable[[Any], Any]:
     )
 
 
+def settings_option(help_text: str, metavar: str = "KEY=VALUE") -> Callable[[Any], Any]:
+    """Add `-o KEY=VALUE`: other values for settings of the preset, as `options`."""
+    return click.option("-o", "--option", "options", multiple=True, metavar=metavar, help=help_text)
+
+
 def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add how pictures are cut, for `crop_request`; nothing given: as the model learnt them."""
     options = (

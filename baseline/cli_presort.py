@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from baseline.cli_options import preset_option
+from baseline.cli_options import need_torch, preset_option, settings_option
 from baseline.settings import load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
@@ -15,14 +15,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
     "transfer",
     "Whose backbone, weights and size are used: transfer, or another that learns on features.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Another value for a setting, such as backbone=resnet50.",
-)
+@settings_option("Another value for a setting, such as backbone=resnet50.")
 def presort(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     """Propose a class for each sample without one, and say which to label next.
 
@@ -30,7 +23,6 @@ def presort(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     it puts look-alikes together. Proposals are no labels: the labeler shows them, surest first or
     the most telling first, and a person decides. Label some 30, presort again, and so on.
     """
-    from baseline.cli_options import need_torch
 
     need_torch()
     settings = load_preset(preset, key_values(options, "backbone=resnet50"))

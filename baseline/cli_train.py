@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from baseline.cli_options import need_torch, preset_option
+from baseline.cli_options import need_torch, preset_option, settings_option
 from baseline.settings import load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
@@ -17,14 +17,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 )
 @job_options()
 @preset_option("simple", "How to train: {presets}.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Another value for a setting of the preset, such as epochs=10.",
-)
+@settings_option("Another value for a setting of the preset, such as epochs=10.")
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
 def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -> Result:
     """Train on train, watch val, and judge once on test.
@@ -44,14 +37,10 @@ def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -
 )
 @job_options(simulate=True)
 @preset_option("simple", "How to train: {presets}.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE,…",
-    help="Values to try for a setting; those with commas, such as blocks, parted by ';'. "
+@settings_option(
+    "Values to try for a setting; those with commas, such as blocks, parted by ';'. "
     "Without several values a small grid of the preset's own.",
+    metavar="KEY=VALUE,…",
 )
 def sweep(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     """Try combinations of settings, judged on val, and name the best command.
@@ -103,14 +92,7 @@ def _table(found: dict[str, Any]) -> Result:
 )
 @job_options()
 @preset_option("simple", "Whose changes to show: {presets}.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Another value for a setting, such as augment=photos.",
-)
+@settings_option("Another value for a setting, such as augment=photos.")
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),

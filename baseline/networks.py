@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from baseline.backbones import Backbone, bare_backbone
-from baseline.settings import DescentSettings, Finetune, Settings, Simple, Transfer, Triplet
+from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 
 GRID = 4
 """SmallNet's last maps are averaged to a grid of about so many cells a side (4 to 7)."""
@@ -165,11 +165,3 @@ def build_net(settings: Settings, classes: int, known: int = 1) -> Net:
     else:
         net = BackboneNet(settings, classes)
     return net.to(memory_format=torch.channels_last)
-
-
-def pictures_per_step(settings: Settings) -> int:
-    """Return how many pictures a step of gradient descent sees."""
-    if isinstance(settings, Triplet):
-        return settings.classes_per_batch * settings.pictures_per_class
-    assert isinstance(settings, DescentSettings)
-    return settings.batch

@@ -9,7 +9,6 @@ from gleanset.db.connection import Connection
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.hints import Hints
 from gleanset.db.values import clean
-from gleanset.records import Rejection
 
 
 class StoredImage(NamedTuple):
@@ -170,11 +169,6 @@ class Maintenance:
     def _has_id(self, table: str) -> bool:
         query = "SELECT 1 FROM pragma_table_info(?) WHERE name='id'"
         return bool(self._db.number(query, (table,)))
-
-    def tombstones(self) -> Iterator[Rejection]:
-        """Yield what was taken down, as (forgotten, hash, reason)."""
-        for row in self._db.rows("SELECT sha256, reason FROM tombstone ORDER BY sha256"):
-            yield Rejection("forgotten", row["sha256"], row["reason"])
 
 
 _EXAMPLES = 5

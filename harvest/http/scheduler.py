@@ -82,6 +82,11 @@ class DownloadJob:
     rules_for: str = ""
     allowed: str = ""
 
+    @property
+    def is_cleared(self) -> bool:
+        """Whether robots rules have nothing against its next request, or are what it fetches."""
+        return bool(self.rules_for) or self.allowed == self.fetch.url
+
 
 class Scheduler(Generic[Result]):
     """Downloads candidates with at most `requests` under way; `process` turns bytes into results.
@@ -258,7 +263,7 @@ class Scheduler(Generic[Result]):
         while queue:
             job = queue[0]
             url = job.fetch.url
-            if job.rules_for or job.allowed == url:
+            if job.is_cleared:
                 return True
             if not self._robots.knows(url):
                 return origin_of(url) not in self._reading
@@ -274,10 +279,10 @@ class Scheduler(Generic[Result]):
     def _pop(self, host: str) -> DownloadJob:
         """Take the first job of a host, or one that fetches the robots.txt for it."""
         queue = self._queues.pop(host)
-        url = queue[0].fetch.url
-        if queue[0].rules_for or queue[0].allowed == url:
+        if queue[0].is_cleared:
             job = queue.popleft()
         else:
+            url = queue[0].fetch.url
             self._reading.add(origin_of(url))
             job = DownloadJob(self._client.prepare_robots(url), rules_for=url)
         if queue:
