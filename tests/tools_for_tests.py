@@ -53,6 +53,13 @@ def picture(
     return file.getvalue()
 
 
+def drawn_video(path: Path, source: str, *options: str) -> Path:
+    """Write what a source of ffmpeg's `lavfi` draws; `options` are those of the output."""
+    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, f"file:{path}"]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
 def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
     """The command line that runs a console module of this checkout."""
     code = f"from {module} import main; main()"

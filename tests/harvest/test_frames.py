@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, eventually, picture, run_cli, run_here
+from tools_for_tests import ROOT, command, drawn_video, eventually, picture, run_cli, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
@@ -28,10 +28,7 @@ COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
 
 def clip(path: Path, source: str = "", *options: str, rate: float = 10, seconds: float = 6) -> Path:
     source = source or COUNTING.format(rate=rate, seconds=seconds)
-    codec = ["-c:v", "mpeg4", "-q:v", "1", "-g", "5"]
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *codec, *options]
-    subprocess.run([*line, f"file:{path}"], check=True, stdin=subprocess.DEVNULL)
-    return path
+    return drawn_video(path, source, "-c:v", "mpeg4", "-q:v", "1", "-g", "5", *options)
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +222,7 @@ def _picture(path: Path) -> None:
 
 
 def _sound(path: Path) -> None:
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "sine=d=1", "-f", "ogg", str(path)]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    drawn_video(path, "sine=d=1", "-f", "ogg")
 
 
 def _half(path: Path) -> None:

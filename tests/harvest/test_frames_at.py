@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools_for_tests import picture, run_here
+from tools_for_tests import drawn_video, picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
@@ -25,25 +25,7 @@ BASH = shutil.which("bash")
 def clip(path: Path) -> Path:
     """Three seconds; frame N has brightness 30 + 6 N and comes at N / 10 seconds."""
     source = "nullsrc=s=64x48:r=10:d=3,geq=lum='30+6*N':cb=128:cr=128"
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
-        source,
-        "-c:v",
-        "mpeg4",
-        "-q:v",
-        "1",
-        "-g",
-        "5",
-        f"file:{path}",
-    ]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
-    return path
+    return drawn_video(path, source, "-c:v", "mpeg4", "-q:v", "1", "-g", "5")
 
 
 @pytest.fixture(scope="module")

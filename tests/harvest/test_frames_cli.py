@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import Ran
+from tools_for_tests import Ran, drawn_video
 
 from gleanset import Dataset, Origin
 from harvest.cli import main
@@ -24,23 +23,7 @@ ALL = ("--no-skip-similar", "--keep-bad", "--json")
 
 
 def clip(path: Path, source: str = "testsrc2=s=96x64:r=10:d=3") -> Path:
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
-        source,
-        "-c:v",
-        "mpeg4",
-        "-q:v",
-        "2",
-        f"file:{path}",
-    ]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
-    return path
+    return drawn_video(path, source, "-c:v", "mpeg4", "-q:v", "2")
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tools_for_tests import picture, pixels
+from tools_for_tests import drawn_video, picture, pixels
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -184,21 +183,7 @@ def test_other_pictures_do_not(tmp_path: Path, kind: str) -> None:
 def test_containers_are_told_by_content(tmp_path: Path, muxer: str) -> None:
     codec = {"ivf": "libvpx", "ogg": "libtheora", "flv": "flv", "mxf": "mpeg2video"}
     path = tmp_path / "episode"
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc=s=64x48:r=25:d=0.4",
-        "-c:v",
-        codec.get(muxer, "mpeg4"),
-        "-f",
-        muxer,
-        str(path),
-    ]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+    drawn_video(path, "testsrc=s=64x48:r=25:d=0.4", "-c:v", codec.get(muxer, "mpeg4"), "-f", muxer)
     assert is_video(path)
 
 

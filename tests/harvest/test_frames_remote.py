@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools_for_tests import drawn_video
 
 from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited, Unreachable
 from harvest.http import Client
@@ -91,24 +92,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 def encode(path: Path, *options: str) -> Path:
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc=s=96x64:r=10:d=3",
-        "-c:v",
-        "libx264",
-        "-g",
-        "10",
-        *options,
-        str(path),
-    ]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
-    return path
+    return drawn_video(path, "testsrc=s=96x64:r=10:d=3", "-c:v", "libx264", "-g", "10", *options)
 
 
 @pytest.fixture(scope="module")

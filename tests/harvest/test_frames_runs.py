@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, eventually, run_here
+from tools_for_tests import ROOT, command, drawn_video, eventually, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull
@@ -24,18 +24,12 @@ pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ff
 Frame = tuple[str, float, int | None, int | None, str]
 
 
-def encode(path: Path, source: str, *options: str) -> Path:
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, str(path)]
-    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
-    return path
-
-
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """12, 2 and 6 seconds long."""
     folder = tmp_path_factory.mktemp("videos")
     return [
-        encode(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
+        drawn_video(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
         for n, seconds in enumerate((12, 2, 6))
     ]
 
@@ -111,7 +105,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     graph = f"{parts}[a][b][c][d]concat=n=4"
-    return encode(tmp_path_factory.mktemp("twice") / "film.mp4", graph, "-preset", "ultrafast")
+    return drawn_video(tmp_path_factory.mktemp("twice") / "film.mp4", graph, "-preset", "ultrafast")
 
 
 @pytest.mark.slow
@@ -156,7 +150,7 @@ def test_damage_inside_is_told_and_its_frames_left_out(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:
     options = ("-g", "24", "-preset", "ultrafast")
-    path = encode(tmp_path / f"film.{kind}", "testsrc2=s=320x180:r=24:d=20", *options)
+    path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=320x180:r=24:d=20", *options)
     whole = path.read_bytes()
     middle, size = len(whole) // 2, len(whole) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
@@ -228,7 +222,7 @@ def test_what_was_sampled_needs_no_disk(
     small_disk: Callable[[str], Path], videos: list[Path], tmp_path: Path
 ) -> None:
     root = small_disk("size=3m")
-    long = encode(tmp_path / "long.mp4", "color=s=640x360:r=5:d=200")
+    long = drawn_video(tmp_path / "long.mp4", "color=s=640x360:r=5:d=200")
     with Dataset.create(root / "d") as dataset:
         wanted = every(1)
         with pytest.raises(DiskFull):
