@@ -65,26 +65,18 @@ def searches(
         Search(
             word,
             tuple(
-                (site, query)
-                for site in sources
-                for query in queries([word], label, options.get(site.name, {}), site)
+                (site, _query(word, label, options.get(site.name, {}), site)) for site in sources
             ),
         )
         for word, label in keywords
     ]
 
 
-def queries(
-    keywords: Sequence[str], label: str | None, options: Mapping[str, str], source: Source
-) -> list[Query]:
-    """One query a keyword; the keyword is the hint unless a label is given.
-
-    Raises `UsageError` for an option that the source does not have, before any request.
-    """
-    made = [Query(word, label or (word if source.hints else None), options) for word in keywords]
-    for query in made:
-        source.settings(query)
-    return made
+def _query(keyword: str, label: str | None, options: Mapping[str, str], source: Source) -> Query:
+    """Return what a source is asked; the keyword is the hint unless a label is given."""
+    query = Query(keyword, label or (keyword if source.hints else None), options)
+    source.settings(query)
+    return query
 
 
 class KeywordRun:
