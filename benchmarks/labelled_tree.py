@@ -41,7 +41,8 @@ def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
     """The pictures of a tree whose folders are the classes."""
     posts: dict[str, object] = {}
     if (told := folder / "sources.json").is_file():
-        posts = {row["file"]: row["source_dup_group"] for row in json.loads(told.read_text())}
+        rows = json.loads(told.read_text())
+        posts = {row["file"]: row.get("source_dup_group", row["source_image"]) for row in rows}
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in SUFFIXES:
             name = path.relative_to(folder).as_posix()

@@ -76,7 +76,7 @@ def choose_strength(
     if len(y) > MOST:
         some = np.random.default_rng(seed).permutation(len(y))[:MOST]
         x, y, weights, numbers = x[some], y[some], weights[some], numbers[some]
-    folds = min(FOLDS, len(np.unique(numbers)))
+    folds = min(FOLDS, len(np.unique(numbers)), int(np.bincount(y).max()))
     if folds < 2 or len(np.unique(y)) < 2:
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)

@@ -233,6 +233,13 @@ def test_the_strength_follows_the_noise_and_moments_are_not_torn_apart() -> None
     assert choose_strength(noise, y, np.ones(80), ["same"] * 80, 0).by == "default"
 
 
+def test_a_strength_is_chosen_with_fewer_pictures_a_class_than_folds() -> None:
+    signal, y = np.eye(2, 30)[[0, 0, 1, 1]] * 3, np.array([0, 0, 1, 1])
+    own = ["a", "b", "c", "d"]
+    assert choose_strength(signal, y, np.ones(4), own, 0).by.startswith("2-fold")
+    assert choose_strength(signal[::2], y[::2], np.ones(2), own[::2], 0).by == "default"
+
+
 def test_a_layer_takes_its_scaling_over() -> None:
     random = np.random.default_rng(0)
     x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
