@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from baseline.settings import check_preset, preset_names
+from baseline.settings import AUTO, check_preset, preset_names
 from facecrop.cli_compare import checked_detector, setting_options
 from gleanset.cli import CommandJob
 from gleanset.errors import MissingComponent
@@ -29,22 +29,24 @@ def need_torch() -> None:
         )
 
 
-def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
-    check_preset(name)
-    return name
-
-
-def preset_option(default: str, help_text: str) -> Callable[[Any], Any]:
+def preset_option(default: str, help_text: str, *, auto: bool = False) -> Callable[[Any], Any]:
     """Add `--preset NAME`; a name that no preset has is refused before anything is loaded.
 
-    `{presets}` in its help stands for the names of all presets.
+    `{presets}` in its help stands for the names of all presets. With `auto` that word is passed
+    on as well.
     """
+
+    def checked(_: click.Context, __: click.Parameter, name: str) -> str:
+        if not (auto and name == AUTO):
+            check_preset(name)
+        return name
+
     return click.option(
         "--preset",
         metavar="NAME",
         default=default,
         show_default=True,
-        callback=_checked,
+        callback=checked,
         help=help_text.format(presets=", ".join(preset_names())),
     )
 

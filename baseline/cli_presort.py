@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from baseline.cli_options import need_torch, preset_option, settings_option
-from baseline.settings import load_preset
+from baseline.settings import AUTO, load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
 
@@ -13,7 +13,9 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 @job_options()
 @preset_option(
     "transfer",
-    "Whose backbone, weights and size are used: transfer, or another that learns on features.",
+    "Whose backbone, weights and size are used: transfer (as auto does), or another that learns "
+    "on features.",
+    auto=True,
 )
 @settings_option("Another value for a setting, such as backbone=resnet50.")
 def presort(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
@@ -25,6 +27,8 @@ def presort(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
     """
 
     need_torch()
+    # Nothing is to be chosen: a presort learns in its own way, on the features of transfer.
+    preset = "transfer" if preset == AUTO else preset
     settings = load_preset(preset, key_values(options, "backbone=resnet50"))
     from baseline.presort.job import presort as run
 

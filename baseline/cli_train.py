@@ -8,28 +8,46 @@ from typing import Any
 import click
 
 from baseline.cli_options import need_torch, preset_option, settings_option
-from baseline.settings import load_preset
+from baseline.settings import AUTO, load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 
 
 @click.command(
     cls=Command, epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
 )
-@job_options()
-@preset_option("simple", "How to train: {presets}.")
+@job_options(simulate=True)
+@preset_option(
+    "simple", "How to train: {presets}; or auto, which finds out within train.", auto=True
+)
 @settings_option("Another value for a setting of the preset, such as epochs=10.")
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
 def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -> Result:
     """Train on train, watch val, and judge once on test.
 
-    A run that was stopped goes on where it was last saved.
+    With --preset auto several presets are tried first on folds of train, and the best of them is
+    taken; what it will cost is told before. A run that was stopped goes on where it was last saved.
     """
-    need_torch()
-    settings = load_preset(preset, key_values(options, "epochs=10"))
-    from baseline.train_run import train_run
+    given = key_values(options, "epochs=10")
+    settings = None if preset == AUTO else load_preset(preset, given)
+    if not job.simulate or settings is None:
+        need_torch()
+    if job.simulate:
+        return {"settings": settings.to_json()} if settings else _plan(job, given)
+    from baseline.train_run import train_preset
 
     with job.open() as dataset:
-        return train_run(dataset, settings, again=again, progress=job.progress, say=job.say)
+        return train_preset(dataset, preset, given, again=again, progress=job.progress, say=job.say)
+
+
+def _plan(job: CommandJob, given: dict[str, str]) -> Result:
+    """Return what `auto` would try, and about how long that takes."""
+    from baseline.auto.choice import plan_choice
+    from baseline.fold_trials import FoldTrials
+
+    with job.open() as dataset:
+        plan = plan_choice(FoldTrials.of(dataset, dataset.cache), given)
+    tried = {one.preset: round(one.seconds, 1) for one in plan.tried}
+    return {"plan": plan.words(), "folds": plan.folds, "seconds": tried if plan.folds else {}}
 
 
 @click.command(

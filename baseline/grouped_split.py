@@ -16,14 +16,17 @@ from gleanset.records import Sample
 
 SHARE = 0.125
 """Of each class in train, about."""
+FEWEST = 8
+"""Pictures from which a class can spare one for val: of three, one is a third of what there is to
+learn from (docs/experiments.md)."""
 _MEND = "give it a share of its own: labeler split --ratio 8:1:1"
 
 
 def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     """Return the examples, where val is empty with one cut from train; and what to say of it.
 
-    No moment is on both sides, and every class keeps at least half of its pictures in train. A
-    class of a single moment stays in train as a whole.
+    No moment is on both sides, and every class keeps most of its pictures in train. A class of a
+    single moment, or of fewer than `FEWEST` pictures, stays in train as a whole.
     """
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
@@ -54,7 +57,7 @@ def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> se
     there: Counter[str] = Counter()
     for size in sizes.values():
         there.update(size)
-    most = {label: min(max(1, round(SHARE * n)), n // 2) for label, n in there.items()}
+    most = {label: round(SHARE * n) if n >= FEWEST else 0 for label, n in there.items()}
     taken, have = set(), Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
         if all(have[label] + n <= most[label] for label, n in sizes[name].items()):
@@ -84,6 +87,16 @@ def out_of_fold(examples: Examples, folds: int, seed: int, learn: Trainer) -> Ou
 
 def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train and a little val."""
+    for part in held_out_folds(examples, folds, seed):
+        yield with_val(part, seed)[0]
+
+
+def held_out_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
+    """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
+
+    A class with a single moment is in every train. Raises `InputUnusable` where fewer moments
+    than folds are left.
+    """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
     for key in sorted(samples):
@@ -105,7 +118,7 @@ def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Example
             "val": (),
             "test": _samples(moments, sorted(held)),
         }
-        yield with_val(replace(examples, splits=splits, weights=()), seed)[0]
+        yield replace(examples, splits=splits, weights=())
 
 
 def stratified_group_folds(

@@ -24,6 +24,8 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
+AUTO = "auto"
+"""In place of a preset: the one that suits the dataset, which training finds out."""
 
 
 class CommonSettings(TomlTable, frozen=True, tag_field="method"):
@@ -142,6 +144,11 @@ def preset_names() -> list[str]:
 def check_preset(name: str) -> None:
     """Raise UsageError where no preset has that name."""
     names = preset_names()
+    if name == AUTO:
+        raise UsageError(
+            f"'{AUTO}' is no preset here: it lets `baseline train` find out which one to take.",
+            f"Name one: {', '.join(names)}; or run: baseline train --preset {AUTO}",
+        )
     if name not in names:
         near = did_you_mean(name, names, _NEAREST)
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
@@ -160,6 +167,19 @@ def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
     settings = settings_from({"preset": name} | values)
     _check_used(settings, overrides)
     return settings
+
+
+def check_shared(options: Mapping[str, str]) -> None:
+    """Raise `UsageError` for an option that not all presets know, or a value that one refuses."""
+    common = sorted(set(CommonSettings.__struct_fields__) - {"preset"})
+    for key in options:
+        if key not in common:
+            raise UsageError(
+                f"With --preset {AUTO} there is no setting '{key}': not every preset has it.",
+                f"{_list(common)}; or name a preset: --preset transfer",
+            )
+    for name in preset_names():
+        load_preset(name, options)
 
 
 def _preset_values(name: str) -> dict[str, Any]:

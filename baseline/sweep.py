@@ -24,6 +24,7 @@ from baseline.curves import MARK, TRAIN, VAL, as_png
 from baseline.data import Examples, find_examples
 from baseline.evaluation.intervals import Flags, compare_paired, share_interval
 from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.outputs import Outputs
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
 from baseline.loop.callbacks import TrainingCallback
@@ -81,8 +82,8 @@ class SweepCell:
         return ", ".join(f"{key}={value}" for key, value in self.options.items())
 
 
-TrainCell = Callable[[Settings, Path], SweepCell]
-"""Trains with settings, with checkpoints in a folder; the options of the cell are filled in."""
+TrainCell = Callable[[dict[str, str], Path], SweepCell]
+"""Trains as the options of a cell say, with checkpoints in a folder; they are filled in later."""
 
 
 def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
@@ -122,17 +123,22 @@ def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
 
 
 def run_cells(
-    folder: Path, preset: str, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
+    folder: Path, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
 ) -> Iterator[SweepCell]:
     """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
     known = {json.dumps(cell.options): cell for cell in read_cells(folder)}
-    for number, options in enumerate(cells):
+    for options in cells:
         told = json.dumps(options)
         if told not in known:
-            known[told] = _learnt(options, preset, learn, folder / f"cell-{number}")
+            known[told] = _learnt(options, learn, cell_place(folder, options))
             text = json.dumps([asdict(cell) for cell in known.values()], indent=1)
             write_atomic(folder / FILE, text.encode(), scratch=scratch)
         yield known[told]
+
+
+def cell_place(folder: Path, options: Mapping[str, str]) -> Path:
+    """Return the folder of one training of a sweep in `folder`."""
+    return folder / f"cell-{_digest(json.dumps(options))}"
 
 
 def read_cells(folder: Path) -> list[SweepCell]:
@@ -144,10 +150,10 @@ def read_cells(folder: Path) -> list[SweepCell]:
     return [cell for cell in found if cell.failed or cell.wrong is not None]
 
 
-def _learnt(options: dict[str, str], preset: str, learn: TrainCell, place: Path) -> SweepCell:
+def _learnt(options: dict[str, str], learn: TrainCell, place: Path) -> SweepCell:
     start = time.monotonic()
     try:
-        cell = learn(load_preset(preset, options), place)
+        cell = learn(options, place)
     except UsageError as error:
         # A rate that makes the loss infinite is a finding, and no reason to stop.
         return SweepCell(options, failed=error.what)
@@ -265,10 +271,10 @@ def sweep(
                 "give it a share: labeler split --ratio 8:1:1",
             )
         folder = dataset.root / "runs" / _name(preset, cells, examples)
-        learn = _learner(dataset, examples, progress)
+        learn = _learner(dataset, preset, examples)
         found: list[SweepCell] = []
         bar = progress.over(
-            run_cells(folder, preset, cells, learn, scratch), "sweep", len(cells), " trainings"
+            run_cells(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
         )
         for cell in bar:
             found.append(cell)
@@ -281,31 +287,41 @@ def sweep(
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
     """Of its folder: the same for the same cells on the same data."""
     told = json.dumps([preset, *cells, examples.fingerprint()])
-    return f"sweep-{preset}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return f"sweep-{preset}-{_digest(told)}"
 
 
-def _learner(dataset: Dataset, examples: Examples, progress: Progress) -> TrainCell:
-    quiet = Progress(quiet=True)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def learn(settings: Settings, place: Path) -> SweepCell:
-        material = TrainingData(dataset, examples, settings, quiet, place)
-        fitted = fit_method(material, settings, TrainingCallback())
-        val = split_outputs(fitted.net, material, "val")
-        judged = classification_metrics(val.logits, val.y, val.keys, examples.classes)
-        forget_checkpoint(place)
-        mistaken = val.logits.argmax(1) != val.y
-        wrong = tuple(key for key, missed in zip(val.keys, mistaken, strict=True) if missed)
-        unread = {sample.key for sample in examples.splits["val"]}.difference(val.keys)
-        return SweepCell(
-            {},
-            judged.accuracy,
-            judged.log_loss,
-            len(fitted.history),
-            wrong=wrong,
-            unread=tuple(sorted(unread)),
-        )
+
+def _learner(dataset: Dataset, preset: str, examples: Examples) -> TrainCell:
+    def learn(options: dict[str, str], place: Path) -> SweepCell:
+        return judged_cell(dataset, examples, load_preset(preset, options), "val", place)[0]
 
     return learn
+
+
+def judged_cell(
+    dataset: Dataset, examples: Examples, settings: Settings, split: str, place: Path
+) -> tuple[SweepCell, Outputs]:
+    """Train with settings, with checkpoints in `place`; what it comes to, and says, on a split."""
+    material = TrainingData(dataset, examples, settings, Progress(quiet=True), place)
+    fitted = fit_method(material, settings, TrainingCallback())
+    told = split_outputs(fitted.net, material, split)
+    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
+    forget_checkpoint(place)
+    mistaken = told.logits.argmax(1) != told.y
+    wrong = tuple(key for key, missed in zip(told.keys, mistaken, strict=True) if missed)
+    unread = {sample.key for sample in examples.splits[split]}.difference(told.keys)
+    cell = SweepCell(
+        {},
+        judged.accuracy,
+        judged.log_loss,
+        len(fitted.history),
+        wrong=wrong,
+        unread=tuple(sorted(unread)),
+    )
+    return cell, told
 
 
 def _line(cell: SweepCell) -> str:

@@ -15,10 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from baseline.auto.choice import PresetChoice, choose_preset
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples, prior_shift
 from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
+from baseline.fold_trials import FoldTrials
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
 from baseline.layers import layers_of, save_layers
@@ -32,7 +34,7 @@ from baseline.reevaluate import straddle_warning
 from baseline.report import write_report
 from baseline.run_logger import RunLogger
 from baseline.runs import METRICS, ROOM, TRAINED_ON, run_folder
-from baseline.settings import Settings
+from baseline.settings import AUTO, Settings, load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.binomial import few
@@ -45,10 +47,34 @@ CHECKPOINT = "checkpoint"
 Say = Callable[[str], None]
 
 
+def train_preset(
+    dataset: Dataset,
+    preset: str,
+    options: Mapping[str, str],
+    *,
+    again: bool = False,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> dict[str, object]:
+    """Train with a preset and other values for some settings; with `auto` it is chosen first.
+
+    As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
+    """
+    choice = None
+    if preset == AUTO:
+        with dataset.stage(ROOM) as scratch:
+            trials = FoldTrials.of(dataset, scratch)
+            settings, choice = choose_preset(trials, options, progress or Progress(), say)
+    else:
+        settings = load_preset(preset, options)
+    return train_run(dataset, settings, choice=choice, again=again, progress=progress, say=say)
+
+
 def train_run(
     dataset: Dataset,
     settings: Settings,
     *,
+    choice: PresetChoice | None = None,
     again: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
@@ -57,12 +83,14 @@ def train_run(
 
     A run that was stopped is taken up under its own name, where it was last saved. A finished
     run of the same data and settings, which would give the same figures, is given back unless
-    `again`. `say` gets what a person should know at once. Raises what finding examples, training
-    and the disk raise; the run then is `failed` in the catalogue, or `interrupted` by Ctrl-C.
+    `again`. A `choice` of the preset is told with the figures. `say` gets what a person should
+    know at once. Raises what finding examples, training and the disk raise; the run then is
+    `failed` in the catalogue, or `interrupted` by Ctrl-C.
     """
     with dataset.stage(ROOM) as scratch:
         examples = find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
+        facts |= {"chosen": choice.preset} if choice else {}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
             return {"run": done.id, **done.result}
@@ -74,7 +102,7 @@ def train_run(
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         try:
-            result = _train_and_judge(data, run.id, val_notice, scratch, say)
+            result = _train_and_judge(data, run.id, choice, val_notice, scratch, say)
         except GleansetError as error:
             dataset.runs.end(run.id, "failed", {"error": error.what})
             raise
@@ -88,7 +116,12 @@ def train_run(
 
 
 def _train_and_judge(
-    data: TrainingData, run_id: str, val_notice: str | None, scratch: Path, say: Say
+    data: TrainingData,
+    run_id: str,
+    choice: PresetChoice | None,
+    val_notice: str | None,
+    scratch: Path,
+    say: Say,
 ) -> dict[str, object]:
     """Fill the folder of a run; return what the catalogue keeps of it."""
     started = time.monotonic()
@@ -129,6 +162,7 @@ def _train_and_judge(
         "device": trained.device,
         "precision": trained.precision,
         "training": trained.facts,
+        "choice": choice and choice.to_json(),
         "val": None,
         "test": None,
         **judged.metrics,
@@ -136,7 +170,8 @@ def _train_and_judge(
     text = json.dumps(metrics, ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
     summary = _summary(data, trained, counts, judged)
-    return summary | ({"unreadable": unreadable} if unreadable else {})
+    told = {"chosen": choice.why} if choice else {}
+    return told | summary | ({"unreadable": unreadable} if unreadable else {})
 
 
 def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:

@@ -104,7 +104,7 @@ def run(
     file = recipe_at(recipe)
     chosen = key_values(options, "bing.size=large")
     sources = Gathering(read_recipe(file), file.parent, job.progress, allow_private, chosen)
-    stages = Stages(sources)
+    stages = Stages(sources, job.say)
     root = into or job.root
     result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate)
     if not job.simulate:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from baseline.cli_options import need_torch
-from baseline.settings import load_preset
+from baseline.settings import AUTO, check_shared, load_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
@@ -28,9 +28,13 @@ from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages of a recipe: its `sources`, and what is done with what they brought."""
+    """The stages of a recipe: its `sources`, and what is done with what they brought.
+
+    `say` gets what a person should know at once.
+    """
 
     sources: Gathering
+    say: Callable[[str], None] = lambda line: None
 
     @property
     def recipe(self) -> Recipe:
@@ -91,7 +95,7 @@ class Stages:
             yield recipe.export.options
         if recipe.train:
             yield need_torch
-            yield partial(load_preset, recipe.train.preset, recipe.train.texts())
+            yield partial(_check_training, recipe.train)
         # Built, because only the detector itself knows which thresholds make sense.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
@@ -110,10 +114,19 @@ class Stages:
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
-        from baseline.train_run import train_run
+        from baseline.train_run import train_preset
 
-        settings = load_preset(part.preset, part.texts())
-        return train_run(dataset, settings, progress=self.progress)
+        return train_preset(
+            dataset, part.preset, part.texts(), progress=self.progress, say=self.say
+        )
+
+
+def _check_training(part: TrainPart) -> None:
+    """Raise what is wrong with the preset and the options of a training."""
+    if part.preset == AUTO:
+        check_shared(part.texts())
+    else:
+        load_preset(part.preset, part.texts())
 
 
 def raise_found(checks: Iterable[Check]) -> None:

@@ -97,6 +97,38 @@ class SplitFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedFigures:
+    """As `baseline.evaluation.intervals.PairedComparison`."""
+
+    difference: float
+    interval: Pair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFigures:
+    """As `baseline.auto.choice.TrialResult`."""
+
+    preset: str
+    accuracy: float | None = None
+    interval: Pair | None = None
+    log_loss: float | None = None
+    behind: ComparedFigures | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceFigures:
+    """As `baseline.auto.choice.PresetChoice`."""
+
+    preset: str
+    why: str
+    results: list[TrialFigures]
+    folds: int
+    judged: int
+    moments: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """The content of `metrics.json` that a report shows."""
 
@@ -109,6 +141,7 @@ class Metrics:
     device: str | None = None
     precision: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    choice: ChoiceFigures | None = None
     temperature: float | None = None
     calibration: FittedCalibration | None = None
     train: SplitFigures | None = None

@@ -12,7 +12,7 @@ from filled import fill
 from PIL import Image
 
 from baseline.cli import commands
-from baseline.settings import Settings, Simple
+from baseline.settings import Simple, load_preset
 from baseline.sweep import (
     FILE,
     PLOT,
@@ -68,7 +68,8 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
     cells = cells_of("simple", {"dropout": ["0.1", "0.2", "0.3"]})
     trained: list[float] = []
 
-    def learn(settings: Settings, place: Path) -> SweepCell:
+    def learn(options: dict[str, str], place: Path) -> SweepCell:
+        settings = load_preset("simple", options)
         assert isinstance(settings, Simple)
         trained.append(settings.dropout)
         if settings.dropout == 0.2:
@@ -78,9 +79,9 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
         return SweepCell({}, settings.dropout, 1.0, 5, wrong=("a",))
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_cells(tmp_path, "simple", cells, learn, tmp_path))
+        list(run_cells(tmp_path, cells, learn, tmp_path))
     assert [cell.failed for cell in read_cells(tmp_path)] == ["", "Training went astray"]
-    found = list(run_cells(tmp_path, "simple", cells, learn, tmp_path))
+    found = list(run_cells(tmp_path, cells, learn, tmp_path))
     assert trained == [0.1, 0.2, 0.3, 0.3]
     assert [cell.accuracy for cell in found] == [0.1, None, 0.3]
     assert len(json.loads((tmp_path / FILE).read_text())) == 3

@@ -1,0 +1,1 @@
+"""`baseline train --preset auto`: which preset suits a dataset, found within its train split."""

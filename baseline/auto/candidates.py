@@ -1,0 +1,115 @@
+"""Which presets `auto` tries on a dataset, and about how long each will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from baseline.compute import choose_compute
+from baseline.settings import Settings, load_preset
+from gleanset.html.words import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A preset that may be tried, from `least` pictures of train on.
+
+    `on_features`: it learns on cached features. What it costs on two cores that are not busy:
+    seconds for each `look` at (or learning from) a picture of `size`, and for its head, seconds a
+    training and seconds a training and picture.
+    """
+
+    preset: str
+    least: int
+    on_features: bool
+    look: float
+    size: int
+    head: tuple[float, float]
+
+
+TRIED = (
+    Tried("transfer", 0, True, 0.03, 224, (0.6, 0.006)),
+    Tried("triplet", 0, True, 0.03, 224, (0.9, 0.02)),
+    Tried("simple", 300, False, 0.004, 120, (0.3, 0.0)),
+    Tried("mobile", 1000, False, 0.06, 160, (1.0, 0.0)),
+    Tried("finetune", 1000, False, 0.12, 224, (1.0, 0.0)),
+)
+"""The simplest first: of presets that are level the first is taken. What they cost and where they
+can win was measured (`benchmarks/auto_preset.py`)."""
+BEARABLE = 900.0
+"""Seconds, by the table, that trying a preset may take that does not learn on cached features:
+how busy a machine is must not decide."""
+TASTE = 0.012
+"""Seconds that `machine_factor` takes where the costs were measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A preset with its settings, and about how many seconds trying it takes.
+
+    `left_out` says why it is not tried; empty for one that is.
+    """
+
+    tried: Tried
+    settings: Settings
+    seconds: float
+    left_out: str = ""
+
+    @property
+    def preset(self) -> str:
+        """Its name."""
+        return self.tried.preset
+
+    @property
+    def words(self) -> str:
+        """What is said of it before anything begins."""
+        if self.left_out:
+            return f"{self.preset} is not tried: {self.left_out}"
+        return f"{self.preset}: about {duration(max(1.0, self.seconds))}"
+
+
+def candidates(options: Mapping[str, str], pictures: int, trainings: int) -> Iterator[Candidate]:
+    """Yield all presets, the simplest first, with what so many trainings on folds will cost.
+
+    `pictures` are those of train.
+    """
+    seen, slow = 0, machine_factor()  # `seen`: views whose features the presets before have made
+    for one in TRIED:
+        settings = load_preset(one.preset, options)
+        if pictures < one.least:
+            why = f"it needs {one.least} pictures to win, train has {pictures}"
+            yield Candidate(one, settings, 0.0, why)
+            continue
+        if one.on_features:
+            looks = pictures * max(0, _views(settings) - seen)
+            seen = max(seen, _views(settings))
+        else:
+            looks = pictures * trainings * getattr(settings, "epochs", 1)
+        base, each = one.head
+        look = one.look * (settings.size / one.size) ** 2
+        seconds = looks * look + trainings * (base + each * pictures)
+        dear = not one.on_features and seconds > BEARABLE
+        why = f"that takes {duration(seconds)} or more" if dear else ""
+        yield Candidate(one, settings, slow * seconds, why)
+
+
+def _views(settings: Settings) -> int:
+    """Return how many views of a picture features are made of."""
+    return 1 + int(getattr(settings, "views", 0))
+
+
+def machine_factor() -> float:
+    """Return how much slower (above 1) than the one of the table this machine is, by a taste."""
+    device = choose_compute().device
+    x, layer = torch.ones(8, 32, 64, 64, device=device), nn.Conv2d(32, 32, 3).to(device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(4):
+            started = time.perf_counter()
+            float(layer(x).sum())  # waits for a GPU
+            times.append(time.perf_counter() - started)
+    return min(times) / TASTE

@@ -1,0 +1,241 @@
+"""Choosing a preset within train: each candidate is trained on folds and judged on what they hold.
+
+The rule. Presets that learn on the same cached features cost the same, so of them the better one
+by what was seen is taken, however small the difference: by log loss of the held-out answers (each
+preset at its own temperature), which on few pictures tells presets apart more surely than how
+many are right. A dearer preset is taken only where it is right on more pictures than that one
+beyond luck: paired by moments, p < 0.05. What is level goes to the simpler one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from baseline.auto.candidates import Candidate, candidates
+from baseline.evaluation.calibration import fit_temperature
+from baseline.evaluation.intervals import PairedComparison, compare_paired, share_interval
+from baseline.evaluation.outputs import Outputs, log_softmax
+from baseline.fold_trials import FoldTrials
+from baseline.settings import AUTO, Settings, check_shared, load_preset
+from gleanset.binomial import Interval
+from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
+from gleanset.html.words import count, duration
+from gleanset.work.progress import Progress
+
+Say = Callable[[str], None]
+DIGITS = 3
+"""Log losses that are equal to so many digits are level."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a candidate came to on folds within train; all None and `why` for one that failed.
+
+    `behind` compares it with the one that was taken, whose own is None.
+    """
+
+    preset: str
+    accuracy: float | None = None
+    interval: Interval | None = None
+    log_loss: float | None = None
+    behind: PairedComparison | None = None
+    why: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        told = asdict(self) | {"interval": self.interval and list(self.interval)}
+        return told | {"behind": self.behind and self.behind.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChoice:
+    """The preset that was taken, why, and what all others came to; the one taken stands first.
+
+    `judged` pictures of so many `moments` were held out in `folds` folds.
+    """
+
+    preset: str
+    why: str
+    results: tuple[TrialResult, ...]
+    folds: int
+    judged: int
+    moments: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {"results": [one.to_json() for one in self.results]}
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePlan:
+    """What will be tried: `candidates`, each trained on so many folds; 0 where nothing can be held
+    out.
+
+    Classes that are `unjudged` have a single moment: they are learnt in every fold.
+    """
+
+    candidates: tuple[Candidate, ...]
+    folds: int
+    judged: int
+    pictures: int
+    unjudged: tuple[str, ...] = ()
+
+    @property
+    def tried(self) -> list[Candidate]:
+        """Those that are tried, the simplest first."""
+        return [one for one in self.candidates if not one.left_out]
+
+    def words(self) -> list[str]:
+        """Return the plan as lines for a person."""
+        if not self.folds:
+            return [f"{AUTO}: {self._alone()}"]
+        seconds = sum(one.seconds for one in self.tried)
+        return [
+            f"{AUTO}: trying {count(len(self.tried), 'preset')} on {count(self.folds, 'fold')} of "
+            f"the {count(self.pictures, 'picture')} of train, about "
+            f"{duration(max(1.0, seconds))} in all, less where features are there already; "
+            "test is not looked at",
+            *(f"  {one.words}" for one in self.candidates),
+            *(
+                [f"  of a single moment, so not judged: {', '.join(self.unjudged)}"]
+                if self.unjudged
+                else []
+            ),
+        ]
+
+    def _alone(self) -> str:
+        return (
+            f"no class has pictures of two moments in train, so nothing can be held out: "
+            f"{self.tried[0].preset} by rule, the simplest that learns from so few"
+        )
+
+
+def plan_choice(trials: FoldTrials, options: Mapping[str, str]) -> ChoicePlan:
+    """Return what choosing will try. Raises `UsageError` for options that presets do not share."""
+    check_shared(options)
+    judged, pictures = len(trials.judged), len(trials.labelled)
+    found = tuple(candidates(options, pictures, trials.folds))
+    seen = {str(trials.labelled[key].label) for key in trials.judged}
+    bare = tuple(name for name in trials.examples.classes if name not in seen)
+    return ChoicePlan(found, trials.folds, judged, pictures, bare)
+
+
+def choose_preset(
+    trials: FoldTrials, options: Mapping[str, str], progress: Progress, say: Say
+) -> tuple[Settings, PresetChoice]:
+    """Return the settings of the preset that suits the train split best, and why.
+
+    What each training came to is kept: whoever was stopped goes on there. `say` is told what will
+    be tried and how long it takes before it begins. Raises what training raises, but for weights
+    that are not there: those presets are out.
+    """
+    plan = plan_choice(trials, options)
+    for line in plan.words():
+        say(line)
+    if not plan.folds:
+        first = plan.tried[0]
+        alone = PresetChoice(first.preset, plan.words()[0], (), 0, 0, 0)
+        return first.settings, alone
+    answers: dict[str, Outputs] = {}
+    failed: dict[str, str] = {}
+    for one in plan.tried:
+        trainings = trials.trainings(one.preset, options)
+        cells = trials.each(trainings)
+        try:
+            bar = progress.over(cells, one.preset, len(trainings), " trainings")
+            broken = [cell.failed for cell in bar if cell.failed]
+            if not broken:
+                answers[one.preset] = trials.outputs(trainings)
+        except (DiskFull, NotWritable):
+            raise
+        except (MissingComponent, InputUnusable) as error:
+            broken = [error.what]
+        if broken:
+            failed[one.preset] = broken[0]
+        say(f"  {one.preset}: {broken[0] if broken else _figure(answers[one.preset])}")
+    choice = chosen(plan, answers, trials.examples.moments, failed)
+    say(f"{AUTO}: {choice.why}")
+    return load_preset(choice.preset, options), choice
+
+
+def _figure(told: Outputs) -> str:
+    return f"{float(right(told).mean()):.3f} of what it had not learnt right"
+
+
+def right(told: Outputs) -> np.ndarray:
+    """Return which answers are right: N."""
+    found: np.ndarray = told.logits.argmax(1) == told.y
+    return found
+
+
+def held_out_loss(told: Outputs) -> float:
+    """Return the log loss of answers at the temperature that suits them."""
+    logs = log_softmax(told.logits, fit_temperature(told.logits, told.y))
+    return -float(logs[np.arange(len(told)), told.y].mean())
+
+
+def chosen(
+    plan: ChoicePlan,
+    answers: Mapping[str, Outputs],
+    moments: Mapping[str, str],
+    failed: Mapping[str, str],
+) -> PresetChoice:
+    """Apply the rule to the `answers` of each candidate. Raises `InputUnusable` if all failed."""
+    tried = [one for one in plan.tried if one.preset in answers]
+    if not tried:
+        raise InputUnusable(
+            f"no preset can be trained: {next(iter(failed.values()), 'none was tried')}",
+            "see what one of them says: baseline train --preset simple",
+        )
+    names = set.intersection(*(set(answers[one.preset].keys) for one in tried))
+    told = {one.preset: _common(answers[one.preset], names) for one in tried}
+    losses = {preset: held_out_loss(found) for preset, found in told.items()}
+    cheap = [one.preset for one in tried if one.tried.on_features] or [tried[0].preset]
+    taken = min(cheap, key=lambda preset: round(losses[preset], DIGITS))
+    why = f"{taken}, {_lowest(taken, cheap, losses)}"
+    places = [moments[key] for key in told[taken].keys]
+    for one in tried:
+        against = compare_paired(right(told[one.preset]), right(told[taken]), places)
+        if not one.tried.on_features and against.clear and against.difference > 0:
+            why = (
+                f"{one.preset}, right {100 * against.difference:.1f} points more often than "
+                f"{taken}, which is no luck"
+            )
+            taken = one.preset
+    results = [_result(one, told, losses[one.preset], taken, places) for one in tried]
+    results += [TrialResult(p, why=why_not) for p, why_not in failed.items()]
+    results += [TrialResult(c.preset, why=c.left_out) for c in plan.candidates if c.left_out]
+    results.sort(key=lambda found: found.preset != taken)
+    judged = len(set(told[taken].keys))
+    return PresetChoice(taken, why, tuple(results), plan.folds, judged, len(set(places)))
+
+
+def _lowest(taken: str, cheap: Sequence[str], losses: Mapping[str, float]) -> str:
+    others = [f"{losses[one]:.3f} of {one}" for one in cheap if one != taken]
+    if not others:
+        return "the only one that could be tried"
+    return (
+        f"whose held-out answers have a log loss of {losses[taken]:.3f} (not {', '.join(others)})"
+    )
+
+
+def _result(
+    one: Candidate, told: Mapping[str, Outputs], loss: float, taken: str, places: Sequence[str]
+) -> TrialResult:
+    hits = right(told[one.preset])
+    several = len(set(places)) > 1
+    return TrialResult(
+        one.preset,
+        float(hits.mean()),
+        share_interval(hits, places) if several else None,
+        loss,
+        None if one.preset == taken else compare_paired(hits, right(told[taken]), places),
+    )
+
+
+def _common(told: Outputs, names: set[str]) -> Outputs:
+    """Only samples that every candidate could read."""
+    return told.at(np.array([i for i, key in enumerate(told.keys) if key in names], dtype=np.int64))

