@@ -15,7 +15,7 @@ from gleanset.html.words import duration
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class PresetCost:
     """A preset that may be tried, from `least` pictures of train on.
 
     `on_features`: it learns on cached features. What it costs on two cores that are not busy:
@@ -32,11 +32,11 @@ class Tried:
 
 
 TRIED = (
-    Tried("transfer", 0, True, 0.03, 224, (0.6, 0.006)),
-    Tried("triplet", 0, True, 0.03, 224, (0.9, 0.02)),
-    Tried("simple", 300, False, 0.004, 120, (0.3, 0.0)),
-    Tried("mobile", 1000, False, 0.06, 160, (1.0, 0.0)),
-    Tried("finetune", 1000, False, 0.12, 224, (1.0, 0.0)),
+    PresetCost("transfer", 0, True, 0.03, 224, (0.6, 0.006)),
+    PresetCost("triplet", 0, True, 0.03, 224, (0.9, 0.02)),
+    PresetCost("simple", 300, False, 0.004, 120, (0.3, 0.0)),
+    PresetCost("mobile", 1000, False, 0.06, 160, (1.0, 0.0)),
+    PresetCost("finetune", 1000, False, 0.12, 224, (1.0, 0.0)),
 )
 """The simplest first: of presets that are level the first is taken. What they cost and where they
 can win was measured (`benchmarks/auto_preset.py`)."""
@@ -48,13 +48,13 @@ TASTE = 0.012
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class PresetCandidate:
     """A preset with its settings, and about how many seconds trying it takes.
 
     `left_out` says why it is not tried; empty for one that is.
     """
 
-    tried: Tried
+    cost: PresetCost
     settings: Settings
     seconds: float
     left_out: str = ""
@@ -62,7 +62,7 @@ class Candidate:
     @property
     def preset(self) -> str:
         """Its name."""
-        return self.tried.preset
+        return self.cost.preset
 
     @property
     def words(self) -> str:
@@ -72,7 +72,9 @@ class Candidate:
         return f"{self.preset}: about {duration(max(1.0, self.seconds))}"
 
 
-def candidates(options: Mapping[str, str], pictures: int, trainings: int) -> Iterator[Candidate]:
+def candidates(
+    options: Mapping[str, str], pictures: int, trainings: int
+) -> Iterator[PresetCandidate]:
     """Yield all presets, the simplest first, with what so many trainings on folds will cost.
 
     `pictures` are those of train.
@@ -82,7 +84,7 @@ def candidates(options: Mapping[str, str], pictures: int, trainings: int) -> Ite
         settings = load_preset(one.preset, options)
         if pictures < one.least:
             why = f"it needs {one.least} pictures to win, train has {pictures}"
-            yield Candidate(one, settings, 0.0, why)
+            yield PresetCandidate(one, settings, 0.0, why)
             continue
         if one.on_features:
             looks = pictures * max(0, _views(settings) - seen)
@@ -94,7 +96,7 @@ def candidates(options: Mapping[str, str], pictures: int, trainings: int) -> Ite
         seconds = looks * look + trainings * (base + each * pictures)
         dear = not one.on_features and seconds > BEARABLE
         why = f"that takes {duration(seconds)} or more" if dear else ""
-        yield Candidate(one, settings, slow * seconds, why)
+        yield PresetCandidate(one, settings, slow * seconds, why)
 
 
 def _views(settings: Settings) -> int:

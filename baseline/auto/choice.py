@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from baseline.auto.candidates import Candidate, candidates
+from baseline.auto.candidates import PresetCandidate, candidates
 from baseline.evaluation.calibration import fit_temperature
 from baseline.evaluation.intervals import PairedComparison, compare_paired, share_interval
 from baseline.evaluation.outputs import Outputs, log_softmax
@@ -77,14 +77,14 @@ class ChoicePlan:
     Classes that are `unjudged` have a single moment: they are learnt in every fold.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[PresetCandidate, ...]
     folds: int
     judged: int
     pictures: int
     unjudged: tuple[str, ...] = ()
 
     @property
-    def tried(self) -> list[Candidate]:
+    def tried(self) -> list[PresetCandidate]:
         """Those that are tried, the simplest first."""
         return [one for one in self.candidates if not one.left_out]
 
@@ -193,13 +193,13 @@ def chosen(
     names = set.intersection(*(set(answers[one.preset].keys) for one in tried))
     told = {one.preset: _common(answers[one.preset], names) for one in tried}
     losses = {preset: held_out_loss(found) for preset, found in told.items()}
-    cheap = [one.preset for one in tried if one.tried.on_features] or [tried[0].preset]
+    cheap = [one.preset for one in tried if one.cost.on_features] or [tried[0].preset]
     taken = min(cheap, key=lambda preset: round(losses[preset], DIGITS))
     why = f"{taken}, {_lowest(taken, cheap, losses)}"
     places = [moments[key] for key in told[taken].keys]
     for one in tried:
         against = compare_paired(right(told[one.preset]), right(told[taken]), places)
-        if not one.tried.on_features and against.clear and against.difference > 0:
+        if not one.cost.on_features and against.clear and against.difference > 0:
             why = (
                 f"{one.preset}, right {100 * against.difference:.1f} points more often than "
                 f"{taken}, which is no luck"
@@ -223,7 +223,11 @@ def _lowest(taken: str, cheap: Sequence[str], losses: Mapping[str, float]) -> st
 
 
 def _result(
-    one: Candidate, told: Mapping[str, Outputs], loss: float, taken: str, places: Sequence[str]
+    one: PresetCandidate,
+    told: Mapping[str, Outputs],
+    loss: float,
+    taken: str,
+    places: Sequence[str],
 ) -> TrialResult:
     hits = right(told[one.preset])
     several = len(set(places)) > 1

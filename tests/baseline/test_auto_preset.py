@@ -12,7 +12,7 @@ import pytest
 from drawn_dataset import fill
 
 from baseline import fold_trials
-from baseline.auto.candidates import TRIED, Candidate, candidates
+from baseline.auto.candidates import TRIED, PresetCandidate, candidates
 from baseline.auto.choice import ChoicePlan, choose_preset, chosen, plan_choice
 from baseline.cli import commands
 from baseline.data import find_examples
@@ -54,7 +54,7 @@ def answers(right: list[bool], sure: float) -> Outputs:
 
 
 def plan_of(*presets: str) -> ChoicePlan:
-    found = [Candidate(one, load_preset(one.preset, {}), 1.0) for one in TRIED]
+    found = [PresetCandidate(one, load_preset(one.preset, {}), 1.0) for one in TRIED]
     return ChoicePlan(tuple(one for one in found if one.preset in presets), 5, 40, 40)
 
 
