@@ -20,7 +20,7 @@ import numpy as np
 from baseline.data import Examples, find_examples
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from baseline.grouped_split import held_out_folds, with_val
-from baseline.settings import load_preset
+from baseline.settings import Settings
 from baseline.sweep import SweepCell, cell_place, judged_cell, read_cells, run_cells
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -36,13 +36,12 @@ HELD = "held"
 
 @dataclass(frozen=True, slots=True)
 class FoldTraining:
-    """One training: a preset with other values for some settings, on a share of what a fold leaves.
+    """One training with `settings`, on a share of what a fold leaves to learn from.
 
     Folds are dealt anew in each repetition.
     """
 
-    preset: str
-    options: Mapping[str, str]
+    settings: Settings
     repeat: int
     fold: int
     share: float = WHOLE
@@ -50,7 +49,7 @@ class FoldTraining:
     def key(self) -> dict[str, str]:
         """Return what it is known by."""
         place = {"repeat": str(self.repeat), "fold": str(self.fold), "share": f"{self.share:g}"}
-        return {"preset": self.preset, **dict(sorted(self.options.items())), **place}
+        return {"settings": json.dumps(self.settings.to_json()), **place}
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,10 @@ class FoldTrials:
         return there if there > 1 and len(self.examples.classes) > 1 else 0
 
     def trainings(
-        self, preset: str, options: Mapping[str, str], repeat: int = 0, share: float = WHOLE
+        self, settings: Settings, repeat: int = 0, share: float = WHOLE
     ) -> list[FoldTraining]:
         """Return a training for each fold of a repetition."""
-        return [FoldTraining(preset, options, repeat, n, share) for n in range(self.folds)]
+        return [FoldTraining(settings, repeat, n, share) for n in range(self.folds)]
 
     def each(self, trainings: Sequence[FoldTraining]) -> Iterator[SweepCell]:
         """Yield what each training came to, in order; what failed by its settings says why.
@@ -149,13 +148,12 @@ class FoldTrials:
         part = thinned(part, one.share, one.repeat)
         if val:
             return replace(part, splits=part.splits | {"val": val})
-        return with_val(part, load_preset(one.preset, one.options).seed)[0]
+        return with_val(part, one.settings.seed)[0]
 
     def _learnt(self, one: FoldTraining, place: Path) -> SweepCell:
-        settings = load_preset(one.preset, one.options)
         part = self.fold(one)
         if part.splits["test"]:
-            cell, told = judged_cell(self.dataset, part, settings, "test", place)
+            cell, told = judged_cell(self.dataset, part, one.settings, "test", place)
         else:
             cell, told = SweepCell({}, wrong=()), _nothing(len(part.classes))
         save_outputs(place, {HELD: told}, scratch=self.scratch)

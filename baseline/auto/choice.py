@@ -142,7 +142,7 @@ def choose_preset(
     answers: dict[str, Outputs] = {}
     failed: dict[str, str] = {}
     for one in plan.tried:
-        trainings = trials.trainings(one.preset, options)
+        trainings = trials.trainings(one.settings)
         cells = trials.each(trainings)
         try:
             bar = progress.over(cells, one.preset, len(trainings), " trainings")

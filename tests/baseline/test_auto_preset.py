@@ -172,7 +172,7 @@ def test_a_class_of_one_picture_is_learnt_but_not_judged(dataset: Dataset) -> No
     assert (plan.folds, plan.judged, plan.unjudged) == (5, 6, ("cross",))
     assert "not judged: cross" in plan.words()[-1]
     trials = trials_of(dataset)
-    parts = [trials.fold(one) for one in trials.trainings("transfer", SMALL)]
+    parts = [trials.fold(one) for one in trials.trainings(load_preset("transfer", SMALL))]
     assert all("cross" in {s.label for s in part.splits["train"]} for part in parts)
 
 

@@ -233,7 +233,7 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
 ) -> None:
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.step("Slip", [Choice(sample.key, "label", "owl", "hint")])
-    code, told, _ = baseline("doubts", "--folds", "2")
+    code, told, _ = baseline("doubts", "--folds", "3")
     assert code == 0
     assert told["judged"] == told["labelled"] == 30
     found = Doubts(trained.db).of([sample.key])
