@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from baseline.cli_compare import compare, report
+from baseline.cli_curve import curve
 from baseline.cli_evaluate import doubts, evaluate
 from baseline.cli_presort import presort
 from baseline.cli_train import augment, sweep, train
@@ -21,6 +22,7 @@ commands.add_command(evaluate)
 commands.add_command(compare)
 commands.add_command(report)
 commands.add_command(doubts)
+commands.add_command(curve)
 commands.add_command(augment)
 commands.add_command(sweep)
 commands.add_command(train)

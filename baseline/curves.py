@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baseline.loop.callbacks import EpochReport, RateTest
 from gleanset.files.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from baseline.loop.callbacks import EpochReport, RateTest
 
 CURVES = "curves.png"
 TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"

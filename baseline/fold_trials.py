@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data import Examples, find_examples
+from baseline.evaluation.intervals import Flags
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from baseline.grouped_split import held_out_folds, with_val
 from baseline.settings import Settings
@@ -158,6 +159,12 @@ class FoldTrials:
             cell, told = SweepCell({}, wrong=()), _nothing(len(part.classes))
         save_outputs(place, {HELD: told}, scratch=self.scratch)
         return cell
+
+
+def right(told: Outputs) -> Flags:
+    """Return which answers are right: N."""
+    found: Flags = told.logits.argmax(1) == told.y
+    return found
 
 
 def _nothing(classes: int) -> Outputs:

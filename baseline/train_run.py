@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from baseline.auto.candidates import seconds_of
 from baseline.auto.choice import PresetChoice, choose_preset
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
@@ -24,6 +25,8 @@ from baseline.fold_trials import FoldTrials
 from baseline.grouped_split import with_val
 from baseline.inference import split_outputs
 from baseline.layers import layers_of, save_layers
+from baseline.learning_curve.files import save_curve
+from baseline.learning_curve.measure import curve_trainings, measure_curve
 from baseline.loop.callbacks import TrainingResult
 from baseline.loop.checkpoint import forget_checkpoint
 from baseline.methods.gallery import save_gallery
@@ -41,9 +44,12 @@ from gleanset.binomial import few
 from gleanset.db.faces import crop_methods
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"
+BRIEF = 60.0
+"""Seconds that a learning curve may take after a training that did not ask for it."""
 Say = Callable[[str], None]
 
 
@@ -60,14 +66,33 @@ def train_preset(
 
     As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
     """
-    choice = None
-    if preset == AUTO:
-        with dataset.stage(ROOM) as scratch:
-            trials = FoldTrials.of(dataset, scratch)
-            settings, choice = choose_preset(trials, options, progress or Progress(), say)
-    else:
+    if preset != AUTO:
         settings = load_preset(preset, options)
-    return train_run(dataset, settings, choice=choice, again=again, progress=progress, say=say)
+        return train_run(dataset, settings, again=again, progress=progress, say=say)
+    bars = progress or Progress()
+    with dataset.stage(ROOM) as scratch:
+        trials = FoldTrials.of(dataset, scratch)
+        settings, choice = choose_preset(trials, options, bars, say)
+    result = train_run(dataset, settings, choice=choice, again=again, progress=bars, say=say)
+    return result | _more_pictures(dataset, str(result["run"]), settings, bars, say)
+
+
+def _more_pictures(
+    dataset: Dataset, run: str, settings: Settings, progress: Progress, say: Say
+) -> dict[str, object]:
+    """Tell what more pictures would bring, where it takes seconds; the curve goes to the report."""
+    with dataset.stage(ROOM) as scratch:
+        trials = FoldTrials.of(dataset, scratch)
+        missing = trials.missing(curve_trainings(trials, settings, 1))
+        seconds = seconds_of(settings, len(trials.labelled), len(missing))
+        if not trials.folds or seconds > BRIEF:
+            return {}
+        if missing:
+            say(f"learning curve: {count(len(missing), 'training')}, about {duration(seconds)}")
+        curve = measure_curve(trials, settings, 1, progress)
+        save_curve(run_folder(dataset, run), curve, scratch=scratch)
+        write_report(dataset, run, scratch=scratch)
+    return {"more_pictures": curve.words}
 
 
 def train_run(

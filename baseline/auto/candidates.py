@@ -86,17 +86,31 @@ def candidates(
             why = f"it needs {one.least} pictures to win, train has {pictures}"
             yield PresetCandidate(one, settings, 0.0, why)
             continue
-        if one.on_features:
-            looks = pictures * max(0, _views(settings) - seen)
-            seen = max(seen, _views(settings))
-        else:
-            looks = pictures * trainings * getattr(settings, "epochs", 1)
-        base, each = one.head
-        look = one.look * (settings.size / one.size) ** 2
-        seconds = looks * look + trainings * (base + each * pictures)
+        seconds = _seconds(one, settings, pictures, trainings, seen)
+        seen = max(seen, _views(settings)) if one.on_features else seen
         dear = not one.on_features and seconds > BEARABLE
         why = f"that takes {duration(seconds)} or more" if dear else ""
         yield PresetCandidate(one, settings, slow * seconds, why)
+
+
+def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
+    """Return about how long so many trainings on parts of so many pictures take, features made."""
+    cost = next(one for one in TRIED if one.preset == settings.method)
+    seen = _views(settings) if cost.on_features else 0
+    return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
+
+
+def _seconds(
+    cost: PresetCost, settings: Settings, pictures: int, trainings: int, seen: int
+) -> float:
+    """Return what trainings take by the table; of `seen` views there are features already."""
+    if cost.on_features:
+        looks = pictures * max(0, _views(settings) - seen)
+    else:
+        looks = pictures * trainings * getattr(settings, "epochs", 1)
+    base, each = cost.head
+    look = cost.look * (settings.size / cost.size) ** 2
+    return looks * look + trainings * (base + each * pictures)
 
 
 def _views(settings: Settings) -> int:

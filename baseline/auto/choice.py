@@ -18,7 +18,7 @@ from baseline.auto.candidates import PresetCandidate, candidates
 from baseline.evaluation.calibration import fit_temperature
 from baseline.evaluation.intervals import PairedComparison, compare_paired, share_interval
 from baseline.evaluation.outputs import Outputs, log_softmax
-from baseline.fold_trials import FoldTrials
+from baseline.fold_trials import FoldTrials, right
 from baseline.settings import AUTO, Settings, check_shared, load_preset
 from gleanset.binomial import Interval
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
@@ -163,12 +163,6 @@ def choose_preset(
 
 def _figure(told: Outputs) -> str:
     return f"{float(right(told).mean()):.3f} of what it had not learnt right"
-
-
-def right(told: Outputs) -> np.ndarray:
-    """Return which answers are right: N."""
-    found: np.ndarray = told.logits.argmax(1) == told.y
-    return found
 
 
 def held_out_loss(told: Outputs) -> float:

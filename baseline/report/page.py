@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from markupsafe import Markup
 
 from baseline.crops import load_crops
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
+from baseline.learning_curve.figures import LearningCurve
+from baseline.learning_curve.files import drawn_curve, load_curve
 from baseline.report.charts import (
     ConfusedPair,
     ConfusionRow,
@@ -99,6 +102,8 @@ class RunReport:
     layers: list[LayerRow]
     diagram: Markup | None
     size: int | None
+    learning: LearningCurve | None = None
+    learning_picture: Markup | None = None
 
 
 def write_report(
@@ -126,6 +131,7 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
     splits = [_split(name, found, metrics) for name, found in metrics.splits.items()]
     told = next((one for one in reversed(splits) if one.name != "train"), None)
     doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
+    learning = load_curve(folder)
     side, colours = metrics.settings.get("size", "?"), metrics.settings.get("colour", "rgb")
     return RunReport(
         run=folder.name,
@@ -153,7 +159,15 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),
         size=weights_size(folder),
+        learning=learning,
+        learning_picture=_inline(drawn_curve(learning), learning.words) if learning else None,
     )
+
+
+def _inline(png: bytes, words: str) -> Markup:
+    """Return a picture inside of the page."""
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return Markup('<img class="curve-picture" src="{}" alt="{}">').format(source, words)
 
 
 def _summary(metrics: Metrics, told: SplitSection | None) -> str:

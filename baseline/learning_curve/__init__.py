@@ -1,0 +1,1 @@
+"""How accuracy grows with the number of pictures, and what more of them would bring."""
