@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +15,14 @@ from gleanset.html.words import count, percent
 
 if TYPE_CHECKING:
     from baseline.evaluation.decision_rule import RecallThreshold, RejectOption
+    from baseline.evaluation.familiarity import FamiliarityThreshold
+    from baseline.evaluation.open_set import OpenSetResult
     from baseline.reevaluate import Reevaluation
+    from gleanset import Dataset
 
 SHOWN = 20
+UNKNOWN_RATE = 0.05
+"""Known pictures that may be called unknown, where nothing is said."""
 
 
 @click.command(
@@ -49,6 +55,18 @@ SHOWN = 20
     help="Choose that confidence on val: of the answers given, at most so many are "
     "wrong, such as 5%.",
 )
+@click.option(
+    "--unknown-rate",
+    metavar="SHARE",
+    help="Choose on val what is too unfamiliar: of known pictures at most so many are answered "
+    "'unknown', such as 5%, so that pictures of no class are.",
+)
+@click.option(
+    "--open-set",
+    is_flag=True,
+    help="Measure 'unknown': train anew without some of the classes, each in turn, and show these "
+    "networks the pictures of the classes left out, with --unknown-rate (default 5%).",
+)
 @click.option("--forget", is_flag=True, help="Forget the thresholds that were chosen before.")
 def evaluate(
     job: CommandJob,
@@ -57,6 +75,8 @@ def evaluate(
     spare: tuple[str, ...],
     unknown_below: float | None,
     unknown_error: str | None,
+    unknown_rate: str | None,
+    open_set: bool,
     forget: bool,
 ) -> Result:
     """Judge a run (the newest by default) on the samples as they are now.
@@ -75,17 +95,38 @@ def evaluate(
             "--unknown-below and --unknown-error both choose one threshold", "give one of them"
         )
     error = None if unknown_error is None else share_of(unknown_error, "--unknown-error")
-    request = RuleRequest(dict(map(spare_of, spare)), unknown_below, error, forget)
-    if forget and (spare or unknown_below is not None or error is not None):
+    rate = None if unknown_rate is None else share_of(unknown_rate, "--unknown-rate")
+    request = RuleRequest(dict(map(spare_of, spare)), unknown_below, error, rate)
+    if forget and request.any:
         raise UsageError("--forget drops what the other options choose", "give them apart")
+    request = replace(request, forget=forget)
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
+        measured = _open_set(job, dataset, run, rate) if open_set else None
         found = reevaluate(
             dataset, run, split or ("val" if request.any else "test"), request, job.progress
         )
         report = write_report(dataset, found.run)
     _warn(job, found)
     told = _full(found) if job.as_json else _short(found)
+    if measured is not None:
+        told["open_set"] = measured.to_json()
     return told | {"report": str(report)}
+
+
+def _open_set(
+    job: CommandJob, dataset: Dataset, run: str | None, rate: float | None
+) -> OpenSetResult:
+    """Measure how well a run says "unknown", and keep that with its figures."""
+    from baseline.evaluation.open_set import save_open_set
+    from baseline.open_set import measure_open_set
+    from baseline.runs import finished_run
+
+    name, folder = finished_run(dataset, run)
+    wanted = UNKNOWN_RATE if rate is None else rate
+    measured = measure_open_set(dataset, name, folder, wanted, job.progress)
+    save_open_set(folder, measured)
+    job.say(f"baseline: {measured.describe()}")
+    return measured
 
 
 def spare_of(text: str) -> tuple[str, float]:
@@ -123,6 +164,8 @@ def _warn(job: CommandJob, found: Reevaluation) -> None:
         job.say(f"baseline: {describe_recall_threshold(one)}")
     if found.reject_option is not None:
         job.say(f"baseline: {describe_reject_option(found.reject_option)}")
+    if found.familiarity is not None:
+        job.say(f"baseline: {describe_familiarity(found.familiarity)}")
 
 
 def describe_recall_threshold(one: RecallThreshold) -> str:
@@ -156,6 +199,21 @@ def describe_reject_option(found: RejectOption) -> str:
     )
 
 
+def describe_familiarity(found: FamiliarityThreshold) -> str:
+    """Say what is called unknown, and what is promised of it."""
+    said = (
+        f"below a familiarity of {found.below:.3f} the answer is unknown: {found.unknown} of "
+        f"{found.count} pictures of val ({count(found.moments, 'moment')}) would be; of pictures "
+        f"of these classes at most {100 * found.on_average:.3g} % on average, and with 95 % "
+        f"confidence at most {100 * found.at_most:.3g} %"
+    )
+    if found.promised:
+        return said
+    if not found.needed:
+        return f"{said}; no number of moments can promise 0 %"
+    return f"{said}; to promise {100 * found.wanted:.4g} %, val needs {found.needed:,} moments"
+
+
 def _full(found: Reevaluation) -> Result:
     told: Result = {"run": found.run, found.split: found.figures}
     if found.looks is not None:
@@ -168,6 +226,8 @@ def _full(found: Reevaluation) -> Result:
         told["spared"] = [one.to_json() for one in found.recall_thresholds]
     if found.reject_option is not None:
         told["unknown"] = found.reject_option.to_json()
+    if found.familiarity is not None:
+        told["unfamiliar"] = found.familiarity.to_json()
     return told
 
 

@@ -18,12 +18,14 @@ from torch import nn
 
 from baseline.batching import BatchSize, in_batches
 from baseline.data import Arrays
+from baseline.evaluation.decision_rule import DecisionRule, rule_scores
+from baseline.evaluation.familiarity import FeatureScale, familiarity_of, fit_feature_scale
 from baseline.evaluation.metrics import (
     ClassificationMetrics,
     classification_metrics,
     empty_split_error,
 )
-from baseline.evaluation.outputs import Indices, Outputs, Scores
+from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores
 from baseline.loop.dataset import PictureSamples, to_network
 from baseline.methods.training_data import TrainingData
 from baseline.networks import SCALE, FeatureNet, GalleryHead, Net
@@ -45,6 +47,28 @@ def split_outputs(net: Net, data: TrainingData, split: str) -> Outputs:
         seen = data.features(split, net.backbone)
         return feature_outputs(net, seen.plain, data.classes_of(split, seen.keys), seen.keys)
     return network_outputs(net, data.arrays(split))
+
+
+def scale_of(train: Outputs) -> FeatureScale:
+    """Return where the embeddings of train lie, each picture counted once."""
+    vectors = train.unique().embeddings
+    assert vectors is not None, "a network's outputs have embeddings"
+    return fit_feature_scale(vectors)
+
+
+def outputs_familiarity(
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, scale: FeatureScale | None
+) -> Floats:
+    """Return the familiarity of pictures; without a `scale` the network is one of known pictures.
+
+    It is what `baseline.model` tells of the same pictures.
+    """
+    if scale is None:
+        likeness: Floats = outputs.logits.max(1).astype(np.float64) / SCALE
+        return likeness
+    assert outputs.embeddings is not None, "a network's outputs have embeddings"
+    scores = rule_scores(outputs.logits, classes, rule)
+    return familiarity_of(scores, scale.distances(outputs.embeddings))
 
 
 def feature_outputs(

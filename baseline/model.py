@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from baseline.batching import BatchSize, in_batches
 from baseline.crops import CropPlan, CropRequest, crop_plan_for
 from baseline.engines import engine_of
 from baseline.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
+from baseline.evaluation.familiarity import familiarity_of
 from baseline.picture_parts import PicturePart
 from baseline.pixels import PictureInput, Pixels, as_image
 from baseline.runs import dataset_of_run
@@ -57,13 +60,16 @@ class PictureAnswer:
 
     `label` is None where it does not know; `predictions` come surest first, `nearest` are the
     most similar known pictures of a model with a gallery. `box` is the face that was judged, in
-    pixels of the upright picture; None where that is the whole picture.
+    pixels of the upright picture; None where that is the whole picture. `familiarity` says how much
+    the picture looks like what was learnt from (`baseline.evaluation.familiarity`); None where
+    the model is of a time before that was kept.
     """
 
     label: str | None
     predictions: tuple[Prediction, ...]
     nearest: tuple[KnownPicture, ...] = ()
     box: Box | None = None
+    familiarity: float | None = None
 
 
 class Model:
@@ -137,9 +143,16 @@ class Model:
         told = self._forward(pixels)
         # The temperature is inside the engine, so here the scores are logarithms.
         scores = np.log(np.maximum(told.probabilities, np.finfo(np.float32).tiny))
-        decided = decide(scores, self.classes, _unscaled(self.facts.answers))
-        return [
+        familiarity = self._familiarity(told, scores)
+        decided = decide(scores, self.classes, _unscaled(self.facts.answers), familiarity)
+        answers = [
             self._answer(told, row, int(label), top) for row, label in enumerate(decided.classes)
+        ]
+        if familiarity is None:
+            return answers
+        return [
+            replace(answer, familiarity=float(known))
+            for answer, known in zip(answers, familiarity, strict=True)
         ]
 
     def embed(self, pictures: Iterable[PictureInput]) -> Floats:
@@ -185,6 +198,15 @@ class Model:
             () if told.likeness is None else self._nearest(told.likeness[row]),
         )
 
+    def _familiarity(self, told: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:
+        """Return the familiarity of each picture; None where the model cannot tell."""
+        if told.likeness is not None:
+            nearest: NDArray[np.float64] = told.likeness.max((1, 2)).astype(np.float64)
+            return nearest
+        if self.facts.scale is None:
+            return None
+        return familiarity_of(scores, self.facts.scale.distances(told.embeddings))
+
     def _nearest(self, likeness: Floats) -> tuple[KnownPicture, ...]:
         known = self.facts.known or ()
         named = [
@@ -207,7 +229,7 @@ def _area(part: PicturePart) -> int:
 
 def _unscaled(answers: DecisionRule) -> DecisionRule:
     """Return the same thresholds for scores that the temperature is applied to already."""
-    return DecisionRule(1.0, answers.unknown_below, answers.thresholds)
+    return msgspec.structs.replace(answers, temperature=1.0, offsets={}, chosen={})
 
 
 def load(path: str | Path, faces: bool | None = None) -> Model:

@@ -95,6 +95,7 @@ def _part(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
         "box": list(part.box) if part.box else None,
         "score": part.score,
         "answer": answer.label,
+        "familiarity": answer.familiarity,
         "predictions": [
             {"label": one.label, "confidence": one.confidence} for one in answer.predictions
         ],

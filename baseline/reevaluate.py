@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,12 +23,18 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
     without_thresholds,
 )
+from baseline.evaluation.familiarity import (
+    FamiliarityThreshold,
+    choose_familiarity,
+    load_feature_scale,
+)
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import SampleContext, sample_context
-from baseline.evaluation.outputs import Indices, Outputs, load_outputs, save_outputs
+from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
 from baseline.evaluation.report_metrics import TEST, Metrics, split_metrics
-from baseline.inference import split_outputs
+from baseline.inference import outputs_familiarity, split_outputs
 from baseline.methods.training_data import TrainingData
+from baseline.networks import GalleryHead
 from baseline.runs import TRAINED_ON, finished_run
 from baseline.storage import load_model
 from gleanset import Dataset
@@ -43,18 +50,20 @@ class RuleRequest:
 
     `spare` is the share (0..1) of each class's pictures to spare; at most one of
     `unknown_below` (a probability) and `unknown_error` (a share of wrong answers) is set.
+    `unknown_rate` is the share of known pictures that may be called unknown by their familiarity.
     `forget` drops what was chosen before.
     """
 
     recall: Mapping[str, float]
     unknown_below: float | None = None
     unknown_error: float | None = None
+    unknown_rate: float | None = None
     forget: bool = False
 
     @property
     def any(self) -> bool:
         """Whether anything is asked for."""
-        wished = (self.unknown_below, self.unknown_error)
+        wished = (self.unknown_below, self.unknown_error, self.unknown_rate)
         return bool(self.recall) or self.forget or any(one is not None for one in wished)
 
 
@@ -75,6 +84,16 @@ class Reevaluation:
     recall_thresholds: tuple[RecallThreshold, ...] = ()
     reject_option: RejectOption | None = None
     warning: str = ""
+    familiarity: FamiliarityThreshold | None = None
+
+
+class ChosenRule(NamedTuple):
+    """The rule that was chosen, and what each of its thresholds does on val."""
+
+    rule: DecisionRule
+    recall_thresholds: tuple[RecallThreshold, ...] = ()
+    reject_option: RejectOption | None = None
+    familiarity: FamiliarityThreshold | None = None
 
 
 def reevaluate(
@@ -91,7 +110,7 @@ def reevaluate(
     """
     run, folder = finished_run(dataset, run_id)
     wanted = {split, "val"} if request.any and not request.forget else {split}
-    examples, told = _answers_now(dataset, run, folder, wanted, progress)
+    examples, told, gallery = _answers_now(dataset, run, folder, wanted, progress)
     looks = (
         SplitEvaluations(dataset.db).add(run, split, told[split].keys, "evaluate")
         if (split == TEST)
@@ -101,16 +120,25 @@ def reevaluate(
     rule = load_decision_rule(folder)
     samples = [one for part in wanted for one in examples.splits[part]]
     context = sample_context(dataset, samples, examples.moments)
-    told_of: tuple[RecallThreshold, ...] = ()
-    knowing: RejectOption | None = None
+    chosen = ChosenRule(rule)
     if request.any:
-        rule, told_of, knowing = choose_rule(
-            told.get("val"), examples.classes, request, rule, context
+        val, scale = told.get("val"), load_feature_scale(folder)
+        familiarity = (
+            outputs_familiarity(val, examples.classes, rule, scale)
+            if val is not None and (gallery or scale is not None)
+            else None
         )
-        save_decision_rule(folder, rule)
-    figures = split_metrics(told[split], examples.classes, context, rule)
+        chosen = choose_rule(val, examples.classes, request, rule, context, familiarity)
+        save_decision_rule(folder, chosen.rule)
     return Reevaluation(
-        run, split, figures, looks, told_of, knowing, straddle_warning(examples, split)
+        run,
+        split,
+        split_metrics(told[split], examples.classes, context, chosen.rule),
+        looks,
+        chosen.recall_thresholds,
+        chosen.reject_option,
+        straddle_warning(examples, split),
+        chosen.familiarity,
     )
 
 
@@ -120,14 +148,15 @@ def choose_rule(
     request: RuleRequest,
     before: DecisionRule,
     context: SampleContext,
-) -> tuple[DecisionRule, tuple[RecallThreshold, ...], RejectOption | None]:
+    familiarity: Floats | None = None,
+) -> ChosenRule:
     """Choose the thresholds that fulfil the request; those of before stay unless asked for anew.
 
     All are solved and told together, for each changes what the others do. `context`
-    knows the moments of val.
+    knows the moments of val, `familiarity` (N) is that of its pictures; None for a run of before.
     """
     if request.forget:
-        return without_thresholds(before), (), None
+        return ChosenRule(without_thresholds(before))
     if val is None or not len(val):
         raise InputUnusable(
             "val is empty, so no threshold can be chosen",
@@ -136,14 +165,22 @@ def choose_rule(
     groups = group_numbers(context.groups(val.keys))
     wanted = _spared_before(val, classes, before) | dict(request.recall)
     rule = fit_recall_thresholds(val, classes, wanted, before)
-    knowing = _knowing(val, classes, request, rule, groups)
+    familiar = _familiar(familiarity, request, before, groups)
+    if familiar is not None:
+        rule = msgspec.structs.replace(rule, unfamiliar_below=familiar.below)
+    knowing = _knowing(val, classes, request, rule, groups, familiarity)
     if knowing is not None:
         rule = msgspec.structs.replace(rule, unknown_below=knowing.below)
     told = tuple(
-        recall_threshold(val, classes, name, share, rule, groups) for name, share in wanted.items()
+        recall_threshold(val, classes, name, share, rule, groups, familiarity)
+        for name, share in wanted.items()
     )
-    chosen = {"spared": [one.to_json() for one in told], "unknown": knowing and knowing.to_json()}
-    return msgspec.structs.replace(rule, chosen=chosen), told, knowing
+    chosen = {
+        "spared": [one.to_json() for one in told],
+        "unknown": knowing and knowing.to_json(),
+        "unfamiliar": familiar and familiar.to_json(),
+    }
+    return ChosenRule(msgspec.structs.replace(rule, chosen=chosen), told, knowing, familiar)
 
 
 def _spared_before(val: Outputs, classes: Sequence[str], before: DecisionRule) -> dict[str, float]:
@@ -159,6 +196,7 @@ def _knowing(
     request: RuleRequest,
     rule: DecisionRule,
     groups: Indices,
+    familiarity: Floats | None,
 ) -> RejectOption | None:
     """When to say "unknown": as wished for now, or else as before."""
     below, wanted = request.unknown_below, request.unknown_error
@@ -166,13 +204,33 @@ def _knowing(
         below = rule.unknown_below
         wanted = (rule.chosen.get("unknown") or {}).get("wanted")
     if wanted is not None:
-        return reject_option_for(val, classes, wanted, rule, groups)
-    return None if below is None else reject_option_at(val, classes, below, rule, groups)
+        return reject_option_for(val, classes, wanted, rule, groups, familiarity)
+    if below is None:
+        return None
+    return reject_option_at(val, classes, below, rule, groups, familiarity=familiarity)
+
+
+def _familiar(
+    familiarity: Floats | None, request: RuleRequest, before: DecisionRule, groups: Indices
+) -> FamiliarityThreshold | None:
+    """When a picture is like nothing that was learnt: as wished for now, or else as before."""
+    wanted = request.unknown_rate
+    if wanted is None:
+        wanted = (before.chosen.get("unfamiliar") or {}).get("wanted")
+    if wanted is None:
+        return None
+    if familiarity is None:
+        raise InputUnusable(
+            "the run does not keep what its features are like, so nothing can be unfamiliar to it",
+            "train again: baseline train",
+        )
+    return choose_familiarity(familiarity, groups, wanted)
 
 
 def _answers_now(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress | None
-) -> tuple[Examples, dict[str, Outputs]]:
+) -> tuple[Examples, dict[str, Outputs], bool]:
+    """Return the samples, what the run says of some splits, and whether it has a gallery."""
     net, settings, classes = load_model(folder)
     examples = find_examples(dataset)
     if new := sorted(set(examples.classes) - set(classes)):
@@ -190,7 +248,8 @@ def _answers_now(
             f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
         )
     data = TrainingData(dataset, examples, settings, progress or Progress())
-    return examples, {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
+    told = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
+    return examples, told, isinstance(net.head, GalleryHead)
 
 
 def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:

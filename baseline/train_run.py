@@ -20,10 +20,11 @@ from baseline.auto.choice import PresetChoice, choose_preset
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples, prior_shift
+from baseline.evaluation.familiarity import save_feature_scale
 from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
 from baseline.fold_trials import FoldTrials
 from baseline.grouped_split import with_val
-from baseline.inference import split_outputs
+from baseline.inference import scale_of, split_outputs
 from baseline.layers import layers_of, save_layers
 from baseline.learning_curve.files import save_curve
 from baseline.learning_curve.measure import curve_trainings, measure_curve
@@ -159,6 +160,8 @@ def _train_and_judge(
             draw_curves(folder, trained.history, trained.best_epoch, logger.test, scratch=scratch)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
+    if not isinstance(trained.net.head, GalleryHead):
+        save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
     judged = evaluate_run(
         data.dataset,
         run_id,

@@ -219,7 +219,7 @@ def _chosen(
 ) -> tuple[DecisionRule, dict]:
     told, moments = world.draw(random)
     context = SampleContext(dict(zip(told.keys, moments, strict=True)), {}, {})
-    answers, _, _ = choose_rule(told, CLASSES, wishes, DecisionRule(), context)
+    answers, *_ = choose_rule(told, CLASSES, wishes, DecisionRule(), context)
     return answers, answers.chosen
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.evaluation.decision_rule import DecisionRule
+from baseline.evaluation.familiarity import FeatureScale
 from baseline.pixels import Pixels
 from gleanset.db.faces import CropMethod
 
@@ -36,6 +37,7 @@ class ModelFacts:
 
     `known` names the pictures of its gallery by class; `run` is the folder's name it came from;
     `crops` are the ways in which its training pictures were cut, None where that is not recorded.
+    `scale` is where its embeddings of train lie, by which familiarity is told; None for a gallery.
     """
 
     run: str
@@ -44,6 +46,7 @@ class ModelFacts:
     answers: DecisionRule
     known: tuple[tuple[str, ...], ...] | None = None
     crops: tuple[CropMethod, ...] | None = None
+    scale: FeatureScale | None = None
 
 
 class InferenceEngine(Protocol):

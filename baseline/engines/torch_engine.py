@@ -17,6 +17,7 @@ from baseline.compute import choose_compute
 from baseline.crops import load_crops
 from baseline.engines.base import ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import load_decision_rule
+from baseline.evaluation.familiarity import load_feature_scale
 from baseline.networks import GalleryHead, Net
 from baseline.pixels import Pixels
 from baseline.settings import Settings
@@ -94,6 +95,7 @@ class TorchEngine:
             load_decision_rule(folder),
             known,
             load_crops(folder),
+            None if known is not None else load_feature_scale(folder),
         )
         return cls(facts, net, settings)
 

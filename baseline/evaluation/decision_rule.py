@@ -1,7 +1,7 @@
 """What a model answers: a class, or "unknown", by thresholds that are kept with the run.
 
 `answers.json` beside the weights holds them: {"temperature": 1.3, "unknown_below": 0.6,
-"thresholds": {"photo": 0.98}}. A file that is missing means none of it.
+"thresholds": {"photo": 0.98}, "unfamiliar_below": 0.4}. A file that is missing means none of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from baseline.evaluation.calibration import calibrated_scores
@@ -35,7 +36,8 @@ class DecisionRule(msgspec.Struct, frozen=True):
 
     Scores are divided by `temperature`, and `offsets` are added to those of the classes named,
     before softmax (`baseline.evaluation.calibration`). Where the answer's probability is below
-    `unknown_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
+    `unknown_below`, or its familiarity (`baseline.evaluation.familiarity`) below
+    `unfamiliar_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
     answered only where all others together have more than that probability. `chosen` is what
     val said when the thresholds were chosen, for the report.
     """
@@ -45,6 +47,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     thresholds: dict[str, Share] = {}
     chosen: dict[str, Any] = {}
     offsets: dict[str, float] = {}
+    unfamiliar_below: float | None = None
 
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return what is added to the score of each class."""
@@ -64,8 +67,13 @@ def rule_scores(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> S
     return calibrated_scores(logits, rule.temperature, offsets).astype(np.float32)
 
 
-def decide(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Decisions:
-    """Decide what is answered to each row of scores (N x C)."""
+def decide(
+    logits: Scores,
+    classes: Sequence[str],
+    rule: DecisionRule,
+    familiarity: Floats | None = None,
+) -> Decisions:
+    """Decide what is answered to each row of scores (N x C), by its `familiarity` (N) if given."""
     probabilities = softmax(rule_scores(logits, classes, rule))
     chosen = probabilities.argmax(1)
     ranked = probabilities.copy()
@@ -79,12 +87,25 @@ def decide(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Decisi
     if rule.unknown_below is not None:
         sure = probabilities[np.arange(len(chosen)), chosen]
         chosen = np.where(sure < rule.unknown_below, UNKNOWN, chosen)
-    return Decisions(chosen, probabilities)
+    return Decisions(
+        np.where(_unfamiliar(chosen, rule, familiarity), UNKNOWN, chosen), probabilities
+    )
+
+
+def _unfamiliar(
+    chosen: Indices, rule: DecisionRule, familiarity: Floats | None
+) -> npt.NDArray[np.bool_]:
+    """Return which pictures are unknown because they look like nothing that was learnt."""
+    if rule.unfamiliar_below is None or familiarity is None:
+        return np.zeros(len(chosen), np.bool_)
+    return familiarity < rule.unfamiliar_below
 
 
 def without_thresholds(rule: DecisionRule) -> DecisionRule:
     """Return the same rule without any threshold."""
-    return msgspec.structs.replace(rule, unknown_below=None, thresholds={}, chosen={})
+    return msgspec.structs.replace(
+        rule, unknown_below=None, unfamiliar_below=None, thresholds={}, chosen={}
+    )
 
 
 def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
@@ -216,12 +237,13 @@ def recall_threshold(
     wanted: float,
     rule: DecisionRule,
     moments: Indices,
+    familiarity: Floats | None = None,
 ) -> RecallThreshold:
     """Return what all thresholds in force do to a class on val, with numbered `moments` (N)."""
     number = classes.index(name)
     its = val.y == number
     plain = decide(val.logits, classes, without_thresholds(rule)).classes
-    kept = decide(val.logits, classes, rule).classes
+    kept = decide(val.logits, classes, rule, familiarity).classes
     lost = kept[its] != number
     return RecallThreshold(
         name=name,
@@ -261,18 +283,25 @@ class RejectOption:
 
 
 def reject_option_for(
-    val: Outputs, classes: Sequence[str], wanted: float, rule: DecisionRule, moments: Indices
+    val: Outputs,
+    classes: Sequence[str],
+    wanted: float,
+    rule: DecisionRule,
+    moments: Indices,
+    familiarity: Floats | None = None,
 ) -> RejectOption:
     """Find the lowest threshold with at most `wanted` wrong answers on val among those given.
+
+    What `rule` calls unknown by its `familiarity` (N) anyway is not answered.
 
     Raises InputUnusable where not even the surest rule are so often right, or val is empty.
     """
     _some(val)
-    sure, right = _confidence(val, classes, rule)
+    sure, right = _confidence(val, classes, rule, familiarity)
     order = np.argsort(-sure, kind="stable")
     wrong = (~right[order]).cumsum()
     # A threshold cannot part answers of equal confidence.
-    last = np.append(sure[order][1:] != sure[order][:-1], True)
+    last = np.append(sure[order][1:] != sure[order][:-1], True) & (sure[order] >= 0)
     fits = np.flatnonzero(last & (wrong <= wanted * np.arange(1, len(order) + 1)))
     if not len(fits):
         raise InputUnusable(
@@ -281,7 +310,7 @@ def reject_option_for(
         )
     at = int(fits[-1])
     below = float(sure[order][at]) if at + 1 < len(order) else 0.0
-    return reject_option_at(val, classes, below, rule, moments, wanted)
+    return reject_option_at(val, classes, below, rule, moments, wanted, familiarity)
 
 
 def reject_option_at(
@@ -291,13 +320,14 @@ def reject_option_at(
     rule: DecisionRule,
     moments: Indices,
     wanted: float | None = None,
+    familiarity: Floats | None = None,
 ) -> RejectOption:
     """Return what a threshold does on val; one chosen for an error rate `wanted` promises less.
 
     `moments` are the numbers of val's moments (N).
     """
     _some(val)
-    sure, right = _confidence(val, classes, rule)
+    sure, right = _confidence(val, classes, rule, familiarity)
     given = sure >= below
     wrong, of = ~right[given], moments[given]
     coverage = float(given.mean())
@@ -333,12 +363,19 @@ def risk_coverage_curve(
 
 
 def _confidence(
-    outputs: Outputs, classes: Sequence[str], rule: DecisionRule
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of each answer, thresholds applied, and whether it is right."""
+    outputs: Outputs,
+    classes: Sequence[str],
+    rule: DecisionRule,
+    familiarity: Floats | None = None,
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the probability of each answer, thresholds applied, and whether it is right.
+
+    It is -1, below every threshold, where a picture is unknown by its familiarity.
+    """
     told = msgspec.structs.replace(rule, unknown_below=None)
     chosen, probabilities = decide(outputs.logits, classes, told)
-    return probabilities[np.arange(len(chosen)), chosen], chosen == outputs.y
+    sure = probabilities[np.arange(len(chosen)), chosen]
+    return np.where(_unfamiliar(chosen, rule, familiarity), -1.0, sure), chosen == outputs.y
 
 
 def _some(val: Outputs) -> None:

@@ -79,11 +79,11 @@ def share_at_most(hits: Flags, groups: Groups, confidence: float = 0.95) -> floa
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
     if share == 0:
-        return _limit(0.0, len(sizes), confidence)
+        return exact_limit(0.0, len(sizes), confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
     worth = _worth(*_seen_more(sums, sizes), total) * _known(len(sizes), confidence)
-    return _limit(share, worth, confidence)
+    return exact_limit(share, worth, confidence)
 
 
 def difference_interval(gain: Floats, groups: Groups) -> Interval:
@@ -98,6 +98,26 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     more = np.append(sums, (part, -part)), np.append(sizes, (part, part))
     half = _t_quantile(len(sizes) - 1, _END) * _variance(*more) ** 0.5
     return Interval(max(-1.0, mean - half), min(1.0, mean + half))
+
+
+def auroc_interval(
+    above: Floats, known_groups: Groups, below: Floats, strange_groups: Groups
+) -> Interval:
+    """Return the 95 % interval of the chance that a known case lies above a strange one.
+
+    `above` is the share of the strange that each known one lies above, `below` the share of the
+    known that lies above each strange one: their variances over the groups of either side add up
+    (Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", 1997). As for shares, a part
+    of a group is added that lies the wrong way round: few groups may not have one.
+    """
+    parts = [_by_moment(above, known_groups), _by_moment(below, strange_groups)]
+    mean = float(parts[1][0].sum() / parts[1][1].sum())
+    variance, fewest = 0.0, min(len(sizes) for _, sizes in parts)
+    for sums, sizes in parts:
+        part = _FEW_HIT * float(sizes.mean())
+        variance += _variance(np.append(sums, 0.0), np.append(sizes, part))
+    half = _t_quantile(fewest - 1, _END) * variance**0.5
+    return Interval(max(0.0, mean - half), min(1.0, mean + half))
 
 
 def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -> Interval:
@@ -136,7 +156,7 @@ def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes:
     worth = float(count)
     if 0 < mean < 1:
         worth = _worth(mean, variance, most) * _known(count, _END)
-    return Interval(1 - _limit(1 - mean, worth, _END), _limit(mean, worth, _END))
+    return Interval(1 - exact_limit(1 - mean, worth, _END), exact_limit(mean, worth, _END))
 
 
 def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
@@ -181,7 +201,7 @@ def _t_quantile(freedom: int, confidence: float) -> float:
     return float(stdtrit(freedom, confidence))
 
 
-def _limit(share: float, cases: float, confidence: float) -> float:
+def exact_limit(share: float, cases: float, confidence: float) -> float:
     """Return the exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
     from scipy.special import betaincinv
 

@@ -8,6 +8,7 @@ import msgspec
 
 from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
+from baseline.evaluation.familiarity import FeatureScale
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
@@ -15,8 +16,8 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 2
-"""Since 2 a card says how pictures were cut."""
+FORMAT = 3
+"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar."""
 INPUT = (
     "uint8 N x size x size x 3, RGB, scaled to size x size without keeping its proportions "
     "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
@@ -33,9 +34,13 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
     `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
-    together have more than that probability. `crops` are the ways in which the pictures that it
-    learnt from were cut, the commonest first, and `pictures` says it in words; None where that is
-    not recorded. `checked` tells how far the answers were from PyTorch's when it was written.
+    together have more than that probability. Below a familiarity of `unfamiliar_below` the answer
+    is "unknown" as well: that is the greatest likeness of a model with known pictures, and else the
+    greatest of the probabilities to the power of 1 / (2 x distance), divided by their sum, where
+    distance is the root of the mean square of (embedding - mean) / deviation, both of `scale`.
+    `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
+    and `pictures` says it in words; None where that is not recorded. `checked` tells how far the
+    answers were from PyTorch's when it was written.
     """
 
     format: int
@@ -53,14 +58,22 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pictures: str | None = None
     crops: tuple[CropMethod, ...] | None = None
     offsets: dict[str, float] = {}
+    unfamiliar_below: float | None = None
+    scale: FeatureScale | None = None
 
     @property
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
         answers = DecisionRule(
-            self.temperature, self.unknown_below, self.thresholds, offsets=self.offsets
+            self.temperature,
+            self.unknown_below,
+            self.thresholds,
+            offsets=self.offsets,
+            unfamiliar_below=self.unfamiliar_below,
         )
-        return ModelFacts(self.run, self.size, self.classes, answers, self.known, self.crops)
+        return ModelFacts(
+            self.run, self.size, self.classes, answers, self.known, self.crops, self.scale
+        )
 
     def to_json(self) -> str:
         """Return the text that is stored."""
@@ -85,6 +98,8 @@ def card_of(facts: ModelFacts, precision: str) -> Card:
         pictures=_pictures(facts),
         crops=facts.crops,
         offsets=dict(facts.answers.offsets),
+        unfamiliar_below=facts.answers.unfamiliar_below,
+        scale=facts.scale,
     )
 
 

@@ -85,7 +85,7 @@ def learn_scores(
     tried = [_held_out(some_vectors, labels, folds, classes, options) for options in FIT_OPTIONS]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
-        scores = _scores(known, y, vectors, classes, DEFAULT_OPTIONS)
+        scores = fitted_scores(known, y, vectors, classes, DEFAULT_OPTIONS)
         nothing = HeldOutScores(some[:0], scores[:0])
         return LearntScores(scores, nothing, nothing, DEFAULT_OPTIONS)
     best = _choice([one[usable] for one in tried], labels[usable])
@@ -94,7 +94,7 @@ def learn_scores(
     held_beside = _held_out(some_vectors, labels, sample_folds, classes, options)
     several = (np.bincount(names)[names] > 1) & _usable(held_beside, labels)
     return LearntScores(
-        _scores(known, y, vectors, classes, options),
+        fitted_scores(known, y, vectors, classes, options),
         HeldOutScores(some[usable], tried[best][usable]),
         HeldOutScores(some[several], held_beside[several]),
         options,
@@ -125,7 +125,7 @@ def _held_out(
     found = np.full((len(y), classes), np.nan, np.float32)
     for rest, out in folds:
         if len(np.unique(y[rest])) > 1:
-            found[out] = _scores(known[rest], y[rest], known[out], classes, options)
+            found[out] = fitted_scores(known[rest], y[rest], known[out], classes, options)
     return found
 
 
@@ -142,7 +142,7 @@ def _choice(tried: Sequence[FeatureRows], y: Indices) -> int:
     return int(np.argmin(losses))
 
 
-def _scores(
+def fitted_scores(
     known: FeatureRows, y: Indices, of: FeatureRows, classes: int, options: FitOptions
 ) -> FeatureRows:
     """Scores N x classes of the rows `of`, classes that `y` lacks far below all others."""

@@ -13,9 +13,16 @@ import numpy.typing as npt
 
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
-from baseline.presort.classify import FeatureRows, Indices, learn_scores
+from baseline.presort.classify import FeatureRows, Indices, LearntScores, learn_scores
 from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
-from baseline.presort.label_priors import CombinedProbabilities, LabelPrior, combine, label_priors
+from baseline.presort.label_priors import (
+    COPIES,
+    CombinedProbabilities,
+    LabelPrior,
+    combine,
+    label_priors,
+)
+from baseline.presort.strangers import TaughtRows, stranger_probabilities
 from gleanset.db.proposals import PresortSample, Proposal, Standing
 
 TOP = 3
@@ -72,6 +79,7 @@ def propose(
     priors = label_priors(samples, numbers, teachers)
     combined = combine(learnt, known.rows, known.y, priors, teachers)
     probabilities = _without_refused(combined.probabilities, samples, known.classes)
+    strange = _strangers(vectors, learnt, known, waiting, priors, seed)
     pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
     order = similarity_order(pulled, seed)
     kind = np.where(waiting, probabilities.argmax(1), 0)
@@ -80,13 +88,32 @@ def propose(
     alone = combined.alone
     outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
+    proposed = probabilities * (1 - strange)[:, None]
     proposals = [
-        _top(probabilities[row], known.classes) if waiting[row] else ()
-        for row in range(len(samples))
+        _top(proposed[row], known.classes) if waiting[row] else () for row in range(len(samples))
     ]
-    facts = _facts(samples, known, combined, priors, probabilities[waiting])
-    facts |= learnt.options._asdict()
+    facts = _facts(samples, known, combined, priors, proposed[waiting])
+    facts |= learnt.options._asdict() | {"of_no_class": round(float(strange.sum()), 1)}
     return PresortResult(_standings(samples, order, outlier, to_label, proposals), facts)
+
+
+def _strangers(
+    vectors: FeatureRows,
+    learnt: LearntScores,
+    known: _Known,
+    waiting: npt.NDArray[np.bool_],
+    priors: Sequence[LabelPrior],
+    seed: int,
+) -> Floats:
+    """Return the probability that a sample that waits is of no class (N).
+
+    A copy of a labelled sample is of its class.
+    """
+    copied = next(one.named() for one in priors if one.kind == COPIES)
+    asked = waiting.copy()
+    asked[sorted(copied)] = False
+    taught = TaughtRows(known.rows, known.y, known.moments)
+    return stranger_probabilities(vectors, learnt, taught, asked, seed)
 
 
 def teaching(samples: Sequence[PresortSample]) -> list[str]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from baseline.crops import load_crops
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
+from baseline.evaluation.open_set import OpenSetResult, load_open_set
 from baseline.learning_curve.figures import LearningCurve
 from baseline.learning_curve.files import drawn_curve, load_curve
 from baseline.report.charts import (
@@ -99,6 +100,7 @@ class RunReport:
     doubted: int
     searched: bool
     crops: tuple[CropMethod, ...] | None
+    open_set: OpenSetResult | None
     layers: list[LayerRow]
     diagram: Markup | None
     size: int | None
@@ -156,6 +158,7 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
         doubted=len(doubts),
         crops=load_crops(folder),
         searched=SplitEvaluations(dataset.db).searched_doubts(folder.name),
+        open_set=load_open_set(folder),
         layers=layers,
         diagram=diagram(layers, f"{side} × {side} {colours}"),
         size=weights_size(folder),

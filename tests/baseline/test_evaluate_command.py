@@ -13,16 +13,17 @@ from judged_runs import fill
 
 from baseline.data import SPLITS, find_examples, load_arrays
 from baseline.evaluation.decision_rule import load_decision_rule
+from baseline.evaluation.familiarity import save_feature_scale
 from baseline.evaluation.outputs import load_outputs
 from baseline.evaluation.report_metrics import evaluate_run
-from baseline.inference import network_outputs
+from baseline.inference import network_outputs, scale_of
 from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.settings import load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubts
+from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import UsageError
 from gleanset.moments import moments_of
 
@@ -51,6 +52,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_model(folder, fitted.net, settings, examples.classes)
         arrays = load_arrays(dataset, examples, settings)
         outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
+        save_feature_scale(folder, scale_of(outputs["train"]))
         judged = evaluate_run(dataset, "one", folder, examples, outputs)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
         (folder / "metrics.json").write_text(
@@ -133,7 +135,51 @@ def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Basel
     assert load_decision_rule(folder) == type(kept)(temperature)
 
 
+def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    folder = trained.root / "runs" / "one"
+    code, told, err = baseline("evaluate", "--unknown-rate", "5%")
+    found = told["unfamiliar"]
+    assert isinstance(found, dict)
+    assert (code, found["count"], found["moments"], found["promised"]) == (0, 3, 3, False)
+    assert "to promise 5 %, val needs 19 moments" in err
+    below = load_decision_rule(folder).unfamiliar_below
+    assert below == found["below"]
+    assert "of a familiarity below" in Path(str(told["report"])).read_text("utf-8")
+    # What is chosen beside it leaves it in force.
+    baseline("evaluate", "--spare", "cat=90%", "--unknown-error", "50%")
+    assert load_decision_rule(folder).unfamiliar_below == below
+    baseline("evaluate", "--forget")
+    assert load_decision_rule(folder).unfamiliar_below is None
+    (folder / "familiarity.json").unlink()
+    code, _, err = baseline("evaluate", "--unknown-rate", "5%")
+    assert (code, "does not keep what its features are like" in err) == (3, True)
+
+
+def test_unknown_is_measured_on_classes_left_out(trained: Dataset, baseline: Baseline) -> None:
+    before = (trained.root / "runs" / "one" / "settings.json").read_bytes()
+    code, told, err = baseline("evaluate", "--open-set", "--unknown-rate", "20%")
+    assert code == 0
+    found = told["open_set"]
+    assert isinstance(found, dict)
+    # Each class once, with all its pictures; a known one of test for each class that stayed.
+    shape = [found[key] for key in ("wanted", "networks", "classes", "strangers", "known")]
+    assert shape == [0.2, 3, 3, 30, 6]
+    assert 0 <= found["strangers_interval"][0] <= found["strangers_unknown"] <= 1
+    assert found["auroc"] > 0.5
+    assert "30 pictures of 3 classes that were left out" in err
+    assert "that were left out of the training" in Path(str(told["report"])).read_text("utf-8")
+    assert (trained.root / "runs" / "one" / "settings.json").read_bytes() == before
+    # Test was looked at, and so another run hears of it.
+    looks = SplitEvaluations(trained.db).of_run("one", "test")
+    assert looks is not None
+    assert looks.times >= 2
+
+
 WRONG = [
+    (["--unknown-rate", "much"], 2, "not a share"),
+    (["--forget", "--unknown-rate", "5%"], 2, "give them apart"),
     (["--spare", "photo"], 2, "not CLASS=SHARE"),
     (["--spare", "cat=much"], 2, "not a share"),
     (["--spare", "cat=101%"], 2, "not a share"),

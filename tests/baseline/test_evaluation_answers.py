@@ -124,7 +124,9 @@ def test_two_spared_classes_keep_their_promises_together() -> None:
     kept = decide(told.logits, CLASSES, DecisionRule(thresholds=each)).classes
     assert (kept == told.y)[told.y == 1].mean() == 0
 
-    answers, both, _ = choose_rule(told, CLASSES, RuleRequest(wishes), DecisionRule(), scenes(told))
+    answers, both, *_ = choose_rule(
+        told, CLASSES, RuleRequest(wishes), DecisionRule(), scenes(told)
+    )
     kept = decide(told.logits, CLASSES, answers).classes
     assert [one.name for one in both] == ["photo", "猫"]
     for number, one in enumerate(both, 1):
@@ -150,8 +152,8 @@ def test_what_was_spared_before_is_solved_and_told_anew() -> None:
         RuleRequest({"猫": 0.9}),
         RuleRequest({}, unknown_below=0.5),
     ):
-        before, both, knowing = choose_rule(told, CLASSES, wishes, before, scenes(told))
-    together, _, _ = choose_rule(
+        before, both, knowing, _ = choose_rule(told, CLASSES, wishes, before, scenes(told))
+    together, *_ = choose_rule(
         told, CLASSES, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule(), scenes(told)
     )
     assert before.thresholds == together.thresholds
@@ -163,10 +165,10 @@ def test_what_was_spared_before_is_solved_and_told_anew() -> None:
     assert knowing is not None
     assert before.unknown_below == knowing.below == 0.5
     # A threshold chosen for an error rate is chosen anew when others change what is answered.
-    error, _, known = choose_rule(
+    error, _, known, _ = choose_rule(
         told, CLASSES, RuleRequest({}, unknown_error=0.2), DecisionRule(), scenes(told)
     )
-    after, _, knowing = choose_rule(told, CLASSES, RuleRequest({"猫": 0.9}), error, scenes(told))
+    after, _, knowing, _ = choose_rule(told, CLASSES, RuleRequest({"猫": 0.9}), error, scenes(told))
     assert known is not None
     assert knowing == reject_option_for(told, CLASSES, 0.2, after, alone(told))
     assert knowing != known
@@ -182,8 +184,8 @@ def test_bounds_count_moments_and_not_pictures() -> None:
     four = one.at(np.repeat(np.arange(100), 4))
     four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
     wishes = RuleRequest({"photo": 0.95}, unknown_error=0.1)
-    _, (once,), known = choose_rule(one, CLASSES[:2], wishes, DecisionRule(), scenes(one))
-    _, (often,), sure = choose_rule(four, CLASSES[:2], wishes, DecisionRule(), scenes(four, 4))
+    _, (once,), known, _ = choose_rule(one, CLASSES[:2], wishes, DecisionRule(), scenes(one))
+    _, (often,), sure, _ = choose_rule(four, CLASSES[:2], wishes, DecisionRule(), scenes(four, 4))
     assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
     assert often.at_most == pytest.approx(once.at_most, abs=0.005)
     assert known is not None

@@ -40,6 +40,7 @@ FILES = {
     "trained_on.json",
     "answers.json",
     "crops.json",
+    "familiarity.json",
     "network.json",
     "outputs.npz",
     "curves.png",

@@ -14,10 +14,23 @@ from click.testing import CliRunner
 
 import baseline
 from baseline.cli import commands
+from baseline.data import find_examples, load_arrays
 from baseline.engines.base import ModelFacts, NetworkOutputs
-from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    load_decision_rule,
+    save_decision_rule,
+)
+from baseline.evaluation.familiarity import (
+    fit_feature_scale,
+    load_feature_scale,
+    save_feature_scale,
+)
 from baseline.export.export_run import compare, export_run, refuse_unequal
+from baseline.inference import network_outputs, outputs_familiarity
 from baseline.pixels import Pixels
+from baseline.storage import load_model
+from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
 
@@ -52,6 +65,41 @@ def test_what_balancing_did_is_taken_back_inside_the_model(
     }
     total = sum(moved.values())
     assert given == pytest.approx({name: one / total for name, one in moved.items()}, abs=1e-5)
+
+
+def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
+    run_folder: Path, patterns_root: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    save_feature_scale(folder, fit_feature_scale(baseline.load(folder).embed(pictures)))
+    noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
+    odd = [*noise, *(np.full((32, 32, 3), grey, np.uint8) for grey in (0, 128, 255))]
+    known = [a.familiarity or 0.0 for a in baseline.load(folder).answers(pictures)]
+    below = float(np.quantile(known, 0.05))
+    save_decision_rule(folder, DecisionRule(1.5, offsets={"cross": 0.7}, unfamiliar_below=below))
+    out = tmp_path / "model.onnx"
+    export_run(patterns_root, str(folder), out, "onnx", "fp32")
+    one, other = baseline.load(folder), baseline.load(out)
+    first, second = list(one.answers([*pictures, *odd])), list(other.answers([*pictures, *odd]))
+    assert [a.label for a in first] == [a.label for a in second]
+    assert [a.familiarity for a in first] == pytest.approx(
+        [a.familiarity for a in second], abs=1e-4
+    )
+    unknown = [a.label is None for a in first]
+    assert np.mean(unknown[: len(pictures)]) <= 0.06
+    assert np.mean(unknown[len(pictures) :]) > 0.5
+    # The run judges by the same figure: scores and embeddings, or probabilities and embeddings.
+    net, settings, classes = load_model(folder)
+    with Dataset.open(patterns_root) as dataset:
+        examples = find_examples(dataset)
+        arrays = load_arrays(dataset, examples, settings, splits=["val"])["val"]
+    rule, scale = load_decision_rule(folder), load_feature_scale(folder)
+    judged = outputs_familiarity(network_outputs(net, arrays), classes, rule, scale)
+    plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
+    if settings.channels == 1:
+        plain = [np.repeat(x, 3, 2) for x in plain]
+    served = [a.familiarity for a in other.answers(plain)]
+    assert served == pytest.approx(judged.tolist(), abs=1e-3)
 
 
 def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:

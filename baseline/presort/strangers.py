@@ -1,0 +1,136 @@
+"""How likely a sample is of none of the classes, learnt by leaving classes out.
+
+Of what is labelled each class is left out once: what the others' model says of it is what it will
+say of strangers. What it says of known ones is known from samples that were held out with their
+moments: they are served as those that wait. How familiar both look, by the score that runs go by
+(`baseline.evaluation.familiarity`), becomes a likelihood ratio by a logistic curve; and how many
+strangers there are is what makes the samples that wait likeliest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from baseline.evaluation.familiarity import familiarity_of, fit_feature_scale
+from baseline.evaluation.outputs import Floats, Scores
+from baseline.presort.classify import (
+    FeatureRows,
+    FitOptions,
+    Indices,
+    LearntScores,
+    fitted_scores,
+)
+
+PARTS = 5
+"""Models that are fitted, each without another part of the classes."""
+LEAST = 10
+"""Moments of strangers, and of known samples, without which nothing is said."""
+FEW_STRANGERS = (1.0, 9.0)
+"""The prior of the share of strangers, a beta distribution: about one in ten, known as well as from
+ten samples."""
+STEPS = 200
+_EDGE = 1e-6
+
+
+class TaughtRows(NamedTuple):
+    """What a model learns from: rows of the samples, their classes' numbers and their moments."""
+
+    rows: Indices
+    y: Indices
+    moments: Sequence[str]
+
+
+def stranger_probabilities(
+    vectors: FeatureRows,
+    learnt: LearntScores,
+    taught: TaughtRows,
+    waiting: npt.NDArray[np.bool_],
+    seed: int,
+) -> Floats:
+    """Return the probability (N) that a sample is of no class, by its looks.
+
+    It is 0 for what does not wait, and for all where too little is labelled to tell. `learnt` is
+    what was learnt of vectors N x D from what is `taught`.
+    """
+    found = np.zeros(len(vectors))
+    known, moments = vectors[taught.rows], np.array(taught.moments, dtype=np.str_)
+    held = learnt.alone
+    away = familiarity_of_strangers(known, taught, learnt.options, seed)
+    if not waiting.any() or min(len(np.unique(moments[held.rows])), away.moments) < LEAST:
+        return found
+    of_class = familiarities(known, held.scores, known[held.rows])
+    curve = LogisticRegression(class_weight="balanced")
+    curve.fit(
+        _log_odds(np.append(of_class, away.familiarity)),
+        np.repeat((0, 1), (len(of_class), len(away.familiarity))),
+    )
+    told = familiarities(known, learnt.scores[waiting], vectors[waiting])
+    # The more familiar is never the stranger.
+    slope = min(float(curve.coef_[0, 0]), 0.0)
+    ratio = np.exp(slope * _log_odds(told)[:, 0] + float(curve.intercept_[0]))
+    share = stranger_share(ratio)
+    found[waiting] = share * ratio / (share * ratio + 1 - share)
+    return found
+
+
+class StrangersSeen(NamedTuple):
+    """How familiar samples look to models that met nothing of their class; of so many moments."""
+
+    familiarity: Floats
+    moments: int
+
+
+def familiarity_of_strangers(
+    known: FeatureRows, taught: TaughtRows, options: FitOptions, seed: int
+) -> StrangersSeen:
+    """Return what models say of `known` samples (M x D) of classes that they had not learnt.
+
+    A part of the classes is left out at a time; with fewer than three of them, nothing is told.
+    """
+    kinds, names = np.unique(taught.y), np.array(taught.moments, dtype=np.str_)
+    told: list[Floats] = [np.zeros(0)]
+    seen: set[str] = set()
+    shuffled = np.random.default_rng(seed).permutation(kinds)
+    for out in np.array_split(shuffled, max(min(PARTS, len(kinds)), 1)):
+        strange = np.isin(taught.y, out)
+        if len(kinds) - len(out) < 2:
+            break
+        # A stranger of a moment that was learnt from would be no stranger.
+        away = strange & ~np.isin(names, names[~strange])
+        scores = fitted_scores(
+            known[~strange], taught.y[~strange], known[away], int(taught.y.max()) + 1, options
+        )
+        told.append(familiarities(known[~strange], scores, known[away]))
+        seen.update(names[away].tolist())
+    return StrangersSeen(np.concatenate(told), len(seen))
+
+
+def familiarities(known: FeatureRows, scores: Scores, vectors: FeatureRows) -> Floats:
+    """Return how familiar `vectors` (N x D) with these scores look beside the `known` (M x D)."""
+    return familiarity_of(scores, fit_feature_scale(known).distances(vectors))
+
+
+def stranger_share(ratio: Floats) -> float:
+    """Return the likeliest share of strangers, given how much likelier each sample is as one.
+
+    By expectation and maximisation (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a
+    Classifier to New a Priori Probabilities", 2002), with a prior.
+    """
+    strange, known = FEW_STRANGERS
+    share = strange / (strange + known)
+    for _ in range(STEPS):
+        chances = share * ratio / (share * ratio + 1 - share)
+        share = (float(chances.sum()) + strange - 1) / (len(ratio) + strange + known - 2)
+    return share
+
+
+def _log_odds(familiarity: Floats) -> Floats:
+    """Return the logarithm of the odds of familiarities, N x 1."""
+    inside = np.clip(familiarity, _EDGE, 1 - _EDGE)
+    odds: Floats = np.log(inside / (1 - inside))[:, None]
+    return odds

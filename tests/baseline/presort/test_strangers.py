@@ -1,0 +1,79 @@
+"""Samples of no class among those that wait: proposed less surely, and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baseline.presort.classify import FeatureRows
+from baseline.presort.propose import PresortResult, propose
+from baseline.presort.strangers import stranger_share
+from gleanset.db.proposals import PresortSample
+
+WIDTH, CLASSES, EACH = 24, 6, 40
+
+
+def points(kinds: int, seed: int) -> tuple[FeatureRows, np.ndarray]:
+    """`EACH` vectors of length 1 about the middle of each kind, and which kind they are of."""
+    random = np.random.default_rng(seed)
+    middles = np.random.default_rng(0).normal(size=(kinds, WIDTH))
+    kind = np.repeat(np.arange(kinds), EACH)
+    found = middles[kind] + random.normal(0, 0.7, (len(kind), WIDTH))
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found.astype(np.float32), kind
+
+
+def told(strange: int, seed: int, labelled: int = 15) -> tuple[PresortResult, np.ndarray]:
+    """What is proposed where `strange` kinds have no label; the true kinds."""
+    vectors, kind = points(CLASSES + strange, seed)
+    known = (np.arange(len(kind)) % EACH < labelled) & (kind < CLASSES)
+    samples = [
+        PresortSample(
+            f"{row:05}",
+            "labelled" if known[row] else "queue",
+            f"class {kind[row]}" if known[row] else None,
+            None,
+            (),
+            None,
+            frozenset(),
+        )
+        for row in range(len(kind))
+    ]
+    return propose(samples, vectors, {s.key: s.key for s in samples}, seed), kind
+
+
+def sureness(found: PresortResult, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The confidence of the first proposal: of known samples that wait, and of strangers."""
+    waits = {int(s.sample): s for s in found.standings if s.proposals or s.ask is not None}
+    best = {row: s.proposals[0].confidence if s.proposals else 0.0 for row, s in waits.items()}
+    return (
+        np.array([sure for row, sure in best.items() if kind[row] < CLASSES]),
+        np.array([sure for row, sure in best.items() if kind[row] >= CLASSES]),
+    )
+
+
+def test_strangers_are_proposed_less_surely_and_counted() -> None:
+    found, kind = told(3, 1)
+    known, strange = sureness(found, kind)
+    assert np.mean(strange > 0.5) < 0.15
+    assert np.mean(known > 0.5) > 0.85
+    assert float(str(found.facts["of_no_class"])) == pytest.approx(3 * EACH, rel=0.3)
+
+
+def test_without_strangers_nothing_is_lost() -> None:
+    found, kind = told(0, 2)
+    known, _ = sureness(found, kind)
+    assert float(str(found.facts["of_no_class"])) < 0.05 * len(known)
+    assert np.mean(known > 0.5) > 0.95
+
+
+def test_too_few_labels_say_nothing_of_strangers() -> None:
+    found, _ = told(3, 3, labelled=1)
+    assert found.facts["of_no_class"] == 0
+
+
+def test_the_share_of_strangers_is_that_of_the_mixture() -> None:
+    random = np.random.default_rng(0)
+    x = np.append(random.normal(1, 1, 700), random.normal(-1, 1, 300))
+    assert stranger_share(np.exp(-2 * x)) == pytest.approx(0.3, abs=0.05)
+    assert stranger_share(np.full(500, 1.0)) < 0.02
