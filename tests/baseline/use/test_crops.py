@@ -19,7 +19,7 @@ from baseline.cli import commands
 from baseline.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops
 from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
-from baseline.export.card import read_card
+from baseline.export.card import FORMAT, read_card
 from baseline.export.export_run import export_run
 from baseline.picture_parts import ReadParts
 from baseline.runs import run_folder
@@ -183,7 +183,7 @@ def test_a_card_of_before_is_read_and_one_of_a_newer_version_named() -> None:
     }
     assert read_card(json.dumps(old), Path("m.onnx")).facts.crops is None
     with pytest.raises(InputUnusable, match="newer Gleanset"):
-        read_card(json.dumps(old | {"format": 3, "more": 1}), Path("m.onnx"))
+        read_card(json.dumps(old | {"format": FORMAT + 1, "more": 1}), Path("m.onnx"))
 
 
 def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
