@@ -30,10 +30,11 @@ PARTS = 5
 """Models that are fitted, each without another part of the classes."""
 LEAST = 10
 """Moments of strangers, and of known samples, without which nothing is said."""
-FEW_STRANGERS = (1.0, 9.0)
-"""The prior of the share of strangers, a beta distribution: about one in ten, known as well as from
-ten samples."""
-STEPS = 200
+DOUBT = 3.0
+"""The share of strangers is the smallest whose likelihood is within so many nats of the best: few
+labels know the curve but roughly, and to doubt known samples where nobody is strange is worse."""
+SHARES = 400
+"""Shares that are tried."""
 _EDGE = 1e-6
 
 
@@ -116,17 +117,13 @@ def familiarities(known: FeatureRows, scores: Scores, vectors: FeatureRows) -> F
 
 
 def stranger_share(ratio: Floats) -> float:
-    """Return the likeliest share of strangers, given how much likelier each sample is as one.
+    """Return the share of strangers that samples surely show, each being so much likelier as one.
 
-    By expectation and maximisation (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities", 2002), with a prior.
+    The lower end of the interval of a likelihood ratio for the mixture of both kinds.
     """
-    strange, known = FEW_STRANGERS
-    share = strange / (strange + known)
-    for _ in range(STEPS):
-        chances = share * ratio / (share * ratio + 1 - share)
-        share = (float(chances.sum()) + strange - 1) / (len(ratio) + strange + known - 2)
-    return share
+    shares = np.linspace(0, 1, SHARES, endpoint=False)
+    likelihoods = [float(np.log1p(share * (ratio - 1)).sum()) for share in shares]
+    return float(shares[int(np.argmax(np.array(likelihoods) >= max(likelihoods) - DOUBT))])
 
 
 def _log_odds(familiarity: Floats) -> Floats:
