@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
-from safetensors import SafetensorError
 
 from baseline.augmentation import LIMITS, Kind
 from baseline.backbones import Backbone, load_backbone
@@ -23,12 +20,12 @@ from baseline.extraction import Extractor
 from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, processes_for
 from baseline.settings import Precision, Transfer, Triplet
 from gleanset import Dataset
-from gleanset.files.atomic import write_atomic
+from gleanset.likeness.store import Vector, VectorStore, vector_name
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the same picture and weights come to give other features."""
 Names = dict[str, list[bytes]]
 
@@ -108,29 +105,50 @@ def features_of(
     backbone raises.
     """
     loaded = backbone or spec.load()
-    cache = FeatureCache(_folder(dataset, spec, loaded))
+    members = [_Member.of(dataset, spec, member) for member in loaded.members]
     names = {sample.key: _names(sample, spec) for sample in samples}
-    found = cache.read([name for row in names.values() for name in row])
-    missing = [s for s in _once(samples) if any(name not in found for name in names[s.key])]
+    for member in members:
+        member.found = member.store.read([name for row in names.values() for name in row])
+    missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
     if missing:
-        extractor = Extractor(loaded, spec.size, spec.channels, spec.precision)
-        wanted = list(_wanted(dataset, missing, names, found))
         try:
-            for name, vector in _computed(extractor, spec, wanted, names, progress or Progress()):
-                found[name] = vector
-                cache.add(name, vector)
+            _compute(
+                members, spec, list(_wanted(dataset, missing, names, members)), names, progress
+            )
         finally:
-            cache.flush()
-    vectors = _stacked(samples, names, found, loaded.width, len(spec.all_views))
+            for member in members:
+                member.store.flush()
+    vectors = _stacked(samples, names, members, len(spec.all_views))
     if samples and not vectors.keys:
         raise no_readable_picture(len(samples), split)
     return vectors
 
 
+@dataclass(slots=True)
+class _Member:
+    """One backbone of those side by side, where its vectors are kept, and what is known of them."""
+
+    spec: FeatureSpec
+    backbone: Backbone
+    store: VectorStore
+    found: dict[bytes, Vector] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
+        exact = replace(spec, precision="fp32") if backbone.exact else spec
+        return cls(exact, backbone, VectorStore(_folder(dataset, exact, backbone)))
+
+    def extractor(self) -> Extractor:
+        return Extractor(self.backbone, self.spec.size, self.spec.channels, self.spec.precision)
+
+
+def _lacking(members: Sequence[_Member], name: bytes) -> bool:
+    return any(name not in member.found for member in members)
+
+
 def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
     precision = choose_compute(spec.precision).name
-    norms = (backbone.mean.flatten().tolist(), backbone.std.flatten().tolist())
-    told = (FORMAT, spec.backbone, spec.size, spec.channels, precision, *norms)
+    told = (FORMAT, *backbone.identity, spec.size, spec.channels, precision)
     digest = hashlib.sha256(repr(told).encode())
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
@@ -144,9 +162,7 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
         repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
     )
     return [
-        hashlib.sha256(
-            repr((sample.key, *sample.box, sample.angle, view, changes if view else "")).encode()
-        ).digest()[:NAME]
+        vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
         for view in spec.all_views
     ]
 
@@ -156,24 +172,31 @@ def _once(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _wanted(
-    dataset: Dataset, samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector]
+    dataset: Dataset, samples: Sequence[Sample], names: Names, members: Sequence[_Member]
 ) -> Iterator[ViewRequest]:
     for source in pixel_sources(dataset, samples):
         row = names[source.key]
-        yield ViewRequest(source, tuple(view for view, name in enumerate(row) if name not in found))
+        lacking = (view for view, name in enumerate(row) if _lacking(members, name))
+        yield ViewRequest(source, tuple(lacking))
 
 
-def _computed(
-    extractor: Extractor,
+def _compute(
+    members: Sequence[_Member],
     spec: FeatureSpec,
     wanted: Sequence[ViewRequest],
     names: Names,
-    progress: Progress,
-) -> Iterator[tuple[bytes, Vector]]:
-    """Yield (name, vector) of each view, a batch at a time."""
-    for batch in gathered(_read_views(spec, wanted, names, progress), extractor.batch):
-        vectors = extractor(np.stack([pixels for _, pixels in batch]))
-        yield from zip((name for name, _ in batch), vectors, strict=True)
+    progress: Progress | None,
+) -> None:
+    """Make what each member lacks of the views, a batch at a time; pictures are read once."""
+    extractors = [member.extractor() for member in members]
+    largest = max(extractor.batch for extractor in extractors)
+    for batch in gathered(_read_views(spec, wanted, names, progress or Progress()), largest):
+        for member, extractor in zip(members, extractors, strict=True):
+            if lacking := [(name, pixels) for name, pixels in batch if name not in member.found]:
+                vectors = extractor(np.stack([pixels for _, pixels in lacking]))
+                for (name, _), vector in zip(lacking, vectors, strict=True):
+                    member.found[name] = vector
+                    member.store.add(name, vector)
 
 
 def _read_views(
@@ -189,72 +212,11 @@ def _read_views(
 
 
 def _stacked(
-    samples: Sequence[Sample], names: Names, found: Mapping[bytes, Vector], width: int, views: int
+    samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
-    kept = [s.key for s in samples if all(name in found for name in names[s.key])]
-    vectors = np.empty((len(kept), views, width), np.float32)
+    kept = [s.key for s in samples if not any(_lacking(members, name) for name in names[s.key])]
+    vectors = np.empty((len(kept), views, sum(m.backbone.width for m in members)), np.float32)
     for row, key in enumerate(kept):
-        vectors[row] = [found[name] for name in names[key]]
+        for view, name in enumerate(names[key]):
+            vectors[row, view] = np.concatenate([member.found[name] for member in members])
     return Features(tuple(kept), vectors)
-
-
-ROWS = 1024
-SECONDS = 10.0
-"""A shard is written when it has so many vectors, or when so much work would be lost."""
-NAME = 16
-"""Bytes of the name of a vector."""
-
-Vector = npt.NDArray[np.float32]
-
-
-class FeatureCache:
-    """The vectors in one folder, all made by the same network in the same way."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._names: list[bytes] = []
-        self._vectors: list[Vector] = []
-        self._written = time.monotonic()
-
-    def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
-        """Return those of the vectors that are there."""
-        wanted = set(names)
-        return {
-            name: vector
-            for path in sorted(self.folder.glob("*.safetensors"))
-            for name, vector in _rows(path)
-            if name in wanted
-        }
-
-    def add(self, name: bytes, vector: Vector) -> None:
-        """Keep a vector; it is on disk after a while, or after `flush`."""
-        self._names.append(name)
-        self._vectors.append(vector)
-        if len(self._names) >= ROWS or time.monotonic() - self._written > SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is not on disk yet. Raises `DiskFull` or `NotWritable`."""
-        if self._names:
-            names = np.frombuffer(b"".join(self._names), np.uint8).reshape(-1, NAME)
-            data = safetensors.numpy.save(
-                {"names": names.copy(), "vectors": np.stack(self._vectors)}
-            )
-            write_atomic(self.folder / f"{_digest(data)}.safetensors", data)
-        self._names, self._vectors, self._written = [], [], time.monotonic()
-
-
-def _rows(path: Path) -> list[tuple[bytes, Vector]]:
-    """Return the vectors of a shard; none of one that is damaged, which is removed."""
-    with suppress(OSError, SafetensorError, KeyError):
-        data = path.read_bytes()
-        if _digest(data) == path.stem:
-            shard = safetensors.numpy.load(data)
-            return list(zip(map(bytes, shard["names"]), shard["vectors"], strict=True))
-    with suppress(OSError):
-        path.unlink()
-    return []
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]

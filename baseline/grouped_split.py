@@ -122,12 +122,16 @@ def held_out_folds(examples: Examples, folds: int, seed: int) -> Iterator[Exampl
 
 
 def stratified_group_folds(
-    y: Indices, groups: Indices, folds: int, seed: int
+    y: Indices, groups: Indices, most: int, seed: int
 ) -> list[tuple[Indices, Indices]]:
     """Cut rows into (the rest, a fold), whole groups at a time, classes alike in each.
 
-    `y` and `groups` number the class and the group of each row.
+    `y` and `groups` number the class and the group of each row. There are `most` folds, or as
+    many as there are groups, or members of the largest class; none where that is less than two.
     """
+    folds = min(most, len(np.unique(groups)), int(np.bincount(y).max()))
+    if folds < 2:
+        return []
     from sklearn.model_selection import StratifiedGroupKFold
 
     with warnings.catch_warnings():

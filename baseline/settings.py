@@ -24,6 +24,7 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
+Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 AUTO = "auto"
 """In place of a preset: the one that suits the dataset, which training finds out."""
 
@@ -79,6 +80,7 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
 
     With head 'logistic' nothing descends: `strength` is the inverse of the L2 penalty as in
     scikit-learn's `C`, and 0 lets it be chosen. `views` are augmented ones besides the plain one.
+    `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
     backbone: str
@@ -88,6 +90,7 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     dense: Count
     strength: NotNegative
     batch: Annotated[int, Meta(ge=2)]
+    part_weights: Weights = "auto"
 
 
 class Finetune(DescentSettings, frozen=True, tag="finetune"):
@@ -103,7 +106,7 @@ class Triplet(DescentSettings, frozen=True, tag="triplet"):
     """An embedding in which pictures of one class lie together.
 
     A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: the
-    projection of cached features, or the backbone as well.
+    projection of cached features, or the backbone as well. `part_weights` as in `Transfer`.
     """
 
     backbone: str
@@ -114,6 +117,7 @@ class Triplet(DescentSettings, frozen=True, tag="triplet"):
     classes_per_batch: Annotated[int, Meta(ge=2)]
     pictures_per_class: Annotated[int, Meta(ge=2)]
     margin: Positive
+    part_weights: Weights = "auto"
 
 
 Settings = Simple | Transfer | Finetune | Triplet

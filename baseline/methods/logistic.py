@@ -57,7 +57,7 @@ def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float)
 
     `x` is N x D, `weights` N. Every one of `classes` must be in `y`.
     """
-    model, converged = _fitted(x, y, weights, strength)
+    model, converged = fit_logistic(x, y, weights, strength)
     coefficients, bias = model.coef_, model.intercept_
     if classes == 2:
         # Two classes share one row: half of it each, with opposite signs, is the same model.
@@ -76,21 +76,21 @@ def choose_strength(
     if len(y) > MOST:
         some = np.random.default_rng(seed).permutation(len(y))[:MOST]
         x, y, weights, numbers = x[some], y[some], weights[some], numbers[some]
-    folds = min(FOLDS, len(np.unique(numbers)), int(np.bincount(y).max()))
-    if folds < 2 or len(np.unique(y)) < 2:
+    folds = stratified_group_folds(y, numbers, FOLDS, seed)
+    if not folds or len(np.unique(y)) < 2:
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    for learnt, held in stratified_group_folds(y, numbers, folds, seed):
+    for learnt, held in folds:
         if len(np.unique(y[learnt])) < 2:
             continue
         basis = _span(x[learnt])
         for strength in STRENGTHS:
-            model, _ = _fitted(x[learnt] @ basis, y[learnt], weights[learnt], strength)
-            losses[strength] += _loss(model, x[held] @ basis, y[held], weights[held])
+            model, _ = fit_logistic(x[learnt] @ basis, y[learnt], weights[learnt], strength)
+            losses[strength] += log_loss(model, x[held] @ basis, y[held], weights[held])
     best = min(losses, key=lambda strength: losses[strength])
     total = float(weights.sum())
     told = {strength: loss / total for strength, loss in losses.items()}
-    return Chosen(best, f"{folds}-fold cross-validation by moment within train", told)
+    return Chosen(best, f"{len(folds)}-fold cross-validation by moment within train", told)
 
 
 def _span(x: Floats) -> Floats:
@@ -104,9 +104,10 @@ def _span(x: Floats) -> Floats:
         return np.linalg.qr(x.T)[0]
 
 
-def _fitted(
+def fit_logistic(
     x: Floats, y: Classes, weights: Floats, strength: float
 ) -> tuple[LogisticRegression, bool]:
+    """Return a model of `x` (N x D) with weights (N), and whether it converged."""
     model = LogisticRegression(C=strength, solver="lbfgs", tol=1e-4, max_iter=ITERATIONS)
     with warnings.catch_warnings(), _threads(x):
         # That it did not converge is told as a fact of the run.
@@ -115,7 +116,8 @@ def _fitted(
     return model, bool((model.n_iter_ < ITERATIONS).all())
 
 
-def _loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) -> float:
+def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) -> float:
+    """Return the weighted sum of -log(probability of the right class) over `x`, N x D."""
     probabilities = np.full((len(y), int(max(y.max(), model.classes_.max())) + 1), UNSEEN)
     probabilities[:, model.classes_] = model.predict_proba(x)
     right = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN)

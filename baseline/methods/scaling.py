@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,28 +10,51 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from baseline.backbones import Backbone
+
 FLOOR = 0.1
 """Of the median deviation: a feature that hardly varies in train must not shout elsewhere."""
 
+Floats = npt.NDArray[np.float64]
+
 
 class Scaling(NamedTuple):
-    """x becomes (x - mean) / deviation; both float64, D."""
+    """x becomes (x - mean) / deviation; both float64, D. A deviation may be infinite."""
 
-    mean: npt.NDArray[np.float64]
-    deviation: npt.NDArray[np.float64]
+    mean: Floats
+    deviation: Floats
 
     @classmethod
     def of(
-        cls, vectors: npt.NDArray[np.float32], emphasis: npt.NDArray[np.float64] | float = 1.0
+        cls,
+        vectors: npt.NDArray[np.float32],
+        backbone: Backbone,
+        weights: Sequence[float] | None = None,
     ) -> Scaling:
-        """Return the one that standardises `vectors` (...
+        """Return the one for `vectors` (... x D) that `backbone` made.
 
-        x D), then multiplies by `emphasis` (D).
+        Each feature is standardised and multiplied by its emphasis, but for parts that are not to
+        be. Each further part is then given the variance of the first, times its weight squared.
         """
         flat = vectors.reshape(-1, vectors.shape[-1])
         spread = flat.std(0, dtype=np.float64)
-        floor = FLOOR * float(np.median(spread)) or 1e-6
-        return cls(flat.mean(0, dtype=np.float64), np.maximum(spread, floor) / emphasis)
+        deviation = np.empty(len(spread))
+        first, start = 0.0, 0
+        for number, part in enumerate(backbone.parts):
+            own = slice(start, start + part.width)
+            start = own.stop
+            if part.standardised:
+                deviation[own] = _standardising(spread[own]) / backbone.emphasis[own]
+            else:
+                deviation[own] = 1.0
+            variance = float(((spread[own] / deviation[own]) ** 2).sum())
+            if number == 0:
+                first = variance
+            else:
+                weight = weights[number] if weights else 1.0
+                alike = (variance / first) ** 0.5 if first > 0 else 1.0
+                deviation[own] *= max(alike, TINY) / weight if weight else np.inf
+        return cls(flat.mean(0, dtype=np.float64), deviation)
 
     def applied(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the same vectors on the common scale."""
@@ -46,3 +70,12 @@ class Scaling(NamedTuple):
             weight = layer.weight.double() / deviation
             layer.bias.copy_(layer.bias.double() - weight @ mean)
             layer.weight.copy_(weight)
+
+
+TINY = 1e-6
+
+
+def _standardising(spread: Floats) -> Floats:
+    """Return what standardises features of these deviations."""
+    floor = FLOOR * float(np.median(spread)) or TINY
+    return np.maximum(spread, floor)

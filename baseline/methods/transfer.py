@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -16,6 +18,7 @@ from baseline.loop.objective import Classify, class_weights
 from baseline.loop.samplers import sampler_for
 from baseline.loop.trainer import train_network
 from baseline.methods.logistic import choose_strength, solve
+from baseline.methods.part_weights import weighed_scaling
 from baseline.methods.pretrained import pretrained
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
@@ -40,14 +43,33 @@ def fit_transfer(
     seen = material.features("train", net.backbone, settings.views)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
-    scaling = Scaling.of(train.x, net.backbone.emphasis)
+    weights = _sample_weights(train, material, settings)
+    groups = material.moments_of(seen.keys)
+    scaling, parts = weighed_scaling(
+        train, net.backbone, settings.part_weights, weights, groups, settings.seed
+    )
+    facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
+    if words := parts.words(net.backbone.parts):
+        watch.say(words)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     if settings.head == "logistic":
-        fitted = _solved(net, scaled, seen.keys, material, settings, watch)
+        fitted = _solved(net, scaled, weights, groups, settings, watch)
     else:
         fitted = _descended(net, scaled, scaling, material, settings, watch)
     scaling.fold_into(_first_layer(net.head))
-    return replace(fitted, net=net, facts=fitted.facts | facts | {"views": train.x.shape[1]})
+    return replace(fitted, net=net, facts=fitted.facts | facts)
+
+
+def _sample_weights(
+    train: FeatureSamples, material: TrainingData, settings: Transfer
+) -> npt.NDArray[np.float64]:
+    """Return what each sample of train counts in the loss: N."""
+    # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
+    balance = "none" if settings.balance == "none" else "weights"
+    classes = len(material.classes)
+    per_class = class_weights(train.y, classes, balance, material.examples.weights)
+    weights: npt.NDArray[np.float64] = per_class.numpy()[train.y].astype(np.float64)
+    return weights
 
 
 def _keys(material: TrainingData) -> tuple[str, ...]:
@@ -61,21 +83,14 @@ def _first_layer(head: nn.Module) -> nn.Linear:
 def _solved(
     net: Net,
     train: FeatureSamples,
-    keys: tuple[str, ...],
-    material: TrainingData,
+    weights: npt.NDArray[np.float64],
+    groups: Sequence[str],
     settings: Transfer,
     watch: TrainingCallback,
 ) -> TrainingResult[Net]:
-    # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
-    balance = "none" if settings.balance == "none" else "weights"
-    per_class = class_weights(
-        train.y, len(material.classes), balance, material.examples.weights
-    ).numpy()
-    weights = per_class[train.y].astype(np.float64)
     x = train.x.astype(np.float64)
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
-        groups = material.moments_of(keys)
         chosen = choose_strength(x[:, 0], train.y, weights, groups, settings.seed)
         facts = {
             "strength": chosen.strength,
@@ -83,16 +98,15 @@ def _solved(
             "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
         }
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
-    views = x.shape[1]
+    views, layer = x.shape[1], _first_layer(net.head)
     # The views of a picture share its weight, so that their number does not change the penalty.
     solved = solve(
         x.reshape(len(x) * views, -1),
         np.repeat(train.y, views),
         np.repeat(weights / views, views),
-        len(material.classes),
+        layer.out_features,
         facts["strength"],
     )
-    layer = _first_layer(net.head)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
         layer.bias.copy_(torch.from_numpy(solved.bias))

@@ -19,8 +19,8 @@ from baseline.loop.dataset import FeatureSamples, PictureSamples, plain_batches
 from baseline.loop.samplers import classes_by_pictures
 from baseline.loop.trainer import VALIDATION_BATCH, train_network
 from baseline.methods.gallery import make_gallery
+from baseline.methods.part_weights import weighed_scaling
 from baseline.methods.pretrained import keep_norms, pretrained
-from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
 from baseline.methods.triplet_loss import BatchHard
 from baseline.networks import EmbeddingNet, Net
@@ -50,7 +50,18 @@ def _projection(
     seen = material.features("train", net.backbone, settings.views)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
-    scaling = Scaling.of(train.x, net.backbone.emphasis)
+    alike = np.ones(len(train.y))
+    scaling, parts = weighed_scaling(
+        train,
+        net.backbone,
+        settings.part_weights,
+        alike,
+        material.moments_of(seen.keys),
+        settings.seed,
+    )
+    facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
+    if words := parts.words(net.backbone.parts):
+        watch.say(words)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     held = material.features("val", net.backbone)
     val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
@@ -61,7 +72,7 @@ def _projection(
     projected = _all_of(net.projection, scaled, _embed_features)
     scaling.fold_into(layer)
     net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
-    return _finished(fitted, net, facts | {"views": train.x.shape[1]})
+    return _finished(fitted, net, facts)
 
 
 def _whole(

@@ -81,7 +81,7 @@ def learn_scores(
     some = _folded(len(rows), seed)
     names = np.unique(np.array(moments), return_inverse=True)[1][some]
     some_vectors, labels = known[some], y[some]
-    folds = _folds(labels, names, seed)
+    folds = stratified_group_folds(labels, names, FOLDS, seed)
     tried = [_held_out(some_vectors, labels, folds, classes, options) for options in FIT_OPTIONS]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
@@ -90,7 +90,7 @@ def learn_scores(
         return LearntScores(scores, nothing, nothing, DEFAULT_OPTIONS)
     best = _choice([one[usable] for one in tried], labels[usable])
     options = FIT_OPTIONS[best]
-    sample_folds = _folds(labels, np.arange(len(labels)), seed)
+    sample_folds = stratified_group_folds(labels, np.arange(len(labels)), FOLDS, seed)
     held_beside = _held_out(some_vectors, labels, sample_folds, classes, options)
     several = (np.bincount(names)[names] > 1) & _usable(held_beside, labels)
     return LearntScores(
@@ -104,14 +104,6 @@ def learn_scores(
 def _folded(count: int, seed: int) -> Indices:
     order = np.random.default_rng(seed).permutation(count)[:MOST_FOLDED]
     return np.sort(order).astype(np.int64)
-
-
-def _folds(y: Indices, groups: Indices, seed: int) -> list[tuple[Indices, Indices]]:
-    """(the rest, a fold) of the rows, classes alike in each; none where that cannot be."""
-    parts = min(FOLDS, len(np.unique(groups)), int(np.bincount(y).max()))
-    if parts < 2:
-        return []
-    return stratified_group_folds(y, groups, parts, seed)
 
 
 def _held_out(

@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 import torch
 from drawn_dataset import fill
-from PIL import Image
 from tools_for_tests import eventually
 from torch import nn
 
 from baseline import extraction as extraction_module
-from baseline import features
 from baseline.backbones import bare_backbone
 from baseline.extraction import Extractor, folded
-from baseline.features import FeatureCache, Features, FeatureSpec, features_of
+from baseline.features import Features, FeatureSpec, features_of
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.likeness import store
 from gleanset.records import Sample
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +42,7 @@ def samples(dataset: Dataset) -> list[Sample]:
 
 
 def shards(dataset: Dataset) -> list[Path]:
-    return sorted((dataset.cache / "features").rglob("*.safetensors"))
+    return sorted((dataset.cache / "features").rglob("*.vectors"))
 
 
 def equal(one: Features, two: Features) -> bool:
@@ -120,12 +119,13 @@ def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
     """A process that extracts slowly: it writes each vector, and tells when it did."""
     code = f"""
 import torch; torch.set_num_threads(1)
-import baseline.features as cache
+import gleanset.likeness.store as cache
 cache.ROWS = 2
 from baseline import extraction
 extraction.BATCH = 4
 from baseline.features import FeatureSpec, features_of
 from gleanset import Dataset
+from gleanset.likeness import store
 if __name__ == "__main__":
     with Dataset.open({str(root)!r}) as dataset:
         spec = FeatureSpec("mobilenetv3_small_050", "none", 32, 3, "characters", 1, "fp32")
@@ -157,7 +157,7 @@ def test_a_killed_extraction_and_two_at_once_lose_nothing(
         other = extraction(dataset.root, tmp_path / "other")
         assert eventually((tmp_path / "other").exists, 120)
         with monkeypatch.context() as patch:
-            patch.setattr(features, "ROWS", 2)
+            patch.setattr(store, "ROWS", 2)
             patch.setattr(extraction_module, "BATCH", 4)
             features_of(dataset, wanted, SPEC)
         assert other.wait(240) == 0
@@ -250,15 +250,3 @@ def test_weights_that_give_no_numbers_are_told() -> None:
         next(backbone.parameters()).fill_(float("nan"))
     with pytest.raises(InputUnusable, match="no numbers"):
         Extractor(backbone, 32, 3, "fp32")(np.zeros((1, 3, 32, 32), np.uint8))
-
-
-def test_a_cache_that_cannot_be_read_is_an_empty_one(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
-    cache.add(b"a" * 16, np.ones(3, np.float32))
-    cache.flush()
-    cache.flush()
-    (shard,) = tmp_path.iterdir()
-    Image.new("L", (4, 4)).save(tmp_path / "picture.png")
-    (tmp_path / "picture.png").rename(tmp_path / "odd.safetensors")
-    assert list(cache.read([b"a" * 16, b"b" * 16])) == [b"a" * 16]
-    assert list(tmp_path.iterdir()) == [shard]

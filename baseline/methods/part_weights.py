@@ -1,0 +1,162 @@
+"""How much each part of the features counts: chosen within train, by what it does to the loss.
+
+Colours tell drawn characters apart and mislead about photographs, so nobody can know the weight
+beforehand. It is chosen by cross-validation that keeps moments whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from baseline.backbones import Backbone, FeaturePart
+from baseline.grouped_split import stratified_group_folds
+from baseline.loop.dataset import FeatureSamples
+from baseline.methods.logistic import fit_logistic, log_loss
+from baseline.methods.scaling import Scaling
+from gleanset.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
+
+WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
+"""What is tried for a part beside the first one, whose weight is 1. Squared: shares of variance."""
+USUAL = 0.5
+"""The weight where train is too small to choose: it does no harm where a part is of no use."""
+STRENGTHS = (1.0, 10.0, 100.0)
+FOLDS = 4
+MOST = 1000
+"""Samples that the choice is made with."""
+
+
+class PartWeights(NamedTuple):
+    """The weight of each part, how it came about, and the log loss of each one that was tried."""
+
+    weights: tuple[float, ...]
+    by: str
+    losses: dict[str, float]
+
+    def to_json(self, parts: Sequence[FeaturePart]) -> dict[str, object]:
+        """Return the facts for the metrics: nothing where there is one part."""
+        if len(parts) == 1:
+            return {}
+        named = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
+        return {"parts": named, "parts_by": self.by, "parts_tried": self.losses}
+
+    def words(self, parts: Sequence[FeaturePart]) -> str:
+        """Return a line for a person; empty where there is one part."""
+        if len(parts) == 1:
+            return ""
+        named = zip(parts[1:], self.weights[1:], strict=True)
+        beside = ", ".join(f"{part.name} {weight:g}" for part, weight in named)
+        return f"beside {parts[0].name}: {beside}, by {self.by}"
+
+
+def weighed_scaling(
+    train: FeatureSamples,
+    backbone: Backbone,
+    setting: str,
+    weights: Floats,
+    groups: Sequence[str],
+    seed: int,
+) -> tuple[Scaling, PartWeights]:
+    """Return the scaling of the features of `backbone`, and the weights of its parts within it.
+
+    `setting` is 'auto' or has the weight of each part after the first. `weights` and `groups` are
+    those of the samples of train. Raises `UsageError` where the setting does not fit the parts.
+    """
+    chosen = _given(setting, backbone.parts)
+    if chosen is None:
+        even = Scaling.of(train.x, backbone)
+        plain = even.applied(train.x[:, 0]).astype(np.float64)
+        chosen = choose_part_weights(plain, backbone.parts, train.y, weights, groups, seed)
+    return Scaling.of(train.x, backbone, chosen.weights), chosen
+
+
+def _given(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
+    if len(parts) == 1:
+        return PartWeights((1.0,), "there is one part", {})
+    if setting == "auto":
+        return None
+    given = tuple(float(one) for one in setting.split(","))
+    if len(given) != len(parts) - 1:
+        names = ", ".join(part.name for part in parts[1:])
+        raise UsageError(
+            f"'{setting}' are {len(given)} weights, and beside {parts[0].name} there is {names}",
+            f"give {len(parts) - 1}, with commas between, or -o part_weights=auto",
+        )
+    return PartWeights((1.0, *given), "settings", {})
+
+
+def choose_part_weights(
+    x: Floats,
+    parts: Sequence[FeaturePart],
+    y: Classes,
+    weights: Floats,
+    groups: Sequence[str],
+    seed: int,
+) -> PartWeights:
+    """Choose the weights of least log loss by cross-validation that keeps groups whole.
+
+    `x` is N x D, scaled so that all parts have the same variance; `weights` (N) are those of the
+    samples. Parts are weighed one after the other, each beside those weighed before.
+    """
+    numbers = np.unique(np.array(groups), return_inverse=True)[1]
+    some = np.random.default_rng(seed).permutation(len(y))[:MOST]
+    some.sort()
+    likeness = _gram_matrices(x[some], parts)
+    y, weights, numbers = y[some], weights[some], numbers[some]
+    folds = stratified_group_folds(y, numbers, FOLDS, seed)
+    if not folds or len(np.unique(y)) < 2:
+        usual = (1.0, *(USUAL for _ in parts[1:]))
+        return PartWeights(usual, "the usual weights: train is too small to choose", {})
+    chosen = [1.0]
+    losses: dict[str, float] = {}
+    for part in parts[1:]:
+        tried: dict[float, float] = {}
+        for weight in WEIGHTS:
+            kernel = sum(w * w * g for w, g in zip([*chosen, weight], likeness, strict=False))
+            tried[weight] = _loss_of(np.asarray(kernel), y, weights, folds)
+        chosen.append(min(tried, key=lambda weight: tried[weight]))
+        losses |= {f"{part.name} {weight:g}": loss for weight, loss in tried.items()}
+    return PartWeights(
+        tuple(chosen), f"{len(folds)}-fold cross-validation by moment within train", losses
+    )
+
+
+def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
+    """Return the products of all pairs of samples, N x N, for each part."""
+    ends = np.cumsum([part.width for part in parts])[:-1]
+    with threadpool_limits(1):
+        return [part @ part.T for part in np.split(x, ends, axis=1)]
+
+
+def _loss_of(
+    kernel: Floats, y: Classes, weights: Floats, folds: Sequence[tuple[Classes, Classes]]
+) -> float:
+    """Return the mean held-out log loss, at the best strength of all that are tried."""
+    losses = np.zeros(len(STRENGTHS))
+    for learnt, held in folds:
+        if len(np.unique(y[learnt])) < 2:
+            continue
+        known, asked = _coordinates(kernel, learnt, held)
+        for number, strength in enumerate(STRENGTHS):
+            model, _ = fit_logistic(known, y[learnt], weights[learnt], strength)
+            losses[number] += log_loss(model, asked, y[held], weights[held])
+    return float(losses.min() / weights.sum())
+
+
+def _coordinates(kernel: Floats, learnt: Classes, held: Classes) -> tuple[Floats, Floats]:
+    """Return coordinates of both parts in the span of `learnt`, in which products are the kernel's.
+
+    An L2 penalty does not look out of that span, so a linear model of them is one of the features.
+    """
+    with threadpool_limits(1):
+        values, vectors = np.linalg.eigh(kernel[np.ix_(learnt, learnt)])
+        keep = values > values.max() * 1e-9
+        axes = vectors[:, keep] / np.sqrt(values[keep])
+        return kernel[np.ix_(learnt, learnt)] @ axes, kernel[np.ix_(held, learnt)] @ axes

@@ -1,0 +1,174 @@
+"""A descriptor of drawn faces: which colours lie where, as a histogram with soft bins.
+
+Drawn characters are told apart by the colours of hair, eyes and clothes, which a network that
+learnt from photographs hardly keeps (docs/experiments.md). The picture is averaged to `SIDE` x
+`SIDE` pixels, and half of its own tint and brightness is taken away. Each pixel counts for the
+nearest tones and tints of CIE Lab and for the cells of a `GRID` x `GRID` grid that it lies between.
+Shares are taken as square roots, so that Euclidean distance is Hellinger's (Swain and Ballard,
+"Color indexing", 1991, for colour histograms; Arandjelovic and Zisserman, "Three things everyone
+should know to improve object retrieval", 2012, for the root). As no bin has an edge, a small shift,
+tint or shadow changes the numbers a little, and so do other floats.
+
+`baseline/colour_layout.py` is the same in PyTorch, for exports; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gleanset.records import Box, Landmark
+
+VERSION = 1
+"""Raised when the same picture comes to give other numbers."""
+SIDE = 56
+GRID = 4
+TONES, TINTS = 3, 4
+LIGHTNESS = (8.0, 92.0)
+"""Lab lightness of the darkest and the lightest tone; what lies beyond counts as these."""
+TINT = (-30.0, 40.0)
+"""The same for a* (green to red) and b* (blue to yellow)."""
+WIDTH = GRID * GRID * TONES * TINTS * TINTS
+FLOOR = 1e-5
+"""Added to a share before the root, whose slope at nothing would be infinite."""
+
+EVENED = 0.5
+"""How much of a picture's own tint and brightness is taken away: half of both did best, for some
+of it is light and some the character."""
+USUAL_LIGHTNESS = 62.0
+
+TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+"""Linear sRGB to XYZ (IEC 61966-2-1), by rows."""
+WHITE = (0.95047, 1.0, 1.08883)
+"""XYZ of the white point D65."""
+CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
+"""CIE 1976: the cube root above `CUBE`, below it a line."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class FacePlace(NamedTuple):
+    """Where a face lies in its crop: the middle of its eyes, and its scale, in shares of the side.
+
+    `scale` is the distance from the eyes' middle to the mouth.
+    """
+
+    x: float
+    y: float
+    scale: float
+
+    @classmethod
+    def of(cls, landmarks: Sequence[Landmark], box: Box) -> Self | None:
+        """Return the place in the crop `box`; None where the landmarks do not tell it."""
+        at = {mark.name: (mark.x, mark.y) for mark in landmarks}
+        if not {"left_eye", "right_eye", "mouth"} <= at.keys():
+            return None
+        eyes = [(at["left_eye"][n] + at["right_eye"][n]) / 2 for n in (0, 1)]
+        scale = (at["mouth"][1] - eyes[1]) / box.height
+        if scale <= 0:
+            return None
+        return cls((eyes[0] - box.x) / box.width, (eyes[1] - box.y) / box.height, scale)
+
+
+USUAL = FacePlace(0.5, 0.42, 0.25)
+"""Where a face is taken to lie when nothing says it: the median of three sets of cut faces."""
+
+
+def colour_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floats:
+    """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` numbers of 0 to 1.
+
+    With the `place` of its face the grid is laid by eyes and mouth, else over the whole picture.
+    """
+    lab = _evened(_lab(_averaged(pixels).reshape(-1, 3) / np.float32(255)))
+    tone = soft_bins(lab[:, 0], *LIGHTNESS, TONES)
+    red, yellow = (soft_bins(lab[:, axis], *TINT, TINTS) for axis in (1, 2))
+    colours = (tone[:, :, None, None] * red[:, None, :, None] * yellow[:, None, None, :]).reshape(
+        SIDE * SIDE, -1
+    )
+    shares = cell_weights(place) @ colours
+    return (np.sqrt(shares + FLOOR) - np.float32(FLOOR**0.5)).ravel()
+
+
+def _evened(lab: Floats) -> Floats:
+    """Return the colours with `EVENED` of what they have in common taken away."""
+    usual = np.array((USUAL_LIGHTNESS, 0, 0), np.float32)
+    evened: Floats = lab - np.float32(EVENED) * (lab.mean(0) - usual)
+    return evened
+
+
+def _averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
+    """Return SIDE x SIDE x 3: each pixel the mean of the area that it covers, in 0..255."""
+    height, width = pixels.shape[:2]
+    exact = pixels.astype(np.float32)
+    if min(height, width) >= SIDE:
+        small = cv2.resize(exact, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.float32)
+    # OpenCV does something else where a side grows.
+    rows = area_weights(height) @ exact.reshape(height, -1)
+    averaged: Floats = area_weights(width) @ rows.reshape(SIDE, width, 3)
+    return averaged
+
+
+@lru_cache(maxsize=64)
+def area_weights(size: int) -> Floats:
+    """Return SIDE x size: how much each of `size` pixels of a line counts for each of `SIDE`."""
+    step = size / SIDE
+    first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
+    shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
+    weights: Floats = (np.maximum(shared, 0) / step).astype(np.float32)
+    return weights
+
+
+@lru_cache(maxsize=64)
+def cell_weights(place: FacePlace = USUAL) -> Floats:
+    """Return GRID**2 x SIDE**2: how much each pixel counts for each cell; each cell sums to 1.
+
+    A cell that lies outside of the picture counts the pixels at its border.
+    """
+    zoom = USUAL.scale / place.scale
+    middle = (np.arange(SIDE) + 0.5) / SIDE
+    rows, columns = (
+        soft_bins(((middle - at) * zoom + usual).astype(np.float32), *_ENDS, GRID)
+        for at, usual in ((place.y, USUAL.y), (place.x, USUAL.x))
+    )
+    rows, columns = (part / np.maximum(part.sum(0), 1e-6) for part in (rows, columns))
+    weights: Floats = np.einsum("ia,jb->abij", rows, columns).reshape(GRID * GRID, -1)
+    return weights
+
+
+_ENDS = (0.5 / GRID, 1 - 0.5 / GRID)
+
+
+def soft_bins(values: Floats, low: float, high: float, count: int) -> Floats:
+    """Return N x count: how much each of N values counts for `count` centres from `low` to `high`.
+
+    Between two centres a value counts for both, linearly; beyond the ends for the end.
+    """
+    at = np.clip((values - low) / (high - low) * (count - 1), 0, count - 1)
+    shares: Floats = np.maximum(1 - np.abs(at[:, None] - np.arange(count, dtype=np.float32)), 0)
+    return shares
+
+
+def _lab(rgb: Floats) -> Floats:
+    """Return CIE Lab of sRGB in 0..1: both N x 3."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ (np.array(TO_XYZ, np.float32).T / np.array(WHITE, np.float32))
+    bent = np.where(xyz > CUBE, np.cbrt(xyz), LINEAR * xyz + OFFSET)
+    lab: Floats = np.stack(
+        (
+            116 * bent[:, 1] - 16,
+            500 * (bent[:, 0] - bent[:, 1]),
+            200 * (bent[:, 1] - bent[:, 2]),
+        ),
+        1,
+    )
+    return lab

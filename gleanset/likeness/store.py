@@ -1,0 +1,93 @@
+"""The one store of feature vectors: whatever makes them, they are made once and kept in the cache.
+
+A folder holds vectors of one kind, all made in the same way; each has a name of `NAME` bytes, a
+hash of all that decided its pixels. Files are written whole and named by their content, so that
+several programs may add at once, and one that is damaged is noticed and removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gleanset.files.atomic import write_atomic
+
+ROWS = 1024
+SECONDS = 10.0
+"""A file is written when it has so many vectors, or when so much work would be lost."""
+NAME = 16
+"""Bytes of the name of a vector."""
+ENDING = ".vectors"
+
+Vector = npt.NDArray[np.float32]
+
+
+def vector_name(told: object) -> bytes:
+    """Return the name of the vector of whatever `told` says by its `repr`."""
+    return hashlib.sha256(repr(told).encode()).digest()[:NAME]
+
+
+class VectorStore:
+    """The vectors (float32, all of one length) in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: list[bytes] = []
+        self._vectors: list[Vector] = []
+        self._written = time.monotonic()
+
+    def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
+        """Return those of the vectors that are there."""
+        wanted = set(names)
+        return {
+            name: vector
+            for path in sorted(self.folder.glob(f"*{ENDING}"))
+            for name, vector in _rows(path)
+            if name in wanted
+        }
+
+    def add(self, name: bytes, vector: Vector) -> None:
+        """Keep a vector; it is on disk after a while, or after `flush`."""
+        self._names.append(name)
+        self._vectors.append(vector)
+        if len(self._names) >= ROWS or time.monotonic() - self._written > SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not on disk yet. Raises `DiskFull` or `NotWritable`."""
+        if self._names:
+            data = _packed(self._names, self._vectors)
+            write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
+        self._names, self._vectors, self._written = [], [], time.monotonic()
+
+
+def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
+    """Return two arrays one after the other in numpy's own format: names, and their vectors."""
+    file = io.BytesIO()
+    np.save(file, np.frombuffer(b"".join(names), np.uint8).reshape(-1, NAME), allow_pickle=False)
+    np.save(file, np.stack(vectors).astype(np.float32), allow_pickle=False)
+    return file.getvalue()
+
+
+def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
+    """Return the vectors of a file; none of one that is damaged, which is removed."""
+    with suppress(OSError, ValueError):
+        data = path.read_bytes()
+        if _digest(data) == path.stem:
+            file = io.BytesIO(data)
+            names, vectors = (np.load(file, allow_pickle=False) for _ in range(2))
+            return zip(map(bytes, names), vectors, strict=True)
+    with suppress(OSError):
+        path.unlink()
+    return iter(())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
