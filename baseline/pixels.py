@@ -55,16 +55,18 @@ class ReadPixels:
 
     def __call__(self, source: PixelSource) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
-        image = self._picture(source).convert(self.mode)
+        image = picture_of(source).convert(self.mode)
         values = np.asarray(resized(image, self.size), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
-    def _picture(self, source: PixelSource) -> Image.Image:
-        try:
-            return decode(_bytes(source.crop)).pixels
-        except Unreadable:
-            # Crops may be deleted at any time; the original is what counts.
-            return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
+
+def picture_of(source: PixelSource) -> Image.Image:
+    """Return the pixels of a sample in its own size. Raises `Unreadable`."""
+    try:
+        return decode(_bytes(source.crop)).pixels
+    except Unreadable:
+        # Crops may be deleted at any time; the original is what counts.
+        return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
 
 
 def resized(image: Image.Image, size: int) -> Image.Image:

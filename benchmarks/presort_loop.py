@@ -26,7 +26,7 @@ import numpy as np
 from baseline.features import FeatureSpec
 from baseline.presort.acquisition import typical_of_clusters
 from baseline.presort.classify import FeatureRows
-from baseline.presort.job import read_vectors
+from baseline.presort.likeness import are_drawn, components_of, weights_by_texture
 from baseline.presort.propose import propose
 from baseline.settings import Transfer, load_preset
 from gleanset import Box, Dataset, Face, Origin
@@ -195,10 +195,10 @@ def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[FeatureRows
                 dataset.faces.record(found.sha256, "whole", "", [cut])
                 truth[key] = label
         samples = list(dataset.samples.by_key())
-        keys, vectors = read_vectors(
-            dataset, samples, FeatureSpec.of(settings, views=0), Progress()
-        )
-    return vectors, [truth[key] for key in keys]
+        components = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
+        drawn = are_drawn(dataset, samples, Progress())
+    weights = weights_by_texture(components.parts, drawn).weights
+    return components.weighed(weights), [truth[key] for key in components.keys]
 
 
 def table(

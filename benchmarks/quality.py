@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from gleanset.images import photo_likeness as photo
 from gleanset.images.measure import phash_and_sharpness
-from labeler.quality import flags, texture
+from gleanset.images.photo_likeness import photo_likeness, texture_features
+from labeler.quality import flags
 from labeler.quality.descriptor import descriptor, table
+from labeler.quality.edges import edge_blur
 from labeler.quality.outliers import outlier_scores
 from labeler.quality.text import text_share
-from labeler.quality.texture import edge_blur, photo_likeness, texture_features
 
 DRAWN, PHOTO = 0, 1
 FITTED: dict[str, tuple[int, list[str]]] = {
@@ -178,7 +180,7 @@ def fit(groups: dict[str, tuple[int, Pictures]]) -> None:
         found += np.linalg.solve(hesse, inputs.T @ (weight * (side - guess)) - penalty @ found)
     weights = found[:-1] / deviation
     print("WEIGHTS =", [round(float(v), 3) for v in [*weights, found[-1] - weights @ mean]])
-    texture.WEIGHTS = (*weights, found[-1] - weights @ mean)
+    photo.WEIGHTS = (*weights, found[-1] - weights @ mean)
     for name, measure, share in (
         ("photo", photo_likeness, 97.5),
         ("blur", edge_blur, 99),

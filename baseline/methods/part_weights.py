@@ -27,6 +27,8 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
 """What is tried for a part beside the first one, whose weight is 1. Squared: shares of variance."""
 USUAL = 0.5
 """The weight where train is too small to choose: it does no harm where a part is of no use."""
+VARIANCE = 1000.0
+"""Of the first part, as a network's standardised features have it; strengths go by it."""
 STRENGTHS = (1.0, 10.0, 100.0)
 FOLDS = 4
 MOST = 1000
@@ -69,7 +71,7 @@ def weighed_scaling(
     `setting` is 'auto' or has the weight of each part after the first. `weights` and `groups` are
     those of the samples of train. Raises `UsageError` where the setting does not fit the parts.
     """
-    chosen = _given(setting, backbone.parts)
+    chosen = given_weights(setting, backbone.parts)
     if chosen is None:
         even = Scaling.of(train.x, backbone)
         plain = even.applied(train.x[:, 0]).astype(np.float64)
@@ -77,7 +79,11 @@ def weighed_scaling(
     return Scaling.of(train.x, backbone, chosen.weights), chosen
 
 
-def _given(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
+def given_weights(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
+    """Return the weights that a setting gives; None where it leaves them to be chosen.
+
+    Raises `UsageError` where they do not fit the parts.
+    """
     if len(parts) == 1:
         return PartWeights((1.0,), "there is one part", {})
     if setting == "auto":
@@ -129,10 +135,12 @@ def choose_part_weights(
 
 
 def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
-    """Return the products of all pairs of samples, N x N, for each part."""
+    """Return the products of all pairs of samples, N x N, for each part, on one scale."""
     ends = np.cumsum([part.width for part in parts])[:-1]
     with threadpool_limits(1):
-        return [part @ part.T for part in np.split(x, ends, axis=1)]
+        found = [part @ part.T for part in np.split(x, ends, axis=1)]
+    scale = VARIANCE / max(float(found[0].diagonal().mean()), 1e-12)
+    return [scale * gram for gram in found]
 
 
 def _loss_of(

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from baseline.features import FeatureSpec, features_of
-from baseline.presort.classify import FeatureRows
+from baseline.features import FeatureSpec
+from baseline.methods.part_weights import PartWeights, given_weights
+from baseline.presort.likeness import (
+    Components,
+    are_drawn,
+    components_of,
+    weights_by_labels,
+    weights_by_texture,
+)
 from baseline.presort.propose import PresortResult, propose, teaching
 from baseline.settings import Settings, Transfer
 from gleanset import Dataset
-from gleanset.db.proposals import PresortSamples, Proposals
+from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space
 from gleanset.moments import moments_of
-from gleanset.records import Sample
+from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 
 STAGE = "presort"
@@ -44,77 +49,55 @@ def presort(
                 "there is no sample to sort", f"find some: facecrop run -d {dataset.root}"
             )
         spec = FeatureSpec.of(settings, views=0)
-        keys, vectors = read_vectors(dataset, pictures, spec, progress or Progress())
-        seen = time.monotonic()
+        progress = progress or Progress()
+        components = components_of(dataset, pictures, spec, progress)
+        keys = components.keys
         chosen = [samples[key] for key in keys]
         moments = moments_of(dataset.db, teaching(chosen))
+        weights = _weights(dataset, components, chosen, moments, settings, progress)
+        vectors = components.weighed(weights.weights)
+        seen = time.monotonic()
         made = propose(chosen, vectors, moments, settings.seed)
+        space = write_space(dataset, _names(pictures, keys), vectors)
         facts = made.facts | {
             "unreadable": len(pictures) - len(keys),
             "backbone": settings.backbone,
+            FACT: space,
+            **weights.to_json(components.parts),
         }
         number = Proposals(dataset.db).replace(made.standings, None, facts)
+        forget_spaces(dataset, but=space)
     times = {"features": round(seen - started, 2), "sorting": round(time.monotonic() - seen, 2)}
     return {"presort": number, **facts, "label_next": _next(made), "seconds": times}
+
+
+def _weights(
+    dataset: Dataset,
+    components: Components,
+    chosen: Sequence[PresortSample],
+    moments: Mapping[str, str],
+    settings: Transfer,
+    progress: Progress,
+) -> PartWeights:
+    """Return what each part of the features counts: as the settings say, or as the data does."""
+    given = given_weights(settings.part_weights, components.parts)
+    if given is not None:
+        return given
+    labels = [one.label for one in chosen]
+    groups = [moments.get(one.key, one.key) for one in chosen]
+    found = weights_by_labels(components, labels, groups, settings.seed)
+    if found is not None:
+        return found
+    pictures = list(dataset.samples.by_key())
+    return weights_by_texture(components.parts, are_drawn(dataset, pictures, progress))
+
+
+def _names(pictures: Sequence[Sample], keys: Sequence[str]) -> list[bytes]:
+    by_key = {sample.key: sample for sample in pictures}
+    return [sample_name(key, Region(by_key[key].box, by_key[key].angle)) for key in keys]
 
 
 def _next(made: PresortResult, most: int = 10) -> list[str]:
     """Return the first samples whose labels would teach the most."""
     asked = sorted((one.ask, one.sample) for one in made.standings if one.ask is not None)
     return [sample for _, sample in asked[:most]]
-
-
-WIDTH = 128
-SEEN = 5000
-PAGE = 25_000
-
-
-class PrincipalAxes(NamedTuple):
-    """What features (N x D) are projected on: `mean` D, `axes` D x WIDTH."""
-
-    mean: FeatureRows
-    axes: FeatureRows
-
-    def project(self, features: FeatureRows) -> FeatureRows:
-        """N x WIDTH, each of length 1."""
-        found = (features - self.mean) @ self.axes
-        norms = np.linalg.norm(found, axis=1, keepdims=True)
-        scaled: FeatureRows = (found / np.maximum(norms, 1e-9)).astype(np.float32)
-        return scaled
-
-
-def principal_axes(features: FeatureRows) -> PrincipalAxes:
-    """Return the directions in which features (N x D) differ most."""
-    mean = features.mean(0)
-    centred = (features - mean).astype(np.float64)
-    # Of the two tables of products the smaller one: both give the same directions.
-    few = len(features) < features.shape[1]
-    values, found = np.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
-    keep = [i for i in np.argsort(-values)[:WIDTH] if values[i] > values.max() * 1e-9]
-    axes = centred.T @ found[:, keep] / np.sqrt(values[keep]) if few else found[:, keep]
-    return PrincipalAxes(mean, axes.astype(np.float32))
-
-
-def read_vectors(
-    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
-) -> tuple[list[str], FeatureRows]:
-    """Return (keys, vectors N x WIDTH) of what can be read. Raises what features raise."""
-    backbone = spec.load()
-    some = samples[:: max(1, -(-len(samples) // SEEN))]
-    basis = principal_axes(features_of(dataset, some, spec, progress, backbone).plain)
-    keys: list[str] = []
-    parts: list[FeatureRows] = []
-    for page in _pages(samples):
-        try:
-            found = features_of(dataset, page, spec, progress, backbone)
-        except InputUnusable:
-            # Nothing of this page can be read; that the first one could is known.
-            continue
-        keys += found.keys
-        parts.append(basis.project(found.plain))
-    return keys, np.concatenate(parts)
-
-
-def _pages(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-    for start in range(0, len(samples), PAGE):
-        yield samples[start : start + PAGE]

@@ -46,12 +46,15 @@ class VectorStore:
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return those of the vectors that are there."""
         wanted = set(names)
-        return {
-            name: vector
-            for path in sorted(self.folder.glob(f"*{ENDING}"))
-            for name, vector in _rows(path)
-            if name in wanted
-        }
+        return {name: vector for name, vector in self._each() if name in wanted}
+
+    def read_all(self) -> dict[bytes, Vector]:
+        """Return all vectors that are there."""
+        return dict(self._each())
+
+    def _each(self) -> Iterator[tuple[bytes, Vector]]:
+        for path in sorted(self.folder.glob(f"*{ENDING}")):
+            yield from _rows(path)
 
     def add(self, name: bytes, vector: Vector) -> None:
         """Keep a vector; it is on disk after a while, or after `flush`."""

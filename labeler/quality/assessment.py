@@ -13,15 +13,16 @@ from PIL import Image
 
 from gleanset import Dataset
 from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.images.photo_likeness import photo_likeness
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.quality.descriptor import descriptor, table
+from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS
 from labeler.quality.outliers import outlier_scores
 from labeler.quality.text import SIDE as TEXT_SIDE
 from labeler.quality.text import text_share
-from labeler.quality.texture import edge_blur, extremes, photo_likeness
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "quality"

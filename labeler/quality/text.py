@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from labeler.quality.texture import Pixels, shrunk
+from gleanset.images.photo_likeness import Pixels, shrunk
 
 SIDE = 640
 LIGHT, DARK = 220, 40

@@ -17,13 +17,14 @@ from gleanset.db.journal import Choice
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
+from gleanset.images.photo_likeness import photo_likeness
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import VERSION, QualityAssessment, measures
 from labeler.quality.descriptor import descriptor, table
+from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS, flags_of
 from labeler.quality.outliers import outlier_scores
 from labeler.quality.text import text_share
-from labeler.quality.texture import edge_blur, extremes, photo_likeness
 from pipeline.listing import listing
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,0 +1,89 @@
+"""What a presort compares samples by: parts weighed by labels or texture, kept for every room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filled import fill
+
+from baseline.backbones import FeaturePart
+from baseline.presort.job import presort
+from baseline.presort.likeness import (
+    DRAWN,
+    PHOTOGRAPHED,
+    Components,
+    are_drawn,
+    weights_by_labels,
+    weights_by_texture,
+)
+from baseline.settings import load_preset
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.likeness.space import LikenessSpace, sample_name
+from gleanset.records import Region
+from gleanset.work.progress import Progress
+from pipeline.sample.character import CAST
+from pipeline.sample.scene import paint_scene, plan_scene
+from tests.baseline.drawn_dataset import put_whole
+
+QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
+PARTS = (FeaturePart("network", 6, True), FeaturePart("colours", 4, False))
+
+
+def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 10, labelled=False)
+        assert LikenessSpace.of(dataset) is None
+        first = presort(dataset, load_preset("transfer", QUICK))
+        assert "texture" in str(first["parts_by"])
+        space = LikenessSpace.of(dataset)
+        assert space is not None
+        names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
+        vectors, there = space.vectors([*names, b"unknown" * 2])
+        assert there.tolist() == [True] * len(names) + [False]
+        assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
+        assert not vectors[-1].any()
+
+        dataset.journal.step(
+            "Label", [Choice(key, "label", truth[key]) for key in list(truth)[:24]]
+        )
+        second = presort(dataset, load_preset("transfer", QUICK))
+        assert "cross-validation by moment" in str(second["parts_by"])
+        newer = LikenessSpace.of(dataset)
+        assert newer is not None
+        assert newer.name != space.name
+        assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
+
+        given = presort(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
+        assert given["parts"] == {"test_efficientnet": 1.0, "colours": 0.25}
+
+
+def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "drawn") as dataset:
+        for seed in range(4):
+            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120)))
+            put_whole(dataset, picture.convert("RGB"), f"{seed}")
+        assert are_drawn(dataset, list(dataset.samples.by_key()), Progress())
+    with Dataset.create(tmp_path / "grainy") as dataset:
+        fill(dataset, 4, labelled=False)
+        assert not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
+    assert weights_by_texture(PARTS, True).weights == (1.0, DRAWN)
+    assert weights_by_texture(PARTS, False).weights == (1.0, PHOTOGRAPHED)
+
+
+@pytest.mark.parametrize("telling", ["network", "colours"])
+def test_labels_weigh_what_tells_them_apart(telling: str) -> None:
+    random = np.random.default_rng(3)
+    y = np.arange(60) % 3
+    rows = random.normal(size=(60, 10)).astype(np.float32)
+    own = slice(0, 6) if telling == "network" else slice(6, 10)
+    rows[:, own] += 3 * random.normal(size=(3, own.stop - own.start))[y].astype(np.float32)
+    components = Components([f"{row}" for row in range(60)], rows, PARTS)
+    labels = [f"class {kind}" if row < 45 else None for row, kind in enumerate(y.tolist())]
+    found = weights_by_labels(components, labels, [f"{row}" for row in range(60)], 0)
+    assert found is not None
+    assert (found.weights[1] > 1) == (telling == "colours")
+    few = weights_by_labels(components, labels[:10] + [None] * 50, components.keys, 0)
+    assert few is None
