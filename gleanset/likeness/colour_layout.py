@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -110,6 +109,9 @@ def _averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
     height, width = pixels.shape[:2]
     exact = pixels.astype(np.float32)
     if min(height, width) >= SIDE:
+        # Imported here: an exported or a loaded network does without OpenCV.
+        import cv2
+
         small = cv2.resize(exact, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.float32)
     # OpenCV does something else where a side grows.

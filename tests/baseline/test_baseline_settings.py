@@ -44,7 +44,7 @@ def test_the_presets_are_as_promised() -> None:
     assert isinstance(mobile, Finetune)
     assert isinstance(transfer, Transfer)
     assert (transfer.backbone, transfer.weights, transfer.head) == (
-        "efficientnet_lite0",
+        "efficientnet_lite0+colours",
         "packaged",
         "logistic",
     )

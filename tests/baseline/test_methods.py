@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from drawn_dataset import fill
 from torch import nn
 
-from baseline.backbones import bare_backbone
+from baseline.backbones import FeaturePart, bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
 from baseline.loop.callbacks import TrainingCallback, TrainingResult
@@ -243,7 +244,8 @@ def test_a_strength_is_chosen_with_fewer_pictures_a_class_than_folds() -> None:
 def test_a_layer_takes_its_scaling_over() -> None:
     random = np.random.default_rng(0)
     x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
-    scaling = Scaling.of(x)
+    parts = (FeaturePart("all", 6, True),)
+    scaling = Scaling.of(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
     layer = nn.Linear(6, 4)
     with torch.no_grad():
         expected = layer(torch.from_numpy(scaling.applied(x)))
