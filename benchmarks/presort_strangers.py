@@ -4,9 +4,9 @@ Of each set of real faces and photos some classes are nobody's: their pictures w
 others. So many pictures of the other classes are labelled (--labelled, whole moments). Per set and
 number, over --seeds: the share of strangers that get a wrong proposal with a confidence of at
 least .9, and of at least .5, the share of known ones with a right one of at least .5, the ECE of
-known ones (15 bins), how many presort says are of no class and how many truly are. *before*
-proposes as if all were of some class. `none` leaves nobody out: there is no stranger, and ECE must
-not be worse.
+known ones and of all that waits (15 bins; a stranger has no right proposal), how many presort says
+are of no class and how many truly are. *before* proposes as if all were of some class. `none`
+leaves nobody out: there is no stranger, and ECE must not be worse.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     print(
         "| set | labelled | classes away | | strangers >= .9 | >= .5 | known right >= .5 "
-        "| ECE of known | of no class, as told | truly |\n" + "|---" * 10 + "|"
+        "| ECE of known | of all | of no class, as told | truly |\n" + "|---" * 11 + "|"
     )
     for name in given.only.split(","):
         data = read(given.work, name)
@@ -124,9 +124,10 @@ def line(words: str, runs: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]
     ]
     kept = (right & (sure >= 0.5))[~strange].mean()
     error = np.mean([ece(run[0][~run[2]], run[1][~run[2]]) for run in runs])
+    both = np.mean([ece(run[0], run[1]) for run in runs])
     told = np.mean([run[3] for run in runs])
     return (
-        f"| {words} | {away[0]} | {away[1]} | {kept:.3f} | {error:.3f} | {told:.0f} "
+        f"| {words} | {away[0]} | {away[1]} | {kept:.3f} | {error:.3f} | {both:.3f} | {told:.0f} "
         f"| {strange.sum() / len(runs):.0f} |"
     )
 

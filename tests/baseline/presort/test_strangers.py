@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from baseline.presort.classify import FeatureRows
 from baseline.presort.propose import PresortResult, propose
@@ -57,7 +56,7 @@ def test_strangers_are_proposed_less_surely_and_counted() -> None:
     known, strange = sureness(found, kind)
     assert np.mean(strange > 0.5) < 0.15
     assert np.mean(known > 0.5) > 0.85
-    assert float(str(found.facts["of_no_class"])) == pytest.approx(3 * EACH, rel=0.3)
+    assert 0.5 * 3 * EACH < float(str(found.facts["of_no_class"])) < 1.1 * 3 * EACH
 
 
 def test_without_strangers_nothing_is_lost() -> None:
@@ -72,8 +71,10 @@ def test_too_few_labels_say_nothing_of_strangers() -> None:
     assert found.facts["of_no_class"] == 0
 
 
-def test_the_share_of_strangers_is_that_of_the_mixture() -> None:
+def test_the_share_of_strangers_is_what_samples_surely_show() -> None:
     random = np.random.default_rng(0)
-    x = np.append(random.normal(1, 1, 700), random.normal(-1, 1, 300))
-    assert stranger_share(np.exp(-2 * x)) == pytest.approx(0.3, abs=0.05)
-    assert stranger_share(np.full(500, 1.0)) < 0.02
+    for known, strange in ((700, 300), (900, 100)):
+        x = np.append(random.normal(1, 1, known), random.normal(-1, 1, strange))
+        assert 0.4 * strange < 1000 * stranger_share(np.exp(-2 * x)) < strange
+    assert stranger_share(np.exp(-2 * random.normal(1, 1, 1000))) == 0
+    assert stranger_share(np.ones(500)) == 0
