@@ -1,12 +1,13 @@
 """Small sets: learning curves of the presets, and what `--preset auto` takes, on real pictures.
 
-    python benchmarks/auto_preset.py WORK [--splits 10] [--simple 2] [--sets photos,characters]
+    python benchmarks/auto_preset.py WORK [--splits 10] [--sets photos,characters]
+    python benchmarks/auto_preset.py WORK --splits 0 --dear 2 [--presets simple,mobile]
     python benchmarks/auto_preset.py WORK --table        # of what is known, nothing is trained
 
 Each split draws 3, 5, 10 or 20 pictures a class, whole moments at a time, of the classes that keep
-at least ten pictures for test, which is all the others. Every preset learns from the same ones;
-`auto` chooses among them by folds of these alone. `simple`, `mobile` and `finetune` are dear: so
-many splits as `--simple` says (the latter two at 20 a class only). WORK keeps a line for each
+at least ten pictures for test, which is all the others; of drawn characters (`drawn`) 40 as well.
+Every preset learns from the same ones; `auto` chooses among them by folds of these alone. `simple`,
+`mobile` and `finetune` are dear: so many splits as `--dear` says. WORK keeps a line for each
 training in results.jsonl: what was stopped goes on where it was, and a line that is removed is
 made again. Seconds are CPU seconds of a training, features made before.
 """
@@ -26,6 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 from calibration_outputs import FEWEST, dataset_of, drawn
+from labelled_tree import add_pictures, split
+from presets import drawn_faces
 
 from baseline.auto.choice import choose_preset
 from baseline.data import Examples, find_examples
@@ -38,8 +41,12 @@ from baseline.settings import AUTO, load_preset
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 
-SETS = ("photos", "characters", "characters_fan10", "characters_shows5")
-SIZES = (3, 5, 10, 20)
+SETS = ("photos", "characters", "characters_fan10", "characters_shows5", "drawn")
+SIZES = (3, 5, 10, 20, 40)
+MOST = 20
+"""Pictures a class of the real sets."""
+DRAWN = (8, 60, 128)
+"""Drawn characters, pictures of each, and their side."""
 CHEAP = ("transfer", "triplet")
 DEAR = ("simple", "mobile", "finetune")
 Row = dict[str, Any]
@@ -56,28 +63,40 @@ class Split:
 
     @property
     def options(self) -> dict[str, str]:
-        """The changes to pictures that suit the tree."""
-        return {"augment": "photos" if self.tree == "photos" else "characters"}
+        """The changes to pictures that suit the tree; drawn ones are small."""
+        small = {"size": "96"} if self.tree == "drawn" else {}
+        return small | {"augment": "photos" if self.tree == "photos" else "characters"}
 
     def part(self, preset: str) -> str:
         """The name of a line."""
         return f"{self.tree}/{self.size}/{preset}/{self.seed}"
 
 
+def opened(work: Path, tree: str) -> Dataset:
+    """The tree, or the drawn characters, as a dataset that is filled the first time."""
+    if tree != "drawn":
+        return dataset_of(work, tree)
+    dataset = Dataset.create(work / tree)
+    if not dataset.images.count():
+        add_pictures(dataset, drawn_faces(*DRAWN))
+        split(dataset, 0)
+    return dataset
+
+
 def splits(dataset: Dataset, tree: str, seed: int) -> Iterator[Split]:
     """A split for each size, of the classes that have enough pictures."""
     found = find_examples(dataset)
     there = Counter(str(s.label) for part in found.splits.values() for s in part)
-    for size in SIZES:
+    for size in SIZES if tree == "drawn" else [n for n in SIZES if n <= MOST]:
         counts = {name: size for name, n in there.items() if n >= size + FEWEST}
         if len(counts) > 1:
             yield Split(tree, size, seed, drawn(found, counts, seed))
 
 
-def judged(dataset: Dataset, split: Split, preset: str) -> Row:
+def judged(dataset: Dataset, one: Split, preset: str) -> Row:
     """Train a preset as `baseline train` would, and judge it on test."""
-    settings = load_preset(preset, split.options)
-    examples, _ = with_val(split.examples, settings.seed)
+    settings = load_preset(preset, one.options)
+    examples, _ = with_val(one.examples, settings.seed)
     started = time.process_time()
     data = TrainingData(dataset, examples, settings)
     told = split_outputs(fit_method(data, settings).net, data, "test")
@@ -89,14 +108,14 @@ def judged(dataset: Dataset, split: Split, preset: str) -> Row:
     }
 
 
-def chosen(dataset: Dataset, split: Split, work: Path) -> Row:
+def chosen(dataset: Dataset, one: Split, work: Path) -> Row:
     """What `auto` takes, by train alone."""
-    train = replace(split.examples, splits=split.examples.splits | {"test": ()})
-    folder = work / "folds" / split.part(AUTO).replace("/", "-")
+    train = replace(one.examples, splits=one.examples.splits | {"test": ()})
+    folder = work / "folds" / one.part(AUTO).replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     trials = FoldTrials(dataset, train, folder, folder)
     started = time.process_time()
-    _, choice = choose_preset(trials, split.options, Progress(), lambda line: None)
+    _, choice = choose_preset(trials, one.options, Progress(), lambda line: None)
     return {
         "chosen": choice.preset,
         "why": choice.why,
@@ -110,34 +129,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--simple", type=int, default=0, help="splits of the dear presets")
+    parser.add_argument("--dear", type=int, default=0, help="splits of the dear presets")
+    parser.add_argument("--presets", default=DEAR[0], help="the dear ones")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     done = known(given.work)
     if not given.table:
-        for seed in range(max(given.splits, given.simple)):
+        for seed in range(max(given.splits, given.dear)):
             for tree in given.sets.split(","):
-                with dataset_of(given.work, tree) as dataset:
-                    for split in splits(dataset, tree, seed):
-                        each(dataset, split, given, done)
+                with opened(given.work, tree) as dataset:
+                    for one in splits(dataset, tree, seed):
+                        each(dataset, one, given, done)
     print_table(known(given.work))
 
 
-def each(dataset: Dataset, split: Split, given: argparse.Namespace, done: dict[str, Row]) -> None:
+def each(dataset: Dataset, one: Split, given: argparse.Namespace, done: dict[str, Row]) -> None:
     """Make the lines of a split that are not there yet."""
-    presets = [*CHEAP, AUTO] if split.seed < given.splits else []
-    if split.seed < given.simple:
-        presets += DEAR if split.size == max(SIZES) else DEAR[:1]
+    presets = [*CHEAP, AUTO] if one.seed < given.splits else []
+    if one.seed < given.dear:
+        presets += given.presets.split(",")
     for preset in presets:
-        part = split.part(preset)
+        part = one.part(preset)
         if part in done:
             continue
-        if preset == AUTO:
-            row = chosen(dataset, split, given.work)
-        else:
-            row = judged(dataset, split, preset)
+        row = chosen(dataset, one, given.work) if preset == AUTO else judged(dataset, one, preset)
         done[part] = {"part": part} | row
         with results(given.work).open("a") as out:
             out.write(json.dumps(done[part]) + "\n")
@@ -169,9 +186,9 @@ def print_table(found: dict[str, Row]) -> None:
     names = (*CHEAP, *DEAR, AUTO)
     print(f"| set | a class | classes | {' | '.join(names)} | auto took | behind the best |")
     print("|---|---|---|" + "---|" * (len(names) + 2))
-    for (tree, size), rows in sorted(cells.items()):
+    for (tree, each_class), rows in sorted(cells.items()):
         if all(set(rows[CHEAP[0]]) & set(rows[name]) for name in (*CHEAP, AUTO)):
-            print(line_of(tree, size, rows))
+            print(line_of(tree, each_class, rows))
 
 
 def line_of(tree: str, size: int, rows: dict[str, dict[int, Row]]) -> str:

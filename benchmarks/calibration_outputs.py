@@ -27,7 +27,7 @@ from gleanset.records import Sample
 
 FEWEST = 10
 """Pictures of each class that must be left for test."""
-SIZES = (6, 10, 20, 40)
+SIZES = (8, 10, 20, 40)
 RARE = {"cat": 46, "dog": 4}
 LONG_TAIL = {"cat": 45, "dog": 45, "daisy": 12, "tulips": 6, "sunflowers": 3}
 

@@ -34,7 +34,7 @@ class PresetCost:
 TRIED = (
     PresetCost("transfer", 0, True, 0.03, 224, (0.6, 0.006)),
     PresetCost("triplet", 0, True, 0.03, 224, (0.9, 0.02)),
-    PresetCost("simple", 300, False, 0.004, 120, (0.3, 0.0)),
+    PresetCost("simple", 0, False, 0.004, 120, (0.3, 0.0)),
     PresetCost("mobile", 1000, False, 0.06, 160, (1.0, 0.0)),
     PresetCost("finetune", 1000, False, 0.12, 224, (1.0, 0.0)),
 )

@@ -1,10 +1,9 @@
 """Choosing a preset within train: each candidate is trained on folds and judged on what they hold.
 
-The rule. Presets that learn on the same cached features cost the same, so of them the better one
-by what was seen is taken, however small the difference: by log loss of the held-out answers (each
-preset at its own temperature), which on few pictures tells presets apart more surely than how
-many are right. A dearer preset is taken only where it is right on more pictures than that one
-beyond luck: paired by moments, p < 0.05. What is level goes to the simpler one.
+The rule: the lowest log loss of the held-out answers, each preset at its own temperature; on few
+pictures that tells presets apart more surely than how many are right. Of those that are level with
+the lowest the simplest is taken. A dear preset is given up as soon as it is behind beyond luck on
+the folds so far: paired by moments, p < 0.05.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress
 
 Say = Callable[[str], None]
-DIGITS = 3
-"""Log losses that are equal to so many digits are level."""
+LEVEL = 0.005
+"""Log losses that are no further apart are level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +141,56 @@ def choose_preset(
     answers: dict[str, Outputs] = {}
     failed: dict[str, str] = {}
     for one in plan.tried:
-        trainings = trials.trainings(one.settings)
-        cells = trials.each(trainings)
         try:
-            bar = progress.over(cells, one.preset, len(trainings), " trainings")
-            broken = [cell.failed for cell in bar if cell.failed]
-            if not broken:
-                answers[one.preset] = trials.outputs(trainings)
+            found = _tried(trials, one, answers, progress)
         except (DiskFull, NotWritable):
             raise
         except (MissingComponent, InputUnusable) as error:
-            broken = [error.what]
-        if broken:
-            failed[one.preset] = broken[0]
-        say(f"  {one.preset}: {broken[0] if broken else _figure(answers[one.preset])}")
+            found = error.what
+        if isinstance(found, str):
+            failed[one.preset] = found
+        else:
+            answers[one.preset] = found
+        say(f"  {one.preset}: {found if isinstance(found, str) else _figure(found)}")
     choice = chosen(plan, answers, trials.examples.moments, failed)
     say(f"{AUTO}: {choice.why}")
     return load_preset(choice.preset, options), choice
+
+
+def _tried(
+    trials: FoldTrials,
+    one: PresetCandidate,
+    before: Mapping[str, Outputs],
+    progress: Progress,
+) -> Outputs | str:
+    """Return the answers of a candidate to all folds, or why there are none.
+
+    A dear one is given up once it is behind the best of those `before`. Raises what training
+    raises.
+    """
+    trainings = trials.trainings(one.settings)
+    cells = trials.each(trainings)
+    bar = progress.over(cells, one.preset, len(trainings), " trainings")
+    for done, cell in enumerate(bar, start=1):
+        if cell.failed:
+            return cell.failed
+        told = trials.outputs(trainings[:done])
+        if not one.cost.on_features and (why := _hopeless(told, before, trials.examples.moments)):
+            return f"given up after {done} of {count(len(trainings), 'fold')}: {why}"
+    return trials.outputs(trainings)
+
+
+def _hopeless(told: Outputs, before: Mapping[str, Outputs], moments: Mapping[str, str]) -> str:
+    """Say by how much answers are behind those of the best preset before; empty if by luck."""
+    if not before:
+        return ""
+    best = min(before, key=lambda preset: held_out_loss(before[preset]))
+    names = set(told.keys) & set(before[best].keys)
+    mine, other = _common(told, names), _common(before[best], names)
+    against = compare_paired(right(mine), right(other), [moments[key] for key in mine.keys])
+    if not against.clear or against.difference >= 0:
+        return ""
+    return f"{-100 * against.difference:.0f} points behind {best}"
 
 
 def _figure(told: Outputs) -> str:
@@ -187,18 +219,10 @@ def chosen(
     names = set.intersection(*(set(answers[one.preset].keys) for one in tried))
     told = {one.preset: _common(answers[one.preset], names) for one in tried}
     losses = {preset: held_out_loss(found) for preset, found in told.items()}
-    cheap = [one.preset for one in tried if one.cost.on_features] or [tried[0].preset]
-    taken = min(cheap, key=lambda preset: round(losses[preset], DIGITS))
-    why = f"{taken}, {_lowest(taken, cheap, losses)}"
+    enough = min(losses.values()) + LEVEL
+    taken = next(one.preset for one in tried if losses[one.preset] <= enough)
+    why = _reason(taken, losses)
     places = [moments[key] for key in told[taken].keys]
-    for one in tried:
-        against = compare_paired(right(told[one.preset]), right(told[taken]), places)
-        if not one.cost.on_features and against.clear and against.difference > 0:
-            why = (
-                f"{one.preset}, right {100 * against.difference:.1f} points more often than "
-                f"{taken}, which is no luck"
-            )
-            taken = one.preset
     results = [_result(one, told, losses[one.preset], taken, places) for one in tried]
     results += [TrialResult(p, why=why_not) for p, why_not in failed.items()]
     results += [TrialResult(c.preset, why=c.left_out) for c in plan.candidates if c.left_out]
@@ -207,13 +231,13 @@ def chosen(
     return PresetChoice(taken, why, tuple(results), plan.folds, judged, len(set(places)))
 
 
-def _lowest(taken: str, cheap: Sequence[str], losses: Mapping[str, float]) -> str:
-    others = [f"{losses[one]:.3f} of {one}" for one in cheap if one != taken]
+def _reason(taken: str, losses: Mapping[str, float]) -> str:
+    others = [f"{loss:.3f} of {preset}" for preset, loss in losses.items() if preset != taken]
     if not others:
-        return "the only one that could be tried"
-    return (
-        f"whose held-out answers have a log loss of {losses[taken]:.3f} (not {', '.join(others)})"
-    )
+        return f"{taken}, the only one that could be tried to the end"
+    level = "" if losses[taken] <= min(losses.values()) else "; what is level goes to the simplest"
+    own = f"{taken}, whose held-out answers have a log loss of {losses[taken]:.3f}"
+    return f"{own} (not {', '.join(others)}{level})"
 
 
 def _result(
