@@ -23,7 +23,7 @@ from baseline.evaluation.outputs import Floats
 from baseline.features import FeatureSpec
 from baseline.presort import propose as presort
 from baseline.presort.classify import FeatureRows
-from baseline.presort.job import read_vectors
+from baseline.presort.likeness import are_drawn, components_of, weights_by_texture
 from baseline.settings import Transfer, load_preset
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample
@@ -41,9 +41,10 @@ def read(work: Path, name: str) -> tuple[FeatureRows, list[str], list[str]]:
         if not dataset.images.count():
             add_pictures(dataset, of_tree(DATA / name))
         samples = list(dataset.samples.by_key())
-        spec = FeatureSpec.of(settings, views=0)
-        keys, vectors = read_vectors(dataset, samples, spec, Progress())
-        moments = moments_of(dataset.db, keys)
+        components = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
+        weights = weights_by_texture(components.parts, are_drawn(dataset, samples, Progress()))
+        moments = moments_of(dataset.db, list(components.keys))
+    vectors, keys = components.weighed(weights.weights), components.keys
     labels = {sample.key: str(sample.label) for sample in samples}
     return vectors, [labels[key] for key in keys], [moments[key] for key in keys]
 

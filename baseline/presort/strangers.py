@@ -66,18 +66,27 @@ def stranger_probabilities(
     if not waiting.any() or min(len(np.unique(moments[held.rows])), away.moments) < LEAST:
         return found
     of_class = familiarities(known, held.scores, known[held.rows])
-    curve = LogisticRegression(class_weight="balanced")
-    curve.fit(
-        _log_odds(np.append(of_class, away.familiarity)),
-        np.repeat((0, 1), (len(of_class), len(away.familiarity))),
-    )
     told = familiarities(known, learnt.scores[waiting], vectors[waiting])
-    # The more familiar is never the stranger.
-    slope = min(float(curve.coef_[0, 0]), 0.0)
-    ratio = np.exp(slope * _log_odds(told)[:, 0] + float(curve.intercept_[0]))
+    ratio = likelihood_ratio(of_class, away.familiarity, told)
     share = stranger_share(ratio)
     found[waiting] = share * ratio / (share * ratio + 1 - share)
     return found
+
+
+def likelihood_ratio(of_class: Floats, strange: Floats, told: Floats) -> Floats:
+    """Return how much likelier pictures of the familiarity `told` (N) are as strangers.
+
+    By a logistic curve through those of known pictures and of strangers. Among the known its mean
+    is 1, as that of a likelihood ratio is. The more familiar is never the stranger: where it seems
+    so, familiarity says nothing.
+    """
+    curve = LogisticRegression(class_weight="balanced")
+    both = np.repeat((0, 1), (len(of_class), len(strange)))
+    curve.fit(_log_odds(np.append(of_class, strange)), both)
+    slope = min(float(curve.coef_[0, 0]), 0.0)
+    known = np.exp(slope * _log_odds(of_class)[:, 0])
+    ratio: Floats = np.exp(slope * _log_odds(told)[:, 0]) / known.mean()
+    return ratio
 
 
 class StrangersSeen(NamedTuple):

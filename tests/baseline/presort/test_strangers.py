@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from baseline.presort.classify import FeatureRows
 from baseline.presort.propose import PresortResult, propose
-from baseline.presort.strangers import stranger_share
+from baseline.presort.strangers import likelihood_ratio, stranger_share
 from gleanset.db.proposals import PresortSample
 
 WIDTH, CLASSES, EACH = 24, 6, 40
@@ -69,6 +70,14 @@ def test_without_strangers_nothing_is_lost() -> None:
 def test_too_few_labels_say_nothing_of_strangers() -> None:
     found, _ = told(3, 3, labelled=1)
     assert found.facts["of_no_class"] == 0
+
+
+def test_where_strangers_look_more_familiar_nothing_is_said() -> None:
+    random = np.random.default_rng(0)
+    known, strange, waits = random.random(80) / 2, 0.4 + random.random(60) / 2, random.random(300)
+    assert likelihood_ratio(known, strange, waits) == pytest.approx(np.ones(300))
+    ratio = likelihood_ratio(strange, known, waits)
+    assert ratio[waits.argmin()] > 1 > ratio[waits.argmax()]
 
 
 def test_the_share_of_strangers_is_what_samples_surely_show() -> None:
