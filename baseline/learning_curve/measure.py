@@ -31,7 +31,7 @@ SHARES = (0.25, 0.5, 1.0)
 """Of what a fold leaves to learn from."""
 TIMES = (1.0, 2.0, 4.0)
 """So many times as many pictures as train has."""
-LUCK = 0.15**2
+LUCK = 0.2**2
 """The variance of the logit of the error from one training set to another, about
 (benchmarks/learning_curve.py)."""
 CLEAR = 0.05
