@@ -57,8 +57,9 @@ def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float)
 
     `x` is N x D, `weights` N. Every one of `classes` must be in `y`.
     """
-    model, converged = fit_logistic(x, y, weights, strength)
-    coefficients, bias = model.coef_, model.intercept_
+    basis = _span(x)
+    model, converged = fit_logistic(x @ basis, y, weights, strength)
+    coefficients, bias = model.coef_ @ basis.T, model.intercept_
     if classes == 2:
         # Two classes share one row: half of it each, with opposite signs, is the same model.
         coefficients, bias = (

@@ -1,0 +1,222 @@
+"""What colours beside a network bring: heads, nearest neighbours and groups, on real pictures.
+
+    python benchmarks/recognition.py WORK [--splits 20] [--set NAME=FOLDER ...]
+    python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
+
+Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
+all others are test. `transfer` learns from the same ones with the network alone, with colours at
+the weight that it chooses within train, and with colours alone. Nearest neighbours compare by the
+same scaled features. Purity is that of 40 groups of all pictures, made as `baseline presort` does
+without any label. WORK keeps a line for each split: what was stopped goes on where it was.
+A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from calibration_outputs import drawn
+from labelled_tree import DATA, add_pictures, of_tree, split
+from scipy import stats
+
+from baseline.data import Examples, find_examples
+from baseline.features import FeatureSpec, features_of
+from baseline.loop.dataset import FeatureSamples
+from baseline.methods.logistic import choose_strength, solve
+from baseline.methods.part_weights import weighed_scaling
+from baseline.presort.clusters import similarity_order
+from baseline.presort.likeness import Components, are_drawn, components_of, weights_by_texture
+from baseline.settings import Transfer, load_preset
+from gleanset import Dataset
+from gleanset.work.progress import Progress
+
+SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
+SIZES = (3, 5, 10, 0)
+NETWORK = "efficientnet_lite0"
+VARIANTS = {"network": NETWORK, "both": f"{NETWORK}+colours", "colours": "colours"}
+GROUPS = 40
+Row = dict[str, Any]
+
+
+def dataset_of(work: Path, name: str, folder: Path) -> Dataset:
+    """The tree as a dataset with moments, filled the first time."""
+    dataset = Dataset.create(work / name)
+    if not dataset.images.count():
+        add_pictures(dataset, of_tree(folder))
+        split(dataset, 0)
+    return dataset
+
+
+def examples_of(found: Examples, size: int, seed: int) -> Examples | None:
+    """A split; None where the classes are too small for it."""
+    there = Counter(str(s.label) for part in found.splits.values() for s in part)
+    counts = {name: size or n * 7 // 10 for name, n in there.items()}
+    counts = {name: n for name, n in counts.items() if there[name] >= n + 3}
+    return drawn(found, counts, seed) if len(counts) > 1 else None
+
+
+class Seen:
+    """The features of all pictures of a set, and what `transfer` makes of a part of them."""
+
+    def __init__(self, dataset: Dataset, found: Examples, backbone: str, photos: bool) -> None:
+        augment = "photos" if photos else "characters"
+        settings = load_preset("transfer", {"backbone": backbone, "augment": augment})
+        assert isinstance(settings, Transfer)
+        spec = FeatureSpec.of(settings)
+        self.backbone = spec.load()
+        samples = [sample for part in found.splits.values() for sample in part]
+        made = features_of(dataset, samples, spec, Progress(), self.backbone)
+        self.row = {key: row for row, key in enumerate(made.keys)}
+        self.vectors = made.vectors
+
+    def judged(self, examples: Examples) -> Row:
+        """Learn from train as `fit_transfer` does, and judge head and nearest neighbours."""
+        train, test = (self.part(examples, split) for split in ("train", "test"))
+        counts = np.bincount(train.y)
+        weights = (len(train.y) / len(counts) / counts)[train.y]
+        groups = [examples.moments[s.key] for s in examples.splits["train"] if s.key in self.row]
+        scaling, parts = weighed_scaling(train, self.backbone, "auto", weights, groups, 0)
+        x, asked = (scaling.applied(part.x).astype(np.float64) for part in (train, test))
+        strength = choose_strength(x[:, 0], train.y, weights, groups, 0).strength
+        views = x.shape[1]
+        head = solve(
+            x.reshape(len(x) * views, -1),
+            np.repeat(train.y, views),
+            np.repeat(weights / views, views),
+            len(counts),
+            strength,
+        )
+        told = asked[:, 0] @ head.coefficients.T + head.bias
+        nearest = train.y[(unit(asked[:, 0]) @ unit(x[:, 0]).T).argmax(1)]
+        return {
+            "head": float((told.argmax(1) == test.y).mean()),
+            "nearest": float((nearest == test.y).mean()),
+            "weight": parts.weights[-1],
+            "test": len(test.y),
+        }
+
+    def part(self, examples: Examples, split: str) -> FeatureSamples:
+        """The features of a split."""
+        samples = [s for s in examples.splits[split] if s.key in self.row]
+        y = [examples.classes.index(str(s.label)) for s in samples]
+        return FeatureSamples(self.vectors[[self.row[s.key] for s in samples]], np.array(y))
+
+
+def unit(rows: Any) -> Any:
+    """Rows of length 1."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+def purity(dataset: Dataset, backbone: str) -> float:
+    """The share of pictures that are of the commonest class of their group."""
+    settings = load_preset("transfer", {"backbone": backbone})
+    assert isinstance(settings, Transfer)
+    samples = list(dataset.samples.by_key())
+    spec = FeatureSpec.of(settings, views=0)
+    found: Components = components_of(dataset, samples, spec, Progress())
+    weights = weights_by_texture(found.parts, are_drawn(dataset, samples, Progress())).weights
+    groups = similarity_order(found.weighed(weights), 0, GROUPS).cluster
+    labels = {sample.key: str(sample.label) for sample in samples}
+    each: dict[int, Counter[str]] = defaultdict(Counter)
+    for key, group in zip(found.keys, groups.tolist(), strict=True):
+        each[group][labels[key]] += 1
+    return sum(max(counts.values()) for counts in each.values()) / len(found.keys)
+
+
+def measure(work: Path, sets: dict[str, Path], splits: int, results: Path) -> None:
+    """Make the lines that are not there yet."""
+    done = {row["part"] for row in known(results)}
+    for name, folder in sets.items():
+        with dataset_of(work, name, folder) as dataset, results.open("a") as out:
+            found = find_examples(dataset)
+            photos = not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
+            for variant, backbone in VARIANTS.items():
+                seen = Seen(dataset, found, backbone, photos)
+                for seed, size in itertools.product(range(splits), SIZES):
+                    part = f"{name}/{size}/{variant}/{seed}"
+                    examples = None if part in done else examples_of(found, size, seed)
+                    if examples is not None:
+                        out.write(json.dumps({"part": part, **seen.judged(examples)}) + "\n")
+                        out.flush()
+            for variant, backbone in VARIANTS.items():
+                if (part := f"{name}/groups/{variant}/0") not in done:
+                    row = {"part": part, "purity": purity(dataset, backbone)}
+                    out.write(json.dumps(row) + "\n")
+
+
+def known(results: Path) -> list[Row]:
+    """The lines that are there."""
+    lines = results.read_text().splitlines() if results.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print means over the splits, and paired gains with their intervals over splits."""
+    found: dict[tuple[str, str], dict[str, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        name, size, variant, seed = row["part"].split("/")
+        found[name, size][variant][seed] = row
+    names = " | ".join(f"{kind}: network | both | gain | colours" for kind in ("head", "nearest"))
+    print(f"| set | a class | splits | {names} | weight |")
+    print("|---" * 12 + "|")
+    for (name, size), variants in found.items():
+        if size != "groups":
+            cells = [cell for kind in ("head", "nearest") for cell in gains(variants, kind)]
+            weights = [row["weight"] for row in variants["both"].values()]
+            count = len(variants["both"])
+            amount = "all" if size == "0" else size
+            row = [name, amount, str(count), *cells, f"{np.mean(weights):.2f}"]
+            print(f"| {' | '.join(row)} |")
+    print("\n| set | purity of 40 groups: network | both | colours |\n|---|---|---|---|")
+    for (name, size), variants in found.items():
+        if size == "groups":
+            cells = [f"{variants[v]['0']['purity']:.3f}" for v in VARIANTS]
+            print(f"| {name} | {' | '.join(cells)} |")
+
+
+def gains(variants: dict[str, dict[str, Row]], kind: str) -> list[str]:
+    """Accuracy without and with, the paired gain in points with its 95 % interval, and alone."""
+    seeds = sorted(variants["network"].keys() & variants["both"].keys())
+    first, second, alone = (
+        np.array([variants[v][seed][kind] for seed in seeds if seed in variants[v]])
+        for v in VARIANTS
+    )
+    points = 100 * (second - first)
+    gain, several = float(points.mean()), len(points) > 1
+    # Over splits of the same pictures, so it says nothing of other pictures.
+    wide = float(stats.sem(points) * stats.t.ppf(0.975, len(points) - 1)) if several else np.nan
+    return [
+        f"{first.mean():.3f}",
+        f"{second.mean():.3f}",
+        f"{gain:+.1f} ± {wide:.1f}",
+        f"{alone.mean():.3f}",
+    ]
+
+
+def main() -> None:
+    """Measure what is missing, then print the tables."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    results = given.work / "results.jsonl"
+    sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in given.set)}
+    if not given.table:
+        measure(given.work, sets or {name: DATA / name for name in SETS}, given.splits, results)
+    print_table(known(results))
+
+
+if __name__ == "__main__":
+    main()
