@@ -161,14 +161,25 @@ class Metrics:
         """How the network was trained, as a sentence after its name."""
         if self.epochs:
             passes = count(len(self.epochs), "pass", "passes")
-            return f"{passes} over the training pictures; epoch {self.best_epoch} was kept"
+            kept = f"{passes} over the training pictures; epoch {self.best_epoch} was kept"
+            return kept + self._parts
         if "strength" not in self.training:
             return "no passes over the training pictures are recorded"
         limit = "" if self.training.get("converged", True) else ", which had not converged yet"
         return (
             "its head was solved as a logistic regression (strength "
-            f"{self.training['strength']:g}){limit}; nothing was learnt pass by pass"
+            f"{self.training['strength']:g}){limit}; nothing was learnt pass by pass{self._parts}"
         )
+
+    @property
+    def _parts(self) -> str:
+        """How much each part of the features counts, as the rest of a sentence."""
+        parts = self.training.get("parts", {})
+        if len(parts) < 2:
+            return ""
+        first, *others = parts.items()
+        beside = " and ".join(f"{name} {weight:g}" for name, weight in others)
+        return f"; beside {first[0]} (1) {beside} was weighed in, by {self.training['parts_by']}"
 
     @property
     def splits(self) -> dict[str, SplitFigures]:
