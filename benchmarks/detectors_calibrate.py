@@ -19,7 +19,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,9 @@ from gleanset.records import Box, Face
 
 SIZES = (1.0, 0.7, 0.5, 0.35)
 CHOICES = [(1.0,), (1.0, 0.5), (0.7, 0.5), (1.0, 0.7, 0.5), (0.7, 0.5, 0.35), SIZES]
+NETWORK_SIZES = (0, 640, 960)
+"""How large our own network sees a picture; 0 is without it."""
+
 PHOTOS = 80
 LEAST_WINDOWS = 2
 """A single window of the cascade, and nothing else, is nothing to learn from."""
@@ -90,15 +93,22 @@ def votes(searcher: Ensemble, path: Path) -> dict[str, list[FaceVote]]:
     """What each member finds in a picture of at most 1920 pixels, in its pixels."""
     part = np.asarray(decode(path.read_bytes()).pixels)
     found = {f"{size:g}": list(searcher.at(part, size)) for size in SIZES}
+    for size in NETWORK_SIZES:
+        found[f"network {size}"] = searcher.network_votes(part, size) if size else []
     for equalize in (False, True):
         windows = searcher.cascade.windows(part, 1.1, equalize=equalize)
         found[f"cascade {equalize}"] = cascade_votes(windows)
     return found
 
 
-def plan(sizes: tuple[float, ...], equalize: bool) -> EnsembleCalibration:
-    """Settings that are to be fitted."""
-    return EnsembleCalibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, equalize=equalize)
+def plans() -> list[EnsembleCalibration]:
+    """All settings that are to be fitted and compared."""
+    return [
+        EnsembleCalibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, 0.0, size, equalize=equalize)
+        for sizes in CHOICES
+        for size in NETWORK_SIZES
+        for equalize in (False, True)
+    ]
 
 
 def rows(all_pictures: Sequence[Picture], settings: EnsembleCalibration) -> list[Row]:
@@ -106,6 +116,7 @@ def rows(all_pictures: Sequence[Picture], settings: EnsembleCalibration) -> list
     found = []
     for picture in all_pictures:
         chosen = [vote for size in settings.sizes for vote in picture.votes[f"{size:g}"]]
+        chosen += picture.votes[f"network {settings.network_size}"]
         chosen += picture.votes[f"cascade {settings.equalize}"]
         found += [Row(picture, c, _is_face(c, picture.truth)) for c in group_votes(chosen)]
     return found
@@ -123,9 +134,9 @@ def fitted(data: Sequence[Row], settings: EnsembleCalibration) -> EnsembleCalibr
         slope = values.T @ (sure - truth) + penalty @ weights
         bend = (values.T * (sure * (1 - sure))) @ values + penalty
         weights -= np.linalg.solve(bend, slope)
-    *sizes, cascade, bias = (round(float(weight), 2) for weight in weights)
-    return EnsembleCalibration(
-        1, settings.sizes, tuple(sizes), cascade, bias, equalize=settings.equalize
+    *sizes, cascade, network, bias = (round(float(weight), 2) for weight in weights)
+    return replace(
+        settings, version=2, weights=tuple(sizes), cascade=cascade, network=network, bias=bias
     )
 
 
@@ -160,8 +171,7 @@ def held_out(
 
 def chosen(all_pictures: Sequence[Picture]) -> tuple[EnsembleCalibration, float]:
     """The settings with the best held-out F1 (mean of the three criteria)."""
-    plans = [plan(sizes, equalize) for sizes in CHOICES for equalize in (False, True)]
-    scored = [(mean_f1(all_pictures, held_out(all_pictures, one)), one) for one in plans]
+    scored = [(mean_f1(all_pictures, held_out(all_pictures, one)), one) for one in plans()]
     value, best = max(scored, key=lambda pair: pair[0])
     return best, value
 
@@ -186,7 +196,10 @@ def nested(all_pictures: Sequence[Picture]) -> None:
         settings, value = chosen(others)
         model = fitted(rows(others, settings), settings)
         faces = sum(len(picture.truth) for picture in mine)
-        line = [f"{source:<10} {faces:>3} faces; {settings.sizes} equalize={settings.equalize}"]
+        line = [
+            f"{source:<10} {faces:>3} faces; {settings.sizes} "
+            f"network {settings.network_size} equalize={settings.equalize}"
+        ]
         for criterion in CRITERIA:
             result = judged(rows(mine, settings), model, criterion)
             total[f"{criterion.name}/{source}"] = result
@@ -212,14 +225,13 @@ def main() -> None:
     print("settings and weights chosen without the source on which they are scored:")
     nested(data)
     print("held-out mean F1 of every choice (weights alone left out):")
-    for sizes in CHOICES:
-        for equalize in (False, True):
-            result = held_out(data, plan(sizes, equalize))
-            anime = result.get("centre/ng", Counter())
-            print(
-                f"  {mean_f1(data, result):.3f} {sizes} equalize={equalize}; "
-                f"ng: {anime['found']} found {anime['false']} false"
-            )
+    for one in plans():
+        result = held_out(data, one)
+        anime = result.get("centre/ng", Counter())
+        print(
+            f"  {mean_f1(data, result):.3f} {one.sizes} network {one.network_size} "
+            f"equalize={one.equalize}; ng: {anime['found']} found {anime['false']} false"
+        )
     best, _ = chosen(data)
     print("from all sources:", fitted(rows(data, best), best))
 

@@ -16,9 +16,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 def checked_detector(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
     """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
     if written is not None:
-        from facecrop.detectors.options import spec_of
+        from facecrop.detectors.options import is_auto, spec_of
 
-        spec_of(written)
+        if not is_auto(written):  # which one that is takes looking for what works here
+            spec_of(written)
     return written
 
 
@@ -72,13 +73,14 @@ def compare(
     """
     from facecrop.annotations import read_annotations
     from facecrop.compare import compare_all, mistakes_sheet, table
-    from facecrop.detectors.options import all_names, check_options, spec_of
+    from facecrop.detectors.options import all_names, check_options, is_auto, spec_of
     from gleanset.images.contact_sheet import checked_ending
 
     check_options(options)
     if sheet_file is not None:
         checked_ending(sheet_file)
-    specs = {name: spec_of(name, options, cascade) for name in detectors or all_names()}
+    known = {name: spec_of(name, options, cascade) for name in detectors or all_names()}
+    specs = {f"{n}: {one.name}" if is_auto(n) else n: one for n, one in known.items()}
     pictures = read_annotations(truth, images, by)
     results, missing = compare_all(specs, pictures, job.progress, skip=not detectors)
     for label, why in missing.items():

@@ -92,25 +92,31 @@ class FaceSearch:
     def run(
         self, dataset: Dataset, progress: Progress | None = None, own: CropSettings | None = None
     ) -> dict[str, object]:
-        """Search and cut; return the counts. `own` takes the place of the dataset's settings."""
+        """Search and cut; return the counts. `own` takes the place of the dataset's settings.
+
+        Where the detector is left to the machine, the name of the one it took comes first.
+        """
         from facecrop.search import find_faces
 
         crop = own or dataset.settings.crop
-        return find_faces(
-            dataset,
-            self.spec(crop),
-            self.cutting(crop),
-            workers=self.workers or 0,
-            progress=progress,
-        )
+        spec, cutting = self.spec(crop), self.cutting(crop)
+        found = find_faces(dataset, spec, cutting, workers=self.workers or 0, progress=progress)
+        return self._taken(spec, crop) | found
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
         """Return how many images would be searched, and how many only cut anew."""
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        search = DatasetSearch(dataset, self.spec(crop), self.cutting(crop))
-        return {"would_search": search.to_search(), "would_recut": search.to_cut()}
+        spec = self.spec(crop)
+        search = DatasetSearch(dataset, spec, self.cutting(crop))
+        counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
+        return self._taken(spec, crop) | counts
+
+    def _taken(self, spec: DetectorSpec, own: CropSettings) -> dict[str, object]:
+        from facecrop.detectors.options import is_auto
+
+        return {"detector": spec.name} if is_auto(self.detector or own.detector) else {}
 
     def command_line(self) -> list[str]:
         """Return `facecrop run` with its words."""

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_docker import AnimeFaceDocker
 from facecrop.detectors.base import Detector, Pixels
+from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.ensemble import Ensemble
 from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
@@ -26,6 +27,7 @@ __all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detect
 DETECTORS: tuple[type[Detector], ...] = (
     AnimeFace,
     AnimeFaceDocker,
+    DrawnFace,
     Ensemble,
     LbpCascade,
     OnnxModel,

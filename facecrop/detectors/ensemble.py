@@ -2,8 +2,9 @@
 
 animeface looks at the picture in several sizes. A face is found in most of them, and what it
 mistakes for one in few; large soft faces, as in films, only in the smaller ones. The
-cascade's windows are counted beside. Votes for one place are merged, and the score is the
-probability that a face is there, whoever found it: one threshold means the same for all.
+cascade's windows are counted beside, and our own network tells what it sees. Votes for one
+place are merged, and the score is the probability that a face is there, whoever found it: one
+threshold means the same for all.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from PIL import Image
 
 from facecrop.detectors.animeface import LONGEST_SIDE, AnimeFace
 from facecrop.detectors.base import Pixels
+from facecrop.detectors.drawnface import FaceNetwork
 from facecrop.detectors.lbpcascade import Cascade
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.values import number
 from facecrop.detectors.votes import (
     CALIBRATED,
+    NETWORK,
     EnsembleCalibration,
     FaceCandidate,
     FaceVote,
@@ -36,9 +39,12 @@ LEAST_SIDE = 300
 
 MOST_ENLARGED = 4
 
+LEAST_SCORE = 0.15
+"""What the network is less sure of is not a vote."""
+
 
 class Ensemble:
-    """animeface at several sizes and lbpcascade. `threshold` is the lowest probability.
+    """animeface at several sizes, drawnface and lbpcascade. `threshold` is the lowest probability.
 
     `cascade` is the cascade's file, as for `lbpcascade`.
     """
@@ -52,6 +58,7 @@ class Ensemble:
         self._animeface = AnimeFace()
         file = weights_file(str(cascade), "", "--cascade ", LBPCASCADE)
         self.cascade = Cascade(file)
+        self._network = FaceNetwork.loaded()
 
     @property
     def settings(self) -> str:
@@ -72,6 +79,7 @@ class Ensemble:
         """Return every place that a member voted for, however unlikely, in pixels of the part."""
         votes = [vote for size in self.calibration.sizes for vote in self.at(part, size)]
         scale, equalize = self.calibration.cascade_scale, self.calibration.equalize
+        votes += self.network_votes(part, self.calibration.network_size)
         windows = self.cascade.windows(part, scale, equalize=equalize)
         return group_votes([*votes, *cascade_votes(windows)])
 
@@ -94,6 +102,11 @@ class Ensemble:
             marks = tuple(_mark(mark, across, down) for mark in face.landmarks)
             rect = _rect(FloatBox(*(float(edge) for edge in face.box)), across, down)
             yield FaceVote(member_name(size), rect, face.score, marks, face.evidence)
+
+    def network_votes(self, part: Pixels, size: int) -> list[FaceVote]:
+        """Return the votes of our own network, the part's longer side at `size` pixels."""
+        found = self._network.boxes(part, size, LEAST_SCORE)
+        return [FaceVote(NETWORK, rect, score) for rect, score in found]
 
 
 def resized(part: Pixels, factor: float) -> Pixels:

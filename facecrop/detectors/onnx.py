@@ -174,7 +174,7 @@ class OnnxModel:
         inner = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
         left, top = (self._width - inner[0]) // 2, (self._height - inner[1]) // 2
         across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
-        answer = self._ask(_letterboxed(part, inner, (self._width, self._height), (left, top)))
+        answer = self._ask(letterboxed(part, inner, (self._width, self._height), (left, top)))
         for rect, score in suppress_overlaps(
             decode_boxes(answer, self._layout, self._face, self.threshold), self.overlap
         ):
@@ -239,9 +239,10 @@ class OnnxModel:
         return UsageError(f"{self._file} is no face model: {why}", _NO_FACE_MODEL)
 
 
-def _letterboxed(
+def letterboxed(
     part: Pixels, inner: tuple[int, int], outer: tuple[int, int], place: tuple[int, int]
 ) -> Pixels:
+    """Return a part made `inner` large, at `place` in `outer` pixels of grey (width, height)."""
     image = Image.fromarray(np.ascontiguousarray(part)).resize(inner, Image.Resampling.BILINEAR)
     canvas = Image.new("RGB", outer, (BARS, BARS, BARS))
     canvas.paste(image, place)

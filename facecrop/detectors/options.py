@@ -1,7 +1,8 @@
 """Detectors and their settings as they are written: on a command line, and in the catalogue.
 
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
-those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. The
+those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
+is the best that works on this machine; what is recorded is the one that was taken. The
 catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
 what was asked for. Of a file (a cascade, a model) the beginning of its SHA-256 is recorded, not
 its place.
@@ -10,16 +11,22 @@ its place.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
 from facecrop.detectors.weights import LBPCASCADE
-from gleanset.errors import UsageError
+from gleanset.errors import MissingComponent, UsageError
 from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
+
+AUTO = "auto"
+"""Written in place of a detector's name: the best that works on this machine."""
+
+BEST_FIRST = ("ensemble", "animeface")
+"""What `auto` tries, the best on annotated pictures first (docs/detectors.md)."""
 
 _FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"
 
@@ -30,9 +37,11 @@ def spec_of(
     """Return the detector that was written with everything that was set for it.
 
     What is `written` with the name wins over `more`, that over `options`, that over
-    `cascade`. Raises `UsageError`.
+    `cascade`. Raises `UsageError`, and for `auto` `MissingComponent` where none works here.
     """
     name, _, own = written.partition(":")
+    if name == AUTO:
+        return _best(lambda known: spec_of(f"{known}:{own}", options, cascade, **more))
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name in WITH_CASCADE:
         settings.setdefault("cascade", str(cascade))
@@ -43,6 +52,24 @@ def spec_of(
             raise UsageError(f"{part!r} sets nothing", f"write {name}:setting=value")
         settings[key] = value
     return DetectorSpec.of(name, **settings)
+
+
+def is_auto(written: str) -> bool:
+    """Return whether the detector is left to the machine."""
+    return written.partition(":")[0] == AUTO
+
+
+def _best(spec_named: Callable[[str], DetectorSpec]) -> DetectorSpec:
+    """Return the first of `BEST_FIRST` that can be built here."""
+    *others, last = BEST_FIRST
+    for name in others:
+        spec = spec_named(name)
+        try:
+            spec.build()
+        except MissingComponent:
+            continue
+        return spec
+    return spec_named(last)
 
 
 def dataset_detector(
@@ -63,7 +90,8 @@ def dataset_detector(
     more = {} if threshold is None else {"threshold": threshold}
     spec = spec_of(written or own.detector, options, cascade, **more)
     settings = dict(spec.settings)
-    if own.threshold is not None and spec.name == own.detector.partition(":")[0]:
+    same = (written or own.detector).partition(":")[0] == own.detector.partition(":")[0]
+    if own.threshold is not None and same:
         settings.setdefault("threshold", own.threshold)
     return DetectorSpec.of(spec.name, **settings)
 

@@ -2,9 +2,9 @@
 
 Every finding is a vote for a box. Votes that lie on each other are one candidate. How sure it
 is follows from who voted: a logistic regression on the likelihoods of animeface at several sizes
-of the picture and the logarithm of the cascade's windows. Its weights come from annotated pictures
-by `benchmarks/detectors.py calibrate`, which also tells what they are worth on shows that they
-were not taken from (docs/detectors.md).
+of the picture, the score of our own network and the logarithm of the cascade's windows. Its
+weights come from annotated pictures by `benchmarks/detectors_calibrate.py`, which also tells what
+they are worth on shows that they were not taken from (docs/detectors.md).
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ SAME_WINDOWS = 0.4
 """The same for single windows of the cascade and the mean of a group of them."""
 
 CASCADE = "lbpcascade"
+NETWORK = "drawnface"
+"""Our own network votes under this name, as strongly as it is sure (0..1)."""
+
 CASCADE_TO_FACE = 0.8
 """The cascade's boxes are about 1.25 times as large as those of animeface."""
 
 
 class FaceVote(NamedTuple):
-    """One finding: who found it, where, and how strong it is (likelihood or windows)."""
+    """One finding: who found it, where, and how strong it is (likelihood, score or windows)."""
 
     member: str
     rect: FloatBox
@@ -135,19 +138,22 @@ LEAST_FACE = 42.592
 class EnsembleCalibration:
     """Sizes of the picture that animeface searches, with the weight of each, and the rest.
 
-    `cascade_scale` is the cascade's step from window to window; `equalize` as `lbpcascade`'s.
+    `cascade_scale` is the cascade's step from window to window; `equalize` as `lbpcascade`'s;
+    `network_size` as `drawnface`'s `size`, 0 without it.
     """
 
     version: int
     sizes: tuple[float, ...]
     weights: tuple[float, ...]
     cascade: float
+    network: float
     bias: float
+    network_size: int
     cascade_scale: float = 1.1
     equalize: bool = False
 
     def features(self, candidate: FaceCandidate) -> tuple[float, ...]:
-        """Return the numbers that are weighed: one for each size, then the cascade's.
+        """Return the numbers that are weighed: one for each size, the cascade's, the network's.
 
         A size at which the face would be too small to be seen has no say: it counts as the
         mean of the others.
@@ -159,12 +165,13 @@ class EnsembleCalibration:
             candidate.strength(member_name(size)) or (0.0 if size in seen else mean)
             for size in self.sizes
         )
-        return (*likelihoods, math.log1p(candidate.strength(CASCADE)))
+        windows = math.log1p(candidate.strength(CASCADE))
+        return (*likelihoods, windows, candidate.strength(NETWORK))
 
     def probability(self, candidate: FaceCandidate) -> float:
         """Return how likely the place shows a face, 0..1."""
         features = self.features(candidate)
-        weighed = zip((*self.weights, self.cascade), features, strict=True)
+        weighed = zip((*self.weights, self.cascade, self.network), features, strict=True)
         evidence = self.bias + math.fsum(weight * value for weight, value in weighed)
         return 1 / (1 + math.exp(-evidence))
 
@@ -175,6 +182,12 @@ def member_name(size: float) -> str:
 
 
 CALIBRATED = EnsembleCalibration(
-    version=1, sizes=(0.7, 0.5, 0.35), weights=(0.9, 1.85, 1.18), cascade=0.9, bias=-1.91
+    version=1,
+    sizes=(0.7, 0.5, 0.35),
+    weights=(0.9, 1.85, 1.18),
+    cascade=0.9,
+    network=0.0,
+    bias=-1.91,
+    network_size=0,
 )
-"""As `benchmarks/detectors.py calibrate` found it."""
+"""As `benchmarks/detectors_calibrate.py` found it."""

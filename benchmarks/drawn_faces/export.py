@@ -1,0 +1,76 @@
+"""Write trained weights as ONNX: 16-bit weights, 32-bit arithmetic, plain operators, any size.
+
+python benchmarks/drawn_faces/export.py --net DIR/net.pt --out facecrop/detectors/FILE.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from network import Exported, FaceNet, Residual, Unit
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+
+def folded(net: FaceNet) -> FaceNet:
+    """Return the network with its batch norms merged into the convolutions before them."""
+    net = copy.deepcopy(net).eval()
+    for part in net.modules():
+        pairs = (
+            part if isinstance(part, Unit) else part.last if isinstance(part, Residual) else None
+        )
+        if pairs is not None:
+            pairs[0] = nn.utils.fuse_conv_bn_eval(pairs[0], pairs[1])
+            pairs[1] = nn.Identity()
+    return net
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store every large weight with 16 bits, with a Cast to 32 before its use."""
+    graph, casts = model.graph, []
+    for index, known in enumerate(list(graph.initializer)):
+        values = numpy_helper.to_array(known)
+        if values.dtype != np.float32 or values.size < 64:
+            continue
+        name = known.name
+        small = numpy_helper.from_array(values.astype(np.float16), f"{name}_16")
+        graph.initializer[index].CopyFrom(small)
+        casts.append(helper.make_node("Cast", [f"{name}_16"], [name], to=TensorProto.FLOAT))
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+    return model
+
+
+def main() -> None:
+    """Export, check the model and say how large it is."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--net", type=Path, required=True)
+    options.add_argument("--out", type=Path, required=True)
+    given = options.parse_args()
+    net = FaceNet()
+    net.load_state_dict(torch.load(given.net))
+    raw = given.out.with_suffix(".raw.onnx")
+    torch.onnx.export(
+        Exported(folded(net)).eval(),
+        (torch.zeros(1, 3, 384, 640),),
+        raw,
+        input_names=["picture"],
+        output_names=["faces"],
+        dynamic_axes={"picture": {2: "height", 3: "width"}, "faces": {2: "places"}},
+        opset_version=13,
+        dynamo=False,
+    )
+    model = halved(onnx.load(raw))
+    raw.unlink()
+    onnx.checker.check_model(model)
+    onnx.save(model, given.out)
+    print(given.out.stat().st_size, "bytes;", sorted({node.op_type for node in model.graph.node}))
+
+
+if __name__ == "__main__":
+    main()

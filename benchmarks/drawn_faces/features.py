@@ -1,0 +1,194 @@
+"""Noses, mouths and beards of all kinds, in units of half a face's width (eyes.py)."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from brush import Brush, Points, arc, mix, oval, through
+from eyes import INK, WHITE, Look
+
+NOSES = ("none", "stroke", "dot", "corner", "ball", "long", "soft", "triangle", "bend")
+
+
+def paint_nose(brush: Brush, kind: str, look: Look, eye_y: float, dice: random.Random) -> float:
+    """Paint a nose; return how far down it reaches."""
+    size = dice.uniform(0.1, 0.26)
+    y = max(eye_y + dice.uniform(0.22, 0.5), 0.12)
+    shadow = mix(look.skin, INK, 0.35)
+    edge = look.line if look.outlined else shadow
+    lean = dice.choice((-1, 1))
+    if kind == "stroke":
+        brush.line(
+            np.array([(0, y - size / 2), (lean * 0.04, y + size / 3)], np.float32), edge, look.width
+        )
+    elif kind == "dot":
+        brush.fill(oval(0, y, 0.035, 0.03), shadow)
+    elif kind in ("corner", "bend"):
+        points = [(0, y - size * 1.6), (lean * size * 0.7, y), (0, y + size * 0.2)]
+        path = through(points) if kind == "bend" else np.array(points, np.float32)
+        brush.line(path, edge, look.width)
+    elif kind in ("ball", "long"):
+        return y + _paint_round_nose(brush, kind, look, (y, size), dice)
+    elif kind == "soft":
+        _paint_soft_nose(brush, look, y, size)
+    elif kind == "triangle":
+        shape = np.array([(-size, y), (size, y), (0, y + size)], np.float32)
+        brush.fill(shape, dice.choice((INK, shadow, (220, 110, 90))))
+    return y + size
+
+
+def _paint_round_nose(
+    brush: Brush, kind: str, look: Look, place: tuple[float, float], dice: random.Random
+) -> float:
+    """Paint a ball or a long nose at (height, size); return half its height."""
+    y, size = place
+    tone = dice.choice((look.skin, mix(look.skin, (230, 60, 60), dice.uniform(0.1, 0.7))))
+    tall = size * (dice.uniform(1.2, 2.2) if kind == "long" else dice.uniform(0.7, 1.0))
+    shape = oval(0, y, size * dice.uniform(0.8, 1.4), tall)
+    brush.fill(shape, tone, look.line if look.outlined else None, look.width)
+    if look.solid or not look.outlined:
+        brush.shade(shape, (-0.4, -0.5), 0.6, mix(tone, INK, 0.6), 0.5 * look.solid)
+    return tall
+
+
+def _paint_soft_nose(brush: Brush, look: Look, y: float, size: float) -> None:
+    """Paint a nose of light and shadow alone."""
+    brush.glaze(oval(0, y, size * 1.1, size * 0.8), mix(look.skin, WHITE, 0.5), 0.5, blur=0.06)
+    brush.glaze(
+        oval(0, y + size * 0.8, size * 1.3, size * 0.35),
+        mix(look.skin, (80, 20, 10), 0.5),
+        0.6,
+        blur=0.05,
+    )
+    for side in (-1, 1):
+        brush.glaze(
+            oval(side * size * 0.5, y + size * 0.65, 0.05, 0.03),
+            mix(look.skin, (40, 0, 0), 0.7),
+            0.8,
+            blur=0.02,
+        )
+
+
+MOUTHS = ("line", "smile", "open", "teeth", "oh", "frown", "small", "lips", "grin", "none", "cat")
+
+
+def paint_mouth(brush: Brush, kind: str, look: Look, low: float, dice: random.Random) -> None:
+    """Paint a mouth somewhere between the nose's end and the chin."""
+    y = min(max(low + dice.uniform(0.08, 0.3), 0.42), 0.85)
+    half = dice.uniform(0.12, 0.5)
+    x = dice.gauss(0, 0.05)
+    ink = look.line if look.outlined else mix(look.skin, (70, 10, 20), 0.75)
+    room = max(0.95 - y, 0.12)
+    if kind in ("line", "small"):
+        wide, most = (half, 0.03) if kind == "line" else (0.1, 0.04)
+        brush.line(arc(x, y, wide, dice.gauss(0, most)), ink, look.width)
+    elif kind in ("smile", "frown"):
+        bend = dice.uniform(0.06, 0.22) * (1 if kind == "smile" else -1)
+        brush.line(arc(x, y, half, bend), ink, look.width)
+        corners = (-1, 1) if dice.random() < 0.3 else ()
+        for side in corners:
+            brush.line(arc(x + side * half, y, 0.06, 0.03), ink, look.width)
+    elif kind == "cat":
+        for side in (-1, 1):
+            brush.line(arc(x + side * half / 2, y, half / 2, 0.1), ink, look.width)
+    elif kind == "lips":
+        _paint_lips(brush, look, (x, y, half), dice)
+    elif kind != "none":
+        _paint_open_mouth(brush, kind, look, (x, y, half, room), dice)
+
+
+def _paint_lips(
+    brush: Brush, look: Look, place: tuple[float, float, float], dice: random.Random
+) -> None:
+    x, y, half = place
+    red = mix(look.skin, dice.choice(((190, 40, 60), (200, 90, 90), (150, 30, 50))), 0.65)
+    brush.fill(
+        through(
+            [
+                (x - half * 0.7, y),
+                (x - 0.06, y - 0.07),
+                (x + 0.06, y - 0.07),
+                (x + half * 0.7, y),
+            ]
+        ),
+        red,
+    )
+    brush.fill(arc(x, y, half * 0.7, dice.uniform(0.08, 0.14)), mix(red, WHITE, 0.15))
+    brush.line(arc(x, y, half * 0.7, 0.02), mix(red, INK, 0.5), 0.02)
+
+
+def _paint_open_mouth(
+    brush: Brush,
+    kind: str,
+    look: Look,
+    place: tuple[float, float, float, float],
+    dice: random.Random,
+) -> None:
+    x, y, half, room = place
+    inside = dice.choice(((90, 16, 24), (40, 8, 12), (160, 50, 60), INK))
+    if kind == "oh":
+        tall = min(dice.uniform(0.08, 0.24), room)
+        shape = oval(x, y + tall / 2, min(half, 0.25), tall)
+    else:
+        low = arc(x, y, half, min(dice.uniform(0.15, 0.6), room * 1.6))
+        top = arc(x, y, half, dice.uniform(-0.04, 0.06))[::-1]
+        shape = np.concatenate([low, top])
+    brush.fill(shape, inside, look.line if look.outlined else None, look.width * 0.8)
+    if kind in ("teeth", "grin"):
+        high = room * (2 if kind == "grin" else 0.25)
+        box = [(x - 1, y - 0.1), (x + 1, y - 0.1), (x + 1, y + high), (x - 1, y + high)]
+        brush.glaze(np.array(box, np.float32), WHITE, 1.0, shape)
+        if kind == "grin":
+            brush.line(arc(x, y + 0.04, half * 0.9, room * 0.4), mix(INK, WHITE, 0.4), 0.02)
+    elif dice.random() < 0.6:
+        brush.glaze(oval(x, y + room * 0.7, half * 0.7, room * 0.4), (220, 100, 110), 1.0, shape)
+
+
+BEARDS = ("full", "chin", "moustache", "stubble", "muzzle")
+
+
+def paint_beard(
+    brush: Brush, kind: str, look: Look, contour: Points, nose: float, dice: random.Random
+) -> None:
+    """Paint what grows, or a paler muzzle, round the mouth."""
+    hair = look.hair if look.hair != look.skin else mix(look.skin, INK, 0.5)
+    y = nose + 0.1
+    if kind == "moustache":
+        for side in (-1, 1):
+            wing = through(
+                [
+                    (0, y - 0.06),
+                    (side * 0.3, y - 0.08),
+                    (side * 0.5, y + 0.1),
+                    (side * 0.2, y + 0.1),
+                    (0, y + 0.05),
+                ]
+            )
+            brush.fill(wing, hair)
+    elif kind == "chin":
+        brush.fill(oval(0, 1.0, dice.uniform(0.15, 0.4), dice.uniform(0.2, 0.4)), hair)
+    elif kind == "muzzle":
+        tone = mix(
+            look.skin, dice.choice(((200, 170, 110), WHITE, (120, 90, 60))), dice.uniform(0.3, 0.7)
+        )
+        shape = oval(0, y + 0.2, dice.uniform(0.45, 0.75), dice.uniform(0.32, 0.5))
+        brush.fill(
+            shape, tone, look.line if look.outlined and dice.random() < 0.6 else None, look.width
+        )
+    else:
+        low = np.array(
+            [
+                (-1.3, nose - 0.05),
+                (-0.6, nose + 0.05),
+                (0, nose + 0.12),
+                (0.6, nose + 0.05),
+                (1.3, nose - 0.05),
+                (1.3, 1.6),
+                (-1.3, 1.6),
+            ],
+            np.float32,
+        )
+        brush.glaze(
+            low, hair, 0.25 if kind == "stubble" else 1.0, contour, 0.06 if look.solid else 0.0
+        )

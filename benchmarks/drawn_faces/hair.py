@@ -1,0 +1,297 @@
+"""Hair behind and before a face, and hats."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+from brush import Brush, Colour, Points, mix, oval, through
+from eyes import INK, WHITE, Look, vivid
+
+BACKS = ("none", "long", "bob", "spiky", "tails", "short", "afro", "beehive", "bun")
+FRONTS = ("none", "jagged", "parted", "straight", "swept", "tufts", "cap", "few", "spikes")
+HATS = ("beanie", "cap", "brim", "hood", "helmet", "band", "crown", "bow", "ears", "pom")
+
+
+def paint_back(brush: Brush, kind: str, look: Look, dice: random.Random) -> None:
+    """Paint the hair that lies behind the face."""
+    shape = _back_shape(kind, dice)
+    if shape is None:
+        return
+    tone = mix(look.hair, INK, 0.15)
+    edge = mix(look.hair, INK, 0.6) if look.outlined else None
+    if kind == "tails":
+        for side in (-1, 1):
+            tail = through(
+                [
+                    (side, -0.6),
+                    (side * 2.0, -0.4),
+                    (side * dice.uniform(1.6, 2.4), 2.0),
+                    (side * 1.2, 0.6),
+                ],
+                True,
+            )
+            brush.fill(tail, tone, edge, look.width)
+    if kind in ("beehive", "bun"):
+        high = -2.6 if kind == "beehive" else -1.6
+        brush.fill(
+            oval(0, high, 0.7 if kind == "bun" else 0.9, 0.6 if kind == "bun" else 1.6),
+            tone,
+            edge,
+            look.width,
+        )
+    brush.fill(shape, tone, edge, look.width)
+    brush.mark(shape)
+    if look.solid:
+        brush.shade(shape, (0.3, -0.8), 0.8, mix(look.hair, INK, 0.7), 0.3)
+
+
+def _back_shape(kind: str, dice: random.Random) -> Points | None:
+    wide = dice.uniform(1.05, 1.35)
+    top = dice.uniform(-1.7, -1.35)
+    match kind:
+        case "none":
+            return None
+        case "long" | "bob":
+            low = dice.uniform(1.8, 3.5) if kind == "long" else dice.uniform(0.7, 1.3)
+            return through(
+                [
+                    (0, top),
+                    (wide, -0.8),
+                    (wide * 1.1, low * 0.6),
+                    (wide, low),
+                    (0, low * 0.9),
+                    (-wide, low),
+                    (-wide * 1.1, low * 0.6),
+                    (-wide, -0.8),
+                ],
+                True,
+            )
+        case "spiky":
+            points = []
+            count = dice.randint(9, 17)
+            for index in range(count * 2):
+                turn = math.pi * (0.85 + 1.3 * index / (count * 2 - 1))
+                far = (1.15 if index % 2 else dice.uniform(1.5, 2.1)) * (1 + 0.1 * dice.random())
+                points.append((math.cos(turn) * far, math.sin(turn) * far - 0.2))
+            return np.array(points, np.float32)
+        case "afro":
+            return oval(0, -0.7, dice.uniform(1.4, 2.0), dice.uniform(1.2, 1.8))
+        case _:
+            return oval(0, -0.45, wide, dice.uniform(1.0, 1.3))
+
+
+def paint_front(
+    brush: Brush,
+    warp: Callable[[Points], Points],
+    kind: str,
+    look: Look,
+    outline: Points,
+    lamp: tuple[float, float],
+    dice: random.Random,
+) -> float:
+    """Paint the hair that falls over the face; return the height to which it covers."""
+    crown = float(outline[:, 1].min()) - dice.uniform(0.05, 0.3)
+    if kind == "none":
+        return crown
+    edge = mix(look.hair, INK, 0.6) if look.outlined else None
+    if kind in ("few", "spikes"):
+        _paint_strands(brush, kind, look, crown, edge, dice)
+        return crown
+    low = dice.uniform(-0.75, -0.35) if kind != "cap" else dice.uniform(-0.95, -0.65)
+    fringe = warp(_fringe(kind, low, dice))
+    side = dice.uniform(1.02, 1.15)
+    temple = dice.uniform(-0.4, 0.5)
+    top = through(
+        [
+            (side, temple),
+            (side, -0.6),
+            (0.75, crown + 0.15),
+            (0, crown),
+            (-0.75, crown + 0.15),
+            (-side, -0.6),
+            (-side, temple),
+        ]
+    )
+    shape = np.concatenate([top, fringe])
+    if dice.random() < 0.5:  # the shadow that it throws
+        below = shape + np.array([0, dice.uniform(0.05, 0.15)], np.float32)
+        shadow = mix(look.skin, (60, 25, 45), 0.5)
+        brush.glaze(below, shadow, 0.6, outline, 0.06 if look.solid else 0.0)
+    brush.fill(shape, look.hair, edge, look.width)
+    if look.solid:
+        brush.shade(shape, lamp, 0.7, mix(look.hair, INK, 0.7), 0.4)
+    if look.solid or dice.random() < 0.3:
+        for _ in range(dice.randint(3, 9)):
+            x = dice.uniform(-0.8, 0.8)
+            lock = through([(x * 0.4, crown + 0.1), (x, crown * 0.6), (x * 1.1, low - 0.1)])
+            brush.line(
+                lock, mix(look.hair, dice.choice((INK, WHITE)), dice.uniform(0.1, 0.35)), 0.025
+            )
+    if dice.random() < 0.4:
+        brush.glaze(
+            through(
+                [(-0.7, crown * 0.72), (0, crown * 0.82), (0.7, crown * 0.72), (0, crown * 0.66)],
+                True,
+            ),
+            mix(look.hair, WHITE, 0.6),
+            0.6,
+            shape,
+        )
+    return low
+
+
+def _fringe(kind: str, low: float, dice: random.Random) -> Points:
+    """Return the lower edge of the hair from left to right."""
+    if kind == "cap":
+        return through([(-0.95, 0.0), (-0.8, low * 0.8), (0, low), (0.8, low * 0.8), (0.95, 0.0)])
+    if kind == "straight":
+        return np.array(
+            [
+                (-0.95, dice.uniform(-0.2, 0.5)),
+                (-0.85, low),
+                (0.85, low),
+                (0.95, dice.uniform(-0.2, 0.5)),
+            ],
+            np.float32,
+        )
+    if kind == "parted":
+        part = dice.uniform(-0.5, 0.5)
+        return through([(-0.98, 0.5), (-0.8, low), (part, low - 0.45), (0.8, low), (0.98, 0.5)])
+    if kind == "swept":
+        lean = dice.choice((-1, 1))
+        points = [
+            (-0.98, 0.3 - 0.2 * lean),
+            (-0.6, low + 0.2 * lean),
+            (0.2, low),
+            (0.7, low - 0.25 * lean),
+            (0.98, 0.2),
+        ]
+        return through(points)
+    count = dice.randint(3, 7)
+    points = [(-0.98, dice.uniform(0.1, 0.7))]
+    for index in range(count):
+        x = -0.85 + 1.7 * (index + 0.5) / count
+        points.append((x - 0.8 / count, low - dice.uniform(0.1, 0.35)))
+        points.append((x + dice.uniform(-0.1, 0.1), low + dice.uniform(0.05, 0.35)))
+    points.append((0.9, low - 0.2))
+    points.append((0.98, dice.uniform(0.1, 0.7)))
+    return np.array(points, np.float32)
+
+
+def _paint_strands(
+    brush: Brush, kind: str, look: Look, crown: float, edge: Colour | None, dice: random.Random
+) -> None:
+    if kind == "few":
+        for _ in range(dice.randint(2, 5)):
+            x = dice.uniform(-0.4, 0.4)
+            brush.line(
+                through([(x, crown + 0.3), (x * 1.6, crown - 0.2), (x * 2.2, crown + 0.1)]),
+                look.line,
+                max(look.width, 0.03),
+            )
+        return
+    count = dice.randint(5, 9)
+    points = [(-0.9, crown + 0.75)]
+    for index in range(count):
+        x = -0.9 + 1.8 * index / count
+        points += [(x + 0.9 / count, crown - 0.1), (x + 1.8 / count, crown + 0.5)]
+    shape = np.array([*points, (0.85, crown + 0.85), (-0.85, crown + 0.85)], np.float32)
+    brush.fill(shape, look.hair, edge, look.width)
+
+
+def paint_hat(brush: Brush, kind: str, look: Look, outline: Points, dice: random.Random) -> float:
+    """Paint something on the head; return the height to which it covers."""
+    tone = vivid(dice, (0.2, 1.0), (0.15, 1.0))
+    trim = dice.choice((WHITE, INK, mix(tone, WHITE, 0.5), vivid(dice, (0.3, 1), (0.3, 1))))
+    edge = look.line if look.outlined else None
+    crown = float(outline[:, 1].min()) - 0.15
+    low = dice.uniform(-0.75, -0.45)
+    dome = through(
+        [(-1.1, low), (-1.05, crown * 0.75), (0, crown - 0.25), (1.05, crown * 0.75), (1.1, low)]
+    )
+    if kind == "hood":
+        return _paint_hood(brush, tone, trim, edge, outline, look, dice)
+    if kind in ("beanie", "helmet", "pom"):
+        brush.fill(dome, tone, edge, look.width)
+        band = np.array(
+            [(-1.13, low - 0.25), (1.13, low - 0.25), (1.13, low + 0.05), (-1.13, low + 0.05)],
+            np.float32,
+        )
+        brush.fill(band, trim, edge, look.width)
+        if kind != "helmet":
+            brush.fill(oval(0, crown - 0.3, 0.28, 0.25), trim, edge, look.width)
+    elif kind == "cap":
+        brush.fill(dome, tone, edge, look.width)
+        lean = dice.choice((-1, 0, 1))
+        brush.fill(oval(lean * 0.7, low, 1.0, 0.18), trim, edge, look.width)
+    elif kind == "brim":
+        brush.fill(dome, tone, edge, look.width)
+        brush.fill(
+            oval(0, low, dice.uniform(1.4, 2.0), 0.22), mix(tone, INK, 0.2), edge, look.width
+        )
+    elif kind == "band":
+        band = [(-1.05, low - 0.3), (1.05, low - 0.3), (1.05, low), (-1.05, low)]
+        brush.fill(np.array(band, np.float32), tone, edge, look.width)
+    else:
+        _paint_ornament(brush, kind, tone, edge, crown, look)
+        return crown
+    if look.solid:
+        brush.shade(dome, (0.3, -0.7), 0.6, mix(tone, INK, 0.7))
+    return low
+
+
+def _paint_ornament(
+    brush: Brush, kind: str, tone: Colour, edge: Colour | None, crown: float, look: Look
+) -> None:
+    if kind == "crown":
+        points = [
+            (-0.8, crown + 0.3),
+            (-0.8, crown - 0.5),
+            (-0.4, crown - 0.1),
+            (0, crown - 0.6),
+            (0.4, crown - 0.1),
+            (0.8, crown - 0.5),
+            (0.8, crown + 0.3),
+        ]
+        brush.fill(np.array(points, np.float32), (240, 200, 60), edge, look.width)
+        return
+    for side in (-1, 1):
+        if kind == "bow":
+            wing = [
+                (0.5, crown + 0.1),
+                (0.5 + side * 0.5, crown - 0.25),
+                (0.5 + side * 0.5, crown + 0.4),
+            ]
+        else:
+            wing = [
+                (side * 0.3, crown + 0.2),
+                (side * 0.8, crown - 0.7),
+                (side * 0.95, crown + 0.5),
+            ]
+        brush.fill(
+            np.array(wing, np.float32), tone if kind == "bow" else look.hair, edge, look.width
+        )
+
+
+def _paint_hood(
+    brush: Brush,
+    tone: Colour,
+    trim: Colour,
+    edge: Colour | None,
+    outline: Points,
+    look: Look,
+    dice: random.Random,
+) -> float:
+    """Paint a ring round the face: all that lies between the hood's rim and its opening."""
+    rim = oval(0, -0.1, dice.uniform(1.25, 1.6), dice.uniform(1.35, 1.7))
+    opening = oval(0, 0.12, dice.uniform(0.8, 1.0), dice.uniform(0.8, 1.0))
+    ring = np.concatenate([rim, rim[:1], opening[::-1][-1:], opening[::-1]])
+    brush.fill(ring, tone)
+    closed = np.concatenate([opening, opening[:1]])
+    brush.line(closed, trim, dice.uniform(0.05, 0.25))
+    if edge is not None:
+        brush.line(np.concatenate([rim, rim[:1]]), edge, look.width)
+    return float(opening[:, 1].min())

@@ -1,0 +1,153 @@
+"""A small single-stage network without anchor boxes: every place says how likely it is the middle
+of a face and how far the face reaches to the left, top, right and bottom (as FCOS does).
+
+Plain 3 x 3 convolutions with residual blocks, three scales joined from the top down, one head for
+all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+STRIDES = (8, 16, 32)
+WIDTHS = (16, 24, 48, 96, 128)
+
+
+class Unit(nn.Sequential):
+    """A convolution of 3 x 3 with batch norm and ReLU."""
+
+    def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what came in."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = Unit(width, width)
+        self.last = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map batch x width x height x width to the same shape."""
+        return torch.relu(values + self.last(self.first(values)))
+
+
+class FaceNet(nn.Module):
+    """Takes batch x 3 x height x width in 0..1, sides multiples of 32.
+
+    Gives for each stride batch x 5 x rows x columns: the score's logit, then four logarithms of
+    distances in units of the stride.
+    """
+
+    def __init__(self, widths: Sequence[int] = WIDTHS, neck: int = 48) -> None:
+        super().__init__()
+        stem, quarter, *rest = widths
+        self.stem = nn.Sequential(Unit(3, stem, 2), Unit(stem, quarter, 2), Residual(quarter))
+        pairs = zip([quarter, *rest], rest, strict=False)
+        self.stages = nn.ModuleList(
+            nn.Sequential(Unit(inner, outer, 2), Residual(outer)) for inner, outer in pairs
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in rest)
+        self.joins = nn.ModuleList(Unit(neck, neck) for _ in rest)
+        self.head = Unit(neck, neck)
+        self.answer = nn.Conv2d(neck, 5, 1)
+        self.scales = nn.Parameter(torch.full((len(rest),), 0.7))
+        nn.init.constant_(self.answer.bias[:1], -4.5)
+        nn.init.constant_(self.answer.bias[1:], 0.0)
+        nn.init.normal_(self.answer.weight, std=0.01)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Return the answers of the three strides, finest first."""
+        values, maps = self.stem((pictures - 0.5) * 4), []
+        for stage in self.stages:
+            values = stage(values)
+            maps.append(values)
+        joined: list[Tensor] = []
+        for lateral, one in zip(reversed(self.laterals), reversed(maps), strict=True):
+            here = lateral(one)
+            if joined:
+                here = here + nn.functional.interpolate(joined[-1], scale_factor=2.0)
+            joined.append(here)
+        joined.reverse()
+        found = []
+        for index, (join, one) in enumerate(zip(self.joins, joined, strict=True)):
+            said = self.answer(self.head(join(torch.relu(one))))
+            found.append(torch.cat([said[:, :1], said[:, 1:] + self.scales[index]], 1))
+        return found
+
+
+class Exported(nn.Module):
+    """The network as it is shipped: one answer, batch x 5 x places.
+
+    Distances to the four sides in pixels (left, top, right, bottom), then the score in 0..1;
+    places row by row, the finest stride first.
+    """
+
+    def __init__(self, net: FaceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return distances and scores of all places."""
+        parts = []
+        for stride, said in zip(STRIDES, self.net(pictures), strict=True):
+            reach = torch.exp(said[:, 1:]) * float(stride)
+            parts.append(torch.cat([reach, torch.sigmoid(said[:, :1])], 1).flatten(2))
+        return torch.cat(parts, 2)
+
+
+def corners(said: Tensor, stride: int) -> Tensor:
+    """Return the boxes of an answer: batch x 4 x rows x columns, pixels of two corners."""
+    rows, columns = said.shape[2:]
+    x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
+    y = (torch.arange(rows, dtype=torch.float32)[:, None] + 0.5) * stride
+    reach = torch.exp(said[:, 1:].float().clamp(max=4.5)) * stride
+    return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
+
+
+def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the losses of scores and of boxes.
+
+    A target is batch x 5 x rows x columns: 1 for a face, 0 for none, -1 for places that do
+    not count; then the face's corners. The score is to be the box's overlap with the face (quality
+    focal loss, Li et al. 2020); boxes are judged by generalised intersection over union
+    (Rezatofighi et al. 2019).
+    """
+    scores, boxes, count = torch.zeros(()), torch.zeros(()), 0
+    for stride, said, wanted in zip(STRIDES, answers, targets, strict=True):
+        logits, kind = said[:, 0].float(), wanted[:, 0]
+        faces = kind > 0
+        quality = torch.zeros_like(logits)
+        if faces.any():
+            mine = corners(said, stride).permute(0, 2, 3, 1)[faces]
+            true = wanted[:, 1:].permute(0, 2, 3, 1)[faces]
+            shared, general = overlaps(mine, true)
+            quality[faces] = shared.detach().clamp(0.05, 1)
+            boxes = boxes + (1 - general).sum()
+            count += int(faces.sum())
+        doubt = nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+        weight = (torch.sigmoid(logits) - quality).abs() ** 2
+        scores = scores + (doubt * weight.detach() * (kind >= 0)).sum()
+    return scores / max(count, 1), boxes / max(count, 1)
+
+
+def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return intersection over union, plain and generalised, of rows of corners."""
+    inner = (
+        torch.minimum(one[:, 2:], other[:, 2:]) - torch.maximum(one[:, :2], other[:, :2])
+    ).clamp(0)
+    outer = torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])
+    areas = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1)
+    shared = inner.prod(1)
+    union = areas - shared
+    hull = outer.prod(1)
+    plain = shared / union.clamp(min=1e-6)
+    return plain, plain - (hull - union) / hull.clamp(min=1e-6)

@@ -1,0 +1,159 @@
+"""Crops of drawn scenes, changed as files and screens change pictures, with their targets."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from network import STRIDES
+
+Canvas = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float32]
+
+LEAST_FACE = 9.0
+"""Pixels in a crop. Smaller faces do not count."""
+
+REACH = ((0.0, 56.0), (40.0, 112.0), (84.0, 9999.0))
+"""Sides of the faces that each stride looks for."""
+
+MIDDLE = 0.25
+"""The places within this part of a face, around its centre, speak for it."""
+
+
+class SceneSet:
+    """Scenes of one or several folders that `scenes.py` wrote."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._pictures = [np.load(folder / "pictures.npy", mmap_mode="r") for folder in folders]
+        self._boxes = [json.loads((folder / "boxes.json").read_text()) for folder in folders]
+        self._places = [(i, j) for i, boxes in enumerate(self._boxes) for j in range(len(boxes))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def batch(self, dice: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
+        """Return pictures (count x 3 x side x side, 0..1) and the targets of every stride."""
+        crops = [self._crop(dice, side) for _ in range(count)]
+        pictures = np.stack([picture for picture, _ in crops]).transpose(0, 3, 1, 2)
+        marks = [targets(rows, side) for _, rows in crops]
+        levels = [np.stack(level) for level in zip(*marks, strict=True)]
+        return pictures.astype(np.float32) / 255, levels
+
+    def _crop(self, dice: random.Random, side: int) -> tuple[Canvas, Values]:
+        which, index = dice.choice(self._places)
+        picture = np.asarray(self._pictures[which][index])
+        rows = np.array(self._boxes[which][index], np.float32).reshape(-1, 5)
+        whole = picture.shape[0]
+        part = min(side / math.exp(dice.gauss(0.0, 0.35)), whole * 1.3)
+        wide, high = part * dice.uniform(0.87, 1.0), part * dice.uniform(0.87, 1.0)
+        if len(rows) and dice.random() < 0.8:
+            x0, y0, x1, y1 = rows[dice.randrange(len(rows)), :4]
+            middle = (x0 + x1) / 2, (y0 + y1) / 2
+            left = middle[0] - wide * dice.uniform(0.15, 0.85)
+            top = middle[1] - high * dice.uniform(0.15, 0.85)
+        else:
+            left, top = dice.uniform(0, whole - wide), dice.uniform(0, whole - high)
+        if dice.random() < 0.85:  # else the edge of the picture shows, as in a letterbox
+            left = min(max(left, 0), max(whole - wide, 0))
+            top = min(max(top, 0), max(whole - high, 0))
+        across, down = side / wide, side / high
+        flip = dice.random() < 0.5
+        move = np.array([[across, 0, -left * across], [0, down, -top * down]], np.float32)
+        if flip:
+            move[0] = -move[0]
+            move[0, 2] += side
+        bars = (114, 114, 114) if dice.random() < 0.7 else (0, 0, 0)
+        kind = cv2.INTER_AREA if across < 0.8 else cv2.INTER_LINEAR
+        crop = cv2.warpAffine(picture, move, (side, side), flags=kind, borderValue=bars)
+        return _worn(crop, dice), _moved(rows, move, side, flip)
+
+
+def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
+    """Return boxes in the crop; faces of which half is cut off no longer count."""
+    x = rows[:, [0, 2]] * move[0, 0] + move[0, 2]
+    y = rows[:, [1, 3]] * move[1, 1] + move[1, 2]
+    if flip:
+        x = x[:, ::-1]
+    whole = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    x, y = x.clip(0, side), y.clip(0, side)
+    seen = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    share = seen / np.maximum(whole, 1e-3)
+    small = np.sqrt(seen) < LEAST_FACE
+    face = np.where((share < 0.5) | small, 0.0, rows[:, 4])
+    boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1], face], 1)
+    return np.asarray(boxes[share > 0.1], np.float32)
+
+
+def _worn(crop: Canvas, dice: random.Random) -> Canvas:
+    """Change colours and add blur, noise and JPEG as pictures have it."""
+    rng = np.random.default_rng(dice.getrandbits(32))
+    if dice.random() < 0.3:
+        hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + dice.randint(-12, 12)) % 180
+        hsv[..., 1] = np.clip(hsv[..., 1] * dice.uniform(0.3, 1.2), 0, 255).astype(np.uint8)
+        crop = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    if dice.random() < 0.5:
+        gain, lift, bend = (
+            dice.uniform(0.6, 1.3),
+            dice.uniform(-30, 30),
+            math.exp(dice.gauss(0, 0.3)),
+        )
+        curve = np.clip(255 * (np.arange(256) / 255) ** bend * gain + lift, 0, 255).astype(np.uint8)
+        crop = cv2.LUT(crop, curve)
+    if dice.random() < 0.25:
+        small = dice.uniform(0.3, 0.8)
+        side = crop.shape[0]
+        less = cv2.resize(crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+        crop = cv2.resize(less, (side, side), interpolation=dice.choice((0, 1, 2)))
+    elif dice.random() < 0.2:
+        crop = cv2.GaussianBlur(crop, (0, 0), dice.uniform(0.4, 2.0))
+    if dice.random() < 0.2:
+        noise = rng.normal(0, dice.uniform(2, 12), (*crop.shape[:2], 1))
+        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
+    if dice.random() < 0.4:
+        kept = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, dice.randint(25, 95)])[1]
+        crop = cv2.imdecode(kept, cv2.IMREAD_COLOR)
+    return crop
+
+
+def targets(rows: Values, side: int) -> list[Values]:
+    """Return for each stride 5 x rows x columns, as `face_loss` takes it."""
+    levels = []
+    for stride, (low, high) in zip(STRIDES, REACH, strict=True):
+        cells = side // stride
+        level = np.zeros((5, cells, cells), np.float32)
+        spots = (np.arange(cells, dtype=np.float32) + 0.5) * stride
+        sizes = np.sqrt((rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1]))
+        for index in np.argsort(-sizes):
+            _mark(level, rows[index], spots, low <= sizes[index] < high)
+        levels.append(level)
+    return levels
+
+
+def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
+    """Write one face into a stride's target, or make its places not count."""
+    x0, y0, x1, y1, face = (float(number) for number in row)
+    if not face:
+        inside = (spots >= x0) & (spots < x1), (spots >= y0) & (spots < y1)
+        hidden = np.ix_(np.flatnonzero(inside[1]), np.flatnonzero(inside[0]))
+        level[0][hidden] = np.where(level[0][hidden] > 0, level[0][hidden], -1)
+        return
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    columns, lines = _near(spots, x, x1 - x0), _near(spots, y, y1 - y0)
+    place = np.ix_(lines, columns)
+    if mine:
+        level[0][place] = 1
+        for channel, edge in enumerate((x0, y0, x1, y1), 1):
+            level[channel][place] = edge
+    else:  # the same face, seen by another stride: neither right nor wrong there
+        level[0][place] = np.where(level[0][place] > 0, level[0][place], -1)
+
+
+def _near(spots: Values, middle: float, length: float) -> npt.NDArray[np.intp]:
+    found = np.flatnonzero(np.abs(spots - middle) <= length * MIDDLE / 2)
+    return found if len(found) else np.array([np.abs(spots - middle).argmin()])

@@ -1,0 +1,119 @@
+"""Train the face detector on drawn scenes.
+
+    python benchmarks/drawn_faces/train.py --scenes DIR [--scenes DIR] --out DIR --steps 3000
+        [--batch 16] [--side 256] [--rate 0.0015] [--from FILE] [--threads 1]
+
+Writes `last.pt` (to go on from, also after a stop) and `net.pt` (the running mean of the weights,
+which is what is judged and shipped) every hundred steps, and a line of losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import queue
+import random
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import torch
+from network import FaceNet, face_loss
+from samples import SceneSet
+from torch import Tensor
+
+DECAY = 0.998
+
+
+def rate_at(step: int, steps: int, top: float) -> float:
+    """Return the learning rate: up in 100 steps, then down along a cosine."""
+    if step < 100:
+        return top * (step + 1) / 100
+    return top * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(steps - 100, 1))))
+
+
+def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> queue.Queue:
+    """Return a queue that a thread fills with batches, one for each step from `first` on."""
+    ready: queue.Queue = queue.Queue(4)
+
+    def fill() -> None:
+        step = first
+        while True:
+            ready.put(scenes.batch(random.Random(f"{seed} {step}"), count, side))
+            step += 1
+
+    threading.Thread(target=fill, daemon=True).start()
+    return ready
+
+
+def keep_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
+    """Move the running mean of the weights a little towards what they are now."""
+    share = min(DECAY, (step + 1) / (step + 10))
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if value.dtype.is_floating_point:
+                mean[name].lerp_(value, 1 - share)
+            else:
+                mean[name].copy_(value)
+
+
+def main() -> None:
+    """Train from the beginning, from other weights, or from where a run stopped."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--scenes", type=Path, action="append", required=True)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--steps", type=int, default=3000)
+    options.add_argument("--batch", type=int, default=16)
+    options.add_argument("--side", type=int, default=256)
+    options.add_argument("--rate", type=float, default=1.5e-3)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--from", dest="begin", type=Path)
+    options.add_argument("--threads", type=int, default=1)
+    given = options.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(given.seed)
+    net = FaceNet().to(memory_format=torch.channels_last)
+    if given.begin:
+        net.load_state_dict(torch.load(given.begin))
+    optimiser = torch.optim.AdamW(net.parameters(), given.rate, weight_decay=0.02)
+    mean = {name: value.clone() for name, value in net.state_dict().items()}
+    step = 0
+    last = given.out / "last.pt"
+    if last.exists():
+        state = torch.load(last)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        mean, step = state["mean"], state["step"]
+    ready = batches(SceneSet(given.scenes), given.seed, step, given.batch, given.side)
+    begun, sums = time.monotonic(), [0.0, 0.0]
+    net.train()
+    while step < given.steps:
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, given.steps, given.rate)
+        pictures, targets = ready.get()
+        values = torch.from_numpy(pictures).to(memory_format=torch.channels_last)
+        score, box = face_loss(net(values), [torch.from_numpy(one) for one in targets])
+        optimiser.zero_grad()
+        (score + 1.5 * box).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimiser.step()
+        keep_mean(mean, net, step)
+        sums = [sums[0] + float(score.detach()), sums[1] + float(box.detach())]
+        step += 1
+        if step % 50 == 0:
+            spent = time.monotonic() - begun
+            print(f"{step} {sums[0] / 50:.4f} {sums[1] / 50:.4f} {spent:.0f}s", flush=True)
+            sums = [0.0, 0.0]
+        if step % 100 == 0 or step == given.steps:
+            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
+            part = last.with_suffix(".part")
+            torch.save({**state, "mean": mean, "step": step}, part)
+            part.replace(last)
+            torch.save(mean, given.out / "net.pt")
+
+
+if __name__ == "__main__":
+    main()
