@@ -5,7 +5,7 @@
 
 `DIR/faces.json` has the annotated pictures (docs/detectors.md tells the format); `--photos` is
 a folder of photographs without drawn faces, one source more. `--votes` keeps what the members
-found, so that another try takes seconds. A source is a show (what stands before the first
+found, so that another try takes a minute. A source is a show (what stands before the first
 `_` of a file's name). For each source in turn the settings are chosen and the weights fitted
 on the other sources only, and the source is scored with them: those are the figures
 printed first. Last come the settings and weights from all sources, for
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecrop.annotations import read_annotations
-from facecrop.compare import CRITERIA, Criterion, MatchTally, match_faces
+from facecrop.compare import CRITERIA, MatchTally, match_faces
 from facecrop.detectors.ensemble import Ensemble
 from facecrop.detectors.tiling import FloatBox
 from facecrop.detectors.votes import (
@@ -42,10 +42,16 @@ from gleanset.records import Box, Face
 
 SIZES = (1.0, 0.7, 0.5, 0.35)
 CHOICES = [(1.0,), (1.0, 0.5), (0.7, 0.5), (1.0, 0.7, 0.5), (0.7, 0.5, 0.35), SIZES]
-NETWORK_SIZES = (0, 640, 960)
+NETWORK_SIZES = (0, 640)
 """How large our own network sees a picture; 0 is without it."""
 
+THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.5)
+
+PHOTO = "photo"
 PHOTOS = 80
+NOT_LEARNT = ("cat", "dog")
+"""The photographs that took no part in the training of our own network."""
+
 LEAST_WINDOWS = 2
 """A single window of the cascade, and nothing else, is nothing to learn from."""
 
@@ -77,15 +83,16 @@ def pictures(faces: Path, photos: Path | None, cascade: str) -> list[Picture]:
         found.append(Picture(entry.kind, entry.boxes, votes(searcher, entry.path)))
         print(".", end="", flush=True)
     for path in sampled(photos):
-        found.append(Picture("photo", [], votes(searcher, path)))
+        found.append(Picture(PHOTO, [], votes(searcher, path)))
         print(".", end="", flush=True)
     print()
     return found
 
 
 def sampled(photos: Path | None) -> list[Path]:
-    """Some photographs, the same in every run."""
-    files = sorted(photos.rglob("*.jpg")) if photos else []
+    """Some photographs of which our own network saw none, the same in every run."""
+    kinds = [photos / kind for kind in NOT_LEARNT] if photos else []
+    files = sorted(file for kind in kinds for file in kind.glob("*.jpg"))
     return random.Random(0).sample(files, min(PHOTOS, len(files)))
 
 
@@ -104,7 +111,9 @@ def votes(searcher: Ensemble, path: Path) -> dict[str, list[FaceVote]]:
 def plans() -> list[EnsembleCalibration]:
     """All settings that are to be fitted and compared."""
     return [
-        EnsembleCalibration(0, sizes, (0.0,) * len(sizes), 0.0, 0.0, 0.0, size, equalize=equalize)
+        EnsembleCalibration(
+            0, sizes, (0.0,) * len(sizes), 0.0, 0.0, 0.0, size, 0.5, equalize=equalize
+        )
         for sizes in CHOICES
         for size in NETWORK_SIZES
         for equalize in (False, True)
@@ -120,6 +129,34 @@ def rows(all_pictures: Sequence[Picture], settings: EnsembleCalibration) -> list
         chosen += picture.votes[f"cascade {settings.equalize}"]
         found += [Row(picture, c, _is_face(c, picture.truth)) for c in group_votes(chosen)]
     return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Pictures of some sources, and what every choice of settings finds in them."""
+
+    pictures: list[Picture]
+    rows: dict[EnsembleCalibration, list[Row]]
+
+    @classmethod
+    def of(cls, all_pictures: list[Picture]) -> Trial:
+        """Group the votes once for every choice."""
+        return cls(all_pictures, {one: rows(all_pictures, one) for one in plans()})
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources in a fixed order."""
+        return sorted({picture.source for picture in self.pictures})
+
+    def only(self, source: str, *, without: bool = False) -> Trial:
+        """Return the part of one source, or all `without` it."""
+        return Trial(
+            [one for one in self.pictures if (one.source == source) != without],
+            {
+                plan: [row for row in data if (row.picture.source == source) != without]
+                for plan, data in self.rows.items()
+            },
+        )
 
 
 def fitted(data: Sequence[Row], settings: EnsembleCalibration) -> EnsembleCalibration:
@@ -140,72 +177,83 @@ def fitted(data: Sequence[Row], settings: EnsembleCalibration) -> EnsembleCalibr
     )
 
 
-def judged(data: Sequence[Row], by: EnsembleCalibration, criterion: Criterion) -> Counter[str]:
-    """True and false finds, and faces, of the pictures of these rows, at 0.5."""
-    total: Counter[str] = Counter()
+def judged(
+    mine: Trial, by: EnsembleCalibration, plan: EnsembleCalibration, threshold: float
+) -> dict[str, Counter[str]]:
+    """True and false finds by criterion."""
     faces: dict[int, list[Face]] = {}
-    for row in data:
+    for row in mine.rows[plan]:
         chance = by.probability(row.candidate)
-        if chance >= 0.5:
+        if chance >= threshold:
             box = Box(*(round(edge) for edge in row.candidate.rect))
             faces.setdefault(id(row.picture), []).append(Face("ensemble", box, chance))
-    for picture in {id(row.picture): row.picture for row in data}.values():
-        tally: MatchTally = match_faces(faces.get(id(picture), []), picture.truth, criterion)
-        total.update(found=tally.found, false=tally.false)
+    total: dict[str, Counter[str]] = {}
+    for criterion in CRITERIA:
+        total[criterion.name] = Counter()
+        for picture in mine.pictures:
+            tally: MatchTally = match_faces(faces.get(id(picture), []), picture.truth, criterion)
+            total[criterion.name].update(found=tally.found, false=tally.false)
     return total
 
 
-def held_out(
-    all_pictures: Sequence[Picture], settings: EnsembleCalibration
-) -> dict[str, Counter[str]]:
-    """For each source what the weights of the others do on it, by criterion and source."""
-    data = rows(all_pictures, settings)
-    result: dict[str, Counter[str]] = {}
-    for source in sorted({picture.source for picture in all_pictures}):
-        model = fitted([row for row in data if row.picture.source != source], settings)
-        mine = [row for row in data if row.picture.source == source]
-        for criterion in CRITERIA:
-            result[f"{criterion.name}/{source}"] = judged(mine, model, criterion)
+def held_out(trial: Trial, plan: EnsembleCalibration) -> dict[float, dict[str, Counter[str]]]:
+    """By threshold what the weights of the other sources do on each source, all together."""
+    result = {least: {one.name: Counter[str]() for one in CRITERIA} for least in THRESHOLDS}
+    for source in trial.sources:
+        mine = trial.only(source)
+        model = fitted(trial.only(source, without=True).rows[plan], plan)
+        for least, sums in result.items():
+            for name, counts in judged(mine, model, plan, least).items():
+                sums[name].update(counts)
     return result
 
 
-def chosen(all_pictures: Sequence[Picture]) -> tuple[EnsembleCalibration, float]:
-    """The settings with the best held-out F1 (mean of the three criteria)."""
-    scored = [(mean_f1(all_pictures, held_out(all_pictures, one)), one) for one in plans()]
-    value, best = max(scored, key=lambda pair: pair[0])
-    return best, value
+def chosen(trial: Trial, *, say: bool = False) -> tuple[EnsembleCalibration, float, float]:
+    """The settings and threshold with the best held-out F1 (mean of the criteria), and that."""
+    scored = []
+    for plan in trial.rows:
+        for least, result in held_out(trial, plan).items():
+            scored.append((mean_f1(trial.pictures, result), plan, least))
+            if say:
+                print(
+                    f"  {scored[-1][0]:.3f} {plan.sizes} network {plan.network_size} "
+                    f"equalize={plan.equalize} from {least}"
+                )
+    value, best, threshold = max(scored, key=lambda one: one[0])
+    return best, threshold, value
 
 
 def mean_f1(all_pictures: Sequence[Picture], result: dict[str, Counter[str]]) -> float:
     """F1 over all pictures, mean of the criteria."""
     faces = sum(len(picture.truth) for picture in all_pictures)
-    values = []
-    for criterion in CRITERIA:
-        mine = [c for key, c in result.items() if key.startswith(f"{criterion.name}/")]
-        found, false = sum(c["found"] for c in mine), sum(c["false"] for c in mine)
-        values.append(2 * found / max(faces + found + false, 1))
+    values = [
+        2 * counts["found"] / max(faces + counts["found"] + counts["false"], 1)
+        for counts in result.values()
+    ]
     return sum(values) / len(values)
 
 
-def nested(all_pictures: Sequence[Picture]) -> None:
-    """Settings and weights chosen without the source on which they are scored."""
-    total: dict[str, Counter[str]] = {}
-    for source in sorted({picture.source for picture in all_pictures}):
-        others = [picture for picture in all_pictures if picture.source != source]
-        mine = [picture for picture in all_pictures if picture.source == source]
-        settings, value = chosen(others)
-        model = fitted(rows(others, settings), settings)
-        faces = sum(len(picture.truth) for picture in mine)
+def nested(trial: Trial) -> None:
+    """Settings, threshold and weights chosen without the source on which they are scored."""
+    total = {criterion.name: Counter[str]() for criterion in CRITERIA}
+    for source in trial.sources:
+        others, mine = trial.only(source, without=True), trial.only(source)
+        plan, threshold, value = chosen(others)
+        model = fitted(others.rows[plan], plan)
+        faces = sum(len(picture.truth) for picture in mine.pictures)
         line = [
-            f"{source:<10} {faces:>3} faces; {settings.sizes} "
-            f"network {settings.network_size} equalize={settings.equalize}"
+            f"{source:<10} {faces:>3} faces; {plan.sizes} network {plan.network_size} "
+            f"equalize={plan.equalize} from {threshold}"
         ]
-        for criterion in CRITERIA:
-            result = judged(rows(mine, settings), model, criterion)
-            total[f"{criterion.name}/{source}"] = result
-            line.append(f"{criterion.name}: {result['found']} found {result['false']} false")
-        print("; ".join(line), f"(F1 of the others {value:.3f})")
-    print(f"all: mean F1 {mean_f1(all_pictures, total):.3f}")
+        for name, counts in judged(mine, model, plan, threshold).items():
+            line.append(f"{name}: {counts['found']} found {counts['false']} false")
+            if source != PHOTO:
+                total[name].update(counts)
+        print("; ".join(line), f"(F1 of the others {value:.3f})", flush=True)
+    print(
+        "all annotated pictures:",
+        {n: round(mean_f1(trial.pictures, {n: c}), 3) for n, c in total.items()},
+    )
 
 
 def main() -> None:
@@ -222,18 +270,13 @@ def main() -> None:
         data = pictures(given.faces / "faces.json", given.photos, given.cascade)
     if given.votes:
         given.votes.write_text(json.dumps([_plain(picture) for picture in data]))
-    print("settings and weights chosen without the source on which they are scored:")
-    nested(data)
+    trial = Trial.of(data)
+    print("everything chosen without the source on which it is scored:")
+    nested(trial)
     print("held-out mean F1 of every choice (weights alone left out):")
-    for one in plans():
-        result = held_out(data, one)
-        anime = result.get("centre/ng", Counter())
-        print(
-            f"  {mean_f1(data, result):.3f} {one.sizes} network {one.network_size} "
-            f"equalize={one.equalize}; ng: {anime['found']} found {anime['false']} false"
-        )
-    best, _ = chosen(data)
-    print("from all sources:", fitted(rows(data, best), best))
+    best, threshold, _ = chosen(trial, say=True)
+    final = replace(fitted(trial.rows[best], best), threshold=threshold)
+    print("from all sources:", final)
 
 
 def _is_face(candidate: FaceCandidate, truth: Sequence[Box]) -> bool:

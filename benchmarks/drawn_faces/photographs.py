@@ -1,15 +1,23 @@
-"""Backgrounds from Big Buck Bunny ((c) Blender Foundation, CC BY 3.0), where nobody is seen.
+"""Pictures that were not drawn by us, as backgrounds and as pictures without a face.
 
-python benchmarks/drawn_faces/photographs.py --videos DIR --out FILE.npy
+    python benchmarks/drawn_faces/photographs.py --videos DIR --out FILE.npy
+    python benchmarks/drawn_faces/photographs.py --videos DIR --flowers DIR --into SCENES [--into …]
+
+The first writes backgrounds for `scenes.py` from Big Buck Bunny ((c) Blender Foundation, CC BY
+3.0), where nobody is seen. The second puts parts of them and of photographs of daisies and tulips
+(CC BY 2.0, authors in FLOWERS_LICENSE.txt) in place of the scenes without a face.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import random
 from pathlib import Path
 
 import cv2
 import numpy as np
+from brush import Canvas
 
 PARTS = {
     "big_buck_bunny_0_30.webm": ((60, 370, 0.0, 1.0), (460, 710, 0.0, 1.0)),
@@ -18,10 +26,13 @@ PARTS = {
 }
 """Of each video: frames from and to, and the strip (shares of the width) without a character."""
 
+FLOWERS = ("daisy", "tulips")
+"""The kinds that are learnt from; `sunflowers` are left for choosing the threshold."""
+
 SIZE = (512, 384)
 
 
-def backgrounds(video: Path) -> list[np.ndarray]:
+def backgrounds(video: Path) -> list[Canvas]:
     """Return some frames of a video, cut to the strips and to one size, RGB."""
     reader, frames = cv2.VideoCapture(str(video)), []
     while True:
@@ -38,14 +49,55 @@ def backgrounds(video: Path) -> list[np.ndarray]:
     return found
 
 
+def flowers(folder: Path) -> list[Canvas]:
+    """Return the photographs of the kinds that are learnt from, RGB."""
+    files = [file for kind in FLOWERS for file in sorted((folder / kind).glob("*.jpg"))]
+    return [cv2.imread(str(file))[..., ::-1] for file in files]
+
+
+def put_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> int:
+    """Put parts of pictures in place of the scenes without a face; return how many."""
+    boxes = json.loads((scenes / "boxes.json").read_text())
+    pictures = np.load(scenes / "pictures.npy", mmap_mode="r+")
+    empty = [index for index, rows in enumerate(boxes) if not rows]
+    for index in empty:
+        dice = random.Random(f"{scenes.name} {index}")
+        side = pictures.shape[1]
+        if dice.random() >= 0.55:
+            side //= 2
+        for top in range(0, pictures.shape[1], side):
+            for left in range(0, pictures.shape[1], side):
+                part = _part(dice, side, photographs, frames)
+                pictures[index, top : top + side, left : left + side] = part
+    pictures.flush()
+    return len(empty)
+
+
+def _part(
+    dice: random.Random, side: int, photographs: list[Canvas], frames: list[Canvas]
+) -> Canvas:
+    picture = dice.choice(photographs) if dice.random() < 0.75 else dice.choice(frames)
+    scale = side / min(picture.shape[:2]) * dice.uniform(1, 1.8)
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=kind)
+    top, left = (dice.randint(0, length - side) for length in large.shape[:2])
+    part = large[top : top + side, left : left + side]
+    return part[:, ::-1] if dice.random() < 0.5 else part
+
+
 def main() -> None:
-    """Write the backgrounds as one array."""
+    """Write backgrounds, or put pictures into scenes."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--videos", type=Path, required=True)
-    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--flowers", type=Path)
+    options.add_argument("--out", type=Path)
+    options.add_argument("--into", type=Path, action="append", default=[])
     given = options.parse_args()
-    found = [picture for name in PARTS for picture in backgrounds(given.videos / name)]
-    np.save(given.out, np.stack(found))
+    frames = [picture for name in PARTS for picture in backgrounds(given.videos / name)]
+    if given.out:
+        np.save(given.out, np.stack(frames))
+    for scenes in given.into:
+        print(scenes, put_into(scenes, flowers(given.flowers), frames))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
 from facecrop.detectors.base import Pixels
@@ -37,7 +37,7 @@ SIZE = 640
 """Pixels: the longer side of a picture as the network sees it."""
 
 MOST_ENLARGED = 2.0
-THRESHOLD = 0.3
+THRESHOLD = 0.35
 SAME_FACE = 0.45
 
 
@@ -64,10 +64,10 @@ class DrawnFace:
 
     @property
     def settings(self) -> str:
-        """For example `model=0123456789ab overlap=0.45 size=640 threshold=0.3`."""
+        """For example `overlap=0.45 size=640 threshold=0.35 weights=0123456789ab`."""
         return (
-            f"weights={self._network.sha256[:12]} overlap={self.overlap:g} "
-            f"size={self.size} threshold={self.threshold:g}"
+            f"overlap={self.overlap:g} size={self.size} threshold={self.threshold:g} "
+            f"weights={self._network.sha256[:12]}"
         )
 
     def detect(self, pixels: Pixels) -> list[Face]:
@@ -85,6 +85,12 @@ class FaceNetwork:
 
     def __init__(self, file: Path = MODEL) -> None:
         """Raise `MissingComponent` where the weights are not there or cannot be read."""
+        import cv2
+
+        self._cv2: Any = cv2
+        if multiprocessing.parent_process() is not None:
+            # Workers are as many as cores already: threads of their own slow all down.
+            cv2.setNumThreads(1)
         try:
             weights = file.read_bytes()
             self._net: Any = cv2.dnn.readNetFromONNX(np.frombuffer(weights, np.uint8))
@@ -111,7 +117,7 @@ class FaceNetwork:
         inner = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
         width, height = (math.ceil(side / STRIDES[-1]) * STRIDES[-1] for side in inner)
         across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
-        answer = self._ask(letterboxed(part, inner, (width, height), (0, 0)))
+        answer = self.ask(letterboxed(part, inner, (width, height), (0, 0)))
         found = decode_boxes(
             centred(answer, width, height), OutputLayout("v8", 1), face=0, threshold=threshold
         )
@@ -120,9 +126,9 @@ class FaceNetwork:
             for (x, y, wide, high), score in suppress_overlaps(found, most)
         ]
 
-    def _ask(self, picture: Pixels) -> Array:
-        cv2.setNumThreads(1)
-        self._net.setInput(cv2.dnn.blobFromImage(np.ascontiguousarray(picture), 1 / 255))
+    def ask(self, picture: Pixels) -> Array:
+        """Return distances and scores of all places; sides are multiples of 32."""
+        self._net.setInput(self._cv2.dnn.blobFromImage(np.ascontiguousarray(picture), 1 / 255))
         return np.asarray(self._net.forward(), np.float32)
 
 

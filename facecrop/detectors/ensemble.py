@@ -52,7 +52,9 @@ class Ensemble:
     name: ClassVar[str] = "ensemble"
     calibration: ClassVar[EnsembleCalibration] = CALIBRATED
 
-    def __init__(self, threshold: str | float = 0.5, cascade: str | float = "") -> None:
+    def __init__(
+        self, threshold: str | float = CALIBRATED.threshold, cascade: str | float = ""
+    ) -> None:
         """Build the members. Raises what `AnimeFace` and `LbpCascade` raise."""
         self.threshold = number("threshold", threshold, 0, 1)
         self._animeface = AnimeFace()
@@ -62,10 +64,10 @@ class Ensemble:
 
     @property
     def settings(self) -> str:
-        """For example `calibration=1 cascade=9376d30ac38d threshold=0.5`."""
+        """For example `calibration=2 cascade=9376d30ac38d threshold=0.5 weights=0123456789ab`."""
         return (
             f"calibration={self.calibration.version} cascade={self.cascade.sha256[:12]} "
-            f"threshold={self.threshold:g}"
+            f"threshold={self.threshold:g} weights={self._network.sha256[:12]}"
         )
 
     def detect(self, pixels: Pixels) -> list[Face]:

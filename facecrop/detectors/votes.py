@@ -139,7 +139,8 @@ class EnsembleCalibration:
     """Sizes of the picture that animeface searches, with the weight of each, and the rest.
 
     `cascade_scale` is the cascade's step from window to window; `equalize` as `lbpcascade`'s;
-    `network_size` as `drawnface`'s `size`, 0 without it.
+    `network_size` as `drawnface`'s `size`, 0 without it. `threshold` is the lowest probability
+    where nothing else is said, the one with the best F1.
     """
 
     version: int
@@ -149,6 +150,7 @@ class EnsembleCalibration:
     network: float
     bias: float
     network_size: int
+    threshold: float
     cascade_scale: float = 1.1
     equalize: bool = False
 
@@ -188,6 +190,7 @@ CALIBRATED = EnsembleCalibration(
     cascade=0.9,
     network=0.0,
     bias=-1.91,
-    network_size=0,
+    network_size=640,
+    threshold=0.5,
 )
 """As `benchmarks/detectors_calibrate.py` found it."""

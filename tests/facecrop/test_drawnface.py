@@ -1,0 +1,132 @@
+"""Our own network: what it finds, what its weights are, and what they learnt from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facecrop_scenes import face_at, scene
+
+from facecrop.annotations import read_annotations
+from facecrop.compare import CRITERIA, match_faces, sum_tallies
+from facecrop.detectors import Detector, detector_named
+from facecrop.detectors.drawnface import MODEL, FaceNetwork, centred
+from facecrop.detectors.tiling import overlap
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.store import sha256_of
+from gleanset.images.decode import decode
+from pipeline.sample.scene import draw_scene, random_character
+
+CARD = MODEL.with_suffix(".json")
+CENTRE = next(one for one in CRITERIA if one.name == "centre")
+
+
+@pytest.fixture(scope="module")
+def drawnface() -> Detector:
+    return detector_named("drawnface")
+
+
+def test_scenes_of_a_hand_it_never_saw(drawnface: Detector) -> None:
+    """The sample's own drawer took no part in the training."""
+    tallies = []
+    for seed in range(6):
+        cast = [random_character(seed), random_character(seed + 100)]
+        picture, truth = draw_scene(cast, seed, (480, 270))
+        tallies.append(match_faces(drawnface.detect(np.asarray(picture)), truth, CENTRE))
+    total = sum_tallies(tallies)
+    assert total.faces == 12
+    assert total.found >= 11
+    assert total.false <= 1
+
+
+@pytest.mark.parametrize("side", [60, 160, 330, 800])
+def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
+    picture = scene(20, size=(round(side * 1.5), round(side * 1.5) + 50), side=side)
+    faces = drawnface.detect(np.asarray(picture))
+    assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("frozen", 27, 4), ("southpark", 33, 14)])
+def test_real_films_and_cartoons(
+    drawnface: Detector, shared_data: Path, kind: str, least: int, most: int
+) -> None:
+    """animeface finds none of the 34 faces of the film and 3 of the 36 of the cartoon."""
+    entries = read_annotations(shared_data / "faces" / "faces.json")
+    total = sum_tallies(
+        match_faces(drawnface.detect(pixels), entry.boxes, CENTRE)
+        for entry in entries
+        if entry.kind == kind
+        for pixels in [np.asarray(decode(entry.path.read_bytes()).pixels)]
+    )
+    assert total.found >= least
+    assert total.false <= most
+
+
+def test_a_threshold_chooses_among_the_same_boxes() -> None:
+    pixels = np.asarray(scene(20, 230))
+    every = detector_named("drawnface", threshold=0.2).detect(pixels)
+    some = detector_named("drawnface", threshold=0.5).detect(pixels)
+    assert some == [face for face in every if face.score >= 0.5]
+    assert some
+
+
+def test_a_larger_size_finds_smaller_faces() -> None:
+    picture, [face] = draw_scene([random_character(3)], 3, (320, 180))
+    wide = np.full((1080, 1920, 3), 150, np.uint8)
+    wide[500:572, 900:1028] = np.asarray(picture.resize((128, 72)))
+    x, y = 900 + (face.x + face.width / 2) * 0.4, 500 + (face.y + face.height / 2) * 0.4
+    [found] = detector_named("drawnface", size=1920).detect(wide)
+    assert found.box.x < x < found.box.x + found.box.width
+    assert found.box.y < y < found.box.y + found.box.height
+    assert detector_named("drawnface", size=320).detect(wide) == []
+
+
+def test_distances_become_boxes() -> None:
+    """One face at the third place of the second row of the coarsest stride (32)."""
+    width, height = 128, 64
+    answer = np.zeros((1, 5, 16 * 8 + 8 * 4 + 4 * 2), np.float32)
+    answer[0, :, -2] = (10, 20, 30, 40, 0.9)
+    rows = centred(answer, width, height)[0].T
+    assert rows[-2].tolist() == pytest.approx([80 + 10, 48 + 10, 40, 60, 0.9])
+    assert rows[0].tolist() == [4, 4, 0, 0, 0]
+
+
+def test_settings_tell_the_weights(drawnface: Detector) -> None:
+    digest = sha256_of(MODEL.read_bytes())
+    assert f"weights={digest[:12]}" in drawnface.settings
+    with pytest.raises(UsageError, match="size"):
+        detector_named("drawnface", size=10)
+
+
+def test_the_card_is_of_these_weights() -> None:
+    card = json.loads(CARD.read_text(encoding="utf-8"))
+    weights = MODEL.read_bytes()
+    assert card["sha256"] == sha256_of(weights)
+    assert len(weights) <= 2_000_000
+    for source in card["learnt_from"]:
+        assert source["licence"] in {"MIT", "CC BY 2.0", "CC BY 3.0"}
+        assert source.get("author") or source["authors"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model"])
+def test_weights_that_are_not_there_are_told(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "weights.onnx"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(MissingComponent, match="cannot be loaded"):
+        FaceNetwork(file)
+
+
+def test_onnxruntime_gives_the_same() -> None:
+    """Plain operators: what runs it in a browser sees what OpenCV sees."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    picture = scene(20, size=(640, 384), side=230)
+    values = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
+    session = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    theirs = session.run(None, {"picture": values})[0]
+    ours = FaceNetwork.loaded().ask(np.asarray(picture))
+    assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
+    assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
+    sure = theirs[0, 4] > 0.3
+    assert sure.any()
+    assert np.abs(theirs[0, :4, sure] - ours[0, :4, sure]).max() < 0.1
