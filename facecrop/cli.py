@@ -54,8 +54,8 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--detector",
     metavar="NAME",
     callback=checked_detector,
-    help="animeface, animeface-docker, ensemble, lbpcascade, onnx, auto for the best that "
-    "works here, or whole for pictures without faces.",
+    help="animeface, animeface-docker, drawnface, ensemble, lbpcascade, onnx, auto for the best "
+    "that works here, or whole for pictures without faces.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")
 @setting_options

@@ -23,6 +23,7 @@ from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.values import number
 from facecrop.detectors.votes import (
     CALIBRATED,
+    LEAST_SCORE,
     NETWORK,
     EnsembleCalibration,
     FaceCandidate,
@@ -38,9 +39,6 @@ LEAST_SIDE = 300
 """Pixels. Smaller pictures are enlarged: searched at half size they would show nothing."""
 
 MOST_ENLARGED = 4
-
-LEAST_SCORE = 0.15
-"""What the network is less sure of is not a vote."""
 
 
 class Ensemble:

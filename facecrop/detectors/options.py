@@ -25,7 +25,7 @@ WITH_CASCADE = ("lbpcascade", "ensemble")
 AUTO = "auto"
 """Written in place of a detector's name: the best that works on this machine."""
 
-BEST_FIRST = ("ensemble", "animeface")
+BEST_FIRST = ("ensemble", "drawnface")
 """What `auto` tries, the best on annotated pictures first (docs/detectors.md)."""
 
 _FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"

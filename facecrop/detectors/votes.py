@@ -27,6 +27,9 @@ CASCADE = "lbpcascade"
 NETWORK = "drawnface"
 """Our own network votes under this name, as strongly as it is sure (0..1)."""
 
+LEAST_SCORE = 0.15
+"""What the network is less sure of is not a vote."""
+
 CASCADE_TO_FACE = 0.8
 """The cascade's boxes are about 1.25 times as large as those of animeface."""
 
@@ -168,7 +171,8 @@ class EnsembleCalibration:
             for size in self.sizes
         )
         windows = math.log1p(candidate.strength(CASCADE))
-        return (*likelihoods, windows, candidate.strength(NETWORK))
+        score = min(max(candidate.strength(NETWORK), LEAST_SCORE), 0.999)
+        return (*likelihoods, windows, _log_odds(score) - _log_odds(LEAST_SCORE))
 
     def probability(self, candidate: FaceCandidate) -> float:
         """Return how likely the place shows a face, 0..1."""
@@ -178,19 +182,23 @@ class EnsembleCalibration:
         return 1 / (1 + math.exp(-evidence))
 
 
+def _log_odds(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)
+
+
 def member_name(size: float) -> str:
     """Return the name under which animeface votes at that size of the picture."""
     return f"animeface at {size:g}"
 
 
 CALIBRATED = EnsembleCalibration(
-    version=1,
-    sizes=(0.7, 0.5, 0.35),
-    weights=(0.9, 1.85, 1.18),
-    cascade=0.9,
-    network=0.0,
-    bias=-1.91,
+    version=2,
+    sizes=(0.7, 0.5),
+    weights=(0.8, 1.73),
+    cascade=1.06,
+    network=2.02,
+    bias=-3.6,
     network_size=640,
-    threshold=0.5,
+    threshold=0.4,
 )
 """As `benchmarks/detectors_calibrate.py` found it."""

@@ -37,8 +37,8 @@ def test_the_ensemble_where_its_cascade_is_there(cascade: Path) -> None:
 
 
 def test_the_next_best_where_the_cascade_cannot_be_had(offline: None) -> None:
-    options = ["ensemble.threshold=0.9", "animeface.threshold=0.6"]
-    assert spec_of("auto", options) == DetectorSpec.of("animeface", threshold="0.6")
+    options = ["ensemble.threshold=0.9", "drawnface.threshold=0.6"]
+    assert spec_of("auto", options) == DetectorSpec.of("drawnface", threshold="0.6")
 
 
 def test_a_cascade_that_is_none_is_told(tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_the_one_it_took_is_recorded_and_told(dataset: Dataset, offline: None) -
     put(dataset, scene(100))
     line = ("run", "--workers", "1", "--json", "-d", dataset.root, "--detector", "auto")
     told = json.loads(run_here("facecrop.cli", *line).stdout)
-    assert (told["detector"], told["faces"]) == ("animeface", 1)
-    assert {face.face.detector for face in dataset.faces.each()} == {"animeface"}
+    assert (told["detector"], told["faces"]) == ("drawnface", 1)
+    assert {face.face.detector for face in dataset.faces.each()} == {"drawnface"}
     assert FaceSearch(detector="auto").preview(dataset) == {
-        "detector": "animeface",
+        "detector": "drawnface",
         "would_search": 0,
         "would_recut": 0,
     }
@@ -71,4 +71,4 @@ def test_comparing_names_it(tmp_path: Path, offline: None) -> None:
     (tmp_path / "faces.json").write_text('[{"file": "grey.png", "boxes": []}]')
     words = ("compare", "--truth", tmp_path / "faces.json", "--json", "auto")
     compared = json.loads(run_here("facecrop.cli", *words).stdout)
-    assert list(compared["detectors"]) == ["auto: animeface"]
+    assert list(compared["detectors"]) == ["auto: drawnface"]

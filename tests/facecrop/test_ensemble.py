@@ -16,6 +16,7 @@ from facecrop.detectors.tiling import FloatBox, overlap
 from facecrop.detectors.votes import (
     CALIBRATED,
     CASCADE,
+    NETWORK,
     FaceCandidate,
     FaceVote,
     cascade_votes,
@@ -89,12 +90,18 @@ def test_more_votes_are_surer() -> None:
 
 
 def test_a_size_that_cannot_see_a_face_has_no_say() -> None:
-    """A face of 100 pixels is too small at 0.35: that it was not found there means nothing."""
-    small, large = FloatBox(0, 0, 100, 100), FloatBox(0, 0, 200, 200)
-    sizes = (member_name(0.7), HALF)
-    unseen = chance(*(FaceVote(name, small, 0.9) for name in sizes))
-    unfound = chance(*(FaceVote(name, large, 0.9) for name in sizes))
+    """A face of 75 pixels is too small at half size: that it was not found there means nothing."""
+    small, large = FloatBox(0, 0, 75, 75), FloatBox(0, 0, 200, 200)
+    unseen = chance(FaceVote(member_name(0.7), small, 0.9))
+    unfound = chance(FaceVote(member_name(0.7), large, 0.9))
     assert unseen > unfound
+
+
+def test_what_the_network_sees_makes_surer() -> None:
+    half, seen = FaceVote(HALF, THERE, 0.8), [FaceVote(NETWORK, THERE, s) for s in (0.3, 0.6)]
+    assert chance(half) < chance(half, seen[0]) < chance(half, seen[1])
+    assert chance(seen[0]) < CALIBRATED.threshold < chance(seen[1])
+    assert chance(half, FaceVote(NETWORK, THERE, 1.0)) < 1
 
 
 @pytest.mark.parametrize("side", [70, 160, 330])
