@@ -31,13 +31,17 @@ LEAST_SEEN = 0.45
 
 
 def draw(
-    dice: random.Random, styles: dict[str, float], photos: list[Canvas]
+    dice: random.Random,
+    styles: dict[str, float],
+    photos: list[Canvas],
+    share: float | None = None,
 ) -> tuple[Canvas, list[Row]]:
-    """Return a picture of `SIDE` pixels and its boxes."""
+    """Return a picture of `SIDE` pixels and its boxes; `share` of them over photographs."""
     canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
     owner = np.zeros((SIDE, SIDE), np.int16)
     name = dice.choices(list(styles), list(styles.values()))[0]
-    paint_backdrop(canvas, dice, photos, 0.45 if name == "film" else 0.15)
+    usual = 0.45 if name == "film" else 0.15
+    paint_backdrop(canvas, dice, photos, usual if share is None else share)
     for _ in range(dice.choice((0, 0, 1, 2, 4, 8))):
         place = (dice.uniform(0, SIDE), dice.uniform(0, SIDE))
         paint_thing(_brush(canvas, owner, place, math.exp(dice.uniform(1.6, 4.3)), 0, dice), dice)
@@ -145,7 +149,12 @@ def _vignette(canvas: Canvas, dice: random.Random) -> Canvas:
 
 
 def write_set(
-    out: Path, count: int, seed: int, styles: dict[str, float], photos: list[Canvas]
+    out: Path,
+    count: int,
+    seed: int,
+    styles: dict[str, float],
+    photos: list[Canvas],
+    share: float | None = None,
 ) -> None:
     """Draw `count` scenes and write them and their boxes."""
     out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +164,7 @@ def write_set(
     boxes = []
     for index in range(count):
         dice = random.Random(f"{seed} {index}")
-        pictures[index], rows = draw(dice, styles, photos)
+        pictures[index], rows = draw(dice, styles, photos, share)
         boxes.append([[round(edge, 2) for edge in row] for row in rows])
     pictures.flush()
     (out / "boxes.json").write_text(json.dumps(boxes))

@@ -289,14 +289,14 @@ def paint_scene(scene: Scene) -> Image.Image:
     dice = random.Random(f"place {scene.seed}")  # noqa: S311 - drawing, not secrecy
     paint_backdrop(Brush(canvas, height * OVERSAMPLE / 100), scene.place, dice)
     for figure in scene.figures:
-        _paint_figure(canvas, figure)
+        paint_figure(canvas, figure)
     picture = canvas.resize(scene.size, Image.Resampling.LANCZOS)
     curve = [min(255, round(value * part)) for part in scene.light for value in range(256)]
     return picture.point(curve)
 
 
-def _paint_figure(canvas: Image.Image, figure: Figure) -> None:
-    """Back hair, body, face, front hair: from far to near. Only the head is tilted."""
+def paint_figure(canvas: Image.Image, figure: Figure) -> None:
+    """Paint back hair, body, face, front hair: from far to near. Only the head is tilted."""
     who, scale = figure.who, figure.side * OVERSAMPLE / 100
     body = Brush(canvas, scale, (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE))
     head = body.tilted(figure.tilt)

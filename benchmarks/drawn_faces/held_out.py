@@ -1,0 +1,96 @@
+"""The four sets of scenes by which weights and threshold are chosen: hands nobody trained on.
+
+    python benchmarks/drawn_faces/held_out.py --flowers DIR --out DIR
+
+writes `held` (puppets and ink drawings), `photo` (those over photographs of sunflowers), `sample`
+(characters of the bundled sample's drawer) and `sample2` (those over the sunflowers, every third
+picture without a face). `judge.py` takes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from scenes import SIDE, Canvas, Row, write_set
+from styles import HELD_OUT
+
+from pipeline.sample.brush import OVERSAMPLE
+from pipeline.sample.scene import draw_scene, face_box, paint_figure, plan_scene, random_character
+
+STYLES = dict.fromkeys(HELD_OUT, 1.0)
+
+
+def sunflowers(folder: Path) -> list[Canvas]:
+    """Return the photographs that no training saw, RGB."""
+    return [cv2.imread(str(file))[..., ::-1] for file in sorted(folder.glob("sunflowers/*.jpg"))]
+
+
+def over_grey(number: int) -> tuple[Canvas, list[Row]]:
+    """Return a scene of the sample's drawer between grey bars."""
+    dice = random.Random(number)
+    cast = [random_character(number * 3 + k) for k in range(dice.choice((1, 2)))]
+    picture, boxes = draw_scene(cast, number, (512, 384))
+    canvas = np.full((SIDE, SIDE, 3), 114, np.uint8)
+    canvas[48:336] = np.asarray(picture.resize((384, 288), Image.Resampling.BOX))
+    part = 0.75
+    return canvas, [
+        (
+            box.x * part,
+            box.y * part + 48,
+            (box.x + box.width) * part,
+            (box.y + box.height) * part + 48,
+            1,
+        )
+        for box in boxes
+    ]
+
+
+def over_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
+    """Return figures of the sample's drawer over a photograph, or the photograph alone."""
+    dice = random.Random(f"s{number}")
+    photo = photos[number % len(photos)]
+    scale = SIDE / min(photo.shape[:2]) * dice.uniform(1, 1.5)
+    large = cv2.resize(photo, None, fx=scale, fy=scale)
+    top, left = (dice.randint(0, length - SIDE) for length in large.shape[:2])
+    ground = np.ascontiguousarray(large[top : top + SIDE, left : left + SIDE])
+    if not number % 3:
+        return ground, []
+    cast = [random_character(1000 + number * 3 + k) for k in range(dice.choice((1, 2)))]
+    scene = plan_scene(cast, 5000 + number, (SIDE, SIDE))
+    big = Image.fromarray(ground).resize((SIDE * OVERSAMPLE, SIDE * OVERSAMPLE))
+    for figure in scene.figures:
+        paint_figure(big, figure)
+    picture = np.asarray(big.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    boxes = [face_box(figure) for figure in scene.figures]
+    return picture, [(b.x, b.y, b.x + b.width, b.y + b.height, 1) for b in boxes]
+
+
+def keep(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
+    """Write scenes as `scenes.py` does."""
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / "pictures.npy", np.stack([picture for picture, _ in scenes]))
+    (out / "boxes.json").write_text(json.dumps([rows for _, rows in scenes]))
+
+
+def main() -> None:
+    """Write the four sets."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--flowers", type=Path, required=True)
+    options.add_argument("--out", type=Path, required=True)
+    given = options.parse_args()
+    photos = sunflowers(given.flowers)
+    write_set(given.out / "held", 150, 9, STYLES, [])
+    grounds = [cv2.resize(photo, (512, 384)) for photo in photos]
+    write_set(given.out / "photo", 120, 77, STYLES, grounds, 1.0)
+    keep(given.out / "sample", [over_grey(number) for number in range(100)])
+    keep(given.out / "sample2", [over_photo(number, photos) for number in range(72)])
+
+
+if __name__ == "__main__":
+    main()
