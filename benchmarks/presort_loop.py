@@ -26,9 +26,10 @@ import numpy as np
 from baseline.features import FeatureSpec
 from baseline.presort.acquisition import typical_of_clusters
 from baseline.presort.classify import FeatureRows
-from baseline.presort.likeness import are_drawn, components_of, weights_by_texture
+from baseline.presort.likeness import components_of
 from baseline.presort.propose import propose
 from baseline.settings import Transfer, load_preset
+from baseline.texture import expected_weights
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import PresortSample, Standing
 from gleanset.images.cut import sample_key
@@ -196,8 +197,7 @@ def read(work: Path, pictures: Sequence[tuple[str, bytes]]) -> tuple[FeatureRows
                 truth[key] = label
         samples = list(dataset.samples.by_key())
         components = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
-        drawn = are_drawn(dataset, samples, Progress())
-    weights = weights_by_texture(components.parts, drawn).weights
+        weights = expected_weights(components.parts, dataset, samples, Progress()).weights
     return components.weighed(weights), [truth[key] for key in components.keys]
 
 

@@ -23,8 +23,9 @@ from baseline.evaluation.outputs import Floats
 from baseline.features import FeatureSpec
 from baseline.presort import propose as presort
 from baseline.presort.classify import FeatureRows
-from baseline.presort.likeness import are_drawn, components_of, weights_by_texture
+from baseline.presort.likeness import components_of
 from baseline.settings import Transfer, load_preset
+from baseline.texture import expected_weights
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample
 from gleanset.moments import moments_of
@@ -42,7 +43,7 @@ def read(work: Path, name: str) -> tuple[FeatureRows, list[str], list[str]]:
             add_pictures(dataset, of_tree(DATA / name))
         samples = list(dataset.samples.by_key())
         components = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
-        weights = weights_by_texture(components.parts, are_drawn(dataset, samples, Progress()))
+        weights = expected_weights(components.parts, dataset, samples, Progress())
         moments = moments_of(dataset.db, list(components.keys))
     vectors, keys = components.weighed(weights.weights), components.keys
     labels = {sample.key: str(sample.label) for sample in samples}

@@ -33,8 +33,9 @@ from baseline.loop.dataset import FeatureSamples
 from baseline.methods.logistic import choose_strength, solve
 from baseline.methods.part_weights import weighed_scaling
 from baseline.presort.clusters import similarity_order
-from baseline.presort.likeness import Components, are_drawn, components_of, weights_by_texture
+from baseline.presort.likeness import components_of
 from baseline.settings import Transfer, load_preset
+from baseline.texture import are_drawn, expected_weights
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 
@@ -74,6 +75,7 @@ class Seen:
         self.backbone = spec.load()
         samples = [sample for part in found.splits.values() for sample in part]
         made = features_of(dataset, samples, spec, Progress(), self.backbone)
+        self.expected = expected_weights(self.backbone.parts, dataset, samples, Progress())
         self.row = {key: row for row, key in enumerate(made.keys)}
         self.vectors = made.vectors
 
@@ -83,7 +85,9 @@ class Seen:
         counts = np.bincount(train.y)
         weights = (len(train.y) / len(counts) / counts)[train.y]
         groups = [examples.moments[s.key] for s in examples.splits["train"] if s.key in self.row]
-        scaling, parts = weighed_scaling(train, self.backbone, "auto", weights, groups, 0)
+        scaling, parts = weighed_scaling(
+            train, self.backbone, "auto", weights, groups, 0, lambda: self.expected
+        )
         x, asked = (scaling.applied(part.x).astype(np.float64) for part in (train, test))
         strength = choose_strength(x[:, 0], train.y, weights, groups, 0).strength
         views = x.shape[1]
@@ -121,8 +125,8 @@ def purity(dataset: Dataset, backbone: str) -> float:
     assert isinstance(settings, Transfer)
     samples = list(dataset.samples.by_key())
     spec = FeatureSpec.of(settings, views=0)
-    found: Components = components_of(dataset, samples, spec, Progress())
-    weights = weights_by_texture(found.parts, are_drawn(dataset, samples, Progress())).weights
+    found = components_of(dataset, samples, spec, Progress())
+    weights = expected_weights(found.parts, dataset, samples, Progress()).weights
     groups = similarity_order(found.weighed(weights), 0, GROUPS).cluster
     labels = {sample.key: str(sample.label) for sample in samples}
     each: dict[int, Counter[str]] = defaultdict(Counter)

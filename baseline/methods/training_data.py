@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from baseline.backbones import Backbone
+from baseline.backbones import Backbone, FeaturePart
 from baseline.data import Arrays, Examples, load_arrays
 from baseline.features import Features, FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples
 from baseline.settings import Settings, Transfer, Triplet
+from baseline.texture import ExpectedWeights, expected_weights
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 
@@ -58,6 +59,10 @@ class TrainingData:
         spec = FeatureSpec.of(self.settings, views=views)
         samples = self.examples.splits[split]
         return features_of(self.dataset, samples, spec, self.progress, backbone, split)
+
+    def expected_weights(self, parts: Sequence[FeaturePart]) -> ExpectedWeights:
+        """Return what the parts of the features count by the texture of train's pictures."""
+        return expected_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 
     def labelled(self, split: str, features: Features) -> FeatureSamples:
         """Return the features with their classes."""

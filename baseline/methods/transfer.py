@@ -46,7 +46,13 @@ def fit_transfer(
     weights = _sample_weights(train, material, settings)
     groups = material.moments_of(seen.keys)
     scaling, parts = weighed_scaling(
-        train, net.backbone, settings.part_weights, weights, groups, settings.seed
+        train,
+        net.backbone,
+        settings.part_weights,
+        weights,
+        groups,
+        settings.seed,
+        lambda: material.expected_weights(net.backbone.parts),
     )
     facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
     if words := parts.words(net.backbone.parts):

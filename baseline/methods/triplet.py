@@ -58,6 +58,7 @@ def _projection(
         alike,
         material.moments_of(seen.keys),
         settings.seed,
+        lambda: material.expected_weights(net.backbone.parts),
     )
     facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
     if words := parts.words(net.backbone.parts):

@@ -7,15 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from baseline.features import FeatureSpec
 from baseline.methods.part_weights import PartWeights, given_weights
-from baseline.presort.likeness import (
-    Components,
-    are_drawn,
-    components_of,
-    weights_by_labels,
-    weights_by_texture,
-)
+from baseline.presort.likeness import Components, components_of, weights_by_labels
 from baseline.presort.propose import PresortResult, propose, teaching
 from baseline.settings import Settings, Transfer
+from baseline.texture import expected_weights
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
@@ -83,13 +78,10 @@ def _weights(
     given = given_weights(settings.part_weights, components.parts)
     if given is not None:
         return given
+    expected = expected_weights(components.parts, dataset, list(dataset.samples.by_key()), progress)
     labels = [one.label for one in chosen]
     groups = [moments.get(one.key, one.key) for one in chosen]
-    found = weights_by_labels(components, labels, groups, settings.seed)
-    if found is not None:
-        return found
-    pictures = list(dataset.samples.by_key())
-    return weights_by_texture(components.parts, are_drawn(dataset, pictures, progress))
+    return weights_by_labels(components, labels, groups, settings.seed, expected)
 
 
 def _names(pictures: Sequence[Sample], keys: Sequence[str]) -> list[bytes]:

@@ -13,9 +13,9 @@ from baseline.backbones import FeaturePart, SideBySide, bare_backbone, load_back
 from baseline.colour_layout import ColourLayout
 from baseline.features import FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples
-from baseline.methods import part_weights
 from baseline.methods.part_weights import choose_part_weights, weighed_scaling
 from baseline.methods.scaling import Scaling
+from baseline.texture import ExpectedWeights
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.likeness.colour_layout import WIDTH, colour_layout
@@ -90,13 +90,16 @@ class Maker:
     emphasis = np.ones(32)
 
 
-@pytest.mark.parametrize(("telling", "least", "most"), [("colours", 0.7, 9), ("network", 0, 0.5)])
+EXPECTED = ExpectedWeights((1.0, 0.5), "they are pictures")
+
+
+@pytest.mark.parametrize(("telling", "least", "most"), [("colours", 0.7, 9), ("network", 0, 0.4)])
 def test_the_part_that_tells_the_classes_weighs_more(
     telling: str, least: float, most: float
 ) -> None:
     train, moments = drawn(telling)
     alike = np.ones(len(train.y))
-    _, chosen = weighed_scaling(train, Maker, "auto", alike, moments, 0)  # type: ignore[arg-type]
+    _, chosen = weighed_scaling(train, Maker, "auto", alike, moments, 0, lambda: EXPECTED)  # type: ignore[arg-type]
     assert least <= chosen.weights[1] <= most
     assert "by moment within train" in chosen.by
     named = chosen.to_json(PARTS)["parts"]
@@ -106,21 +109,25 @@ def test_the_part_that_tells_the_classes_weighs_more(
 def test_parts_have_the_variance_of_their_weights() -> None:
     train, moments = drawn("network")
     alike = np.ones(len(train.y))
-    scaling, _ = weighed_scaling(train, Maker, "0.5", alike, moments, 0)  # type: ignore[arg-type]
+    scaling, _ = weighed_scaling(train, Maker, "0.5", alike, moments, 0, unasked)  # type: ignore[arg-type]
     spread = scaling.applied(train.x)[:, 0].var(0)
     assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
     without = Scaling.of(train.x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
     assert not without.applied(train.x)[..., 20:].any()
     with pytest.raises(UsageError, match="2 weights"):
-        weighed_scaling(train, Maker, "0.5,1", alike, moments, 0)  # type: ignore[arg-type]
+        weighed_scaling(train, Maker, "0.5,1", alike, moments, 0, unasked)  # type: ignore[arg-type]
 
 
-def test_one_picture_a_class_takes_the_usual_weights() -> None:
+def unasked() -> ExpectedWeights:
+    raise AssertionError("nobody wants to know")
+
+
+def test_one_picture_a_class_takes_what_is_expected() -> None:
     train, moments = drawn("colours", each=3)
     few = [0, 3, 6, 9]
     x = train.x[few, 0].astype(np.float64)
     chosen = choose_part_weights(
-        x, PARTS, train.y[few], np.ones(4), [moments[row] for row in few], 0
+        x, PARTS, train.y[few], np.ones(4), [moments[row] for row in few], 0, EXPECTED
     )
-    assert chosen.weights == (1.0, part_weights.USUAL)
+    assert chosen.weights == EXPECTED.weights
     assert "too small" in chosen.by

@@ -10,15 +10,15 @@ from filled import fill
 
 from baseline.backbones import FeaturePart
 from baseline.presort.job import presort
-from baseline.presort.likeness import (
+from baseline.presort.likeness import Components, weights_by_labels
+from baseline.settings import load_preset
+from baseline.texture import (
     DRAWN,
     PHOTOGRAPHED,
-    Components,
+    ExpectedWeights,
     are_drawn,
-    weights_by_labels,
-    weights_by_texture,
+    expected_weights,
 )
-from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.likeness.space import LikenessSpace, sample_name
@@ -37,7 +37,8 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         truth = fill(dataset, 10, labelled=False)
         assert LikenessSpace.of(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
-        assert "texture" in str(first["parts_by"])
+        assert "these are photographs" in str(first["parts_by"])
+        assert first["parts"] == {"test_efficientnet": 1.0, "colours": PHOTOGRAPHED}
         space = LikenessSpace.of(dataset)
         assert space is not None
         names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
@@ -65,12 +66,13 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
         for seed in range(4):
             picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120)))
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
-        assert are_drawn(dataset, list(dataset.samples.by_key()), Progress())
+        samples = list(dataset.samples.by_key())
+        assert expected_weights(PARTS, dataset, samples, Progress()).weights == (1.0, DRAWN)
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
         assert not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
-    assert weights_by_texture(PARTS, True).weights == (1.0, DRAWN)
-    assert weights_by_texture(PARTS, False).weights == (1.0, PHOTOGRAPHED)
+        two = (PARTS[0], PARTS[0]._replace(name="another"))
+        assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("telling", ["network", "colours"])
@@ -82,8 +84,11 @@ def test_labels_weigh_what_tells_them_apart(telling: str) -> None:
     rows[:, own] += 3 * random.normal(size=(3, own.stop - own.start))[y].astype(np.float32)
     components = Components([f"{row}" for row in range(60)], rows, PARTS)
     labels = [f"class {kind}" if row < 45 else None for row, kind in enumerate(y.tolist())]
-    found = weights_by_labels(components, labels, [f"{row}" for row in range(60)], 0)
-    assert found is not None
-    assert (found.weights[1] > 1) == (telling == "colours")
-    few = weights_by_labels(components, labels[:10] + [None] * 50, components.keys, 0)
-    assert few is None
+    expected = ExpectedWeights((1.0, 0.7), "as expected")
+    found = weights_by_labels(components, labels, components.keys, 0, expected)
+    assert (found.weights[1] > 0.7) == (telling == "colours")
+    assert found.weights[1] != 0.7
+    one_class = weights_by_labels(
+        components, labels[:1] + [None] * 59, components.keys, 0, expected
+    )
+    assert one_class.weights == expected.weights
