@@ -148,7 +148,7 @@ class RecordedDetector:
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
         own = _defaults(name)
-        if "size" in recorded:
+        if "x" in recorded.get("size", ""):
             across, _, down = recorded.pop("size").partition("x")
             recorded |= {"size": across} if across == down else {}
         settings = {key: value for key, value in recorded.items() if own.get(key, value) != value}

@@ -93,6 +93,14 @@ def test_settings_written_in_dataset_toml_are_read_everywhere() -> None:
         FaceSearch().spec(CropSettings(detector="whole", threshold=0.2))
 
 
+@pytest.mark.parametrize("settings", [{}, {"size": "1280", "threshold": "0.5"}])
+def test_what_was_recorded_leads_back_to_our_own_network(settings: dict[str, str]) -> None:
+    spec = DetectorSpec.of("drawnface", **settings)
+    recorded = RecordedDetector.of("drawnface", spec.build().settings)
+    assert recorded.settings == settings
+    assert recorded.spec({}) == spec
+
+
 def test_what_is_not_given_is_as_the_dataset_cuts() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
     assert FaceSearch().cutting(own) == CutSettings(1.5, square=True, min_size=30)
