@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py fit FOLDER      the weights and thresholds, from half the sources
     python benchmarks/quality.py FOLDER          the figures, for both halves
+    python benchmarks/quality.py outliers FOLDER only those of outliers
 
 FOLDER holds characters/, faces/, photos/, memes/ and neardup/ as the real data has them. Two
 halves that share no source (a show, a site, a set of characters); 6 CPU minutes.
@@ -21,10 +22,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from gleanset.images import photo_likeness as photo
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.images.photo_likeness import photo_likeness, texture_features
+from gleanset.likeness.descriptor import DescriptorSpace, descriptor
 from labeler.quality import flags
-from labeler.quality.descriptor import descriptor, table
 from labeler.quality.edges import edge_blur
-from labeler.quality.outliers import outlier_scores
+from labeler.quality.outliers import Rows, outlier_scores
 from labeler.quality.text import text_share
 
 DRAWN, PHOTO = 0, 1
@@ -245,25 +246,30 @@ def report(groups: dict[str, tuple[int, Pictures]]) -> None:
 
 def strangers(root: Path) -> None:
     """Every class with one in twenty from other classes of its kind in it: who is told?"""
-    for kind, pattern in (("characters", "characters/*/"), ("photos", "photos/*/")):
-        rows = {
-            folder.name: table([descriptor(Image.open(p)) for p in sorted(folder.glob("*.jpg"))])
-            for folder in sorted(root.glob(pattern))
-        }
+    for kind, pattern in (
+        ("characters", "characters/*/"),
+        ("fan10", "characters_fan10/*/"),
+        ("photos", "photos/*/"),
+        ("shows5", "characters_shows5/*/"),
+    ):
+        stored: list[bytes] = []
+        rows: dict[str, Rows] = {}
+        for folder in sorted(root.glob(pattern)):
+            found = [descriptor(np.asarray(p)) for p in pictures(folder, ["*.jpg"])]
+            rows[folder.name] = np.arange(len(stored), len(stored) + len(found))
+            stored += found
+        vectors, _ = DescriptorSpace(stored).vectors(stored)
         moved, native = [], []
         for name, own in rows.items():
             if len(own) < 15:
                 continue
-            rest = {k: v for k, v in rows.items() if k != name}
-            pool = [(k, i) for k, v in rest.items() for i in range(len(v))]
+            pool = [row for other in rows if other != name for row in rows[other]]
             chosen = random.Random(0).sample(pool, max(2, len(own) // 20))
-            mixed = rows | {name: np.vstack([own, *(rows[k][i : i + 1] for k, i in chosen)])}
-            for other in rest:
-                gone = [i for k, i in chosen if k == other]
-                mixed[other] = np.delete(rows[other], gone, axis=0)
-            found = outlier_scores(mixed)[name]
-            native += list(found[: len(own)])
-            moved += list(found[len(own) :])
+            mixed = {other: np.setdiff1d(many, chosen) for other, many in rows.items()}
+            mixed[name] = np.concatenate([own, chosen])
+            scores = outlier_scores(mixed, vectors.__getitem__)[name]
+            native += list(scores[: len(own)])
+            moved += list(scores[len(own) :])
         for least in (1.0, 1.1, 1.15, 1.2, 1.25, 1.3):
             print(
                 kind,
@@ -280,6 +286,9 @@ def strangers(root: Path) -> None:
 def main() -> None:
     """As the first lines say."""
     root = Path(sys.argv[-1])
+    if "outliers" in sys.argv[1:-1]:
+        strangers(root)
+        return
     fitted, held = (
         {name: (side, pictures(root, patterns)) for name, (side, patterns) in half.items()}
         for half in (FITTED, HELD_OUT)

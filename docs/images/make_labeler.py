@@ -38,7 +38,7 @@ from labeler.qt.translations import install
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.checks import Checks
-from labeler.sorting.descriptors import measure_some
+from labeler.sorting.measuring import measure_some
 from labeler.sorting.session import SortingSession
 from pipeline.sample.character import CAST, Character, random_character
 from pipeline.sample.scene import face_box, paint_scene, plan_scene

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import signed, unsigned
-from gleanset.records import Box, Region, Sample
+from gleanset.db.values import load, signed, unsigned
+from gleanset.records import Box, Landmark, Region, Sample
 
 
 class SampleRegion(NamedTuple):
@@ -160,14 +160,24 @@ def sample_region(row: Row) -> SampleRegion:
 
 
 class PixelMeasures(NamedTuple):
-    """What the pixels of a sample told; `traits` is its descriptor, one byte a value."""
+    """What the pixels of a sample told; `descriptor` as `gleanset/likeness/` makes it."""
 
     blur: float
     darkest: float
     lightest: float
     text: float
     photo: float
-    traits: bytes
+    descriptor: bytes
+
+
+class LabelledSample(NamedTuple):
+    """A labelled sample (row) with its class and what it is compared by."""
+
+    id: int
+    key: str
+    label: str
+    region: Region
+    descriptor: bytes
 
 
 class Quality(NamedTuple):
@@ -265,17 +275,39 @@ class QualityMeasures:
                 ],
             )
 
-    def traits(self, version: int) -> Iterator[tuple[int, str, bytes]]:
-        """(row, class, descriptor) of every sample that is labelled and kept, by its key."""
+    def labelled(self, version: int) -> Iterator[LabelledSample]:
+        """Yield every sample that is labelled, kept and measured, by its key."""
         for rows in self._db.pages(
             # In the order of the index of keys, whatever else might look narrower to SQLite.
-            "SELECT s.id, s.key, c.name, q.traits FROM sample s CROSS JOIN class c ON "
+            "SELECT s.id, s.key, c.name, s.x, s.y, s.w, s.h, s.angle, q.traits "
+            "FROM sample s CROSS JOIN class c ON "
             f"c.id=s.label CROSS JOIN quality q ON q.sample=s.id AND {_SAME_REGION} "
             "WHERE +s.status='labelled' AND +s.kept AND q.version=?",
             ("s.key",),
             (version,),
         ):
-            yield from ((row[0], row["name"], row["traits"]) for row in rows)
+            for row in rows:
+                region = Region(Box(row["x"], row["y"], row["w"], row["h"]), row["angle"])
+                yield LabelledSample(row["id"], row["key"], row["name"], region, row["traits"])
+
+    def some_descriptors(self, most: int) -> list[bytes | None]:
+        """Return those of at most so many samples from all over the dataset; None: unmeasured."""
+        last = self._db.number("SELECT ifnull(max(id), 0) FROM sample")
+        rows = self._db.rows_in(
+            "SELECT q.traits FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
+            f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
+            range(1, last + 1, max(1, -(-last // most))),
+        )
+        return [row["traits"] for row in rows]
+
+    def landmarks(self, rows: Sequence[int]) -> dict[int, tuple[Landmark, ...]]:
+        """Return the landmarks of the faces of some samples (rows)."""
+        found = self._db.rows_in(
+            "SELECT s.id, f.landmarks FROM sample s JOIN face f ON f.id=s.face WHERE s.id", rows
+        )
+        return {
+            row["id"]: tuple(Landmark(*point) for point in load(row["landmarks"])) for row in found
+        }
 
     def set_outliers(self, scores: Mapping[int, float]) -> None:
         """Write the value of each row, for the class that it has now; all others lose theirs."""

@@ -6,7 +6,7 @@ A proposal is not a decision: a person sees it, and only the journal gives label
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
@@ -14,6 +14,7 @@ from gleanset.db.images import POST
 from gleanset.db.journal import last_decision
 from gleanset.db.measures import same_region
 from gleanset.db.values import dump, load, now
+from gleanset.records import Box, Region
 
 
 class Proposal(NamedTuple):
@@ -175,16 +176,18 @@ class PresortSamples:
 
 
 class SampleFeatures(NamedTuple):
-    """A sample (row) that can be compared. `traits` is its descriptor, None while unmeasured.
+    """A sample (row) that can be compared, as it is cut now.
 
-    `video`, `time` and `post` are those of one of its image's origins; `hint` is None where its
-    image, or those of its copies, have several. `label` is the class (row) that it has.
+    `descriptor` is None while unmeasured. `video`, `time` and `post` are those of one of its
+    image's origins; `hint` is None where its image, or those of its copies, have several.
+    `label` is the class (row) that it has.
     """
 
     id: int
     key: str
     image: int
-    traits: bytes | None
+    region: Region
+    descriptor: bytes | None
     hint: str | None
     video: str | None
     time: float | None
@@ -202,7 +205,7 @@ class SampleProposals(NamedTuple):
 
 
 _FEATURES = (
-    f"SELECT s.id, s.key, s.image, q.traits, {HINT} AS hint, "
+    f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, "
     f"o.video, o.time, {POST} AS post, "
     "s.label, s.score FROM sample s LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
@@ -220,8 +223,7 @@ class SortingQueue:
     def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""
         found = {
-            row["id"]: SampleFeatures(*row)
-            for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
+            row["id"]: _features(*row) for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
         }
         return [found[row] for row in rows if row in found]
 
@@ -328,6 +330,12 @@ class SortingQueue:
         """For each class (row): how many labels did not hold, of how many that were checked."""
         rows = self._db.rows("SELECT label, sum(NOT held), count(*) FROM checked GROUP BY label")
         return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _features(
+    row: int, key: str, image: int, x: int, y: int, w: int, h: int, angle: float, *others: Any
+) -> SampleFeatures:
+    return SampleFeatures(row, key, image, Region(Box(x, y, w, h), angle), *others)
 
 
 def _offer(row: Row, proposals: dict[int, float]) -> SampleProposals:

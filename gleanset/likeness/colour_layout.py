@@ -14,6 +14,7 @@ tint or shadow changes the numbers a little, and so do other floats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
@@ -21,7 +22,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.records import Box, Landmark
+from gleanset.records import Landmark, Region
 
 VERSION = 1
 """Raised when the same picture comes to give other numbers."""
@@ -55,6 +56,10 @@ CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
 Floats = npt.NDArray[np.float32]
 
 
+LEAST_SCALE = 0.04
+"""Where eyes and mouth are nearer than this share of a crop they are those of somebody else."""
+
+
 class FacePlace(NamedTuple):
     """Where a face lies in its crop: the middle of its eyes, and its scale, in shares of the side.
 
@@ -66,16 +71,26 @@ class FacePlace(NamedTuple):
     scale: float
 
     @classmethod
-    def of(cls, landmarks: Sequence[Landmark], box: Box) -> Self | None:
-        """Return the place in the crop `box`; None where the landmarks do not tell it."""
-        at = {mark.name: (mark.x, mark.y) for mark in landmarks}
+    def of(cls, landmarks: Sequence[Landmark], region: Region) -> Self | None:
+        """Return the place in the crop of a region; None where the landmarks do not tell it."""
+        at = {mark.name: _in_crop(mark, region) for mark in landmarks}
         if not {"left_eye", "right_eye", "mouth"} <= at.keys():
             return None
-        eyes = [(at["left_eye"][n] + at["right_eye"][n]) / 2 for n in (0, 1)]
-        scale = (at["mouth"][1] - eyes[1]) / box.height
-        if scale <= 0:
+        x, y = ((at["left_eye"][n] + at["right_eye"][n]) / 2 for n in (0, 1))
+        scale = at["mouth"][1] - y
+        # Not the other way round: nothing holds of what is not a number.
+        if not (0 <= x <= 1 and 0 <= y <= 1 and LEAST_SCALE <= scale <= 1):
             return None
-        return cls((eyes[0] - box.x) / box.width, (eyes[1] - box.y) / box.height, scale)
+        return cls(x, y, scale)
+
+
+def _in_crop(mark: Landmark, region: Region) -> tuple[float, float]:
+    """Return where a landmark lies in the upright crop, in shares of its sides."""
+    box, turn = region.box, math.radians(region.angle)
+    across, down = mark.x - box.x - box.width / 2, mark.y - box.y - box.height / 2
+    x = across * math.cos(turn) + down * math.sin(turn)
+    y = down * math.cos(turn) - across * math.sin(turn)
+    return x / box.width + 0.5, y / box.height + 0.5
 
 
 USUAL = FacePlace(0.5, 0.42, 0.25)
@@ -87,7 +102,7 @@ def colour_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Fl
 
     With the `place` of its face the grid is laid by eyes and mouth, else over the whole picture.
     """
-    lab = _evened(_lab(_averaged(pixels).reshape(-1, 3) / np.float32(255)))
+    lab = _evened(_lab(averaged(pixels).reshape(-1, 3) / np.float32(255)))
     tone = soft_bins(lab[:, 0], *LIGHTNESS, TONES)
     red, yellow = (soft_bins(lab[:, axis], *TINT, TINTS) for axis in (1, 2))
     colours = (tone[:, :, None, None] * red[:, None, :, None] * yellow[:, None, None, :]).reshape(
@@ -104,7 +119,7 @@ def _evened(lab: Floats) -> Floats:
     return evened
 
 
-def _averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
+def averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Return SIDE x SIDE x 3: each pixel the mean of the area that it covers, in 0..255."""
     height, width = pixels.shape[:2]
     exact = pixels.astype(np.float32)

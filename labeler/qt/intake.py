@@ -11,8 +11,8 @@ from PySide6.QtCore import QObject, Signal
 from gleanset import Dataset
 from labeler.qt.background_task import CancellableProgress
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.descriptors import count_unmeasured, measure_some
 from labeler.sorting.drop_import import DropResult, take_in
+from labeler.sorting.measuring import count_unmeasured, measure_some
 
 A_FEW = 16
 PAUSE = 0.01

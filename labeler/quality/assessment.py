@@ -5,19 +5,23 @@ It decides nothing, and may be killed at any time: what was measured is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
+import numpy as np
 from PIL import Image
 
 from gleanset import Dataset
 from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.images.photo_likeness import photo_likeness
+from gleanset.likeness.colour_layout import FacePlace
+from gleanset.likeness.descriptor import descriptor
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.quality.descriptor import descriptor, table
+from labeler.likeness import Likeness
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS
 from labeler.quality.outliers import outlier_scores
@@ -26,10 +30,19 @@ from labeler.quality.text import text_share
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "quality"
-VERSION = 1
+VERSION = 2
 """Counted up with any change of a measure: then all samples are measured again."""
 
-_Batch = list[Outcome[tuple[SampleRegion, SampleFile], PixelMeasures]]
+
+class DueSample(NamedTuple):
+    """A sample to be measured: where its pixels are, and where its face lies, if that is known."""
+
+    seen: SampleRegion
+    file: SampleFile
+    face: FacePlace | None
+
+
+_Batch = list[Outcome[DueSample, PixelMeasures]]
 
 
 @dataclass
@@ -55,7 +68,6 @@ class QualityAssessment:
     ) -> None:
         self._dataset = dataset
         self._qualities = QualityMeasures(dataset.db, rehearse=simulate)
-        self._hashes = ImageHashes(dataset.db)
         self._processes = Processes(workers)
         self._progress = progress or Progress()
         self._simulate = simulate
@@ -80,14 +92,12 @@ class QualityAssessment:
                 self._keep(batch, found)
         return found
 
-    def _due(self) -> Iterator[tuple[SampleRegion, SampleFile]]:
-        originals = self._dataset.originals(self._dataset.cache)
+    def _due(self) -> Iterator[DueSample]:
         for page in self._qualities.missing(VERSION):
-            for seen in self._hashes.seen(page).values():
-                yield seen, sample_file(seen, originals)
+            yield from due_samples(self._dataset, page)
 
     def _keep(self, batch: _Batch, counts: QualityCounts) -> None:
-        fine = [(o.item[0], o.result) for o in batch if o.result is not None]
+        fine = [(o.item.seen, o.result) for o in batch if o.result is not None]
         with self._dataset.db.write():
             self._qualities.put(fine, VERSION)
             if not self._simulate:
@@ -97,36 +107,48 @@ class QualityAssessment:
 
     def _note(self, batch: _Batch) -> None:
         for outcome in batch:
-            key = outcome.item[0].key
+            key = outcome.item.seen.key
             if outcome.reason is None:
                 self._dataset.rejections.clear(STAGE, key)
             else:
                 self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
 
     def _find_outliers(self) -> None:
-        rows: dict[str, list[int]] = {}
-        traits: dict[str, list[bytes]] = {}
-        for row, label, trait in self._qualities.traits(VERSION):
-            rows.setdefault(label, []).append(row)
-            traits.setdefault(label, []).append(trait)
-        scores = outlier_scores({label: table(stored) for label, stored in traits.items()})
+        samples = list(self._qualities.labelled(VERSION))
+        space = Likeness(self._dataset).space(samples)
+        classes: dict[str, list[int]] = {}
+        for number, sample in enumerate(samples):
+            classes.setdefault(sample.label, []).append(number)
+        scores = outlier_scores(
+            {label: np.array(numbers) for label, numbers in classes.items()},
+            lambda numbers: space([samples[number] for number in numbers])[0],
+        )
         self._qualities.set_outliers(
             {
-                row: round(float(score), 4)
+                samples[number].id: round(float(score), 4)
                 for label, found in scores.items()
-                for row, score in zip(rows[label], found, strict=True)
+                for number, score in zip(classes[label], found, strict=True)
             }
         )
 
 
-def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:
+def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
+    """Yield what is needed to measure some samples (rows)."""
+    originals = dataset.originals(dataset.cache)
+    landmarks = QualityMeasures(dataset.db).landmarks(rows)
+    for row, seen in ImageHashes(dataset.db).seen(rows).items():
+        face = FacePlace.of(landmarks.get(row, ()), seen.region)
+        yield DueSample(seen, sample_file(seen, originals), face)
+
+
+def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample, in a worker process. Raises `Unreadable`."""
     cv2.setNumThreads(1)
-    return measures(read_pixels(item[1], TEXT_SIDE, "RGB"))
+    return measures(read_pixels(due.file, TEXT_SIDE, "RGB"), due.face)
 
 
-def measures(pixels: Image.Image) -> PixelMeasures:
-    """Measure RGB pixels."""
+def measures(pixels: Image.Image, face: FacePlace | None = None) -> PixelMeasures:
+    """Measure RGB pixels; `face` is where a face lies in them."""
     darkest, lightest = extremes(pixels)
     return PixelMeasures(
         edge_blur(pixels),
@@ -134,5 +156,5 @@ def measures(pixels: Image.Image) -> PixelMeasures:
         lightest,
         text_share(pixels),
         photo_likeness(pixels),
-        descriptor(pixels),
+        descriptor(np.asarray(pixels.convert("RGB")), face),
     )

@@ -12,28 +12,24 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from gleanset.db.proposals import SampleFeatures
-from labeler.sorting.descriptors import Vectors
+from gleanset.likeness.descriptor import UNCENTRED
+from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
 
 SECONDS = 2.0
-NEARLY = 0.25
-"""Descriptors (unit vectors) at most so far apart; two pictures of one character are at .33."""
+NEARLY = 0.19
+"""Descriptors (`UNCENTRED`) at most so far apart; two characters are at .26 and more."""
 
 
-def stacks_of(
-    likes: Sequence[SampleFeatures],
-    vectors: Vectors,
-    there: npt.NDArray[np.bool_],
-    split: Collection[int] = (),
-) -> list[list[int]]:
+def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> list[list[int]]:
     """Return the numbers of samples that belong together, each sample in one stack, most of one.
 
     A stack goes on as long as the next frame is near the last one and looks like the first one,
     so that a slow pan does not end at somebody else. Rows in `split` stay alone.
     """
+    vectors, there = UNCENTRED.vectors([like.descriptor for like in likes])
     stacks: list[list[int]] = []
     open_: dict[str, list[list[int]]] = {}
     for number in sorted(range(len(likes)), key=lambda n: _when(likes[n])):

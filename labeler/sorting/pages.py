@@ -7,14 +7,15 @@ others. Nothing is filed that was not on a page.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.operations import Operation, operation
+from labeler.likeness import Likeness, Space, There, Vectors
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
-from labeler.sorting.descriptors import Vectors, vectors_of
 from labeler.sorting.page_layout import ROOM, ClassPage, PageKind, Stack, compose, stacks_of
 from labeler.sorting.proposals import (
     ClassOpinion,
@@ -34,16 +35,25 @@ POOL = 3000
 DECIDED = 2000
 
 
+class DecidedSamples(NamedTuple):
+    """Samples that have a class, and the space in which others are compared with them."""
+
+    space: Space
+    neighbours: Neighbours
+    samples: list[SampleFeatures]
+
+
 class Pages:
     """Makes pages for one session. Skipped samples come last."""
 
     def __init__(self, session: SortingSession) -> None:
         self._session = session
-        self._likeness = SortingQueue(session.dataset.db)
+        self._queue = SortingQueue(session.dataset.db)
+        self._likeness = Likeness(session.dataset)
         self.calibration = ErrorCalibration()
         self.reliability = NeighbourReliability()
         self._votes: dict[int, ClassOpinion] = {}
-        self._decided: tuple[Neighbours, list[SampleFeatures]] | None = None
+        self._decided: DecidedSamples | None = None
         self._skipped: dict[int, str | None] = {}
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
@@ -56,12 +66,13 @@ class Pages:
         if not likes:
             self._finishing.see(others)
             return None
-        vectors, there = vectors_of(likes)
-        proposals = self._proposals(likes, vectors, there)
+        self._decided = decided = self._compared_with(likes)
+        vectors, there = decided.space(likes)
+        proposals = self._proposals(likes, vectors, there, decided.neighbours)
         self._finishing.see({proposal.label for proposal in proposals} | others)
         stacks = [
             Stack(n[0], tuple(likes[m].id for m in n), _shared([proposals[m] for m in n]))
-            for n in stacks_of(likes, vectors, there, self._split)
+            for n in stacks_of(likes, self._split)
         ]
         return compose(stacks, vectors, room)
 
@@ -76,33 +87,35 @@ class Pages:
             self._skipped.clear()
             fresh = rows
         others |= {self._skipped[row] for row in rows if row in self._skipped}
-        return self._likeness.of(fresh[:POOL]), others
+        return self._queue.of(fresh[:POOL]), others
 
     def _rows(self) -> tuple[list[int], set[str | None]]:
         """Return those of the class that most wait for, where there are more than can be
         looked at.
         """
         most = POOL + len(self._skipped)
-        rows = self._likeness.waiting(most + 1)
-        if len(rows) > most and (proposed := self._likeness.proposed()):
+        rows = self._queue.waiting(most + 1)
+        if len(rows) > most and (proposed := self._queue.proposed()):
             label = max(proposed, key=lambda row: (proposed[row], -row))
             others = {self._session.classes.name_of(row) for row in proposed}
-            return self._likeness.waiting_for(label, most), {*others}
+            return self._queue.waiting_for(label, most), {*others}
         return rows, {None} if len(rows) > most else set()
 
     def _proposals(
         self,
         likes: list[SampleFeatures],
         vectors: Vectors,
-        there: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        there: There,
+        neighbours: Neighbours,
     ) -> list[ClassProposal]:
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in self._session.tiles.counts().classes}
-        offers = self._likeness.offers(rows)
+        offers = self._queue.offers(rows)
         refused = self._session.changes.refused(rows)
         share = _share_of(offers.values(), self._decided_classes(names))
         self._votes = {}
-        vote, unseen = self._vote(list(names), vectors, share)
+        vote = neighbours.vote(vectors, self._bias(share))
+        unseen = len(names) - len(neighbours.classes)
         found = []
         for number, like in enumerate(likes):
             offer = offers.get(like.id)
@@ -119,33 +132,30 @@ class Pages:
     def _decided_classes(self, names: Mapping[int, str]) -> set[int]:
         return {row.id for row in self._session.tiles.counts().classes if row.count}
 
-    def _vote(
-        self, classes: list[int], vectors: Vectors, share: float | None
-    ) -> tuple[NeighbourVote, int]:
-        """Return the neighbours' vote, and how many classes they have not seen."""
-        self._decided = self._neighbours(classes)
-        neighbours = self._decided[0]
-        bias = math.log((self._familiar + 1) / (self._strangers + 1))
+    def _bias(self, share: float | None) -> float:
+        """Return the log odds that a sample is of a known class, before anybody looks at it."""
         if share is not None:
-            bias = math.log((share + 0.02) / (1.02 - share))
-        seen = len(neighbours.classes)
-        return neighbours.vote(vectors, bias), len(classes) - seen
+            return math.log((share + 0.02) / (1.02 - share))
+        return math.log((self._familiar + 1) / (self._strangers + 1))
 
-    def _neighbours(self, classes: list[int]) -> tuple[Neighbours, list[SampleFeatures]]:
+    def _compared_with(self, likes: Sequence[SampleFeatures]) -> DecidedSamples:
+        """Return the decided samples, in a space that has these samples as well."""
+        classes = [row.id for row in self._session.tiles.counts().classes]
         each = max(12, DECIDED // max(1, len(classes)))
-        likes = self._likeness.of(self._likeness.decided(classes, each))
-        vectors, there = vectors_of(likes)
-        sure = [like for like, has in zip(likes, there, strict=True) if has]
+        decided = self._queue.of(self._queue.decided(classes, each))
+        space = self._likeness.space([*likes, *decided])
+        vectors, there = space(decided)
+        sure = [like for like, has in zip(decided, there, strict=True) if has]
         labels = np.array([like.label or 0 for like in sure], np.int64)
-        return Neighbours(vectors[there], labels), sure
+        return DecidedSamples(space, Neighbours(vectors[there], labels), sure)
 
     def nearest(self, row: int, most: int = 4) -> list[int]:
         """Return the decided samples (rows) that are nearest to one, as of the last page."""
+        like = self._queue.of([row])
         if self._decided is None:
-            classes = [c.id for c in self._session.tiles.counts().classes]
-            self._decided = self._neighbours(classes)
-        neighbours, sure = self._decided
-        vectors, there = vectors_of(self._likeness.of([row]))
+            self._decided = self._compared_with(like)
+        space, neighbours, sure = self._decided
+        vectors, there = space(like)
         if not len(there) or not there[0]:
             return []
         near = (sure[n].id for n in neighbours.nearest(vectors[0], most + 1))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
-from labeler.sorting.descriptors import Vectors
+from labeler.likeness import Vectors
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 8

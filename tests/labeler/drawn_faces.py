@@ -15,7 +15,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.sorting.descriptors import measure_some
+from labeler.sorting.measuring import measure_some
 from pipeline.sample.character import CAST, random_character
 from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -34,14 +34,14 @@ class FaceSet:
         return sorted(set(self.truth.values()))
 
 
-def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1) -> FaceSet:
+def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: int = 7) -> FaceSet:
     """Faces of several characters, some far more frequent than others (Zipf 0.8).
 
     With `frames` each scene is that many frames of one video, a third of a second apart.
     """
     cast = [*CAST, *(random_character(seed) for seed in range(classes))][:classes]
     weights = [1 / (place + 1) ** 0.8 for place in range(classes)]
-    dice = random.Random(7)
+    dice = random.Random(seed)
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
@@ -79,10 +79,10 @@ def _add(
     return cut.key
 
 
-def real_set(root: Path, folder: Path, most: int | None = None) -> FaceSet:
+def real_set(root: Path, folder: Path, most: int | None = None, seed: int = 3) -> FaceSet:
     """Real pictures in folders of their classes, each one a sample as a whole."""
     files = sorted(folder.glob("*/*.jpg"))
-    random.Random(3).shuffle(files)
+    random.Random(seed).shuffle(files)
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))

@@ -18,9 +18,9 @@ from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.images.photo_likeness import photo_likeness
+from gleanset.likeness.descriptor import WIDTH, DescriptorSpace, descriptor
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import VERSION, QualityAssessment, measures
-from labeler.quality.descriptor import descriptor, table
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS, flags_of
 from labeler.quality.outliers import outlier_scores
@@ -134,7 +134,7 @@ def test_any_size_has_measures(size: tuple[int, int]) -> None:
     for colour in ("black", "white", "#a07050"):
         found = measures(Image.new("RGB", size, colour))
         assert all(np.isfinite(value) for value in found[:-1])
-        assert len(found.traits) == len(descriptor(face()))
+        assert len(found.descriptor) == WIDTH
 
 
 def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
@@ -147,21 +147,19 @@ def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
 
 
 def test_a_stranger_is_an_outlier_with_other_classes_and_without() -> None:
-    warm, cold = (
-        table(
-            [
-                descriptor(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.75))
-                for seed in range(12)
-            ]
-        )
+    stored = [
+        descriptor(np.asarray(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.7)))
         for colour in ("orange", "blue")
-    )
-    mixed = np.vstack([warm, cold[:1]])
-    for classes in ({"warm": mixed, "cold": cold[1:]}, {"warm": mixed}):
-        scores = outlier_scores(classes)["warm"]
+        for seed in range(12)
+    ]
+    vectors, _ = DescriptorSpace(stored).vectors(stored)
+    mixed, cold = np.arange(13), np.arange(13, 24)
+    for classes in ({"warm": mixed, "cold": cold}, {"warm": mixed}):
+        scores = outlier_scores(classes, vectors.__getitem__)["warm"]
         assert scores[-1] >= LIMITS["outlier"] > scores[:-1].max()
-    assert outlier_scores({"small": warm[:4]}) == {}
-    assert outlier_scores({"copies": np.repeat(warm[:1], 9, axis=0)})["copies"].max() == 0
+    assert outlier_scores({"small": mixed[:4]}, vectors.__getitem__) == {}
+    copies = np.zeros(9, np.intp)
+    assert outlier_scores({"copies": copies}, vectors.__getitem__)["copies"].max() == 0
 
 
 def filled(dataset: Dataset) -> dict[str, str]:

@@ -1,0 +1,95 @@
+"""What the labeler compares samples by: the one place that decides it, for pages, stacks, outliers.
+
+The vectors of the newest presort know a network's features and the labels of its day, and are used
+where they are there for nearly all samples that are compared. Else descriptors are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gleanset import Dataset
+from gleanset.db.measures import QualityMeasures
+from gleanset.db.proposals import Proposals
+from gleanset.likeness.descriptor import WIDTH, DescriptorSpace
+from gleanset.likeness.space import LikenessSpace, sample_name
+from gleanset.records import Region
+
+SOME = 2000
+"""So many samples say what a dataset's descriptors have in common."""
+NEARLY_ALL = 0.9
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+There: TypeAlias = npt.NDArray[np.bool_]
+
+
+class ComparableSample(Protocol):
+    """What a sample is compared by: its descriptor, or its name in the space of a presort."""
+
+    @property
+    def key(self) -> str:
+        """The key of the sample."""
+
+    @property
+    def region(self) -> Region:
+        """How it is cut now."""
+
+    @property
+    def descriptor(self) -> bytes | None:
+        """Its descriptor; None while it is not measured."""
+
+
+Space: TypeAlias = Callable[[Sequence[ComparableSample]], tuple[Vectors, There]]
+"""Gives vectors of unit length (N x D), and which samples have one; the others are zeros."""
+
+
+class Likeness:
+    """The spaces in which the samples of a dataset can be compared; each is read once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._presort = 0
+        self._learnt: LikenessSpace | None = None
+        self._plain: DescriptorSpace | None = None
+
+    def space(self, samples: Sequence[ComparableSample]) -> Space:
+        """Return where these samples are to be compared.
+
+        Those few that the newest presort has not seen have no vector in its space.
+        """
+        learnt = self._newest()
+        if learnt is not None and len(samples):
+            _, there = learnt.vectors(_names(samples))
+            if there.mean() >= NEARLY_ALL:
+                return lambda some: learnt.vectors(_names(some))
+        return self.by_descriptor
+
+    def by_descriptor(self, samples: Sequence[ComparableSample]) -> tuple[Vectors, There]:
+        """Return the vectors of descriptors: a `Space`."""
+        return self._described().vectors([sample.descriptor for sample in samples])
+
+    def _newest(self) -> LikenessSpace | None:
+        newest = Proposals(self._dataset.db).newest()
+        if newest is not None and newest.id != self._presort:
+            self._learnt = LikenessSpace.of(self._dataset)
+            self._presort = newest.id
+        return self._learnt
+
+    def _described(self) -> DescriptorSpace:
+        if self._plain is not None:
+            return self._plain
+        some = QualityMeasures(self._dataset.db).some_descriptors(SOME)
+        found = [one for one in some if one is not None and len(one) == WIDTH]
+        space = DescriptorSpace(found)
+        if len(found) >= NEARLY_ALL * len(some):
+            # From here on it stays, so that what was far does not come near within a session.
+            self._plain = space
+        return space
+
+
+def _names(samples: Sequence[ComparableSample]) -> list[bytes]:
+    return [sample_name(sample.key, sample.region) for sample in samples]
