@@ -17,7 +17,7 @@ FEWEST = 5
 MOST_OWN, MOST_OTHERS = 1000, 3000
 """So many are compared with; they are taken evenly, so that memory and time stay bounded."""
 
-FAR = 1.5
+FAR = 1.1
 """Where no other class is near, an outlier is that much further off than is usual."""
 
 SAME = 1e-5
@@ -36,7 +36,7 @@ def outlier_scores(
 
     The mean distance to the five nearest of the class (Ramaswamy, Rastogi and Shim, "Efficient
     algorithms for mining outliers from large data sets", 2000), over that to the five nearest
-    of all other classes, or over one and a half times what is usual in the class where that is
+    of all other classes, or over `FAR` times what is usual in the class where that is
     less. Classes of fewer than five have none and are left out.
     """
     found: dict[str, npt.NDArray[np.float64]] = {}

@@ -26,10 +26,10 @@ from labeler.likeness import Vectors
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 8
-NEARLY_EQUAL = 0.03
+NEARLY_EQUAL = 0.1
 """Distances under this are the same drawing twice: they say nothing about a new one."""
 
-USUAL, FARTHER, STEEP = 0.9, 1.2, 12.0
+USUAL, FARTHER, STEEP = 0.9, 1.1, 12.0
 SHARE = 0.02
 """Of every confidence so much is kept back for what could not be measured."""
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from gleanset.likeness.colour_layout import SIDE, USUAL, WIDTH, FacePlace, colour_layout
-from gleanset.records import Box, Landmark
+from gleanset.records import Box, Landmark, Region
 from pipeline.sample.character import CAST
 from pipeline.sample.scene import face_box, paint_scene, plan_scene
 
@@ -78,6 +78,24 @@ def test_the_place_of_a_face_comes_from_eyes_and_mouth() -> None:
         Landmark("right_eye", 160, 94),
         Landmark("mouth", 200, 117),
     )
-    assert FacePlace.of(marks, box) == pytest.approx((0.5, 0.42, 0.25))
-    assert FacePlace.of(marks[:2], box) is None
-    assert FacePlace.of((*marks[:2], Landmark("mouth", 200, 80)), box) is None
+    assert FacePlace.of(marks, Region(box)) == pytest.approx((0.5, 0.42, 0.25), abs=1e-3)
+    assert FacePlace.of(marks[:2], Region(box)) is None
+    # Upside down, in another crop, or no numbers at all: not what this crop shows.
+    for odd in (Landmark("mouth", 200, 80), Landmark("mouth", 200, float("nan"))):
+        assert FacePlace.of((*marks[:2], odd), Region(box)) is None
+    assert FacePlace.of(marks, Region(Box(300, 50, 200, 100))) is None
+
+
+def test_the_place_of_a_turned_face_is_that_in_its_upright_crop() -> None:
+    box, middle = Box(100, 50, 200, 200), np.array((200, 150))
+    upright = {"left_eye": (250, 130), "right_eye": (150, 130), "mouth": (200, 190)}
+    turn = np.radians(30)
+    clockwise = np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
+    marks = [
+        Landmark(name, *(clockwise @ (np.array(at) - middle) + middle))
+        for name, at in upright.items()
+    ]
+    plain = FacePlace.of([Landmark(name, *at) for name, at in upright.items()], Region(box))
+    assert plain is not None
+    assert FacePlace.of(marks, Region(box, 30.0)) == pytest.approx(plain)
+    assert FacePlace.of(marks, Region(box)) != pytest.approx(plain)
