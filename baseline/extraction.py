@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from baseline.backbones import Backbone
+from baseline.backbone import Backbone
 from baseline.batching import BatchSize, in_batches
 from baseline.compute import choose_compute
 from baseline.loop.dataset import to_network

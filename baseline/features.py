@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.augmentation import LIMITS, Kind
-from baseline.backbones import Backbone, load_backbone
+from baseline.backbone import Backbone
+from baseline.backbones import load_backbone
 from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
 from baseline.data import no_readable_picture, pixel_sources

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from baseline.embeddings.onnx_backbone import OnnxBackbone
 from baseline.networks import Net
 from baseline.runs import NETWORK
 from gleanset.files.atomic import write_atomic
@@ -67,6 +68,7 @@ def save_layers(folder: Path, layers: list[Layer], *, scratch: Path | None = Non
 
 def _layer(name: str, module: nn.Module, output: torch.Tensor) -> Layer:
     own = sum(p.numel() for p in module.parameters(recurse=False))
+    own += module.numbers if isinstance(module, OnnxBackbone) else 0
     # A head of known pictures holds its numbers in buffers; those of a norm are no parameters.
     held = 0 if own else sum(b.numel() for b in module.buffers(recurse=False))
     shape = tuple(output.shape[1:])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from baseline.backbones import Backbone, bare_backbone
+from baseline.backbone import Backbone
+from baseline.backbones import bare_backbone
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 
 GRID = 4
@@ -95,9 +97,11 @@ class FeatureNet(Net):
 class BackboneNet(FeatureNet):
     """A backbone and a head on its pooled features."""
 
-    def __init__(self, settings: Transfer | Finetune, classes: int) -> None:
+    def __init__(
+        self, settings: Transfer | Finetune, classes: int, kept: Path | None = None
+    ) -> None:
         super().__init__()
-        self.backbone = bare_backbone(settings.backbone)
+        self.backbone = bare_backbone(settings.backbone, kept)
         self.head = class_head(settings, self.backbone.width, classes)
 
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
@@ -117,9 +121,11 @@ def class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Se
 class EmbeddingNet(FeatureNet):
     """A backbone, a projection to embeddings of length 1, and known pictures to compare with."""
 
-    def __init__(self, settings: Triplet, classes: int, known: int = 1) -> None:
+    def __init__(
+        self, settings: Triplet, classes: int, known: int = 1, kept: Path | None = None
+    ) -> None:
         super().__init__()
-        self.backbone = bare_backbone(settings.backbone)
+        self.backbone = bare_backbone(settings.backbone, kept)
         self.projection = projection(settings, self.backbone.width)
         self.head = GalleryHead(torch.zeros(classes, known, settings.embedding))
 
@@ -155,13 +161,16 @@ class GalleryHead(nn.Module):
         return SCALE * likeness.reshape(-1, classes, known).amax(2)
 
 
-def build_net(settings: Settings, classes: int, known: int = 1) -> Net:
-    """Build a fresh network on the CPU, channels last; `known` is K of a gallery."""
+def build_net(settings: Settings, classes: int, known: int = 1, kept: Path | None = None) -> Net:
+    """Build a fresh network on the CPU, channels last; `known` is K of a gallery.
+
+    `kept` is the folder of a run that keeps what backbones are built from.
+    """
     net: Net
     if isinstance(settings, Simple):
         net = SmallNet(settings, classes)
     elif isinstance(settings, Triplet):
-        net = EmbeddingNet(settings, classes, known)
+        net = EmbeddingNet(settings, classes, known, kept)
     else:
-        net = BackboneNet(settings, classes)
+        net = BackboneNet(settings, classes, kept)
     return net.to(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from baseline.backbone_names import has_embedding, pinned_names
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
@@ -161,13 +162,16 @@ def check_preset(name: str) -> None:
 def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
     """Return the settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
 
-    Raises UsageError for an unknown preset or key and for a value of the wrong type.
+    An ONNX file as a backbone is known by its hash from here on. Raises UsageError for an unknown
+    preset or key and for a value of the wrong type, InputUnusable for a file that cannot be read.
     """
     values = _preset_values(name)
     shape = _shape_of(values)
     for key, value in overrides.items():
         _known(shape, key)
         values[key] = _from_text(shape, key, value)
+    if "backbone" in values:
+        values["backbone"] = pinned_names(str(values["backbone"]))
     settings = settings_from({"preset": name} | values)
     _check_used(settings, overrides)
     return settings
@@ -250,6 +254,14 @@ def _joined(settings: Settings) -> Settings:
         raise UsageError(
             f"Pictures of size {settings.size} are too small for {len(settings.blocks)} blocks.",
             "Take larger pictures (-o size=120) or fewer blocks (-o blocks=32,64,128)",
+        )
+    if (
+        isinstance(settings, Finetune)
+        or (isinstance(settings, Triplet) and settings.learn == "all")
+    ) and has_embedding(settings.backbone):
+        raise UsageError(
+            "An ONNX file cannot learn: it serves as it is.",
+            "Learn on what it makes of pictures: --preset transfer, or triplet without learn=all",
         )
     return settings
 

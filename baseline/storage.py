@@ -15,7 +15,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from baseline.networks import Net, build_net
+from baseline.networks import FeatureNet, Net, build_net
 from baseline.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, settings_from
 from gleanset.errors import InputUnusable, UsageError
@@ -55,6 +55,11 @@ def save_model(
         "weights_sha256": digest,
     }
     path = folder / str(described["weights"])
+    kept = model.backbone.kept_files if isinstance(model, FeatureNet) else {}
+    for name, data in kept.items():
+        # Named by what they hold: one that is there is not written again.
+        if not (folder / name).is_file():
+            write_atomic(folder / name, data, scratch=scratch)
     write_atomic(path, weights, scratch=scratch)
     before_switch(digest)
     # Last, because a folder counts as a model once it has its settings.
@@ -101,7 +106,7 @@ def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Net
         state = safetensors.torch.load(weights)
         # A gallery has as many known pictures as were stored with it.
         known = state[GALLERY].shape[1] if GALLERY in state else 1
-        net = build_net(settings, classes, known)
+        net = build_net(settings, classes, known, path.parent)
         net.load_state_dict(state)
     except (SafetensorError, IndexError) as error:
         raise _damaged(path, error) from error

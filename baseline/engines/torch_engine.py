@@ -15,6 +15,8 @@ from torch import nn
 
 from baseline.compute import choose_compute
 from baseline.crops import load_crops
+from baseline.embeddings.graph import EmbeddingGraph
+from baseline.embeddings.onnx_backbone import OnnxBackbone
 from baseline.engines.base import ModelFacts, NetworkOutputs
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.familiarity import load_feature_scale
@@ -45,6 +47,11 @@ class InferenceNet(nn.Module):
         held = torch.tensor(offsets, dtype=torch.float32).view(1, -1) if any(offsets) else None
         self.register_buffer("offsets", held, persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def graphs(self) -> list[EmbeddingGraph]:
+        """The graphs of ONNX files within, which are no modules of torch."""
+        return [one.graph for one in self.net.modules() if isinstance(one, OnnxBackbone)]
 
     luma: torch.Tensor
     offsets: torch.Tensor | None

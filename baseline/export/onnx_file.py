@@ -1,7 +1,7 @@
 """Writing a network as an ONNX file: float32, float16, or int8 calibrated on pictures.
 
-Operators are of opset 18, which onnxruntime and onnxruntime-web know since 2023; the number of
-pictures is free.
+Operators are of opset 18, which onnxruntime and onnxruntime-web know since 2023, or of that of an
+embedding inside, where it is newer; the number of pictures is free.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from baseline.pixels import Pixels
 from gleanset.errors import MissingComponent
 
 OPSET = 18
+EXACT = ("ColourLayout", "OnnxBackbone")
+"""Modules whose own products int8 would spoil: the colour layout's small shares, and scaling."""
+MODULES = "pkg.torch.onnx.class_hierarchy"
 CALIBRATION = 100
 """Pictures that int8 ranges are measured on; more change little (see docs/use.md)."""
 
@@ -60,7 +63,13 @@ def with_card(model: bytes, card: Card) -> bytes:
 
 
 def _export(portable: InferenceNet, card: Card, path: Path) -> None:
+    import onnx
+
+    from baseline.export.embedded_graphs import opset_of, with_graphs
+
     portable = portable.cpu().eval()
+    graphs = {one.spec.sha256: onnx.load_model_from_string(one.graph) for one in portable.graphs}
+    opset = max(OPSET, *(opset_of(graph) for graph in graphs.values()), 0)
     # Two pictures, for an example of one would fix their number.
     example = torch.zeros(2, card.size, card.size, 3, dtype=torch.uint8)
     count = torch.export.Dim("pictures", min=1)
@@ -70,13 +79,15 @@ def _export(portable: InferenceNet, card: Card, path: Path) -> None:
             (example,),
             str(path),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             verbose=False,
             external_data=False,
             input_names=["pictures"],
             output_names=list(card.outputs),
             dynamic_shapes={"pictures": {0: count}},
         )
+    if graphs:
+        onnx.save(with_graphs(onnx.load(path), graphs), path)
 
 
 def _halved(path: Path) -> Path:
@@ -86,17 +97,28 @@ def _halved(path: Path) -> Path:
     halves = import_module("onnxruntime.transformers.float16")
     with quiet_converters():
         model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
+    _forget_repeated(model)
     target = path.with_name("float16.onnx")
     onnx.save(model, target)
     return target
 
 
+def _forget_repeated(model: Any) -> None:
+    """Leave one of several nodes that make the same value: the converter casts once a reader."""
+    once = {node.output[0]: node for node in reversed(model.graph.node)}
+    kept = [node for node in model.graph.node if once[node.output[0]] is node]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
 def _quantised(path: Path, calibration: Pixels) -> Path:
     """Quantise convolutions and products to int8: per channel, ranges measured on real pictures.
 
-    What stands before the network (scaling, normalising) and behind it (softmax, likeness) stays
-    in float32.
+    What stands before the network (scaling, normalising), beside it (the colour layout) and behind
+    it (softmax, likeness) stays in float32.
     """
+    import onnx
+
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
@@ -111,8 +133,15 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            nodes_to_exclude=[node.name for node in onnx.load(path).graph.node if _exact(node)],
         )
     return target
+
+
+def _exact(node: Any) -> bool:
+    """Return whether a node belongs to a module of `EXACT`, by what the exporter notes of it."""
+    noted = {one.key: one.value for one in node.metadata_props}
+    return any(f".{name}'" in noted.get(MODULES, "") for name in EXACT)
 
 
 class _CalibrationReader:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from baseline.backbones import Backbone, FeaturePart
+from baseline.backbone import Backbone, FeaturePart
 from baseline.grouped_split import stratified_group_folds
 from baseline.loop.dataset import FeatureSamples
 from baseline.methods.logistic import fit_logistic, log_loss

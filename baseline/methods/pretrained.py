@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from baseline.backbones import Backbone, Weights, load_backbone
+from baseline.backbone import Backbone, Weights
+from baseline.backbone_names import JOIN
+from baseline.backbones import load_backbone
 from baseline.compute import reproducible
+from baseline.embeddings.onnx_backbone import OnnxBackbone
 from baseline.loop.callbacks import TrainingCallback
 from baseline.networks import BackboneNet, EmbeddingNet, build_net
 from baseline.settings import Finetune, Transfer, Triplet
@@ -24,8 +27,22 @@ def pretrained(
     with reproducible(settings.seed):
         backbone, weights = load_backbone(settings.backbone, settings.weights)
     net.backbone.load_state_dict(backbone.state_dict())
-    watch.say(f"{settings.backbone} with weights: {weights.source}")
-    return net, _told(settings.backbone, weights)
+    names = JOIN.join(member.name for member in backbone.members)
+    watch.say(f"{names} with weights: {weights.source}")
+    return net, _told(names, weights) | _embeddings(backbone, settings.size, watch)
+
+
+def _embeddings(backbone: Backbone, size: int, watch: TrainingCallback) -> dict[str, Any]:
+    """Say what was decided about each ONNX file, and return it for the metrics."""
+    graphs = [one.graph for one in backbone.members if isinstance(one, OnnxBackbone)]
+    for graph in graphs:
+        watch.say(graph.words)
+        if graph.side and min(graph.side) > size:
+            watch.say(
+                f"pictures are read at {size} x {size}: -o size={min(graph.side)} shows "
+                f"{graph.spec.name} all it can see"
+            )
+    return {"embeddings": [graph.to_json() for graph in graphs]} if graphs else {}
 
 
 def keep_norms(backbone: Backbone, weights: str, batch: int, watch: TrainingCallback) -> str:

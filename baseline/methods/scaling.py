@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from baseline.backbones import Backbone
+from baseline.backbone import Backbone
 
 FLOOR = 0.1
 """Of the median deviation: a feature that hardly varies in train must not shout elsewhere."""

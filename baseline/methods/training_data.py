@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from baseline.backbones import Backbone, FeaturePart
+from baseline.backbone import Backbone, FeaturePart
 from baseline.data import Arrays, Examples, load_arrays
 from baseline.features import Features, FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from baseline.backbones import Backbone, FeaturePart
+from baseline.backbone import Backbone, FeaturePart
 from baseline.features import FeatureSpec, features_of
 from baseline.methods.part_weights import PartWeights, choose_part_weights
 from baseline.methods.scaling import Scaling

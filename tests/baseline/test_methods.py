@@ -13,7 +13,8 @@ import torch
 from drawn_dataset import fill
 from torch import nn
 
-from baseline.backbones import FeaturePart, bare_backbone
+from baseline.backbone import FeaturePart
+from baseline.backbones import bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
 from baseline.loop.callbacks import TrainingCallback, TrainingResult

@@ -8,9 +8,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from baseline.backbones import PACKAGED, load_backbone
+from baseline.backbones import load_backbone
 from baseline.networks import EmbeddingNet, GalleryHead, build_net
 from baseline.settings import load_preset, preset_names
+from baseline.timm_backbone import PACKAGED
 from gleanset.errors import InputUnusable, UsageError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from baseline.backbones import FeaturePart, SideBySide, bare_backbone, load_backbone
+from baseline.backbone import FeaturePart
+from baseline.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.colour_layout import ColourLayout
 from baseline.features import FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples

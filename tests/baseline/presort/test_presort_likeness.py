@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from filled import fill
 
-from baseline.backbones import FeaturePart
+from baseline.backbone import FeaturePart
 from baseline.presort.job import presort
 from baseline.presort.likeness import Components, weights_by_labels
 from baseline.settings import load_preset

@@ -1,0 +1,1 @@
+"""Embeddings made by others, as ONNX files, that serve as backbones."""
