@@ -56,13 +56,13 @@ def export_run(
     """
     if out.suffix != ENDINGS[kind]:
         raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
-    writer = writer_of(kind)
     engine = TorchEngine.of(folder := find_run_folder(root, run))
     if kind == "litert" and engine.portable.graphs:
         raise UsageError(
             "a LiteRT file cannot hold the graph of an ONNX file, and this run's backbone is one",
             "export it as ONNX: --format onnx; or train on a network of timm: -o backbone=…",
         )
+    writer = writer_of(kind)
     with Dataset.open(dataset_of_run(folder, root) or root) as dataset:
         labelled = list(dataset.samples.in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)
