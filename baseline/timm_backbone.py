@@ -200,12 +200,10 @@ def _built(told: HubDescription, *, pretrained: bool = False) -> Any:
             f"the hub's model is a '{told.architecture}', which this version of timm does not know",
             "pip install -U timm",
         )
+    # With weights it is built with the classes it was published with, which need not be named.
+    given = told.arguments if pretrained else told.arguments | {"num_classes": 0}
     return timm.create_model(
-        told.architecture,
-        pretrained=pretrained,
-        pretrained_cfg=dict(told.config),
-        num_classes=0,
-        **told.arguments,
+        told.architecture, pretrained=pretrained, pretrained_cfg=dict(told.config), **given
     )
 
 
