@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from baseline.backbones import COLOURS, FeaturePart
+from baseline.backbone import FeaturePart
+from baseline.backbone_names import COLOURS
 from baseline.data import pixel_sources
 from baseline.pixels import PixelSource, picture_of, processes_for
 from gleanset import Dataset
