@@ -13,7 +13,7 @@ FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("text", "text", 0.02),
     QualityFlag("photo", "photo", 0.7),
     QualityFlag("ai", "ai", 1),
-    QualityFlag("outlier", "outlier", 1.2),
+    QualityFlag("outlier", "outlier", 1.15),
 )
 
 

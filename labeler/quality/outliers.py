@@ -17,7 +17,7 @@ FEWEST = 5
 MOST_OWN, MOST_OTHERS = 1000, 3000
 """So many are compared with; they are taken evenly, so that memory and time stay bounded."""
 
-FAR = 1.1
+FAR = 1.2
 """Where no other class is near, an outlier is that much further off than is usual."""
 
 SAME = 1e-5

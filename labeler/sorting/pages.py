@@ -7,14 +7,13 @@ others. Nothing is filed that was not on a page.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
 from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.operations import Operation, operation
-from labeler.likeness import Likeness, Space, There, Vectors
+from labeler.likeness import Likeness, Space
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
 from labeler.sorting.page_layout import ROOM, ClassPage, PageKind, Stack, compose, stacks_of
 from labeler.sorting.proposals import (
@@ -35,14 +34,6 @@ POOL = 3000
 DECIDED = 2000
 
 
-class DecidedSamples(NamedTuple):
-    """Samples that have a class, and the space in which others are compared with them."""
-
-    space: Space
-    neighbours: Neighbours
-    samples: list[SampleFeatures]
-
-
 class Pages:
     """Makes pages for one session. Skipped samples come last."""
 
@@ -53,7 +44,7 @@ class Pages:
         self.calibration = ErrorCalibration()
         self.reliability = NeighbourReliability()
         self._votes: dict[int, ClassOpinion] = {}
-        self._decided: DecidedSamples | None = None
+        self._decided: list[SampleFeatures] | None = None
         self._skipped: dict[int, str | None] = {}
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
@@ -66,15 +57,15 @@ class Pages:
         if not likes:
             self._finishing.see(others)
             return None
-        self._decided = decided = self._compared_with(likes)
-        vectors, there = decided.space(likes)
-        proposals = self._proposals(likes, vectors, there, decided.neighbours)
+        self._decided = self._decided_samples()
+        space = self._likeness.space([*likes, *self._decided])
+        proposals = self._proposals(likes, self._decided, space)
         self._finishing.see({proposal.label for proposal in proposals} | others)
         stacks = [
             Stack(n[0], tuple(likes[m].id for m in n), _shared([proposals[m] for m in n]))
             for n in stacks_of(likes, self._split)
         ]
-        return compose(stacks, vectors, room)
+        return compose(stacks, space(likes)[0], room)
 
     def _pool(self) -> tuple[list[SampleFeatures], set[str | None]]:
         """Return what is looked at for a page, and what is proposed for all that waits
@@ -104,9 +95,8 @@ class Pages:
     def _proposals(
         self,
         likes: list[SampleFeatures],
-        vectors: Vectors,
-        there: There,
-        neighbours: Neighbours,
+        decided: list[SampleFeatures],
+        space: Space,
     ) -> list[ClassProposal]:
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in self._session.tiles.counts().classes}
@@ -114,6 +104,11 @@ class Pages:
         refused = self._session.changes.refused(rows)
         share = _share_of(offers.values(), self._decided_classes(names))
         self._votes = {}
+        if share is not None:
+            # What a presort says and its vectors are one source; the descriptor is another one.
+            space = self._likeness.by_descriptor
+        vectors, there = space(likes)
+        neighbours = _neighbours(decided, space)
         vote = neighbours.vote(vectors, self._bias(share))
         unseen = len(names) - len(neighbours.classes)
         found = []
@@ -138,28 +133,24 @@ class Pages:
             return math.log((share + 0.02) / (1.02 - share))
         return math.log((self._familiar + 1) / (self._strangers + 1))
 
-    def _compared_with(self, likes: Sequence[SampleFeatures]) -> DecidedSamples:
-        """Return the decided samples, in a space that has these samples as well."""
+    def _decided_samples(self) -> list[SampleFeatures]:
         classes = [row.id for row in self._session.tiles.counts().classes]
         each = max(12, DECIDED // max(1, len(classes)))
-        decided = self._queue.of(self._queue.decided(classes, each))
-        space = self._likeness.space([*likes, *decided])
-        vectors, there = space(decided)
-        sure = [like for like, has in zip(decided, there, strict=True) if has]
-        labels = np.array([like.label or 0 for like in sure], np.int64)
-        return DecidedSamples(space, Neighbours(vectors[there], labels), sure)
+        return self._queue.of(self._queue.decided(classes, each))
 
     def nearest(self, row: int, most: int = 4) -> list[int]:
         """Return the decided samples (rows) that are nearest to one, as of the last page."""
-        like = self._queue.of([row])
         if self._decided is None:
-            self._decided = self._compared_with(like)
-        space, neighbours, sure = self._decided
-        vectors, there = space(like)
-        if not len(there) or not there[0]:
+            self._decided = self._decided_samples()
+        like = self._queue.of([row])
+        others = [decided for decided in self._decided if decided.id != row]
+        space = self._likeness.space([*like, *others])
+        (vectors, there), (among, known) = space(like), space(others)
+        if not there.any():
             return []
-        near = (sure[n].id for n in neighbours.nearest(vectors[0], most + 1))
-        return [other for other in near if other != row][:most]
+        alike = np.where(known, among @ vectors[0], -np.inf)
+        near = np.argsort(-alike)[: min(most, int(known.sum()))]
+        return [others[int(number)].id for number in near]
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
@@ -257,6 +248,12 @@ def _filing(labels: Mapping[int, str]) -> Operation:
     if len(names) == 1:
         return operation("label", count=len(labels), label=names.pop())
     return operation("label-each", count=len(labels), classes=len(names))
+
+
+def _neighbours(decided: list[SampleFeatures], space: Space) -> Neighbours:
+    vectors, there = space(decided)
+    labels = np.array([like.label or 0 for like in decided], np.int64)
+    return Neighbours(vectors[there], labels[there])
 
 
 def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> float | None:

@@ -112,12 +112,6 @@ class Neighbours:
         sure = self._margin.at(_margin(first, second)) * (1 - SHARE)
         return NeighbourVote(labels, self.classes[order[:, 1]], sure, known)
 
-    def nearest(self, row: Vectors, most: int) -> list[int]:
-        """Return the rows of the decided samples that are nearest to one sample."""
-        if not len(self._rows):
-            return []
-        return [int(n) for n in np.argsort(_distances(row[None], self._rows)[0])[:most]]
-
 
 def _margin(best: Floats, second: Floats) -> Floats:
     """Return how much nearer the first is than the second, as a part of the second's distance."""
