@@ -4,8 +4,8 @@
     python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
 
 Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
-all others are test. `transfer` learns from the same ones with the network alone, with colours at
-the weight that it chooses within train, and with colours alone. Nearest neighbours compare by the
+all others are test. `transfer` learns from the same ones with the network alone, and with colours
+at the weight that it chooses within train. Nearest neighbours compare by the
 same scaled features. Purity is that of 40 groups of all pictures, made as `baseline presort` does
 without any label. WORK keeps a line for each split: what was stopped goes on where it was.
 A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
@@ -42,7 +42,7 @@ from gleanset.work.progress import Progress
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
-VARIANTS = {"network": NETWORK, "both": f"{NETWORK}+colours", "colours": "colours"}
+VARIANTS = {"network": NETWORK, "both": f"{NETWORK}+colours"}
 GROUPS = 40
 Row = dict[str, Any]
 
@@ -168,9 +168,9 @@ def print_table(rows: Sequence[Row]) -> None:
     for row in rows:
         name, size, variant, seed = row["part"].split("/")
         found[name, size][variant][seed] = row
-    names = " | ".join(f"{kind}: network | both | gain | colours" for kind in ("head", "nearest"))
+    names = " | ".join(f"{kind}: network | both | gain" for kind in ("head", "nearest"))
     print(f"| set | a class | splits | {names} | weight |")
-    print("|---" * 12 + "|")
+    print("|---" * 10 + "|")
     for (name, size), variants in found.items():
         if size != "groups":
             cells = [cell for kind in ("head", "nearest") for cell in gains(variants, kind)]
@@ -179,7 +179,7 @@ def print_table(rows: Sequence[Row]) -> None:
             amount = "all" if size == "0" else size
             row = [name, amount, str(count), *cells, f"{np.mean(weights):.2f}"]
             print(f"| {' | '.join(row)} |")
-    print("\n| set | purity of 40 groups: network | both | colours |\n|---|---|---|---|")
+    print("\n| set | purity of 40 groups: network | both |\n|---|---|---|")
     for (name, size), variants in found.items():
         if size == "groups":
             cells = [f"{variants[v]['0']['purity']:.3f}" for v in VARIANTS]
@@ -187,12 +187,9 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def gains(variants: dict[str, dict[str, Row]], kind: str) -> list[str]:
-    """Accuracy without and with, the paired gain in points with its 95 % interval, and alone."""
+    """Accuracy without and with, and the paired gain in points with its 95 % interval."""
     seeds = sorted(variants["network"].keys() & variants["both"].keys())
-    first, second, alone = (
-        np.array([variants[v][seed][kind] for seed in seeds if seed in variants[v]])
-        for v in VARIANTS
-    )
+    first, second = (np.array([variants[v][seed][kind] for seed in seeds]) for v in VARIANTS)
     points = 100 * (second - first)
     gain, several = float(points.mean()), len(points) > 1
     # Over splits of the same pictures, so it says nothing of other pictures.
@@ -201,7 +198,6 @@ def gains(variants: dict[str, dict[str, Row]], kind: str) -> list[str]:
         f"{first.mean():.3f}",
         f"{second.mean():.3f}",
         f"{gain:+.1f} ± {wide:.1f}",
-        f"{alone.mean():.3f}",
     ]
 
 
