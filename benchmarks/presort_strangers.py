@@ -1,12 +1,12 @@
 """What presort proposes for samples of no class: `python benchmarks/presort_strangers.py WORK`.
 
 Of each set of real faces and photos some classes are nobody's: their pictures wait among the
-others. So many pictures of the other classes are labelled (--labelled, whole moments). Per set and
-number, over --seeds: the share of strangers that get a wrong proposal with a confidence of at
-least .9, and of at least .5, the share of known ones with a right one of at least .5, the ECE of
-known ones and of all that waits (15 bins; a stranger has no right proposal), how many presort says
-are of no class and how many truly are. *before* proposes as if all were of some class. `none`
-leaves nobody out: there is no stranger, and ECE must not be worse.
+others. So many pictures are decided on (--labelled, whole moments): those of nobody's classes are
+rejected, all others labelled. Per set and number, over --seeds: the share of strangers that get a
+wrong proposal with a confidence of at least .9, and of at least .5, the share of known ones with a
+right one of at least .5, the ECE of known ones and of all that waits (15 bins; a stranger has no
+right proposal), how many presort says are of no class and how many truly are. *before* proposes as
+if all were of some class. `none` leaves nobody out: no stranger is there, ECE must not be worse.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def one(
     known: set[int] = set()
     for moment in random.permutation(sorted(set(moments))):
         rows = [r for r, name in enumerate(moments) if name == moment]
-        if len(known) < labelled and not any(truth[r] in out for r in rows):
+        if len(known) < labelled:
             known.update(rows)
     samples = [
         PresortSample(
             f"{row:06}",
-            "labelled" if row in known else "queue",
-            name if row in known else None,
+            ("rejected" if name in out else "labelled") if row in known else "queue",
+            name if row in known and name not in out else None,
             None,
             (),
             None,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
 from baseline.presort.classify import FeatureRows, Indices, LearntScores, learn_scores
@@ -79,7 +80,8 @@ def propose(
     priors = label_priors(samples, numbers, teachers)
     combined = combine(learnt, known.rows, known.y, priors, teachers)
     probabilities = _without_refused(combined.probabilities, samples, known.classes)
-    strange = _strangers(vectors, learnt, known, waiting, priors, seed)
+    most = _most_strangers(samples, moments)
+    strange = _strangers(vectors, learnt, known, waiting, priors, most, seed)
     pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
     order = similarity_order(pulled, seed)
     kind = np.where(waiting, probabilities.argmax(1), 0)
@@ -93,7 +95,9 @@ def propose(
         _top(proposed[row], known.classes) if waiting[row] else () for row in range(len(samples))
     ]
     facts = _facts(samples, known, combined, priors, proposed[waiting])
-    facts |= learnt.options._asdict() | {"of_no_class": round(float(strange.sum()), 1)}
+    of_a_class = proposed[waiting, : len(known.classes)].sum()
+    facts |= learnt.options._asdict()
+    facts |= {"of_no_class": round(float(waiting.sum() - of_a_class), 1)}
     return PresortResult(_standings(samples, order, outlier, to_label, proposals), facts)
 
 
@@ -103,6 +107,7 @@ def _strangers(
     known: _Known,
     waiting: npt.NDArray[np.bool_],
     priors: Sequence[LabelPrior],
+    most: float,
     seed: int,
 ) -> Floats:
     """Return the probability that a sample that waits is of no class (N).
@@ -113,7 +118,17 @@ def _strangers(
     asked = waiting.copy()
     asked[sorted(copied)] = False
     taught = TaughtRows(known.rows, known.y, known.moments)
-    return stranger_probabilities(vectors, learnt, taught, asked, seed)
+    return stranger_probabilities(vectors, learnt, taught, asked, most, seed)
+
+
+def _most_strangers(samples: Sequence[PresortSample], moments: Mapping[str, str]) -> float:
+    """Return the share of strangers that what was decided allows, with 95 % confidence.
+
+    Rejected samples are strangers; moments are counted.
+    """
+    decided = [one for one in samples if one.label or one.status == "rejected"]
+    rejected = np.array([one.status == "rejected" for one in decided])
+    return share_at_most(rejected, [moments[one.key] for one in decided])
 
 
 def teaching(samples: Sequence[PresortSample]) -> list[str]:

@@ -4,7 +4,9 @@ Of what is labelled each class is left out once: what the others' model says of 
 say of strangers. What it says of known ones is known from samples that were held out with their
 moments: they are served as those that wait. How familiar both look, by the score that runs go by
 (`baseline.evaluation.familiarity`), becomes a likelihood ratio by a logistic curve; and how many
-strangers there are is what makes the samples that wait likeliest.
+strangers there are is what the samples that wait surely show, and no more than what was decided so
+far allows: who labels begins with what is easy, so what is left looks stranger than it is, and only
+rejected samples tell that some are of no class.
 """
 
 from __future__ import annotations
@@ -52,9 +54,12 @@ def stranger_probabilities(
     learnt: LearntScores,
     taught: TaughtRows,
     waiting: npt.NDArray[np.bool_],
+    most: float,
     seed: int,
 ) -> Floats:
     """Return the probability (N) that a sample is of no class, by its looks.
+
+    At most the share `most` of what waits is taken for strangers.
 
     It is 0 for what does not wait, and for all where too little is labelled to tell. `learnt` is
     what was learnt of vectors N x D from what is `taught`.
@@ -68,7 +73,7 @@ def stranger_probabilities(
     of_class = familiarities(known, held.scores, known[held.rows])
     told = familiarities(known, learnt.scores[waiting], vectors[waiting])
     ratio = likelihood_ratio(of_class, away.familiarity, told)
-    share = stranger_share(ratio)
+    share = min(stranger_share(ratio), most)
     found[waiting] = share * ratio / (share * ratio + 1 - share)
     return found
 

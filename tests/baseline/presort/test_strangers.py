@@ -23,14 +23,20 @@ def points(kinds: int, seed: int) -> tuple[FeatureRows, np.ndarray]:
     return found.astype(np.float32), kind
 
 
-def told(strange: int, seed: int, labelled: int = 15) -> tuple[PresortResult, np.ndarray]:
-    """What is proposed where `strange` kinds have no label; the true kinds."""
+def told(
+    strange: int, seed: int, labelled: int = 15, rejected: int = 15
+) -> tuple[PresortResult, np.ndarray]:
+    """What is proposed where `strange` kinds have no class; the true kinds.
+
+    So many of each class are labelled, and so many of each other kind rejected.
+    """
     vectors, kind = points(CLASSES + strange, seed)
-    known = (np.arange(len(kind)) % EACH < labelled) & (kind < CLASSES)
+    decided = np.arange(len(kind)) % EACH < np.where(kind < CLASSES, labelled, rejected)
+    known = decided & (kind < CLASSES)
     samples = [
         PresortSample(
             f"{row:05}",
-            "labelled" if known[row] else "queue",
+            ("labelled" if known[row] else "rejected") if decided[row] else "queue",
             f"class {kind[row]}" if known[row] else None,
             None,
             (),
@@ -57,7 +63,13 @@ def test_strangers_are_proposed_less_surely_and_counted() -> None:
     known, strange = sureness(found, kind)
     assert np.mean(strange > 0.5) < 0.15
     assert np.mean(known > 0.5) > 0.85
-    assert 0.5 * 3 * EACH < float(str(found.facts["of_no_class"])) < 1.1 * 3 * EACH
+    assert 0.5 < float(str(found.facts["of_no_class"])) / (3 * (EACH - 15)) < 1.3
+
+
+def test_what_nobody_rejected_is_doubted_but_a_little() -> None:
+    # Who labels begins with what is easy: what is left looks stranger than it is.
+    found, kind = told(3, 1, rejected=0)
+    assert 0 < float(str(found.facts["of_no_class"])) < 0.1 * len(kind)
 
 
 def test_without_strangers_nothing_is_lost() -> None:
@@ -68,7 +80,7 @@ def test_without_strangers_nothing_is_lost() -> None:
 
 
 def test_too_few_labels_say_nothing_of_strangers() -> None:
-    found, _ = told(3, 3, labelled=1)
+    found, _ = told(3, 3, labelled=1, rejected=0)
     assert found.facts["of_no_class"] == 0
 
 
