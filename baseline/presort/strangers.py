@@ -73,9 +73,27 @@ def stranger_probabilities(
     of_class = familiarities(known, held.scores, known[held.rows])
     told = familiarities(known, learnt.scores[waiting], vectors[waiting])
     ratio = likelihood_ratio(of_class, away.familiarity, told)
-    share = min(stranger_share(ratio), most)
-    found[waiting] = share * ratio / (share * ratio + 1 - share)
+    found[waiting] = posterior(ratio, stranger_share(ratio), most)
     return found
+
+
+def posterior(ratio: Floats, share: float, most: float) -> Floats:
+    """Return the probability that each sample (N) is a stranger, where this share of them is.
+
+    The share is taken smaller where more than the part `most` of all would come to be strangers.
+    """
+
+    def at(prior: float) -> Floats:
+        found: Floats = prior * ratio / (prior * ratio + 1 - prior)
+        return found
+
+    if at(share).mean() <= most:
+        return at(share)
+    low, high = 0.0, share
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle).mean() <= most else (low, middle)
+    return at(low)
 
 
 def likelihood_ratio(of_class: Floats, strange: Floats, told: Floats) -> Floats:
