@@ -1,7 +1,7 @@
 """How much a part of the features is expected to count before any label is looked at.
 
-In drawings colours count as much as the network, in photographs little, and texture tells which
-they are. Other networks count as much as the first.
+In drawings colours count as much as the network, in photographs half as much, and texture tells
+which they are. Other networks count as much as the first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
-DRAWN, PHOTOGRAPHED = 1.0, 0.25
+DRAWN, PHOTOGRAPHED = 1.0, 0.5
 """The weight of colours beside the first part in drawings and in photographs."""
 LOOKED_AT = 100
 """Pictures by which drawings are told from photographs."""
