@@ -196,6 +196,7 @@ def test_what_keeps_every_preset_from_training_is_told(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_by_auto_is_one_of_the_preset_and_tells_its_choice(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
