@@ -7,21 +7,27 @@ which they are. Other networks count as much as the first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from baseline.backbone import FeaturePart
 from baseline.backbone_names import COLOURS
 from baseline.data import pixel_sources
-from baseline.pixels import PixelSource, picture_of, processes_for
+from baseline.pixels import PixelSource, picture_of
 from gleanset import Dataset
 from gleanset.images.photo_likeness import photo_likeness
-from gleanset.records import Sample
-from gleanset.work.pool import run_over
+from gleanset.likeness.space import sample_name
+from gleanset.likeness.store import VectorStore
+from gleanset.platform import cores
+from gleanset.records import Region, Sample
+from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
 DRAWN, PHOTOGRAPHED = 1.0, 0.5
 """The weight of colours beside the first part in drawings and in photographs."""
+FORMAT = 1
+"""Raised when the same picture comes to be another kind of texture."""
 LOOKED_AT = 100
 """Pictures by which drawings are told from photographs."""
 
@@ -49,17 +55,34 @@ def expected_weights(
 
 def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
     """Return whether most of the pictures are drawings, as far as their texture tells."""
-    some = list(pixel_sources(dataset, samples[:: max(1, -(-len(samples) // LOOKED_AT))]))
-    outcomes = run_over(PhotoLikeness(), some, processes_for(len(some)))
-    bar = progress.over(outcomes, "drawing or photo", total=len(some))
-    photos = [one.result > 0.5 for one in bar if one.result is not None]
+    some = samples[:: max(1, -(-len(samples) // LOOKED_AT))]
+    photos = [likeness > 0.5 for likeness in photo_likenesses(dataset, some, progress)]
     return 2 * sum(photos) < len(photos)
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoLikeness:
-    """Tells how likely a sample is a photo; picklable, runs in worker processes."""
+def photo_likenesses(
+    dataset: Dataset, samples: Sequence[Sample], progress: Progress
+) -> list[float]:
+    """Return how likely a photo each one is that can be read, 0..1; told once, and kept."""
+    store = VectorStore(dataset.cache / "features" / f"texture-{FORMAT}")
+    names = {one.key: sample_name(one.key, Region(one.box, one.angle)) for one in samples}
+    found = store.read(names.values())
+    missing = [one for one in samples if names[one.key] not in found]
+    if missing:
+        # Threads: so few pictures are read before a process has begun.
+        outcomes = run_over(_photo_likeness, pixel_sources(dataset, missing), Threads(cores()))
+        try:
+            for one in progress.over(outcomes, "drawing or photo", total=len(missing)):
+                if one.result is not None:
+                    name = names[one.item.key]
+                    found[name] = np.array([one.result], np.float32)
+                    store.add(name, found[name])
+        finally:
+            store.flush()
+    told = (found.get(names[one.key]) for one in samples)
+    return [float(likeness[0]) for likeness in told if likeness is not None]
 
-    def __call__(self, source: PixelSource) -> float:
-        """0..1. Raises `Unreadable`."""
-        return photo_likeness(picture_of(source).convert("RGB"))
+
+def _photo_likeness(source: PixelSource) -> float:
+    """Return how likely the sample is a photo, 0..1. Raises `Unreadable`."""
+    return photo_likeness(picture_of(source).convert("RGB"))

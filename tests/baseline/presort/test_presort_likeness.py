@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from baseline.texture import (
     ExpectedWeights,
     are_drawn,
     expected_weights,
+    photo_likenesses,
 )
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -73,6 +75,21 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
         assert not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
+
+
+def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        fill(dataset, 2, labelled=False)
+        first, *others = dataset.samples.by_key()
+        told = photo_likenesses(dataset, [first], Progress())
+        assert told[0] > 0.5
+        all_told = photo_likenesses(dataset, [*others, first], Progress())
+        assert len(all_told) == 1 + len(others)
+        shutil.rmtree(tmp_path / "images")
+        assert photo_likenesses(dataset, [first], Progress()) == told
+        assert photo_likenesses(dataset, [first, *others], Progress()) == told + all_told[:-1]
+        shutil.rmtree(tmp_path / "cache" / "features")
+        assert not photo_likenesses(dataset, [first], Progress())
 
 
 @pytest.mark.parametrize("telling", ["network", "colours"])
