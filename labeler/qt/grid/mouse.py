@@ -13,6 +13,7 @@ from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QRect, QSize, Q
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QRubberBand
 
+from labeler.qt.edge_scroll import EdgeScroll
 from labeler.qt.grid.tile_view import TileView
 
 Select = QItemSelectionModel.SelectionFlag
@@ -52,6 +53,9 @@ class TileMouse(QObject):
         self._gesture = Gesture.NONE
         self._lifting: set[int] = set()
         self._band: QRubberBand | None = None
+        self._end = QPoint()
+        self._edges = EdgeScroll(view, edge=0)
+        view.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._before: list[int] = []
         self.lifts = False
         """Whether a click lifts a tile, rather than selects it."""
@@ -121,6 +125,8 @@ class TileMouse(QObject):
         self._band.show()
 
     def _draw_band(self, point: QPoint) -> None:
+        self._end = point
+        self._edges.hold(point)
         offset = QPoint(0, self._view.verticalOffset())
         area = QRect(self._from - offset, point).normalized()
         if self._band is not None:
@@ -128,12 +134,11 @@ class TileMouse(QObject):
         self._view.setSelection(area, Select.ClearAndSelect)
         if self._before:
             self._view.select_ranges([(row, row) for row in self._before], Select.Select)
-        self._scroll_at_edge(point)
 
-    def _scroll_at_edge(self, point: QPoint) -> None:
-        bar, height = self._view.verticalScrollBar(), self._view.viewport().height()
-        if point.y() < 0 or point.y() > height:
-            bar.setValue(bar.value() + (point.y() if point.y() < 0 else point.y() - height) // 2)
+    def _scrolled(self) -> None:
+        """Let a band take what came under it."""
+        if self._gesture is Gesture.BAND:
+            self._draw_band(self._end)
 
     def release(self, event: QMouseEvent) -> None:
         """End the gesture: what never left its spot was a click."""
@@ -194,6 +199,7 @@ class TileMouse(QObject):
     def cancel(self) -> None:
         """End a band or a press without effect, as Esc does."""
         self._gesture = Gesture.NONE
+        self._edges.stop()
         if self._band is not None:
             self._band.deleteLater()
             self._band = None

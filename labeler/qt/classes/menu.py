@@ -1,0 +1,69 @@
+"""What can be done with one class: its name, its key, its place among the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QMenu, QWidget
+
+from labeler.qt.classes.model import ClassListRow
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.keys import KEYS
+from labeler.sorting.session import SortingSession
+
+
+class ClassMenu(QMenu):
+    """The menu of one class. `rename` begins to edit its name in place."""
+
+    def __init__(
+        self, parent: QWidget, worker: SessionWorker, row: ClassListRow, rename: Callable[[], None]
+    ) -> None:
+        super().__init__(parent)
+        self._worker, self._name = worker, row.target
+        self._keys = dict(worker.last.keys) if worker.last else {}
+        self.addAction(self.tr("Rename (F2)"), rename)
+        self._key_menu()
+        self._merge_menu()
+        self.addAction(self.tr("Move up"), lambda: self._move(-1))
+        self.addAction(self.tr("Move down"), lambda: self._move(1))
+
+    def show_at(self, point: QPoint) -> None:
+        """Show it; nothing waits for an answer."""
+        self.aboutToHide.connect(self.deleteLater)
+        self.popup(point)
+
+    def _key_menu(self) -> None:
+        menu = self.addMenu(self.tr("Key"))
+        owners = {key: name for name, key in self._keys.items()}
+        for key in KEYS:
+            owner = owners.get(key, "")
+            action = menu.addAction(f"{key.upper()}   {owner}".rstrip())
+            action.triggered.connect(lambda checked=False, key=key: self._set_key(key))
+
+    def _merge_menu(self) -> None:
+        menu = self.addMenu(self.tr("Merge into"))
+        menu.setEnabled(len(self._keys) > 1)
+        name = self._name
+        for other in self._keys:
+            if other != name:
+                action = menu.addAction(other)
+                action.triggered.connect(lambda checked=False, to=other: self._merge(to))
+
+    def _merge(self, into: str) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.merge_class(name, into))
+
+    def _set_key(self, key: str) -> None:
+        name, names = self._name, list(self._keys)
+        self._change(lambda session: session.keys.set_key(names, name, key))
+
+    def _move(self, by: int) -> None:
+        names = list(self._keys)
+        place = names.index(self._name)
+        names.insert(max(0, place + by), names.pop(place))
+        self._change(lambda session: session.keys.set_order(names))
+
+    def _change(self, work: Callable[[SortingSession], object]) -> None:
+        """Keys and order are settings: saved at once, and no step of the journal."""
+        self._worker.ask(work, lambda answer: self._worker.refresh())

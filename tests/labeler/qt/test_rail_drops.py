@@ -1,0 +1,127 @@
+"""A drop goes to the row that is lit, and lit is what lies under the mouse, however it came there.
+
+The rail is longer than the window; the mouse rests while it scrolls beneath.
+"""
+
+from __future__ import annotations
+
+import pytest
+from drawn_faces import FaceSet, labels
+from person import NONE, Opened, Person, settle, until
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
+from sorting_book import ids_of
+
+from gleanset import Dataset
+from labeler.qt.classes.rail import ClassListView
+from labeler.qt.grid.drag import TileMimeData
+from labeler.sorting.session import SortingSession
+
+SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+CLASSES = 40
+COPY = Qt.DropAction.CopyAction
+
+
+class Held:
+    """Two faces that are held over the rail, as a desktop tells a window of it."""
+
+    def __init__(self, person: Person) -> None:
+        self.rail: ClassListView = person.window.class_panel.list
+        self._mime = TileMimeData(person.view.model.ids([3, 8]), person.window.worker.paths)
+        self._at = QPoint()
+
+    def over(self, point: QPoint) -> None:
+        self._at = point
+        for kind in (QDragEnterEvent, QDragMoveEvent):
+            event = kind(point, COPY, self._mime, Qt.MouseButton.LeftButton, NONE)
+            QApplication.sendEvent(self.rail.viewport(), event)
+
+    def let_go(self) -> Qt.DropAction:
+        button = Qt.MouseButton.LeftButton
+        event = QDropEvent(QPointF(self._at), COPY, self._mime, button, NONE)
+        event.setDropAction(Qt.DropAction.IgnoreAction)
+        QApplication.sendEvent(self.rail.viewport(), event)
+        return event.dropAction()
+
+    def leave(self) -> None:
+        QApplication.sendEvent(self.rail.viewport(), QDragLeaveEvent())
+
+    @property
+    def lit(self) -> str:
+        row = self.rail.model().row(self.rail.drop_row)
+        return row.target if row else ""
+
+    @property
+    def beneath(self) -> str:
+        row = self.rail.model().row(self.rail.indexAt(self._at).row())
+        return row.target if row else ""
+
+    @property
+    def far(self) -> int:
+        return self.rail.verticalScrollBar().value()
+
+
+@pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def person(request: pytest.FixtureRequest, opened: Opened, few: FaceSet) -> Person:
+    with Dataset.open(few.root) as dataset:
+        session = SortingSession(dataset)
+        for number in range(CLASSES):
+            session.add_class(f"class {number:02}")
+    person = Person(opened(few.root, size=request.param), few)
+    settle(person.window)
+    return person
+
+
+def held_names(person: Person) -> set[str]:
+    return {name for name in labels(person.window.worker.root).values() if name}
+
+
+def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_is_lit(
+    person: Person,
+) -> None:
+    held = Held(person)
+    bottom = QPoint(60, held.rail.viewport().height() - 6)
+    held.over(bottom)
+    first = held.lit
+    until(lambda: held.far > 150)  # nothing is sent to the window meanwhile
+    assert held.lit == held.beneath != first
+    lit = held.lit
+    assert held.rail.drop_text == f"Drop 2 → {lit}"
+    assert held.let_go() == COPY
+    settle(person.window)
+    assert held_names(person) == {lit}
+    still = held.far
+    for _ in range(20):
+        QApplication.processEvents()
+    assert held.far == still
+    assert held.rail.drop_row == -1
+
+
+def test_it_scrolls_back_up_to_the_first_row(person: Person) -> None:
+    held = Held(person)
+    held.rail.scrollToBottom()
+    held.over(QPoint(60, 4))
+    until(lambda: held.far == 0)
+    assert held.lit == held.beneath == held.rail.model().row(0).target
+    held.leave()
+    assert held.lit == ""
+
+
+def test_the_wheel_and_other_windows_change_what_is_lit(person: Person) -> None:
+    held = Held(person)
+    held.over(QPoint(60, 200))
+    before = held.lit
+    held.rail.verticalScrollBar().setValue(120)
+    assert held.lit == held.beneath != before
+    with Dataset.open(person.window.worker.root) as dataset:  # another program merges two classes
+        other = SortingSession(dataset)
+        other.file(ids_of(other, list(person.truth)[:1]), "hana")
+        other.merge_class("hana", "rei")
+    until(lambda: "hana" not in person.keys)
+    settle(person.window)
+    lit = held.lit
+    assert lit == held.beneath
+    held.let_go()
+    settle(person.window)
+    assert held_names(person) == {lit, "rei"}
