@@ -20,12 +20,11 @@ import numpy.typing as npt
 
 from baseline.evaluation.intervals import Groups, exact_limit, group_numbers, share_at_most
 from baseline.evaluation.outputs import Floats, Indices, Scores, softmax
+from baseline.feature_spread import standardising
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 
 FILE = "familiarity.json"
-FLOOR = 0.1
-"""Of the median deviation: a number that hardly varies in train must not shout elsewhere."""
 SOFTER = 2.0
 """By what scores are divided besides: how far the other classes are behind counts for more than in
 a probability. Chosen on two sets, confirmed on two others (docs/experiments.md)."""
@@ -48,8 +47,7 @@ class FeatureScale(msgspec.Struct, frozen=True):
 
 def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     """Return where the embeddings of train (N x D) lie; their mean distance is 1."""
-    spread = embeddings.std(0, dtype=np.float64)
-    deviation = np.maximum(spread, FLOOR * float(np.median(spread)) or 1e-6)
+    deviation = standardising(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
     plain = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
     far = float(plain.distances(embeddings).mean()) or 1.0

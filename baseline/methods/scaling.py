@@ -11,11 +11,7 @@ import torch
 from torch import nn
 
 from baseline.backbone import Backbone
-
-FLOOR = 0.1
-"""Of the median deviation: a feature that hardly varies in train must not shout elsewhere."""
-
-Floats = npt.NDArray[np.float64]
+from baseline.feature_spread import TINY, Floats, standardising
 
 
 class Scaling(NamedTuple):
@@ -44,7 +40,7 @@ class Scaling(NamedTuple):
             own = slice(start, start + part.width)
             start = own.stop
             if part.standardised:
-                deviation[own] = _standardising(spread[own]) / backbone.emphasis[own]
+                deviation[own] = standardising(spread[own]) / backbone.emphasis[own]
             else:
                 deviation[own] = 1.0
             variance = float(((spread[own] / deviation[own]) ** 2).sum())
@@ -70,12 +66,3 @@ class Scaling(NamedTuple):
             weight = layer.weight.double() / deviation
             layer.bias.copy_(layer.bias.double() - weight @ mean)
             layer.weight.copy_(weight)
-
-
-TINY = 1e-6
-
-
-def _standardising(spread: Floats) -> Floats:
-    """Return what standardises features of these deviations."""
-    floor = FLOOR * float(np.median(spread)) or TINY
-    return np.maximum(spread, floor)
