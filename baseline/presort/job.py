@@ -49,7 +49,7 @@ def presort(
         keys = components.keys
         chosen = [samples[key] for key in keys]
         moments = moments_of(dataset.db, teaching(chosen))
-        weights = _weights(dataset, components, chosen, moments, settings, progress)
+        weights = _weights(dataset, pictures, components, chosen, moments, settings, progress)
         vectors = components.weighed(weights.weights)
         seen = time.monotonic()
         made = propose(chosen, vectors, moments, settings.seed)
@@ -68,6 +68,7 @@ def presort(
 
 def _weights(
     dataset: Dataset,
+    pictures: Sequence[Sample],
     components: Components,
     chosen: Sequence[PresortSample],
     moments: Mapping[str, str],
@@ -78,7 +79,7 @@ def _weights(
     given = given_weights(settings.part_weights, components.parts)
     if given is not None:
         return given
-    expected = expected_weights(components.parts, dataset, list(dataset.samples.by_key()), progress)
+    expected = expected_weights(components.parts, dataset, pictures, progress)
     labels = [one.label for one in chosen]
     groups = [moments.get(one.key, one.key) for one in chosen]
     return weights_by_labels(components, labels, groups, settings.seed, expected)
