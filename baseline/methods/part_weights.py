@@ -17,9 +17,12 @@ from threadpoolctl import threadpool_limits
 
 from baseline.backbone import Backbone, FeaturePart
 from baseline.grouped_split import stratified_group_folds
+from baseline.loop.callbacks import TrainingCallback
 from baseline.loop.dataset import FeatureSamples
 from baseline.methods.logistic import fit_logistic, log_loss
 from baseline.methods.scaling import Scaling
+from baseline.methods.training_data import TrainingData
+from baseline.settings import Transfer, Triplet
 from baseline.texture import ExpectedWeights
 from gleanset.errors import UsageError
 
@@ -83,6 +86,34 @@ def weighed_scaling(
         known = backbone.parts, train.y, weights, groups, seed
         chosen = choose_part_weights(plain, *known, expected())
     return Scaling.of(train.x, backbone, chosen.weights), chosen
+
+
+def weigh_train(
+    material: TrainingData,
+    train: FeatureSamples,
+    backbone: Backbone,
+    settings: Transfer | Triplet,
+    weights: Floats,
+    groups: Sequence[str],
+    watch: TrainingCallback,
+) -> tuple[Scaling, dict[str, object]]:
+    """Return the scaling of `train`, its parts weighed, and the facts of it; say the weights.
+
+    As `weighed_scaling`, with texture for what is expected.
+    """
+    parts = backbone.parts
+    scaling, chosen = weighed_scaling(
+        train,
+        backbone,
+        settings.part_weights,
+        weights,
+        groups,
+        settings.seed,
+        lambda: material.expected_weights(parts),
+    )
+    if words := chosen.words(parts):
+        watch.say(words)
+    return scaling, chosen.to_json(parts) | {"views": train.x.shape[1]}
 
 
 def given_weights(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:

@@ -18,7 +18,7 @@ from baseline.loop.objective import Classify, class_weights
 from baseline.loop.samplers import sampler_for
 from baseline.loop.trainer import train_network
 from baseline.methods.logistic import choose_strength, solve
-from baseline.methods.part_weights import weighed_scaling
+from baseline.methods.part_weights import weigh_train
 from baseline.methods.pretrained import pretrained
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
@@ -45,25 +45,14 @@ def fit_transfer(
     check_classes(train.y, material.classes)
     weights = _sample_weights(train, material, settings)
     groups = material.moments_of(seen.keys)
-    scaling, parts = weighed_scaling(
-        train,
-        net.backbone,
-        settings.part_weights,
-        weights,
-        groups,
-        settings.seed,
-        lambda: material.expected_weights(net.backbone.parts),
-    )
-    facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
-    if words := parts.words(net.backbone.parts):
-        watch.say(words)
+    scaling, weighed = weigh_train(material, train, net.backbone, settings, weights, groups, watch)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     if settings.head == "logistic":
         fitted = _solved(net, scaled, weights, groups, settings, watch)
     else:
         fitted = _descended(net, scaled, scaling, material, settings, watch)
     scaling.fold_into(_first_layer(net.head))
-    return replace(fitted, net=net, facts=fitted.facts | facts)
+    return replace(fitted, net=net, facts=fitted.facts | facts | weighed)
 
 
 def _sample_weights(

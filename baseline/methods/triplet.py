@@ -19,7 +19,7 @@ from baseline.loop.dataset import FeatureSamples, PictureSamples, plain_batches
 from baseline.loop.samplers import classes_by_pictures
 from baseline.loop.trainer import VALIDATION_BATCH, train_network
 from baseline.methods.gallery import make_gallery
-from baseline.methods.part_weights import weighed_scaling
+from baseline.methods.part_weights import weigh_train
 from baseline.methods.pretrained import keep_norms, pretrained
 from baseline.methods.training_data import TrainingData
 from baseline.methods.triplet_loss import BatchHard
@@ -50,19 +50,8 @@ def _projection(
     seen = material.features("train", net.backbone, settings.views)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
-    alike = np.ones(len(train.y))
-    scaling, parts = weighed_scaling(
-        train,
-        net.backbone,
-        settings.part_weights,
-        alike,
-        material.moments_of(seen.keys),
-        settings.seed,
-        lambda: material.expected_weights(net.backbone.parts),
-    )
-    facts |= parts.to_json(net.backbone.parts) | {"views": train.x.shape[1]}
-    if words := parts.words(net.backbone.parts):
-        watch.say(words)
+    alike, groups = np.ones(len(train.y)), material.moments_of(seen.keys)
+    scaling, weighed = weigh_train(material, train, net.backbone, settings, alike, groups, watch)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     held = material.features("val", net.backbone)
     val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
@@ -73,7 +62,7 @@ def _projection(
     projected = _all_of(net.projection, scaled, _embed_features)
     scaling.fold_into(layer)
     net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
-    return _finished(fitted, net, facts)
+    return _finished(fitted, net, facts | weighed)
 
 
 def _whole(
