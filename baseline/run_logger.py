@@ -10,12 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from baseline.loop.callbacks import EpochReport, RateTest, StepReport, TrainingCallback
-from gleanset.work.progress import Progress
+from gleanset.work.progress import Progress, ProgressMeter
 
 if TYPE_CHECKING:
     from baseline.tensorboard_events import TensorBoardEvents
@@ -37,8 +35,9 @@ class RunLogger(TrainingCallback):
         hear: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.folder, self._hear = folder, hear
-        self._quiet = (progress or Progress()).quiet
-        self._bar: tqdm[Any] | None = None
+        self._progress = progress or Progress()
+        self._bar = ProgressMeter()
+        self._shown = 0
         self._events: TensorBoardEvents | None = None
         self._images = self._epochs = 0
         self.history: list[EpochReport] = []
@@ -59,24 +58,16 @@ class RunLogger(TrainingCallback):
     ) -> None:
         if error is not None:
             self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
-        self._close_bar()
+        self._bar.close()
         if self._events is not None:
             self._events.close()
 
     def begin(self, images: int, epochs: int, done: int) -> None:
         """Begin the bar over all images of all epochs, so that its time left is the whole one's."""
-        self._close_bar()
+        self._bar.close()
         self._images, self._epochs = images, epochs
-        # disable=None lets tqdm decide: a bar on a terminal, nothing in a log file.
-        self._bar = tqdm(
-            total=images * epochs,
-            initial=done,
-            desc="train",
-            unit=" images",
-            leave=False,
-            disable=True if self._quiet else None,
-            dynamic_ncols=True,
-        )
+        self._shown = done
+        self._bar = self._progress.meter("train", images * epochs, done=done)
         self.write(f"training on {images} images an epoch, {epochs} epochs at most")
 
     def tick(self, tick: StepReport) -> None:
@@ -84,10 +75,8 @@ class RunLogger(TrainingCallback):
         self._add("step/loss", tick.loss, tick.step)
         self._add("step/accuracy", tick.accuracy, tick.step)
         self._add("step/learning_rate", tick.learning_rate, tick.step)
-        if self._bar is not None:
-            state = f"loss {tick.loss:.3f}, accuracy {tick.accuracy:.3f}"
-            self._bar.set_postfix_str(f"epoch {tick.epoch}/{self._epochs}, {state}", refresh=False)
-            self._bar.update(tick.images - self._bar.n)
+        state = f"loss {tick.loss:.3f}, accuracy {tick.accuracy:.3f}"
+        self._show(tick.images, f"epoch {tick.epoch}/{self._epochs}, {state}")
 
     def epoch(self, report: EpochReport) -> None:
         """Write a line in the log, and a point of each curve."""
@@ -107,9 +96,7 @@ class RunLogger(TrainingCallback):
                 self._add(f"epoch/{name}", value, report.epoch)
         if self._events is not None:
             self._events.flush()
-        if self._bar is not None:
-            self._bar.set_postfix_str(line, refresh=False)
-            self._bar.update(report.epoch * self._images - self._bar.n)
+        self._show(report.epoch * self._images, line)
 
     def rate_test(self, found: RateTest) -> None:
         """Keep the test for the curves, and write it in the log."""
@@ -132,10 +119,9 @@ class RunLogger(TrainingCallback):
         if self._events is not None:
             self._events.add(name, value, step)
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def _show(self, images: int, note: str) -> None:
+        self._bar.advance(images - self._shown, note)
+        self._shown = images
 
 
 def epoch_line(epoch: EpochReport) -> str:

@@ -28,10 +28,12 @@ from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.settings import FILE
 from gleanset.work.progress import Progress
+from gleanset.work.progress_lines import ProgressLines
 
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG = 1
+LINES = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,7 @@ class CommandJob:
 
     def say(self, line: str) -> None:
         """Tell a person what goes on, on stderr; nothing when quiet."""
-        if not self.progress.quiet:
-            click.echo(line, err=True)
+        self.progress.say(line)
 
     def show(self, line: str) -> None:
         """Print one line of a listing to stdout."""
@@ -96,10 +97,11 @@ def job_options(
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(as_json: bool, quiet: bool, verbose: int, **rest: Any) -> None:
+        def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
             _set_up_logging(verbose)
             root = chosen_root(rest.pop("dataset", None))
-            job = CommandJob(root, Progress(quiet), as_json, rest.pop("simulate", False))
+            shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
+            job = CommandJob(root, shown, as_json, rest.pop("simulate", False))
             try:
                 result = function(job, **rest)
             except BrokenPipeError as error:
@@ -122,6 +124,12 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     options = [
         click.option("-j", "--json", "as_json", is_flag=True, help="The result as a line of JSON."),
         click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
+        click.option(
+            "--progress",
+            type=click.Choice(("bar", LINES)),
+            default="bar",
+            help="How far it is, on stderr: json writes an object a line, for another program.",
+        ),
         click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
     ]
     if simulate:

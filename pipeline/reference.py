@@ -23,6 +23,16 @@ Made from the programs' own help by `python -m pipeline.reference docs/commands.
 Exit codes, everywhere: 0 done (also when part of the work was done; the numbers say so), 1 a bug of
 ours, 2 wrong usage, 3 input that cannot be used, 4 a site refused, was rate limited or has changed,
 5 a login or key is missing or was refused, 6 a component is missing, 130 interrupted.
+
+`--progress json` is for a program that shows the bar. How far a command is comes as JSON objects on
+stderr, one a line and at most five a second for each stage:
+
+    {"stage": "features", "done": 40, "unit": "images", "total": 120, "rate": 19.8, "eta": 4.0}
+
+`total`, `rate` (a second), `eta` (seconds) and `note` are there where they are known; the last line
+of a stage has `"ended": true`, and stages may lie within each other. What is said comes as
+`{"message": "..."}`. A line that is no JSON, such as an error, is for a person. The result is on
+stdout as ever (`--json`).
 """
 
 

@@ -6,9 +6,49 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+
+class ProgressMeter:
+    """How far one stage of the work is; this one shows nothing. Close it, or use it in a `with`."""
+
+    def advance(self, more: float, note: str = "") -> None:
+        """Count so much more; `note` stands behind the bar."""
+
+    def close(self) -> None:
+        """End the stage."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Bar(ProgressMeter):
+    """One of tqdm's."""
+
+    def __init__(self, what: str, total: float | None, unit: str, done: float) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total, initial=done, desc=what, unit=unit, leave=False, dynamic_ncols=True
+        )
+
+    def advance(self, more: float, note: str = "") -> None:
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(more)
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 class Progress:
@@ -16,6 +56,18 @@ class Progress:
 
     def __init__(self, quiet: bool = True) -> None:
         self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        """Tell a person what goes on; nothing when quiet."""
+        if not self.quiet:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    def meter(
+        self, what: str, total: float | None = None, unit: str = " images", done: float = 0
+    ) -> ProgressMeter:
+        """Begin a stage of which so much is `done`; it draws nothing where nobody looks on."""
+        return _Bar(what, total, unit, done) if self._draws() else ProgressMeter()
 
     def over(
         self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
@@ -33,16 +85,10 @@ class Progress:
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
         """Yield the same for items that come several at a time; `note` stands behind the bar."""
-        if not self._draws():
-            yield from batches
-            return
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc=what, unit=unit, leave=False) as bar:
+        with self.meter(what, total, unit) as meter:
             for batch in batches:
                 yield batch
-                bar.set_postfix_str(note(), refresh=False)
-                bar.update(len(batch))
+                meter.advance(len(batch), note())
 
     @contextmanager
     def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:

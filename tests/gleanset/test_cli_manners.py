@@ -68,7 +68,7 @@ def test_every_command_helps_with_an_example(module: str, name: str) -> None:
         text = found.get_help(context)
     program = "gleanset" if module == "pipeline.cli" else module.partition(".")[0]
     assert f"Example: {program} {name}" in " ".join(text.split())
-    for option in ("--json", "--quiet", "--verbose"):
+    for option in ("--json", "--quiet", "--progress", "--verbose"):
         assert option in text
     if name.split()[0] not in WITHOUT_DATASET:
         assert ("--into" if (module, name) in INTO else "--dataset") in text
