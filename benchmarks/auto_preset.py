@@ -15,18 +15,16 @@ made again. Seconds are CPU seconds of a training, features made before.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from calibration_outputs import FEWEST, dataset_of, drawn
+from kept_rows import KeptRows, Row
 from labelled_tree import add_pictures, split
 from presets import drawn_faces
 
@@ -49,7 +47,6 @@ DRAWN = (8, 60, 128)
 """Drawn characters, pictures of each, and their side."""
 CHEAP = ("transfer", "triplet")
 DEAR = ("simple", "mobile", "finetune")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -134,18 +131,17 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    done = known(given.work)
+    done = KeptRows(given.work / "results.jsonl")
     if not given.table:
         for seed in range(max(given.splits, given.dear)):
             for tree in given.sets.split(","):
                 with opened(given.work, tree) as dataset:
                     for one in splits(dataset, tree, seed):
                         each(dataset, one, given, done)
-    print_table(known(given.work))
+    print_table(with_what_was_taken(done))
 
 
-def each(dataset: Dataset, one: Split, given: argparse.Namespace, done: dict[str, Row]) -> None:
+def each(dataset: Dataset, one: Split, given: argparse.Namespace, done: KeptRows) -> None:
     """Make the lines of a split that are not there yet."""
     presets = [*CHEAP, AUTO] if one.seed < given.splits else []
     if one.seed < given.dear:
@@ -154,26 +150,17 @@ def each(dataset: Dataset, one: Split, given: argparse.Namespace, done: dict[str
         part = one.part(preset)
         if part in done:
             continue
-        row = chosen(dataset, one, given.work) if preset == AUTO else judged(dataset, one, preset)
-        done[part] = {"part": part} | row
-        with results(given.work).open("a") as out:
-            out.write(json.dumps(done[part]) + "\n")
-        print(done[part], file=sys.stderr, flush=True)
+        made = chosen(dataset, one, given.work) if preset == AUTO else judged(dataset, one, preset)
+        done.keep(part, made)
 
 
-def results(work: Path) -> Path:
-    """Where the lines are."""
-    return work / "results.jsonl"
-
-
-def known(work: Path) -> dict[str, Row]:
-    """The lines that are there, by part; `auto` with the accuracy of what it took."""
-    lines = results(work).read_text().splitlines() if results(work).is_file() else []
-    found = {row["part"]: row for row in map(json.loads, lines)}
-    for part, row in found.items():
+def with_what_was_taken(done: KeptRows) -> dict[str, Row]:
+    """The rows; `auto` with the accuracy of what it took."""
+    found = dict(done)
+    for part, row in done.items():
         if "chosen" in row:
-            taken = found.get(part.replace(f"/{AUTO}/", f"/{row['chosen']}/"))
-            row["accuracy"] = taken["accuracy"] if taken else None
+            taken = done.get(part.replace(f"/{AUTO}/", f"/{row['chosen']}/"))
+            found[part] = row | {"accuracy": taken["accuracy"] if taken else None}
     return found
 
 

@@ -14,17 +14,15 @@ covering it is more than what is promised. WORK keeps a line for each part.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from calibration_outputs import FEWEST, dataset_of, drawn
+from kept_rows import KeptRows, Row
 
 from baseline.data import Examples, find_examples
 from baseline.fold_trials import FoldTrials
@@ -46,7 +44,6 @@ LAWS = ((0, 1, 0.5), (0, 0.9, 0.25), (0, 1.2, 1), (0.1, 0.6, 0.4), (0.25, 0.3, 0
 # Pictures a class, moments, pictures a moment.
 TRAINS = ((5, 25, 1), (10, 50, 1), (10, 25, 2), (20, 100, 1), (20, 40, 5))
 FOLDS, TIMES, ALIKE = 5, (1, 2, 4), 0.5
-Row = dict[str, Any]
 
 
 def simulated(runs: int) -> None:
@@ -103,9 +100,7 @@ def parts(tree: str, found: Examples) -> Iterator[tuple[int, dict[str, int]]]:
 
 def real(given: argparse.Namespace) -> None:
     """Measure what is missing, then print the table."""
-    file = given.work / f"curve-{given.preset}.jsonl"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    done: dict[str, Row] = {row["part"]: row for row in map(json.loads, lines)}
+    done = KeptRows(given.work / f"curve-{given.preset}.jsonl")
     for seed in range(given.splits):
         for tree in given.sets.split(","):
             with dataset_of(given.work, tree) as dataset:
@@ -119,10 +114,7 @@ def real(given: argparse.Namespace) -> None:
                         row = judged(dataset, split, settings)
                         if size in STARTS:
                             row |= expected(dataset, split, settings, given.work / "folds" / part)
-                        done[part] = {"part": part} | row
-                        with file.open("a") as out:
-                            out.write(json.dumps(done[part]) + "\n")
-                        print(done[part], file=sys.stderr, flush=True)
+                        done.keep(part, row)
     print_table(done)
 
 

@@ -14,7 +14,6 @@ gleanset[train] and the pictures in ../shared/data.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree, split
 
 from baseline.data import find_examples
@@ -46,7 +46,7 @@ PRESETS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def one(work: Path, data: str, row: str, seed: int) -> dict[str, Any]:
+def one(work: Path, data: str, row: str, seed: int) -> Row:
     """All rounds on one split, as plain values."""
     preset, options = PRESETS[row]
     settings = load_preset(preset, options | {"seed": str(seed), "augment": SETS[data]})
@@ -82,7 +82,7 @@ def seen_of(values: dict[str, Any]) -> SeenPictures:
     )
 
 
-def table(done: dict[str, dict[str, Any]]) -> Iterator[str]:
+def table(done: KeptRows) -> Iterator[str]:
     """The table of docs/results.md."""
     yield (
         "| set | preset | strangers unknown | known unknown | AUROC "
@@ -95,7 +95,7 @@ def table(done: dict[str, dict[str, Any]]) -> Iterator[str]:
                 yield line(data, row, parts)
 
 
-def line(data: str, row: str, parts: list[dict[str, Any]]) -> str:
+def line(data: str, row: str, parts: list[Row]) -> str:
     """A row of it."""
     rounds = [(seen_of(a), seen_of(b)) for part in parts for a, b in part["rounds"]]
     found = open_set_result(WANTED, rounds)
@@ -130,17 +130,12 @@ def main() -> None:
     given = parser.parse_args()
     # Worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    given.work.mkdir(parents=True, exist_ok=True)
-    file = given.work / "results.jsonl"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    done = {part["part"]: part for part in map(json.loads, lines)}
+    done = KeptRows(given.work / "results.jsonl")
     parts = [(d, p, s) for s in range(given.seeds) for d in SETS for p in PRESETS]
     for data, row, seed in parts if not given.tables else ():
         name = f"{data}/{row}/{seed}"
         if given.only in name and name not in done:
-            done[name] = {"part": name, **one(given.work, data, row, seed)}
-            with file.open("a") as out:
-                out.write(json.dumps(done[name]) + "\n")
+            done.keep(name, one(given.work, data, row, seed))
             print(line(data, row, [done[name]]), file=sys.stderr, flush=True)
     print("\n".join(table(done)))
 

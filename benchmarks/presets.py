@@ -17,12 +17,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree, split
 from PIL import Image
 
@@ -54,40 +54,17 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 Named = Iterator[tuple[str, str, str | None, bytes]]
 
 
-@dataclass
-class Work:
-    """What was done before, by name; each new result is a line of its file."""
-
-    folder: Path
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file = self.folder / "results.jsonl"
-        if self.file.is_file():
-            for line in self.file.read_text().splitlines():
-                row = json.loads(line)
-                self.done[row["part"]] = row
-
-    def keep(self, part: str, **row: Any) -> None:
-        """Write down what came out."""
-        self.done[part] = {"part": part, **row}
-        with self.file.open("a") as file:
-            file.write(json.dumps(self.done[part]) + "\n")
-        print(part, {k: v for k, v in row.items() if not isinstance(v, list | tuple)}, flush=True)
-
-
-def dataset_of(work: Work, name: str, pictures: Named) -> Dataset:
+def dataset_of(done: KeptRows, name: str, pictures: Named) -> Dataset:
     """The dataset `name`, filled the first time."""
-    dataset = Dataset.create(work.folder / name)
+    dataset = Dataset.create(done.file.parent / name)
     if not dataset.images.count():
         add_pictures(dataset, pictures)
     return dataset
 
 
-def one_of_the_table(work: Work, data: str, preset: str, seed: int) -> None:
+def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
     """Train on one split, judge on its test."""
-    with dataset_of(work, data, of_tree(DATA / data)) as dataset:
+    with dataset_of(done, data, of_tree(DATA / data)) as dataset:
         split(dataset, seed)
         started = time.process_time()
         if preset == NEAREST:
@@ -95,14 +72,14 @@ def one_of_the_table(work: Work, data: str, preset: str, seed: int) -> None:
         else:
             keys, right, moments = trained(dataset, data, preset, seed)
         seconds = time.process_time() - started
-    work.keep(
-        f"table/{data}/{preset}/{seed}",
-        right=right,
-        moments=moments,
-        count=len(keys),
-        accuracy=float(np.mean(right)),
-        seconds=round(seconds, 1),
-    )
+    row = {
+        "right": right,
+        "moments": moments,
+        "count": len(keys),
+        "accuracy": float(np.mean(right)),
+        "seconds": round(seconds, 1),
+    }
+    done.keep(f"table/{data}/{preset}/{seed}", row)
 
 
 def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
@@ -131,7 +108,7 @@ def nearest(dataset: Dataset) -> Any:
     return found.keys, (guessed == label["test"]).astype(int).tolist(), moments
 
 
-def interval(rows: list[dict[str, Any]], rounds: int = 2000) -> tuple[float, float, float]:
+def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
     """The pooled mean of `right` and its 95 % interval, moments drawn anew within each seed."""
     draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
@@ -145,7 +122,7 @@ def interval(rows: list[dict[str, Any]], rounds: int = 2000) -> tuple[float, flo
     return pooled, float(low), float(high)
 
 
-def behind(rows: list[dict[str, Any]], first: list[dict[str, Any]]) -> str:
+def behind(rows: list[Row], first: list[Row]) -> str:
     """How many points `rows` lie behind `first` on the same pictures, with the interval."""
     both = [
         one | {"right": [a - b for a, b in zip(two["right"], one["right"], strict=True)]}
@@ -243,24 +220,24 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
 }
 
 
-def one_case(work: Work, name: str) -> None:
+def one_case(done: KeptRows, name: str) -> None:
     """As `baseline train` does it, to the report and all."""
     _, _, pictures, preset, options = CASES[name]
-    with dataset_of(work, name, pictures()) as dataset:
+    with dataset_of(done, name, pictures()) as dataset:
         split(dataset, 0)
         started = time.process_time()
         result: Any = train_run(dataset, load_preset(preset, options))
     told = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
-    work.keep(f"case/{name}", **told, seconds=round(time.process_time() - started, 1))
+    done.keep(f"case/{name}", told | {"seconds": round(time.process_time() - started, 1)})
 
 
-def of_row(work: Work, data: str, preset: str) -> list[dict[str, Any]]:
+def of_row(done: KeptRows, data: str, preset: str) -> list[Row]:
     """What is there of one row, in the order of the seeds."""
     parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
-    return [work.done[part] for part in parts if part in work.done]
+    return [done[part] for part in parts if part in done]
 
 
-def tables(work: Work) -> Iterator[str]:
+def tables(done: KeptRows) -> Iterator[str]:
     """The tables of docs/results.md as Markdown."""
     for data in ("characters", "photos"):
         yield (
@@ -268,11 +245,11 @@ def tables(work: Work) -> Iterator[str]:
             f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|"
         )
         for preset in TABLE:
-            if rows := of_row(work, data, preset):
+            if rows := of_row(done, data, preset):
                 pooled, low, high = interval(rows)
                 each = ", ".join(f"{row['accuracy']:.2f}" for row in rows)
                 cost = np.median([row["seconds"] for row in rows])
-                ahead = of_row(work, data, AHEAD) if preset != AHEAD else []
+                ahead = of_row(done, data, AHEAD) if preset != AHEAD else []
                 less = behind(rows, ahead) if ahead else ""
                 yield (
                     f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
@@ -282,7 +259,7 @@ def tables(work: Work) -> Iterator[str]:
         yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | commonest class |"
         yield "|---|---|---|---|---|"
         for name, (what, synthetic, _, preset, options) in CASES.items():
-            row = work.done.get(f"case/{name}")
+            row = done.get(f"case/{name}")
             if row and synthetic == drawn:
                 told = f"{preset} ({', '.join(f'{k}={v}' for k, v in options.items())})"
                 figures = f"{row['accuracy']:.2f} of {row['count']} | {row['commonest_class']:.2f}"
@@ -299,7 +276,7 @@ def main() -> None:
     options = parser.parse_args()
     # Worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    work = Work(options.work)
+    done = KeptRows(options.work / "results.jsonl")
     parts = [
         f"table/{data}/{preset}/{seed}"
         for data in ("characters", "photos")
@@ -308,13 +285,13 @@ def main() -> None:
     ]
     parts += [f"case/{name}" for name in CASES]
     for part in parts if not options.tables else ():
-        if options.only in part and part not in work.done:
+        if options.only in part and part not in done:
             kind, *place = part.split("/")
             if kind == "case":
-                one_case(work, place[0])
+                one_case(done, place[0])
             else:
-                one_of_the_table(work, place[0], place[1], int(place[2]))
-    print("\n".join(tables(work)))
+                one_of_the_table(done, place[0], place[1], int(place[2]))
+    print("\n".join(tables(done)))
 
 
 if __name__ == "__main__":

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from calibration_outputs import drawn
+from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree, split
 from scipy import stats
 
@@ -44,7 +44,6 @@ SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
 VARIANTS = {"network": NETWORK, "both": f"{NETWORK}+colours"}
 GROUPS = 40
-Row = dict[str, Any]
 
 
 def dataset_of(work: Path, name: str, folder: Path) -> Dataset:
@@ -135,11 +134,10 @@ def purity(dataset: Dataset, backbone: str) -> float:
     return sum(max(counts.values()) for counts in each.values()) / len(found.keys)
 
 
-def measure(work: Path, sets: dict[str, Path], splits: int, results: Path) -> None:
-    """Make the lines that are not there yet."""
-    done = {row["part"] for row in known(results)}
+def measure(work: Path, sets: dict[str, Path], splits: int, done: KeptRows) -> None:
+    """Make the rows that are not there yet."""
     for name, folder in sets.items():
-        with dataset_of(work, name, folder) as dataset, results.open("a") as out:
+        with dataset_of(work, name, folder) as dataset:
             found = find_examples(dataset)
             photos = not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
             for variant, backbone in VARIANTS.items():
@@ -148,21 +146,13 @@ def measure(work: Path, sets: dict[str, Path], splits: int, results: Path) -> No
                     part = f"{name}/{size}/{variant}/{seed}"
                     examples = None if part in done else examples_of(found, size, seed)
                     if examples is not None:
-                        out.write(json.dumps({"part": part, **seen.judged(examples)}) + "\n")
-                        out.flush()
+                        done.keep(part, seen.judged(examples))
             for variant, backbone in VARIANTS.items():
                 if (part := f"{name}/groups/{variant}/0") not in done:
-                    row = {"part": part, "purity": purity(dataset, backbone)}
-                    out.write(json.dumps(row) + "\n")
+                    done.keep(part, {"purity": purity(dataset, backbone)})
 
 
-def known(results: Path) -> list[Row]:
-    """The lines that are there."""
-    lines = results.read_text().splitlines() if results.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(rows: Iterable[Row]) -> None:
     """Print means over the splits, and paired gains with their intervals over splits."""
     found: dict[tuple[str, str], dict[str, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
@@ -210,12 +200,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    results = given.work / "results.jsonl"
+    done = KeptRows(given.work / "results.jsonl")
     sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in given.set)}
     if not given.table:
-        measure(given.work, sets or {name: DATA / name for name in SETS}, given.splits, results)
-    print_table(known(results))
+        measure(given.work, sets or {name: DATA / name for name in SETS}, given.splits, done)
+    print_table(done.values())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows, Row
 
 SIDE = 120
 MOST_TEST = 24
@@ -164,7 +165,7 @@ def trained(
     return found
 
 
-def line_of(name: str, found: dict[str, list[dict[str, Any]]]) -> str:
+def line_of(name: str, found: dict[str, list[Row]]) -> str:
     """A row of the table: means over the splits, and the paired difference with its error."""
     accuracies = [np.array([one["accuracy"] for one in runs]) for runs in found.values()]
     seconds = [np.mean([one["seconds"] for one in runs]) for runs in found.values()]
@@ -191,10 +192,7 @@ def main() -> None:
         options = dict(option.split("=", 1) for option in given.options)
         print(json.dumps(child(who, Path(file), int(seed), int(each), options)))
         return
-    given.work.mkdir(parents=True, exist_ok=True)
-    results = given.work / "results.jsonl"
-    lines = results.read_text().splitlines() if results.is_file() else []
-    done = {row["part"]: row for row in map(json.loads, lines)}
+    done = KeptRows(given.work / "results.jsonl")
     rows = [" ".join(("ours", *given.options)), *(["keras"] if given.keras else [])]
     print(f"| set | learnt from | judged on | {' | '.join(rows)} | ahead by |")
     print("|---|---|---|" + "---|" * (len(rows) + 1))
@@ -203,15 +201,12 @@ def main() -> None:
         file = given.work / f"{folder}-{len(classes)}.npz"
         if not file.is_file():
             np.savez(file, **pictures(folder, classes))
-        found: dict[str, list[dict[str, Any]]] = {row: [] for row in rows}
+        found: dict[str, list[Row]] = {row: [] for row in rows}
         for seed in range(given.splits):
             for row, runs in found.items():
                 part = f"{name}/{row}/{seed}"
                 if part not in done:
-                    done[part] = {"part": part} | trained(given, row, file, seed, each)
-                    with results.open("a") as out:
-                        out.write(json.dumps(done[part]) + "\n")
-                    print(done[part], file=sys.stderr, flush=True)
+                    done.keep(part, trained(given, row, file, seed, each))
                 runs.append(done[part])
         print(line_of(name, found), flush=True)
 
