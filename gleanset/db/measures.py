@@ -300,6 +300,15 @@ class QualityMeasures:
         )
         return [row["traits"] for row in rows]
 
+    def descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
+        """Return the descriptors of some samples (rows), of those that are measured as they are."""
+        found = self._db.rows_in(
+            "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
+            f"{_SAME_REGION} WHERE s.id",
+            rows,
+        )
+        return {row["id"]: row["traits"] for row in found}
+
     def landmarks(self, rows: Sequence[int]) -> dict[int, tuple[Landmark, ...]]:
         """Return the landmarks of the faces of some samples (rows)."""
         found = self._db.rows_in(

@@ -7,7 +7,6 @@ order and stops after a page; which index depends on the trait that narrows most
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 Position = tuple[float | int, ...]
 
@@ -40,36 +39,24 @@ IN_USE = "s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is found still and was not set aside as a copy."""
 
 
-class More(NamedTuple):
-    """Tables to be joined to the samples `s` (SQL that begins with a space), and tests on them."""
-
-    joined: str = ""
-    tests: tuple[str, ...] = ()
-
-
-NO_MORE = More()
-
-
 def page_query(
-    where: Where, class_id: int | None, after: Position | None, more: More = NO_MORE
+    where: Where, class_id: int | None, after: Position | None
 ) -> tuple[str, list[object]]:
     """SQL and values that give `id, image, score` of samples; append a LIMIT.
 
     Its ORDER BY is the outermost: as a subquery it would have no order that can be relied on.
     """
     tests, values = _own_tests(where, class_id)
-    tests += more.tests
     origin = {t: getattr(where, t) for t in ORIGIN_TRAITS if getattr(where, t) is not None}
     if where.min_score is not None:
-        return _by_score(where.min_score, tests, values, origin, after, more.joined)
+        return _by_score(where.min_score, tests, values, origin, after)
     if origin and class_id is None:
-        return _by_origin(tests, values, origin, after, more.joined)
+        return _by_origin(tests, values, origin, after)
     _add_origin_test(tests, values, origin)
     if after is not None:
         _add_position(tests, values, "s.image", after)
     return (
-        f"SELECT s.id, s.image, s.score FROM sample s{more.joined}{_all(tests)} "
-        "ORDER BY s.image, s.id",
+        f"SELECT s.id, s.image, s.score FROM sample s{_all(tests)} ORDER BY s.image, s.id",
         values,
     )
 
@@ -86,7 +73,6 @@ def _by_score(
     values: list[object],
     origin: dict[str, object],
     after: Position | None,
-    joined: str,
 ) -> tuple[str, list[object]]:
     _add_origin_test(tests, values, origin)
     tests.append("s.score>=?")
@@ -96,7 +82,7 @@ def _by_score(
         values += after
     order = "s.score DESC, s.image DESC, s.id DESC"
     return (
-        f"SELECT s.id, s.image, s.score FROM sample s{joined}{_all(tests)} ORDER BY {order}",
+        f"SELECT s.id, s.image, s.score FROM sample s{_all(tests)} ORDER BY {order}",
         values,
     )
 
@@ -106,7 +92,6 @@ def _by_origin(
     values: list[object],
     origin: dict[str, object],
     after: Position | None,
-    joined: str,
 ) -> tuple[str, list[object]]:
     first = " AND ".join(f"p.{name}=o.{name}" for name in origin)
     tests = [
@@ -121,7 +106,7 @@ def _by_origin(
     # CROSS JOIN keeps SQLite from turning the join round: the origin's index gives the order.
     return (
         "SELECT s.id, s.image, s.score FROM origin o CROSS JOIN sample s ON s.image=o.image"
-        f"{joined}{_all(tests)} ORDER BY o.image, s.id",
+        f"{_all(tests)} ORDER BY o.image, s.id",
         values,
     )
 

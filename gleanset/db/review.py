@@ -7,36 +7,16 @@ and labels; a text is searched for in the origins of each sample that the other 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
+from gleanset.db.filters import ANYTHING, SampleFilter, filter_tests
 from gleanset.db.journal import last_decision
 from gleanset.db.measures import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.paging import IN_USE
 
 REVIEWED = "review"
 """The provenance of a decision that was made while looking a second time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewFilter:
-    """Which samples: every trait that is not None must hold.
-
-    `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
-    authors, tags and paths, without regard to the case of ASCII letters.
-    """
-
-    label: str | None = None
-    source: str | None = None
-    video: str | None = None
-    licence: str | None = None
-    min_score: float | None = None
-    min_size: int | None = None
-    text: str | None = None
-
-
-ANYTHING = ReviewFilter()
 
 
 class ReviewItem(NamedTuple):
@@ -104,19 +84,19 @@ class Reviews:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def wall(self, name: str, chosen: ReviewFilter = ANYTHING) -> list[ReviewItem]:
+    def wall(self, name: str, chosen: SampleFilter = ANYTHING) -> list[ReviewItem]:
         """Return the samples of a wall of `WALLS` but `flags`, in the order to look at them."""
         sql, order = _WALLS[name]
-        tests, values = _tests(chosen)
+        tests, values = filter_tests(chosen)
         rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
         return [ReviewItem(*row) for row in rows]
 
     def flagged(
-        self, flags: Sequence[QualityFlag], chosen: ReviewFilter = ANYTHING
+        self, flags: Sequence[QualityFlag], chosen: SampleFilter = ANYTHING
     ) -> list[ReviewItem]:
         """Return the samples with a flag, each under the first that it has, the clearest first."""
         cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
-        tests, values = _tests(chosen)
+        tests, values = filter_tests(chosen)
         rows = self._db.rows(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
             f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
@@ -139,41 +119,3 @@ class Reviews:
             tuple((row[0], row[1]) for row in videos),
             tuple(row[0] for row in licences),
         )
-
-
-def _tests(chosen: ReviewFilter) -> tuple[str, list[object]]:
-    """SQL that begins with AND, and its values."""
-    tests, values = [], list[object]()
-    of_sample = {
-        "c.name=?": chosen.label,
-        "s.score>=?": chosen.min_score,
-        "s.size>=?": chosen.min_size,
-    }
-    of_origin = {"source=?": chosen.source, "video=?": chosen.video, "licence=?": chosen.licence}
-    for test, value in of_sample.items():
-        if value is not None:
-            tests.append(test)
-            values.append(value)
-    given = {f"+{test}": value for test, value in of_origin.items() if value is not None}
-    if chosen.text:
-        given[_TEXT] = f"%{_escaped(chosen.text)}%"
-    if given:
-        # The + keeps SQLite on the index by image: it is asked for one image at a time.
-        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(given)})")
-        values += given.values()
-    return "".join(f" AND {test}" for test in tests), values
-
-
-_COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
-_TEXT = (
-    "("
-    + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
-    + (") LIKE ? ESCAPE '\\'")
-)
-
-
-def _escaped(text: str) -> str:
-    """Return a text in which LIKE finds no wildcards."""
-    for letter in ("\\", "%", "_"):
-        text = text.replace(letter, f"\\{letter}")
-    return text

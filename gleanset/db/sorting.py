@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import operation_of
 from gleanset.db.measures import SAMPLE_REGION, SampleRegion, sample_region
-from gleanset.db.paging import EVERYTHING, IN_USE, More, Where, page_query
+from gleanset.db.paging import IN_USE
 from gleanset.db.values import now
 from gleanset.operations import Operation
 
@@ -88,7 +87,6 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-_MARKED = " LEFT JOIN mark m ON m.sample=s.id"
 
 
 class SampleTiles:
@@ -96,23 +94,6 @@ class SampleTiles:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
-
-    def ids(self, where: Where = EVERYTHING, place: str | None = None) -> array[int]:
-        """Return the samples (rows) of a place of `PLACES` or of a filter, in the order of their
-        images.
-
-        Those set aside as duplicates, and retired ones, are left out.
-        """
-        more = More(tests=(IN_USE,))
-        if place is not None:
-            status, test = PLACES[place]
-            where = replace(where, status=status)
-            more = More(_MARKED, (IN_USE, test))
-        class_id = None
-        if where.label is not None:
-            class_id = self._db.number("SELECT id FROM class WHERE name=?", (where.label,))
-        sql, values = page_query(where, class_id, None, more)
-        return array("q", (row[0] for row in self._db.rows(sql, values)))
 
     def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of some samples, by row; nothing of those that are gone."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.review import REVIEWED, ReviewFilter, ReviewItem, Reviews
+from gleanset.db.filters import SampleFilter
+from gleanset.db.review import REVIEWED, ReviewItem, Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
@@ -29,7 +30,7 @@ class Wall(NamedTuple):
     suggested: Mapping[int, Suggestion]
 
 
-def wall(dataset: Dataset, name: str, wanted: ReviewFilter) -> Wall:
+def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
     """One wall of `gleanset.db.review.WALLS`."""
     reviews = Reviews(dataset.db)
     found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)

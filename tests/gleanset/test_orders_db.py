@@ -13,11 +13,13 @@ from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
+from gleanset.db.filters import ANYTHING, SampleFilter
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.ordering import EVERYWHERE, ORDERS, OrderedSamples
 from gleanset.db.paging import Where
 from gleanset.db.proposals import PresortSamples, Proposal, Proposals, SortingQueue, Standing
-from gleanset.db.review import ANYTHING, ReviewFilter, Reviews
+from gleanset.db.review import Reviews
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.samples import BoxedSamples, SplitGroups
 from gleanset.db.sorting import PLACES, SampleTiles
@@ -81,11 +83,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
     """What reads a list of the catalogue, by name."""
     db = dataset.db
+    ordered = OrderedSamples(db)
     tiles, likes, reviews, upkeep = SampleTiles(db), SortingQueue(db), Reviews(db), Maintenance(db)
     lists: dict[str, Callable[[], object]] = {
-        f"ids {place} {number}": lambda w=where, p=place: list(tiles.ids(w, p))  # type: ignore[misc]
-        for number, where in enumerate(WHERES)
-        for place in (None, *PLACES)
+        f"{place} {order}": lambda p=place, o=order: ordered.rows(p, order=o)  # type: ignore[misc]
+        for order in ORDERS
+        for place in (EVERYWHERE, *PLACES)
     }
     lists |= {
         f"wall {w}": lambda w=w: reviews.wall(w, ANYTHING)  # type: ignore[misc]
@@ -99,7 +102,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
         "decided": lambda: (likes.decided([1, 2], 5), likes.with_page(1, "with page")),
         "portraits": lambda: likes.portraits(1),
-        "text": lambda: reviews.wall("all", ReviewFilter(text="t1")),
+        "text": lambda: reviews.wall("all", SampleFilter(text="t1")),
         "failures": lambda: Statistics(db).failures(),
         "yields": lambda: Statistics(db).yields(),
         "images": lambda: (upkeep.made_by("ana"), upkeep.local_paths(sha(3)), some),
@@ -121,17 +124,6 @@ def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
             assert read() == told, name
         finally:
             filled.db.run("PRAGMA reverse_unordered_selects=OFF")
-
-
-def test_the_tiles_of_a_filter_come_as_its_samples_do_also_by_score(filled: Dataset) -> None:
-    numbers = {row["key"]: row["id"] for row in filled.db.rows("SELECT id, key FROM sample")}
-    filled.db.run("PRAGMA reverse_unordered_selects=ON")
-    try:
-        for where in WHERES:
-            told = [numbers[sample.key] for sample in filled.samples.each(where)]
-            assert list(SampleTiles(filled.db).ids(where)) == told, where
-    finally:
-        filled.db.run("PRAGMA reverse_unordered_selects=OFF")
 
 
 @pytest.mark.parametrize("kind", ["a model", "pixels", "zoom"])

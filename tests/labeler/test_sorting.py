@@ -11,7 +11,7 @@ from tools_for_tests import picture
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.paging import Where
+from gleanset.db.ordering import EVERYWHERE, OrderedSamples
 from gleanset.errors import UsageError
 from gleanset.operations import named, operation
 from gleanset.settings import FILE
@@ -56,7 +56,10 @@ def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -
     session.send(ids_of(session, [keys[3]]), OTHER)
     session.send(ids_of(session, [keys[4]]), LATER)
     assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
-    assert len(session.tiles.ids(place="later")) == len(session.tiles.ids(place="other")) == 1
+    assert [OrderedSamples(session.dataset.db).count(place) for place in ("later", "other")] == [
+        1,
+        1,
+    ]
     session.send(ids_of(session, keys), QUEUE)
     assert places(session) == {"queue": 6, "later": 0, "other": 0, "rejected": 0, "Miku": 0}
     session.undo()
@@ -265,7 +268,7 @@ def test_samples_that_were_set_aside_are_not_shown(
     with session.dataset.db.write():
         session.dataset.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", (keys[0], keys[5]))
     assert places(session) == {"queue": 3, "later": 0, "other": 0, "rejected": 0, "Miku": 1}
-    assert len(session.tiles.ids(Where(label="Miku", status="labelled"))) == 1
+    assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="Miku") == 1
 
 
 def test_effort_adds_up_over_spells(session: SortingSession) -> None:
@@ -307,12 +310,12 @@ def test_the_order_of_a_place_is_that_of_the_images(empty: Dataset) -> None:
         for n in range(5)
     ]
     tiles = SortingSession(empty).tiles
-    ids = tiles.ids(place="queue")
+    ids = OrderedSamples(empty.db).rows("queue").ids
     assert [tiles.of([row])[row].key for row in ids] == [key for pair in keys for key in pair]
 
 
 def test_a_dataset_that_moves(session: SortingSession, tmp_path: Path) -> None:
-    assert session.tiles.ids(Where(label="nobody")) == session.tiles.ids(Where(label="no"))
+    assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="nobody") == 0
 
 
 def test_a_rename_is_kept_as_its_two_names(session: SortingSession) -> None:

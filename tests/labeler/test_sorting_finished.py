@@ -7,6 +7,7 @@ from sorting_book import ids_of
 from test_sorting_pages import only, presort, samples
 
 from gleanset import Dataset
+from gleanset.db.ordering import OrderedSamples
 from labeler.sorting.checks import Checks, CompletedClass
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
@@ -71,7 +72,9 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
 
 def test_what_was_filed_by_hand_or_is_a_handful_is_not_offered(empty: Dataset) -> None:
     session, pages = two_classes(empty, 5)
-    keys = [tile.key for tile in session.tiles.of(session.tiles.ids(place="queue")).values()]
+    keys = [
+        tile.key for tile in session.tiles.of(OrderedSamples(empty.db).rows("queue").ids).values()
+    ]
     session.file(ids_of(session, keys[:40]), "Miku")
     page = only(pages.next())
     assert {tile.proposal.label for tile in page.tiles} == {"Mio"}

@@ -79,6 +79,8 @@ class TileModel(QAbstractListModel):
         self.sections: tuple[Section, ...] = ()
         self.only_waiting = False
         """Whether everything shown waits: what does not any more is shown as done."""
+        self.only_label: str | None = None
+        """The class that everything shown has: what has another one by now is shown as done."""
         self.blind = False
         """Whether the classes of tiles are not told, to look at them without prejudice."""
 
@@ -101,6 +103,14 @@ class TileModel(QAbstractListModel):
         self.endResetModel()
         self.sections_changed.emit()
 
+    def renew(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
+        """Show samples besides those that are shown: what was done with each stays with it."""
+        before = {self._ids[row]: state for row, state in self.states.items()}
+        self.show(ids, sections, self.proposed, self.members)
+        self.states = {
+            row: state for one, state in before.items() if (row := self.row_of(one)) >= 0
+        }
+
     def rowCount(self, parent: Index | None = None) -> int:
         """Return how many tiles there are."""
         return 0 if parent is not None and parent.isValid() else len(self._ids)
@@ -117,7 +127,7 @@ class TileModel(QAbstractListModel):
         return found
 
     def row_of(self, sample: int) -> int:
-        """Return the tile of a sample, -1 for none."""
+        """Return the tile of a sample, -1 for none; of a stack, by its first one."""
         if not self._rows:
             self._rows = {number: row for row, number in enumerate(self._ids)}
         return self._rows.get(sample, -1)
@@ -158,9 +168,9 @@ class TileModel(QAbstractListModel):
     def state(self, row: int) -> TileState:
         """Return what was done with a tile since it was shown, here or by another program."""
         found = self.states.get(row)
-        if found is None and self.only_waiting:
-            tile = self._tiles.get(self._ids[row])
-            if tile is not None and tile.status != "queue":
+        if found is None and (tile := self._tiles.get(self._ids[row])) is not None:
+            gone = self.only_waiting and tile.status != "queue"
+            if gone or (self.only_label is not None and tile.label != self.only_label):
                 return TileState(TileMark.DONE, "", tile.label or tile.status)
         return found or UNMARKED
 

@@ -8,141 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QTimer, Signal
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QLabel,
-    QLineEdit,
-    QSizePolicy,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+from PySide6.QtWidgets import QLabel, QVBoxLayout
 
-from gleanset.db.review import FilterChoices, ReviewFilter, Reviews
+from gleanset.db.review import FilterChoices, Reviews
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.filter_bar import FilterBar, flag_name
 from labeler.qt.views.sending import SendingView
 from labeler.review.session import Wall, keep_labels, take_suggestions, wall
 from labeler.sorting.session import SortingSession, StepResult
 
-TYPING_MS = 300
 WALL_NAMES = (
-    ("outliers", QT_TRANSLATE_NOOP("FilterBar", "Classes, outliers first")),
-    ("model", QT_TRANSLATE_NOOP("FilterBar", "The model says otherwise")),
-    ("doubts", QT_TRANSLATE_NOOP("FilterBar", "Labels that are likely wrong")),
-    ("page", QT_TRANSLATE_NOOP("FilterBar", "Filed with a page, least sure first")),
-    ("flags", QT_TRANSLATE_NOOP("FilterBar", "Quality flags")),
-    ("all", QT_TRANSLATE_NOOP("FilterBar", "Everything")),
+    ("outliers", QT_TRANSLATE_NOOP("ReviewView", "Classes, outliers first")),
+    ("model", QT_TRANSLATE_NOOP("ReviewView", "The model says otherwise")),
+    ("doubts", QT_TRANSLATE_NOOP("ReviewView", "Labels that are likely wrong")),
+    ("page", QT_TRANSLATE_NOOP("ReviewView", "Filed with a page, least sure first")),
+    ("flags", QT_TRANSLATE_NOOP("ReviewView", "Quality flags")),
+    ("all", QT_TRANSLATE_NOOP("ReviewView", "Everything")),
 )
-
-
-class FilterBar(QWidget):
-    """`changed` comes when a person chose something else, a moment after the last letter."""
-
-    changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wall = self._choice(self.tr("What to look at"))
-        for name, title in WALL_NAMES:
-            self.wall.addItem(QCoreApplication.translate("FilterBar", str(title)), name)
-        self.label = self._choice(self.tr("Class"))
-        self.source = self._choice(self.tr("Source"))
-        self.video = self._choice(self.tr("Episode"))
-        self.licence = self._choice(self.tr("Licence"))
-        self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
-        self.size_box.setRange(0, 10_000)
-        self.size_box.setSingleStep(16)
-        self.size_box.setSuffix(self.tr(" px"))
-        self.score_box.setRange(0, 1)
-        self.score_box.setSingleStep(0.05)
-        self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
-        self.text.setClearButtonEnabled(True)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(TYPING_MS)
-        self._timer.timeout.connect(self.changed)
-        self._lay_out()
-        self.offer(FilterChoices((), (), ()), ())
-        for box in (self.wall, self.label, self.source, self.video, self.licence):
-            box.currentIndexChanged.connect(self._timer.start)
-        self.size_box.valueChanged.connect(self._timer.start)
-        self.score_box.valueChanged.connect(self._timer.start)
-        self.text.textChanged.connect(self._timer.start)
-
-    def _choice(self, name: str) -> QComboBox:
-        box = QComboBox()
-        box.setAccessibleName(name)
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(9)
-        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        return box
-
-    def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(6, 4, 6, 4)
-        rows = (
-            (
-                (self.tr("Show"), self.wall),
-                (self.tr("Class"), self.label),
-                (self.tr("Source"), self.source),
-                (self.tr("Episode"), self.video),
-            ),
-            (
-                (self.tr("Text"), self.text),
-                (self.tr("Licence"), self.licence),
-                (self.tr("Size from"), self.size_box),
-                (self.tr("Score from"), self.score_box),
-            ),
-        )
-        for line, row in enumerate(rows):
-            for place, (name, part) in enumerate(row):
-                label = QLabel(name)
-                label.setBuddy(part)
-                part.setAccessibleName(name)
-                part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-                grid.addWidget(label, line, 2 * place)
-                grid.addWidget(part, line, 2 * place + 1)
-                grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
-
-    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
-        """Offer what can be chosen; what is chosen stays chosen."""
-        lists = (
-            (self.label, [(name, name) for name in classes]),
-            (self.source, [(name, name) for name in traits.sources]),
-            (self.video, [(sha256, name) for sha256, name in traits.videos]),
-            (self.licence, [(name, name) for name in traits.licences]),
-        )
-        for box, values in lists:
-            kept = box.currentData()
-            box.blockSignals(True)
-            box.clear()
-            box.addItem(self.tr("all"), None)
-            for value, name in values:
-                box.addItem(name, value)
-            box.setCurrentIndex(max(box.findData(kept), 0))
-            box.blockSignals(False)
-
-    def wall_name(self) -> str:
-        """Return which wall is chosen."""
-        return str(self.wall.currentData())
-
-    def wanted(self) -> ReviewFilter:
-        """Return which traits are asked for."""
-        return ReviewFilter(
-            self.label.currentData(),
-            self.source.currentData(),
-            self.video.currentData(),
-            self.licence.currentData(),
-            self.score_box.value() or None,
-            self.size_box.value() or None,
-            self.text.text().strip() or None,
-        )
 
 
 class ReviewGrid(GestureView):
@@ -162,7 +48,11 @@ class ReviewView(SendingView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.bar, self.title = FilterBar(), QLabel()
+        walls = [
+            (QCoreApplication.translate("ReviewView", str(title)), name)
+            for name, title in WALL_NAMES
+        ]
+        self.bar, self.title = FilterBar(walls), QLabel()
         self.title.setMargin(6)
         self._wall: Wall | None = None
         self._asked = 0
@@ -212,9 +102,9 @@ class ReviewView(SendingView):
     def _show(self, found: Wall) -> None:
         self._wall = found
         self.forget_sent()
-        flags = self._flag_names()
+        named = flag_name if self.bar.wall_name() == "flags" else str
         sections = [
-            Section(f"{flags.get(title, title)}  ·  {count:,}" if title else "", count)
+            Section(f"{named(title)}  ·  {count:,}" if title else "", count)
             for title, count in found.sections
         ]
         proposed = {
@@ -222,21 +112,6 @@ class ReviewView(SendingView):
         }
         self.model.show(found.ids, sections, proposed)
         self.title.setText(self._words(len(found.ids)))
-
-    def _flag_names(self) -> dict[str, str]:
-        if self.bar.wall_name() != "flags":
-            return {}
-        return {
-            "blurred": self.tr("Blurred"),
-            "black": self.tr("Nearly black"),
-            "white": self.tr("Nearly white"),
-            "tiny": self.tr("Tiny"),
-            "odd_shape": self.tr("Odd shape"),
-            "text": self.tr("Full of text"),
-            "photo": self.tr("Looks like a photo"),
-            "ai": self.tr("Made by a machine"),
-            "outlier": self.tr("Far from its class"),
-        }
 
     def _words(self, count: int) -> str:
         if count:
@@ -297,10 +172,5 @@ class ReviewView(SendingView):
     def _decided(self, rows: Sequence[int]) -> Callable[[StepResult], None]:
         """Remember, when it is saved, which tiles an undo has to put back."""
         self.view.selectionModel().clearSelection()
-        kept, decided = self.model.generation, list(rows)
-
-        def saved(done: StepResult) -> None:
-            if kept == self.model.generation:
-                self._sent[done.root] = decided
-
-        return saved
+        shown = self._shown_ids(rows)
+        return lambda done: self._note_sent(done, shown)

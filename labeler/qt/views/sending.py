@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -85,37 +85,45 @@ class SendingView(LabelerView):
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles: marked now, saved at once, moved only at the next page."""
         ids = self.model.ids(rows)
-        kept, rows = self.model.generation, list(rows)
         self.model.set_state(
             rows, TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
         )
         self.view.selectionModel().clearSelection()
+        shown = self._shown_ids(rows)
+        self.worker.decide(
+            lambda session: session.to(ids, target, how),
+            lambda done: self._note_sent(done, shown),
+            self.not_sent(rows),
+        )
 
-        def saved(done: StepResult) -> None:
-            if kept == self.model.generation:
-                self._sent[done.root] = rows
+    def _shown_ids(self, rows: Iterable[int]) -> list[int]:
+        """Return the samples that tiles are known by, wherever those stand later."""
+        return [self.model.id(row) for row in rows]
 
-        self.worker.decide(lambda session: session.to(ids, target, how), saved, self.not_sent(rows))
+    def _note_sent(self, done: StepResult, shown: list[int]) -> None:
+        """Remember, when it is saved, which tiles an undo has to put back."""
+        self._sent[done.root] = shown
 
     def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
         """Return what to do where tiles that are shown as sent could not be: they stand as
         before.
         """
-        generation = self.model.generation
+        shown = self._shown_ids(rows)
 
         def failed(error: GleansetError) -> None:
-            if generation == self.model.generation:
-                self.model.set_state(rows, UNMARKED)
+            self.model.set_state(self._rows_of(shown), UNMARKED)
             self.worker.say(str(error), bad=True)
 
         return failed
+
+    def _rows_of(self, shown: Iterable[int]) -> list[int]:
+        return sorted(row for one in shown if (row := self.model.row_of(one)) >= 0)
 
     def _stepped(self, done: StepResult) -> None:
         """An undo or a redo of something that is still on the screen shows there."""
         if done.kind is StepKind.STEP or not self.isVisible():
             return
-        rows = self._sent.get(done.root)
-        if rows is not None:
+        if rows := self._rows_of(self._sent.get(done.root, ())):
             self.model.set_state(
                 rows, UNMARKED if done.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
             )

@@ -1,78 +1,241 @@
-"""The grid: one place of the class list, all of it, in the order in which its images came."""
+"""The grid: one place of the class list, all of it or what filters leave, in a chosen order."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 
-from PySide6.QtWidgets import QLabel, QVBoxLayout
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
 
-from gleanset.db.paging import Where
-from labeler.qt.grid.gesture_view import GridCommand
+from gleanset.db.filters import ANYTHING
+from gleanset.db.ordering import OrderedRows
+from gleanset.db.review import FilterChoices, Reviews
+from labeler.qt.grid.gesture_view import GridCommand, Select
+from labeler.qt.grid.layout import Section
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.filter_bar import FilterBar
 from labeler.qt.views.sending import SendingView
-from labeler.sorting.session import Place, SortingSession
+from labeler.sorting.grid_rows import (
+    ALL_PLACES,
+    LIKENESS,
+    SET_ASIDE,
+    GridQuestion,
+    grid_count,
+    grid_rows,
+    known_count,
+    with_missing,
+)
+from labeler.sorting.session import Place, SortingProgress, SortingSession, StepResult
 
-CATALOGUE_PLACES = {
-    Place.QUEUE: "queue",
-    Place.LATER: "later",
-    Place.OTHER: "other",
-    Place.REJECT: "rejected",
-}
-"""The names of places in `gleanset.db.sorting.PLACES`."""
+ORDER_NAMES = (
+    ("arrival", QT_TRANSLATE_NOOP("SortingView", "As they came")),
+    ("proposal", QT_TRANSLATE_NOOP("SortingView", "By proposal")),
+    ("likeness", QT_TRANSLATE_NOOP("SortingView", "By likeness")),
+    ("time", QT_TRANSLATE_NOOP("SortingView", "By time")),
+    ("source", QT_TRANSLATE_NOOP("SortingView", "By source")),
+    ("score", QT_TRANSLATE_NOOP("SortingView", "By score")),
+    ("size", QT_TRANSLATE_NOOP("SortingView", "By size")),
+)
+
+NOTHING = OrderedRows(array("q"), ())
 
 
 class SortingView(SendingView):
-    """Everything of a class, or of what waits: drag, point and press, select, relabel."""
+    """Everything of a class, or of what waits: drag, point and press, select, relabel.
+
+    The title counts what the catalogue has now, as the class list does; tiles that were sent away
+    stay where they are until the place is opened anew. What an undo brings back comes at once.
+    """
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.place = Place.QUEUE.target
         self.scrolled = self._asked = 0
-        self.title = QLabel()
+        self._shown = GridQuestion(self.place)
+        self._rows = NOTHING
+        self._count = self._new = 0
+        self._comparing = self.worker.task()
+        self.title, self.order = QLabel(), QComboBox()
+        self.turned, self.more = QToolButton(), QToolButton()
+        self.bar = FilterBar(places=self._places())
+        self._lay_out()
+        self._comparing.done.connect(self._compared)
+        self._comparing.failed.connect(lambda why: self.worker.say(why, bad=True))
+        self.order.currentIndexChanged.connect(self.reload)
+        self.turned.toggled.connect(self._turn)
+        self.more.toggled.connect(self._show_filters)
+        self.bar.changed.connect(self._narrowed)
+        self.worker.progressed.connect(self._recount)
+        self.worker.outside.connect(self._look_again)
+
+    def _places(self) -> list[tuple[str, object]]:
+        return [
+            (self.tr("Not sorted yet"), Place.QUEUE.target),
+            (self.tr("Later"), Place.LATER.target),
+            (self.tr("Other faces"), Place.OTHER.target),
+            (self.tr("Not a face"), Place.REJECT.target),
+            (self.tr("Set aside as copies"), SET_ASIDE),
+            (self.tr("All faces"), ALL_PLACES),
+        ]
+
+    def _lay_out(self) -> None:
+        for name, title in ORDER_NAMES:
+            self.order.addItem(QCoreApplication.translate("SortingView", str(title)), name)
+        self.order.setAccessibleName(self.tr("Order"))
+        self.order.setToolTip(self.tr("Order"))
+        self.turned.setCheckable(True)
+        self.turned.setText("↓")
+        self.turned.setToolTip(self.tr("Turn the order round"))
+        self.turned.setAccessibleName(self.tr("Turn the order round"))
+        self.more.setCheckable(True)
+        self.more.setText(self.tr("Filters"))
+        self.more.setToolTip(self.tr("Filters (Ctrl+F)"))
         self.title.setMargin(6)
-        column = QVBoxLayout(self)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self._find)
+        row, column = QHBoxLayout(), QVBoxLayout(self)
+        row.setContentsMargins(0, 2, 6, 2)
+        for part in (self.title, self.order, self.turned, self.more):
+            row.addWidget(part, 1 if part is self.title else 0)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.title)
+        column.addLayout(row)
+        column.addWidget(self.bar)
         column.addWidget(self.view)
+        self.bar.hide()
+
+    # -- what is asked for
 
     def enter(self) -> None:
         """Show the place anew: what was sent away is gone now."""
+
+        def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
+            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
+
+        self.worker.ask(read, self._offer)
         self.open_place(self.place)
         self.view.setFocus()
 
+    def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
+        traits, names = found
+        self.bar.offer(traits, list(self.worker.last.keys) if self.worker.last else names)
+        self.bar.show_place(self.place)
+
     def open_place(self, place: str) -> bool:
-        """Show a class, or a place besides classes; only the last answer counts."""
+        """Show a class, or a place besides classes."""
         self.place = place
-        self._asked += 1
-        number = self._asked
-
-        def opened(ids: array[int]) -> None:
-            if number == self._asked:
-                self._opened(ids)
-
-        self.worker.ask(lambda session: ids_of(session, place), opened)
+        self.bar.show_place(place)
+        self.reload()
         return True
 
-    def _opened(self, ids: array[int]) -> None:
+    def question(self) -> GridQuestion:
+        """Return what a person asks for now."""
+        order = str(self.order.currentData())
+        return GridQuestion(self.place, self.bar.wanted(), order, self.turned.isChecked())
+
+    def reload(self) -> None:
+        """Read what is asked for; only the last answer counts."""
+        self._asked += 1
+        number, asked = self._asked, self.question()
+
+        def opened(found: OrderedRows) -> None:
+            if number == self._asked:
+                self._opened(asked, found)
+
+        if asked.order == LIKENESS:
+            self._compare()
+        else:
+            self.worker.ask(lambda session: grid_rows(session.dataset, asked), opened)
+
+    def _compare(self) -> None:
+        """Put look-alikes side by side, on a thread of their own: decisions do not wait for it."""
+        number, asked = self._asked, self.question()
+        if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, asked))):
+            self.title.setText(self.tr("Comparing faces …"))
+
+    def _compared(self, answer: tuple[int, OrderedRows]) -> None:
+        number, found = answer
+        if number == self._asked:
+            self._opened(self.question(), found)
+        elif self.question().order == LIKENESS:
+            self._compare()  # something else was asked for meanwhile
+
+    def settled(self) -> bool:
+        """Return False while faces are compared."""
+        return super().settled() and not self._comparing.busy
+
+    def _narrowed(self) -> None:
+        self.place = self.bar.place()
+        self.reload()
+
+    def _turn(self, turned: bool) -> None:
+        self.turned.setText("↑" if turned else "↓")
+        self.reload()
+
+    def _show_filters(self, shown: bool) -> None:
+        """Show the bar; putting it away asks for nothing any more."""
+        self.bar.setVisible(shown)
+        if not shown and self.bar.wanted() != ANYTHING:
+            self.bar.clear()
+
+    def _find(self) -> None:
+        self.more.setChecked(True)
+        self.bar.text.setFocus()
+        self.bar.text.selectAll()
+
+    def show_moment(self, row: int) -> None:
+        """Show all faces of the moment that one is of."""
+        tile = self.model.tile(row)
+        if tile is not None:
+            self.more.setChecked(True)
+            self.bar.show_moment(tile.id, tile.title or tile.key[:8])
+            self.open_place(ALL_PLACES)
+
+    # -- what is shown
+
+    def _opened(self, asked: GridQuestion, found: OrderedRows) -> None:
         self.forget_sent()
-        self.model.only_waiting = self.place == Place.QUEUE.target
-        self.model.show(ids)
+        self._shown, self._rows = asked, found
+        self.model.only_waiting = asked.target == Place.QUEUE.target
+        self.model.only_label = asked.label
+        self.model.show(found.ids, self._sections(found))
         if self.scrolled:
             self.view.verticalScrollBar().setValue(self.scrolled)
             self.scrolled = 0
-        names: dict[str, str] = {
-            Place.QUEUE: self.tr("Not sorted yet"),
-            Place.LATER: self.tr("Later"),
-            Place.OTHER: self.tr("Other faces"),
-            Place.REJECT: self.tr("Not a face"),
-        }
-        name = names.get(self.place[1:], self.place) if self.place.startswith(":") else self.place
-        self.title.setText(
-            self.tr("{name} · {count} faces").format(name=name, count=f"{len(ids):,}")
-        )
-        if not ids:
+        self._new, self._count = 0, len(found.ids)
+        self._say()
+
+    def _sections(self, found: OrderedRows) -> list[Section]:
+        if len(found.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
+            return [Section("", len(found.ids))]
+        nothing = {
+            "proposal": self.tr("Nothing is proposed"),
+            "source": self.tr("Of no source"),
+            "time": self.tr("Of no video"),
+        }.get(self._shown.order, "")
+        question = "?" if self._shown.order == "proposal" else ""
+        return [
+            Section(f"{f'{title}{question}' if title else nothing}  ·  {count:,}", count)
+            for title, count in found.sections
+        ]
+
+    def _say(self) -> None:
+        name, counts = self.bar.place_name(), self.worker.last.counts if self.worker.last else None
+        whole = known_count(counts, self._shown.target) if counts is not None else None
+        if not self._count and not self.model.rowCount():
             self.title.setText(self._nothing(name))
+            return
+        text = self.tr("{name} · {count} faces")
+        if self._shown.chosen != ANYTHING and whole is not None:
+            text = self.tr("{name} · {count} of {all} faces")
+        text = text.format(name=name, count=f"{self._count:,}", all=f"{whole or 0:,}")
+        if self._new:
+            text += self.tr("  ·  {count} more since: Enter shows them").format(count=self._new)
+        self.title.setText(text)
 
     def _nothing(self, name: str) -> str:
         counts = self.worker.last.counts if self.worker.last else None
@@ -82,7 +245,69 @@ class SortingView(SendingView):
                 "There are no faces in this dataset yet. Run:  harvest folder PICTURES -d {root}"
                 "  and then  facecrop run -d {root}"
             ).format(root=root)
+        if self._shown.chosen != ANYTHING:
+            return self.tr("{name} · nothing fits the filters").format(name=name)
         return self.tr("{name} · nothing here").format(name=name)
+
+    # -- what changes while it is shown
+
+    def _recount(self, progress: SortingProgress) -> None:
+        """Count anew after every step: the title says what the class list says."""
+        if not self.isVisible():
+            return
+        asked, known = self._shown, known_count(progress.counts, self._shown.target)
+        if asked.chosen == ANYTHING and known is not None:
+            self._counted(asked, known)
+        else:
+            self.worker.ask(
+                lambda session: grid_count(session.dataset, asked),
+                lambda count: self._counted(asked, count),
+            )
+
+    def _counted(self, asked: GridQuestion, count: int) -> None:
+        if asked == self._shown:
+            self._count = count
+            self._say()
+
+    def taken_back(self, done: StepResult) -> None:
+        """Bring back at once what an undo brings to this place, and is not shown."""
+        self._read_again(self._bring_back)
+
+    def _look_again(self) -> None:
+        """Another program has changed something: say what is new here, and move nothing."""
+        if self.isVisible():
+            self._read_again(self._note_new)
+
+    def _read_again(self, then: Callable[[OrderedRows], None]) -> None:
+        number, asked = self._asked, self._shown
+
+        def read(found: OrderedRows) -> None:
+            if number == self._asked:
+                then(found)
+
+        plain = asked._replace(order="arrival") if asked.order == LIKENESS else asked
+        self.worker.ask(lambda session: grid_rows(session.dataset, plain), read)
+
+    def _note_new(self, found: OrderedRows) -> None:
+        self._new = sum(self.model.row_of(one) < 0 for one in found.ids)
+        self._count = len(found.ids)
+        self._say()
+
+    def _bring_back(self, found: OrderedRows) -> None:
+        """Show what is missing where its order puts it; all other tiles keep theirs."""
+        back = [one for one in found.ids if self.model.row_of(one) < 0]
+        if not back:
+            return
+        bar = self.view.verticalScrollBar()
+        before, chosen = bar.value(), [self.model.id(row) for row in self.view.selected_rows()]
+        self._rows = with_missing(self._rows, found)
+        self.model.renew(self._rows.ids, self._sections(self._rows))
+        bar.setValue(before)
+        rows = self._rows_of(chosen)
+        self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
+        self.view.scrollTo(self.model.index(self.model.row_of(back[0])))
+        self._new = 0
+        self._say()
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Let Enter read the place anew, besides what all grids know."""
@@ -90,10 +315,3 @@ class SortingView(SendingView):
             self.enter()
         else:
             super().commanded(command, rows)
-
-
-def ids_of(session: SortingSession, place: str) -> array[int]:
-    """Return the samples (rows) of a place of the class list."""
-    if place.startswith(":"):
-        return session.tiles.ids(place=CATALOGUE_PLACES[Place(place[1:])])
-    return session.tiles.ids(Where(label=place, status="labelled"))

@@ -16,6 +16,7 @@ from many_faces import make_many
 from sorting_book import NAMES, Book, found, next_gesture, replayed
 
 from gleanset import Dataset
+from gleanset.db.ordering import EVERYWHERE, OrderedSamples
 from labeler.sorting.session import SortingSession
 
 SAMPLES = 6
@@ -43,7 +44,7 @@ def kill_often(root: Path, times: int) -> int:
     add_classes(root, NAMES)
     with Dataset.open(root) as dataset:
         tiles = SortingSession(dataset).tiles
-        keys = tiles.keys_of(tiles.ids())
+        keys = tiles.keys_of(OrderedSamples(dataset.db).rows(EVERYWHERE).ids)
     book = Book(dict.fromkeys(range(SAMPLES), ":queue"))
     dice, total = random.Random(2), 0
     for seed in range(times):

@@ -10,9 +10,10 @@ from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
+from gleanset.db.filters import SampleFilter
 from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.review import ReviewFilter, Reviews
+from gleanset.db.review import Reviews
 from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.views.review import ReviewView
 from labeler.quality.flags import flags_of
@@ -151,20 +152,20 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (ReviewFilter(), 60),
-        (ReviewFilter(source="folder"), 60),
-        (ReviewFilter(source="bing"), 0),
-        (ReviewFilter(video="nothing"), 0),
-        (ReviewFilter(licence="cc-by"), 0),
-        (ReviewFilter(min_score=0.5), 60),
-        (ReviewFilter(min_score=0.95), 0),
-        (ReviewFilter(min_size=2000), 0),
-        (ReviewFilter(text="-0.PNG"), 60),
-        (ReviewFilter(text="%"), 0),
-        (ReviewFilter(text="_"), 0),
+        (SampleFilter(), 60),
+        (SampleFilter(source="folder"), 60),
+        (SampleFilter(source="bing"), 0),
+        (SampleFilter(video="nothing"), 0),
+        (SampleFilter(licence="cc-by"), 0),
+        (SampleFilter(min_score=0.5), 60),
+        (SampleFilter(min_score=0.95), 0),
+        (SampleFilter(min_size=2000), 0),
+        (SampleFilter(text="-0.PNG"), 60),
+        (SampleFilter(text="%"), 0),
+        (SampleFilter(text="_"), 0),
     ],
 )
-def test_every_trait_counts(few: FaceSet, wanted: ReviewFilter, count: int) -> None:
+def test_every_trait_counts(few: FaceSet, wanted: SampleFilter, count: int) -> None:
     with Dataset.open(few.root) as dataset:
         assert len(Reviews(dataset.db).wall("all", wanted)) == count
 

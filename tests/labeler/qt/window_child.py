@@ -11,6 +11,7 @@ from person import settle
 from PySide6.QtTest import QTest
 from sorting_book import Book, random_gesture
 
+from gleanset.db.ordering import EVERYWHERE, OrderedSamples
 from labeler.qt.app import make_application
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.window import LabelerWindow
@@ -24,7 +25,10 @@ def main(root: Path, samples: int, seed: int) -> None:
     settle(window)
     view = window.view.view  # type: ignore[attr-defined]
     # All samples, in the order of their numbers, wherever they are by now.
-    window.worker.ask(lambda session: session.tiles.ids(), window.view.model.show)  # type: ignore[attr-defined]
+    window.worker.ask(
+        lambda session: OrderedSamples(session.dataset.db).rows(EVERYWHERE).ids,
+        window.view.model.show,  # type: ignore[attr-defined]
+    )
     settle(window)
     letters = {":not a face": "\b", ":other": "o", ":later": "l", ":queue": "q"}
     dice, book = random.Random(seed), Book(dict.fromkeys(range(samples), ""))

@@ -1,0 +1,206 @@
+"""What narrows a wall of faces: the one bar of filters, of the grid and of the review alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QTimer, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
+
+from gleanset.db.filters import SampleFilter
+from gleanset.db.review import FilterChoices
+from labeler.quality.flags import FLAGS
+
+TYPING_MS = 300
+ACROSS = 4
+FLAG_NAMES = {
+    "blurred": QT_TRANSLATE_NOOP("FilterBar", "Blurred"),
+    "black": QT_TRANSLATE_NOOP("FilterBar", "Nearly black"),
+    "white": QT_TRANSLATE_NOOP("FilterBar", "Nearly white"),
+    "tiny": QT_TRANSLATE_NOOP("FilterBar", "Tiny"),
+    "odd_shape": QT_TRANSLATE_NOOP("FilterBar", "Odd shape"),
+    "text": QT_TRANSLATE_NOOP("FilterBar", "Full of text"),
+    "photo": QT_TRANSLATE_NOOP("FilterBar", "Looks like a photo"),
+    "ai": QT_TRANSLATE_NOOP("FilterBar", "Made by a machine"),
+    "outlier": QT_TRANSLATE_NOOP("FilterBar", "Far from its class"),
+}
+Choices = Sequence[tuple[str, object]]
+"""What is shown, and what it stands for."""
+
+
+def flag_name(name: str) -> str:
+    """Return what a quality flag is called in the person's language."""
+    return QCoreApplication.translate("FilterBar", str(FLAG_NAMES.get(name, name)))
+
+
+class FilterBar(QWidget):
+    """`changed` comes when a person chose something else, a moment after the last letter.
+
+    `places` stand before the classes, where one of them or a class is always chosen; without them
+    the class is a filter as the others. `walls` are what else can be looked at.
+    """
+
+    changed = Signal()
+
+    def __init__(self, walls: Choices = (), places: Choices = ()) -> None:
+        super().__init__()
+        self._places = tuple(places) or ((self.tr("all"), None),)
+        self._by_place = bool(places)
+        self.wall = self._choice()
+        for title, name in walls:
+            self.wall.addItem(title, name)
+        self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
+        self.licence, self.proposal, self.flag = self._choice(), self._choice(), self._choice()
+        self.moment = self._choice()
+        self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
+        self.size_box.setRange(0, 10_000)
+        self.size_box.setSingleStep(16)
+        self.size_box.setSuffix(self.tr(" px"))
+        self.score_box.setRange(0, 1)
+        self.score_box.setSingleStep(0.05)
+        self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
+        self.text.setClearButtonEnabled(True)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(TYPING_MS)
+        self._timer.timeout.connect(self.changed)
+        self._lay_out(bool(walls))
+        self.wall.setVisible(bool(walls))
+        self.offer(FilterChoices((), (), ()), ())
+        self.show_moment(None, "")
+        for box in self._boxes():
+            box.currentIndexChanged.connect(self._timer.start)
+        self.wall.currentIndexChanged.connect(self._timer.start)
+        self.label.currentIndexChanged.connect(self._timer.start)
+        self.size_box.valueChanged.connect(self._timer.start)
+        self.score_box.valueChanged.connect(self._timer.start)
+        self.text.textChanged.connect(self._timer.start)
+
+    def _boxes(self) -> tuple[QComboBox, ...]:
+        """Return the boxes whose first entry asks for nothing."""
+        of_images = (self.source, self.video, self.licence)
+        return (*of_images, self.proposal, self.flag, self.moment)
+
+    def _choice(self) -> QComboBox:
+        box = QComboBox(self)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(7)
+        return box
+
+    def _lay_out(self, walls: bool) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(6, 4, 6, 4)
+        grid.setVerticalSpacing(4)
+        first = ((self.tr("Show"), self.wall),) if walls else ()
+        parts: tuple[tuple[str, QWidget], ...] = (
+            *first,
+            (self.tr("Class"), self.label),
+            (self.tr("Source"), self.source),
+            (self.tr("Episode"), self.video),
+            (self.tr("Text"), self.text),
+            (self.tr("Licence"), self.licence),
+            (self.tr("Size from"), self.size_box),
+            (self.tr("Score from"), self.score_box),
+            (self.tr("Proposal"), self.proposal),
+            (self.tr("Quality"), self.flag),
+            (self.tr("Moment"), self.moment),
+        )
+        for number, (name, part) in enumerate(parts):
+            line, place = divmod(number, ACROSS)
+            label = QLabel(name)
+            label.setBuddy(part)
+            part.setAccessibleName(name)
+            part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            grid.addWidget(label, line, 2 * place)
+            grid.addWidget(part, line, 2 * place + 1)
+            grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
+
+    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
+        """Offer what can be chosen; what is chosen stays chosen."""
+        names: Choices = [(name, name) for name in classes]
+        nothing: Choices = [(self.tr("all"), None)]
+        self._fill(self.label, [*self._places, *names])
+        self._fill(self.source, [*nothing, *((name, name) for name in traits.sources)])
+        self._fill(self.video, [*nothing, *((name, sha256) for sha256, name in traits.videos)])
+        self._fill(self.licence, [*nothing, *((name, name) for name in traits.licences)])
+        self._fill(self.proposal, [*nothing, (self.tr("none"), ""), *names])
+        flags: Choices = [(flag_name(flag.name), flag.name) for flag in FLAGS]
+        self._fill(self.flag, [*nothing, *flags])
+
+    @staticmethod
+    def _fill(box: QComboBox, values: Choices) -> None:
+        kept = box.currentData()
+        box.blockSignals(True)
+        box.clear()
+        for name, value in values:
+            box.addItem(name, value)
+        box.setCurrentIndex(max(box.findData(kept), 0))
+        box.blockSignals(False)
+
+    def show_moment(self, sample: int | None, title: str) -> None:
+        """Ask only for the moment of a sample (row); None for those of all."""
+        self.moment.blockSignals(True)
+        self.moment.clear()
+        self.moment.addItem(self.tr("all"), None)
+        if sample is not None:
+            self.moment.addItem(self.tr("that of {title}").format(title=title), sample)
+            self.moment.setCurrentIndex(1)
+        self.moment.setEnabled(sample is not None)
+        self.moment.blockSignals(False)
+
+    def show_place(self, target: str) -> None:
+        """Choose a class or a place, which is shown already."""
+        self.label.blockSignals(True)
+        if self.label.findData(target) < 0:
+            self.label.addItem(target, target)
+        self.label.setCurrentIndex(self.label.findData(target))
+        self.label.blockSignals(False)
+
+    def place(self) -> str:
+        """Return the class or the place that is chosen."""
+        return str(self.label.currentData())
+
+    def place_name(self) -> str:
+        """Return what that is called."""
+        return self.label.currentText()
+
+    def clear(self) -> None:
+        """Ask for nothing any more; the place and the wall stay."""
+        for box in self._boxes():
+            box.setCurrentIndex(0)
+        if not self._by_place:
+            self.label.setCurrentIndex(0)
+        self.show_moment(None, "")
+        self.size_box.setValue(0)
+        self.score_box.setValue(0)
+        self.text.clear()
+        self._timer.stop()
+        self.changed.emit()
+
+    def wall_name(self) -> str:
+        """Return which wall is chosen."""
+        return str(self.wall.currentData())
+
+    def wanted(self) -> SampleFilter:
+        """Return which traits are asked for."""
+        return SampleFilter(
+            None if self._by_place else self.label.currentData(),
+            self.source.currentData(),
+            self.video.currentData(),
+            self.licence.currentData(),
+            self.score_box.value() or None,
+            self.size_box.value() or None,
+            self.text.text().strip() or None,
+            self.proposal.currentData(),
+            next((flag for flag in FLAGS if flag.name == self.flag.currentData()), None),
+            self.moment.currentData(),
+        )

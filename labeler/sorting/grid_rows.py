@@ -1,0 +1,120 @@
+"""What a grid shows: one place of the class list, filtered and in an order that a person chose."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Sequence
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from gleanset import Dataset
+from gleanset.db.filters import ANYTHING, SampleFilter
+from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedRows, OrderedSamples
+from gleanset.db.sorting import LabelCounts
+from labeler.likeness import NEARLY_ALL
+from labeler.sorting.likeness_order import by_likeness
+from labeler.sorting.session import Place
+
+ALL_PLACES, SET_ASIDE = ":everything", ":set aside"
+"""Targets that only a grid knows: all samples, and copies that were set aside."""
+
+_CATALOGUE = {
+    Place.QUEUE.target: "queue",
+    Place.LATER.target: "later",
+    Place.OTHER.target: "other",
+    Place.REJECT.target: "rejected",
+    ALL_PLACES: EVERYWHERE,
+    SET_ASIDE: ASIDE,
+}
+LIKENESS = "likeness"
+T = TypeVar("T", bound=Hashable)
+
+
+class GridQuestion(NamedTuple):
+    """Which samples, in which order of `ORDERS`. `target` is a class, or a place (`:later`)."""
+
+    target: str
+    chosen: SampleFilter = ANYTHING
+    order: str = ORDERS[0]
+    backwards: bool = False
+
+    @property
+    def place(self) -> str:
+        """The place as the catalogue calls it; of a class it is of no matter."""
+        return _CATALOGUE.get(self.target, EVERYWHERE)
+
+    @property
+    def label(self) -> str | None:
+        """The class, None for a place."""
+        return None if self.target.startswith(":") else self.target
+
+
+def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
+    """Return the samples. By likeness it takes a while where no presort has told look-alikes."""
+    found = OrderedSamples(dataset.db)
+    rows = found.rows(
+        asked.place,
+        label=asked.label,
+        chosen=asked.chosen,
+        order=asked.order,
+        backwards=asked.backwards,
+    )
+    if asked.order != LIKENESS or found.known_places(asked.place, asked.label) >= NEARLY_ALL:
+        return rows
+    ids = by_likeness(dataset, rows.ids)
+    return rows._replace(ids=ids[::-1] if asked.backwards else ids)
+
+
+def grid_count(dataset: Dataset, asked: GridQuestion) -> int:
+    """Return how many samples there are of what was asked for, now."""
+    return OrderedSamples(dataset.db).count(asked.place, label=asked.label, chosen=asked.chosen)
+
+
+def known_count(counts: LabelCounts, target: str) -> int | None:
+    """Return how many samples a place has by the counts that are there; None where they lack it."""
+    places = {
+        Place.QUEUE.target: counts.waiting,
+        Place.LATER.target: counts.later,
+        Place.OTHER.target: counts.other,
+        Place.REJECT.target: counts.rejected,
+        ALL_PLACES: counts.total,
+    }
+    if target.startswith(":"):
+        return places.get(target)
+    return next((row.count for row in counts.classes if row.name == target), 0)
+
+
+def with_missing(shown: OrderedRows, found: OrderedRows) -> OrderedRows:
+    """Return what is shown and, where its order puts it, what only `found` has.
+
+    What is shown keeps its order, also where `found` has it no longer.
+    """
+    before, after = _by_section(shown), _by_section(found)
+    sections = {
+        title: _merged(before.get(title, []), after.get(title, []))
+        for title in _merged(list(before), list(after))
+    }
+    return OrderedRows(
+        array("q", (one for part in sections.values() for one in part)),
+        tuple((title, len(part)) for title, part in sections.items()),
+    )
+
+
+def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
+    found: dict[str | None, list[int]] = {}
+    left = iter(rows.ids)
+    for title, count in rows.sections:
+        found.setdefault(title, []).extend(islice(left, count))
+    return found
+
+
+def _merged(shown: Sequence[T], found: Sequence[T]) -> list[T]:
+    """Return `shown` with each item that only `found` has behind the one that it follows there."""
+    places, behind, last = {one: n for n, one in enumerate(shown)}, dict[int, list[T]](), -1
+    for one in found:
+        if one in places:
+            last = places[one]
+        else:
+            behind.setdefault(last, []).append(one)
+    rest = (each for n, one in enumerate(shown) for each in (one, *behind.get(n, ())))
+    return [*behind.get(-1, ()), *rest]

@@ -1,0 +1,203 @@
+"""Samples of a place in every order and under every filter, against the plain truth of the rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from catalogue_rows import add_image, cut, sha
+
+from gleanset import Dataset
+from gleanset.db.changes import Curation, Placement
+from gleanset.db.filters import SampleFilter
+from gleanset.db.journal import Choice
+from gleanset.db.measures import QualityFlag
+from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedSamples
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.sorting import PLACES, SampleTiles
+from gleanset.records import Origin
+
+FILMS = {"f1": "b.mkv", "f2": "a.mkv"}
+
+
+@dataclass(frozen=True)
+class Face:
+    """What is true of one sample."""
+
+    id: int
+    image: int
+    source: str
+    film: str | None
+    time: float | None
+    scene: int | None
+    post: str | None
+    score: float
+    proposed: tuple[str, float] | None
+    place: int
+
+
+class Drawn:
+    """40 images with two faces each, from two films, posts and plain files."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, dice = dataset, random.Random(5)
+        self.faces: dict[int, Face] = {}
+        raw: dict[str, tuple[int, Origin, float, tuple[str, float] | None, int]] = {}
+        for number in range(40):
+            film = dice.choice(["f1", "f2", None])
+            scene = dice.randrange(6) if film else None
+            seconds = dice.random() * 600 if film else None
+            post = f"p{dice.randrange(5)}" if not film and dice.random() < 0.7 else None
+            source = "video" if film else dice.choice(["bing", "pixiv"])
+            origin = Origin(
+                source, f"{number}", video=film, time=seconds, scene=scene, post=post, title="t"
+            )
+            add_image(dataset, number, origin)
+            cuts = [cut(number, x, dice.choice((0.1, 0.5, 0.9))) for x in range(2)]
+            dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+            for one in cuts:
+                says = (dice.choice(["cat", "dog"]), dice.random()) if dice.random() < 0.8 else None
+                raw[one.key] = (number, origin, one.face.score, says, dice.randrange(9999))
+        named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
+        dataset.journal.step("Classes", [Choice(key, "label", name) for key, name in named])
+        standings = [
+            Standing(key, place, (Proposal(*says),) if says else ())
+            for key, (_, _, _, says, place) in raw.items()
+        ]
+        Proposals(dataset.db).replace(standings, None, {})
+        rows = SampleTiles(dataset.db).rows_of(raw)
+        for key, (image, o, score, says, place) in raw.items():
+            self.faces[rows[key]] = Face(
+                rows[key], image, o.source, o.video, o.time, o.scene, o.post, score, says, place
+            )
+        for sha256, name in FILMS.items():
+            dataset.db.run(
+                "INSERT INTO video(sha256, name, settings, frames) VALUES(?,?,'',1)", (sha256, name)
+            )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
+    with Dataset.create(tmp_path_factory.mktemp("ordering") / "d") as dataset:
+        yield Drawn(dataset)
+
+
+def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
+    """Where an order puts a face, said another way than in SQL."""
+    last = (face.image, face.id)
+    if order == "arrival":
+        return (sign * face.image, sign * face.id)
+    if order == "proposal":
+        name, sure = face.proposed or ("~", 0.0)
+        return (name, -sign * sure, *last)
+    if order == "time":
+        film = FILMS[face.film] if face.film else "~"
+        return (film, sign * (face.time or 0), sign * face.image, face.id)
+    if order == "source":
+        names = sorted({"bing", "pixiv", "video"}, reverse=sign < 0)
+        return (names.index(face.source), *last)
+    value = {"likeness": face.place, "score": -face.score, "size": 0}[order]
+    return (sign * value, *last)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
+    found = OrderedSamples(drawn.dataset.db).rows(EVERYWHERE, order=order, backwards=backwards)
+    sign = -1 if backwards else 1
+    wanted = sorted(drawn.faces.values(), key=lambda face: key_of(face, order, sign))  # type: ignore[arg-type,return-value]
+    assert list(found.ids) == [face.id for face in wanted]
+    assert sum(count for _, count in found.sections) == len(drawn.faces)
+    titles = [title for title, _ in found.sections]
+    assert len(titles) == len(set(titles))
+    if order == "time":
+        assert titles == ["a.mkv", "b.mkv", None]
+    if order == "proposal":
+        assert titles == ["cat", "dog", None]
+
+
+def moment_of(drawn: Drawn, face: Face) -> set[int]:
+    def tied(other: Face) -> bool:
+        frame = face.film is not None and other.film == face.film
+        near = frame and abs((other.time or 0) - (face.time or 0)) < 1
+        scene = frame and other.scene == face.scene
+        post = face.post is not None and (other.source, other.post) == (face.source, face.post)
+        return other.image == face.image or near or scene or post
+
+    return {other.id for other in drawn.faces.values() if tied(other)}
+
+
+def test_every_filter_and_its_count(drawn: Drawn) -> None:
+    found, faces = OrderedSamples(drawn.dataset.db), drawn.faces.values()
+    some = next(face for face in faces if face.post)
+    frame = next(face for face in faces if face.film)
+    wanted: list[tuple[SampleFilter, set[int]]] = [
+        (SampleFilter(source="bing"), {f.id for f in faces if f.source == "bing"}),
+        (SampleFilter(video="f2"), {f.id for f in faces if f.film == "f2"}),
+        (SampleFilter(min_score=0.5), {f.id for f in faces if f.score >= 0.5}),
+        (
+            SampleFilter(proposal="dog"),
+            {f.id for f in faces if f.proposed and f.proposed[0] == "dog"},
+        ),
+        (SampleFilter(proposal=""), {f.id for f in faces if not f.proposed}),
+        (SampleFilter(moment=some.id), moment_of(drawn, some)),
+        (SampleFilter(moment=frame.id), moment_of(drawn, frame)),
+        (SampleFilter(flag=QualityFlag("tiny", "size", 1, at_least=False)), set()),
+        (
+            SampleFilter(source="bing", min_score=0.5, proposal=""),
+            {f.id for f in faces if f.source == "bing" and f.score >= 0.5 and not f.proposed},
+        ),
+    ]
+    for chosen, ids in wanted:
+        assert set(found.rows(EVERYWHERE, chosen=chosen).ids) == ids, chosen
+        assert found.count(EVERYWHERE, chosen=chosen) == len(ids), chosen
+    assert len(moment_of(drawn, frame)) > 2
+    assert found.known_places(EVERYWHERE) == 1.0
+
+
+def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
+    ids = list(drawn.faces)[:3]
+    with drawn.dataset.db.write():
+        for one in ids:
+            drawn.dataset.db.run(
+                "INSERT INTO quality(sample, version, x, y, w, h, angle, blur, darkest, lightest, "
+                "text, photo, traits) VALUES(?,1,0,0,1,1,0,?,0,255,0,0,x'00')",
+                (one, 0.9 if one != ids[0] else 0.1),
+            )
+    chosen = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))
+    assert set(OrderedSamples(drawn.dataset.db).rows(EVERYWHERE, chosen=chosen).ids) == set(ids[1:])
+
+
+def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
+        drawn = Drawn(dataset)
+        found, db = OrderedSamples(dataset.db), dataset.db
+        parts = {place: list(found.rows(place).ids) for place in PLACES}
+        classes = {name: list(found.rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")}
+        assert [len(ids) for ids in classes.values()] == [1, 1]
+        everything = sorted(one for ids in (*parts.values(), *classes.values()) for one in ids)
+        assert everything == sorted(drawn.faces)
+        with db.write():
+            step = dataset.journal.step("Set aside", [])
+            gone = parts["queue"][0]
+            Curation(db).place(step, [Placement(gone, False, "g", "a copy")])
+        assert list(found.rows(ASIDE).ids) == [gone]
+        assert (found.count(ASIDE), found.count("queue")) == (1, len(parts["queue"]) - 1)
+
+
+def test_what_was_merged_is_proposed_as_what_it_is_now(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with Dataset.create(tmp_path_factory.mktemp("merged") / "d") as dataset:
+        drawn = Drawn(dataset)
+        with dataset.db.write():
+            step = dataset.journal.step("Merge", [])
+            dataset.classes.merge(step, "dog", "cat")
+        found = OrderedSamples(dataset.db)
+        known = {face.id for face in drawn.faces.values() if face.proposed}
+        assert set(found.rows(EVERYWHERE, chosen=SampleFilter(proposal="cat")).ids) == known
+        assert found.count(EVERYWHERE, chosen=SampleFilter(proposal="dog")) == 0
+        titles = [title for title, _ in found.rows(EVERYWHERE, order="proposal").sections]
+        assert titles == ["cat", None]

@@ -1,0 +1,270 @@
+"""Orders and filters of the grid, and counts that agree whatever happens, under real keys."""
+
+from __future__ import annotations
+
+import random
+import re
+from itertools import pairwise
+
+import pytest
+from drawn_faces import FaceSet, propose
+from person import CONTROL, SHIFT, Opened, Person, settle, until
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QComboBox
+from sorting_book import ids_of
+
+from gleanset import Dataset
+from gleanset.db.proposals import Proposals
+from labeler.qt.views.sorting import SortingView
+from labeler.sorting.grid_rows import ALL_PLACES
+from labeler.sorting.session import SortingSession
+
+Key = Qt.Key
+SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+
+
+@pytest.fixture
+def person(opened: Opened, few: FaceSet) -> Person:
+    propose(few, 0.9)
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    return person
+
+
+def grid(person: Person) -> SortingView:
+    view = person.window.view
+    assert isinstance(view, SortingView)
+    return view
+
+
+def keys_shown(person: Person) -> list[str]:
+    model = grid(person).model
+    until(lambda: all(model.tile(row) for row in range(model.rowCount())))
+    return [model.tile(row).key for row in range(model.rowCount())]
+
+
+def choose(box: QComboBox, data: object) -> None:
+    """Choose an entry by keys alone."""
+    box.setFocus()
+    wanted = box.findData(data)
+    assert wanted >= 0
+    QTest.keyClick(box, Key.Key_Home)
+    for _ in range(wanted):
+        QTest.keyClick(box, Key.Key_Down)
+    assert box.currentData() == data
+
+
+def agree(person: Person) -> int:
+    """Title, rail, status bar and catalogue say the same; the count of the place that is shown."""
+    settle(person.window)
+    view, rail = grid(person), person.window.class_panel.model
+    said = re.search(r"· ([\d,]+)", view.title.text())
+    shown = int(said[1].replace(",", "")) if said else 0
+    rows = [rail.row(number) for number in range(rail.rowCount())]
+    counts = {row.target: row.count for row in rows if row}
+    if view.place in counts:
+        assert shown == counts[view.place], view.title.text()
+    with Dataset.open(person.window.worker.root) as dataset:
+        there = SortingSession(dataset).tiles.counts()
+    assert counts[":queue"] == there.waiting
+    assert {row.name: row.count for row in there.classes}.items() <= counts.items()
+    done = there.total - there.waiting - there.later
+    assert person.window.status.sorted.text() == f"{done} of {there.total} sorted"
+    return shown
+
+
+def undo(person: Person) -> None:
+    QTest.keyClick(grid(person).view, Key.Key_Z, CONTROL)
+    settle(person.window)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_undone_faces_come_back_at_once(
+    opened: Opened, few: FaceSet, size: tuple[int, int]
+) -> None:
+    person = Person(opened(few.root, size=size), few)
+    settle(person.window)
+    before = keys_shown(person)
+    assert agree(person) == 60
+    for row in (2, 3, 40):
+        person.send(row, "rei")
+    assert agree(person) == 57
+    person.enter()  # the place is read anew: they are gone
+    settle(person.window)
+    assert agree(person) == grid(person).model.rowCount() == 57
+    person.send(5, "hana")  # stands where it was
+    assert agree(person) == 56
+    undo(person)
+    assert agree(person) == 57
+    for left in (58, 59, 60):
+        undo(person)
+        assert agree(person) == left
+    assert keys_shown(person) == before
+    assert grid(person).model.states == {}
+
+
+def test_what_comes_back_is_in_sight_and_the_selection_stays(person: Person) -> None:
+    view = grid(person)
+    view.view.set_side(320)
+    person.send(0, "rei")
+    person.enter()
+    settle(person.window)
+    QTest.keyClick(view.view, Key.Key_End)
+    person.click(58)
+    chosen = view.model.id(58)
+    assert view.view.verticalScrollBar().value() > 500
+    undo(person)
+    assert view.view.visualRect(view.model.index(0)).top() >= 0
+    assert [view.model.id(row) for row in view.view.selected_rows()] == [chosen]
+
+
+def test_a_face_of_a_class_that_is_taken_away_and_back(person: Person) -> None:
+    for row in range(4):
+        person.send(row, "rei")
+    settle(person.window)
+    person.window.class_panel.chosen.emit("rei")
+    assert agree(person) == 4
+    person.send(1, "hana")
+    assert agree(person) == 3
+    person.enter()
+    assert agree(person) == grid(person).model.rowCount() == 3
+    undo(person)
+    assert agree(person) == grid(person).model.rowCount() == 4
+    undo(person)  # and the step that had brought the last one here
+    assert agree(person) == 3
+    assert [grid(person).model.state(row).kind for row in range(4)].count("done") == 1
+
+
+def test_counts_agree_through_a_walk_and_another_program(person: Person) -> None:
+    dice = random.Random(4)
+    keys = list(person.truth)
+    for _ in range(30):
+        kind = dice.choice(["send", "send", "send", "undo", "redo", "other", "open", "enter"])
+        view = grid(person)
+        if kind == "send" and view.model.rowCount():
+            person.send(dice.randrange(view.model.rowCount()), dice.choice(list(person.keys)))
+        elif kind == "undo":
+            QTest.keyClick(view.view, Key.Key_Z, CONTROL)
+        elif kind == "redo":
+            QTest.keyClick(view.view, Key.Key_Z, CONTROL | SHIFT)
+        elif kind == "other":
+            with Dataset.open(person.window.worker.root) as dataset:
+                other = SortingSession(dataset)
+                other.file(ids_of(other, dice.sample(keys, 3)), dice.choice(list(person.keys)))
+                wanted = other.progress().saved
+            until(lambda w=wanted: person.window.worker.last.saved >= w)  # type: ignore[misc]
+        elif kind == "open":
+            person.window.class_panel.chosen.emit(dice.choice([":queue", ALL_PLACES, "rei"]))
+        elif kind == "enter":
+            person.enter()
+        agree(person)
+
+
+def test_another_program_moves_nothing_and_is_told_of(person: Person) -> None:
+    person.send(0, "rei")
+    person.enter()
+    settle(person.window)
+    first = keys_shown(person)
+    with Dataset.open(person.window.worker.root) as dataset:
+        other = SortingSession(dataset)
+        other.to(ids_of(other, list(person.truth)[:1]), ":queue")
+    until(lambda: "1 more since" in grid(person).title.text())
+    assert agree(person) == 60
+    assert keys_shown(person) == first
+    person.enter()
+    settle(person.window)
+    assert agree(person) == grid(person).model.rowCount() == 60
+    assert "since" not in grid(person).title.text()
+
+
+def test_order_by_proposal_has_a_section_for_each(person: Person) -> None:
+    view = grid(person)
+    choose(view.order, "proposal")
+    settle(person.window)
+    titles = [section.title for section in view.model.sections]
+    assert [title.split("?")[0] for title in titles] == sorted(person.keys)
+    with Dataset.open(person.window.worker.root) as dataset:
+        said = {
+            key: standing.proposals[0].label
+            for key, standing in Proposals(dataset.db).of(list(person.truth)).items()
+        }
+    shown, first = keys_shown(person), 0
+    for section in view.model.sections:
+        part = shown[first : first + section.count]
+        assert {said[key] for key in part} == {section.title.split("?")[0]}
+        first += section.count
+    QTest.mouseClick(view.turned, Qt.MouseButton.LeftButton)
+    settle(person.window)
+    assert view.model.rowCount() == 60
+    person.send(3, "rei")
+    person.enter()
+    settle(person.window)
+    undo(person)
+    assert agree(person) == view.model.rowCount() == 60
+    assert len(view.model.sections) == len(titles)
+
+
+def test_filters_by_keys_alone(person: Person) -> None:
+    view = grid(person)
+    assert not view.bar.isVisible()
+    QTest.keyClick(view.view, Key.Key_F, CONTROL)
+    assert view.bar.isVisible()
+    QTest.keyClicks(person.window.focusWidget(), "0007")
+    until(lambda: view.model.rowCount() == 1)
+    assert view.title.text() == "Not sorted yet · 1 of 60 faces"
+    assert keys_shown(person) == [list(person.truth)[7]]
+    person.send(0, "rei")
+    settle(person.window)
+    assert view.title.text() == "Not sorted yet · 0 of 59 faces"
+    person.enter()
+    settle(person.window)
+    assert view.title.text() == "Not sorted yet · nothing fits the filters"
+    undo(person)
+    assert view.title.text() == "Not sorted yet · 1 of 60 faces"
+    assert view.model.rowCount() == 1
+    QTest.mouseClick(view.more, Qt.MouseButton.LeftButton)  # put away: nothing is asked for
+    until(lambda: view.model.rowCount() == 60)
+    assert agree(person) == 60
+
+
+def test_each_filter_narrows(person: Person) -> None:
+    view = grid(person)
+    view.more.click()
+    choose(view.bar.proposal, "rei")
+    until(lambda: view.model.rowCount() < 60)
+    narrowed = view.model.rowCount()
+    assert narrowed > 0
+    choose(view.bar.proposal, "")
+    until(lambda: view.model.rowCount() == 0)
+    choose(view.bar.proposal, None)
+    choose(view.bar.source, "folder")
+    until(lambda: view.model.rowCount() == 60)
+    choose(view.bar.flag, "ai")
+    until(lambda: view.model.rowCount() == 0)
+    view.bar.clear()
+    until(lambda: view.model.rowCount() == 60)
+    view.show_moment(5)
+    until(lambda: view.model.rowCount() == 1)
+    assert view.place == ALL_PLACES
+    assert view.title.text() == "All faces · 1 of 60 faces"
+
+
+@pytest.mark.parametrize("presorted", [False, True])
+def test_look_alikes_are_side_by_side(opened: Opened, few: FaceSet, presorted: bool) -> None:
+    """By a presort's word or by descriptors alone: neighbours are of one class more often."""
+    if presorted:
+        propose(FaceSet(few.root, dict(sorted(few.truth.items(), key=lambda i: i[1]))), 0.9)
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    before = [few.truth[key] for key in keys_shown(person)]
+    choose(grid(person).order, "likeness")
+    until(grid(person).settled)
+    settle(person.window)
+    after = [few.truth[key] for key in keys_shown(person)]
+    assert sorted(after) == sorted(before)
+    assert alike(after) >= (56 if presorted else 1.3 * alike(before))
+
+
+def alike(names: list[str]) -> int:
+    return sum(one == other for one, other in pairwise(names))
