@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from baseline.grouped_split import stratified_group_folds
+from baseline.methods.one_thread import one_thread
 
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
@@ -126,4 +126,4 @@ def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) 
 
 
 def _threads(x: Floats) -> AbstractContextManager[Any]:
-    return threadpool_limits(1) if x.size <= SMALL else nullcontext()
+    return one_thread() if x.size <= SMALL else nullcontext()

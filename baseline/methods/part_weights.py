@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from baseline.backbone import Backbone, FeaturePart
 from baseline.grouped_split import stratified_group_folds
 from baseline.loop.callbacks import TrainingCallback
 from baseline.loop.dataset import FeatureSamples
 from baseline.methods.logistic import fit_logistic, log_loss
+from baseline.methods.one_thread import one_thread
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
 from baseline.settings import Transfer, Triplet
@@ -178,7 +178,7 @@ def choose_part_weights(
 def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
     """Return the products of all pairs of samples, N x N, for each part, on one scale."""
     ends = np.cumsum([part.width for part in parts])[:-1]
-    with threadpool_limits(1):
+    with one_thread():
         found = [part @ part.T for part in np.split(x, ends, axis=1)]
     scale = VARIANCE / max(float(found[0].diagonal().mean()), 1e-12)
     return [scale * gram for gram in found]
@@ -204,7 +204,7 @@ def _coordinates(kernel: Floats, learnt: Classes, held: Classes) -> tuple[Floats
 
     An L2 penalty does not look out of that span, so a linear model of them is one of the features.
     """
-    with threadpool_limits(1):
+    with one_thread():
         values, vectors = np.linalg.eigh(kernel[np.ix_(learnt, learnt)])
         keep = values > values.max() * 1e-9
         axes = vectors[:, keep] / np.sqrt(values[keep])

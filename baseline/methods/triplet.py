@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils.extmath import randomized_svd
-from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from baseline.loop.dataset import FeatureSamples, PictureSamples, plain_batches
 from baseline.loop.samplers import classes_by_pictures
 from baseline.loop.trainer import VALIDATION_BATCH, train_network
 from baseline.methods.gallery import make_gallery
+from baseline.methods.one_thread import one_thread
 from baseline.methods.part_weights import weigh_train
 from baseline.methods.pretrained import keep_norms, pretrained
 from baseline.methods.training_data import TrainingData
@@ -150,7 +150,7 @@ def start_at_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Lin
     of one class vary as little as they can.
     """
     # One thread: on a busy machine several wait for each other far longer than this takes.
-    with threadpool_limits(1):
+    with one_thread():
         rows = _rows(x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1]))
     rows = rows[: layer.out_features]
     with torch.no_grad():

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from baseline.backbone import Backbone, FeaturePart
 from baseline.features import FeatureSpec, features_of
+from baseline.methods.one_thread import one_thread
 from baseline.methods.part_weights import PartWeights, choose_part_weights
 from baseline.methods.scaling import Scaling
 from baseline.texture import ExpectedWeights
@@ -61,7 +61,7 @@ def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
     """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
-    with threadpool_limits(1):
+    with one_thread():
         # Of the two tables of products the smaller one: both give the same directions.
         few = len(scaled) < scaled.shape[1]
         values, found = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
