@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from gleanset.html import words
 
 
+@cache
 def templates(package: str) -> Environment:
     """Return the templates that lie in `package`, and beside them the shared ones of this package.
 
