@@ -18,7 +18,7 @@ from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
 from baseline.data import no_readable_picture, pixel_sources
 from baseline.extraction import Extractor
-from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, processes_for
+from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
 from baseline.settings import Precision, Transfer, Triplet
 from gleanset import Dataset
 from gleanset.likeness.store import Vector, VectorStore, vector_name
@@ -205,7 +205,7 @@ def _read_views(
 ) -> Iterator[tuple[bytes, Pixels]]:
     """Yield (name, pixels) of each view; samples that cannot be read are left out."""
     read = ReadViews(ReadPixels(spec.size, "L" if spec.channels == 1 else "RGB"), spec.augment)
-    outcomes = run_over(read, wanted, processes_for(len(wanted) * len(spec.all_views)))
+    outcomes = run_over(read, wanted, readers_for(len(wanted) * len(spec.all_views)))
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]

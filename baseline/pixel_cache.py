@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from baseline.pixels import Pixels, PixelSource, ReadPixels, processes_for
+from baseline.pixels import Pixels, PixelSource, ReadPixels, readers_for
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
@@ -63,7 +63,7 @@ def _decode(stores: Sequence[_Store], read: ReadPixels, progress: Progress) -> N
     try:
         for store in stores:
             store.begin()
-        outcomes = run_over(read, list(unique.values()), processes_for(len(unique)))
+        outcomes = run_over(read, list(unique.values()), readers_for(len(unique)))
         for outcome in progress.over(outcomes, "load", total=len(unique)):
             for store in stores:
                 store.put(outcome.item.key, outcome.result)

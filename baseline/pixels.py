@@ -19,20 +19,20 @@ from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Box
-from gleanset.work.pool import Processes
+from gleanset.work.pool import Processes, Threads
 
 if TYPE_CHECKING:
     from baseline.augmentation import Kind
 
 EACH = 100
-"""Pictures that one process reads in about the time that another takes to start."""
+"""Pictures that are read in about the time that a process takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def processes_for(pictures: int) -> Processes:
-    """Return as many processes as so many pictures keep busy: a few are read sooner by one."""
-    return Processes(max(1, min(cores(), pictures // EACH)))
+def readers_for(pictures: int) -> Processes | Threads:
+    """Return as many processes as so many pictures keep busy; a thread reads a few sooner."""
+    return Processes(min(cores(), pictures // EACH)) if pictures >= EACH else Threads(1)
 
 
 @dataclass(frozen=True, slots=True)

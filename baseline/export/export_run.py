@@ -15,7 +15,7 @@ from baseline.data import pixel_sources
 from baseline.engines.base import InferenceEngine
 from baseline.engines.torch_engine import InferenceNet, TorchEngine
 from baseline.export.card import Card, card_of
-from baseline.pixels import Pixels, ReadPixels, processes_for
+from baseline.pixels import Pixels, ReadPixels, readers_for
 from baseline.runs import dataset_of_run, find_run_folder
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -130,7 +130,7 @@ def _seen(
     """Return what can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB")
     wanted = list(pixel_sources(dataset, samples))
-    outcomes = run_over(read, wanted, processes_for(len(wanted)))
+    outcomes = run_over(read, wanted, readers_for(len(wanted)))
     bar = (progress or Progress()).over(outcomes, "pictures", total=len(wanted))
     pixels = {one.item.key: one.result for one in bar if one.result is not None}
     kept = [sample for sample in samples if sample.key in pixels]

@@ -18,6 +18,7 @@ from tools_for_tests import eventually
 from torch import nn
 
 from baseline import extraction as extraction_module
+from baseline import pixels
 from baseline.backbones import bare_backbone
 from baseline.extraction import Extractor, folded
 from baseline.features import Features, FeatureSpec, features_of
@@ -25,6 +26,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.likeness import store
 from gleanset.records import Sample
+from gleanset.work.pool import Processes, Threads
 
 ROOT = Path(__file__).parents[2]
 SPEC = FeatureSpec("mobilenetv3_small_050", "none", 32, 3, "characters", 1, "fp32")
@@ -88,6 +90,18 @@ def test_what_is_missing_is_added_and_equal_to_what_came_at_once(dataset: Datase
     assert np.array_equal(pieced.plain[3:5], some.plain)
     twice = features_of(dataset, [wanted[1], wanted[0], wanted[1]], SPEC)
     assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
+
+
+def test_processes_read_many_pictures_as_a_thread_reads_a_few(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = samples(dataset)
+    few = features_of(dataset, wanted, SPEC)
+    assert isinstance(pixels.readers_for(24), Threads)
+    shards(dataset)[0].unlink()
+    monkeypatch.setattr(pixels, "EACH", 8)
+    assert isinstance(pixels.readers_for(24), Processes)
+    assert equal(features_of(dataset, wanted, SPEC), few)
 
 
 def test_other_pixels_or_weights_are_other_features(dataset: Dataset) -> None:
