@@ -28,7 +28,8 @@ from baseline.methods.gallery import (
     save_gallery,
 )
 from baseline.methods.training_data import TrainingData
-from baseline.networks import SCALE, GalleryHead, Net
+from baseline.networks import SCALE, EmbeddingNet, GalleryHead, Net, build_net
+from baseline.settings import load_preset
 from baseline.storage import load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -162,7 +163,15 @@ for writes in range(0, 12, 2):
 
 
 @pytest.mark.slow
-def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(copy: Path) -> None:
+def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
+    settings = load_preset("triplet", TINY)
+    net, known = build_net(settings, 3), [f"k{n}" for n in range(12)]
+    assert isinstance(net, EmbeddingNet)
+    net.head = make_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
+    copy = tmp_path / "run"
+    copy.mkdir()
+    save_model(copy, net, settings, ("disc", "cross", "stripes"))
+    save_gallery(copy, net)
     before = load_gallery(copy)
     done = subprocess.run(
         [sys.executable, "-c", KILLED_ADDITION, str(copy)],

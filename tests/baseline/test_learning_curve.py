@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.db.runs import SplitEvaluations
 from gleanset.errors import InputUnusable
 
-SMALL = {"size": "32", "views": "0", "strength": "1"}
+SMALL = {"size": "32", "views": "0", "strength": "1", "part_weights": "0.5"}
 SIZES = (2.0, 4.0, 8.0)
 
 
