@@ -27,6 +27,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def lower_priority() -> None:
+    """Let other programs go first; nothing where the system has no such order (Windows)."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
 def user_name() -> str:
     """Return the login name of whoever runs this; 'someone' where the system has none."""
     try:

@@ -75,7 +75,7 @@ class Likeness:
     def _newest(self) -> LikenessSpace | None:
         newest = Proposals(self._dataset.db).newest()
         if newest is not None and newest.id != self._presort:
-            self._learnt = LikenessSpace.of(self._dataset)
+            self._learnt = LikenessSpace.of(self._dataset, self._learnt)
             self._presort = newest.id
         return self._learnt
 

@@ -71,33 +71,46 @@ class LearntScores:
 
 
 def learn_scores(
-    vectors: FeatureRows, rows: Indices, y: Indices, moments: Sequence[str], classes: int, seed: int
+    vectors: FeatureRows,
+    rows: Indices,
+    y: Indices,
+    moments: Sequence[str],
+    classes: int,
+    seed: int,
+    *,
+    beside: bool = True,
+    usual: FitOptions | None = None,
 ) -> LearntScores:
     """Learn from `rows` of `vectors` (N x D, of length 1), which are of classes `y`.
 
-    `moments` names, for each of the rows, what must not straddle a fold.
+    `moments` names, for each of the rows, what must not straddle a fold. Nothing is held out
+    `beside` others of its moment where that is not asked for. The options are chosen, or are the
+    `usual` ones.
     """
     known = vectors[rows]
     some = _folded(len(rows), seed)
     names = np.unique(np.array(moments), return_inverse=True)[1][some]
     some_vectors, labels = known[some], y[some]
     folds = stratified_group_folds(labels, names, FOLDS, seed)
-    tried = [_held_out(some_vectors, labels, folds, classes, options) for options in FIT_OPTIONS]
+    options = FIT_OPTIONS if usual is None else (usual,)
+    tried = [_held_out(some_vectors, labels, folds, classes, one) for one in options]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
         scores = fitted_scores(known, y, vectors, classes, DEFAULT_OPTIONS)
         nothing = HeldOutScores(some[:0], scores[:0])
         return LearntScores(scores, nothing, nothing, DEFAULT_OPTIONS)
     best = _choice([one[usable] for one in tried], labels[usable])
-    options = FIT_OPTIONS[best]
-    sample_folds = stratified_group_folds(labels, np.arange(len(labels)), FOLDS, seed)
-    held_beside = _held_out(some_vectors, labels, sample_folds, classes, options)
-    several = (np.bincount(names)[names] > 1) & _usable(held_beside, labels)
+    held_beside = HeldOutScores(some[:0], tried[best][:0])
+    if beside and (np.bincount(names) > 1).any():
+        sample_folds = stratified_group_folds(labels, np.arange(len(labels)), FOLDS, seed)
+        held = _held_out(some_vectors, labels, sample_folds, classes, options[best])
+        several = (np.bincount(names)[names] > 1) & _usable(held, labels)
+        held_beside = HeldOutScores(some[several], held[several])
     return LearntScores(
-        fitted_scores(known, y, vectors, classes, options),
+        fitted_scores(known, y, vectors, classes, options[best]),
         HeldOutScores(some[usable], tried[best][usable]),
-        HeldOutScores(some[several], held_beside[several]),
-        options,
+        held_beside,
+        options[best],
     )
 
 

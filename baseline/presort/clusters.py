@@ -80,13 +80,17 @@ def outlier_score(vectors: FeatureRows, kind: Indices) -> Floats:
     or of all samples for a kind of fewer than 5.
     """
     counts = np.bincount(kind)
-    sums = np.zeros((len(counts), vectors.shape[1]))
-    np.add.at(sums, kind, vectors)
-    distance = np.linalg.norm(vectors - (sums / np.maximum(counts, 1)[:, None])[kind], axis=1)
+    ends = np.cumsum(counts)
+    members = np.split(np.argsort(kind, kind="stable"), ends[:-1])
+    distance = np.zeros(len(vectors))
+    for rows in members:
+        if len(rows):
+            middle_of_kind = vectors[rows].mean(0, dtype=np.float64)
+            distance[rows] = np.linalg.norm(vectors[rows] - middle_of_kind, axis=1)
     middle, spread = _spread(distance)
     middles, spreads = np.full(len(counts), middle), np.full(len(counts), spread)
     for number in np.flatnonzero(counts >= 5):
-        middles[number], spreads[number] = _spread(distance[kind == number])
+        middles[number], spreads[number] = _spread(distance[members[number]])
     far = np.maximum(distance - middles[kind], 0) / np.maximum(spreads[kind], spread / 4 + 1e-9)
     score: Floats = far**2 / (far**2 + 9.0)
     return score

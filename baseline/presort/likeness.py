@@ -1,32 +1,40 @@
 """What a presort compares samples by: principal components of each part of the features, weighed.
 
+They stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
+
 The weights are those that the texture of the pictures lets expect (`baseline/texture.py`) and, the
 more is labelled, those that the labels ask for (`baseline/methods/part_weights.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from baseline.backbone import Backbone, FeaturePart
-from baseline.features import FeatureSpec, features_of
+from baseline.features import FeatureSpec, cached, features_of
 from baseline.methods.one_thread import one_thread
 from baseline.methods.part_weights import PartWeights, choose_part_weights
 from baseline.methods.scaling import Scaling
 from baseline.texture import ExpectedWeights
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from gleanset.records import Sample
+from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 
 FeatureRows = npt.NDArray[np.float32]
+CutSample: TypeAlias = tuple[str, Region]
+"""A sample (key) as it is cut."""
 WIDTH = 128
 """Components of a network's features; of colours half as many tell as much."""
 SEEN = 5000
+"""Samples by which the axes are found, at most."""
+OUTGROWN = 2
+"""They are found anew when so many times as many samples are there."""
 PAGE = 25_000
 
 
@@ -39,10 +47,17 @@ class Components(NamedTuple):
 
     def weighed(self, weights: Sequence[float]) -> FeatureRows:
         """Return the rows with each part times its weight, each row of length 1."""
-        each = np.repeat(weights, [part.width for part in self.parts])
-        found = self.rows * each.astype(np.float32)
-        scaled: FeatureRows = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
-        return scaled
+        return weighed(self.rows, self.parts, weights)
+
+
+def weighed(
+    components: FeatureRows, parts: Sequence[FeaturePart], weights: Sequence[float]
+) -> FeatureRows:
+    """Return components (N x D) with each part times its weight, each row of length 1."""
+    each = np.repeat(weights, [part.width for part in parts])
+    found = components * each.astype(np.float32)
+    scaled: FeatureRows = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+    return scaled
 
 
 class PrincipalAxes(NamedTuple):
@@ -77,32 +92,103 @@ def components_of(
     dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
 ) -> Components:
     """Return the components of what can be read. Raises what features raise."""
-    backbone = spec.load()
-    some = samples[:: max(1, -(-len(samples) // SEEN))]
-    seen = features_of(dataset, some, spec, progress, backbone).plain
-    bases = [
-        principal_axes(seen[:, own], member)
-        for own, member in zip(_columns(backbone), backbone.members, strict=True)
-    ]
-    keys: list[str] = []
-    rows: list[FeatureRows] = []
-    for page in _pages(samples):
-        try:
-            found = features_of(dataset, page, spec, progress, backbone)
-        except InputUnusable:
-            # Nothing of this page can be read; that the first one could is known.
-            continue
-        keys += found.keys
-        made = [
-            basis.project(found.plain[:, own])
-            for own, basis in zip(_columns(backbone), bases, strict=True)
+    store = ComponentStore(dataset, spec)
+    store.take_in(samples, progress)
+    rows = store.rows_of((one.key, Region(one.box, one.angle)) for one in samples)
+    keys = [one.key for one, row in zip(samples, rows, strict=True) if row >= 0]
+    return Components(keys, store.components[rows[rows >= 0]], store.parts)
+
+
+class ComponentStore:
+    """The components of samples, in memory; more samples are taken in as they come.
+
+    `parts` are those of the backbone, `components` N x D. `generation` grows when all components
+    were made anew, along other axes.
+    """
+
+    def __init__(self, dataset: Dataset, spec: FeatureSpec) -> None:
+        self._dataset, self._spec = dataset, spec
+        self._backbone: Backbone | None = None
+        self._axes: list[PrincipalAxes] = []
+        self._seen = 0
+        self._rows: dict[CutSample, int] = {}
+        self.parts: tuple[FeaturePart, ...] = ()
+        self.components = np.zeros((0, 0), np.float32)
+        self.generation = 0
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, loaded when it is asked for first."""
+        if self._backbone is None:
+            self._backbone = self._spec.load()
+        return self._backbone
+
+    @property
+    def taken(self) -> int:
+        """How many samples were taken in, those that cannot be read included."""
+        return len(self._rows)
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the axes were found on so few samples that others would serve better."""
+        return self._seen < min(SEEN, len(self._rows) / OUTGROWN)
+
+    def rows_of(self, samples: Iterable[CutSample]) -> npt.NDArray[np.int64]:
+        """Return the rows of samples as they are cut now; -1 for what cannot be read, -2 for
+        what was not taken in.
+        """
+        return np.array([self._rows.get(one, -2) for one in samples], np.int64)
+
+    def cached(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return those of the samples whose features need not be computed."""
+        return cached(self._dataset, samples, self._spec, self.backbone)
+
+    def forget(self) -> None:
+        """Begin anew: the next samples that are taken in decide the axes."""
+        self._rows, self._axes = {}, []
+
+    def take_in(self, samples: Sequence[Sample], progress: Progress) -> None:
+        """Make the components of samples that were not taken in. Raises what features raise."""
+        if not self._axes:
+            try:
+                self._find_axes(samples, progress)
+            except InputUnusable:
+                self._rows |= {(one.key, Region(one.box, one.angle)): -1 for one in samples}
+                raise
+        for page in _pages(samples):
+            keys: tuple[str, ...] = ()
+            # Where nothing of a page can be read, that others could is known.
+            with suppress(InputUnusable):
+                found = features_of(self._dataset, page, self._spec, progress, self.backbone)
+                self._add(found.plain)
+                keys = found.keys
+            numbers = {key: len(self.components) - len(keys) + n for n, key in enumerate(keys)}
+            self._rows |= {
+                (one.key, Region(one.box, one.angle)): numbers.get(one.key, -1) for one in page
+            }
+
+    def _find_axes(self, samples: Sequence[Sample], progress: Progress) -> None:
+        some = samples[:: max(1, -(-len(samples) // SEEN))]
+        seen = features_of(self._dataset, some, self._spec, progress, self.backbone).plain
+        columns, members = _columns(self.backbone), self.backbone.members
+        self._axes = [
+            principal_axes(seen[:, own], member)
+            for own, member in zip(columns, members, strict=True)
         ]
-        rows.append(np.concatenate(made, axis=1))
-    parts = tuple(
-        part._replace(width=basis.axes.shape[1])
-        for part, basis in zip(backbone.parts, bases, strict=True)
-    )
-    return Components(keys, np.concatenate(rows), parts)
+        self._seen = len(seen)
+        self.parts = tuple(
+            part._replace(width=basis.axes.shape[1])
+            for part, basis in zip(self.backbone.parts, self._axes, strict=True)
+        )
+        self.components = np.zeros((0, sum(part.width for part in self.parts)), np.float32)
+        self.generation += 1
+
+    def _add(self, features: FeatureRows) -> None:
+        made = [
+            basis.project(features[:, own])
+            for own, basis in zip(_columns(self.backbone), self._axes, strict=True)
+        ]
+        self.components = np.concatenate([self.components, np.concatenate(made, axis=1)])
 
 
 def _columns(backbone: Backbone) -> list[slice]:

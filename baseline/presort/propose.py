@@ -1,11 +1,14 @@
 """From features and what is known of samples to what a presort says of them: no dataset, no clock.
 
-The same samples, vectors and seed give the same answer.
+The same samples, vectors and seed give the same answer, where nothing is remembered of a presort
+before. What takes long and changes little is taken from there (`PresortMemory`) until enough more
+is decided: the order of likeness, and how a model is fitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,33 +17,54 @@ import numpy.typing as npt
 from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
-from baseline.presort.classify import FeatureRows, Indices, LearntScores, learn_scores
+from baseline.presort.classify import FeatureRows, FitOptions, Indices, LearntScores, learn_scores
 from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
 from baseline.presort.label_priors import (
     COPIES,
+    TIES,
     CombinedProbabilities,
     LabelPrior,
     combine,
     label_priors,
 )
+from baseline.presort.standings import StandingTable, likeliest
 from baseline.presort.strangers import TaughtRows, stranger_probabilities
-from gleanset.db.proposals import PresortSample, Proposal, Standing
+from gleanset.db.proposals import PresortSample, Standing
 
-TOP = 3
-"""Classes that are proposed for a sample."""
-LEAST = 0.01
-"""Confidence below which a class is not worth a row."""
 BACKGROUND = 5
 """So many rejected samples make a kind of their own: what is like them is of no class."""
 PULL = 0.7
 """How far what a model thinks draws samples together in the order of likeness."""
+MORE = 1.25
+"""Of what is remembered the options are chosen, and the order found, anew when so many times as
+much is decided."""
 
 
-class PresortResult(NamedTuple):
-    """What is said of the samples, and figures for a person (JSON values)."""
+@dataclass(frozen=True, slots=True)
+class PresortMemory:
+    """What a presort leaves to the next one on the same vectors: how it ordered samples (`keys`),
+    and how it fitted its model; and how many samples were decided when it found out either.
+    """
 
-    standings: list[Standing]
+    keys: list[str]
+    order: SimilarityOrder
+    ordered_at: int
+    options: FitOptions | None = None
+    options_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PresortResult:
+    """What is said of the samples, figures for a person (JSON values), and what to remember."""
+
+    table: StandingTable
     facts: dict[str, object]
+    memory: PresortMemory
+
+    @property
+    def standings(self) -> list[Standing]:
+        """What is said, sample by sample."""
+        return list(self.table.each())
 
 
 class _Known(NamedTuple):
@@ -62,6 +86,7 @@ def propose(
     vectors: FeatureRows,
     moments: Mapping[str, str],
     seed: int = 0,
+    before: PresortMemory | None = None,
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
@@ -72,18 +97,19 @@ def propose(
     waiting = np.array([one.status == "queue" and one.kept for one in samples])
     groups = [one.group or one.key for one in samples]
     if not known.learnable or not known.classes:
-        return _by_likeness(samples, vectors, waiting, groups, seed)
-    learnt = learn_scores(vectors, known.rows, known.y, known.moments, _width(known), seed)
+        return _by_likeness(samples, vectors, waiting, groups, seed, before)
     moment_of = dict(zip(known.rows.tolist(), known.moments, strict=True))
     teachers = [moment_of.get(row) for row in range(len(samples))]
     numbers = {name: number for number, name in enumerate(known.classes)}
     priors = label_priors(samples, numbers, teachers)
+    usual = _usual(before, len(known.rows))
+    what = vectors, known.rows, known.y, known.moments, _width(known), seed
+    learnt = learn_scores(*what, beside=_tied(priors), usual=usual)
     combined = combine(learnt, known.rows, known.y, priors, teachers)
     probabilities = _without_refused(combined.probabilities, samples, known.classes)
     most = _most_strangers(samples, moments)
     strange = _strangers(vectors, learnt, known, waiting, priors, most, seed)
-    pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
-    order = similarity_order(pulled, seed)
+    memory = _ordered(samples, vectors, probabilities, len(known.rows), seed, before)
     kind = np.where(waiting, probabilities.argmax(1), 0)
     kind[known.rows] = known.y
     outlier = outlier_score(vectors, kind)
@@ -91,14 +117,47 @@ def propose(
     outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
     proposed = probabilities * (1 - strange)[:, None]
-    proposals = [
-        _top(proposed[row], known.classes) if waiting[row] else () for row in range(len(samples))
-    ]
+    table = _table(samples, known.classes, memory.order, outlier, to_label, proposed, waiting)
     facts = _facts(samples, known, combined, priors, proposed[waiting])
     of_a_class = proposed[waiting, : len(known.classes)].sum()
     facts |= learnt.options._asdict()
     facts |= {"of_no_class": round(float(waiting.sum() - of_a_class), 1)}
-    return PresortResult(_standings(samples, order, outlier, to_label, proposals), facts)
+    at = before.options_at if before is not None and usual is not None else len(known.rows)
+    return PresortResult(table, facts, replace(memory, options=learnt.options, options_at=at))
+
+
+def _usual(before: PresortMemory | None, decided: int) -> FitOptions | None:
+    """Return how the model was fitted before; None where that is to be found out anew."""
+    return before.options if before is not None and decided < MORE * before.options_at else None
+
+
+def _tied(priors: Sequence[LabelPrior]) -> bool:
+    """Whether samples share a scene or a post with labelled ones, and that counts."""
+    return any(one.kind == TIES and one.counts and one.votes for one in priors)
+
+
+def _ordered(
+    samples: Sequence[PresortSample],
+    vectors: FeatureRows,
+    probabilities: Floats | None,
+    decided: int,
+    seed: int,
+    before: PresortMemory | None,
+) -> PresortMemory:
+    """Return the order of likeness: that of before where the samples are the same and little more
+    is decided.
+
+    What a model thinks (`probabilities`) draws samples together.
+    """
+    keys = [one.key for one in samples]
+    # From no model to the first one, everything changes.
+    since = decided < MORE * before.ordered_at or decided == before.ordered_at if before else False
+    if before is not None and since and before.keys == keys:
+        return before
+    pulled = vectors
+    if probabilities is not None:
+        pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
+    return PresortMemory(keys, similarity_order(pulled, seed), decided)
 
 
 def _strangers(
@@ -171,47 +230,47 @@ def _by_likeness(
     waiting: npt.NDArray[np.bool_],
     groups: Sequence[str],
     seed: int,
+    before: PresortMemory | None,
 ) -> PresortResult:
     """Nothing to learn from: clusters, and typical samples of them to label first."""
-    order = similarity_order(vectors, seed)
+    memory = _ordered(samples, vectors, None, 0, seed, before)
+    order = memory.order
     to_label = typical_of_clusters(vectors, order.cluster, waiting, ~waiting, groups)
     outlier = outlier_score(vectors, order.cluster)
-    standings = _standings(samples, order, outlier, to_label, [()] * len(samples))
-    facts = {
-        "samples": len(standings),
+    nothing = np.zeros((len(samples), 0))
+    table = _table(samples, (), order, outlier, to_label, nothing, waiting)
+    facts: dict[str, object] = {
+        "samples": len(table),
         "labelled": sum(bool(one.label) for one in samples),
         "clusters": len(np.unique(order.cluster)),
     }
-    return PresortResult(standings, dict(facts))
+    return PresortResult(table, facts, memory)
 
 
-def _top(probabilities: npt.NDArray[np.float64], classes: Sequence[str]) -> tuple[Proposal, ...]:
-    best = np.argsort(-probabilities[: len(classes)], kind="stable")[:TOP]
-    return tuple(
-        Proposal(classes[c], float(probabilities[c])) for c in best if probabilities[c] >= LEAST
-    )
-
-
-def _standings(
+def _table(
     samples: Sequence[PresortSample],
+    classes: tuple[str, ...],
     order: SimilarityOrder,
     outlier: Floats,
     to_label: Sequence[int],
-    proposals: Sequence[tuple[Proposal, ...]],
-) -> list[Standing]:
-    rank = {row: number for number, row in enumerate(to_label)}
-    return [
-        Standing(
-            one.key,
-            int(order.place[row]),
-            proposals[row],
-            int(order.cluster[row]),
-            float(outlier[row]),
-            rank.get(row),
-        )
-        for row, one in enumerate(samples)
-        if _shown(one)
-    ]
+    proposed: Floats,
+    waiting: npt.NDArray[np.bool_],
+) -> StandingTable:
+    """Return what is said of the samples that a window has a place for."""
+    ask = np.full(len(samples), -1, np.int64)
+    ask[list(to_label)] = np.arange(len(to_label))
+    labels, confidence = likeliest(proposed, waiting, len(classes))
+    shown = np.flatnonzero([_shown(one) for one in samples])
+    return StandingTable(
+        [samples[row].key for row in shown.tolist()],
+        classes,
+        order.place[shown],
+        order.cluster[shown],
+        np.round(outlier[shown], 2),
+        ask[shown],
+        labels[shown],
+        confidence[shown],
+    )
 
 
 def _shown(one: PresortSample) -> bool:

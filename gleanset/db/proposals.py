@@ -68,27 +68,48 @@ class Proposals:
 
         Samples that are gone, and proposals of classes that are gone, are left out.
         """
-        ranked = [
-            (rank, proposal.confidence, standing.sample, proposal.label)
-            for standing in standings
-            for rank, proposal in enumerate(standing.proposals, 1)
-        ]
         with self._db.write():
             self._db.run("DELETE FROM proposal")
             self._db.run("DELETE FROM standing")
+            self._insert(standings)
+            return self._db.run(_PRESORT, (now(), run, dump(facts)))
+
+    def _insert(self, standings: Sequence[Standing]) -> None:
+        """Write what is said of samples of which no proposal is there."""
+        self._db.many(
+            "INSERT OR REPLACE INTO standing(sample, place, cluster, outlier, ask) "
+            "SELECT id, ?, ?, ?, ? FROM sample WHERE key=?",
+            [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in standings],
+        )
+        self._db.many(
+            "INSERT INTO proposal(sample, rank, confidence, label) "
+            "SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?",
+            [
+                (rank, proposal.confidence, standing.sample, proposal.label)
+                for standing in standings
+                for rank, proposal in enumerate(standing.proposals, 1)
+            ],
+        )
+
+    def revise(
+        self, changed: Sequence[Standing], gone: Sequence[str], facts: Mapping[str, object]
+    ) -> int:
+        """Put a presort in force that differs from the newest one in some samples; its number.
+
+        It takes the place of the newest one. `gone` are samples (keys) of which nothing is said
+        any more. Samples that are gone, and proposals of classes that are gone, are left out.
+        """
+        with self._db.write():
+            before = self._db.number("SELECT max(id) FROM presort")
             self._db.many(
-                "INSERT INTO standing(sample, place, cluster, outlier, ask) "
-                "SELECT id, ?, ?, ?, ? FROM sample WHERE key=?",
-                [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in standings],
+                f"DELETE FROM proposal WHERE sample={_ROW}",
+                [(key,) for key in (*gone, *(one.sample for one in changed))],
             )
-            self._db.many(
-                "INSERT INTO proposal(sample, rank, confidence, label) "
-                "SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?",
-                ranked,
-            )
-            return self._db.run(
-                "INSERT INTO presort(at, run, facts) VALUES(?,?,?)", (now(), run, dump(facts))
-            )
+            self._db.many(f"DELETE FROM standing WHERE sample={_ROW}", [(key,) for key in gone])
+            self._insert(changed)
+            number = self._db.run(_PRESORT, (now(), None, dump(facts)))
+            self._db.run("DELETE FROM presort WHERE id=?", (before,))
+            return number
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""
@@ -122,6 +143,8 @@ class Proposals:
         ]
 
 
+_ROW = "(SELECT id FROM sample WHERE key=?)"
+_PRESORT = "INSERT INTO presort(at, run, facts) VALUES(?,?,?)"
 _STANDING = (
     "SELECT t.sample, s.key, t.place, t.cluster, t.outlier, t.ask "
     "FROM standing t JOIN sample s ON s.id=t.sample"
@@ -134,7 +157,7 @@ class PresortSample(NamedTuple):
     `group` is equal for copies of one picture; `ties` names what it shares with others: a scene
     of a video, a post. `hint` is None where its sources, or
     those of its copies, disagree. `refused` are the classes that a person said it is not. What is
-    not `kept` was set aside as a copy, and has a label.
+    not `kept` was set aside as a copy, and has a label. `region` is how it is cut now.
     """
 
     key: str
@@ -145,6 +168,7 @@ class PresortSample(NamedTuple):
     hint: str | None
     refused: frozenset[str]
     kept: bool = True
+    region: Region = Region(Box(0, 0, 0, 0))
 
 
 class PresortSamples:
@@ -164,15 +188,19 @@ class PresortSamples:
             ("key",),
             within="SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
             "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
-            f"json_group_array(DISTINCT {POST}), {HINT}, s.kept FROM ({{page}}) s "
+            f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.x, s.y, s.w, s.h, s.angle "
+            "FROM ({page}) s "
             "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
             "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key",
         ):
-            for key, status, label, group, refused, scenes, posts, hint, kept in rows:
+            for key, status, label, group, refused, scenes, posts, hint, kept, *cut in rows:
                 ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
                 numbers = (int(part) for part in (refused or "").split(",") if part)
                 said_no = frozenset(classes[one] for one in numbers if one in classes)
-                yield PresortSample(key, status, label, group, ties, hint, said_no, bool(kept))
+                region = Region(Box(*cut[:4]), cut[4])
+                yield PresortSample(
+                    key, status, label, group, ties, hint, said_no, bool(kept), region
+                )
 
 
 class SampleFeatures(NamedTuple):

@@ -32,13 +32,15 @@ def sample_name(key: str, region: Region) -> bytes:
     return vector_name((key, *region.box, region.angle))
 
 
-def write_space(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
+def write_space(
+    dataset: Dataset, names: Sequence[bytes], rows: Rows, name: str | None = None
+) -> str:
     """Write vectors of unit length (N x D) in a folder of their own; return its name.
 
-    They are in force once the facts of the newest presort name it. Raises `DiskFull` or
-    `NotWritable`.
+    With the `name` of one that is there they are added to it. They are in force once the facts of
+    the newest presort name it. Raises `DiskFull` or `NotWritable`.
     """
-    name = secrets.token_hex(8)
+    name = name or secrets.token_hex(8)
     store = VectorStore(dataset.cache / FOLDER / name)
     for sample, row in zip(names, rows, strict=True):
         store.add(sample, row)
@@ -54,23 +56,41 @@ def forget_spaces(dataset: Dataset, but: str) -> None:
 
 
 class LikenessSpace:
-    """The vectors (unit length, `width` numbers) that are in force, read once."""
+    """The vectors (unit length, `width` numbers) that are in force, each file of them read once."""
 
-    def __init__(self, name: str, found: dict[bytes, npt.NDArray[np.float32]]) -> None:
+    def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
-        self._rows = {sample: row for row, sample in enumerate(found)}
-        self._vectors = np.stack(list(found.values())) if found else np.zeros((0, 1), np.float32)
+        self._store = store
+        self._rows: dict[bytes, int] = {}
+        self._vectors = np.zeros((0, 1), np.float32)
+        self.read_on()
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Self | None:
-        """Return those of the newest presort; None where there are none."""
+    def of(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
+        """Return those of the newest presort; None where there are none.
+
+        Those that are `known` are read on where they are still in force.
+        """
         newest = Proposals(dataset.db).newest()
         name = newest.facts.get(FACT) if newest else None
         if not isinstance(name, str):
             return None
+        if known is not None and known.name == name:
+            known.read_on()
+            return known
         # A name from the catalogue is no path.
-        found = VectorStore(dataset.cache / FOLDER / Path(name).name).read_all()
-        return cls(name, found) if found else None
+        found = cls(name, VectorStore(dataset.cache / FOLDER / Path(name).name))
+        return found if found._rows else None
+
+    def read_on(self) -> None:
+        """Read what was added."""
+        found = self._store.read_new()
+        if not found:
+            return
+        added = np.stack(list(found.values()))
+        start = len(self._rows)
+        self._rows |= {sample: start + row for row, sample in enumerate(found)}
+        self._vectors = np.concatenate([self._vectors, added]) if start else added
 
     @property
     def width(self) -> int:

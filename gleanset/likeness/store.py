@@ -42,19 +42,32 @@ class VectorStore:
         self._names: list[bytes] = []
         self._vectors: list[Vector] = []
         self._written = time.monotonic()
+        self._read: set[str] = set()
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return those of the vectors that are there."""
         wanted = set(names)
         return {name: vector for name, vector in self._each() if name in wanted}
 
-    def read_all(self) -> dict[bytes, Vector]:
-        """Return all vectors that are there."""
-        return dict(self._each())
+    def read_new(self) -> dict[bytes, Vector]:
+        """Return all vectors that are there and that it has not returned before."""
+        found: dict[bytes, Vector] = {}
+        for path in self._files():
+            if path.name not in self._read:
+                found.update(_rows(path))
+                self._read.add(path.name)
+        return found
+
+    def names(self) -> set[bytes]:
+        """Return the names of the vectors that are there, without looking for damage."""
+        return {name for path in self._files() for name in _names(path)}
 
     def _each(self) -> Iterator[tuple[bytes, Vector]]:
-        for path in sorted(self.folder.glob(f"*{ENDING}")):
+        for path in self._files():
             yield from _rows(path)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{ENDING}"))
 
     def add(self, name: bytes, vector: Vector) -> None:
         """Keep a vector; it is on disk after a while, or after `flush`."""
@@ -89,6 +102,12 @@ def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
             return zip(map(bytes, names), vectors, strict=True)
     with suppress(OSError):
         path.unlink()
+    return iter(())
+
+
+def _names(path: Path) -> Iterator[bytes]:
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        return map(bytes, np.load(file, allow_pickle=False))
     return iter(())
 
 

@@ -1,0 +1,203 @@
+"""Presorts a dataset again and again: what does not change from one time to the next is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from baseline.features import FeatureSpec
+from baseline.methods.part_weights import PartWeights, given_weights
+from baseline.presort.classify import Indices
+from baseline.presort.likeness import (
+    Components,
+    ComponentStore,
+    FeatureRows,
+    weighed,
+    weights_by_labels,
+)
+from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
+from baseline.presort.standings import StandingTable
+from baseline.settings import Settings, Transfer
+from baseline.texture import ExpectedWeights, expected_weights
+from gleanset import Dataset
+from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space
+from gleanset.moments import moments_of
+from gleanset.records import Region, Sample
+from gleanset.work.progress import Progress
+
+
+class Presorter:
+    """Holds the vectors of a dataset; `solve` learns from what is decided by now.
+
+    `settings` are those of a transfer preset: its backbone, weights, size and seed are used. Made
+    and used by whoever holds the stage. Raises `UsageError` for other settings.
+    """
+
+    def __init__(self, dataset: Dataset, settings: Settings) -> None:
+        if not isinstance(settings, Transfer):
+            raise UsageError(
+                f"a presort learns on cached features, as transfer does, not as {settings.preset}",
+                "leave --preset away, or choose a backbone: -o backbone=resnet50 -o weights=hub",
+            )
+        self.dataset, self.settings = dataset, settings
+        self.store = ComponentStore(dataset, FeatureSpec.of(settings, views=0))
+        self._space = _VectorsInForce(dataset)
+        self._weights: PartWeights | None = None
+        self._weighed_at = _WeighedAt(0, 0)
+        self._expected: ExpectedWeights | None = None
+        self._memory: PresortMemory | None = None
+        self._table: StandingTable | None = None
+        self.presort = 0
+        """The number of the presort that it has put in force last; 0 for none."""
+        self.solved_with = 0
+        """How many samples were taken in when it solved last."""
+        self.lacking = False
+        """Whether it met samples then that were not taken in as they are cut now."""
+
+    @property
+    def taken(self) -> int:
+        """How many samples were taken in."""
+        return self.store.taken
+
+    def new_samples(self) -> list[Sample]:
+        """Return the samples in use that were not taken in as they are cut now."""
+        used = {one.key for one in PresortSamples(self.dataset.db).each()}
+        found = [one for one in self.dataset.samples.by_key() if one.key in used]
+        rows = self.store.rows_of((one.key, Region(one.box, one.angle)) for one in found)
+        return [one for one, row in zip(found, rows, strict=True) if row < -1]
+
+    def take_in(self, samples: Sequence[Sample], progress: Progress) -> None:
+        """Make the vectors of samples, or read them from the cache. Raises what features raise."""
+        self.store.take_in(samples, progress)
+        if self.store.outgrown:
+            self.store.forget()
+            self.store.take_in(self.store.cached(self.new_samples()), Progress())
+
+    def solve(self, progress: Progress) -> dict[str, object]:
+        """Propose anew for all samples that were taken in, and keep what changed; the figures.
+
+        Raises `InputUnusable` where there is no sample, or none that can be read.
+        """
+        samples = list(PresortSamples(self.dataset.db).each())
+        rows = self.store.rows_of((one.key, one.region) for one in samples)
+        chosen = [one for one, row in zip(samples, rows, strict=True) if row >= 0]
+        self.solved_with, self.lacking = self.taken, bool((rows < -1).any())
+        if not chosen:
+            raise InputUnusable(
+                "there is no sample to sort", f"find some: facecrop run -d {self.dataset.root}"
+            )
+        moments = moments_of(self.dataset.db, teaching(chosen))
+        weights = self._weigh(chosen, rows[rows >= 0], moments, progress)
+        if self._space.renew(self.store, weights):
+            self._memory = None
+        vectors = self._space.of(chosen, rows[rows >= 0])
+        made = propose(chosen, vectors, moments, self.settings.seed, self._memory)
+        facts = made.facts | {
+            "unreadable": int((rows == -1).sum()),
+            "backbone": self.settings.backbone,
+            FACT: self._space.name,
+            **weights.to_json(self.store.parts),
+        }
+        number = self._keep(made, facts)
+        return {"presort": number, **facts, "label_next": _next(made)}
+
+    def _weigh(
+        self,
+        chosen: Sequence[PresortSample],
+        rows: Indices,
+        moments: Mapping[str, str],
+        progress: Progress,
+    ) -> PartWeights:
+        """Return what each part of the features counts: as the settings say, or as the data does.
+
+        They are chosen anew when the vectors are others, or enough more is decided.
+        """
+        labels = [one.label for one in chosen]
+        decided, generation = sum(map(bool, labels)), self.store.generation
+        same = generation == self._weighed_at.generation
+        if self._weights is not None and same and decided < max(1, MORE * self._weighed_at.decided):
+            return self._weights
+        self._weighed_at = _WeighedAt(generation, decided)
+        given = given_weights(self.settings.part_weights, self.store.parts)
+        if given is None:
+            if self._expected is None or not same:
+                pictures = list(self.dataset.samples.by_key())
+                self._expected = expected_weights(
+                    self.store.parts, self.dataset, pictures, progress
+                )
+            keys = [one.key for one in chosen]
+            components = Components(keys, self.store.components[rows], self.store.parts)
+            groups = [moments.get(key, key) for key in keys]
+            given = weights_by_labels(
+                components, labels, groups, self.settings.seed, self._expected
+            )
+        self._weights = given
+        return given
+
+    def _keep(self, made: PresortResult, facts: Mapping[str, object]) -> int:
+        """Write what is said otherwise than before: all of it, where others have written since."""
+        proposals = Proposals(self.dataset.db)
+        newest = proposals.newest()
+        before = self._table
+        if before is not None and newest is not None and newest.id == self.presort:
+            table = made.table
+            number = proposals.revise(table.changed(before), table.gone(before), facts)
+        else:
+            number = proposals.replace(made.standings, None, facts)
+        forget_spaces(self.dataset, but=self._space.name)
+        self._table, self._memory, self.presort = made.table, made.memory, number
+        return number
+
+
+class _WeighedAt(NamedTuple):
+    """On which vectors weights were chosen, and how many samples were labelled then."""
+
+    generation: int
+    decided: int
+
+
+class _VectorsInForce:
+    """The weighed vectors of all rows of a store, and which of them every room can read."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._made_of: tuple[int, tuple[float, ...]] | None = None
+        self._vectors: FeatureRows = np.zeros((0, 0), np.float32)
+        self._written: set[int] = set()
+        self.name = ""
+
+    def renew(self, store: ComponentStore, weights: PartWeights) -> bool:
+        """Weigh what was taken in since; return whether all vectors are others than before."""
+        made_of = store.generation, tuple(weights.weights)
+        anew = made_of != self._made_of
+        if anew:
+            self._made_of, self._written, self.name = made_of, set(), ""
+            self._vectors = weighed(store.components, store.parts, weights.weights)
+        else:
+            added = store.components[len(self._vectors) :]
+            more = weighed(added, store.parts, weights.weights)
+            self._vectors = np.concatenate([self._vectors, more]) if len(more) else self._vectors
+        return anew
+
+    def of(self, samples: Sequence[PresortSample], rows: Indices) -> FeatureRows:
+        """Return the vectors of samples in these rows, which every room can read from here on."""
+        new = [n for n, row in enumerate(rows.tolist()) if row not in self._written]
+        names = [sample_name(samples[n].key, samples[n].region) for n in new]
+        if new or not self.name:
+            added = self._vectors[rows[new]]
+            self.name = write_space(self._dataset, names, added, self.name or None)
+            self._written.update(rows[new].tolist())
+        if len(rows) == len(self._vectors) and (np.diff(rows) == 1).all():
+            return self._vectors
+        return self._vectors[rows]
+
+
+def _next(made: PresortResult, most: int = 10) -> list[str]:
+    """Return the first samples whose labels would teach the most."""
+    asked = np.flatnonzero(made.table.ask >= 0)
+    first = asked[np.argsort(made.table.ask[asked])][:most]
+    return [made.table.keys[row] for row in first]

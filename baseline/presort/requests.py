@@ -1,0 +1,141 @@
+"""How a presort by hand and one that follows find each other, in the dataset's cache.
+
+Who follows a dataset holds a lock that says so, besides that of the stage. Who wants a presort then
+leaves a request, a small file that is touched as long as somebody waits, and reads the answer. A
+request that nobody touches is left over from a program that died, or came along with a copied
+dataset: it is removed unread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from baseline.presort.ending import FollowedProgram
+from baseline.settings import Settings, settings_from
+from gleanset import Dataset
+from gleanset.errors import DatasetBusy, GleansetError, InputUnusable
+from gleanset.files.atomic import write_atomic
+from gleanset.work.progress import Progress
+from gleanset.work.stage import hold
+
+STAGE = "presort"
+FOLLOWER = "presort-follow"
+"""The lock of whoever follows a dataset."""
+ASKED, ANSWERED = ".asked", ".answered"
+STALE = 5.0
+"""Seconds after which a request that nobody touches is nobody's."""
+POLL = 0.1
+STANDBY = 1.0
+STANDING_BY = "another window learns on this dataset: this one goes on where it ends"
+
+
+class PresortRequest(NamedTuple):
+    """Somebody wants a presort with these settings."""
+
+    token: str
+    settings: Settings
+
+
+class PresortRequests:
+    """The requests and answers in one cache."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache, self._folder = cache, cache / "following"
+
+    def waiting(self) -> Iterator[PresortRequest]:
+        """Yield the requests that somebody waits for; others are removed."""
+        for path in sorted(self._folder.glob(f"*{ASKED}")):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > STALE:
+                    path.unlink()
+                    continue
+                token = path.name.removesuffix(ASKED)
+                try:
+                    yield PresortRequest(token, settings_from(_read(path)))
+                except GleansetError as error:
+                    self.refuse(token, error)
+
+    def answer(self, token: str, figures: Mapping[str, object]) -> None:
+        """Give the figures of a presort."""
+        self._write(token, {"figures": figures})
+
+    def refuse(self, token: str, error: GleansetError) -> None:
+        """Say why there is none."""
+        self._write(token, {"error": error.what, "mend": error.mend})
+
+    def _write(self, token: str, said: Mapping[str, object]) -> None:
+        write_atomic(self._folder / f"{token}{ANSWERED}", json.dumps(said).encode())
+        (self._folder / f"{token}{ASKED}").unlink(missing_ok=True)
+
+    def ask(self, settings: Settings) -> dict[str, object] | None:
+        """Return the figures of a presort that the follower made; None where it has gone.
+
+        Raises `InputUnusable` with what the follower says.
+        """
+        token = secrets.token_hex(8)
+        asked, answered = (self._folder / f"{token}{end}" for end in (ASKED, ANSWERED))
+        write_atomic(asked, json.dumps(settings.to_json()).encode())
+        try:
+            while not answered.exists():
+                with suppress(FileNotFoundError):  # it is just being answered
+                    os.utime(asked)
+                if not is_followed(self._cache) and not answered.exists():
+                    return None
+                time.sleep(POLL)
+            said = _read(answered)
+        finally:
+            for path in (asked, answered):
+                path.unlink(missing_ok=True)
+        if "error" in said:
+            raise InputUnusable(str(said["error"]), str(said.get("mend", "")))
+        figures: dict[str, object] = said.get("figures", {})
+        return figures
+
+
+@contextmanager
+def alone(dataset: Dataset, progress: Progress, program: FollowedProgram) -> Iterator[bool]:
+    """Wait until nobody else follows or presorts the dataset, and keep others from it.
+
+    Gives False where the program ended before.
+    """
+    said = False
+    while not program.ended:
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold(dataset.cache, FOLLOWER))
+                held.enter_context(dataset.stage(STAGE))
+            except DatasetBusy:
+                held.close()  # a lock is given back before it waits
+                if not said:
+                    progress.say(STANDING_BY)
+                said = True
+                program.wait(STANDBY)
+                continue
+            yield True
+            return
+    yield False
+
+
+def is_followed(cache: Path) -> bool:
+    """Return whether somebody follows the dataset with this cache."""
+    try:
+        with hold(cache, FOLLOWER):
+            return False
+    except DatasetBusy:
+        return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the object in a file; an empty one where there is none that can be read."""
+    with suppress(ValueError):
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict):
+            return found
+    return {}
