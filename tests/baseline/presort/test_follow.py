@@ -84,7 +84,7 @@ def test_it_learns_what_is_decided_and_answers_who_asks(tmp_path: Path) -> None:
             assert not any(one.proposals for one in proposals.each())
             label(dataset, truth, keys[:18])
             second = newer(dataset, first)
-            assert (second.facts["labelled"], second.facts["classes"]) == (18, 3)
+            assert (second.facts["labelled"], second.facts["classes"]) == (18, 2)
             # One decision is learnt from after a rest.
             label(dataset, truth, keys[18:19])
             third = newer(dataset, second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -67,7 +68,26 @@ def test_proposals_are_right_and_as_sure_as_they_say() -> None:
 def test_the_same_seed_says_the_same() -> None:
     vectors, truth = blobs(20)
     samples = sortables(truth, every(4, truth))
-    assert propose(samples, vectors, 3) == propose(samples, vectors, 3)
+    first, second = (propose(samples, vectors, 3) for _ in range(2))
+    assert (first.standings, first.facts) == (second.standings, second.facts)
+    assert second.table.changed(first.table) == []
+
+
+def test_what_changes_is_told_from_what_stays() -> None:
+    vectors, truth = blobs(20)
+    samples = sortables(truth, every(4, truth))
+    before = propose(samples, vectors)
+    fewer = [one for one in samples if one.key != samples[1].key]
+    after = propose(fewer, np.delete(vectors, 1, axis=0)).table
+    assert after.gone(before.table) == [samples[1].key]
+    old = by_key(before)
+    expected = [one for one in after.each() if one != old[int(one.sample)]]
+    assert after.changed(before.table) == expected
+    # Another class moves the numbers of those behind it, and no more.
+    table = before.table
+    more = replace(table, classes=("", *table.classes))
+    more = replace(more, labels=np.where(table.labels < 0, -1, table.labels + 1))
+    assert more.changed(table) == []
 
 
 def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
