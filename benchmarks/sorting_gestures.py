@@ -1,21 +1,29 @@
-"""Gestures of sorting by class pages from nothing, without a window: quick enough to choose by.
+"""Gestures of sorting from nothing, without a window: quick enough to choose strategies by.
 
     python benchmarks/sorting_gestures.py ../shared/data/characters        (a folder for each class)
+    python benchmarks/sorting_gestures.py ../shared/data/characters_fan10 --each 23 --follow
+    python benchmarks/sorting_gestures.py ../shared/data/characters --classes 5 --each 46 --follow
     python benchmarks/sorting_gestures.py --drawn 300 --parts 3
-    python benchmarks/sorting_gestures.py ../shared/data/characters --presort 84
 
-A person who knows everybody sorts all pages of the labeler's session, as the scripted one of
-`tests/labeler/qt/test_gestures.py` does in the real window, and gestures are counted as there:
-keys, and every letter of a name. Each of `--parts` times another four fifths of the pictures are
-sorted. With `--presort` so many are sorted first, then `baseline presort` is run, then the others.
+A person who knows everybody sorts all pages of the labeler's session: names each group of the
+overview by most of its faces, sends what is wrong where it belongs, and presses Enter. A key, a
+click and a stroke over neighbours are one gesture each; letters of names are counted apart. Each of
+`--parts` times another four fifths of the pictures are sorted, or `--each` of `--classes` classes.
+With `--follow` the presort is solved again after each page, on features made once, as
+`baseline presort --follow` does beside the window; `--kept FOLDER` keeps datasets and features for
+the next time. Printed too: how many of the faces on pages were expected to be wrong, and were.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import random
+import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -25,68 +33,186 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")
 from drawn_faces import FaceSet, draw_set, labels, real_set  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
+from gleanset.db.proposals import PresortSamples, Proposals  # noqa: E402
+from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space  # noqa: E402
+from gleanset.moments import moments_of  # noqa: E402
+from gleanset.records import Region  # noqa: E402
+from gleanset.work.progress import Progress  # noqa: E402
 from labeler.sorting.page_layout import ClassPage, PageKind  # noqa: E402
 from labeler.sorting.pages import Pages  # noqa: E402
-from labeler.sorting.session import SortingSession  # noqa: E402
+from labeler.sorting.session import Place, SortingSession  # noqa: E402
+
+
+class Follower:
+    """Solves the presort of a dataset again and again, on features that are made once."""
+
+    def __init__(self, dataset: Dataset, keys: Collection[str]) -> None:
+        from baseline.features import FeatureSpec
+        from baseline.presort.likeness import components_of
+        from baseline.settings import load_preset
+        from baseline.texture import expected_weights
+
+        self.dataset, self.keys, self.written = dataset, set(keys), ""
+        self.pictures = [one for one in dataset.samples.by_key() if one.key in self.keys]
+        spec = FeatureSpec.of(load_preset("transfer", {}), views=0)
+        self.components = components_of(dataset, self.pictures, spec, Progress())
+        self.expected = expected_weights(
+            self.components.parts, dataset, self.pictures, Progress()
+        )
+        self.space = ""
+
+    def solve(self) -> None:
+        """Put proposals in force that know all decisions so far."""
+        from baseline.presort.likeness import weights_by_labels
+        from baseline.presort.propose import propose, teaching
+
+        samples = {one.key: one for one in PresortSamples(self.dataset.db).each()}
+        chosen = [samples[key] for key in self.components.keys]
+        moments = moments_of(self.dataset.db, teaching(chosen))
+        labels = [one.label for one in chosen]
+        groups = [moments.get(one.key, one.key) for one in chosen]
+        weights = weights_by_labels(self.components, labels, groups, 0, self.expected)
+        vectors = self.components.weighed(weights.weights)
+        made = propose(chosen, vectors, moments, 0)
+        regions = {one.key: Region(one.box, one.angle) for one in self.pictures}
+        names = [sample_name(key, regions[key]) for key in self.components.keys]
+        self.space = write_space(self.dataset, names, vectors)
+        facts = made.facts | {FACT: self.space}
+        Proposals(self.dataset.db).replace(made.standings, None, facts)
+        forget_spaces(self.dataset, but=self.space)
+
+
+class Tally:
+    """What sorting cost, and what the pages promised."""
+
+    def __init__(self) -> None:
+        self.gestures = self.letters = self.sorted = self.pages = 0
+        self.expected, self.wrong = 0.0, 0
+        self.story: list[str] = []
 
 
 class Sorter:
-    """Sorts by pages; `gestures` is what it cost, `letters` those of them that spell names."""
+    """Sorts by pages as a person would who knows everybody."""
 
-    def __init__(self, dataset: Dataset, faces: FaceSet) -> None:
+    def __init__(self, dataset: Dataset, truth: Mapping[str, str], follow: bool) -> None:
         self.session = SortingSession(dataset)
         self.pages = Pages(self.session)
-        self.truth = {r: faces.truth[k] for k, r in self.session.tiles.rows_of(faces.truth).items()}
-        self.gestures = self.letters = self.sorted = 0
+        self.truth = {r: truth[k] for k, r in self.session.tiles.rows_of(truth).items()}
+        self.tally = Tally()
+        self.follower = Follower(dataset, truth) if follow else None
 
     def sort(self, enough: float = float("inf")) -> None:
         """File pages until nothing waits, or `enough` are sorted."""
-        while self.sorted < enough and (page := self.pages.next()) is not None:
+        while self.tally.sorted < enough:
+            if self.follower is not None:
+                self.follower.solve()
+            page = self.pages.next()
+            if page is None:
+                return
             self.one(page)
 
     def one(self, page: ClassPage) -> None:
-        """Send each tile that is on the wrong page where it belongs, and file the others."""
+        """Name groups, send what is on the wrong page where it belongs, and file the others."""
         true = [self.truth[tile.rows[0]] for tile in page.tiles]
-        most, number = Counter(true).most_common(1)[0]
-        other = page.kind is PageKind.CLASS and most != page.label and number > 0.6 * len(true)
-        whole = page.kind is PageKind.LIKES or other
+        said = self._said(page, true)
+        gestures, tally = self.tally.gestures, self.tally
         sent = []
-        for place, (who, tile) in enumerate(zip(true, page.tiles, strict=True)):
-            if who != (most if whole else tile.proposal.label):
-                sent.append(place)
-                self.name(who)
+        last = None
+        for place, (who, tile, label) in enumerate(zip(true, page.tiles, said, strict=True)):
+            if who != label:
+                if who != last:  # neighbours are swept over with the key held down
+                    self._name(who, page)
+            if who != label or page.kind is PageKind.GROUPS:
                 self.session.to(tile.rows, who)
+                sent.append(place)
+            last = who if who != label else None
+        whole = page.kind is PageKind.CLASS and said[0] != page.label
         if whole:
-            self.name(most)
+            self._name(said[0], page)
         else:
-            self.gestures += 1
-        self.pages.file(page, (), sent, most if whole else None)
-        self.sorted += len(page.rows)
+            tally.gestures += 1
+        wrong = sum(who != label for who, label in zip(true, said, strict=True))
+        if page.kind is not PageKind.GROUPS:
+            tally.expected += page.expected_wrong
+            tally.wrong += len(true) if whole else wrong
+        tally.story.append(
+            f"{page.kind[0]}{len(true)}:{wrong}/{page.expected_wrong:.0f}"
+            f"={tally.gestures - gestures}"
+        )
+        tally.sorted += len(page.rows)
+        self.pages.file(page, (), sent, said[0] if whole else None)
 
-    def name(self, who: str) -> None:
-        """A key for a class that is there, else / or N and its letters."""
+    def _said(self, page: ClassPage, true: Sequence[str]) -> list[str | None]:
+        """Return what each tile is said to be once groups are named, or the page as a whole."""
+        if page.kind is PageKind.CLASS:
+            most, number = Counter(true).most_common(1)[0]
+            other = most != page.label and number > 0.6 * len(true)
+            return [most if other else page.label] * len(true)
+        if page.kind is not PageKind.GROUPS:
+            return [tile.proposal.label for tile in page.tiles]
+        said: list[str | None] = []
+        for group in page.groups:
+            most = Counter(true[len(said) : len(said) + group.count]).most_common(1)[0][0]
+            if not said or said[-1] != most:  # a key held down sweeps over groups, too
+                self._name(most, page)
+            said += [most] * group.count
+        return said
+
+    def _name(self, who: str, page: ClassPage) -> None:
+        """A key for a class that is there; else its letters and Enter, after / on most pages."""
         known = self.session.classes.id_of(who) is not None
-        self.gestures += 1 if known else len(who) + 2
-        self.letters += 0 if known else len(who) + 1
+        if not known:
+            self.session.add_class(who)
+        self.tally.gestures += 1 if known or page.kind is PageKind.GROUPS else 2
+        self.tally.letters += 0 if known else len(who)
 
 
-def cost(faces: FaceSet, presort_after: int) -> tuple[float, float]:
-    """Gestures and letters for 1,000 faces; every label is right in the end, frames in one stack
-    of several classes apart."""
-    with Dataset.open(faces.root) as dataset:
-        sorter = Sorter(dataset, faces)
-        if presort_after:
-            from baseline.presort.job import presort
-            from baseline.settings import load_preset
+def chosen_part(truth: Mapping[str, str], asked: argparse.Namespace, part: int) -> dict[str, str]:
+    """Return which pictures (by key) one part has: its own four fifths, or so many of a class."""
+    dice = random.Random(part)
+    names = sorted(set(truth.values()))
+    if asked.classes:
+        names = dice.sample(names, asked.classes)
+    keys = sorted(key for key, who in truth.items() if who in names)
+    dice.shuffle(keys)
+    if asked.each:
+        return {
+            key: truth[key]
+            for name in names
+            for key in [one for one in keys if truth[one] == name][: asked.each]
+        }
+    return {key: truth[key] for key in keys[: 4 * len(keys) // 5]}
 
-            sorter.sort(presort_after)
-            presort(dataset, load_preset("transfer", {}))
+
+def cost(root: Path, truth: Mapping[str, str], follow: bool) -> Tally:
+    """Sort these pictures of a dataset; the others wait for later.
+
+    Every label is right in the end, but for frames of several classes in one stack.
+    """
+    with Dataset.open(root) as dataset:
+        others = [one.key for one in dataset.samples.by_key() if one.key not in truth]
+        if others:
+            session = SortingSession(dataset)
+            session.send(list(session.tiles.rows_of(others).values()), Place.LATER)
+        sorter = Sorter(dataset, truth, follow)
         sorter.sort()
-    wrong = sum(labels(faces.root)[key] != who for key, who in faces.truth.items())
-    if wrong:
+    found = labels(root)
+    if wrong := sum(found[key] != who for key, who in truth.items()):
         print(f"  {wrong} wrong labels: a stack held two classes")
-    part = 1000 / len(faces.truth)
-    return sorter.gestures * part, sorter.letters * part
+    return sorter.tally
+
+
+def kept_set(folder: Path, kept: Path) -> FaceSet:
+    """Return a dataset of all pictures of a folder, made where it is not there."""
+    root = kept / folder.name
+    told = kept / f"{folder.name}.json"
+    if not told.exists():
+        shutil.rmtree(root, ignore_errors=True)
+        faces = real_set(root, folder, None)
+        told.write_text(json.dumps(faces.truth))
+        with Dataset.open(root) as dataset:
+            Follower(dataset, faces.truth)  # its features are kept as well
+    return FaceSet(root, json.loads(told.read_text()))
 
 
 def main() -> None:
@@ -96,24 +222,33 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=0)
     parser.add_argument("--frames", type=int, default=1)
     parser.add_argument("--parts", type=int, default=3)
-    parser.add_argument("--presort", type=int, default=0)
+    parser.add_argument("--classes", type=int, default=0)
+    parser.add_argument("--each", type=int, default=0)
+    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--kept", type=Path)
     asked = parser.parse_args()
     for folder in [*asked.folders, None] if asked.drawn else asked.folders:
-        found = []
-        for part in range(asked.parts):
-            with tempfile.TemporaryDirectory() as scratch:
-                root = Path(scratch) / "d"
-                faces = (
-                    draw_set(root, asked.drawn, frames=asked.frames, seed=part)
-                    if folder is None
-                    else real_set(root, folder, 4 * len(list(folder.glob("*/*.jpg"))) // 5, part)
-                )
-                found.append(cost(faces, asked.presort))
-        told = ", ".join(f"{gestures:.0f}" for gestures, _ in found)
-        averages = [mean(one) for one in zip(*found, strict=True)]
+        with tempfile.TemporaryDirectory() as scratch:
+            tallies = []
+            for part in range(asked.parts):
+                root = Path(scratch) / f"part-{part}"
+                if folder is None:
+                    truth = draw_set(root, asked.drawn, frames=asked.frames, seed=part).truth
+                else:
+                    whole = kept_set(folder, asked.kept or Path(scratch))
+                    truth = chosen_part(whole.truth, asked, part)
+                    shutil.copytree(whole.root, root)
+                tallies.append((cost(root, truth, asked.follow), len(truth)))
+        for tally, _ in tallies:
+            print("  " + " ".join(tally.story))
+        each = [1000 * tally.gestures / count for tally, count in tallies]
+        letters = mean(1000 * tally.letters / count for tally, count in tallies)
+        expected = sum(tally.expected for tally, _ in tallies)
+        wrong = sum(tally.wrong for tally, _ in tallies)
         print(
-            f"{folder.name if folder else 'drawn'}: {averages[0]:.0f} gestures for 1,000 "
-            f"({averages[1]:.0f} letters; {told})",
+            f"{folder.name if folder else 'drawn'}: {mean(each):.0f} gestures for 1,000 besides "
+            f"{letters:.0f} letters ({', '.join(f'{one:.0f}' for one in each)}); of the faces on "
+            f"pages {expected:.0f} were expected to be wrong, {wrong} were",
             flush=True,
         )
 

@@ -75,18 +75,18 @@ DOUBTFUL, MOST_DOUBTFUL = 0.85, 18
 LEFT_ROOM, SMALL = 24, 0.3
 """Where no class fills so much of a page any more, what is left of several shares one."""
 
-LIKE_ROOM = 16
-
 
 class Stack(NamedTuple):
     """One tile: samples that are decided as one, and what is proposed for them.
 
-    `number` is that of its first sample in the pool, `rows` those of the catalogue.
+    `number` is that of its first sample in the pool, `rows` those of the catalogue, `hint` a class
+    that one of them is hinted to be.
     """
 
     number: int
     rows: tuple[int, ...]
     proposal: ClassProposal
+    hint: str | None = None
 
 
 class PageTile(NamedTuple):
@@ -97,18 +97,26 @@ class PageTile(NamedTuple):
 
 
 class PageKind(StrEnum):
-    """What a page is of: one class, look-alikes nobody knows, what is left of several, a check."""
+    """What a page is of: one class, groups nobody knows, what is left of several, a check."""
 
     CLASS = "class"
-    LIKES = "likes"
+    GROUPS = "groups"
     LEFT = "left"
     CHECK = "check"
+
+
+class PageGroup(NamedTuple):
+    """Tiles that follow each other and look alike; `label` is the name offered for them, if any."""
+
+    count: int
+    label: str | None = None
 
 
 class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the doubtful ones. `of` is how many wait for the same class.
+    Tiles of an overview are in `groups`.
     """
 
     kind: PageKind
@@ -116,11 +124,12 @@ class ClassPage(NamedTuple):
     tiles: tuple[PageTile, ...]
     doubtful: int = 0
     of: int = 0
+    groups: tuple[PageGroup, ...] = ()
 
     @property
     def expected_wrong(self) -> float:
-        """How many tiles are expected to be wrong."""
-        return sum(1 - tile.proposal.confidence for tile in self.tiles)
+        """How many of the tiles for which a class is proposed are expected to be wrong."""
+        return sum(1 - t.proposal.confidence for t in self.tiles if t.proposal.label is not None)
 
     @property
     def rows(self) -> list[int]:
@@ -129,8 +138,8 @@ class ClassPage(NamedTuple):
 
 
 def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> ClassPage | None:
-    """Return the next page: the class with the most sure faces, else look-alikes, else what is
-    left.
+    """Return the next page: the class with the most sure faces, else what is left of several;
+    None where nothing is proposed.
     """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
@@ -138,13 +147,11 @@ def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> Clas
             by_class.setdefault(stack.proposal.label, []).append(stack)
     pages = [class_page(label, mine, vectors, room) for label, mine in by_class.items()]
     if pages and max(len(page.tiles) for page in pages) < room * SMALL and len(pages) > 1:
-        return left_page([stack for mine in by_class.values() for stack in mine], room)
+        pages = []
     if pages:
         return max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
-    strangers = [stack for stack in stacks if stack.proposal.label is None]
-    if strangers:
-        return likes_page(strangers, vectors)
-    return left_page(stacks) if stacks else None
+    guessed = [stack for stack in stacks if stack.proposal.label is not None]
+    return left_page(guessed, vectors, room) if guessed else None
 
 
 def _sure_share(page: ClassPage) -> float:
@@ -179,23 +186,11 @@ def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
     return found if len(found) < len(taken) else []
 
 
-def likes_page(stacks: Sequence[Stack], vectors: Vectors) -> ClassPage:
-    """Return the faces that are most alike among those nobody knows: "Who is this?"."""
-    numbers = [stack.number for stack in stacks]
-    apart = _apart(vectors[numbers])
-    close = min(5, len(stacks) - 1)
-    seed = int(np.argmin(np.partition(apart, close, axis=1)[:, close]))
-    near = np.argsort(apart[seed])[:LIKE_ROOM]
-    # Few, but of one kind: from the first name on, neighbours find the others.
-    reach = float(apart[seed][near[min(close, len(near) - 1)]]) + 1e-6
-    chosen = [stacks[int(n)] for n in near if apart[seed][n] <= reach]
-    return ClassPage(
-        PageKind.LIKES, None, tuple(PageTile(s.rows, s.proposal) for s in chosen), 0, len(stacks)
-    )
+def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int = LEFT_ROOM) -> ClassPage:
+    """Return several classes on one page, each tile with its own first proposal, class by class.
 
-
-def left_page(stacks: Sequence[Stack], room: int = LEFT_ROOM) -> ClassPage:
-    """Return several classes on one page, each tile with its own first proposal, class by class."""
+    Look-alikes are side by side within a class: one sweep mends several.
+    """
     taken: list[Stack] = []
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
@@ -203,9 +198,11 @@ def left_page(stacks: Sequence[Stack], room: int = LEFT_ROOM) -> ClassPage:
         if len(taken) >= LEFT_ROOM and (wrong > EXPECTED_WRONG or len(taken) >= room):
             break
         taken.append(stack)
-    taken.sort(key=lambda s: (s.proposal.label or "", s.proposal.confidence))
-    tiles = tuple(PageTile(stack.rows, stack.proposal) for stack in taken)
-    return ClassPage(PageKind.LEFT, None, tiles, 0, len(stacks))
+    tiles: list[PageTile] = []
+    for label in sorted({stack.proposal.label or "" for stack in taken}):
+        mine = [stack for stack in taken if (stack.proposal.label or "") == label]
+        tiles += [PageTile(s.rows, s.proposal) for s in in_order(mine[::-1], vectors)]
+    return ClassPage(PageKind.LEFT, None, tuple(tiles), 0, len(stacks))
 
 
 def in_order(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:

@@ -13,9 +13,26 @@ import numpy as np
 
 from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.operations import Operation, operation
-from labeler.likeness import Likeness, Space
+from labeler.likeness import Likeness, Space, Vectors
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
-from labeler.sorting.page_layout import ROOM, ClassPage, PageKind, Stack, compose, stacks_of
+from labeler.sorting.groups import (
+    FEWEST,
+    FEWEST_LATER,
+    chance_of_new,
+    likeness_groups,
+    overview,
+    unlike_all,
+    unmeasured,
+)
+from labeler.sorting.page_layout import (
+    HOPELESS,
+    ROOM,
+    ClassPage,
+    PageKind,
+    Stack,
+    compose,
+    stacks_of,
+)
 from labeler.sorting.proposals import (
     ClassOpinion,
     ClassProposal,
@@ -48,8 +65,7 @@ class Pages:
         self._skipped: dict[int, str | None] = {}
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
-        # How often look-alikes that nobody knew turned out to be of a known class, or a new one.
-        self._familiar = self._strangers = 0
+        self._named: set[str] = set()
 
     def next(self, room: int = ROOM) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
@@ -62,10 +78,44 @@ class Pages:
         proposals = self._proposals(likes, self._decided, space)
         self._finishing.see({proposal.label for proposal in proposals} | others)
         stacks = [
-            Stack(n[0], tuple(likes[m].id for m in n), _shared([proposals[m] for m in n]))
+            Stack(
+                n[0],
+                tuple(likes[m].id for m in n),
+                _shared([proposals[m] for m in n]),
+                next((likes[m].hint for m in n if likes[m].hint), None),
+            )
             for n in stacks_of(likes, self._split)
         ]
-        return compose(stacks, space(likes)[0], room)
+        return self._page(stacks, space(likes)[0], space(self._decided)[0], room)
+
+    def _page(
+        self, stacks: list[Stack], vectors: Vectors, decided: Vectors, room: int
+    ) -> ClassPage | None:
+        """Return an overview while there are groups of whom nobody knows the name, then pages of
+        what is proposed, then what is left over, in groups however small.
+        """
+        counts = {row.name: row.count for row in self._session.tiles.counts().classes}
+        self._named = {name for name, count in counts.items() if count}
+        groups = likeness_groups(stacks, vectors, decided)
+        unlike = unlike_all(groups, chance_of_new(counts.values()))
+        stacks = [
+            stack._replace(proposal=stack.proposal.doubted(unlike.get(stack.number, 0.0)))
+            if stack.hint is None
+            else stack
+            for stack in stacks
+        ]
+        unsure = {s.number for s in stacks if s.proposal.confidence < 1 - HOPELESS}
+        nobody = [
+            g._replace(stacks=tuple(stack for stack in g.stacks if stack.number in unsure))
+            for g in groups
+        ]
+        left = [stack for stack in stacks if stack.proposal.label is None]
+        return (
+            overview(nobody, vectors, room, FEWEST_LATER if self._named else FEWEST)
+            or compose(stacks, vectors, room)
+            or overview(likeness_groups(left, vectors, decided[:0]), vectors, room, fewest=1)
+            or unmeasured(left)
+        )
 
     def _pool(self) -> tuple[list[SampleFeatures], set[str | None]]:
         """Return what is looked at for a page, and what is proposed for all that waits
@@ -131,7 +181,8 @@ class Pages:
         """Return the log odds that a sample is of a known class, before anybody looks at it."""
         if share is not None:
             return math.log((share + 0.02) / (1.02 - share))
-        return math.log((self._familiar + 1) / (self._strangers + 1))
+        new = chance_of_new(row.count for row in self._session.tiles.counts().classes)
+        return math.log((1 - new) / new)
 
     def _decided_samples(self) -> list[SampleFeatures]:
         classes = [row.id for row in self._session.tiles.counts().classes]
@@ -195,7 +246,6 @@ class Pages:
             for n in lifted
             for row in page.tiles[n].rows
         }
-        known = label is not None and self._session.classes.id_of(label) is not None
         with self._session.dataset.db.write():
             still = self._still_waiting(labels)
             no = {row: name for row, name in self._still_waiting(refused).items() if name}
@@ -206,7 +256,7 @@ class Pages:
                 else NO_STEP
             )
         # Only now: while the disk refuses, this is tried again and again.
-        self._learn(page, lifted, sent, label, known=known)
+        self._learn(page, lifted, sent, label)
         if something:
             self._finishing.filed(set(still.values()))
             self._learn_votes(page)
@@ -226,13 +276,8 @@ class Pages:
         lifted: Collection[int],
         sent: Collection[int],
         label: str | None,
-        *,
-        known: bool,
     ) -> None:
-        if page.kind is PageKind.LIKES:
-            self._familiar += known
-            self._strangers += not known
-        else:
+        if page.kind is not PageKind.GROUPS:
             wrong = len(page.tiles) if label else len(set(lifted) | set(sent))
             self.calibration.learn(page.expected_wrong, wrong)
 

@@ -1,0 +1,155 @@
+"""The overview: faces nobody knows, in groups that look alike, several of them on one page.
+
+Groups come from likeness alone. Whoever is decided already is clustered along: a group in which
+nobody is decided is of somebody not known yet, as far as looks tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from labeler.likeness import Vectors
+from labeler.sorting.linkage import clusters_of, joins_of
+from labeler.sorting.page_layout import (
+    LEFT_ROOM,
+    ClassPage,
+    PageGroup,
+    PageKind,
+    PageTile,
+    Stack,
+    in_order,
+)
+from labeler.sorting.proposals import NO_IDEA, ClassProposal
+
+MEAN_SIZE = 7
+"""Stacks a cluster has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
+FEWEST = 3
+"""A smaller group waits until there are proposals; one more name costs as much as a correction."""
+FEWEST_LATER = 7
+"""The same once somebody is named: what is alike in smaller groups is sorted by proposals."""
+LARGEST = 40
+HEADING = 4
+"""A group takes the room of so many tiles besides its own: its heading, the end of its line."""
+MOST, MOST_DECIDED = 800, 400
+"""So many stacks are clustered, beside so many decided samples: time grows with the square."""
+AGREED, SOME = 0.8, 2
+"""A name is offered where so many of a group that have a hint have the same one, of so many."""
+
+
+class LikenessGroup(NamedTuple):
+    """Stacks that look alike, the most typical first, and how many decided samples are with them."""
+
+    stacks: tuple[Stack, ...]
+    decided: int
+
+
+def likeness_groups(
+    stacks: Sequence[Stack], vectors: Vectors, decided: Vectors
+) -> list[LikenessGroup]:
+    """Return clusters of what can be compared, the largest first.
+
+    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class.
+    """
+    some = [stack for stack in stacks if vectors[stack.number].any()][:MOST]
+    if not some:
+        return []
+    own = vectors[[stack.number for stack in some]]
+    rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
+    clusters = clusters_of(len(rows), joins_of(rows), max(1, len(rows) // MEAN_SIZE))
+    found = []
+    for cluster in clusters:
+        mine = [n for n in cluster if n < len(some)]
+        ordered = tuple(some[n] for n in _typical_first(mine, own))
+        found.append(LikenessGroup(ordered, len(cluster) - len(mine)))
+    return sorted((g for g in found if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number))
+
+
+def chance_of_new(decided: Iterable[int]) -> float:
+    """Return how likely somebody who comes up is of no class yet; `decided` counts each class.
+
+    As many as groups of a class that was met once among all groups so far (Good, "The population
+    frequencies of species and the estimation of population parameters", 1953).
+    """
+    groups = [count / MEAN_SIZE for count in decided if count]
+    once = sum(met < 2 for met in groups)
+    return (once + 0.5) / (sum(max(1.0, met) for met in groups) + 1)
+
+
+def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
+    """Return for each stack (number) how likely it is of no class yet.
+
+    `new` is how likely anybody is. A group of a known class has none of the decided with it by
+    chance only, the less likely the larger it is and the more are decided.
+    """
+    waiting, decided = sum(len(g.stacks) for g in groups), sum(g.decided for g in groups)
+    if not decided:
+        return {}
+    left_out = 1 - decided / (waiting + decided)
+    found = {}
+    for group in groups:
+        odds = 0.0 if group.decided else new / (1 - new) / max(left_out ** len(group.stacks), 1e-6)
+        found |= {stack.number: odds / (1 + odds) for stack in group.stacks}
+    return found
+
+
+def overview(
+    groups: Sequence[LikenessGroup], vectors: Vectors, room: int, fewest: int = FEWEST
+) -> ClassPage | None:
+    """Return the largest groups that have none of the decided with them and at least `fewest`
+    stacks; None where there are none.
+    """
+    unknown = [g.stacks[:LARGEST] for g in groups if not g.decided and len(g.stacks) >= fewest]
+    taken: list[Sequence[Stack]] = []
+    left = room
+    for group in unknown:
+        if not taken or len(group) + HEADING <= left:
+            left -= len(group) + HEADING
+            taken.append(group)
+    of = sum(len(group) for group in unknown)
+    return _page(_side_by_side(taken, vectors), vectors, of) if taken else None
+
+
+def _typical_first(cluster: list[int], own: Vectors) -> list[int]:
+    alike = own[cluster] @ own[cluster].sum(axis=0)
+    return [cluster[int(n)] for n in np.argsort(-alike, kind="stable")]
+
+
+def _side_by_side(groups: Sequence[Sequence[Stack]], vectors: Vectors) -> list[Sequence[Stack]]:
+    """Return the groups so that each is followed by the one most like it, the largest first."""
+    middles = [vectors[[s.number for s in group]].mean(axis=0) for group in groups]
+    order, rest = [0][: len(groups)], list(range(1, len(groups)))
+    while rest:
+        rest.sort(key=lambda n: float(middles[n] @ middles[order[-1]]))
+        order.append(rest.pop())
+    return [groups[n] for n in order]
+
+
+def _page(groups: Sequence[Sequence[Stack]], vectors: Vectors, of: int) -> ClassPage:
+    tiles: list[PageTile] = []
+    sections: list[PageGroup] = []
+    for group in groups:
+        said = _offered(group)
+        tiles += [PageTile(stack.rows, said) for stack in in_order(group, vectors)]
+        sections.append(PageGroup(len(group), said.label))
+    return ClassPage(PageKind.GROUPS, None, tuple(tiles), 0, of, tuple(sections))
+
+
+def _offered(group: Sequence[Stack]) -> ClassProposal:
+    """Return the name that nearly all who have a hint in a group agree on, as its proposal."""
+    hints = Counter(stack.hint for stack in group if stack.hint is not None)
+    for name, count in hints.most_common(1):
+        if count >= SOME and count >= AGREED * hints.total():
+            return ClassProposal(((name, count / (hints.total() + 1)),))
+    return NO_IDEA
+
+
+def unmeasured(stacks: Sequence[Stack]) -> ClassPage | None:
+    """Return a page of stacks that cannot be compared yet, as one group; None for no stack."""
+    some = stacks[:LEFT_ROOM]
+    tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in some)
+    groups = (PageGroup(len(some)),)
+    return ClassPage(PageKind.GROUPS, None, tiles, 0, len(stacks), groups) if some else None
