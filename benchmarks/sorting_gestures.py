@@ -56,9 +56,7 @@ class Follower:
         self.pictures = [one for one in dataset.samples.by_key() if one.key in self.keys]
         spec = FeatureSpec.of(load_preset("transfer", {}), views=0)
         self.components = components_of(dataset, self.pictures, spec, Progress())
-        self.expected = expected_weights(
-            self.components.parts, dataset, self.pictures, Progress()
-        )
+        self.expected = expected_weights(self.components.parts, dataset, self.pictures, Progress())
         self.space = ""
 
     def solve(self) -> None:
@@ -119,9 +117,8 @@ class Sorter:
         sent = []
         last = None
         for place, (who, tile, label) in enumerate(zip(true, page.tiles, said, strict=True)):
-            if who != label:
-                if who != last:  # neighbours are swept over with the key held down
-                    self._name(who, page)
+            if who not in (label, last):  # neighbours are swept over with the key held down
+                self._name(who, page)
             if who != label or page.kind is PageKind.GROUPS:
                 self.session.to(tile.rows, who)
                 sent.append(place)
@@ -152,10 +149,10 @@ class Sorter:
             return [tile.proposal.label for tile in page.tiles]
         said: list[str | None] = []
         for group in page.groups:
-            most = Counter(true[len(said) : len(said) + group.count]).most_common(1)[0][0]
+            most = Counter(true[len(said) : len(said) + group.size]).most_common(1)[0][0]
             if not said or said[-1] != most:  # a key held down sweeps over groups, too
                 self._name(most, page)
-            said += [most] * group.count
+            said += [most] * group.size
         return said
 
     def _name(self, who: str, page: ClassPage) -> None:

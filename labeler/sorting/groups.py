@@ -41,7 +41,7 @@ AGREED, SOME = 0.8, 2
 
 
 class LikenessGroup(NamedTuple):
-    """Stacks that look alike, the most typical first, and how many decided samples are with them."""
+    """Stacks that look alike, the most typical first; so many of the decided are with them."""
 
     stacks: tuple[Stack, ...]
     decided: int
@@ -65,7 +65,9 @@ def likeness_groups(
         mine = [n for n in cluster if n < len(some)]
         ordered = tuple(some[n] for n in _typical_first(mine, own))
         found.append(LikenessGroup(ordered, len(cluster) - len(mine)))
-    return sorted((g for g in found if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number))
+    return sorted(
+        (g for g in found if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
+    )
 
 
 def chance_of_new(decided: Iterable[int]) -> float:
@@ -89,7 +91,7 @@ def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
     if not decided:
         return {}
     left_out = 1 - decided / (waiting + decided)
-    found = {}
+    found: dict[int, float] = {}
     for group in groups:
         odds = 0.0 if group.decided else new / (1 - new) / max(left_out ** len(group.stacks), 1e-6)
         found |= {stack.number: odds / (1 + odds) for stack in group.stacks}

@@ -108,7 +108,7 @@ class PageKind(StrEnum):
 class PageGroup(NamedTuple):
     """Tiles that follow each other and look alike; `label` is the name offered for them, if any."""
 
-    count: int
+    size: int
     label: str | None = None
 
 

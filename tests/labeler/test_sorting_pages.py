@@ -120,7 +120,7 @@ def test_without_anything_it_asks_who_this_is(empty: Dataset) -> None:
     session = SortingSession(empty)
     pages = Pages(session)
     page = only(pages.next())
-    assert (page.kind, page.label, page.of) == ("likes", None, 30)
+    assert (page.kind, page.label, page.of) == ("groups", None, 30)
     assert pages.file(page) == NO_STEP
     assert pages.file(page, label="Miku").count == len(page.rows)
 

@@ -180,8 +180,9 @@ class GestureView(TileView):
     def sweep(self, row: int) -> None:
         """Add a tile that the mouse came over while a class key is held: it goes the same way."""
         if self.held and row >= 0 and row not in self.stroke:
-            self.stroke.append(row)
-            self.tiles.set_state([row], TileState(TileMark.SENT, self.held))
+            rows = self.meant([row])
+            self.stroke += rows
+            self.tiles.set_state(rows, TileState(TileMark.SENT, self.held))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key: one step for all of it."""
@@ -227,7 +228,7 @@ class GestureView(TileView):
 
     def _space(self) -> None:
         self.worker.gesture()
-        rows = self.target_rows()
+        rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if self.mouse.lifts:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:

@@ -14,25 +14,33 @@ from PySide6.QtCore import QPoint, QRect
 
 GAP = 4
 HEADING = 26
+BETWEEN = 16
+"""Between sections that are beside each other."""
+BROAD = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`count` tiles under a heading ('' for none), `scale` times as large as usual."""
+    """`count` tiles under a heading ('' for none), `scale` times as large as usual.
+
+    Sections that are `beside` others share lines with them where there is room.
+    """
 
     title: str
     count: int
     scale: float = 1.0
+    beside: bool = False
 
 
 class PlacedSection(NamedTuple):
-    """A section where it lies: its first tile's number, its top, and its grid."""
+    """A section where it lies: its first tile's number, its top and left, and its grid."""
 
     section: Section
     first: int
     top: int
     cell: int
     columns: int
+    left: int = GAP
 
     @property
     def lines(self) -> int:
@@ -44,6 +52,11 @@ class PlacedSection(NamedTuple):
         """Where the next section may begin."""
         return self.top + self.lines * self.cell
 
+    @property
+    def right(self) -> int:
+        """Where a section beside it may begin."""
+        return self.left + self.columns * self.cell
+
 
 class GridLayout:
     """The places of all tiles for one width of a window and one size of tiles."""
@@ -51,18 +64,36 @@ class GridLayout:
     def __init__(self, sections: Sequence[Section], width: int, side: int) -> None:
         self.placed: list[PlacedSection] = []
         self.count = 0
-        top = GAP
+        self.height = GAP
         for section in sections:
             cell = round(side * section.scale) + GAP
-            top += HEADING if section.title else 0
             columns = max(1, (width - GAP) // cell)
-            # What is left over at the right makes every tile a little larger.
-            cell = max(1, (width - GAP) // columns) if section.count > columns else cell
-            placed = PlacedSection(section, self.count, top, cell, columns)
+            if section.beside:
+                placed = self._beside(section, cell, columns)
+            else:
+                # What is left over at the right makes every tile a little larger.
+                cell = max(1, (width - GAP) // columns) if section.count > columns else cell
+                placed = PlacedSection(section, self.count, self._top(section), cell, columns)
             self.placed.append(placed)
             self.count += section.count
-            top = placed.bottom
-        self.height = top
+            self.height = max(self.height, placed.bottom)
+
+    def _top(self, section: Section) -> int:
+        """Return where the tiles of a section begin that is below all others."""
+        return self.height + (HEADING if section.title else 0)
+
+    def _beside(self, section: Section, cell: int, columns: int) -> PlacedSection:
+        """Place a section as a block about three times as wide as high, at the right of the last
+        one where it fits.
+        """
+        lines = max(1, round((section.count / BROAD) ** 0.5))
+        mine = min(columns, -(-section.count // lines))
+        last = self.placed[-1] if self.placed else None
+        if last is not None and last.section.beside:
+            left = last.right + BETWEEN
+            if left + mine * cell <= GAP + columns * cell:
+                return PlacedSection(section, self.count, last.top, cell, mine, left)
+        return PlacedSection(section, self.count, self._top(section), cell, mine)
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile; an empty one where there is no such tile."""
@@ -70,7 +101,7 @@ class GridLayout:
         if place is None:
             return QRect()
         line, column = divmod(row - place.first, place.columns)
-        left, top = GAP + column * place.cell, place.top + line * place.cell
+        left, top = place.left + column * place.cell, place.top + line * place.cell
         return QRect(left, top, place.cell - GAP, place.cell - GAP)
 
     def of(self, row: int) -> PlacedSection | None:
@@ -83,13 +114,11 @@ class GridLayout:
     def row_at(self, point: QPoint) -> int:
         """Return the tile under a point, -1 for none."""
         for place in self.placed:
-            if place.top <= point.y() < place.bottom and point.x() >= GAP:
-                line, column = (
-                    (point.y() - place.top) // place.cell,
-                    (point.x() - GAP) // place.cell,
-                )
-                row = place.first + line * place.columns + column
-                inside = column < place.columns and row < place.first + place.section.count
+            across = place.left <= point.x() < place.right
+            if across and place.top <= point.y() < place.bottom:
+                line = (point.y() - place.top) // place.cell
+                row = place.first + line * place.columns + (point.x() - place.left) // place.cell
+                inside = row < place.first + place.section.count
                 return row if inside and self.rect(row).contains(point) else -1
         return -1
 
@@ -101,7 +130,9 @@ class GridLayout:
             lines = self._span(
                 area.top() - place.top, area.bottom() - place.top, place.cell, place.lines
             )
-            columns = self._span(area.left() - GAP, area.right() - GAP, place.cell, place.columns)
+            columns = self._span(
+                area.left() - place.left, area.right() - place.left, place.cell, place.columns
+            )
             if lines and columns:
                 yield from self._of_lines(place, lines, columns)
 
@@ -141,11 +172,12 @@ class GridLayout:
 
     def _nearest(self, x: int, y: int, row: int, down: int) -> int:
         """Return the tile of the line at height `y` that is nearest to `x`."""
-        for place in self.placed:
-            if place.section.count and place.top <= y < place.bottom:
-                line = (y - place.top) // place.cell
-                column = min(max((x - GAP) // place.cell, 0), place.columns - 1)
-                end = place.first + place.section.count - 1
-                found = min(place.first + line * place.columns + column, end)
-                return found if (found - row) * down > 0 else row
+        level = [p for p in self.placed if p.section.count and p.top <= y < p.bottom]
+        for place in sorted(level, key=lambda p: max(p.left - x, x - p.right, 0)):
+            line = (y - place.top) // place.cell
+            column = min(max((x - place.left) // place.cell, 0), place.columns - 1)
+            end = place.first + place.section.count - 1
+            found = min(place.first + line * place.columns + column, end)
+            if (found - row) * down > 0:
+                return found
         return row

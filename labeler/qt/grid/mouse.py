@@ -115,7 +115,7 @@ class TileMouse(QObject):
         if self._row >= 0 and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
             self._gesture = Gesture.DRAG
             chosen = self._view.selected_rows()
-            self.dragged.emit(chosen if self._row in set(chosen) else [self._row])
+            self.dragged.emit(chosen if self._row in set(chosen) else self._view.meant([self._row]))
             self._gesture = Gesture.NONE
             return
         self._gesture = Gesture.BAND

@@ -20,7 +20,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QRegion, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView, QWidget
 
-from labeler.qt.grid.layout import GAP, HEADING, GridLayout
+from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.grid.thumbnails import ThumbnailLoader
@@ -223,6 +223,11 @@ class TileView(RangeSelection):
         """Return what to paint again after a change: all that is seen."""
         return QRegion(self.viewport().rect())
 
+    def section_rows(self, row: int) -> range:
+        """Return the tiles of the section that a tile is in."""
+        place = self._grid.of(row)
+        return range(place.first, place.first + place.section.count) if place else range(0)
+
     def set_point(self, row: int) -> None:
         """Point at a tile; -1 for none."""
         if row != self.point:
@@ -235,7 +240,13 @@ class TileView(RangeSelection):
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile that is pointed at."""
         chosen = self.selected_rows()
-        return chosen or ([self.point] if 0 <= self.point < self._tiles.rowCount() else [])
+        return chosen or (
+            self.meant([self.point]) if 0 <= self.point < self._tiles.rowCount() else []
+        )
+
+    def meant(self, rows: list[int]) -> list[int]:
+        """Return the tiles that are meant where some are pointed at; here these alone."""
+        return rows
 
     # -- painting
 
@@ -246,6 +257,10 @@ class TileView(RangeSelection):
     def caption(self, row: int) -> str:
         """Return the line over the lower edge of a tile; none in a plain grid."""
         return ""
+
+    def heading(self, place: PlacedSection) -> str:
+        """Return the line over a section that has a title."""
+        return place.section.title
 
     def appearance(self, row: int) -> TileAppearance:
         """Return how a tile looks now."""
@@ -280,9 +295,13 @@ class TileView(RangeSelection):
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
         painter.setPen(self.palette().text().color())
         for place in self._grid.placed:
-            line = QRect(GAP + 2, place.top - HEADING - offset, area.width() + area.left(), HEADING)
+            right = place.right if place.section.beside else self.viewport().width()
+            line = QRect(place.left + 2, place.top - HEADING - offset, right - place.left, HEADING)
             if place.section.title and line.translated(0, offset).intersects(area):
-                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, place.section.title)
+                text = painter.fontMetrics().elidedText(
+                    self.heading(place), Qt.TextElideMode.ElideRight, line.width()
+                )
+                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Lay out anew for another width."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtGui import QResizeEvent
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QVBoxLayout
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
-from labeler.qt.grid.layout import Section
+from labeler.qt.grid.layout import PlacedSection, Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileProposal, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.page_header import PageHeader, PageHints
@@ -20,7 +21,7 @@ from labeler.qt.views.sending import ENTER_DEAD, SendingView
 from labeler.sorting.checks import Checks
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
-from labeler.sorting.session import BY_HAND, Place, SortingSession, StepKind, StepResult
+from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
 SMALLEST, LARGEST = 72, 176
 LARGER = 1.5
@@ -44,6 +45,40 @@ class PageGrid(GestureView):
         """Make tiles as large as can be seen all at once."""
         self.fit(SMALLEST, LARGEST)
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether the page is an overview, on which a gesture means the whole of a group."""
+        return self.page is not None and self.page.kind is PageKind.GROUPS
+
+    def meant(self, rows: list[int]) -> list[int]:
+        """Return what is left of the group of each tile; what was marked in it is meant alone."""
+        if not self.has_groups:
+            return rows
+        found: list[int] = []
+        for row in rows:
+            whole = self.unmarked(self.section_rows(row)) if self.unmarked([row]) else [row]
+            found += [one for one in whole if one not in found]
+        return found
+
+    def unmarked(self, rows: Iterable[int]) -> list[int]:
+        """Return those of some tiles with which nothing was done."""
+        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
+
+    def group_to_name(self) -> list[int]:
+        """Return the group that a name is for: that pointed at, else the first without a name."""
+        rows = self.target_rows()
+        return rows or self.meant(self.unmarked(range(self.tiles.rowCount()))[:1])
+
+    def heading(self, place: PlacedSection) -> str:
+        """Return a group's name once it has one."""
+        rows = range(place.first, place.first + place.section.count)
+        sent = Counter(state.target for row in rows if (state := self.tiles.state(row)).target)
+        if not self.has_groups or not sent:
+            return super().heading(place)
+        name = sent.most_common(1)[0][0]
+        keys = self.worker.last.keys if self.worker.last else {}
+        return f"{keys.get(name, '').upper()}  {name}".strip()
+
 
 def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:
     """Show the tiles of a page in a model; each stands for the samples of its stack."""
@@ -61,7 +96,19 @@ def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> N
 
 
 def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
-    """Return the doubtful ones first and larger; a page of several classes class by class."""
+    """Return the doubtful ones first and larger; a page of several classes class by class, an
+    overview group by group, side by side.
+    """
+    if page.kind is PageKind.GROUPS:
+        alike = QCoreApplication.translate("PageGrid", "{count} alike")
+        return [
+            Section(
+                f"{group.label}?  {group.size}" if group.label else alike.format(count=group.size),
+                group.size,
+                beside=len(page.groups) > 1,
+            )
+            for group in page.groups
+        ]
     if page.kind is PageKind.LEFT:
         counts: dict[str, int] = {}
         for tile in page.tiles:
@@ -156,7 +203,7 @@ class ClassPagesView(SendingView):
         self._say()
         if (
             page is not None
-            and page.kind is PageKind.LIKES
+            and page.kind is PageKind.GROUPS
             and self.worker.last
             and not self.worker.last.keys
         ):
@@ -188,25 +235,41 @@ class ClassPagesView(SendingView):
             bar = self.view.verticalScrollBar()
             bar.setValue(bar.value() + bar.pageStep())
             self.worker.say(self.tr("There are more faces below: Enter again files the page"))
-        elif self.page.kind is PageKind.LIKES:
-            self.worker.say(self.tr("Say who this is: a name, or Shift and the key of a class"))
+        elif self.view.has_groups and not self._something_said():
+            self.worker.say(self.tr("Point at a group and type who this is, or press a key"))
             self.header.name.setFocus()
         else:
             self._file(None)
 
+    def _something_said(self) -> bool:
+        """Return whether an overview may be left: a group has a name, or is offered one."""
+        assert self.page is not None
+        return bool(self.model.states) or any(group.label for group in self.page.groups)
+
     def name_page(self, label: str) -> None:
-        """File the whole page as one class: a new one, or one that was not proposed."""
-        if self.page is not None:
+        """File the whole page as one class, a new one or one that was not proposed; on an
+        overview the group that is pointed at, or else the first that has no name.
+        """
+        if self.page is not None and self.view.has_groups:
+            if rows := self.view.group_to_name():
+                self.send_rows(rows, label, WITH_PAGE)
+            self.view.setFocus()
+        elif self.page is not None:
             self._file(label)
 
     def send(self, target: str) -> bool:
         """Send tiles; with none, a name in the class list answers "Who is this?"."""
         if super().send(target):
             return True
-        if self.page is not None and self.page.kind is PageKind.LIKES:
+        if self.view.has_groups:
             self.name_page(target)
             return True
         return False
+
+    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+        """Send tiles; several of a group that was named at once count as filed with the page."""
+        whole = self.view.has_groups and len(rows) > 1
+        super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
         label = self.class_of(key)

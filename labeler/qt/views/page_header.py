@@ -91,7 +91,7 @@ class PageHeader(QWidget):
 
     def show_page(self, page: ClassPage | None, going: int, hint: str = "") -> None:
         """Say what the page is, and how many tiles Enter would file."""
-        self.name.setVisible(page is not None and page.kind in (PageKind.LIKES, PageKind.CLASS))
+        self.name.setVisible(page is not None and page.kind in (PageKind.GROUPS, PageKind.CLASS))
         self.offer.shorten(page is not None)
         for button in (self.file_button, self.skip_button):
             button.setVisible(page is not None)
@@ -100,15 +100,15 @@ class PageHeader(QWidget):
             self._announced = self.title.text()
             announce(self, self._announced)
         if page is not None:
-            self.file_button.setEnabled(going > 0 and page.kind is not PageKind.LIKES)
+            self.file_button.setEnabled(going > 0 or page.kind is PageKind.GROUPS)
             self.file_button.setText(self._action(page, going))
 
     def _words(self, page: ClassPage) -> str:
         count, wrong = len(page.tiles), round(page.expected_wrong)
-        if page.kind is PageKind.LIKES:
-            return self.tr("Who is this?  {count} that look alike, of {all} unknown").format(
-                count=count, all=f"{page.of:,}"
-            )
+        if page.kind is PageKind.GROUPS:
+            return self.tr(
+                "Who are they?  {count} groups that look alike: point at one and type its name"
+            ).format(count=len(page.groups))
         if page.kind is PageKind.CHECK:
             return self.tr("Do these {count} belong together?  Click who does not").format(
                 count=count
@@ -125,8 +125,13 @@ class PageHeader(QWidget):
         )
 
     def _action(self, page: ClassPage, going: int) -> str:
-        if page.kind is PageKind.LIKES:
-            return self.tr("Shift + key, or a name")
+        if page.kind is PageKind.GROUPS:
+            offered = sum(group.size for group in page.groups if group.label)
+            return (
+                self.tr("Enter: take the names offered, go on")
+                if offered
+                else self.tr("Enter: go on")
+            )
         if page.kind is PageKind.CHECK:
             return self.tr("Enter: they do")
         if page.kind is PageKind.LEFT:

@@ -30,6 +30,8 @@ from labeler.qt.window import LabelerWindow
 if TYPE_CHECKING:
     from drawn_faces import FaceSet
 
+    from labeler.sorting.page_layout import ClassPage
+
 Key, Button = Qt.Key, Qt.MouseButton
 Opened = Callable[..., LabelerWindow]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
@@ -219,11 +221,11 @@ class Person:
         true = [self.who(row) for row in range(len(page.tiles))]
         most, number = Counter(true).most_common(1)[0]
         wanted = [page.label or tile.proposal.label or most for tile in page.tiles]
-        whole = page.kind == "likes" or (
-            page.kind == "class" and most != page.label and number > 0.6 * len(true)
-        )
+        whole = page.kind == "class" and most != page.label and number > 0.6 * len(true)
         if whole:
             wanted = [most] * len(true)
+        if page.kind == "groups":
+            wanted = self._name_groups(page, true)
         for row, (who, said) in enumerate(zip(true, wanted, strict=True)):
             if who != said:
                 self._mend(row, who)
@@ -236,6 +238,20 @@ class Person:
         else:
             self.write(most)
         settle(self.window)
+
+    def _name_groups(self, page: ClassPage, true: list[str]) -> list[str]:
+        """Point at each group and say who most of it are; return what each tile is said to be."""
+        said: list[str] = []
+        for group in page.groups:
+            most = Counter(true[len(said) :][: group.size]).most_common(1)[0][0]
+            if self.keys.get(most):
+                self.send(len(said), most)
+            else:
+                self.point(len(said))
+                self.write(most)
+            settle(self.window)  # its key is known by then
+            said += [most] * group.size
+        return said
 
     def _mend(self, row: int, who: str) -> None:
         if self.keys.get(who):

@@ -301,9 +301,9 @@ def test_a_first_name_makes_a_class(opened: Opened, drawn_few: FaceSet, tmp_path
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
     settle(person.window)
     view = view_of(person)
-    assert view.page.kind == "likes"
+    assert view.page.kind == "groups"
     until(lambda: view.header.name.hasFocus() or not person.window.isActiveWindow())
-    number = len(view.page.rows)
+    number = view.page.groups[0].size
     person.write("涼宮ハルヒ")
     settle(person.window)
     assert list(labels(tmp_path / "d").values()).count("涼宮ハルヒ") == number

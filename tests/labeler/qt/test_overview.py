@@ -1,0 +1,138 @@
+"""The overview: groups of look-alikes, each named, corrected and left with real keys and clicks."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, labels
+from person import Person, settle, until
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtTest import QTest
+from window_fixtures import Opened
+
+from labeler.qt.grid.layout import GridLayout, Section
+from labeler.qt.views.class_pages import ClassPagesView, PageGrid
+from labeler.qt.views.sending import ENTER_DEAD
+
+Key = Qt.Key
+
+
+@pytest.fixture
+def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
+    """Somebody before the overview of faces of which nothing is known."""
+    shutil.copytree(drawn_few.root, tmp_path / "d")
+    found = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
+    settle(found.window)
+    return found
+
+
+def view_of(person: Person) -> ClassPagesView:
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    return view
+
+
+def group_rows(person: Person, number: int) -> range:
+    page = view_of(person).page
+    assert page is not None
+    first = sum(group.size for group in page.groups[:number])
+    return range(first, first + page.groups[number].size)
+
+
+def named(person: Person, name: str) -> int:
+    settle(person.window)
+    return list(labels(person.window.worker.root).values()).count(name)
+
+
+def leave(person: Person) -> None:
+    view = view_of(person)
+    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    person.enter()
+    settle(person.window)
+
+
+def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person) -> None:
+    view = view_of(person)
+    assert view.page is not None
+    assert view.page.kind == "groups"
+    assert len(view.page.groups) >= 3
+    one, other, third = (group_rows(person, number) for number in range(3))
+    person.point(other[0])
+    person.write("Miku")
+    assert named(person, "Miku") == len(other)
+    person.click(one[1])
+    person.point(one[0])
+    person.press("1", "key")
+    assert named(person, "Miku") == len(other) + len(one) - 1
+    assert view.view.heading(view.view._grid.placed[0]) == "1  Miku"
+    # What is marked is meant alone from then on: a group is mended face by face.
+    person.point(third[0])
+    person.write("Rin")
+    person.point(third[1])
+    person.press("1", "key")
+    assert (named(person, "Rin"), named(person, "Miku")) == (
+        len(third) - 1,
+        len(other) + len(one),
+    )
+    page = view.page
+    leave(person)
+    assert view.page is not page
+    assert person.window.worker.last is not None
+    sorted_ = named(person, "Miku") + named(person, "Rin")
+    assert person.window.worker.last.counts.waiting == len(person.truth) - sorted_
+
+
+def test_groups_that_do_not_matter_and_one_undo(person: Person) -> None:
+    view = view_of(person)
+    rows = group_rows(person, 0)
+    person.point(rows[0])
+    person.press("o", "place")
+    settle(person.window)
+    assert person.window.worker.last is not None
+    assert person.window.worker.last.counts.waiting == len(person.truth) - len(rows)
+    person.window.undo()
+    settle(person.window)
+    assert person.window.worker.last.counts.waiting == len(person.truth)
+    assert view.model.state(rows[0]).kind == "in"
+
+
+def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
+    view = view_of(person)
+    page = view.page
+    leave(person)
+    assert view.page is page
+    assert person.window.focusWidget() is view.header.name
+
+
+def test_sections_share_lines_and_every_tile_is_found_where_it_lies() -> None:
+    sections = [Section("a", 7, beside=True), Section("b", 5, beside=True), Section("c", 40)]
+    for width in (120, 500, 900, 2000):
+        grid = GridLayout(sections, width, 72)
+        rects = [grid.rect(row) for row in range(grid.count)]
+        assert [grid.row_at(rect.center()) for rect in rects] == list(range(52))
+        assert not any(a.intersects(b) for n, a in enumerate(rects) for b in rects[:n])
+        whole = QRect(0, 0, width, grid.height)
+        assert all(whole.contains(rect) for rect in rects)
+        touched = sorted(row for a, b in grid.ranges(whole) for row in range(a, b + 1))
+        assert touched == list(range(52))
+        assert (rects[7].top() == rects[0].top()) == (width > 700)
+        assert grid.moved(7, 0, -1) in range(12)
+        assert grid.row_at(QRect(rects[6]).bottomRight()) in (6, -1)
+
+
+def test_a_key_held_over_another_group_names_both(person: Person) -> None:
+    view = view_of(person)
+    one, other = group_rows(person, 0), group_rows(person, 1)
+    person.point(one[0])
+    person.write("Miku")
+    settle(person.window)
+    grid = view.view
+    assert isinstance(grid, PageGrid)
+    person.point(group_rows(person, 2)[0])
+    QTest.keyPress(grid, Key.Key_1)
+    person.point(other[0])
+    QTest.keyRelease(grid, Key.Key_1)
+    assert named(person, "Miku") == len(one) + len(other) + len(group_rows(person, 2))
