@@ -10,7 +10,7 @@ from facecrop_scenes import face_at, scene
 from facecrop.annotations import read_annotations
 from facecrop.compare import CRITERIA, match_faces, sum_tallies
 from facecrop.detectors import Detector, detector_named
-from facecrop.detectors.drawnface import MODEL, FaceNetwork, centred
+from facecrop.detectors.drawnface import MODEL, SIZE, FaceNetwork, centred, seen_size
 from facecrop.detectors.tiling import overlap
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of
@@ -46,7 +46,7 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
-@pytest.mark.parametrize(("kind", "least", "most"), [("frozen", 27, 4), ("southpark", 33, 14)])
+@pytest.mark.parametrize(("kind", "least", "most"), [("frozen", 24, 2), ("southpark", 33, 14)])
 def test_real_films_and_cartoons(
     drawnface: Detector, shared_data: Path, kind: str, least: int, most: int
 ) -> None:
@@ -79,6 +79,33 @@ def test_a_larger_size_finds_smaller_faces() -> None:
     assert found.box.x < x < found.box.x + found.box.width
     assert found.box.y < y < found.box.y + found.box.height
     assert detector_named("drawnface", size=320).detect(wide) == []
+
+
+@pytest.mark.parametrize(
+    ("picture", "seen"),
+    [
+        ((960, 540), (512, 288)),
+        ((1920, 1080), (512, 288)),
+        ((640, 480), (512, 384)),
+        ((500, 700), (352, 512)),
+        ((100, 60), (192, 128)),
+        ((1900, 10), (512, 32)),
+        ((1, 1), (32, 32)),
+    ],
+)
+def test_a_picture_is_seen_at_multiples_of_32(
+    picture: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    """What a search costs goes by these sides; pictures are enlarged twice at most."""
+    assert seen_size(*picture, SIZE) == seen
+
+
+@pytest.mark.parametrize("size", [(960, 540), (1000, 800), (2200, 1300), (330, 340)])
+def test_boxes_are_in_pixels_of_the_picture(drawnface: Detector, size: tuple[int, int]) -> None:
+    """Whatever the sides, which the network sees at multiples of 32."""
+    side = 500 if size[0] > 2000 else 200
+    [face] = drawnface.detect(np.asarray(scene(20, size=size, side=side)))
+    assert overlap(face.box, face_at(20, side)) > 0.6
 
 
 def test_distances_become_boxes() -> None:
