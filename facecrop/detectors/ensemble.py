@@ -62,7 +62,7 @@ class Ensemble:
 
     @property
     def settings(self) -> str:
-        """For example `calibration=2 cascade=9376d30ac38d threshold=0.5 weights=0123456789ab`."""
+        """For example `calibration=3 cascade=9376d30ac38d threshold=0.5 weights=0123456789ab`."""
         return (
             f"calibration={self.calibration.version} cascade={self.cascade.sha256[:12]} "
             f"threshold={self.threshold:g} weights={self._network.sha256[:12]}"

@@ -192,13 +192,13 @@ def member_name(size: float) -> str:
 
 
 CALIBRATED = EnsembleCalibration(
-    version=2,
+    version=3,
     sizes=(0.7, 0.5),
-    weights=(0.8, 1.73),
-    cascade=1.06,
-    network=2.02,
-    bias=-3.6,
-    network_size=640,
-    threshold=0.4,
+    weights=(0.86, 1.56),
+    cascade=1.12,
+    network=2.47,
+    bias=-3.91,
+    network_size=512,
+    threshold=0.5,
 )
 """As `benchmarks/detectors_calibrate.py` found it."""
