@@ -34,7 +34,7 @@ def write_sheet(dataset: Dataset, settings: Settings, file: Path, count: int) ->
     if settings.augment == "none":
         raise UsageError("augment=none changes nothing", "add -o augment=characters or photos")
     chosen = _spread(find_examples(dataset), count)
-    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
+    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
     outcomes = run_over(read, list(pixel_sources(dataset, chosen)), Processes(1))
     pixels = {o.item.key: o.result for o in outcomes if o.result is not None}
     keys = [sample.key for sample in chosen if sample.key in pixels]

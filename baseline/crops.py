@@ -133,7 +133,8 @@ def crop_plan_for(
     if not (request.faces or request.detector) and (
         request.faces is False or not _mostly_faces(learnt)
     ):
-        return CropPlan(ReadParts(facts.size, cutting=_whole_cut(learnt)), why, "", learnt)
+        read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
+        return CropPlan(read, why, "", learnt)
     faces = next((one for one in learnt or () if one.of_faces), None)
     if faces is None and not asked:
         raise UsageError(
@@ -148,7 +149,8 @@ def crop_plan_for(
     or_whole = not asked and any(one.detector == WHOLE for one in learnt or ())
     # Built, so that what it lacks is said now and not of each picture.
     settings = spec.build().settings
-    return CropPlan(ReadParts(facts.size, spec, cutting, or_whole), why, settings, learnt)
+    read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)
+    return CropPlan(read, why, settings, learnt)
 
 
 def _mostly_faces(learnt: tuple[CropMethod, ...] | None) -> bool:

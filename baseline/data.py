@@ -112,7 +112,7 @@ def load_arrays(
     all of a split.
     """
     chosen = {split: list(pixel_sources(dataset, examples.splits[split])) for split in splits}
-    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB")
+    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
     found = decode_all(dataset.cache / "pixels", chosen, read, progress)
     return {
         split: _labelled(

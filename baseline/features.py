@@ -18,7 +18,15 @@ from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
 from baseline.data import no_readable_picture, pixel_sources
 from baseline.extraction import Extractor
-from baseline.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
+from baseline.pixels import (
+    VIEW_SEED,
+    Fit,
+    Pixels,
+    ReadPixels,
+    ReadViews,
+    ViewRequest,
+    readers_for,
+)
 from baseline.settings import Precision, Transfer, Triplet
 from gleanset import Dataset
 from gleanset.likeness.store import Vector, VectorStore, vector_name
@@ -46,6 +54,7 @@ class FeatureSpec:
     views: int = 0
     precision: Precision = "auto"
     seed: int = 0
+    fit: Fit = "squeeze"
 
     @classmethod
     def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:
@@ -59,6 +68,7 @@ class FeatureSpec:
             settings.views if views is None else views,
             settings.precision,
             settings.seed,
+            settings.fit,
         )
 
     @property
@@ -158,7 +168,7 @@ def _lacking(members: Sequence[_Member], name: bytes) -> bool:
 
 def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
     precision = choose_compute(spec.precision).name
-    told = (FORMAT, *backbone.identity, spec.size, spec.channels, precision)
+    told = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
     digest = hashlib.sha256(repr(told).encode())
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
@@ -213,7 +223,8 @@ def _read_views(
     spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
     """Yield (name, pixels) of each view; samples that cannot be read are left out."""
-    read = ReadViews(ReadPixels(spec.size, "L" if spec.channels == 1 else "RGB"), spec.augment)
+    mode = "L" if spec.channels == 1 else "RGB"
+    read = ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
     outcomes = run_over(read, wanted, readers_for(len(wanted) * len(spec.all_views)))
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:

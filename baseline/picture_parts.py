@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from baseline.pixels import Pixels, read_bytes, squeezed
+from baseline.pixels import Fit, Pixels, fitted, read_bytes
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Array, CutSettings, cut, region
@@ -44,6 +44,7 @@ class ReadParts:
     detector: DetectorSpec | None = None
     cutting: CutSettings = field(default_factory=CutSettings)
     or_whole: bool = False
+    fit: Fit = "squeeze"
 
     def __call__(self, path: str) -> list[PicturePart]:
         """Return the parts, at least one. Raises `Unreadable`."""
@@ -63,14 +64,14 @@ class ReadParts:
     def _face(self, pixels: Array, face: Face) -> PicturePart:
         place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
         shown = cut(pixels, place.box, place.angle)
-        return PicturePart(squeezed(shown, self.size), face.box, face.score)
+        return PicturePart(fitted(shown, self.size, self.fit), face.box, face.score)
 
     def _whole(self, picture: Image.Image) -> PicturePart:
         whole = Box(0, 0, picture.width, picture.height)
         cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
         place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
         shown = picture if place.box == whole else cut(picture, place.box)
-        return PicturePart(squeezed(shown, self.size))
+        return PicturePart(fitted(shown, self.size, self.fit))
 
 
 def files_of(names: Iterable[str]) -> Iterator[str]:

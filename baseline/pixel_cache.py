@@ -151,7 +151,7 @@ class _Store:
 
 def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:
     """Of all that the pixels depend on, with size and time of the files they come from."""
-    digest = hashlib.sha256(f"{read.size} {read.mode}\n".encode())
+    digest = hashlib.sha256(f"{read.size} {read.mode} {read.fit}\n".encode())
     for source in sources:
         stamps = (_stamp(source.crop), _stamp(source.original))
         digest.update(repr((source.key, source.box, source.angle, stamps)).encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ EACH = 100
 """Pictures that are read in about the time that a process takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
+Fit: TypeAlias = Literal["squeeze", "square"]
+"""How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
 
 def readers_for(pictures: int) -> Processes | Threads:
@@ -52,11 +54,12 @@ class ReadPixels:
 
     size: int
     mode: str
+    fit: Fit = "squeeze"
 
     def __call__(self, source: PixelSource) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
         image = picture_of(source).convert(self.mode)
-        values = np.asarray(resized(image, self.size), dtype=np.uint8)
+        values = np.asarray(resized(image, self.size, self.fit), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
 
@@ -69,9 +72,19 @@ def picture_of(source: PixelSource) -> Image.Image:
         return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
 
 
-def resized(image: Image.Image, size: int) -> Image.Image:
-    """Return the picture as size x size pixels, its proportions given up: all that a model sees."""
-    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+def resized(image: Image.Image, size: int, fit: Fit = "squeeze") -> Image.Image:
+    """Return the picture as size x size pixels: all that a model sees."""
+    shown = image.crop(upper_square(*image.size)) if fit == "square" else image
+    return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def upper_square(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the largest square (left, top, right, bottom) of a picture: the middle of a wide one,
+    the upper end of a tall one, where heads are.
+    """
+    side = min(width, height)
+    left = (width - side) // 2
+    return left, 0, left + side, side
 
 
 def _bytes(path: str) -> bytes:
@@ -124,9 +137,9 @@ PictureInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
 
 
-def squeezed(image: Image.Image, size: int) -> Pixels:
-    """Return an upright RGB image as size x size x 3, its proportions given up as in training."""
-    return np.asarray(resized(image, size), dtype=np.uint8)
+def fitted(image: Image.Image, size: int, fit: Fit) -> Pixels:
+    """Return an upright RGB image as size x size x 3, made a square as in training."""
+    return np.asarray(resized(image, size, fit), dtype=np.uint8)
 
 
 def as_image(picture: PictureInput) -> Image.Image:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from baseline.backbone_names import has_embedding, pinned_names
+from baseline.pixels import Fit
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
@@ -30,8 +31,11 @@ AUTO = "auto"
 """In place of a preset: the one that suits the dataset, which training finds out."""
 
 
-class CommonSettings(TomlTable, frozen=True, tag_field="method"):
-    """What every method of training is told; the comments in `presets/simple.toml` explain it."""
+class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
+    """What every method of training is told; the comments in `presets/simple.toml` explain it.
+
+    Runs of a time before `fit` was a setting squeezed their pictures.
+    """
 
     preset: str
     size: Annotated[int, Meta(ge=8, le=2048)]
@@ -40,6 +44,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method"):
     balance: Literal["none", "weights", "sampling"]
     seed: Whole
     precision: Precision
+    fit: Fit = "squeeze"
 
     @property
     def method(self) -> str:

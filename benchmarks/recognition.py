@@ -1,13 +1,14 @@
-"""What colours beside a network bring: heads, nearest neighbours and groups, on real pictures.
+"""What squares and colours bring a network: heads, nearest neighbours and groups, real pictures.
 
     python benchmarks/recognition.py WORK [--splits 20] [--set NAME=FOLDER ...]
     python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
 
 Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
-all others are test. `transfer` learns from the same ones with the network alone, and with colours
-at the weight that it chooses within train. Nearest neighbours compare by the
-same scaled features. Purity is that of 40 groups of all pictures, made as `baseline presort` does
-without any label. WORK keeps a line for each split: what was stopped goes on where it was.
+all others are test. `transfer` learns from the same ones with the network alone, of pictures that
+are squeezed into a square or cut to one, and with colours beside it at the weight that it chooses
+within train. Nearest neighbours compare by the same scaled features. Purity is that of 40 groups of
+all pictures, made as `baseline presort` does without any label. WORK keeps a line for each split:
+what was stopped goes on where it was.
 A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,15 @@ from gleanset.work.progress import Progress
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
-VARIANTS = {"network": NETWORK, "both": f"{NETWORK}+colours"}
+VARIANTS = {
+    "network": {"backbone": NETWORK, "fit": "squeeze"},
+    "square": {"backbone": NETWORK, "fit": "square"},
+    "preset": {"backbone": f"{NETWORK}+colours", "fit": "square"},
+}
+"""What `transfer` was before either, with squares alone, and as its preset has it."""
+BEFORE, *AFTER = VARIANTS
 GROUPS = 40
+KINDS = ("head", "nearest")
 
 
 def dataset_of(work: Path, name: str, folder: Path) -> Dataset:
@@ -66,9 +74,11 @@ def examples_of(found: Examples, size: int, seed: int) -> Examples | None:
 class Seen:
     """The features of all pictures of a set, and what `transfer` makes of a part of them."""
 
-    def __init__(self, dataset: Dataset, found: Examples, backbone: str, photos: bool) -> None:
-        augment = "photos" if photos else "characters"
-        settings = load_preset("transfer", {"backbone": backbone, "augment": augment})
+    def __init__(
+        self, dataset: Dataset, found: Examples, given: Mapping[str, str], photos: bool
+    ) -> None:
+        augment = {"augment": "photos" if photos else "characters"}
+        settings = load_preset("transfer", {**given, **augment})
         assert isinstance(settings, Transfer)
         spec = FeatureSpec.of(settings)
         self.backbone = spec.load()
@@ -118,9 +128,9 @@ def unit(rows: Any) -> Any:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def purity(dataset: Dataset, backbone: str) -> float:
+def purity(dataset: Dataset, given: Mapping[str, str]) -> float:
     """The share of pictures that are of the commonest class of their group."""
-    settings = load_preset("transfer", {"backbone": backbone})
+    settings = load_preset("transfer", given)
     assert isinstance(settings, Transfer)
     samples = list(dataset.samples.by_key())
     spec = FeatureSpec.of(settings, views=0)
@@ -140,16 +150,16 @@ def measure(work: Path, sets: dict[str, Path], splits: int, done: KeptRows) -> N
         with dataset_of(work, name, folder) as dataset:
             found = find_examples(dataset)
             photos = not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
-            for variant, backbone in VARIANTS.items():
-                seen = Seen(dataset, found, backbone, photos)
+            for variant, given in VARIANTS.items():
+                seen = Seen(dataset, found, given, photos)
                 for seed, size in itertools.product(range(splits), SIZES):
                     part = f"{name}/{size}/{variant}/{seed}"
                     examples = None if part in done else examples_of(found, size, seed)
                     if examples is not None:
                         done.keep(part, seen.judged(examples))
-            for variant, backbone in VARIANTS.items():
+            for variant, given in VARIANTS.items():
                 if (part := f"{name}/groups/{variant}/0") not in done:
-                    done.keep(part, {"purity": purity(dataset, backbone)})
+                    done.keep(part, {"purity": purity(dataset, given)})
 
 
 def print_table(rows: Iterable[Row]) -> None:
@@ -158,37 +168,33 @@ def print_table(rows: Iterable[Row]) -> None:
     for row in rows:
         name, size, variant, seed = row["part"].split("/")
         found[name, size][variant][seed] = row
-    names = " | ".join(f"{kind}: network | both | gain" for kind in ("head", "nearest"))
-    print(f"| set | a class | splits | {names} | weight |")
-    print("|---" * 10 + "|")
+    titles = [f"{kind}: {BEFORE} | {' | '.join(AFTER)} | gain" for kind in KINDS]
+    print(f"| set | a class | splits | {' | '.join(titles)} | weight |")
+    print("|---" * (4 + len(KINDS) * (len(VARIANTS) + 1)) + "|")
     for (name, size), variants in found.items():
-        if size != "groups":
-            cells = [cell for kind in ("head", "nearest") for cell in gains(variants, kind)]
-            weights = [row["weight"] for row in variants["both"].values()]
-            count = len(variants["both"])
+        if size != "groups" and all(variant in variants for variant in VARIANTS):
+            cells = [cell for kind in KINDS for cell in compared(variants, kind)]
+            weights = [row["weight"] for row in variants[AFTER[-1]].values()]
             amount = "all" if size == "0" else size
-            row = [name, amount, str(count), *cells, f"{np.mean(weights):.2f}"]
+            row = [name, amount, str(len(weights)), *cells, f"{np.mean(weights):.2f}"]
             print(f"| {' | '.join(row)} |")
-    print("\n| set | purity of 40 groups: network | both |\n|---|---|---|")
+    print(f"\n| set | purity of {GROUPS} groups: {' | '.join(VARIANTS)} |")
+    print("|---" * (1 + len(VARIANTS)) + "|")
     for (name, size), variants in found.items():
         if size == "groups":
-            cells = [f"{variants[v]['0']['purity']:.3f}" for v in VARIANTS]
+            cells = [f"{variants[v]['0']['purity']:.3f}" for v in VARIANTS if v in variants]
             print(f"| {name} | {' | '.join(cells)} |")
 
 
-def gains(variants: dict[str, dict[str, Row]], kind: str) -> list[str]:
-    """Accuracy without and with, and the paired gain in points with its 95 % interval."""
-    seeds = sorted(variants["network"].keys() & variants["both"].keys())
-    first, second = (np.array([variants[v][seed][kind] for seed in seeds]) for v in VARIANTS)
-    points = 100 * (second - first)
+def compared(variants: dict[str, dict[str, Row]], kind: str) -> list[str]:
+    """Accuracy of each variant, and the paired gain of the last in points, 95 % interval."""
+    seeds = sorted(set.intersection(*(set(variants[variant]) for variant in VARIANTS)))
+    each = [np.array([variants[v][seed][kind] for seed in seeds]) for v in VARIANTS]
+    points = 100 * (each[-1] - each[0])
     gain, several = float(points.mean()), len(points) > 1
     # Over splits of the same pictures, so it says nothing of other pictures.
     wide = float(stats.sem(points) * stats.t.ppf(0.975, len(points) - 1)) if several else np.nan
-    return [
-        f"{first.mean():.3f}",
-        f"{second.mean():.3f}",
-        f"{gain:+.1f} ± {wide:.1f}",
-    ]
+    return [*(f"{found.mean():.3f}" for found in each), f"{gain:+.1f} ± {wide:.1f}"]
 
 
 def main() -> None:

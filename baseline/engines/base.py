@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.evaluation.familiarity import FeatureScale
-from baseline.pixels import Pixels
+from baseline.pixels import Fit, Pixels
 from gleanset.db.faces import CropMethod
 
 Floats = npt.NDArray[np.float32]
@@ -38,6 +38,7 @@ class ModelFacts:
     `known` names the pictures of its gallery by class; `run` is the folder's name it came from;
     `crops` are the ways in which its training pictures were cut, None where that is not recorded.
     `scale` is where its embeddings of train lie, by which familiarity is told; None for a gallery.
+    `fit` says how a picture that is no square becomes one.
     """
 
     run: str
@@ -47,6 +48,7 @@ class ModelFacts:
     known: tuple[tuple[str, ...], ...] | None = None
     crops: tuple[CropMethod, ...] | None = None
     scale: FeatureScale | None = None
+    fit: Fit = "squeeze"
 
 
 class InferenceEngine(Protocol):

@@ -103,6 +103,7 @@ class TorchEngine:
             known,
             load_crops(folder),
             None if known is not None else load_feature_scale(folder),
+            settings.fit,
         )
         return cls(facts, net, settings)
 

@@ -9,6 +9,7 @@ import msgspec
 from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.evaluation.familiarity import FeatureScale
+from baseline.pixels import Fit
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 
@@ -16,10 +17,16 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 3
-"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar."""
+FORMAT = 4
+"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
+becomes a square."""
+SQUARES: dict[Fit, str] = {
+    "squeeze": "scaled to size x size without keeping its proportions",
+    "square": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
+    "scaled to size x size",
+}
 INPUT = (
-    "uint8 N x size x size x 3, RGB, scaled to size x size without keeping its proportions "
+    "uint8 N x size x size x 3, RGB, {square} "
     "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
 )
 OUTPUTS = {
@@ -60,6 +67,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
     scale: FeatureScale | None = None
+    fit: Fit = "squeeze"
 
     @property
     def facts(self) -> ModelFacts:
@@ -72,7 +80,14 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             unfamiliar_below=self.unfamiliar_below,
         )
         return ModelFacts(
-            self.run, self.size, self.classes, answers, self.known, self.crops, self.scale
+            self.run,
+            self.size,
+            self.classes,
+            answers,
+            self.known,
+            self.crops,
+            self.scale,
+            self.fit,
         )
 
     def to_json(self) -> str:
@@ -89,7 +104,7 @@ def card_of(facts: ModelFacts, precision: str) -> Card:
         precision,
         facts.classes,
         facts.size,
-        INPUT,
+        INPUT.format(square=SQUARES[facts.fit]),
         {name: OUTPUTS[name] for name in names},
         facts.answers.temperature,
         facts.answers.unknown_below,
@@ -100,6 +115,7 @@ def card_of(facts: ModelFacts, precision: str) -> Card:
         offsets=dict(facts.answers.offsets),
         unfamiliar_below=facts.answers.unfamiliar_below,
         scale=facts.scale,
+        fit=facts.fit,
     )
 
 

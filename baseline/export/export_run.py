@@ -128,7 +128,7 @@ def _seen(
     dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress | None
 ) -> CheckedPictures:
     """Return what can be read of the samples; the labels of val alone."""
-    read = ReadPixels(engine.facts.size, "RGB")
+    read = ReadPixels(engine.facts.size, "RGB", engine.facts.fit)
     wanted = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, wanted, readers_for(len(wanted)))
     bar = (progress or Progress()).over(outcomes, "pictures", total=len(wanted))

@@ -63,9 +63,9 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 
 
 def baseline_image(path: Path) -> np.ndarray:
-    from baseline.pixels import as_image, squeezed
+    from baseline.pixels import as_image, fitted
 
-    return squeezed(as_image(path), 32)
+    return fitted(as_image(path), 32, "squeeze")
 
 
 @pytest.fixture
