@@ -54,7 +54,7 @@ class FeatureSpec:
     views: int = 0
     precision: Precision = "auto"
     seed: int = 0
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
     @classmethod
     def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:

@@ -44,7 +44,7 @@ class ReadParts:
     detector: DetectorSpec | None = None
     cutting: CutSettings = field(default_factory=CutSettings)
     or_whole: bool = False
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
     def __call__(self, path: str) -> list[PicturePart]:
         """Return the parts, at least one. Raises `Unreadable`."""

@@ -28,7 +28,7 @@ EACH = 100
 """Pictures that are read in about the time that a process takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
-Fit: TypeAlias = Literal["squeeze", "square"]
+Fit: TypeAlias = Literal["stretch", "crop"]
 """How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
 
@@ -54,7 +54,7 @@ class ReadPixels:
 
     size: int
     mode: str
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
     def __call__(self, source: PixelSource) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
@@ -72,9 +72,9 @@ def picture_of(source: PixelSource) -> Image.Image:
         return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
 
 
-def resized(image: Image.Image, size: int, fit: Fit = "squeeze") -> Image.Image:
+def resized(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
     """Return the picture as size x size pixels: all that a model sees."""
-    shown = image.crop(upper_square(*image.size)) if fit == "square" else image
+    shown = image.crop(upper_square(*image.size)) if fit == "crop" else image
     return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

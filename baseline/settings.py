@@ -34,7 +34,7 @@ AUTO = "auto"
 class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     """What every method of training is told; the comments in `presets/simple.toml` explain it.
 
-    Runs of a time before `fit` was a setting squeezed their pictures.
+    Runs of a time before `fit` was a setting stretched their pictures.
     """
 
     preset: str
@@ -44,7 +44,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     balance: Literal["none", "weights", "sampling"]
     seed: Whole
     precision: Precision
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
     @property
     def method(self) -> str:

@@ -1,11 +1,11 @@
-"""What squares and colours bring a network: heads, nearest neighbours and groups, real pictures.
+"""What squares and colours bring a network: heads, nearest neighbours, groups of real pictures.
 
     python benchmarks/recognition.py WORK [--splits 20] [--set NAME=FOLDER ...]
     python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
 
 Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
 all others are test. `transfer` learns from the same ones with the network alone, of pictures that
-are squeezed into a square or cut to one, and with colours beside it at the weight that it chooses
+are stretched to a square or cut to one, and with colours beside it at the weight that it chooses
 within train. Nearest neighbours compare by the same scaled features. Purity is that of 40 groups of
 all pictures, made as `baseline presort` does without any label. WORK keeps a line for each split:
 what was stopped goes on where it was.
@@ -44,9 +44,9 @@ SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
 VARIANTS = {
-    "network": {"backbone": NETWORK, "fit": "squeeze"},
-    "square": {"backbone": NETWORK, "fit": "square"},
-    "preset": {"backbone": f"{NETWORK}+colours", "fit": "square"},
+    "network": {"backbone": NETWORK, "fit": "stretch"},
+    "square": {"backbone": NETWORK, "fit": "crop"},
+    "preset": {"backbone": f"{NETWORK}+colours", "fit": "crop"},
 }
 """What `transfer` was before either, with squares alone, and as its preset has it."""
 BEFORE, *AFTER = VARIANTS

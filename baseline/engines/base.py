@@ -48,7 +48,7 @@ class ModelFacts:
     known: tuple[tuple[str, ...], ...] | None = None
     crops: tuple[CropMethod, ...] | None = None
     scale: FeatureScale | None = None
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
 
 class InferenceEngine(Protocol):

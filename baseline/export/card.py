@@ -21,8 +21,8 @@ FORMAT = 4
 """Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
 becomes a square."""
 SQUARES: dict[Fit, str] = {
-    "squeeze": "scaled to size x size without keeping its proportions",
-    "square": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
+    "stretch": "scaled to size x size without keeping its proportions",
+    "crop": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
     "scaled to size x size",
 }
 INPUT = (
@@ -67,7 +67,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
     scale: FeatureScale | None = None
-    fit: Fit = "squeeze"
+    fit: Fit = "stretch"
 
     @property
     def facts(self) -> ModelFacts:

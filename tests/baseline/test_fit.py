@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.export.export_run import export_run
 from baseline.features import FeatureSpec, features_of
 from baseline.networks import build_net
-from baseline.pixels import fitted
+from baseline.pixels import Fit, fitted
 from baseline.runs import SETTINGS
 from baseline.settings import load_preset
 from baseline.storage import save_model
@@ -26,6 +26,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 
 SIZE = 32
+FITS: tuple[Fit, ...] = ("stretch", "crop")
 TINY = {"size": str(SIZE), "blocks": "4,8", "dense": "8"}
 RUN = "run"
 
@@ -63,15 +64,15 @@ def test_a_square_is_the_upper_end_of_a_tall_picture_and_the_middle_of_a_wide_on
     sides: tuple[int, int], square: tuple[int, int, int, int]
 ) -> None:
     picture = noise(*sides)
-    expected = fitted(picture.crop(square), SIZE, "squeeze")
-    assert np.array_equal(fitted(picture, SIZE, "square"), expected)
-    whole = np.array_equal(fitted(picture, SIZE, "squeeze"), expected)
+    expected = fitted(picture.crop(square), SIZE, "stretch")
+    assert np.array_equal(fitted(picture, SIZE, "crop"), expected)
+    whole = np.array_equal(fitted(picture, SIZE, "stretch"), expected)
     assert whole == (sides[0] == sides[1])
 
 
 def test_what_is_cached_of_one_fit_does_not_serve_the_other(dataset: Dataset) -> None:
     examples = find_examples(dataset)
-    settings = {fit: load_preset("simple", TINY | {"fit": fit}) for fit in ("squeeze", "square")}
+    settings = {fit: load_preset("simple", TINY | {"fit": fit}) for fit in FITS}
     for _ in range(2):
         pixels = [
             load_arrays(dataset, examples, each, splits=["train"])["train"]
@@ -82,16 +83,16 @@ def test_what_is_cached_of_one_fit_does_not_serve_the_other(dataset: Dataset) ->
         assert changed == [width != height for width, height in sides]
     spec = FeatureSpec("mobilenetv3_small_050", "none", SIZE, precision="fp32")
     samples = examples.splits["train"]
-    squeezed, square = (
-        features_of(dataset, samples, replace(spec, fit=fit)).plain for fit in ("squeeze", "square")
+    stretched, cropped = (
+        features_of(dataset, samples, replace(spec, fit=fit)).plain for fit in FITS
     )
-    assert [not np.array_equal(*rows) for rows in zip(squeezed, square, strict=True)] == changed
+    assert [not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)] == changed
 
 
-def test_prediction_and_export_see_what_training_saw_and_runs_of_before_squeeze(
+def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    settings = load_preset("simple", TINY | {"fit": "square"})
+    settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
     dataset.runs.begin(RUN, "baseline", settings.to_json())
     save_model(folder, build_net(settings, 2).eval(), settings, ("a", "b"))
@@ -109,7 +110,7 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_squeeze(
     out = tmp_path / "model.onnx"
     assert export_run(dataset.root, RUN, out, "onnx", "fp32")["agreement"] == 1
     exported = baseline.load(out)
-    assert exported.facts.fit == "square"
+    assert exported.facts.fit == "crop"
     assert np.allclose(exported.embed(paths), expected, atol=1e-5)
     assert (
         "upper end of a tall one" in json.loads(out.with_suffix(".onnx.json").read_text())["input"]
@@ -119,5 +120,5 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_squeeze(
     del described["settings"]["fit"]
     (folder / SETTINGS).write_text(json.dumps(described))
     old = baseline.load(folder)
-    assert old.facts.fit == "squeeze"
+    assert old.facts.fit == "stretch"
     assert not np.allclose(old.embed(paths), expected)

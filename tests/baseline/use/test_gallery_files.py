@@ -65,7 +65,7 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 def baseline_image(path: Path) -> np.ndarray:
     from baseline.pixels import as_image, fitted
 
-    return fitted(as_image(path), 32, "squeeze")
+    return fitted(as_image(path), 32, "stretch")
 
 
 @pytest.fixture
