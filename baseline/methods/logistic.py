@@ -6,7 +6,6 @@ come standardised, so that one penalty suits all of them.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 
+from baseline.evaluation.outputs import softmax
 from baseline.grouped_split import stratified_group_folds
 from baseline.methods.one_thread import one_thread
 
@@ -31,6 +31,10 @@ MOST = 3000
 SMALL = 5_000_000
 """Values of a matrix up to which more threads only wait for each other."""
 ITERATIONS = 2000
+TOLERANCE = 1e-4
+"""The largest part of the gradient that is none."""
+LEVEL = 64 * float(np.finfo(np.float64).eps)
+"""By what share of it the objective has to fall for another step."""
 UNSEEN = 1e-4
 """The probability of a class that a fold has not seen: it is the same for each strength."""
 
@@ -41,6 +45,18 @@ class Solved(NamedTuple):
     coefficients: Floats
     bias: Floats
     converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FittedLogistic:
+    """What was solved for the `classes` that there were pictures of, sorted."""
+
+    classes: Classes
+    solved: Solved
+
+    def probabilities(self, x: Floats) -> Floats:
+        """Return the probability of each of `classes`: N x classes."""
+        return softmax(x @ self.solved.coefficients.T + self.solved.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +74,8 @@ def solve(x: Floats, y: Classes, weights: Floats, classes: int, strength: float)
     `x` is N x D, `weights` N. Every one of `classes` must be in `y`.
     """
     basis = _span(x)
-    model, converged = fit_logistic(x @ basis, y, weights, strength)
-    coefficients, bias = model.coef_ @ basis.T, model.intercept_
-    if classes == 2:
-        # Two classes share one row: half of it each, with opposite signs, is the same model.
-        coefficients, bias = (
-            np.concatenate((-coefficients, coefficients)) / 2,
-            np.concatenate((-bias, bias)) / 2,
-        )
-    return Solved(coefficients, bias, converged)
+    found = fit_logistic(x @ basis, y, weights, strength).solved
+    return found._replace(coefficients=found.coefficients @ basis.T)
 
 
 def choose_strength(
@@ -86,7 +95,7 @@ def choose_strength(
             continue
         basis = _span(x[learnt])
         for strength in STRENGTHS:
-            model, _ = fit_logistic(x[learnt] @ basis, y[learnt], weights[learnt], strength)
+            model = fit_logistic(x[learnt] @ basis, y[learnt], weights[learnt], strength)
             losses[strength] += log_loss(model, x[held] @ basis, y[held], weights[held])
     best = min(losses, key=lambda strength: losses[strength])
     total = float(weights.sum())
@@ -105,22 +114,64 @@ def _span(x: Floats) -> Floats:
         return np.linalg.qr(x.T)[0]
 
 
-def fit_logistic(
-    x: Floats, y: Classes, weights: Floats, strength: float
-) -> tuple[LogisticRegression, bool]:
-    """Return a model of `x` (N x D) with weights (N), and whether it converged."""
-    model = LogisticRegression(C=strength, solver="lbfgs", tol=1e-4, max_iter=ITERATIONS)
-    with warnings.catch_warnings(), _threads(x):
-        # That it did not converge is told as a fact of the run.
-        warnings.simplefilter("ignore")
-        model.fit(x, y, weights)
-    return model, bool((model.n_iter_ < ITERATIONS).all())
+def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:
+    """Return a model of `x` (N x D) with weights (N).
+
+    The objective and the stopping rule are those of scikit-learn's `LogisticRegression`, whose
+    checks of each step take longer than the steps where pictures are few.
+    """
+    classes, right = np.unique(y, return_inverse=True)
+    # Of two classes it weighs one row of differences, which is twice as much as two rows.
+    penalty = (2 if len(classes) == 2 else 1) / (strength * weights.sum())
+    objective = _Objective(x, right, weights / weights.sum(), penalty, len(classes))
+    stop = {"maxiter": ITERATIONS, "maxls": 50, "gtol": TOLERANCE, "ftol": LEVEL}
+    with _threads(x):
+        found = minimize(objective, objective.start(), method="L-BFGS-B", jac=True, options=stop)
+    rows = found.x.reshape(-1, len(classes))
+    solved = Solved(rows[:-1].T, rows[-1], bool(found.nit < ITERATIONS))
+    return FittedLogistic(classes, solved)
 
 
-def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) -> float:
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """The mean loss of all samples and the penalty, and its gradient.
+
+    What is solved for are the coefficients (D x classes) and below them the bias. `weights` come
+    to 1.
+    """
+
+    x: Floats
+    right: Classes
+    weights: Floats
+    penalty: float
+    classes: int
+
+    def start(self) -> Floats:
+        """Return nothing but zeros."""
+        return np.zeros((self.x.shape[1] + 1) * self.classes)
+
+    def __call__(self, flat: Floats) -> tuple[float, Floats]:
+        """Return the loss, and its gradient as `flat` has it."""
+        rows = flat.reshape(-1, self.classes)
+        scores = self.x @ rows[:-1] + rows[-1]
+        scores -= scores.max(1, keepdims=True)
+        samples = np.arange(len(scores))
+        own = scores[samples, self.right]
+        np.exp(scores, out=scores)
+        sums = scores.sum(1)
+        loss = self.weights @ (np.log(sums) - own) + self.penalty / 2 * np.vdot(
+            rows[:-1], rows[:-1]
+        )
+        scores *= (self.weights / sums)[:, None]  # weighted probabilities, less what is right
+        scores[samples, self.right] -= self.weights
+        gradient = np.concatenate((self.x.T @ scores + self.penalty * rows[:-1], [scores.sum(0)]))
+        return float(loss), gradient.ravel()
+
+
+def log_loss(model: FittedLogistic, x: Floats, y: Classes, weights: Floats) -> float:
     """Return the weighted sum of -log(probability of the right class) over `x`, N x D."""
-    probabilities = np.full((len(y), int(max(y.max(), model.classes_.max())) + 1), UNSEEN)
-    probabilities[:, model.classes_] = model.predict_proba(x)
+    probabilities = np.full((len(y), int(max(y.max(), model.classes.max())) + 1), UNSEEN)
+    probabilities[:, model.classes] = model.probabilities(x)
     right = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN)
     return float(-(weights * np.log(right)).sum())
 

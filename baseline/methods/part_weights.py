@@ -194,7 +194,7 @@ def _loss_of(
             continue
         known, asked = _coordinates(kernel, learnt, held)
         for number, strength in enumerate(STRENGTHS):
-            model, _ = fit_logistic(known, y[learnt], weights[learnt], strength)
+            model = fit_logistic(known, y[learnt], weights[learnt], strength)
             losses[number] += log_loss(model, asked, y[held], weights[held])
     return float(losses.min() / weights.sum())
 

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 from drawn_dataset import fill
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from baseline.backbone import FeaturePart
@@ -18,7 +19,7 @@ from baseline.backbones import bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
 from baseline.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.methods.logistic import choose_strength, solve
+from baseline.methods.logistic import choose_strength, fit_logistic, solve
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
@@ -205,6 +206,18 @@ def test_a_solved_head_has_no_gradient_left() -> None:
     (losses @ torch.tensor(weights) + w.square().sum() / 0.2).backward()
     assert float(w.grad.abs().max()) < 0.02  # type: ignore[union-attr]
     assert float(b.grad.abs().max()) < 0.02  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_solved_head_says_what_that_of_scikit_learn_does(classes: int) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(40) % classes
+    x = random.normal(size=(40, 12)) + np.eye(classes, 12)[y] * 2
+    weights = random.uniform(0.5, 2, 40)
+    peer = LogisticRegression(C=0.1, tol=1e-8).fit(x, y, weights)
+    found = fit_logistic(x, y, weights, 0.1)
+    assert np.array_equal(found.classes, peer.classes_)
+    assert np.allclose(found.probabilities(x), peer.predict_proba(x), atol=1e-3)
 
 
 def test_two_classes_have_two_rows_that_say_what_one_would() -> None:
