@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,9 @@ DRAWN = (8, 60, 128)
 """Drawn characters, pictures of each, and their side."""
 CHEAP = ("transfer", "triplet")
 DEAR = ("simple", "mobile", "finetune")
+ALL = (*CHEAP, *DEAR, AUTO)
+Cell = dict[str, dict[int, Row]]
+"""The rows of one set and size by preset and split."""
 
 
 @dataclass(frozen=True)
@@ -166,36 +169,71 @@ def with_what_was_taken(done: KeptRows) -> dict[str, Row]:
 
 def print_table(found: dict[str, Row]) -> None:
     """Mean accuracy over the splits by preset, and what `auto` is behind the best of them."""
-    cells: dict[tuple[str, int], dict[str, dict[int, Row]]] = defaultdict(lambda: defaultdict(dict))
+    cells: dict[tuple[str, int], Cell] = defaultdict(lambda: defaultdict(dict))
     for part, row in found.items():
         tree, size, preset, seed = part.split("/")
         cells[tree, int(size)][preset][int(seed)] = row
-    names = (*CHEAP, *DEAR, AUTO)
-    print(f"| set | a class | classes | {' | '.join(names)} | auto took | behind the best |")
-    print("|---|---|---|" + "---|" * (len(names) + 2))
+    names = [name for name in ALL if any(rows[name] for rows in cells.values())]
+    heads = ("set", "a class", "classes", *names, "splits", "auto took", "behind the best")
+    print(f"| {' | '.join(heads)} |")
+    print("|" + "---|" * len(heads))
+    behind: dict[tuple[str, int], dict[int, float]] = {}
     for (tree, each_class), rows in sorted(cells.items()):
-        if all(set(rows[CHEAP[0]]) & set(rows[name]) for name in (*CHEAP, AUTO)):
-            print(line_of(tree, each_class, rows))
+        if seeds_of(rows):
+            behind[tree, each_class] = behind_best(rows)
+            print(line_of(tree, each_class, rows, names))
+    if behind:
+        print(summary(behind))
 
 
-def line_of(tree: str, size: int, rows: dict[str, dict[int, Row]]) -> str:
+def seeds_of(rows: Cell) -> list[int]:
+    """The splits of which `auto` and what it chooses among are known."""
+    return sorted(set.intersection(*(set(rows[name]) for name in (*CHEAP, AUTO))))
+
+
+def behind_best(rows: Cell) -> dict[int, float]:
+    """Points by which `auto` is behind the preset that is best in the mean of the splits."""
+    seeds = seeds_of(rows)
+    best = max(CHEAP, key=lambda name: sum(rows[name][s]["accuracy"] for s in seeds))
+    return {s: 100 * (rows[best][s]["accuracy"] - rows[AUTO][s]["accuracy"]) for s in seeds}
+
+
+def mean_and_error(values: Sequence[float]) -> str:
+    """The mean with its standard error, which one value does not tell."""
+    if len(values) < 2:
+        return f"{np.mean(values):+.1f}"
+    return f"{np.mean(values):+.1f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.1f}"
+
+
+def line_of(tree: str, size: int, rows: Cell, names: Sequence[str]) -> str:
     """A row of the table."""
-    both = sorted(set.intersection(*(set(rows[name]) for name in (*CHEAP, AUTO))))
+    both = seeds_of(rows)
     told = []
-    for name in (*CHEAP, *DEAR, AUTO):
+    for name in names:
         seeds = both if name in (*CHEAP, AUTO) else sorted(rows[name])
         values = [rows[name][seed]["accuracy"] for seed in seeds]
         few = f" ({len(seeds)})" if len(seeds) < len(both) else ""
         told.append(f"{np.mean(values):.3f}{few}" if values else "")
-    means = {name: np.mean([rows[name][s]["accuracy"] for s in both]) for name in CHEAP}
-    best = max(means, key=lambda name: means[name])
-    gaps = np.array([rows[best][s]["accuracy"] - rows[AUTO][s]["accuracy"] for s in both])
-    error = gaps.std(ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
     took = Counter(rows[AUTO][seed]["chosen"] for seed in both)
     words = ", ".join(f"{name} {count}" for name, count in took.most_common())
-    classes = next(iter(rows[best].values()))["classes"]
-    cells = f"{tree} | {size} | {classes} | {' | '.join(told)} | {words}"
-    return f"| {cells} | {100 * gaps.mean():+.1f} ± {100 * error:.1f} points |"
+    classes = rows[CHEAP[0]][both[0]]["classes"]
+    cells = f"{tree} | {size} | {classes} | {' | '.join(told)} | {len(both)} | {words}"
+    return f"| {cells} | {mean_and_error(list(behind_best(rows).values()))} points |"
+
+
+def summary(behind: dict[tuple[str, int], dict[int, float]]) -> str:
+    """What all rows come to: the error is that over splits, for rows share their pictures."""
+    by_split: dict[int, list[float]] = defaultdict(list)
+    for gaps in behind.values():
+        for seed, gap in gaps.items():
+            by_split[seed].append(gap)
+    means = {row: float(np.mean(list(gaps.values()))) for row, gaps in behind.items()}
+    worst = max(means, key=lambda row: means[row])
+    over = mean_and_error([float(np.mean(gaps)) for gaps in by_split.values()])
+    return (
+        f"behind the best, all rows: {over} points over {len(by_split)} splits; at worst "
+        f"{means[worst]:+.1f} ({worst[0]}, {worst[1]} a class)"
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from gleanset.html.words import duration
 
 @dataclass(frozen=True, slots=True)
 class PresetCost:
-    """A preset that may be tried, from `least` pictures of train on.
+    """A preset that may be tried from `least` pictures of train on, and `each` a class in the mean.
 
     `on_features`: it learns on cached features. What it costs on two cores that are not busy:
     seconds for each `look` at (or learning from) a picture of `size`, and for its head, seconds a
@@ -25,6 +25,7 @@ class PresetCost:
 
     preset: str
     least: int
+    each: int
     on_features: bool
     look: float
     size: int
@@ -32,14 +33,15 @@ class PresetCost:
 
 
 TRIED = (
-    PresetCost("transfer", 0, True, 0.03, 224, (0.6, 0.006)),
-    PresetCost("triplet", 0, True, 0.03, 224, (0.9, 0.02)),
-    PresetCost("simple", 0, False, 0.004, 120, (0.3, 0.0)),
-    PresetCost("mobile", 1000, False, 0.06, 160, (1.0, 0.0)),
-    PresetCost("finetune", 1000, False, 0.12, 224, (1.0, 0.0)),
+    PresetCost("transfer", 0, 0, True, 0.03, 224, (0.6, 0.006)),
+    PresetCost("triplet", 0, 0, True, 0.03, 224, (0.9, 0.02)),
+    PresetCost("simple", 0, 25, False, 0.004, 120, (0.3, 0.0)),
+    PresetCost("mobile", 1000, 0, False, 0.06, 160, (1.0, 0.0)),
+    PresetCost("finetune", 1000, 0, False, 0.12, 224, (1.0, 0.0)),
 )
 """The simplest first: of presets that are level the first is taken. What they cost and where they
-can win was measured (`benchmarks/auto_preset.py`)."""
+can win was measured (`benchmarks/auto_preset.py`): on the drawn faces that suit it best, `simple`
+is 14, 8, 4 and 2 points behind `transfer` with 3, 5, 10 and 24 pictures a class."""
 BEARABLE = 900.0
 """Seconds, by the table, that trying a preset may take that does not learn on cached features:
 how busy a machine is must not decide."""
@@ -73,17 +75,16 @@ class PresetCandidate:
 
 
 def candidates(
-    options: Mapping[str, str], pictures: int, trainings: int
+    options: Mapping[str, str], pictures: int, classes: int, trainings: int
 ) -> Iterator[PresetCandidate]:
     """Yield all presets, the simplest first, with what so many trainings on folds will cost.
 
-    `pictures` are those of train.
+    `pictures` and `classes` are those of train.
     """
     seen, slow = 0, machine_factor()  # `seen`: views whose features the presets before have made
     for one in TRIED:
         settings = load_preset(one.preset, options)
-        if pictures < one.least:
-            why = f"it needs {one.least} pictures to win, train has {pictures}"
+        if why := _too_few(one, pictures, classes):
             yield PresetCandidate(one, settings, 0.0, why)
             continue
         seconds = _seconds(one, settings, pictures, trainings, seen)
@@ -91,6 +92,16 @@ def candidates(
         dear = not one.on_features and seconds > BEARABLE
         why = f"that takes {duration(seconds)} or more" if dear else ""
         yield PresetCandidate(one, settings, slow * seconds, why)
+
+
+def _too_few(one: PresetCost, pictures: int, classes: int) -> str:
+    """Say why a preset cannot win with so few pictures; empty where it can."""
+    if pictures < one.least:
+        return f"it needs {one.least} pictures to win, train has {pictures}"
+    if pictures < one.each * classes:
+        there = f"{pictures / classes:.1f}".removesuffix(".0")
+        return f"it needs {one.each} pictures a class to win, train has {there}"
+    return ""
 
 
 def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:

@@ -116,7 +116,8 @@ def plan_choice(trials: FoldTrials, options: Mapping[str, str]) -> ChoicePlan:
     """Return what choosing will try. Raises `UsageError` for options that presets do not share."""
     check_shared(options)
     judged, pictures = len(trials.judged), len(trials.labelled)
-    found = tuple(candidates(options, pictures, trials.folds))
+    classes = len(trials.examples.classes)
+    found = tuple(candidates(options, pictures, classes, trials.folds))
     seen = {str(trials.labelled[key].label) for key in trials.judged}
     bare = tuple(name for name in trials.examples.classes if name not in seen)
     return ChoicePlan(found, trials.folds, judged, pictures, bare)

@@ -12,7 +12,6 @@ import pytest
 from drawn_dataset import fill
 
 from baseline import fold_trials
-from baseline.auto import candidates as candidates_module
 from baseline.auto.candidates import TRIED, PresetCandidate, candidates
 from baseline.auto.choice import ChoicePlan, _hopeless, choose_preset, chosen, plan_choice
 from baseline.cli import commands
@@ -43,10 +42,8 @@ def trials_of(dataset: Dataset) -> FoldTrials:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two folds, and without `simple`, whose epochs take a while."""
+    """Two folds."""
     monkeypatch.setattr(fold_trials, "FOLDS", 2)
-    without = tuple(one for one in TRIED if one.preset != "simple")
-    monkeypatch.setattr(candidates_module, "TRIED", without)
 
 
 def chosen_in(dataset: Dataset) -> tuple[Any, list[str]]:
@@ -94,14 +91,18 @@ def test_a_dear_preset_is_given_up_only_beyond_luck() -> None:
 
 
 def test_costs_grow_with_pictures_and_features_are_made_once() -> None:
-    few = {one.preset: one for one in candidates({}, 30, 5)}
-    many = {one.preset: one for one in candidates({}, 600, 5)}
+    few = {one.preset: one for one in candidates({}, 30, 3, 5)}
+    many = {one.preset: one for one in candidates({}, 600, 10, 5)}
     assert many["transfer"].seconds > 4 * few["transfer"].seconds
     assert "needs 1000 pictures" in few["mobile"].left_out
     assert few["mobile"].words.startswith("mobile is not tried")
+    assert "needs 25 pictures a class to win, train has 10" in few["simple"].left_out
+    assert not many["simple"].left_out
+    short = {one.preset: one for one in candidates({}, 149, 6, 5)}
+    assert "train has 24.8" in short["simple"].left_out
     alone = sum(one.head[0] * 5 for one in TRIED if one.preset == "triplet")
     assert many["triplet"].seconds > alone
-    assert "or more" in {c.preset: c for c in candidates({}, 5000, 5)}["simple"].left_out
+    assert "or more" in {c.preset: c for c in candidates({}, 5000, 10, 5)}["simple"].left_out
 
 
 def test_only_what_all_presets_know_can_be_set() -> None:
@@ -229,7 +230,7 @@ def test_a_simulation_tells_the_plan_and_other_commands_refuse_auto(
     fill(dataset, 5, PARTS)
     where = ("-d", str(dataset.root))
     plan = told(capsys, "train", "--preset", AUTO, "-s", *where)
-    assert set(plan["seconds"]) == {"transfer", "triplet", "simple"}
+    assert set(plan["seconds"]) == {"transfer", "triplet"}
     assert not (dataset.root / "runs").exists()
     assert told(capsys, "train", "-s", *where)["settings"]["preset"] == "simple"
     for command in (("sweep",), ("augment", "--sheet", "a.png")):
