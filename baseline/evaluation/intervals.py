@@ -100,6 +100,11 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     return Interval(max(-1.0, mean - half), min(1.0, mean + half))
 
 
+def standard_error(values: Floats, groups: Groups) -> float:
+    """Return that of the mean of `values` (N) of several moments, which count whole."""
+    return _variance(*_by_moment(values, groups)) ** 0.5
+
+
 def auroc_interval(
     above: Floats, known_groups: Groups, below: Floats, strange_groups: Groups
 ) -> Interval:

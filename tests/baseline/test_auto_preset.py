@@ -67,17 +67,23 @@ def plan_of(*presets: str) -> ChoicePlan:
 MOMENTS = {str(number): str(number) for number in range(40)}
 
 
-def test_of_presets_that_cost_the_same_the_better_is_taken_and_a_tie_goes_to_the_simpler() -> None:
-    hits = [True] * 30 + [False] * 10
-    more = [True] * 32 + [False] * 8
+def test_a_preset_that_is_better_beyond_luck_is_taken_else_the_simpler_one() -> None:
+    few, some, many = ([True] * right + [False] * (40 - right) for right in (26, 28, 34))
     plan = plan_of("transfer", "triplet")
-    better = {"transfer": answers(hits, 2), "triplet": answers(more, 2)}
+    better = {"transfer": answers(few, 2), "triplet": answers(many, 2)}
     found = chosen(plan, better, MOMENTS, {})
     assert found.preset == found.results[0].preset == "triplet"
     assert found.results[1].behind is not None
-    assert found.results[1].behind.difference == pytest.approx(-0.05)
-    level = {"transfer": answers(hits, 2), "triplet": answers(hits, 9)}  # sure in another scale
+    assert found.results[1].behind.difference == pytest.approx(-0.2)
+    lucky = chosen(plan, better | {"triplet": answers(some, 2)}, MOMENTS, {})
+    assert lucky.preset == "transfer"
+    assert "may be luck" in lucky.why
+    pairs = {key: str(int(key) // 10) for key in MOMENTS}  # what it is better on is one moment
+    assert chosen(plan, better, pairs, {}).preset == "transfer"
+    level = {"transfer": answers(few, 2), "triplet": answers(few, 9)}  # sure in another scale
     assert chosen(plan, level, MOMENTS, {}).preset == "transfer"
+    worse = {"transfer": answers(many, 2), "triplet": answers(few, 2)}
+    assert chosen(plan, worse, MOMENTS, {}).preset == "transfer"
 
 
 def test_a_dear_preset_is_given_up_only_beyond_luck() -> None:
