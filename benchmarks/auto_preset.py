@@ -47,7 +47,6 @@ DRAWN = (8, 60, 128)
 """Drawn characters, pictures of each, and their side."""
 CHEAP = ("transfer", "triplet")
 DEAR = ("simple", "mobile", "finetune")
-ALL = (*CHEAP, *DEAR, AUTO)
 Cell = dict[str, dict[int, Row]]
 """The rows of one set and size by preset and split."""
 
@@ -173,52 +172,60 @@ def print_table(found: dict[str, Row]) -> None:
     for part, row in found.items():
         tree, size, preset, seed = part.split("/")
         cells[tree, int(size)][preset][int(seed)] = row
-    names = [name for name in ALL if any(rows[name] for rows in cells.values())]
-    heads = ("set", "a class", "classes", *names, "splits", "auto took", "behind the best")
+    names = [name for name in (*CHEAP, *DEAR) if any(rows[name] for rows in cells.values())]
+    ahead = f"{CHEAP[1]} ahead of {CHEAP[0]}"
+    heads = ("set", "a class", "classes", "splits", *names, ahead, "auto took", "behind the best")
     print(f"| {' | '.join(heads)} |")
     print("|" + "---|" * len(heads))
     behind: dict[tuple[str, int], dict[int, float]] = {}
     for (tree, each_class), rows in sorted(cells.items()):
-        if seeds_of(rows):
-            behind[tree, each_class] = behind_best(rows)
+        if seeds_of(rows, *CHEAP):
             print(line_of(tree, each_class, rows, names))
+        if seeds_of(rows, *CHEAP, AUTO):
+            behind[tree, each_class] = behind_best(rows)
     if behind:
         print(summary(behind))
 
 
-def seeds_of(rows: Cell) -> list[int]:
-    """The splits of which `auto` and what it chooses among are known."""
-    return sorted(set.intersection(*(set(rows[name]) for name in (*CHEAP, AUTO))))
+def seeds_of(rows: Cell, *names: str) -> list[int]:
+    """The splits of which all these are known."""
+    return sorted(set.intersection(*(set(rows[name]) for name in names)))
 
 
 def behind_best(rows: Cell) -> dict[int, float]:
     """Points by which `auto` is behind the preset that is best in the mean of the splits."""
-    seeds = seeds_of(rows)
-    best = max(CHEAP, key=lambda name: sum(rows[name][s]["accuracy"] for s in seeds))
-    return {s: 100 * (rows[best][s]["accuracy"] - rows[AUTO][s]["accuracy"]) for s in seeds}
+    best = max(CHEAP, key=lambda name: sum(points(rows, name, s) for s in seeds_of(rows, *CHEAP)))
+    return {s: points(rows, best, s) - points(rows, AUTO, s) for s in seeds_of(rows, *CHEAP, AUTO)}
+
+
+def points(rows: Cell, name: str, seed: int) -> float:
+    """The accuracy of a preset on a split, in points."""
+    return 100 * float(rows[name][seed]["accuracy"])
 
 
 def mean_and_error(values: Sequence[float]) -> str:
     """The mean with its standard error, which one value does not tell."""
     if len(values) < 2:
-        return f"{np.mean(values):+.1f}"
+        return "".join(f"{value:+.1f}" for value in values)
     return f"{np.mean(values):+.1f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.1f}"
 
 
 def line_of(tree: str, size: int, rows: Cell, names: Sequence[str]) -> str:
     """A row of the table."""
-    both = seeds_of(rows)
+    both = seeds_of(rows, *CHEAP)
     told = []
     for name in names:
-        seeds = both if name in (*CHEAP, AUTO) else sorted(rows[name])
+        seeds = both if name in CHEAP else sorted(rows[name])
         values = [rows[name][seed]["accuracy"] for seed in seeds]
         few = f" ({len(seeds)})" if len(seeds) < len(both) else ""
         told.append(f"{np.mean(values):.3f}{few}" if values else "")
-    took = Counter(rows[AUTO][seed]["chosen"] for seed in both)
+    ahead = mean_and_error([points(rows, CHEAP[1], s) - points(rows, CHEAP[0], s) for s in both])
+    took = Counter(row["chosen"] for row in rows[AUTO].values())
     words = ", ".join(f"{name} {count}" for name, count in took.most_common())
+    gaps = mean_and_error(list(behind_best(rows).values()))
     classes = rows[CHEAP[0]][both[0]]["classes"]
-    cells = f"{tree} | {size} | {classes} | {' | '.join(told)} | {len(both)} | {words}"
-    return f"| {cells} | {mean_and_error(list(behind_best(rows).values()))} points |"
+    cells = (tree, size, classes, len(both), *told, ahead, words, gaps)
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def summary(behind: dict[tuple[str, int], dict[int, float]]) -> str:

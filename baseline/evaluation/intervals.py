@@ -102,7 +102,7 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
 
 def standard_error(values: Floats, groups: Groups) -> float:
     """Return that of the mean of `values` (N) of several moments, which count whole."""
-    return _variance(*_by_moment(values, groups)) ** 0.5
+    return float(_variance(*_by_moment(values, groups)) ** 0.5)
 
 
 def auroc_interval(
