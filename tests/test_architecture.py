@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("gleanset/db/",),
     "PySide6": ("labeler/qt/",),
+    "PySide6.QtCore.QProcess": ("labeler/qt/commands.py",),
     "torch": ("baseline/",),
     "torchvision": ("baseline/",),
     "timm": ("baseline/",),
@@ -44,7 +45,11 @@ DOORS: dict[str, tuple[str, ...]] = {
     "marshal": (),
     "shelve": (),
 }
-CASCADE = "facecrop/detectors/"
+# Which names may be used as attributes only where a path begins so.
+ATTRIBUTES = {
+    "CascadeClassifier": "facecrop/detectors/",
+    "QProcess": "labeler/qt/commands.py",
+}
 LONGEST_MODULE = 400
 
 
@@ -84,11 +89,11 @@ def violations(root: Path) -> list[str]:
             if (why := forbidden(name, made.module))
         ]
         found += [
-            f"{name}:{node.lineno}: CascadeClassifier outside {CASCADE}"
+            f"{name}:{node.lineno}: {node.attr} outside {place}"
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute)
-            and node.attr == "CascadeClassifier"
-            and not name.startswith(CASCADE)
+            and (place := ATTRIBUTES.get(node.attr)) is not None
+            and not name.startswith(place)
         ]
     return sorted(set(found))
 
@@ -229,6 +234,8 @@ def test_datasets_is_no_package() -> None:
         ("pipeline/a.py", "import sqlite3", "sqlite3 is not for"),
         ("gleanset/files/a.py", "from sqlite3 import connect", "sqlite3 is not for"),
         ("labeler/a.py", "from PySide6.QtCore import Qt", "PySide6 is not for"),
+        ("labeler/qt/a.py", "from PySide6.QtCore import QProcess", "QProcess is not for"),
+        ("labeler/qt/a.py", "from PySide6 import QtCore\nQtCore.QProcess()", "QProcess outside"),
         ("pipeline/a.py", "import torch.nn", "torch is not for"),
         ("labeler/a.py", "import urllib3", "urllib3 is not for"),
         ("facecrop/a.py", "from urllib.request import urlopen", "urllib.request is not for"),
@@ -252,6 +259,7 @@ def test_breaking_a_rule_is_noticed(tmp_path: Path, name: str, code: str, expect
         ("harvest/video/run_ffmpeg.py", "import subprocess"),
         ("facecrop/docker_client.py", "import subprocess"),
         ("facecrop/detectors/a.py", "import cv2\ncv2.CascadeClassifier()"),
+        ("labeler/qt/commands.py", "from PySide6.QtCore import QProcess"),
         ("baseline/a.py", "import torch\nfrom facecrop.search import find_faces"),
         ("pipeline/a.py", "import harvest.folder"),
     ],

@@ -106,21 +106,21 @@ def alone(dataset: Dataset, progress: Progress, program: FollowedProgram) -> Ite
     Gives False where the program ended before.
     """
     said = False
-    while not program.ended:
-        with ExitStack() as held:
+    with ExitStack() as held, ExitStack() as waiting:
+        while not program.ended:
             try:
                 held.enter_context(hold(dataset.cache, FOLLOWER))
                 held.enter_context(dataset.stage(STAGE))
+                break
             except DatasetBusy:
                 held.close()  # a lock is given back before it waits
-                if not said:
-                    progress.say(STANDING_BY)
-                said = True
-                program.wait(STANDBY)
-                continue
-            yield True
-            return
-    yield False
+            if not said:
+                progress.say(STANDING_BY)
+                waiting.enter_context(progress.meter("standby", unit=" presorts"))
+            said = True
+            program.wait(STANDBY)
+        waiting.close()
+        yield not program.ended
 
 
 def is_followed(cache: Path) -> bool:

@@ -166,12 +166,15 @@ class SampleTiles:
         return self._db.number("PRAGMA data_version")
 
     def signature(self) -> tuple[int, ...]:
-        """Another one after every change that a window shows; measuring changes nothing."""
-        newest = (self._db.number(f"SELECT max(id) FROM {table}") for table in ("step", "presort"))
+        """Another one after every change of what a window shows.
+
+        Measuring and a presort change nothing there: what they tell is read with the next page.
+        """
         counts = self._db.rows(
             "SELECT status, count(*) FROM sample GROUP BY status ORDER BY status"
         )
-        return (*newest, *(row[1] for row in counts))
+        newest = self._db.number("SELECT max(id) FROM step")
+        return (newest, *(row[1] for row in counts))
 
     def spend(self, spell: int | None, gestures: int, seconds: float) -> int:
         """Write down the gestures and seconds of one spell of work so far; its number."""

@@ -45,6 +45,7 @@ def open_window(root: Path, view: str | None = None, language: str | None = None
     window = LabelerWindow(root, view)
     FontWarning(window.worker, shown, window)
     window.show()
+    window.learning.begin()
     try:
         code = application.exec()
     finally:

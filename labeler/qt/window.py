@@ -22,6 +22,7 @@ from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
+from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.views.base import LabelerView, ViewContext
@@ -59,6 +60,8 @@ class LabelerWindow(QMainWindow):
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
         self.setAcceptDrops(True)
         self._lay_out()
+        self.learning = Learning(self.worker, self._state)
+        self.statusBar().addPermanentWidget(LearningButton(self.learning))
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
         self.portraits = Portraits(self.worker, self.class_panel.model)
@@ -236,6 +239,7 @@ class LabelerWindow(QMainWindow):
 
     def shut_down(self, give_up: bool = False) -> None:
         """End the threads; every decision is saved first, unless they are given up."""
+        self.learning.end()
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()

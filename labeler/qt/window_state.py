@@ -27,6 +27,20 @@ class WindowState:
         """Return the name of the view that was shown last on this dataset."""
         return str(self._kept.value(f"{self._dataset}/view", "sorting"))
 
+    def learns(self) -> bool:
+        """Return whether windows learn from what is sorted: of every dataset, and by default."""
+        return bool(int(str(self._kept.value("learns", 1))))
+
+    def keep_learns(self, on: bool) -> None:
+        """Remember whether windows learn from what is sorted."""
+        self._kept.setValue("learns", int(on))
+
+    def first_word_of_learning(self) -> bool:
+        """Return whether it was never said what learning needs; from here on it was."""
+        first = self._kept.value("told_of_learning") is None
+        self._kept.setValue("told_of_learning", 1)
+        return first
+
     def restore(self, window: QMainWindow, split: QSplitter) -> None:
         """Put the window and its splitters where they were; at first, within the screen."""
         room = window.screen().availableGeometry().size() - QSize(0, FRAME)

@@ -199,6 +199,7 @@ def standing_by(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]
         begun.append(process)
         assert process.stderr is not None
         assert "another window" in json.loads(process.stderr.readline())["message"]
+        assert json.loads(process.stderr.readline())["stage"] == "standby"
         return process
 
     with hold(cache, FOLLOWER):

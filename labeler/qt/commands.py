@@ -1,0 +1,191 @@
+"""Our own commands, started by the window: the one module here that may use `QProcess`.
+
+A command tells how far it is by `--progress json`. It is ended with the window: its stdin closes
+however the window ends, so that none is left behind even where the window is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+import gleanset
+
+PAUSES = (5.0, 20.0, 60.0)
+"""Seconds before a command that crashed is begun again; after the last one it is given up."""
+STEADY = 300.0
+"""Seconds after which one that ran counts as one that never crashed."""
+BUG = 1
+"""The exit code of our own bugs: a crash like any other."""
+MISSING = 6
+"""The exit code where something is not installed."""
+LAST_WORDS = 20
+"""Lines that are no progress and are kept: the last of them say why it ended."""
+END_MS = 200
+"""So long closing waits for a command to end by itself."""
+
+
+class CommandStage(NamedTuple):
+    """How far a command is with something; `total` is None where it is not known."""
+
+    name: str
+    done: float
+    total: float | None
+    ended: bool
+
+
+class CommandEnd(NamedTuple):
+    """How a command ended by itself: its exit code, and what it said last."""
+
+    code: int
+    words: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether something that it needs is not installed."""
+        return self.code == MISSING
+
+
+class OwnCommand(QObject):
+    """One command, such as `("baseline", "presort", "--follow", "-d", root)`.
+
+    `staged` (CommandStage) says how far it is, `said` (text) what it says; `ended` (CommandEnd)
+    comes when it ended by itself and is not begun again. One that is to `last` is begun again after
+    a crash, a few times; `crashed` (seconds until then) says so.
+    """
+
+    staged = Signal(object)
+    said = Signal(str)
+    ended = Signal(object)
+    crashed = Signal(float)
+
+    def __init__(self, words: Sequence[str], parent: QObject, *, lasts: bool = False) -> None:
+        super().__init__(parent)
+        self._words, self._lasts = list(words), lasts
+        self._process: QProcess | None = None
+        self._rest = b""
+        self._last: list[str] = []
+        self._crashes = 0
+        self._again, self._steady = QTimer(self), QTimer(self)
+        for timer, act in ((self._again, self._begin), (self._steady, self._forgive)):
+            timer.setSingleShot(True)
+            timer.timeout.connect(act)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is at work, or will be again after a crash."""
+        return self._process is not None or self._again.isActive()
+
+    def start(self) -> None:
+        """Begin, unless it is at work."""
+        if not self.running:
+            self._crashes = 0
+            self._begin()
+
+    def stop(self) -> None:
+        """End it and wait for no more than an instant; it is killed where that is not enough."""
+        self._again.stop()
+        self._steady.stop()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.disconnect(self)
+        process.closeWriteChannel()
+        process.terminate()
+        if not process.waitForFinished(END_MS):
+            process.kill()
+            process.waitForFinished(END_MS)
+        process.deleteLater()
+
+    def _begin(self) -> None:
+        self._rest, self._last = b"", []
+        process = self._process = QProcess(self)
+        process.setProcessEnvironment(_environment())
+        process.setStandardOutputFile(QProcess.nullDevice())
+        process.readyReadStandardError.connect(self._read)
+        process.finished.connect(self._finished)
+        process.errorOccurred.connect(self._failed)
+        module, *rest = self._words
+        # Not the current folder: whatever lies there is no program of ours.
+        process.start(sys.executable, ["-P", "-m", module, *rest, "--progress", "json"])
+        self._steady.start(round(STEADY * 1000))
+
+    def _forgive(self) -> None:
+        self._crashes = 0
+
+    def _read(self) -> None:
+        if self._process is None:
+            return
+        data = self._rest + _bytes(self._process.readAllStandardError())
+        *lines, self._rest = data.split(b"\n")
+        for line in lines:
+            self._take(line.decode("utf-8", "replace").rstrip("\r"))
+
+    def _take(self, line: str) -> None:
+        told = _object_in(line)
+        if "stage" in told:
+            total, done = told.get("total"), told.get("done")
+            self.staged.emit(
+                CommandStage(
+                    str(told["stage"]),
+                    float(done) if isinstance(done, int | float) else 0.0,
+                    float(total) if isinstance(total, int | float) else None,
+                    bool(told.get("ended")),
+                )
+            )
+        elif "message" in told:
+            self.said.emit(str(told["message"]))
+        elif line.strip():
+            self._last = [*self._last[1 - LAST_WORDS :], line]
+
+    def _failed(self, error: QProcess.ProcessError) -> None:
+        if error is QProcess.ProcessError.FailedToStart and self._process is not None:
+            self._last.append(self._process.errorString())
+            self._finished(BUG, QProcess.ExitStatus.CrashExit)
+
+    def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
+        if self._process is None:
+            return
+        self._read()
+        self._process.deleteLater()
+        self._process = None
+        self._steady.stop()
+        crash = status is QProcess.ExitStatus.CrashExit or code == BUG
+        if crash and self._lasts and self._crashes < len(PAUSES):
+            pause = PAUSES[self._crashes]
+            self._crashes += 1
+            self._again.start(round(pause * 1000))
+            self.crashed.emit(pause)
+        else:
+            self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last)))
+
+
+def _object_in(line: str) -> dict[str, object]:
+    """Return the JSON object that a line is; an empty one where it is none."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _bytes(array: QByteArray) -> bytes:
+    data = array.data()
+    return data if isinstance(data, bytes) else bytes(data)
+
+
+def _environment() -> QProcessEnvironment:
+    """Return ours, with the folder of our programs where Python would not find them by itself."""
+    found = QProcessEnvironment.systemEnvironment()
+    home = str(Path(gleanset.__file__).resolve().parent.parent)
+    if home not in {*site.getsitepackages(), site.getusersitepackages()}:
+        before = found.value("PYTHONPATH")
+        found.insert("PYTHONPATH", os.pathsep.join(filter(None, (home, before))))
+    return found

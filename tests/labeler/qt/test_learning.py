@@ -1,0 +1,140 @@
+"""The window learns from what is sorted, and says in its status bar what it is at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet
+from person import Opened, settle, until
+from PySide6.QtCore import QProcessEnvironment
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import Presort, Proposals
+from labeler.qt.learning import LearningButton, LearningState
+from labeler.qt.window import LabelerWindow
+
+
+def button_of(window: LabelerWindow) -> LearningButton:
+    found = window.statusBar().findChildren(LearningButton)
+    assert len(found) == 1
+    return found[0]
+
+
+Stand = Callable[[str], None]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """`stand_in(code)`: a program that is run in place of `baseline`."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    program = folder / "baseline.py"
+
+    def environment() -> QProcessEnvironment:
+        # Also where the real one is found by itself, this one comes first.
+        found = QProcessEnvironment.systemEnvironment()
+        found.insert("PYTHONPATH", str(folder))
+        return found
+
+    monkeypatch.setattr("labeler.qt.commands._environment", environment)
+    return lambda code: program.write_text(code) and None
+
+
+TELLS = f"""
+import json, sys
+for told in {json.dumps([{"stage": "features", "done": 120, "total": 3000}])}:
+    print(json.dumps(told), file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_status_bar_says_what_learning_is_at(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    stand_in(TELLS)
+    window = opened(few.root)
+    settle(window)
+    button = button_of(window)
+    assert button.text() == "Learning is off"
+    assert button.switch.isChecked()
+    assert button.now.isEnabled()
+    window.learning.begin()
+    until(lambda: window.learning.state is LearningState.LOOKING)
+    assert button.text() == "Looking at faces: 120 of 3,000"
+    assert button.accessibleName() == button.text()
+    assert not button.now.isEnabled()
+    # Switched off, it stays off in windows to come.
+    button.switch.trigger()
+    assert not window.learning.at_work
+    assert button.text() == "Learning is off"
+    other = opened(few.root)
+    other.learning.begin()
+    settle(other)
+    assert not other.learning.at_work
+    assert not button_of(other).switch.isChecked()
+
+
+def test_what_is_missing_is_said_once_with_what_it_would_bring(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    stand_in("import sys\nprint('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
+    said: list[str] = []
+    for _ in range(2):
+        window = opened(few.root)
+        window.worker.said.connect(lambda text, bad: said.append(text))
+        window.learning.begin()
+        until(lambda shown=window: shown.learning.state is LearningState.MISSING)
+        button = button_of(window)
+        assert button.text() == "Cannot learn"
+        assert "gleanset[train]" in button.toolTip()
+    assert [text for text in said if "Proposals would get better" in text] == said
+    assert len(said) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a module cannot be replaced there")
+def test_learning_goes_on_where_it_crashed(
+    few: FaceSet, opened: Opened, stand_in: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeler.qt.commands.PAUSES", (0.01,))
+    stand_in("import os\nos.abort()\n")
+    window = opened(few.root)
+    said: list[str] = []
+    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.learning.begin()
+    until(lambda: window.learning.state is LearningState.FAILED)
+    assert "begins again" in said[0]
+    assert said[-1].startswith("Cannot learn")
+
+
+@pytest.mark.slow
+def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
+    """The real command, its features and all: a person sorts, and the rest is proposed for."""
+    pytest.importorskip("torch")
+    with Dataset.open(few.root) as dataset:
+        samples = [one.key for one in dataset.samples.by_key()]
+        before = Proposals(dataset.db).newest() or Presort(0, "", None, {})
+        window = opened(few.root, "pages")
+        settle(window)
+        shown = list(window.view.model._ids)  # type: ignore[attr-defined]
+        window.learning.begin()
+        dataset.journal.step("Page", [Choice(key, "label", few.truth[key]) for key in samples[:24]])
+
+        def learnt() -> bool:
+            newest = Proposals(dataset.db).newest()
+            return newest is not None and newest.id > before.id and "classes" in newest.facts
+
+        until(learnt, 120)
+        told = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
+        right = [told[key][0].label == few.truth[key] for key in samples[24:]]
+        assert sum(right) > 0.8 * len(right)
+        # Nothing that is shown has moved; the next page knows better.
+        assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
+        until(lambda: window.learning.state is LearningState.RESTING)
+        assert button_of(window).text() == "Has learnt"
+        window.close()
+        assert not window.learning.at_work
