@@ -136,6 +136,8 @@ def familiarity_of_strangers(
             break
         # A stranger of a moment that was learnt from would be no stranger.
         away = strange & ~np.isin(names, names[~strange])
+        if not away.any():
+            continue
         scores = fitted_scores(
             known[~strange], taught.y[~strange], known[away], int(taught.y.max()) + 1, options
         )

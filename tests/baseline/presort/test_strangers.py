@@ -37,9 +37,17 @@ def told(
 
 
 def proposed(
-    vectors: FeatureRows, kind: np.ndarray, known: np.ndarray, rejected: np.ndarray, seed: int
+    vectors: FeatureRows,
+    kind: np.ndarray,
+    known: np.ndarray,
+    rejected: np.ndarray,
+    seed: int,
+    moment: str | None = None,
 ) -> PresortResult:
-    """What is proposed where these rows are labelled by their kind, and those rejected."""
+    """What is proposed where these rows are labelled by their kind, and those rejected.
+
+    All are of one `moment`, or each of its own.
+    """
     status = np.where(known, "labelled", np.where(rejected, "rejected", "queue"))
     samples = [
         PresortSample(
@@ -53,7 +61,7 @@ def proposed(
         )
         for row in range(len(kind))
     ]
-    return propose(samples, vectors, {s.key: s.key for s in samples}, seed)
+    return propose(samples, vectors, {s.key: moment or s.key for s in samples}, seed)
 
 
 def sureness(found: PresortResult, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,3 +121,11 @@ def test_the_share_of_strangers_is_what_samples_surely_show() -> None:
         assert 0.4 * strange < 1000 * stranger_share(np.exp(-2 * x)) < strange
     assert stranger_share(np.exp(-2 * random.normal(1, 1, 1000))) == 0
     assert stranger_share(np.ones(500)) == 0
+
+
+def test_where_all_is_of_one_moment_no_stranger_is_told() -> None:
+    vectors, kind = points(CLASSES, 3)
+    known = np.arange(len(kind)) % EACH < 10
+    found = proposed(vectors, kind, known, np.zeros(len(kind), bool), 3, "one picture")
+    assert found.facts["held_out"] == 0
+    assert found.facts["of_no_class"] == pytest.approx(0, abs=0.5)
