@@ -7,8 +7,8 @@ moments whole.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +68,16 @@ class LearntScores:
     alone: HeldOutScores
     beside: HeldOutScores
     options: FitOptions
+    folds: Mapping[str, int] = field(default_factory=dict)
+
+
+class UsualFit(NamedTuple):
+    """How models were fitted before: their options, and the fold that each moment was held out
+    in.
+    """
+
+    options: FitOptions
+    folds: Mapping[str, int]
 
 
 def learn_scores(
@@ -79,7 +89,7 @@ def learn_scores(
     seed: int,
     *,
     beside: bool = True,
-    usual: FitOptions | None = None,
+    usual: UsualFit | None = None,
 ) -> LearntScores:
     """Learn from `rows` of `vectors` (N x D, of length 1), which are of classes `y`.
 
@@ -91,8 +101,12 @@ def learn_scores(
     some = _folded(len(rows), seed)
     names = np.unique(np.array(moments), return_inverse=True)[1][some]
     some_vectors, labels = known[some], y[some]
-    folds = stratified_group_folds(labels, names, FOLDS, seed)
-    options = FIT_OPTIONS if usual is None else (usual,)
+    chosen = [moments[row] for row in some.tolist()]
+    if usual is None:
+        folds = stratified_group_folds(labels, names, FOLDS, seed)
+        options: Sequence[FitOptions] = FIT_OPTIONS
+    else:
+        folds, options = _dealt_on(chosen, labels, usual.folds), (usual.options,)
     tried = [_held_out(some_vectors, labels, folds, classes, one) for one in options]
     usable = _usable(tried[0], labels)
     if usable.sum() < 2 * classes or len(np.unique(labels[usable])) < 2:
@@ -111,7 +125,28 @@ def learn_scores(
         HeldOutScores(some[usable], tried[best][usable]),
         held_beside,
         options[best],
+        {chosen[row]: fold for fold, (_, out) in enumerate(folds) for row in out.tolist()},
     )
+
+
+def _dealt_on(
+    moments: Sequence[str], y: Indices, before: Mapping[str, int]
+) -> list[tuple[Indices, Indices]]:
+    """Return folds (the rest, a fold) in which moments are where they were before.
+
+    A new one goes where there are fewest of its class, and of all.
+    """
+    count = max(before.values()) + 1
+    held = np.zeros((count, int(y.max()) + 1), np.int64)
+    fold = np.array([before.get(name, -1) for name in moments], np.int64)
+    np.add.at(held, (fold[fold >= 0], y[fold >= 0]), 1)
+    new: dict[str, int] = {}
+    for row in np.flatnonzero(fold < 0).tolist():
+        at = new.setdefault(moments[row], int(np.lexsort((held.sum(1), held[:, y[row]]))[0]))
+        fold[row] = at
+        held[at, y[row]] += 1
+    parts = ((np.flatnonzero(fold != at), np.flatnonzero(fold == at)) for at in range(count))
+    return [(rest, out) for rest, out in parts if len(rest) and len(out)]
 
 
 def _folded(count: int, seed: int) -> Indices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space
 from gleanset.moments import moments_of
@@ -46,11 +47,12 @@ class Presorter:
         self.dataset, self.settings = dataset, settings
         self.store = ComponentStore(dataset, FeatureSpec.of(settings, views=0))
         self._space = _VectorsInForce(dataset)
+        self._samples = SamplesInUse(dataset)
         self._weights: PartWeights | None = None
         self._weighed_at = _WeighedAt(0, 0)
         self._expected: ExpectedWeights | None = None
         self._memory: PresortMemory | None = None
-        self._table: StandingTable | None = None
+        self.table: StandingTable | None = None
         self.presort = 0
         """The number of the presort that it has put in force last; 0 for none."""
         self.solved_with = 0
@@ -82,7 +84,7 @@ class Presorter:
 
         Raises `InputUnusable` where there is no sample, or none that can be read.
         """
-        samples = list(PresortSamples(self.dataset.db).each())
+        samples = self._samples.now()
         rows = self.store.rows_of((one.key, one.region) for one in samples)
         chosen = [one for one, row in zip(samples, rows, strict=True) if row >= 0]
         self.solved_with, self.lacking = self.taken, bool((rows < -1).any())
@@ -142,15 +144,40 @@ class Presorter:
         """Write what is said otherwise than before: all of it, where others have written since."""
         proposals = Proposals(self.dataset.db)
         newest = proposals.newest()
-        before = self._table
+        before = self.table
         if before is not None and newest is not None and newest.id == self.presort:
             table = made.table
             number = proposals.revise(table.changed(before), table.gone(before), facts)
         else:
             number = proposals.replace(made.standings, None, facts)
         forget_spaces(self.dataset, but=self._space.name)
-        self._table, self._memory, self.presort = made.table, made.memory, number
+        self.table, self._memory, self.presort = made.table, made.memory, number
         return number
+
+
+class SamplesInUse:
+    """The samples as a presort knows them; what was not touched since is not read again."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._all, self._watch = PresortSamples(dataset.db), CatalogueWatch(dataset.db)
+        self._read: SampleMarks | None = None
+        self._samples: dict[str, PresortSample] = {}
+
+    def now(self) -> list[PresortSample]:
+        """Return all of them, by key."""
+        marks = self._watch.marks()
+        touched = None if self._read is None else self._watch.touched(self._read)
+        found = None if touched is None else self._all.of(touched)
+        if found is None or None in found.values() or not self._known(found.values()):
+            # One that came or went: the order is another one.
+            self._samples = {one.key: one for one in self._all.each()}
+        else:
+            self._samples |= {one.key: one for one in found.values() if one is not None}
+        self._read = marks
+        return list(self._samples.values())
+
+    def _known(self, samples: Iterable[PresortSample | None]) -> bool:
+        return all(one is not None and one.key in self._samples for one in samples)
 
 
 class _WeighedAt(NamedTuple):

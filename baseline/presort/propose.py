@@ -17,7 +17,7 @@ import numpy.typing as npt
 from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
-from baseline.presort.classify import FeatureRows, FitOptions, Indices, LearntScores, learn_scores
+from baseline.presort.classify import FeatureRows, Indices, LearntScores, UsualFit, learn_scores
 from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
 from baseline.presort.label_priors import (
     COPIES,
@@ -49,8 +49,8 @@ class PresortMemory:
     keys: list[str]
     order: SimilarityOrder
     ordered_at: int
-    options: FitOptions | None = None
-    options_at: int = 0
+    fit: UsualFit | None = None
+    fitted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,14 @@ def propose(
     of_a_class = proposed[waiting, : len(known.classes)].sum()
     facts |= learnt.options._asdict()
     facts |= {"of_no_class": round(float(waiting.sum() - of_a_class), 1)}
-    at = before.options_at if before is not None and usual is not None else len(known.rows)
-    return PresortResult(table, facts, replace(memory, options=learnt.options, options_at=at))
+    at = before.fitted_at if before is not None and usual is not None else len(known.rows)
+    fit = UsualFit(learnt.options, learnt.folds) if learnt.folds else None
+    return PresortResult(table, facts, replace(memory, fit=fit, fitted_at=at))
 
 
-def _usual(before: PresortMemory | None, decided: int) -> FitOptions | None:
+def _usual(before: PresortMemory | None, decided: int) -> UsualFit | None:
     """Return how the model was fitted before; None where that is to be found out anew."""
-    return before.options if before is not None and decided < MORE * before.options_at else None
+    return before.fit if before is not None and decided < MORE * before.fitted_at else None
 
 
 def _tied(priors: Sequence[LabelPrior]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import last_decision
@@ -182,25 +182,39 @@ class PresortSamples:
 
         Of those set aside only what is labelled: a better copy may wait for the same label.
         """
+        for rows in self._db.pages(f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE):
+            yield from self._made(rows)
+
+    def of(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
+        """Return some samples (rows) as `each` would; None for those that it leaves out."""
+        keys = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE id", samples)))
+        found: dict[int, PresortSample | None] = dict.fromkeys(samples)
+        for start in range(0, len(samples), PART):
+            some = samples[start : start + PART]
+            page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
+            rows = self._db.rows(_LIKE.replace("{page}", page), some)
+            found |= {keys[one.key]: one for one in self._made(rows)}
+        return found
+
+    def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
         classes = {row[0]: row[1] for row in self._db.rows("SELECT id, name FROM class")}
-        for rows in self._db.pages(
-            "SELECT * FROM sample WHERE (kept AND status<>'retired' OR status='labelled')",
-            ("key",),
-            within="SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
-            "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
-            f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.x, s.y, s.w, s.h, s.angle "
-            "FROM ({page}) s "
-            "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
-            "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key",
-        ):
-            for key, status, label, group, refused, scenes, posts, hint, kept, *cut in rows:
-                ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
-                numbers = (int(part) for part in (refused or "").split(",") if part)
-                said_no = frozenset(classes[one] for one in numbers if one in classes)
-                region = Region(Box(*cut[:4]), cut[4])
-                yield PresortSample(
-                    key, status, label, group, ties, hint, said_no, bool(kept), region
-                )
+        for key, status, label, group, refused, scenes, posts, hint, kept, *cut in rows:
+            ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
+            numbers = (int(part) for part in (refused or "").split(",") if part)
+            said_no = frozenset(classes[one] for one in numbers if one in classes)
+            region = Region(Box(*cut[:4]), cut[4])
+            yield PresortSample(key, status, label, group, ties, hint, said_no, bool(kept), region)
+
+
+_TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
+_LIKE = (
+    "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
+    "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
+    f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.x, s.y, s.w, s.h, s.angle "
+    "FROM ({page}) s "
+    "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
+    "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
+)
 
 
 class SampleFeatures(NamedTuple):

@@ -23,6 +23,16 @@ class NewDecisions(NamedTuple):
     most: int
 
 
+class SampleMarks(NamedTuple):
+    """The newest rows of what a presort knows of samples; `others` changes with all but decisions
+    and marks.
+    """
+
+    decision: int
+    change: int
+    others: tuple[float, ...]
+
+
 class CatalogueWatch:
     """Read only. Obtained by `CatalogueWatch(dataset.db)`."""
 
@@ -44,3 +54,29 @@ class CatalogueWatch:
         counts = self._db.rows("SELECT count(*) FROM decision WHERE id>? GROUP BY step", (after,))
         numbers = [row[0] for row in counts]
         return NewDecisions(sum(numbers), max(numbers, default=0))
+
+    def marks(self) -> SampleMarks:
+        """Return how far the samples are known; read before the samples are."""
+        row = self._db.one(
+            "SELECT count(*), max(id), total(x+y+w+h+angle), total(status='retired'), "
+            "(SELECT max(id) FROM origin), (SELECT max(id) FROM aside), (SELECT count(*) FROM "
+            "change WHERE what NOT IN ('mark', 'refused')) FROM sample"
+        )
+        return SampleMarks(
+            self._db.number("SELECT max(id) FROM decision"),
+            self._db.number("SELECT max(id) FROM change"),
+            tuple(float(one or 0) for one in row or ()),
+        )
+
+    def touched(self, since: SampleMarks) -> list[int] | None:
+        """Return the samples (rows) that were decided or marked since; None where more has changed.
+
+        None is for new samples and places, groups, names of classes: all is to be read again.
+        """
+        if self.marks().others != since.others:
+            return None
+        rows = self._db.rows(
+            "SELECT sample FROM decision WHERE id>? UNION SELECT item FROM change WHERE id>?",
+            (since.decision, since.change),
+        )
+        return [row[0] for row in rows]

@@ -20,11 +20,14 @@ from tools_for_tests import ROOT, eventually
 from baseline.presort.ending import FollowedProgram
 from baseline.presort.follow import PresortFollower
 from baseline.presort.job import presort
+from baseline.presort.presorter import SamplesInUse
 from baseline.presort.requests import ASKED, FOLLOWER, PresortRequests, alone, is_followed
 from baseline.settings import Settings, load_preset
 from gleanset import Dataset
+from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Presort, Proposals
+from gleanset.db.proposals import Presort, PresortSamples, Proposals
+from gleanset.db.watch import CatalogueWatch
 from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
 from gleanset.work.stage import hold
@@ -225,3 +228,43 @@ def test_it_ends_when_told_so(standing_by: Callable[[], subprocess.Popen[str]]) 
     process = standing_by()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 130
+
+
+def test_only_what_was_touched_is_read_again_and_nothing_is_missed(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 5, labelled=False)
+        known, keys = SamplesInUse(dataset), list(truth)
+        rows = {row[1]: row[0] for row in dataset.db.rows("SELECT id, key FROM sample")}
+
+        def same() -> bool:
+            return known.now() == list(PresortSamples(dataset.db).each())
+
+        assert same()
+        label(dataset, truth, keys[3:4])  # a new class is more than a decision
+        assert same()
+        watch = CatalogueWatch(dataset.db)
+        marks = watch.marks()
+        label(dataset, truth, keys[:3])
+        dataset.journal.step("Reject", [Choice(keys[4], "reject")])
+        assert sorted(watch.touched(marks) or ()) == sorted(
+            rows[key] for key in (*keys[:3], keys[4])
+        )
+        assert same()
+        dataset.journal.undo()
+        assert same()
+        with dataset.db.write():
+            step = dataset.journal.step("Refuse", [])
+            refused = str(dataset.classes.find_or_make(truth[keys[0]]))
+            Changes(dataset.db).make(step, [Change("refused", rows[keys[6]], refused)])
+        assert watch.touched(marks) is not None
+        assert same()
+        assert known.now()[sorted(keys).index(keys[6])].refused == {truth[keys[0]]}
+        # More than decisions: all is read again.
+        with dataset.db.write():
+            step = dataset.journal.step("Copies", [])
+            Curation(dataset.db).place(step, [Placement(rows[keys[7]], False, "g", "copy")])
+        assert watch.touched(marks) is None
+        assert same()
+        fill(dataset, 2, seed=3, labelled=False)
+        assert same()
+        assert len(known.now()) == 20
