@@ -124,6 +124,9 @@ def child(root: Path, started: float) -> None:
     run_loop(5, lambda: not window.worker.busy)
 
     def key() -> None:
+        while unseen := view.unseen(range(500)):  # only what was shown is filed
+            view.look_from(unseen[0])
+            run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
         run_loop(0.3)
         beat.forget()

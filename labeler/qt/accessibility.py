@@ -27,6 +27,13 @@ def enlarge_targets(widget: QWidget) -> None:
             part.setMinimumHeight(max(part.minimumHeight(), SMALLEST))
 
 
+def keep_focus(widget: QWidget) -> None:
+    """Let Tab alone bring the focus to buttons and choices: after a click, keys act as before."""
+    for part in widget.findChildren(QWidget):
+        if isinstance(part, (QAbstractButton, QComboBox)) and part.focusPolicy() & TAB:
+            part.setFocusPolicy(TAB)
+
+
 def tab_last(widget: QWidget) -> None:
     """Let Tab come to a widget after everything else in its window."""
     last = widget.window().previousInFocusChain()

@@ -111,6 +111,8 @@ class SessionWorker(QObject):
         self.gestures, self.seconds = 0, 0.0
         self._last_gesture = 0.0
         self._written = 0
+        self.decided = 0
+        """How many decisions it was given so far."""
         self.stuck = False
         self.lost = 0
         """Decisions that could not be saved before the end."""
@@ -180,6 +182,7 @@ class SessionWorker(QObject):
         failed: Callable[[GleansetError], None] | None = None,
     ) -> None:
         """Make a decision: it is saved at once, or tried again until it is."""
+        self.decided += 1
         self._put(_Job(work, then, failed, decides=True))
 
     def paths(self, ids: Sequence[int]) -> list[str]:
@@ -207,10 +210,10 @@ class SessionWorker(QObject):
         """Show a line in the status bar."""
         self.said.emit(text, bad)
 
-    def gesture(self) -> None:
-        """Count one gesture: a key, a click, a drag or a stroke; and the time since the last."""
+    def gesture(self, count: int = 1) -> None:
+        """Count gestures, as `GestureCounter` defines them, and the time since the last."""
         now = time.monotonic()
-        self.gestures += 1
+        self.gestures += count
         self.seconds += now - self._last_gesture if now - self._last_gesture < PAUSE_SECONDS else 1
         self._last_gesture = now
 

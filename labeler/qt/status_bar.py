@@ -48,7 +48,7 @@ class StatusTexts(QObject):
         worker.said.connect(self._said)
         worker.stepped.connect(self._stepped)
         self._clock = QTimer(self)
-        self._clock.timeout.connect(self._show_effort)
+        self._clock.timeout.connect(self.show_effort)
         self._clock.start(CLOCK_MS)
         worker.waiting.connect(self._waiting)
 
@@ -67,11 +67,11 @@ class StatusTexts(QObject):
             else self.tr("Nothing to undo")
         )
         self._before = (progress.gestures, progress.seconds)
-        self._show_effort()
+        self.show_effort()
         self.saved.setText(self.tr("saved"))
 
-    def _show_effort(self) -> None:
-        """What the dataset has cost so far, all spells together."""
+    def show_effort(self) -> None:
+        """Show what the dataset has cost so far, all spells together."""
         gestures, seconds = self._before
         self.spent.setText(
             self.tr("{gestures} gestures, {minutes} min").format(

@@ -5,24 +5,36 @@ Closing waits until everything is saved: nothing is lost without a word.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QLineEdit,
+    QMainWindow,
+    QSplitter,
+    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gleanset import Dataset
-from labeler.qt.accessibility import enlarge_targets, tab_last
+from labeler.qt.accessibility import enlarge_targets, keep_focus, tab_last
 from labeler.qt.classes.model import Portraits
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
+from labeler.qt.gesture_counter import ALONE, GestureCounter
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
+from labeler.qt.key_witness import KeyWitness
 from labeler.qt.learning import Learning, LearningButton
+from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.views.base import LabelerView, ViewContext
@@ -34,6 +46,9 @@ from labeler.sorting.drop_import import DropResult
 from labeler.sorting.session import Place
 
 MEASURE_MS = 1500
+ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
+"""Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
+
 SIZE = (1440, 900)
 SAVE_SECONDS = 0.5
 """So long closing waits for the disk before it says why the window stays."""
@@ -61,15 +76,20 @@ class LabelerWindow(QMainWindow):
         self.setAcceptDrops(True)
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
-        self.statusBar().addPermanentWidget(LearningButton(self.learning))
+        self._learns = LearningButton(self.learning)
+        self.statusBar().addPermanentWidget(self._learns)
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
         self.portraits = Portraits(self.worker, self.class_panel.model)
         self._closing = CloseRequest(self)
+        self.counter = GestureCounter(self)
+        self.witness = KeyWitness(self, self.worker, self.looks)
+        self._handing_on = False
         self._actions()
         self._connect()
         self._state.restore(self, self.split)
         enlarge_targets(self)
+        keep_focus(self)
         self.show_view(view or self._state.view())
         QTimer.singleShot(MEASURE_MS, self, self.intake.measure)
 
@@ -99,12 +119,7 @@ class LabelerWindow(QMainWindow):
     ) -> None:
         made = QAction(text, self)
         made.setShortcut(QKeySequence(keys))
-
-        def act() -> None:
-            self.worker.gesture()
-            do()
-
-        made.triggered.connect(act)
+        made.triggered.connect(lambda checked=False: do())
         self.addAction(made)
 
     def _actions(self) -> None:
@@ -112,12 +127,18 @@ class LabelerWindow(QMainWindow):
         self._action(self.tr("Redo"), QKeySequence.StandardKey.Redo, self.worker.redo)
         self._action(self.tr("Keys"), "F1", self.sheet.toggle)
         self._action(self.tr("Keys"), "?", self.sheet.toggle)
-        self._action(self.tr("Find a class"), "/", self.class_panel.field.setFocus)
+        self._action(self.tr("Find a class"), "/", self._name_class)
         self._action(self.tr("Look panel"), "F9", self._toggle_details)
         for kind in VIEWS:
             self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
 
     def _connect(self) -> None:
+        self.counter.counted.connect(self.worker.gesture)
+        self.counter.counted.connect(self.status.show_effort)
+        self.counter.key_pressed.connect(self.witness.pressed)
+        self.class_panel.field.left.connect(self._back_to_faces)
+        self.class_panel.field.unfocused.connect(self._left_naming)
+        self.class_panel.list.itemDelegate().closeEditor.connect(self._back_to_faces)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
         self.class_panel.chosen.connect(self._choose)
         self.class_panel.named.connect(self._named)
@@ -143,6 +164,9 @@ class LabelerWindow(QMainWindow):
             self._made[kind.name] = kind.make(self.context)
             self.stack.addWidget(self._made[kind.name])
             enlarge_targets(self._made[kind.name])
+            keep_focus(self._made[kind.name])
+            self._made[kind.name].naming.connect(self._name_class)
+            tab_last(self._learns)
             tab_last(self.status.undo)
             if isinstance(made := self._made[kind.name], SortingView):
                 self._state.restore_grid(made)
@@ -159,9 +183,60 @@ class LabelerWindow(QMainWindow):
         self.details.setVisible(self._details_wanted)
 
     def _view_key(self, name: str) -> None:
-        """The key of the view that is shown leads back to the grid."""
+        """The key of the view that is shown leads back to the grid; there it renames a class."""
+        if name == "sorting" and isinstance(self.view, SortingView):
+            self._rename_shown(self.view)
+            return
         shown = self.stack.currentWidget() is self._made.get(name)
         self.show_view("sorting" if shown else name)
+
+    def _rename_shown(self, grid: SortingView) -> None:
+        if grid.place.startswith(":"):
+            self.worker.say(self.tr("This is the grid; F2 renames a class that is shown in it"))
+        else:
+            self.class_panel.rename(grid.place)
+
+    # -- keys
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Hand on to the faces what nobody took, and let N name a class."""
+        home, focus = self.view.home, self.focusWidget()
+        ends_text = event.key() in ENDS_TEXT and isinstance(focus, QLineEdit | QAbstractSpinBox)
+        if event.key() in ALONE:
+            return
+        if ends_text:
+            self.view.take_focus()
+        elif focus is not home and not self._handing_on:
+            self._hand_on(home, event)
+        elif event.key() == Qt.Key.Key_N and not event.modifiers():
+            self._name_class()
+
+    def _hand_on(self, home: QWidget, event: QKeyEvent) -> None:
+        self._handing_on = True
+        try:
+            QCoreApplication.sendEvent(home, event)
+        finally:
+            self._handing_on = False
+        if event.isAccepted() and self.focusWidget() is not self.class_panel.field:
+            self.view.take_focus()
+
+    def _name_class(self) -> None:
+        """Let a class be named, for the faces that are pointed at or chosen now."""
+        self.class_panel.field.setFocus()
+        self.view.hold_targets(True)
+
+    def _back_to_faces(self) -> None:
+        self.view.take_focus()
+
+    def _left_naming(self) -> None:
+        self.view.hold_targets(False)
+
+    def looks(self) -> Hashable:
+        """Return what a key may change, beside where the focus is."""
+        shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
+        return (*shown, self.view.looks())
+
+    # -- undo and places
 
     def undo(self) -> None:
         """Take back what the view has lost first, then the last step."""
@@ -172,11 +247,12 @@ class LabelerWindow(QMainWindow):
         if not self.view.open_place(target):
             self.show_view("sorting")
             self.view.open_place(target)
+        self.view.take_focus()
 
     def _named(self, name: str) -> None:
-        if not self.view.send(name):
+        if name and not self.view.send(name):
             self.worker.decide(lambda session: session.add_class(name))
-        self.view.setFocus()
+        self.view.take_focus()
 
     # -- drops
 

@@ -252,7 +252,11 @@ class SortingSession:
         )
 
     def spend(self, gestures: int, seconds: float) -> None:
-        """Write down what this spell of work has cost so far."""
+        """Write down what this spell of work has cost so far.
+
+        `gestures` are key presses (letters of names are some), clicks, drags and notches of the
+        wheel; `seconds` lie between them, a pause of half a minute and more counted as one.
+        """
         self._spell = self.tiles.spend(self._spell, gestures, seconds)
 
     def add_class(self, name: str) -> StepResult:

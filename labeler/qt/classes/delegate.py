@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPalette, QPen
-from PySide6.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import (
+    QLineEdit,
+    QListView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
 
 from labeler.qt.classes.model import ClassListModel
 from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
@@ -32,6 +38,11 @@ class ClassListDelegate(QStyledItemDelegate):
         self._classes = model
         self._thumbs = thumbs
         self._list = parent
+
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        """Put the name into its field; not over what a person has typed there since."""
+        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+            super().setEditorData(editor, index)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return at least 48 pixels of height: it is a target for drops."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Signal
-from PySide6.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from labeler.qt.classes.model import ClassListModel
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 
 Index = QModelIndex | QPersistentModelIndex
@@ -23,17 +24,17 @@ class ClassPanel(QWidget):
         super().__init__()
         self.model = ClassListModel(worker, self)
         self.list = ClassListView(self.model, thumbs)
-        self.field = QLineEdit()
+        self.field = NameField()
         self.field.setPlaceholderText(self.tr("Find or name a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or name a new one"))
         self.field.setClearButtonEnabled(True)
-        self.add = QPushButton(self.tr("+ New class (N)"))
+        self.add = QPushButton(self.tr("+ New class"))
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 0, 6)
         for part in (self.field, self.list, self.add):
             column.addWidget(part)
         self.field.textChanged.connect(self.model.find)
-        self.field.returnPressed.connect(self._name)
+        self.field.named.connect(self._name)
         self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
@@ -52,14 +53,20 @@ class ClassPanel(QWidget):
         else:
             self.field.setFocus()
 
-    def _name(self) -> None:
+    def rename(self, target: str) -> None:
+        """Begin to edit the name of a class in its row."""
+        for number in range(self.model.rowCount()):
+            if (row := self.model.row(number)) and row.target == target:
+                index = self.model.index(number)
+                self.list.scrollTo(index)
+                self.list.edit(index)
+
+    def _name(self, text: str) -> None:
         """Enter takes the one class that is left, or makes one of this name."""
-        text = self.field.text().strip()
         found = [
             row for n in range(self.model.rowCount()) if (row := self.model.row(n)) and row.is_class
         ]
         exact = next((row.target for row in found if row.name.casefold() == text.casefold()), None)
         name = exact or (found[0].target if len(found) == 1 else text)
         self.field.clear()
-        if name:
-            self.named.emit(name)
+        self.named.emit(name)

@@ -39,6 +39,7 @@ class ClassListView(ClassListBase):
         self.setItemDelegate(ClassListDelegate(model, thumbs, self))
         self.setUniformItemSizes(True)
         self.setAcceptDrops(True)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the faces
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
         self.setAccessibleName(self.tr("Classes"))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -70,6 +71,13 @@ class ClassListView(ClassListBase):
                 event.accept()
                 return True
         return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave letters and digits to the faces, where they are the keys of classes."""
+        if event.text().isalnum():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take our tiles, and files from anywhere."""

@@ -6,11 +6,13 @@ says so. Keys never act while an input method is composing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QEnterEvent,
     QFocusEvent,
     QInputMethodEvent,
     QKeyEvent,
@@ -100,21 +102,35 @@ class GestureView(TileView):
     ) -> None:
         super().__init__(model, thumbs, parent)
         self.worker = worker
-        self.composing = False
+        self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
         self.mouse = TileMouse(self)
-        self.mouse.pressed.connect(worker.gesture)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._moved_over)
         self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows, worker.paths))
         model.replaced.connect(self._replaced)
+        self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
 
     def set_lifts(self) -> None:
         """Let a click lift a tile, or put it back, rather than select it."""
         self.mouse.lifts = True
+
+    def all_seen(self, rows: Iterable[int] | None = None) -> bool:
+        """Return whether these tiles, or all, were painted; else turn to the first that was not."""
+        unseen = self.unseen(rows)
+        if not unseen:
+            return True
+        if unseen[0] in self.in_sight():
+            text = self.tr("{count} pictures are still coming: once more in a moment")
+        else:
+            self.mouse.leads = False  # what is pointed at stays, though the tiles move
+            self.look_from(unseen[0])
+            text = self.tr("{count} faces were not shown yet: look at them, then once more")
+        self.worker.say(text.format(count=f"{len(unseen):,}"))
+        return False
 
     # -- keys
 
@@ -141,7 +157,6 @@ class GestureView(TileView):
         if event.key() == Key.Key_Space:
             self._space()
         elif event.key() in COMMANDS and plain:
-            self.worker.gesture()
             self.commanded.emit(COMMANDS[Key(event.key())], self.target_rows())
         elif event.key() == Key.Key_Escape and (self.selected_rows() or self.mouse.busy):
             self.mouse.cancel()
@@ -154,25 +169,31 @@ class GestureView(TileView):
         """Ctrl with A, I, plus or minus; whether it was one of them."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
+            self._say_chosen()
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
             self.set_side(round(self.side * ZOOM))
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
             self.set_side(round(self.side / ZOOM))
         elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
             self.invert_selection()
+            self._say_chosen()
         else:
             return False
-        self.worker.gesture()
         return True
 
+    def _say_chosen(self) -> None:
+        count = sum(last - first + 1 for first, last in self.selected_ranges())
+        self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
+
     def _class_key(self, key: str, shift: bool) -> None:
-        self.worker.gesture()
         if shift and not self.selected_rows():
             self.page_key.emit(key)
             return
         rows = self.target_rows()
         if not rows:
             self.worker.say(self.tr("Point at a face first: key {key} did nothing").format(key=key))
+            return
+        if not self.all_seen(rows):
             return
         self.held, self.stroke = key, rows
         self.tiles.set_state(rows, TileState(TileMark.SENT, key))
@@ -181,8 +202,9 @@ class GestureView(TileView):
         """Add a tile that the mouse came over while a class key is held: it goes the same way."""
         if self.held and row >= 0 and row not in self.stroke:
             rows = self.meant([row])
-            self.stroke += rows
-            self.tiles.set_state(rows, TileState(TileMark.SENT, self.held))
+            if not self.unseen(rows):
+                self.stroke += rows
+                self.tiles.set_state(rows, TileState(TileMark.SENT, self.held))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key: one step for all of it."""
@@ -214,6 +236,7 @@ class GestureView(TileView):
         before = self.currentIndex().row()
         if before < 0 and self.point >= 0:
             self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
+        self.mouse.leads = False
         index = self.moveCursor(action, Qt.KeyboardModifier.NoModifier)
         if not index.isValid():
             return
@@ -227,9 +250,10 @@ class GestureView(TileView):
         self.scrollTo(index)
 
     def _space(self) -> None:
-        self.worker.gesture()
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
-        if self.mouse.lifts:
+        if not rows:
+            self.worker.say(self.tr("Point at a face first"))
+        elif self.mouse.lifts:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:
             self.select_ranges([(self.point, self.point)], Select.Toggle)
@@ -244,8 +268,26 @@ class GestureView(TileView):
     # -- the mouse
 
     def _moved_over(self, row: int) -> None:
-        self.set_point(row)
+        if not self.held_point:
+            self.set_point(row)
         self.sweep(row)
+
+    def point_at_mouse(self) -> None:
+        """Point at the tile that lies under a mouse at rest, where the mouse has moved last."""
+        if self.mouse.leads and self.mouse.at is not None and not self.held_point:
+            self.set_point(self.indexAt(self.mouse.at).row())
+
+    def hold_point(self, hold: bool) -> None:
+        """Keep pointing at the same tile wherever the mouse goes; or follow it again."""
+        self.held_point = hold
+        self.point_at_mouse()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Point at what the mouse comes in over, or is found over when the view appears."""
+        super().enterEvent(event)
+        self.mouse.at = self.viewport().mapFrom(self, event.position().toPoint())
+        self.mouse.leads = True
+        self.point_at_mouse()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Hand it to `TileMouse`."""
@@ -274,6 +316,7 @@ class GestureView(TileView):
 
     def leaveEvent(self, event: QEvent) -> None:
         """Point at nothing from outside."""
-        if not self.held:
+        self.mouse.at = None
+        if not self.held and not self.held_point:
             self.set_point(-1)
         super().leaveEvent(event)

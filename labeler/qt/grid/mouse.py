@@ -35,11 +35,10 @@ class Gesture(Enum):
 class TileMouse(QObject):
     """The state of one gesture on a view, from press to release; it changes the selection itself.
 
-    `pressed` comes with every press, `lifted` (row) where a tile is to be lifted or put back,
+    `lifted` (row) comes where a tile is to be lifted or put back,
     `moved_over` (row, -1) while no button is held, `dragged` (rows) when a drag begins.
     """
 
-    pressed = Signal()
     lifted = Signal(int)
     moved_over = Signal(int)
     dragged = Signal(list)
@@ -57,6 +56,10 @@ class TileMouse(QObject):
         self._edges = EdgeScroll(view, edge=0)
         view.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._before: list[int] = []
+        self.at: QPoint | None = None
+        """Where the mouse was last, in the viewport; None outside."""
+        self.leads = False
+        """Whether the mouse, rather than a key, has moved last."""
         self.lifts = False
         """Whether a click lifts a tile, rather than selects it."""
         self.anchor = -1
@@ -75,7 +78,6 @@ class TileMouse(QObject):
         """Begin a click, a drag, a band or a lift over several."""
         if event.button() != Qt.MouseButton.LeftButton:
             return
-        self.pressed.emit()
         self._from, self._since = event.position().toPoint(), time.monotonic()
         self._row = self._row_at(self._from)
         self._gesture = Gesture.PRESS
@@ -92,7 +94,8 @@ class TileMouse(QObject):
 
     def move(self, event: QMouseEvent) -> None:
         """Point, sweep, or go on with what the press began."""
-        point = event.position().toPoint()
+        point = self.at = event.position().toPoint()
+        self.leads = True
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.moved_over.emit(row)

@@ -5,7 +5,7 @@ The selection is kept by ranges: all of 100,000 tiles is one range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from PySide6.QtCore import (
     QItemSelection,
@@ -66,16 +66,19 @@ class RangeSelection(QListView):
 Index = QModelIndex | QPersistentModelIndex
 SMALLEST, LARGEST, USUAL = 48, 320, 104
 ZOOM = 1.15
+NEARLY_ALL = 0.75
+"""The part of a tile that has to be painted at once before it counts as seen."""
 
 
 class TileView(RangeSelection):
     """Tiles in sections, a list to screen readers; subclasses add what mouse and keys do.
 
     `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `side_changed`
-    is the zoom.
+    is the zoom; `arranged` comes when tiles lie elsewhere than before, laid out or scrolled.
     """
 
     pointed = Signal(int)
+    arranged = Signal()
     side_changed = Signal(int)
 
     def __init__(
@@ -87,6 +90,8 @@ class TileView(RangeSelection):
         self._grid = GridLayout((), 1, self.side)
         self._thumbs = thumbs
         self._tiles = model
+        self.seen: set[int] = set()
+        """The samples that were painted, with their pictures, since they are shown."""
         self.setModel(model)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -104,6 +109,7 @@ class TileView(RangeSelection):
         return self._tiles
 
     def _model_shown(self) -> None:
+        self.seen.clear()
         self.set_point(-1)
         self.lay_out()
         self.verticalScrollBar().setValue(0)
@@ -116,6 +122,7 @@ class TileView(RangeSelection):
         bar.setPageStep(height)
         bar.setSingleStep(self.side)
         self.viewport().update()
+        self.arranged.emit()
 
     def set_side(self, side: int) -> None:
         """Set the size of an ordinary tile in logical pixels; what is on top stays there."""
@@ -133,16 +140,38 @@ class TileView(RangeSelection):
         size, best = self.viewport().size(), smallest
         for side in range(smallest, largest + 1, 4):
             grid = GridLayout(self._tiles.sections, size.width(), side)
-            if grid.height > size.height():
-                break
-            best = side
-        self.set_side(best)
+            if grid.height <= size.height():
+                best = side  # a row less may let larger ones in again
+        self.side = best
         self.lay_out()
 
-    def seen_to_the_end(self) -> bool:
-        """Return whether nothing is left below."""
-        bar = self.verticalScrollBar()
-        return bar.value() >= bar.maximum()
+    def room_for(self, side: int) -> int:
+        """Return how many tiles of such a side are seen at once, in one section."""
+        size, cell = self.viewport().size(), side + GAP
+        return ((size.width() - GAP) // cell) * ((size.height() - GAP) // cell)
+
+    # -- what was seen
+
+    def in_sight(self) -> list[int]:
+        """Return the tiles that are seen now, not only an edge of them."""
+        area = self.viewport().rect().translated(0, self.verticalOffset())
+        rows = (row for first, last in self._grid.ranges(area) for row in range(first, last + 1))
+        return [row for row in rows if self._is_in(self._grid.rect(row), area)]
+
+    def _is_in(self, rect: QRect, area: QRect) -> bool:
+        """Return whether nearly all of a tile lies in an area, or as much as the window has."""
+        seen, most = rect.intersected(area).size(), self.viewport().size().boundedTo(rect.size())
+        wanted = most * NEARLY_ALL
+        return seen.height() >= wanted.height() and seen.width() >= wanted.width()
+
+    def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
+        """Return which of these tiles, or of all, were not painted since they are shown."""
+        rows = range(self._tiles.rowCount()) if rows is None else rows
+        return [row for row in rows if self._tiles.id(row) not in self.seen]
+
+    def look_from(self, row: int) -> None:
+        """Scroll until a tile is in the uppermost line."""
+        self.verticalScrollBar().setValue(self._grid.rect(row).top() - GAP)
 
     # -- what Qt asks of every item view
 
@@ -175,6 +204,11 @@ class TileView(RangeSelection):
             bar.setValue(bar.value() + rect.top() - GAP)
         elif rect.bottom() > height - GAP:
             bar.setValue(bar.value() + rect.bottom() - height + GAP)
+
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
+        """Paint anew: a list view would look for items that it has not laid out, and do nothing."""
+        self.viewport().update()
+        self.arranged.emit()
 
     def horizontalOffset(self) -> int:
         """Return 0: never scrolled sideways."""
@@ -248,6 +282,18 @@ class TileView(RangeSelection):
         """Return the tiles that are meant where some are pointed at; here these alone."""
         return rows
 
+    def looks(self) -> Hashable:
+        """Return what is pointed at, chosen and seen, to compare before and after a key."""
+        return (
+            self.point,
+            self.currentIndex().row(),
+            tuple(self.selected_ranges()),
+            self.side,
+            self.verticalOffset(),
+            tuple(self._tiles.id(row) for row in self.in_sight()),
+            tuple(self._tiles.states.items()),
+        )
+
     # -- painting
 
     def _thumb_ready(self, key: str) -> None:
@@ -287,8 +333,10 @@ class TileView(RangeSelection):
         self._headings(painter, area, offset)
         for first, last in self._grid.ranges(area):
             for row in range(first, last + 1):
-                rect = self._grid.rect(row).translated(0, -offset)
-                paint_tile(painter, rect, self.appearance(row), palette)
+                rect, look = self._grid.rect(row), self.appearance(row)
+                paint_tile(painter, rect.translated(0, -offset), look, palette)
+                if look.picture is not None and self._is_in(rect, area):
+                    self.seen.add(self._tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
@@ -20,11 +22,14 @@ class ViewContext(NamedTuple):
 
 
 class LabelerView(QWidget):
-    """One view: a widget in the middle of the window.
+    """One view: a widget in the middle of the window; `home` is where keys act.
 
-    The window calls `enter` whenever the view is shown, `send` when something was dropped on or
-    chosen in the class list, and asks `settled` before it takes a picture of itself.
+    `naming` asks for the field in which a class is named. The window calls `enter` whenever the
+    view is shown, `send` when something was dropped on or chosen in the class list, and asks
+    `settled` before it takes a picture of itself.
     """
+
+    naming = Signal()
 
     shows_details = True
     """Whether it shows faces in the panel at the right."""
@@ -32,6 +37,7 @@ class LabelerView(QWidget):
     def __init__(self, context: ViewContext) -> None:
         super().__init__()
         self.context = context
+        self.home: QWidget = self
 
     def enter(self) -> None:
         """Read what the view needs, and put the focus where keys act: it is shown."""
@@ -47,6 +53,17 @@ class LabelerView(QWidget):
     def undo(self) -> bool:
         """Undo something of the view's own (a lost selection); False where there is nothing."""
         return False
+
+    def take_focus(self) -> None:
+        """Bring the keys to where they act."""
+        self.home.setFocus()
+
+    def hold_targets(self, hold: bool) -> None:
+        """Keep pointing at the same faces while a name is typed for them."""
+
+    def looks(self) -> Hashable:
+        """Return what a key may change in the view, to compare before and after."""
+        return None
 
     def settled(self) -> bool:
         """Return whether everything is there that is to be seen."""

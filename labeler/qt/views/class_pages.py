@@ -2,132 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 
-from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
-from labeler.qt.grid.gesture_view import GestureView, GridCommand
-from labeler.qt.grid.layout import PlacedSection, Section
-from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileProposal, TileState
+from labeler.qt.grid.gesture_view import GridCommand
+from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.views.sending import ENTER_DEAD, LETTERS, SendingView
 from labeler.sorting.checks import Checks
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
-SMALLEST, LARGEST = 72, 176
-LARGER = 1.5
-
-
-class PageGrid(GestureView):
-    """The grid of one page. `keys` are those of the classes."""
-
-    page: ClassPage | None = None
-    keys: dict[str, str]
-
-    def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
-        """Show a page, or nothing."""
-        self.page, self.keys = page, keys
-        self.tiles.blind = page is not None and page.kind is PageKind.CHECK
-        self.tiles.only_waiting = not self.tiles.blind
-        fill(self.tiles, page, keys)
-        self.fit_page()
-
-    def fit_page(self) -> None:
-        """Make tiles as large as can be seen all at once."""
-        self.fit(SMALLEST, LARGEST)
-
-    @property
-    def has_groups(self) -> bool:
-        """Whether the page is an overview, on which a gesture means the whole of a group."""
-        return self.page is not None and self.page.kind is PageKind.GROUPS
-
-    def meant(self, rows: list[int]) -> list[int]:
-        """Return what is left of the group of each tile; what was marked in it is meant alone."""
-        if not self.has_groups:
-            return rows
-        found: list[int] = []
-        for row in rows:
-            whole = self.unmarked(self.section_rows(row)) if self.unmarked([row]) else [row]
-            found += [one for one in whole if one not in found]
-        return found
-
-    def unmarked(self, rows: Iterable[int]) -> list[int]:
-        """Return those of some tiles with which nothing was done."""
-        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
-
-    def group_to_name(self) -> list[int]:
-        """Return the group that a name is for: that pointed at, else the first without a name."""
-        rows = self.target_rows()
-        return rows or self.meant(self.unmarked(range(self.tiles.rowCount()))[:1])
-
-    def heading(self, place: PlacedSection) -> str:
-        """Return a group's name once it has one."""
-        rows = range(place.first, place.first + place.section.count)
-        sent = Counter(state.target for row in rows if (state := self.tiles.state(row)).target)
-        if not self.has_groups or not sent:
-            return super().heading(place)
-        name = sent.most_common(1)[0][0]
-        keys = self.worker.last.keys if self.worker.last else {}
-        return f"{keys.get(name, '').upper()}  {name}".strip()
-
-
-def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:
-    """Show the tiles of a page in a model; each stands for the samples of its stack."""
-    tiles = page.tiles if page else ()
-    proposed = {
-        t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
-        for t in tiles
-    }
-    model.show(
-        [t.rows[0] for t in tiles],
-        sections_of(page, keys) if page else (),
-        proposed,
-        {t.rows[0]: t.rows for t in tiles},
-    )
-
-
-def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
-    """Return the doubtful ones first and larger; a page of several classes class by class, an
-    overview group by group, side by side.
-    """
-    if page.kind is PageKind.GROUPS:
-        alike = QCoreApplication.translate("PageGrid", "{count} alike")
-        return [
-            Section(
-                f"{group.label}?  {group.size}" if group.label else alike.format(count=group.size),
-                group.size,
-                beside=len(page.groups) > 1,
-            )
-            for group in page.groups
-        ]
-    if page.kind is PageKind.LEFT:
-        counts: dict[str, int] = {}
-        for tile in page.tiles:
-            label = tile.proposal.label or ""
-            counts[label] = counts.get(label, 0) + 1
-        return [
-            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), count)
-            for label, count in counts.items()
-        ]
-    if not page.doubtful:
-        return [Section("", len(page.tiles))]
-    words = (
-        QCoreApplication.translate("PageGrid", "Doubtful first"),
-        QCoreApplication.translate("PageGrid", "Sure"),
-    )
-    return [
-        Section(words[0], page.doubtful, LARGER),
-        Section(words[1], len(page.tiles) - page.doubtful),
-    ]
+NAME_MOMENT = 0.7
+"""Seconds for which letters still belong to a name after a page has taken the focus from it."""
 
 
 class ClassPagesView(SendingView):
@@ -145,6 +42,9 @@ class ClassPagesView(SendingView):
         self._shown_at = 0.0
         self._asked = False
         self._label = ""
+        self._name = ""
+        self._typed_for: ClassPage | None = None
+        self._lifted: dict[ClassPage, list[int]] = {}
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -154,7 +54,11 @@ class ClassPagesView(SendingView):
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
-        self.header.named.connect(self.name_page)
+        self.header.named.connect(self._named)
+        self.header.name.textChanged.connect(self._name_changed)
+        self.header.name.left.connect(self._name_left)
+        self.header.name.unfocused.connect(lambda: self.view.hold_point(False))
+        self.view.typed.connect(self._typed)
         self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
         self._refit = QTimer(self)
@@ -167,11 +71,15 @@ class ClassPagesView(SendingView):
 
     def enter(self) -> None:
         """Show a page, the same as before if there is one."""
-        self.view.setFocus()
+        self.take_focus()
         if self.page is None:
             self._next()
         else:
             self.model.refresh()
+
+    def looks(self) -> Hashable:
+        """Return what is pointed at, chosen and seen, and whether another page comes."""
+        return super().looks(), self._asked
 
     def settled(self) -> bool:
         """Return False until there is a page, or none is left."""
@@ -186,30 +94,45 @@ class ClassPagesView(SendingView):
 
     def _next(self) -> None:
         self._asked = True
-        self.worker.ask(lambda session: self._work(session).next(), self._show, self._failed)
+        QTimer.singleShot(0, self, self._ask)  # a window that is being opened has its size by then
+
+    def _ask(self) -> None:
+        room = self.view.room()
+        self.worker.ask(lambda session: self._work(session).next(room), self._show, self._failed)
         self.worker.ask(lambda session: self._work(session).offer(), self.header.offer.show_offer)
 
     def _failed(self, error: GleansetError) -> None:
-        self._asked = False
+        self._asked, self.view.name_until = False, 0.0
         self.worker.say(str(error), bad=True)
 
     def _show(self, page: ClassPage | None) -> None:
         self._asked = False
+        self._keep_lifted()
+        writing = self.header.name.hasFocus() or self.view.name_until == math.inf
         self.page = page
         self.forget_sent()
         self.hints.turn()
         self.view.show_page(page, self.worker.last.keys if self.worker.last else {})
         self._shown_at = time.monotonic()
+        if page is not None:
+            self.model.set_state(self._lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self._say()
-        if (
-            page is not None
-            and page.kind is PageKind.GROUPS
-            and self.worker.last
-            and not self.worker.last.keys
-        ):
+        self._focus_on_page(writing)
+
+    def _keep_lifted(self) -> None:
+        """Keep what is lifted with its page, for when it is turned back to."""
+        if self.page is not None and (lifted := self._marked(TileMark.LIFTED)):
+            self._lifted[self.page] = lifted
+
+    def _focus_on_page(self, writing: bool) -> None:
+        """Bring the keys to the faces, unless a name is being typed; `writing`: until now."""
+        text = self.header.name.text()
+        if writing and text:
             self.header.name.setFocus()
-        else:
-            self.view.setFocus()
+        elif writing or (self.isVisible() and not self._writes_elsewhere()):
+            self.take_focus()
+        if writing:
+            self.view.name_until = time.monotonic() + NAME_MOMENT
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the tiles to another size of the window, once it stands still."""
@@ -229,16 +152,9 @@ class ClassPagesView(SendingView):
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
-        if self.page is None or time.monotonic() - self._shown_at < ENTER_DEAD:
-            return
-        if not self.view.seen_to_the_end():
-            bar = self.view.verticalScrollBar()
-            bar.setValue(bar.value() + bar.pageStep())
-            self.worker.say(self.tr("There are more faces below: Enter again files the page"))
-        elif self.view.has_groups and not self._something_said():
+        if self.view.has_groups and not self._something_said():
             self.worker.say(self.tr("Point at a group and type who this is, or press a key"))
-            self.header.name.setFocus()
-        else:
+        elif self._may_be_filed():
             self._file(None)
 
     def _something_said(self) -> bool:
@@ -246,16 +162,73 @@ class ClassPagesView(SendingView):
         assert self.page is not None
         return bool(self.model.states) or any(group.label for group in self.page.groups)
 
+    # -- names
+
+    def _writes_elsewhere(self) -> bool:
+        return isinstance(self.window().focusWidget(), QLineEdit)
+
+    def _write_name(self) -> None:
+        """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""
+        self.view.hold_point(True)
+        self.header.name.setVisible(True)
+        self.header.name.setFocus()
+
+    def _typed(self, text: str) -> None:
+        """Put letters that were pressed over the faces where a name is written."""
+        self._write_name()
+        self.header.name.insert(text)
+
+    def _name_changed(self, text: str) -> None:
+        """Remember for which page a name was begun."""
+        if not self._name:
+            self._typed_for = self.page
+        self._name = text
+
+    def _name_left(self) -> None:
+        self.worker.say(self.tr("No name was typed"))
+        self.take_focus()
+
+    def _named(self, name: str) -> None:
+        """Give a name to what it was typed for; a letter alone is what its key means."""
+        if self._typed_for is not self.page:
+            self._typed_for = self.page
+            text = self.tr("Typed before this page came: Enter again names these faces {name}")
+            self.worker.say(text.format(name=name))
+        else:
+            self.name_page(self._meaning(name))
+
+    def _meaning(self, name: str) -> str:
+        """Return the class or place that a letter alone stands for, or the name as it is."""
+        known = self.worker.last.keys if self.worker.last else {}
+        if len(name) > 1 or name in known:
+            return name
+        places = {letter: place.target for place, letter in LETTERS.items()}
+        place = places.get(name.upper()) if self.view.has_groups else None
+        return place or self.class_of(name.lower()) or name
+
     def name_page(self, label: str) -> None:
         """File the whole page as one class, a new one or one that was not proposed; on an
         overview the group that is pointed at, or else the first that has no name.
         """
-        if self.page is not None and self.view.has_groups:
-            if rows := self.view.group_to_name():
+        if self.view.has_groups:
+            rows = self.view.group_to_name()
+            if rows and self.view.all_seen(rows):
+                self.header.name.clear()
                 self.send_rows(rows, label, WITH_PAGE)
-            self.view.setFocus()
-        elif self.page is not None:
+                self.take_focus()
+        elif self._may_be_filed():
+            self.header.name.clear()
             self._file(label)
+
+    def _may_be_filed(self) -> bool:
+        """Return whether a person can have seen the page; else say why it is not filed."""
+        if self.page is None:
+            self.worker.say(self.tr("There is no page to file"))
+        elif time.monotonic() - self._shown_at < ENTER_DEAD:
+            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
+        else:
+            return self.view.all_seen()
+        return False
 
     def send(self, target: str) -> bool:
         """Send tiles; with none, a name in the class list answers "Who is this?"."""
@@ -279,6 +252,10 @@ class ClassPagesView(SendingView):
             self.name_page(label)
 
     def _file(self, label: str | None) -> None:
+        self._keep_lifted()
+        if self.header.name.hasFocus() and not self.header.name.text():
+            self.take_focus()
+            self.view.name_until = math.inf  # what is typed before the next page is a name
         page, self.page = self.page, None
         assert page is not None
         lifted, sent = self._marked(TileMark.LIFTED), self._marked(TileMark.SENT)
@@ -302,20 +279,33 @@ class ClassPagesView(SendingView):
         label = self.header.offer.taken() or self._label
 
         def show(page: ClassPage | None) -> None:
+            self._asked = False
             if page is not None:
                 self._show(page)
             else:
                 self.worker.say(self.tr("There is nothing to check yet"))
 
-        self.worker.ask(lambda session: self._work(session).check(label) if label else None, show)
+        if not label:
+            show(None)
+            return
+        self._asked = True
+        self.worker.ask(lambda session: self._work(session).check(label), show, self._failed)
 
     def skip_page(self) -> None:
         """Show another page for PgDn; this one comes again at the end."""
         page = self.page
-        if page is not None:
-            self._earlier.append(page)
-            self.worker.ask(lambda session: self._work(session).skip(page))
-            self._next()
+        if page is None:
+            self.worker.say(self.tr("There is no other page"))
+            return
+        self._earlier.append(page)
+        self.worker.ask(lambda session: self._work(session).skip(page))
+        self._next()
+
+    def _turn_back(self) -> None:
+        if self._earlier:
+            self._show(self._earlier.pop())
+        else:
+            self.worker.say(self.tr("There is no earlier page"))
 
     def taken_back(self, done: StepResult) -> None:
         """Turn to a page that was undone; turn on where it was done again."""
@@ -335,14 +325,14 @@ class ClassPagesView(SendingView):
             self.file_page()
         elif command is GridCommand.NEXT_PAGE:
             self.skip_page()
-        elif command is GridCommand.PREVIOUS_PAGE and self._earlier:
-            self._show(self._earlier.pop())
+        elif command is GridCommand.PREVIOUS_PAGE:
+            self._turn_back()
         elif command in (GridCommand.SPLIT, GridCommand.OPEN):
             self._split(rows)
         elif command is GridCommand.CHECK:
             self._check()
-        elif command is GridCommand.NEW:
-            self.header.name.setFocus()
+        elif command is GridCommand.NEW and self.header.name.isVisible():
+            self._write_name()
         else:
             super().commanded(command, rows)
         self._say()
@@ -360,7 +350,9 @@ class ClassPagesView(SendingView):
     def _split(self, rows: list[int]) -> None:
         """Show the samples of a stack one by one: S, or a double click."""
         ids = self.model.ids(rows)
-        if len(ids) > len(rows):
+        if len(ids) <= len(rows):
+            self.worker.say(self.tr("Point at a stack of faces first"))
+        else:
             self.worker.ask(lambda session: self._work(session).split(ids))
             self._next()
 

@@ -6,7 +6,7 @@ the button is let go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from PySide6.QtCore import QRectF, QTimer
@@ -71,6 +71,7 @@ class CropView(LabelerView):
             timer.timeout.connect(then)
         self._lay_out()
         self._connect()
+        self.home = self.canvas
 
     def _lay_out(self) -> None:
         self.which.addItem(self.tr("No face found"), MISSED)
@@ -118,7 +119,7 @@ class CropView(LabelerView):
     def enter(self) -> None:
         """Read which images there are; the one that was shown stays."""
         self.reload()
-        self.canvas.setFocus()
+        self.take_focus()
 
     def reload(self) -> None:
         """Ask for the images."""
@@ -225,6 +226,13 @@ class CropView(LabelerView):
         """Save what was moved."""
         self.save()
 
+    def looks(self) -> Hashable:
+        """Return the image, its boxes, and what is seen of it."""
+        canvas = self.canvas
+        boxes = tuple((box.box, box.angle) for box in canvas.boxes)
+        across, down = canvas.horizontalScrollBar().value(), canvas.verticalScrollBar().value()
+        return self._goal, canvas.current, boxes, canvas.transform().m11(), across, down
+
     # -- boxes
 
     def save(self) -> None:
@@ -244,7 +252,6 @@ class CropView(LabelerView):
             self._again()
 
     def _commanded(self, command: CropCommand) -> None:
-        self.worker.gesture()
         if command is CropCommand.NEXT_PAGE:
             self.turn_to(self._at + 1)
         elif command is CropCommand.PREVIOUS_PAGE:
@@ -280,7 +287,6 @@ class CropView(LabelerView):
     def _keyed(self, key: str) -> None:
         keys = self.worker.last.keys if self.worker.last else {}
         target = next((name for name, its in keys.items() if its == key), None)
-        self.worker.gesture()
         if target is None or not self.send(target):
             self.worker.say(self.tr("Choose a saved box first, and the key of a class"))
 

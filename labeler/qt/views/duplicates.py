@@ -7,9 +7,10 @@ group, B shows two in turn. Nothing is deleted, and every step can be undone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
-from PySide6.QtCore import QRect
+from PySide6.QtCore import QRect, QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -26,12 +27,12 @@ from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
 from labeler.duplicates.plan import DuplicateGroup
 from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
-from labeler.qt.grid.layout import GAP, HEADING, Section
+from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.blink import BlinkComparison
-from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.views.sending import ENTER_DEAD, PAGES, SendingView
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -67,6 +68,12 @@ class GroupGrid(GestureView):
     def setSelection(self, rect: QRect, command: Select) -> None:
         """Draw no band: a drag over copies means nothing here."""
 
+    def selectAll(self) -> None:
+        """Select nothing: what is ticked is kept."""
+
+    def invert_selection(self) -> None:
+        """Select nothing."""
+
 
 def describe_copy(member: GroupMember, *, formats: bool) -> str:
     """Describe a copy in a few words."""
@@ -75,8 +82,14 @@ def describe_copy(member: GroupMember, *, formats: bool) -> str:
     return " ".join(part for part in (size, member.format if formats else "", state) if part)
 
 
-SIDE = 120
-"""Of a copy in logical pixels: as many groups make a page as are seen at once."""
+OF_COPIES = (GridCommand.LIFT, GridCommand.OPEN, GridCommand.KEEP_ALL, GridCommand.BLINK)
+"""What can be done with one copy or one group."""
+
+SMALLEST, SIDE, LARGEST = 72, 104, 400
+"""Of a copy in logical pixels: as many groups make a page as are seen at once in the usual size;
+what room is left makes them larger."""
+
+REFIT_MS = 120
 
 
 class DuplicatesView(SendingView):
@@ -87,12 +100,14 @@ class DuplicatesView(SendingView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.view.set_lifts()
-        self.view.set_side(SIDE)
         self.groups: list[DuplicateGroup] = []
         self._shown_at = 0.0
         self._stale, self._decided = True, False
         self._fit = 1
         self._working = self.worker.task()
+        self._refit = QTimer(self)
+        self._refit.setSingleShot(True)
+        self._refit.timeout.connect(self._fill)
         self.title, self.bar = QLabel(), QProgressBar()
         self.accept_button = QPushButton(self.tr("Enter: set these aside"))
         self.look_button = QPushButton(self.tr("Look for duplicates"))
@@ -130,11 +145,28 @@ class DuplicatesView(SendingView):
         """Make a grid of one line a group."""
         return GroupGrid(self.model, self.context.thumbs, self.worker)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fill another size of the window, once it stands still."""
+        super().resizeEvent(event)
+        self._refit.start(REFIT_MS)
+
+    def _fill(self) -> None:
+        """Show as many groups as there is room for now, the same first."""
+        if self._room() != self._fit:
+            self._shown_at = time.monotonic()
+            self._show()
+        else:
+            self.view.fit(SMALLEST, LARGEST)
+
     def enter(self) -> None:
         """Show the groups; read them where something has changed."""
-        self.view.setFocus()
+        self.take_focus()
         if self._stale:
             self._plan()
+
+    def looks(self) -> Hashable:
+        """Return what is pointed at and seen, what blinks, and whether copies are looked for."""
+        return super().looks(), self.blink.isVisible(), self.blink.second, self._working.busy
 
     def settled(self) -> bool:
         """Return False while groups are being made."""
@@ -201,8 +233,7 @@ class DuplicatesView(SendingView):
         return self.groups[: self._fit]
 
     def _show(self) -> None:
-        height = self.view.viewport().height() - GAP
-        self._fit = max(1, height // (SIDE + 2 * GAP + HEADING))
+        self._fit = self._room()
         page = self.page
         self.view.groups = page
         reasons = [self._reason(group) for group in page]
@@ -211,7 +242,17 @@ class DuplicatesView(SendingView):
             [Section(why, len(group.members)) for why, group in zip(reasons, page, strict=True)],
         )
         self.accept_button.setVisible(bool(page))
+        self.view.fit(SMALLEST, LARGEST)
         self._say()
+
+    def _room(self) -> int:
+        """Return how many groups fill the window, in lines of copies of the usual size."""
+        sections, size = [], self.view.viewport().size()
+        for group in self.groups:
+            sections.append(Section(" ", len(group.members)))
+            if GridLayout(sections, size.width(), SIDE).height > size.height():
+                return max(1, len(sections) - 1)
+        return max(1, len(sections))
 
     def _reason(self, group: DuplicateGroup) -> str:
         if group.conflict and not group.settled:
@@ -230,29 +271,43 @@ class DuplicatesView(SendingView):
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out what can be done with groups; labels are not given here."""
-        number, place = self.view.member(rows[0]) if rows else (-1, 0)
         if command is GridCommand.ENTER:
             self.accept_page()
-        elif command is GridCommand.NEXT_PAGE:
-            self.groups = self.groups[self._fit :] + self.page
-            self._show()
-        elif command is GridCommand.PREVIOUS_PAGE:
-            self.groups = self.groups[-self._fit :] + self.groups[: -self._fit]
-            self._show()
-        elif number < 0:
+        elif command in PAGES:
+            self._turn_pages(PAGES[command])
+        elif command not in OF_COPIES:
+            self.worker.say(self.tr("Labels are not given here: copies are"))
+        elif not rows:
             self.worker.say(self.tr("Point at a copy first"))
-        elif command in (GridCommand.LIFT, GridCommand.OPEN):
-            self._keep(number, place)
-        elif command is GridCommand.KEEP_ALL:
+        else:
+            self._do(command, *self.view.member(rows[0]))
+
+    def _turn_pages(self, pages: int) -> None:
+        """Show the groups of the next page, or the one before."""
+        if len(self.groups) <= self._fit:
+            self.worker.say(self.tr("These are all groups that are left"))
+            return
+        place = pages * self._fit
+        self.groups = self.groups[place:] + self.groups[:place]
+        self._show()
+
+    def _do(self, command: GridCommand, number: int, place: int) -> None:
+        if command is GridCommand.KEEP_ALL:
             self._keep_all(number)
         elif command is GridCommand.BLINK:
             self._blink(number, place)
+        else:
+            self._keep(number, place)
 
     def _keep(self, number: int, place: int) -> None:
         """Another copy is the one to keep; the tiles stay where they are."""
         group = self.groups[number]
         self.groups[number] = group.with_best(group.members[place].key)
+        seen, bar = set(self.view.seen), self.view.verticalScrollBar()
+        scrolled = bar.value()
         self._show()
+        self.view.seen = seen
+        bar.setValue(scrolled)
 
     def _blink(self, number: int, place: int) -> None:
         members = self.groups[number].members
@@ -267,11 +322,9 @@ class DuplicatesView(SendingView):
     def accept_page(self) -> None:
         """Set the others of every group of the page aside, not of one that has just come."""
         if time.monotonic() - self._shown_at < ENTER_DEAD:
+            self.worker.say(self.tr("This has only just come: Enter again sets copies aside"))
             return
-        if not self.view.seen_to_the_end():
-            bar = self.view.verticalScrollBar()
-            bar.setValue(bar.value() + bar.pageStep())
-            self.worker.say(self.tr("There are more copies below: Enter again sets them aside"))
+        if not self.view.all_seen():
             return
         page = [group for group in self.page if group.settled]
         if not page:
@@ -284,6 +337,8 @@ class DuplicatesView(SendingView):
 
     def _keep_all(self, number: int) -> None:
         group = self.groups[number]
+        if not self.view.all_seen(self.model.row_of(member.id) for member in group.members):
+            return
         self._decide(lambda session: session.adopt(keep_all(session.dataset, group)), [group])
 
     def _decide(

@@ -49,6 +49,7 @@ class NumbersView(LabelerView):
             label.setWordWrap(True)
         self._lay_out()
         self._connect()
+        self.home = self.table
 
     def _lay_out(self) -> None:
         row, column, boxes = QHBoxLayout(), QVBoxLayout(self), QHBoxLayout()
@@ -85,7 +86,7 @@ class NumbersView(LabelerView):
     def enter(self) -> None:
         """Count anew."""
         self._read()
-        self.table.setFocus()
+        self.take_focus()
 
     def settled(self) -> bool:
         """Return False while a split is being planned."""

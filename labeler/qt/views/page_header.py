@@ -4,9 +4,10 @@ is offered."""
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from labeler.qt.accessibility import announce
+from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -67,11 +68,10 @@ class PageHeader(QWidget):
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
         self.offer = CheckOffer(worker)
-        self.title, self.name = QLabel(), QLineEdit()
+        self.title, self.name = QLabel(), NameField()
         self._announced = ""
         self.file_button = QPushButton()
         self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
-        self.name.setPlaceholderText(self.tr("Who is this? (N)"))
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
@@ -81,17 +81,15 @@ class PageHeader(QWidget):
             row.addWidget(part)
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
-        self.name.returnPressed.connect(self._named)
-
-    def _named(self) -> None:
-        text = self.name.text().strip()
-        self.name.clear()
-        if text:
-            self.named.emit(text)
+        self.name.named.connect(self.named)
 
     def show_page(self, page: ClassPage | None, going: int, hint: str = "") -> None:
         """Say what the page is, and how many tiles Enter would file."""
-        self.name.setVisible(page is not None and page.kind in (PageKind.GROUPS, PageKind.CLASS))
+        asks = page is not None and page.kind in (PageKind.GROUPS, PageKind.CLASS)
+        self.name.setVisible(asks or bool(self.name.text()))
+        unknown = page is not None and page.kind is PageKind.GROUPS
+        placeholder = self.tr("Type who this is") if unknown else self.tr("Who is this? (N)")
+        self.name.setPlaceholderText(placeholder)
         self.offer.shorten(page is not None)
         for button in (self.file_button, self.skip_button):
             button.setVisible(page is not None)

@@ -75,7 +75,7 @@ class ReviewView(SendingView):
 
         self.worker.ask(read, self._offer)
         self.reload()
-        self.view.setFocus()
+        self.take_focus()
 
     def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         self.bar.offer(*found)
@@ -148,6 +148,8 @@ class ReviewView(SendingView):
         if not chosen:
             self.worker.say(self.tr("Point at a face with a suggestion, or select some, first"))
             return
+        if not self.view.all_seen(chosen):
+            return
         ids = self.model.ids(chosen)
         for row in chosen:
             label = suggested[self.model.id(row)].label
@@ -161,6 +163,8 @@ class ReviewView(SendingView):
     def _keep(self, rows: Sequence[int]) -> None:
         if not rows:
             self.worker.say(self.tr("Point at a face first"))
+            return
+        if not self.view.all_seen(rows):
             return
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         seen = {tile.id: tile.label for tile in tiles if tile.label}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -20,6 +20,10 @@ PLACES = {
 ENTER_DEAD = 0.3
 """Seconds for which Enter does nothing after a page has appeared by itself."""
 
+PAGES = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
+UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
+"""Places that decide nothing: faces may go there unseen."""
+
 LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
 
 
@@ -31,6 +35,7 @@ class SendingView(LabelerView):
         self.worker = context.worker
         self.model = TileModel(context.worker, self)
         self.view = self.made_view()
+        self.home = self.view
         self._sent: dict[int, list[int]] = {}
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
@@ -68,6 +73,32 @@ class SendingView(LabelerView):
                 self.send_rows(rows, PLACES[command].target, BY_HAND)
             else:
                 self.worker.say(self.tr("Point at a face first"))
+        elif command in PAGES:
+            self._turn_pages(PAGES[command])
+        elif command is GridCommand.NEW:
+            self.naming.emit()
+        else:
+            self._say_where(command)
+
+    def _turn_pages(self, pages: int) -> None:
+        """Scroll by what is seen at once."""
+        bar = self.view.verticalScrollBar()
+        before = bar.value()
+        bar.setValue(before + pages * max(1, bar.pageStep() - self.view.side))
+        if bar.value() == before:
+            ends = (self.tr("This is the beginning"), self.tr("This is the end"))
+            self.worker.say(ends[pages > 0])
+
+    def _say_where(self, command: GridCommand) -> None:
+        """Say where a key means something that does nothing here."""
+        where = {
+            GridCommand.SPLIT: self.tr("S opens a stack on class pages (G)"),
+            GridCommand.CHECK: self.tr("C looks again at a class on class pages (G)"),
+            GridCommand.BLINK: self.tr("B shows two copies in turn, in Duplicates (F3)"),
+            GridCommand.KEEP_ALL: self.tr("K is for Duplicates (F3) and Review (F5)"),
+        }
+        if command in where:
+            self.worker.say(where[command])
 
     def send(self, target: str) -> bool:
         """Send what is selected or pointed at."""
@@ -83,7 +114,9 @@ class SendingView(LabelerView):
             self.send_rows(rows, target, BY_HAND)
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
-        """Send tiles: marked now, saved at once, moved only at the next page."""
+        """Send tiles that were seen: marked now, saved at once, moved only at the next page."""
+        if target not in UNDECIDED and not self.view.all_seen(rows):
+            return
         ids = self.model.ids(rows)
         self.model.set_state(
             rows, TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
@@ -145,6 +178,14 @@ class SendingView(LabelerView):
     def undo(self) -> bool:
         """Bring back a selection that a slip has cost."""
         return self.view.mouse.restore_lost()
+
+    def hold_targets(self, hold: bool) -> None:
+        """Keep pointing at the same face while a name is typed for it."""
+        self.view.hold_point(hold)
+
+    def looks(self) -> Hashable:
+        """Return what is pointed at, chosen and seen."""
+        return self.view.looks()
 
     def _pointed(self, row: int) -> None:
         tile = self.model.tile(row) if row >= 0 else None

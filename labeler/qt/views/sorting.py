@@ -118,7 +118,7 @@ class SortingView(SendingView):
 
         self.worker.ask(read, self._offer)
         self.open_place(self.place)
-        self.view.setFocus()
+        self.take_focus()
 
     def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         traits, names = found
@@ -300,8 +300,9 @@ class SortingView(SendingView):
             return
         bar = self.view.verticalScrollBar()
         before, chosen = bar.value(), [self.model.id(row) for row in self.view.selected_rows()]
-        self._rows = with_missing(self._rows, found)
+        self._rows, seen = with_missing(self._rows, found), set(self.view.seen)
         self.model.renew(self._rows.ids, self._sections(self._rows))
+        self.view.seen |= seen
         bar.setValue(before)
         rows = self._rows_of(chosen)
         self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
@@ -313,5 +314,6 @@ class SortingView(SendingView):
         """Let Enter read the place anew, besides what all grids know."""
         if command is GridCommand.ENTER:
             self.enter()
+            self.worker.say(self.tr("Shown anew"))
         else:
             super().commanded(command, rows)

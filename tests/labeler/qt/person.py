@@ -22,6 +22,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
 from labeler.qt.grid import drag
+from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.sending import ENTER_DEAD, SendingView
@@ -43,7 +44,7 @@ NONE, SHIFT, CONTROL = (
 )
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Let the window work until something holds."""
     end = time.monotonic() + seconds
     while not holds():
@@ -52,7 +53,7 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.002)
 
 
-def settle(window: LabelerWindow, seconds: float = 20) -> None:
+def settle(window: LabelerWindow, seconds: float = 60) -> None:
     """Until the worker has nothing to do and the view has what it shows."""
     quiet = 0
     end = time.monotonic() + seconds
@@ -61,8 +62,14 @@ def settle(window: LabelerWindow, seconds: float = 20) -> None:
         QApplication.processEvents()
         view = window.view
         asked = isinstance(view, ClassPagesView) and view._asked
-        quiet = 0 if window.worker.busy or asked else quiet + 1
+        quiet = 0 if window.worker.busy or asked or coming(view) else quiet + 1
         time.sleep(0.001)
+
+
+def coming(view: LabelerView) -> bool:
+    """Whether a picture that is in sight is not painted yet."""
+    shown = isinstance(view, SendingView) and view.view.isVisible()
+    return shown and bool(view.view.unseen(view.view.in_sight()))
 
 
 def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
@@ -113,9 +120,11 @@ class Person:
 
     def place(self, row: int) -> QPoint:
         """The middle of a tile, scrolled into sight."""
-        index = self.view.model.index(row)
-        self.view.view.scrollTo(index)
-        return self.view.view.visualRect(index).center()
+        index, grid = self.view.model.index(row), self.view.view
+        grid.scrollTo(index)
+        if index.isValid():
+            until(lambda: not grid.unseen([row]))  # a person acts on what is painted
+        return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:
         hover(self.view.view.viewport(), self.place(row))
@@ -164,12 +173,12 @@ class Person:
         assert begun == [Qt.DropAction.CopyAction]
 
     def write(self, name: str) -> None:
-        """Answer "Who is this?": every letter is a key."""
-        assert isinstance(self.window.view, ClassPagesView)
-        field = self.window.view.header.name
-        if self.window.focusWidget() is not field:
+        """Answer "Who is this?": every letter is a key, and the first one finds the field."""
+        view = self.window.view
+        assert isinstance(view, ClassPagesView)
+        if view.page is None or view.page.kind != "groups":
             self.press("n", "find")
-        self._type(field, name)
+        self._type(view.header.name, name)
 
     def introduce(self, row: int, name: str) -> None:
         """Point at the first face of somebody: / and a name make a class of it."""
@@ -179,14 +188,15 @@ class Person:
         settle(self.window)  # its key is known by then
 
     def _type(self, field: QLineEdit, name: str) -> None:
-        until(lambda: self.window.focusWidget() is field)
         self.gestures["name"] += len(name) + 1
         if name.isascii():
-            QTest.keyClicks(field, name)
+            for letter in name:
+                QTest.keyClick(self.window.focusWidget(), letter)
         else:  # as an input method commits it
             done = QInputMethodEvent("", [])
             done.setCommitString(name)
-            QApplication.sendEvent(field, done)
+            QApplication.sendEvent(self.window.focusWidget(), done)
+        assert self.window.focusWidget() is field
         QTest.keyClick(field, Key.Key_Return)
 
     def one_by_one(self, how: str = "send") -> None:
@@ -230,8 +240,8 @@ class Person:
             if who != said:
                 self._mend(row, who)
         until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+        self._see_all(view)
         if not whole:
-            self._see_all(view)
             self.enter()
         elif most in self.keys:
             self.press(self.keys[most], "page key", SHIFT)
@@ -259,8 +269,8 @@ class Person:
         else:
             self.introduce(row, who)
 
-    @staticmethod
-    def _see_all(view: ClassPagesView) -> None:
+    def _see_all(self, view: ClassPagesView) -> None:
         """Scrolling is not counted; a page that fits needs none."""
-        bar = view.view.verticalScrollBar()
-        bar.setValue(bar.maximum())
+        while unseen := view.view.unseen():
+            view.view.look_from(unseen[0])
+            settle(self.window)

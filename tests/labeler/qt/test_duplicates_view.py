@@ -199,3 +199,42 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         found = {dataset.samples.get(key).label for key in keys[:2]}
     assert found == {"hana"}
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (2560, 1440)])
+def test_rows_fill_the_height(person: Person, size: tuple[int, int]) -> None:
+    view, window = view_of(person), person.window
+    grid = view.view
+    window.resize(*size)
+
+    def lowest() -> int:
+        return grid.visualRect(view.model.index(view.model.rowCount() - 1)).bottom()
+
+    until(lambda: 0.8 * grid.viewport().height() < lowest() <= grid.viewport().height())
+    assert len(view.page) == GROUPS
+    view.groups = view.groups * 5
+    view._show()
+    settle(window)
+    assert len(view.page) >= size[1] // 160
+    assert grid.verticalScrollBar().maximum() == 0
+    assert lowest() > 0.8 * grid.viewport().height()
+
+
+def test_enter_shows_what_is_below_before_it_sets_copies_aside(person: Person) -> None:
+    """A group with more copies than the window has room for."""
+    view, window = view_of(person), person.window
+    window.resize(620, 330)
+    until(lambda: not view._refit.isActive())
+    settle(window)
+    view._fit = GROUPS
+    view.view.set_side(300)
+    view.model.show([member.id for group in view.groups for member in group.members])
+    settle(window)
+    unseen = len(view.view.unseen())
+    assert unseen
+    shown = view._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    QTest.keyClick(view.view, Key.Key_Return)
+    settle(window)
+    assert aside(person) == []
+    assert window.statusBar().currentMessage().startswith(f"{unseen} faces were not shown yet")

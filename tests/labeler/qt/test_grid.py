@@ -240,6 +240,7 @@ def test_commands_of_the_keyboard(person: Person) -> None:
     assert view.selected_rows() == [0, 1, 2]
     QTest.keyClick(view, Key.Key_Delete)
     QTest.keyClick(view, Key.Key_End)
+    settle(person.window)
     QTest.keyClick(view, Key.Key_O)
     settle(person.window)
     assert steps(person) == ["1 face to later", "3 faces to not a face", "1 face to other faces"]

@@ -115,21 +115,6 @@ def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
     assert counted(person) == 0
 
 
-def test_nothing_unseen_is_filed(opened: Opened, few: FaceSet) -> None:
-    propose(few, 0.9)
-    person = Person(opened(few.root, "pages", size=(620, 330)), few)
-    settle(person.window)
-    ready(person)
-    view = view_of(person)
-    until(lambda: view.view.verticalScrollBar().maximum() > 0)
-    presses = 0
-    while counted(person) == 0:
-        person.enter()
-        settle(person.window)
-        presses += 1
-    assert presses > 1
-
-
 def test_another_window_decides_meanwhile(person: Person) -> None:
     """What somebody else has filed since the page was made keeps its label."""
     page = view_of(person).page
@@ -149,6 +134,7 @@ def test_the_whole_page_is_somebody_else(person: Person) -> None:
     page = view_of(person).page
     assert page is not None
     other = next(name for name in person.keys if name != page.label)
+    ready(person)
     person.press(person.keys[other], "page key", Qt.KeyboardModifier.ShiftModifier)
     settle(person.window)
     assert list(labels(person.window.worker.root).values()).count(other) == len(page.rows)
@@ -302,7 +288,7 @@ def test_a_first_name_makes_a_class(opened: Opened, drawn_few: FaceSet, tmp_path
     settle(person.window)
     view = view_of(person)
     assert view.page.kind == "groups"
-    until(lambda: view.header.name.hasFocus() or not person.window.isActiveWindow())
+    ready(person)
     number = view.page.groups[0].size
     person.write("涼宮ハルヒ")
     settle(person.window)

@@ -1,0 +1,297 @@
+"""No key dies: the focus comes back to the faces, names are no commands, and the rest says why."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, labels, propose
+from person import CONTROL, NONE, Opened, Person, settle, until
+from polish import VIEW_NAMES
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
+
+from gleanset import Dataset
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.sending import ENTER_DEAD
+from labeler.qt.window import LabelerWindow
+
+Key, Button = Qt.Key, Qt.MouseButton
+PRINTABLE = "abcdefghijklmnopqrstuvwxyz1234567890/?,.;'[]-="
+FUNCTION = [Key(Key.Key_F1 + number) for number in range(12)]
+OTHERS = [
+    Key.Key_Return,
+    Key.Key_Space,
+    Key.Key_Escape,
+    Key.Key_Delete,
+    Key.Key_Backspace,
+    Key.Key_PageUp,
+    Key.Key_PageDown,
+    Key.Key_Home,
+    Key.Key_End,
+    Key.Key_Left,
+    Key.Key_Right,
+    Key.Key_Up,
+    Key.Key_Down,
+]
+
+
+def press(window: LabelerWindow, *keys: Qt.Key | str) -> None:
+    """As a desktop does: to the window, which knows who has the focus."""
+    for key in keys:
+        QTest.keyClick(window.windowHandle(), key)
+        QApplication.processEvents()
+    settle(window)
+
+
+def move(window: LabelerWindow, place: QPoint) -> None:
+    QTest.mouseMove(window.windowHandle(), place)
+    QApplication.processEvents()
+
+
+def place_of(person: Person, row: int) -> QPoint:
+    """The middle of a tile, in the window."""
+    return person.view.view.viewport().mapTo(person.window, person.place(row))
+
+
+def click_rail(
+    window: LabelerWindow, target: str, button: Qt.MouseButton = Button.LeftButton
+) -> QPoint:
+    rail = window.class_panel
+    number = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
+    there = rail.list.visualRect(rail.model.index(number)).center()
+    place = rail.list.viewport().mapTo(window, there)
+    QTest.mouseClick(window.windowHandle(), button, NONE, place)
+    QApplication.processEvents()
+    settle(window)
+    return place
+
+
+def said(window: LabelerWindow) -> str:
+    return window.statusBar().currentMessage()
+
+
+def on_faces(person: Person) -> bool:
+    return person.window.focusWidget() is person.view.view
+
+
+def alive(person: Person) -> ClassPagesView:
+    """A page that is past the moment in which nothing is filed."""
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    until(lambda: view.page is not None)
+    settle(person.window)
+    shown = view._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    return view
+
+
+@pytest.fixture
+def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
+    """Sixty faces, no class: the first page asks who this is."""
+    shutil.copytree(drawn_few.root, tmp_path / "d")
+    faces = FaceSet(tmp_path / "d", drawn_few.truth)
+    person = Person(opened(faces.root, "pages"), faces)
+    settle(person.window)
+    return person
+
+
+@pytest.fixture
+def person(opened: Opened, few: FaceSet) -> Person:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    return person
+
+
+def test_keys_act_after_a_name_in_the_rail(person: Person) -> None:
+    window = person.window
+    move(window, place_of(person, 3))
+    press(window, "/", *"nagisa", Key.Key_Return)
+    assert on_faces(person)
+    assert person.view.model.state(3).target == "nagisa"
+    move(window, place_of(person, 4))
+    press(window, person.keys["rei"])
+    assert person.view.model.state(4).target == "rei"
+
+
+def test_a_name_goes_to_the_face_it_was_begun_for(person: Person) -> None:
+    """Though the mouse moves on while it is typed."""
+    window = person.window
+    move(window, place_of(person, 3))
+    press(window, "n", *"nag")
+    move(window, place_of(person, 9))
+    press(window, *"isa", Key.Key_Return)
+    assert person.view.model.state(3).target == "nagisa"
+    assert person.view.model.state(9).target == ""
+    assert person.view.view.point == 9
+
+
+def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Person) -> None:
+    window = person.window
+    move(window, place_of(person, 0))
+    press(window, person.keys["rei"])
+    click_rail(window, "rei")
+    assert person.view.model.rowCount() == 1
+    assert on_faces(person)
+    click_rail(window, "rei", Button.RightButton)
+    place = window.class_panel.list.mapToGlobal(window.class_panel.list.rect().center())
+    window.class_panel.list.setCurrentIndex(window.class_panel.model.index(0))
+    asked = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place)
+    QApplication.sendEvent(window.class_panel.list, asked)
+    until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    QTest.keyClick(QApplication.activePopupWidget(), Key.Key_Escape)
+    until(lambda: QApplication.activePopupWidget() is None)
+    assert on_faces(person)
+    window.activateWindow()  # without a desktop nobody gives that back
+    until(window.isActiveWindow)
+    press(window, Key.Key_F2)  # in the grid it renames the class that is shown
+    field = window.focusWidget()
+    assert isinstance(field, QLineEdit)
+    assert field.text() == "rei"
+    field.selectAll()
+    press(window, *"ayanami", Key.Key_Return)
+    assert "ayanami" in person.keys
+    assert on_faces(person)
+    press(window, Key.Key_Right, "q")
+    assert set(labels(window.worker.root).values()) == {None}
+
+
+def test_keys_act_after_undo_by_its_button(person: Person) -> None:
+    window = person.window
+    move(window, place_of(person, 2))
+    press(window, person.keys["rei"])
+    button = window.status.undo
+    QTest.mouseClick(
+        window.windowHandle(), Button.LeftButton, NONE, button.mapTo(window, button.rect().center())
+    )
+    settle(window)
+    assert person.sorted == 0
+    assert on_faces(person)
+
+
+@pytest.mark.parametrize("name", ["mococo", "izumi konata", "nagisa", "2B", "Gumi", "Lola"])
+def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
+    view, window = alive(unnamed), unnamed.window
+    assert view.page is not None
+    assert view.page.kind == "groups"
+    assert on_faces(unnamed)
+    move(window, place_of(unnamed, 0))
+    faces = sum(len(tile.rows) for tile in view.page.tiles[: view.page.groups[0].size])
+    press(window, *name[:2])
+    move(window, place_of(unnamed, view.page.groups[0].size))  # another group
+    press(window, *name[2:], Key.Key_Return)
+    found = [label for label in labels(window.worker.root).values() if label]
+    assert found == [name] * faces
+    assert unnamed.sorted == faces  # and nothing went to other faces or elsewhere
+    assert on_faces(unnamed)
+
+
+def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> None:
+    """They stay in the field, and are no commands on the page that comes."""
+    view, window = alive(unnamed), unnamed.window
+    first = view.page
+    assert first is not None
+    while view.view.unmarked(range(len(first.tiles))):
+        press(window, *"mio", Key.Key_Return)
+    sorted_by_then = unnamed.sorted
+    view.header.name.setFocus()
+    QTest.keyClick(window.windowHandle(), "r")
+    view.file_page()  # as its button does
+    for letter in "ol":  # r is nothing, o and l are commands
+        QTest.keyClick(window.windowHandle(), letter)
+    until(lambda: view.page is not None and view.page is not first)
+    for letter in "lo":
+        QTest.keyClick(window.windowHandle(), letter)
+    settle(window)
+    assert view.header.name.text() == "rollo"
+    assert unnamed.sorted == sorted_by_then
+    alive(unnamed)
+    press(window, Key.Key_Return)
+    assert "typed before" in said(window).lower()
+    assert unnamed.sorted == sorted_by_then
+    press(window, Key.Key_Return)
+    assert "rollo" in unnamed.keys
+
+
+def test_a_letter_alone_is_what_its_key_means(unnamed: Person) -> None:
+    window = unnamed.window
+    for number in range(11):
+        window.worker.decide(lambda session, n=number: session.add_class(f"class {n}"))
+    settle(window)
+    assert unnamed.keys["class 10"] == "w"
+    view = alive(unnamed)
+    assert view.page is not None
+    size = view.page.groups[0].size
+    press(window, "w", Key.Key_Return)
+    assert list(labels(window.worker.root).values()).count("class 10") == size
+    press(window, "o", Key.Key_Return)
+    assert window.worker.last is not None
+    assert window.worker.last.counts.other == view.page.groups[1].size
+
+
+def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceSet) -> None:
+    propose(few, 0.97)
+    person = Person(opened(few.root, "pages"), few)
+    settle(person.window)
+    view = alive(person)
+    move(person.window, place_of(person, 2))
+    press(person.window, Key.Key_Return)
+    alive(person)
+    assert view.view.point >= 0
+    other = next(name for name in person.keys if view.page and name != view.page.label)
+    press(person.window, person.keys[other])
+    assert view.model.state(view.view.point).target == other
+
+
+@pytest.mark.parametrize("name", ["sorting", "pages", "review", "numbers"])
+def test_n_makes_a_class(opened: Opened, few: FaceSet, name: str) -> None:
+    propose(few, 0.97)
+    window = opened(few.root, name)
+    settle(window)
+    press(window, "n")
+    assert isinstance(window.focusWidget(), QLineEdit)
+    if name != "pages":  # there it names the page
+        press(window, *"nagisa", Key.Key_Return)
+        assert window.worker.last is not None
+        assert "nagisa" in window.worker.last.keys
+
+
+@pytest.mark.parametrize("name", VIEW_NAMES)
+def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
+    propose(few, 0.97)
+    window = opened(few.root, name)
+    settle(window)
+    told: list[str] = []
+    window.worker.said.connect(lambda text, bad: told.append(text))
+    for key in (*PRINTABLE, *FUNCTION, *OTHERS):
+        window.sheet.hide()
+        window.show_view(name)
+        window.view.take_focus()
+        settle(window)
+        before, steps = seen(window), window.worker.last.saved if window.worker.last else 0
+        told.clear()
+        press(window, key)
+        after = window.worker.last.saved if window.worker.last else 0
+        assert told or seen(window) != before or after != steps, key
+    assert not any("a bug" in text for text in told)
+
+
+def seen(window: LabelerWindow) -> bytes:
+    """What is on the screen, without the status bar."""
+    picture = window.grab(window.centralWidget().geometry()).toImage()
+    return bytes(picture.constBits())
+
+
+def test_ctrl_z_in_an_empty_field_takes_back_a_step(person: Person) -> None:
+    window = person.window
+    move(window, place_of(person, 2))
+    press(window, person.keys["rei"], "/")
+    QTest.keyClick(window.windowHandle(), Key.Key_Z, CONTROL)
+    settle(window)
+    assert person.sorted == 0
+    with Dataset.open(window.worker.root) as dataset:
+        assert not [sample for sample in dataset.samples.each() if sample.label]

@@ -1,0 +1,196 @@
+"""A page is what you see: nothing is filed that was not painted, and pages fill the window."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from drawn_faces import FaceSet, labels, propose
+from person import NONE, Opened, Person, hover, settle, until
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from labeler.qt.grid.tile_view import TileView
+from labeler.qt.views import page_grid
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.sending import ENTER_DEAD
+
+Key, Button = Qt.Key, Qt.MouseButton
+SIZES = ((1280, 720), (1920, 1080), (2560, 1440))
+SMALL = (620, 330)
+
+
+@pytest.fixture
+def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of sixty faces, which a small window has to scroll through."""
+    monkeypatch.setattr(page_grid, "FEWEST", 60)
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The samples that came to the screen with their pictures, noted where they are painted."""
+    found: set[int] = set()
+    appearance = TileView.appearance
+
+    def noted(view: TileView, row: int) -> object:
+        look = appearance(view, row)
+        if look.picture is not None and view.viewport().rect().intersects(
+            view.visualRect(view.tiles.index(row))
+        ):
+            found.update(view.tiles.ids([row]))
+        return look
+
+    monkeypatch.setattr(TileView, "appearance", noted)
+    return found
+
+
+def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:
+    propose(FaceSet(few.root, one_class(few)), 1.0)
+    person = Person(opened(few.root, "pages", size), few)
+    settle(person.window)
+    view = view_of(person)
+    shown = view._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    return person
+
+
+def one_class(few: FaceSet) -> dict[str, str]:
+    """As if all but one face were of one class: a full page."""
+    first, *others = few.truth
+    return {first: "hana", **dict.fromkeys(others, "rei")}
+
+
+def view_of(person: Person) -> ClassPagesView:
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    return view
+
+
+def filed(person: Person) -> int:
+    return sum(name is not None for name in labels(person.window.worker.root).values())
+
+
+def key(person: Person, pressed: Qt.Key) -> None:
+    QTest.keyClick(person.window.windowHandle(), pressed)
+    settle(person.window)
+
+
+@pytest.mark.usefixtures("long_pages")
+def test_enter_shows_what_is_below_before_it_files(
+    opened: Opened, few: FaceSet, painted: set[int]
+) -> None:
+    person = pages(opened, few, SMALL)
+    view = view_of(person)
+    page = view.page
+    assert page is not None
+    first = set(page.rows) - painted
+    assert first
+    presses = 0
+    while filed(person) == 0:
+        below = view.view.unseen()
+        key(person, Key.Key_Return)
+        if below:
+            text = person.window.statusBar().currentMessage()
+            assert text.startswith(f"{len(below)} faces were not shown yet")
+            assert len(view.view.unseen()) < len(below)
+        presses += 1
+        assert presses < 20
+    assert presses > 1
+    assert filed(person) == len(page.rows)
+    assert set(page.rows) <= painted
+
+
+@pytest.mark.usefixtures("long_pages")
+@pytest.mark.parametrize("by", ["wheel", "bar", "keys"])
+def test_scrolling_paints_and_counts(
+    opened: Opened, few: FaceSet, painted: set[int], by: str
+) -> None:
+    person = pages(opened, few, SMALL)
+    grid, window = view_of(person).view, person.window
+    bar = grid.verticalScrollBar()
+    left = len(grid.unseen())
+    assert left
+    for _ in range(80):
+        if by == "wheel":
+            middle = grid.viewport().mapTo(window, grid.viewport().rect().center())
+            QTest.wheelEvent(window.windowHandle(), QPointF(middle), QPoint(0, -120))
+        elif by == "bar":
+            below = QPoint(bar.width() // 2, bar.height() - 4)
+            QTest.mouseClick(
+                window.windowHandle(), Button.LeftButton, NONE, bar.mapTo(window, below)
+            )
+        else:
+            QTest.keyClick(window.windowHandle(), Key.Key_Down)
+        QApplication.processEvents()
+        settle(window)
+        if bar.value() == bar.maximum():
+            break
+    settle(window)
+    assert grid.unseen() == []
+    page = view_of(person).page
+    assert page is not None
+    assert set(page.rows) <= painted
+    key(person, Key.Key_Return)
+    assert filed(person) == len(page.rows)
+
+
+def test_a_picture_that_has_not_come_is_not_seen(
+    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is slow: placeholders are painted, and Enter files nothing."""
+    from labeler.qt.grid.thumbnails import ThumbnailLoader
+
+    get, late = ThumbnailLoader.get, [True]
+    monkeypatch.setattr(
+        ThumbnailLoader, "get", lambda *which, **how: None if late[0] else get(*which, **how)
+    )
+    propose(few, 0.97)
+    person = Person(opened(few.root, "pages"), few)
+    view = view_of(person)
+    until(lambda: view.page is not None and view.model.tile(0) is not None)
+    shown = view._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    QTest.keyClick(view.view, Key.Key_Return)
+    assert "still coming" in person.window.statusBar().currentMessage()
+    hover(view.view.viewport(), view.view.visualRect(view.model.index(0)).center())
+    QTest.keyClick(view.view, "1")
+    assert view.model.states == {}
+    assert filed(person) == 0
+    late[0] = False
+    view.view.viewport().update()
+    settle(person.window)
+    key(person, Key.Key_Return)
+    assert filed(person) > 0
+
+
+def test_a_selection_is_filed_when_all_of_it_was_shown(
+    opened: Opened, few: FaceSet, painted: set[int]
+) -> None:
+    person = Person(opened(few.root, "sorting", SMALL), few)
+    settle(person.window)
+    grid = person.view.view
+    grid.selectAll()
+    key(person, Key.Key_1)
+    assert filed(person) == 0
+    assert "were not shown yet" in person.window.statusBar().currentMessage()
+    while grid.unseen():
+        key(person, Key.Key_1)
+    key(person, Key.Key_1)
+    assert filed(person) == 60
+    assert len(painted) == 60
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_page_fills_the_window(opened: Opened, few: FaceSet, size: tuple[int, int]) -> None:
+    person = pages(opened, few, size)
+    view = view_of(person)
+    grid, page = view.view, view.page
+    assert page is not None
+    assert grid.verticalScrollBar().maximum() == 0
+    covered = sum(
+        grid.visualRect(view.model.index(row)).width() ** 2 for row in range(len(page.tiles))
+    )
+    room = grid.viewport().width() * grid.viewport().height()
+    assert covered > 0.5 * room
+    assert grid.room() > size[0] * size[1] // 16_000 * 0.4
