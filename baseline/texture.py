@@ -1,7 +1,9 @@
 """How much a part of the features is expected to count before any label is looked at.
 
-In drawings colours count as much as the network, in photographs half as much, and texture tells
-which they are. Other networks count as much as the first.
+A colour layout tells by place, so it is worth the more, the more alike pictures are laid out. In
+drawings that are about square, as faces are when they are cut, colours count as much as the
+network; in photographs, which texture tells, and in pictures far from square half as much. Other
+networks count as much as the first.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from gleanset.records import Region, Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
-DRAWN, PHOTOGRAPHED = 1.0, 0.5
-"""The weight of colours beside the first part in drawings and in photographs."""
+DRAWN, OTHERS = 1.0, 0.5
+"""The weight of colours beside the first part in drawings about square, and in other pictures."""
+SQUARE = 1.2
+"""How many times as long as wide pictures about square are on geometric average, at most."""
 FORMAT = 1
 """Raised when the same picture comes to be another kind of texture."""
 LOOKED_AT = 100
@@ -42,15 +46,25 @@ class ExpectedWeights(NamedTuple):
 def expected_weights(
     parts: Sequence[FeaturePart], dataset: Dataset, samples: Sequence[Sample], progress: Progress
 ) -> ExpectedWeights:
-    """Return what the weights of `parts` are by the texture of the samples; no label is read."""
+    """Return what the weights of `parts` are by the samples' shape and texture, not by labels."""
     if not any(part.name == COLOURS for part in parts[1:]):
         return ExpectedWeights(tuple(1.0 for _ in parts), "all alike")
-    drawn = are_drawn(dataset, samples, progress)
-    colours = DRAWN if drawn else PHOTOGRAPHED
+    if elongation(samples) > SQUARE:
+        colours, why = OTHERS, "these are far from square"
+    elif are_drawn(dataset, samples, progress):
+        colours, why = DRAWN, "these are drawings"
+    else:
+        colours, why = OTHERS, "these are photographs"
     found = (colours if part.name == COLOURS else 1.0 for part in parts[1:])
-    return ExpectedWeights(
-        (1.0, *found), "these are drawings" if drawn else "these are photographs"
-    )
+    return ExpectedWeights((1.0, *found), why)
+
+
+def elongation(samples: Sequence[Sample]) -> float:
+    """Return how many times as long as wide samples are, as they are cut: their geometric mean."""
+    if not samples:
+        return 1.0
+    sides = np.log([(one.box.width, one.box.height) for one in samples])
+    return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
 
 
 def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:

@@ -150,29 +150,55 @@ def choose_part_weights(
     samples. Parts are weighed one after the other, each beside those weighed before.
     """
     numbers = np.unique(np.array(groups), return_inverse=True)[1]
-    some = np.random.default_rng(seed).permutation(len(y))[:MOST]
-    some.sort()
-    likeness = _gram_matrices(x[some], parts)
-    y, weights, numbers = y[some], weights[some], numbers[some]
+    some = some_samples(len(y), seed)
+    x, y, weights, numbers = x[some], y[some], weights[some], numbers[some]
     folds = stratified_group_folds(y, numbers, FOLDS, seed)
     if not folds or len(np.unique(y)) < 2:
         return PartWeights(
             expected.weights, f"{expected.why}, and train is too small to choose", {}
         )
+    return likeliest_weights(
+        x,
+        parts,
+        expected,
+        len(np.unique(numbers)),
+        lambda kernel: _loss_of(kernel, y, weights, folds),
+        f"{len(folds)}-fold cross-validation by moment within train",
+    )
+
+
+def some_samples(count: int, seed: int) -> Classes:
+    """Return the rows, of so many, that the choice is made with, in order."""
+    some = np.random.default_rng(seed).permutation(count)[:MOST]
+    some.sort()
+    return some
+
+
+def likeliest_weights(
+    x: Floats,
+    parts: Sequence[FeaturePart],
+    expected: ExpectedWeights,
+    cases: int,
+    loss_of: Callable[[Floats], float],
+    by: str,
+) -> PartWeights:
+    """Return the weights of least loss and distance from what is expected, chosen `by` that.
+
+    `x` is N x D; `loss_of` tells the mean log loss of a matrix of products, N x N, in which the
+    parts are weighed, and counts as so many independent `cases`.
+    """
+    likeness = _gram_matrices(x, parts)
     chosen = [1.0]
     losses: dict[str, float] = {}
-    cases = len(np.unique(numbers))
     for part, prior in zip(parts[1:], expected.weights[1:], strict=True):
         tried: dict[float, float] = {}
         for weight in WEIGHTS:
             kernel = sum(w * w * g for w, g in zip([*chosen, weight], likeness, strict=False))
-            tried[weight] = _loss_of(np.asarray(kernel), y, weights, folds)
+            tried[weight] = loss_of(np.asarray(kernel))
         cost = {w: cases * loss + ((w - prior) / SPREAD) ** 2 / 2 for w, loss in tried.items()}
         chosen.append(min(cost, key=lambda weight: cost[weight]))
         losses |= {f"{part.name} {weight:g}": loss for weight, loss in tried.items()}
-    return PartWeights(
-        tuple(chosen), f"{len(folds)}-fold cross-validation by moment within train", losses
-    )
+    return PartWeights(tuple(chosen), by, losses)
 
 
 def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:

@@ -3,7 +3,8 @@
 They stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
 
 The weights are those that the texture of the pictures lets expect (`baseline/texture.py`) and, the
-more is labelled, those that the labels ask for (`baseline/methods/part_weights.py`).
+more is labelled, those by which the neighbours of the labelled ones tell their classes
+(`neighbour_weights.py`). The head of a presort learns on the same vectors.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy.typing as npt
 from baseline.backbone import Backbone, FeaturePart
 from baseline.features import FeatureSpec, cached, features_of
 from baseline.methods.one_thread import one_thread
-from baseline.methods.part_weights import PartWeights, choose_part_weights
+from baseline.methods.part_weights import PartWeights
 from baseline.methods.scaling import Scaling
+from baseline.presort.neighbour_weights import choose_neighbour_weights
 from baseline.texture import ExpectedWeights
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -220,4 +222,4 @@ def weights_by_labels(
     groups = [moments[row] for row in rows]
     weights = len(y) / (len(classes) * np.bincount(y)[y])
     x = components.rows[rows].astype(np.float64)
-    return choose_part_weights(x, components.parts, y, weights, groups, seed, expected)
+    return choose_neighbour_weights(x, components.parts, y, weights, groups, seed, expected)

@@ -15,7 +15,7 @@ from baseline.presort.likeness import Components, weights_by_labels
 from baseline.settings import load_preset
 from baseline.texture import (
     DRAWN,
-    PHOTOGRAPHED,
+    OTHERS,
     ExpectedWeights,
     are_drawn,
     expected_weights,
@@ -40,7 +40,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert LikenessSpace.of(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
-        assert first["parts"] == {"test_efficientnet": 1.0, "colours": PHOTOGRAPHED}
+        assert first["parts"] == {"test_efficientnet": 1.0, "colours": OTHERS}
         space = LikenessSpace.of(dataset)
         assert space is not None
         names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
@@ -53,7 +53,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
             "Label", [Choice(key, "label", truth[key]) for key in list(truth)[:24]]
         )
         second = presort(dataset, load_preset("transfer", QUICK))
-        assert "cross-validation by moment" in str(second["parts_by"])
+        assert "leaving one moment out" in str(second["parts_by"])
         newer = LikenessSpace.of(dataset)
         assert newer is not None
         assert newer.name != space.name
@@ -66,15 +66,28 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
 def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "drawn") as dataset:
         for seed in range(4):
-            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120)))
-            put_whole(dataset, picture.convert("RGB"), f"{seed}")
+            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
+            put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.by_key())
-        assert expected_weights(PARTS, dataset, samples, Progress()).weights == (1.0, DRAWN)
+        expected = expected_weights(PARTS, dataset, samples, Progress())
+        assert expected == ((1.0, DRAWN), "these are drawings")
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
         assert not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
+
+
+def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
+            picture = paint_scene(plan_scene([CAST[seed]], seed, size))
+            put_whole(dataset, picture.convert("RGB"), f"{seed}")
+        samples = list(dataset.samples.by_key())
+        expected = expected_weights(PARTS, dataset, samples, Progress())
+        assert expected == ((1.0, OTHERS), "these are far from square")
+        squares = [one for one in samples if one.box.width == one.box.height]
+        assert expected_weights(PARTS, dataset, squares, Progress()).weights == (1.0, DRAWN)
 
 
 def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
@@ -107,3 +120,4 @@ def test_labels_weigh_what_tells_them_apart(telling: str) -> None:
     lone = [*labels[:1], *[None] * 59]
     few = weights_by_labels(components, lone, components.keys, 0, expected)
     assert few.weights == expected.weights
+    assert few.by == "as expected; labels tell more"
