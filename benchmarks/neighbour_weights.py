@@ -3,9 +3,9 @@
     python benchmarks/neighbour_weights.py WORK [--splits 20] [--set NAME=FOLDER ...]
 
 Each split labels 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
-all others are told by their nearest labelled neighbour, and by the head that a presort fits, on the
-components of all pictures (`baseline/presort/likeness.py`). Weights are chosen within the labelled
-ones. WORK keeps a line for each split: what was stopped goes on where it was.
+all others are told by their nearest labelled neighbour, and by the head of a presort at its first
+options, on the components of all pictures (`baseline/presort/likeness.py`). Weights are chosen
+within the labelled ones. WORK keeps a line for each split: what was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy import stats
 from baseline.data import Examples, find_examples
 from baseline.features import FeatureSpec
 from baseline.methods.part_weights import choose_part_weights
-from baseline.presort.classify import learn_scores
+from baseline.presort.classify import DEFAULT_OPTIONS, fitted_scores
 from baseline.presort.likeness import Components, components_of
 from baseline.presort.neighbour_weights import choose_neighbour_weights
 from baseline.settings import Transfer, load_preset
@@ -58,12 +58,10 @@ def judged(components: Components, examples: Examples, expected: ExpectedWeights
         if weights not in same:
             vectors = components.weighed(weights)
             nearest = y[(vectors[test] @ vectors[train].T).argmax(1)] == asked
-            learnt = (
-                learn_scores(vectors, train, y, groups, len(examples.classes), 0, beside=False)
-                .scores[test]
-                .argmax(1)
-                == asked
+            scores = fitted_scores(
+                vectors[train], y, vectors[test], len(examples.classes), DEFAULT_OPTIONS
             )
+            learnt = scores.argmax(1) == asked
             same[weights] = float(nearest.mean()), float(learnt.mean())
         told[way] = [*same[weights], weights[1]]
     return told
