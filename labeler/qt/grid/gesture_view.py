@@ -171,9 +171,9 @@ class GestureView(TileView):
             self.selectAll()
             self._say_chosen()
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
-            self.set_side(round(self.side * ZOOM))
+            self.zoom(ZOOM)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
-            self.set_side(round(self.side / ZOOM))
+            self.zoom(1 / ZOOM)
         elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
             self.invert_selection()
             self._say_chosen()

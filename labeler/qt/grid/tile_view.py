@@ -64,7 +64,7 @@ class RangeSelection(QListView):
 
 
 Index = QModelIndex | QPersistentModelIndex
-SMALLEST, LARGEST, USUAL = 48, 320, 104
+SMALLEST, LARGEST, USUAL = 48, 480, 104
 ZOOM = 1.15
 NEARLY_ALL = 0.75
 """The part of a tile that has to be painted at once before it counts as seen."""
@@ -134,6 +134,13 @@ class TileView(RangeSelection):
             if top > 0:
                 self.verticalScrollBar().setValue(self._grid.rect(top).top() - GAP)
             self.side_changed.emit(side)
+
+    def zoom(self, factor: float) -> None:
+        """Make tiles larger or smaller by as much as is seen: columns swallow a smaller step."""
+        shown, side = self._grid.rect(0).width(), 0
+        while shown and self._grid.rect(0).width() == shown and self.side != side:
+            side = self.side
+            self.set_side(round(side * factor))
 
     def fit(self, smallest: int, largest: int) -> None:
         """The largest tiles with which everything is seen at once; scroll where that is not so."""
@@ -288,7 +295,7 @@ class TileView(RangeSelection):
             self.point,
             self.currentIndex().row(),
             tuple(self.selected_ranges()),
-            self.side,
+            self._grid.rect(0).width(),
             self.verticalOffset(),
             tuple(self._tiles.id(row) for row in self.in_sight()),
             tuple(self._tiles.states.items()),
@@ -359,7 +366,7 @@ class TileView(RangeSelection):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom with Ctrl and the wheel; the wheel alone scrolls and never turns a page."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.set_side(round(self.side * (ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM)))
+            self.zoom(ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM)
             event.accept()
         else:
             super().wheelEvent(event)
