@@ -24,6 +24,7 @@ TEXTS = {
     "new-class": "New class {name}",
     "rename-class": "Rename {old} to {new}",
     "merge-class": "Merge {old} into {into}: {faces}",
+    "delete-class": "Delete class {name}: {faces} back to the queue",
     "draw-box": "1 box drawn",
     "move-box": "1 box moved",
     "remove-box": "1 box taken away",
@@ -31,6 +32,7 @@ TEXTS = {
     "drop-on-class": "{count} dropped on {label}",
     "set-aside": "Set {count} duplicates aside",
     "keep-all": "Keep all {count}: not the same",
+    "take-back-copies": "Take {count} back that were set aside",
     "same": "{one} and {other} are the same",
     "not-same": "{one} and {other} are not the same",
     "label-by-command": "Label {count} as {label}",
@@ -64,6 +66,10 @@ class Operation:
     def undone(self) -> Operation:
         """Return the operation that an undo takes back."""
         return Operation(**self.arguments["of"])
+
+    def first(self) -> Operation:
+        """Return what was done at first, of an undo of an undo as well."""
+        return self.undone().first() if self.kind == UNDO else self
 
 
 def operation(kind: str, **arguments: str | int) -> Operation:

@@ -116,6 +116,13 @@ class LabelClasses:
             raise UsageError(f"cannot merge {old!r} into {into!r}", "name two classes that exist")
         self._changes.make(step, [Change("merged", source, target)])
 
+    def hide(self, step: int, name: str) -> None:
+        """Hide a class that no sample has any more. Raises `UsageError` where there is none."""
+        row = self.id_of(name)
+        if row is None:
+            raise UsageError(f"there is no class {name!r}")
+        self._changes.make(step, [Change("merged", row, row)])
+
 
 # What no folder may have in its name somewhere, and what turns the direction of a line round.
 _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'

@@ -186,6 +186,16 @@ class Pairs:
             numbers.append(number)
         return numbers
 
+    def beside(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+        """Return each of some samples (rows) with each other one of its group."""
+        found = self._db.rows_in(
+            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id "
+            "WHERE a.id",
+            rows,
+            "ORDER BY a.id, b.id",
+        )
+        return [(row[0], row[1]) for row in found]
+
     def grouped(self) -> set[int]:
         """Return all samples that are in a group or set aside."""
         rows = self._db.rows("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept")

@@ -284,8 +284,8 @@ class SortingQueue:
         """Return how many samples wait whose first proposal is a class (row)."""
         rows = self._db.rows(
             "SELECT p.label, count(*) FROM proposal p JOIN sample s ON s.id=p.sample "
-            "LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE p.rank=1 AND {_WAITS} GROUP BY p.label"
+            "JOIN class c ON c.id=p.label LEFT JOIN mark m ON m.sample=s.id "
+            f"WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {_WAITS} GROUP BY p.label"
         )
         return {row[0]: row[1] for row in rows}
 

@@ -52,13 +52,15 @@ _WALLS = {
     ),
     "model": (
         "SELECT s.id, c.name, p.confidence AS v, w.name FROM proposal p JOIN sample s ON "
-        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label "
+        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label AND "
+        "w.merged_into IS NOT w.id "
         f"WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
         "v DESC, s.id",
     ),
     "doubts": (
         "SELECT s.id, c.name, d.margin AS v, w.name FROM doubt d JOIN sample s ON s.id=d.sample "
-        "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested "
+        "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
+        "w.merged_into IS NOT w.id "
         f"WHERE d.given=s.label AND {_LABELLED} AND NOT EXISTS("
         "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)",
         "v DESC, s.id",

@@ -127,6 +127,13 @@ class SampleTiles:
         )
         return [row[0] for row in rows]
 
+    def last_used(self) -> dict[int, int]:
+        """Return the last decision about each class (row) that one named."""
+        rows = self._db.rows(
+            "SELECT value, max(id) FROM decision WHERE value IS NOT NULL GROUP BY value"
+        )
+        return {row[0]: row[1] for row in rows}
+
     def undoing(self, step: int) -> int:
         """Return the step that undid this one; 0 where none did."""
         return self._db.number("SELECT id FROM step WHERE undoes=?", (step,))

@@ -67,6 +67,26 @@ def keep_all(dataset: Dataset, group: DuplicateGroup) -> int:
     return step
 
 
+def take_back(dataset: Dataset, rows: Sequence[int]) -> int:
+    """Let samples (rows) that were set aside count again, as no copies of what is kept; the step.
+
+    A person has said so for ever: the next search leaves them alone. Raises `UsageError` where
+    none of them is set aside any more.
+    """
+    pairs, curation = Pairs(dataset.db), Curation(dataset.db)
+    with dataset.db.write():
+        back = [one.id for one in pairs.members(rows).values() if not one.kept]
+        if not back:
+            raise UsageError("none of these is set aside any more", "look at them again")
+        step = dataset.journal.step(operation("take-back-copies", count=len(back)), [])
+        for a, b in {(min(pair), max(pair)) for pair in pairs.beside(back)}:
+            curation.judge(step, a, b, NOT)
+        curation.place(
+            step, [Placement(one, True, None, "taken back: a person said so") for one in back]
+        )
+    return step
+
+
 def _unchanged(dataset: Dataset, groups: Sequence[DuplicateGroup]) -> list[DuplicateGroup]:
     now = Pairs(dataset.db).members(member.id for group in groups for member in group.members)
     fresh = [

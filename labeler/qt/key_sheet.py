@@ -11,12 +11,28 @@ ROWS = (
         "1–9, 0, w, e …",
         QT_TRANSLATE_NOOP("KeySheet", "This face, or the selection, is of that class"),
     ),
+    (
+        ", 1",
+        QT_TRANSLATE_NOOP("KeySheet", "Classes beyond the first: two keys, one after the other"),
+    ),
     ("1 + move", QT_TRANSLATE_NOOP("KeySheet", "Hold a class key and sweep over neighbours")),
     ("Shift + 1", QT_TRANSLATE_NOOP("KeySheet", "The whole page is of that class")),
     ("Enter", QT_TRANSLATE_NOOP("KeySheet", "File the page as proposed: all that are not marked")),
     (
-        "Click, Space",
+        "Click, Ctrl + Space",
         QT_TRANSLATE_NOOP("KeySheet", "Page: take a face out, or put it back. Grid: select"),
+    ),
+    (
+        "Double click, Space",
+        QT_TRANSLATE_NOOP("KeySheet", "Enlarge a face in its picture, with the frames beside it"),
+    ),
+    (
+        "Right click",
+        QT_TRANSLATE_NOOP("KeySheet", "What can be done with a face, or with a class"),
+    ),
+    (
+        "Ctrl + F",
+        QT_TRANSLATE_NOOP("KeySheet", "Grid: filters"),
     ),
     ("PgDn, PgUp", QT_TRANSLATE_NOOP("KeySheet", "Skip this page, the page before")),
     (
@@ -24,7 +40,7 @@ ROWS = (
         QT_TRANSLATE_NOOP("KeySheet", "Not a face, another face, later, back to the queue"),
     ),
     ("Drag", QT_TRANSLATE_NOOP("KeySheet", "Onto a class, into another window, or out as files")),
-    ("Ctrl + Z, Ctrl + Shift + Z", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
+    ("Ctrl + Z, Ctrl + Y", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
     ("Arrows, Shift + arrows", QT_TRANSLATE_NOOP("KeySheet", "Move, select")),
     (
         "Ctrl + A, Ctrl + I, Esc",
@@ -33,7 +49,7 @@ ROWS = (
     ("Ctrl + wheel, Ctrl + plus", QT_TRANSLATE_NOOP("KeySheet", "Larger and smaller faces")),
     ("N, /", QT_TRANSLATE_NOOP("KeySheet", "Name a class, find one")),
     ("F2 (in the class list)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
-    ("S, double click", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
+    ("S", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
     ("C", QT_TRANSLATE_NOOP("KeySheet", "Look at a dozen of a class again, without its name")),
     ("F2 – F6", QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers")),
     (

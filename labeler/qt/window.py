@@ -111,20 +111,20 @@ class LabelerWindow(QMainWindow):
             self.split.addWidget(part)
             self.split.setStretchFactor(self.split.count() - 1, share)
         self.resize(*SIZE)
-        self.split.setSizes([240, 940, 260])
+        self.split.setSizes([260, 940, 240])
         self.setCentralWidget(self.split)
 
     def _action(
-        self, text: str, keys: str | QKeySequence.StandardKey, do: Callable[[], object]
+        self, text: str, keys: str | QKeySequence.StandardKey, do: Callable[[], object], *more: str
     ) -> None:
         made = QAction(text, self)
-        made.setShortcut(QKeySequence(keys))
+        made.setShortcuts([QKeySequence(keys), *map(QKeySequence, more)])
         made.triggered.connect(lambda checked=False: do())
         self.addAction(made)
 
     def _actions(self) -> None:
         self._action(self.tr("Undo"), QKeySequence.StandardKey.Undo, self.undo)
-        self._action(self.tr("Redo"), QKeySequence.StandardKey.Redo, self.worker.redo)
+        self._action(self.tr("Redo"), "Ctrl+Shift+Z", self.worker.redo, "Ctrl+Y")
         self._action(self.tr("Keys"), "F1", self.sheet.toggle)
         self._action(self.tr("Keys"), "?", self.sheet.toggle)
         self._action(self.tr("Find a class"), "/", self._name_class)
@@ -163,6 +163,8 @@ class LabelerWindow(QMainWindow):
         if kind.name not in self._made:
             self._made[kind.name] = kind.make(self.context)
             self.stack.addWidget(self._made[kind.name])
+            self._made[kind.name].place_wanted.connect(self._choose)
+            self._made[kind.name].moment_wanted.connect(self._show_moment)
             enlarge_targets(self._made[kind.name])
             keep_focus(self._made[kind.name])
             self._made[kind.name].naming.connect(self._name_class)
@@ -248,6 +250,11 @@ class LabelerWindow(QMainWindow):
             self.show_view("sorting")
             self.view.open_place(target)
         self.view.take_focus()
+
+    def _show_moment(self, sample: int, title: str) -> None:
+        self.show_view("sorting")
+        if isinstance(self.view, SortingView):
+            self.view.show_moment(sample, title)
 
     def _named(self, name: str) -> None:
         if name and not self.view.send(name):

@@ -1,6 +1,7 @@
 """Which key means which class. Order and keys never change by themselves.
 
-Digits come first, then the letters that no command of the window uses. What a person sets
+Digits come first, then the letters that no command of the window uses, then codes of two keys: a
+comma or a full stop, and any letter or digit. What a person sets
 stands in `dataset.toml` under `[keys]`, and its order there is the order of the classes.
 """
 
@@ -20,7 +21,12 @@ DIGITS = "1234567890"
 TAKEN = frozenset("bcgklnoqs")
 """Letters that are commands: blink, check, groups, keep all, later, new, other, queue, split."""
 
-KEYS = DIGITS + "".join(c for c in "qwertyuiopasdfghjklzxcvbnm" if c not in TAKEN)
+LETTERS = "qwertyuiopasdfghjklzxcvbnm"
+KEYS = DIGITS + "".join(c for c in LETTERS if c not in TAKEN)
+PREFIXES = ",."
+SECONDS = DIGITS + LETTERS
+CODES = (*KEYS, *(prefix + second for prefix in PREFIXES for second in SECONDS))
+"""All keys of classes; those of two keys are pressed one after the other."""
 
 
 def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
@@ -33,7 +39,7 @@ def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str
     found = {
         name: valid(key) for name, key in settings.items() if name in set(there) and valid(key)
     }
-    free = iter([key for key in KEYS if key not in found.values()])
+    free = iter([key for key in CODES if key not in found.values()])
     for name in there:
         if name not in found:
             found[name] = next(free, "")
@@ -43,7 +49,7 @@ def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str
 def valid(key: str) -> str:
     """Return a key as it is kept; empty for one that cannot be a class key."""
     key = key.lower()
-    return key if len(key) == 1 and key in KEYS else ""
+    return key if key in CODES else ""
 
 
 def with_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
@@ -53,7 +59,10 @@ def with_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
     Raises `UsageError` for what is no class key.
     """
     if not valid(key):
-        raise UsageError(f"{key!r} cannot be the key of a class", f"choose one of {' '.join(KEYS)}")
+        raise UsageError(
+            f"{key!r} cannot be the key of a class",
+            f"choose one of {' '.join(KEYS)}, or , or . followed by a letter or digit",
+        )
     changed = dict(keys)
     for other, its in keys.items():
         if its == valid(key) and other != name:

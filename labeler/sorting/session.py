@@ -288,6 +288,23 @@ class SortingSession:
             self.classes.merge(step, old, into)
         return self._done(step, len(samples))
 
+    def delete_class(self, name: str) -> StepResult:
+        """Delete a class: its samples wait again, also those set aside. It is one step."""
+        with self.dataset.db.write():
+            name = self.classes.resolved(name)
+            samples = [tile.key for tile in self.all_of(name)]
+            did = operation("delete-class", name=name, count=len(samples))
+            step = self.dataset.journal.step(
+                did, [Choice(key, "clear", None, "delete") for key in samples]
+            )
+            self.classes.hide(step, name)
+        return self._done(step, len(samples))
+
+    def last_used(self) -> dict[str, int]:
+        """Return the last decision that named each class: the greater, the later it was used."""
+        found = self.tiles.last_used()
+        return {self.classes.name_of(row): last for row, last in found.items()}
+
     def portraits(self) -> dict[str, list[SampleRegion]]:
         """Return for each class its most typical and its latest face."""
         likeness = SortingQueue(self.dataset.db)

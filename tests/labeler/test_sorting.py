@@ -12,12 +12,14 @@ from tools_for_tests import picture
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.ordering import EVERYWHERE, OrderedSamples
+from gleanset.db.proposals import Proposal, Proposals, SortingQueue, Standing
+from gleanset.db.review import Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import named, operation
 from gleanset.settings import FILE
 from labeler.review.session import keep_labels
 from labeler.sorting.drop_import import take_in
-from labeler.sorting.keys import KEYS, assigned, with_key
+from labeler.sorting.keys import CODES, KEYS, assigned, with_key
 from labeler.sorting.session import (
     BY_SWEEP,
     LATER,
@@ -248,8 +250,20 @@ def test_more_classes_than_keys() -> None:
     names = [f"class {n}" for n in range(40)]
     keys = assigned(names, {})
     given = [key for key in keys.values() if key]
-    assert given == list(KEYS)
-    assert len(set(given)) == len(given)
+    assert given == list(CODES[:40])
+    assert given[len(KEYS) :][:2] == [",1", ",2"]
+    assert len(set(given)) == len(given) == 40
+    most = assigned([f"class {n}" for n in range(len(CODES) + 5)], {})
+    assert [key for key in most.values() if key] == list(CODES)
+
+
+@pytest.mark.parametrize("key", [",1", ".g", ",L", ",,", ".é", ";1", "1,"])
+def test_codes_of_two_keys(key: str) -> None:
+    if key in (",1", ".g", ",L"):
+        assert with_key({"a": "1", "b": key.lower()}, "a", key) == {"a": key.lower(), "b": "1"}
+    else:
+        with pytest.raises(UsageError, match="cannot be the key"):
+            with_key({"a": "1"}, "a", key)
 
 
 def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
@@ -371,3 +385,44 @@ def test_files_dropped_on_a_class_that_is_renamed_meanwhile(tmp_path: Path) -> N
         assert take_in(dataset, [tmp_path / "one.png"], "Mio", progress).samples == 1
         assert dataset.classes.names() == ["Rin"]
         assert len(session.tiles.labelled("Rin")) == 1
+
+
+def test_a_class_is_deleted_and_taken_back_in_one_step(
+    session: SortingSession, keys: list[str]
+) -> None:
+    session.file(ids_of(session, keys[:3]), "Miku")
+    session.file(ids_of(session, keys[3:4]), "Mio")
+    with session.dataset.db.write():
+        session.dataset.db.run("UPDATE sample SET kept=0 WHERE key=?", (keys[0],))
+    before = places(session)
+    given = session.progress().keys
+    done = session.delete_class("Miku")
+    assert (done.name, done.count) == ("Delete class Miku: 3 faces back to the queue", 3)
+    assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 1}
+    assert "Miku" not in session.progress().keys
+    assert session.undo().count == 3
+    assert (places(session), session.progress().keys) == (before, given)
+    session.redo()
+    assert "Miku" not in places(session)
+    session.file(ids_of(session, keys[4:5]), "Miku")  # it is made again when it is used again
+    assert places(session)["Miku"] == 1
+    with pytest.raises(UsageError, match="no class"):
+        session.delete_class("nobody")
+
+
+def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list[str]) -> None:
+    session.add_class("Miku")
+    db = session.dataset.db
+    Proposals(db).replace([Standing(keys[0], 0, (Proposal("Miku", 0.9),))], None, {})
+    assert len(SortingQueue(db).proposed()) == 1
+    session.delete_class("Miku")
+    assert SortingQueue(db).proposed() == {}
+    session.file(ids_of(session, keys[:1]), "Mio")
+    assert Reviews(db).wall("model") == []
+
+
+def test_which_classes_were_used_last(session: SortingSession, keys: list[str]) -> None:
+    for number, name in enumerate(("Miku", "Mio", "Miku")):
+        session.file(ids_of(session, [keys[number]]), name)
+    used = session.last_used()
+    assert used["Miku"] > used["Mio"]

@@ -1,9 +1,9 @@
-"""One row of the class list: key, two portraits, name, count, and its progress to the target."""
+"""One row of the class list, in one line: key, portrait, name, count, and progress to a target."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPalette, QPen
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
 from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
@@ -18,7 +18,24 @@ from labeler.qt.theme import backdrop, em, muted_text
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
-ROW = 52
+ROW = 48
+WIDE = 300
+"""From this width on a row has room for two portraits."""
+
+
+def in_two_lines(metrics: QFontMetrics, name: str, width: int) -> str:
+    """Break a name that is too long for a line where its words part; elide what is longer still.
+
+    Its end tells people of one family apart, so what is left out is in the middle.
+    """
+    if metrics.horizontalAdvance(name) <= width:
+        return name
+    words, first = name.split(" "), ""
+    while words and metrics.horizontalAdvance(f"{first} {words[0]}".strip()) <= width:
+        first = f"{first} {words.pop(0)}".strip()
+    parts = [part for part in (first, " ".join(words)) if part]
+    middle = Qt.TextElideMode.ElideMiddle
+    return "\n".join(metrics.elidedText(part, middle, width) for part in parts)
 
 
 class ClassListBase(QListView):
@@ -29,7 +46,7 @@ class ClassListBase(QListView):
 
 
 class ClassListDelegate(QStyledItemDelegate):
-    """Paints one row: its key, two portraits, its name, its count."""
+    """Paints one row: its key, a portrait or two, its name, its count."""
 
     def __init__(
         self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListBase
@@ -65,32 +82,25 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.drawRect(rect.adjusted(3, 3, -3, -3))
         inner = rect.adjusted(6, 2, -8, -2)
         self._key(painter, inner, row.key, palette)
-        left = inner.left() + em(self._list, 1.7)
+        left = inner.left() + em(self._list, 1.85)
         left = self._portraits(painter, inner, left, row.target, palette)
         count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
         width = painter.fontMetrics().horizontalAdvance(count)
-        upper = QRect(left, inner.top(), inner.right() - left, inner.height())
-        lower = QRect(upper)
-        if row.target.startswith(":"):
-            upper.setRight(upper.right() - width - 8)
-        else:
-            # Names of people are long: a class has a line for its own.
-            upper.setHeight(inner.height() // 2)
-            lower.setTop(upper.bottom() + 1)
+        line = QRect(left, inner.top(), inner.right() - left, inner.height())
         if row.wanted:
-            line = lower.adjusted(0, 0, -width - 8, 0)
             self._bar(painter, line, row.count / row.wanted, text)
         painter.setPen(text if target or chosen else muted_text(palette))
-        painter.drawText(lower, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
         painter.setPen(text)
         name = self._list.drop_text if target and self._list.drop_text else row.name
-        shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, upper.width())
-        painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter, shown)
+        line.setRight(line.right() - width - 6)
+        shown = in_two_lines(painter.fontMetrics(), name, line.width())
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
 
     @staticmethod
     def _bar(painter: QPainter, room: QRect, share: float, colour: QColor) -> None:
-        """How near a class is to what is wanted of it, in the middle of a line."""
-        line = QRect(room.left(), room.center().y() - 1, room.width(), 4)
+        """How near a class is to what is wanted of it, at the foot of a row."""
+        line = QRect(room.left(), room.bottom() - 4, room.width(), 4)
         painter.setPen(colour)
         painter.drawRect(line.adjusted(0, 0, -1, -1))
         painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, colour)
@@ -98,6 +108,8 @@ class ClassListDelegate(QStyledItemDelegate):
     def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
         side = em(self._list, 1.35)
         box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
+        if len(key) > 1:
+            box.setWidth(side + em(self._list, 0.25))
         if key:
             painter.setPen(palette.color(Role.Mid))
             painter.setBrush(palette.color(Role.Button))
@@ -108,9 +120,14 @@ class ClassListDelegate(QStyledItemDelegate):
     def _portraits(
         self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
     ) -> int:
-        side = inner.height() - 8
-        for seen in self._classes.portraits.get(target, [])[:2]:
-            box = QRect(left, inner.top() + 4, side, side)
+        side = inner.height() - 4
+        if not target.startswith(":"):
+            most = 2 if inner.width() >= WIDE else 1
+            place = left + most * (side + 3) + 5
+        else:
+            most, place = 0, left
+        for seen in self._classes.portraits.get(target, [])[:most]:
+            box = QRect(left, inner.top() + 2, side, side)
             found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())
             painter.fillRect(box, backdrop(palette))
             if found is not None and not isinstance(found, BrokenThumbnail):
@@ -126,4 +143,4 @@ class ClassListDelegate(QStyledItemDelegate):
                 part.moveCenter(found.rect().center())
                 painter.drawPixmap(box, found, part)
             left += side + 3
-        return left + 5
+        return place

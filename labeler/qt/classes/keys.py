@@ -1,30 +1,122 @@
-"""Which key of a class an event means: by place on the keyboard, and by the keypad as well."""
+"""Which key of a class an event means: by place on the keyboard, by the keypad, or by two keys."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 
-from labeler.sorting.keys import DIGITS, KEYS
+from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
 # The row of digits by scan code, where a layout has other signs there (French, Czech, with Shift).
 _FIRST_DIGIT = 2 if sys.platform == "win32" else 10
+WAIT_MS = 3000
+"""So long the second key of a code is waited for."""
+
+_ALONE = (Qt.Key.Key_Shift, Qt.Key.Key_CapsLock, Qt.Key.Key_NumLock, Qt.Key.Key_AltGr)
 
 
-def class_key(event: QKeyEvent) -> str:
-    """Return the class key of an event; empty for any other key, and where Ctrl, Alt or Meta is
-    held.
+def plain_key(event: QKeyEvent) -> str:
+    """Return the letter or digit of an event; empty for any other key, and where Ctrl, Alt or
+    Meta is held.
     """
-    held = event.modifiers() & ~(
-        Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
-    )
-    if held != Qt.KeyboardModifier.NoModifier:
+    if _held(event):
         return ""
     place = event.nativeScanCode() - _FIRST_DIGIT
     if event.nativeScanCode() and 0 <= place < len(DIGITS):
         return DIGITS[place]
     code = event.key()
     letter = chr(code).lower() if 0x20 < code < 0x7F else ""
-    return letter if letter and letter in KEYS else ""
+    return letter if letter and letter in DIGITS + LETTERS else ""
+
+
+def _held(event: QKeyEvent) -> bool:
+    """Return whether a modifier is held that makes no class key."""
+    allowed = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
+    return (event.modifiers() & ~allowed) != Qt.KeyboardModifier.NoModifier
+
+
+def prefix_of(event: QKeyEvent) -> str:
+    """Return the first key of a code; empty for any other key."""
+    code = event.key()
+    sign = chr(code) if 0x20 < code < 0x7F else ""
+    return sign if sign and sign in PREFIXES and not _held(event) else ""
+
+
+class ClassKeyReader(QObject):
+    """Reads keys of classes. `awaited` (first key) comes when the second key of a code is waited
+    for, and with an empty text where none came in time.
+    """
+
+    awaited = Signal(str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._first = ""
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WAIT_MS)
+        self._timer.timeout.connect(self._too_late)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a second key is waited for."""
+        return bool(self._first)
+
+    def read(self, event: QKeyEvent) -> str | None:
+        """Return the key of a class; empty for any other key, None where the event is used up."""
+        if self._first and event.key() in _ALONE:
+            return None
+        first, second = self._first, plain_key(event)
+        self.forget()
+        if first and second:
+            return first + second
+        if prefix := prefix_of(event):
+            self._first = prefix
+            self._timer.start()
+            self.awaited.emit(prefix)
+            return None
+        if first and event.key() == Qt.Key.Key_Escape:
+            self.awaited.emit("")
+            return None
+        return second if second and second in KEYS else ""
+
+    def overrides(self, event: QEvent) -> bool:
+        """Accept an event that would make a shortcut of the key that is waited for."""
+        if event.type() != QEvent.Type.ShortcutOverride or not self._first:
+            return False
+        assert isinstance(event, QKeyEvent)
+        if plain_key(event):
+            event.accept()
+        return bool(plain_key(event))
+
+    def ends(self, event: QKeyEvent, held: str) -> bool:
+        """Return whether the release of a key lets the class key go that was held."""
+        return not prefix_of(event) and plain_key(event) in (held[-1:], "")
+
+    def forget(self) -> None:
+        """Wait for no second key any more."""
+        self._first = ""
+        self._timer.stop()
+
+    def _too_late(self) -> None:
+        self.forget()
+        self.awaited.emit("")
+
+
+def awaited_words(first: str, keys: Mapping[str, str]) -> str:
+    """Return what is said while the second key of a code is waited for: which keys, which classes.
+
+    `keys` are those of all classes; an empty `first` says that no second key came.
+    """
+    if not first:
+        return QCoreApplication.translate("Codes", "No second key came: nothing was done")
+    found = [(key[1], name) for name, key in keys.items() if len(key) == 2 and key[0] == first]
+    if not found:
+        text = QCoreApplication.translate("Codes", "No class has a key that begins with {key}")
+        return text.format(key=first)
+    text = QCoreApplication.translate("Codes", "{key} and then: {classes}")
+    classes = " · ".join(f"{key.upper()} {name}" for key, name in sorted(found))
+    return text.format(key=first, classes=classes)

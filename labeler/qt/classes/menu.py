@@ -1,32 +1,46 @@
-"""What can be done with one class: its name, its key, its place among the others."""
+"""What can be done with one class: its name, its key, its place among the others, its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from PySide6.QtCore import QPoint
+from PySide6.QtCore import QPoint, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
 from labeler.qt.classes.model import ClassListRow
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.keys import KEYS
+from labeler.sorting.keys import KEYS, PREFIXES, SECONDS
 from labeler.sorting.session import SortingSession
 
 
 class ClassMenu(QMenu):
-    """The menu of one class. `rename` begins to edit its name in place."""
+    """The menu of one class. `rename` begins to edit its name in place; `opened` asks to see it."""
+
+    opened = Signal()
 
     def __init__(
-        self, parent: QWidget, worker: SessionWorker, row: ClassListRow, rename: Callable[[], None]
+        self,
+        parent: QWidget,
+        worker: SessionWorker,
+        row: ClassListRow,
+        rename: Callable[[], None],
+        *,
+        own_order: bool = True,
     ) -> None:
         super().__init__(parent)
         self._worker, self._name = worker, row.target
         self._keys = dict(worker.last.keys) if worker.last else {}
+        self.addAction(self.tr("Show its faces"), self.opened.emit)
         self.addAction(self.tr("Rename (F2)"), rename)
         self._key_menu()
         self._merge_menu()
-        self.addAction(self.tr("Move up"), lambda: self._move(-1))
-        self.addAction(self.tr("Move down"), lambda: self._move(1))
+        for text, by in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
+            action = self.addAction(text, partial(self._move, by))
+            action.setEnabled(own_order)
+        self.addSeparator()
+        text = self.tr("Delete: {count} faces go back to the queue")
+        self.addAction(text.format(count=f"{row.count:,}"), self._delete)
 
     def show_at(self, point: QPoint) -> None:
         """Show it; nothing waits for an answer."""
@@ -35,8 +49,14 @@ class ClassMenu(QMenu):
 
     def _key_menu(self) -> None:
         menu = self.addMenu(self.tr("Key"))
+        self._add_keys(menu, KEYS)
+        for prefix in PREFIXES:
+            codes = menu.addMenu(self.tr("{key} and another key").format(key=prefix))
+            self._add_keys(codes, [prefix + second for second in SECONDS])
+
+    def _add_keys(self, menu: QMenu, keys: str | list[str]) -> None:
         owners = {key: name for name, key in self._keys.items()}
-        for key in KEYS:
+        for key in keys:
             owner = owners.get(key, "")
             action = menu.addAction(f"{key.upper()}   {owner}".rstrip())
             action.triggered.connect(lambda checked=False, key=key: self._set_key(key))
@@ -53,6 +73,10 @@ class ClassMenu(QMenu):
     def _merge(self, into: str) -> None:
         name = self._name
         self._worker.decide(lambda session: session.merge_class(name, into))
+
+    def _delete(self) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.delete_class(name))
 
     def _set_key(self, key: str) -> None:
         name, names = self._name, list(self._keys)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from PySide6.QtCore import (
@@ -16,7 +18,7 @@ from PySide6.QtCore import (
 
 from gleanset.db.measures import SampleRegion
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.session import Place, SortingProgress
+from labeler.sorting.session import Place, SortingProgress, StepResult
 
 REST_MS = 700
 
@@ -62,8 +64,21 @@ class ClassListRow:
     wanted: int = 0
 
 
+class ClassOrder(StrEnum):
+    """How classes are sorted: as the person put them, by name, by number, by last use."""
+
+    OWN = "own"
+    NAME = "name"
+    NUMBER = "number"
+    RECENT = "recent"
+
+
 class ClassListModel(QAbstractListModel):
-    """Follows the worker; order and keys change only when a person changes them."""
+    """Follows the worker; keys change only when a person changes them.
+
+    Where classes are sorted by number or last use, rows move only while nobody `holds` them: no
+    row moves away under the mouse.
+    """
 
     def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -71,7 +86,12 @@ class ClassListModel(QAbstractListModel):
         self._rows: list[ClassListRow] = []
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
+        self.order = ClassOrder.OWN
+        self.holds: Callable[[], bool] = lambda: False
+        self._places: dict[str, int] = {}
+        self._used: dict[str, int] = {}
         worker.progressed.connect(self.take)
+        worker.stepped.connect(self.note_use)
 
     def take(self, progress: SortingProgress) -> None:
         """Show where the work stands."""
@@ -87,10 +107,13 @@ class ClassListModel(QAbstractListModel):
     def _made(self, progress: SortingProgress) -> list[ClassListRow]:
         counts = progress.counts
         number = {row.name: row.count for row in counts.classes}
+        self._sort(list(progress.keys), number)
         wanted = progress.target
         classes = [
             ClassListRow(name, name, key, number.get(name, 0), is_class=True, wanted=wanted)
-            for name, key in progress.keys.items()
+            for name, key in sorted(
+                progress.keys.items(), key=lambda item: self._places.get(item[0], 0)
+            )
             if self._filter.casefold() in name.casefold()
         ]
         return [
@@ -100,6 +123,38 @@ class ClassListModel(QAbstractListModel):
             ClassListRow(Place.LATER.target, self.tr("Later"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
         ]
+
+    def _sort(self, names: list[str], number: dict[str, int]) -> None:
+        """Give each class its place; a new one comes last while somebody holds the rows."""
+        if self.holds() and self._places:
+            held = [name for name in self._places if name in names]
+            names = held + [name for name in names if name not in self._places]
+        elif self.order is ClassOrder.NAME:
+            names.sort(key=str.casefold)
+        elif self.order is ClassOrder.NUMBER:
+            names.sort(key=lambda name: -number.get(name, 0))
+        elif self.order is ClassOrder.RECENT:
+            names.sort(key=lambda name: -self._used.get(name, 0))
+        self._places = {name: place for place, name in enumerate(names)}
+
+    def sort_by(self, order: ClassOrder) -> None:
+        """Sort the classes another way."""
+        self.order = order
+        if order is ClassOrder.RECENT:
+            self.worker.ask(lambda session: session.last_used(), self._take_used)
+        self._places = {}
+        if self.worker.last is not None:
+            self.take(self.worker.last)
+
+    def note_use(self, done: StepResult) -> None:
+        """Ask anew which classes were used last, where that sorts them."""
+        if self.order is ClassOrder.RECENT:
+            self.worker.ask(lambda session: session.last_used(), self._take_used)
+
+    def _take_used(self, used: dict[str, int]) -> None:
+        self._used = used
+        if self.worker.last is not None:
+            self.take(self.worker.last)
 
     def find(self, text: str) -> None:
         """Show only the classes whose names hold this text."""

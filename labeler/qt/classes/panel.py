@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Signal
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSettings, Signal
+from PySide6.QtGui import QActionGroup
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from labeler.qt.classes.model import ClassListModel
+from labeler.qt.classes.model import ClassListModel, ClassOrder
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 
 Index = QModelIndex | QPersistentModelIndex
+SORTED = "classes/sorted"
 
 
 class ClassPanel(QWidget):
@@ -29,15 +38,49 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or name a new one"))
         self.field.setClearButtonEnabled(True)
         self.add = QPushButton(self.tr("+ New class"))
-        column = QVBoxLayout(self)
+        self.sort = QToolButton()
+        self._offer_orders()
+        column, row = QVBoxLayout(self), QHBoxLayout()
         column.setContentsMargins(6, 6, 0, 6)
-        for part in (self.field, self.list, self.add):
-            column.addWidget(part)
+        row.addWidget(self.field, 1)
+        row.addWidget(self.sort)
+        column.addLayout(row)
+        column.addWidget(self.list)
+        column.addWidget(self.add)
         self.field.textChanged.connect(self.model.find)
         self.field.named.connect(self._name)
         self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
+        self.list.shown.connect(self.chosen)
+
+    def _offer_orders(self) -> None:
+        """Let the classes be sorted; the way is remembered."""
+        menu, group = QMenu(self.sort), QActionGroup(self)
+        names = {
+            ClassOrder.OWN: self.tr("In their own order"),
+            ClassOrder.NAME: self.tr("By name"),
+            ClassOrder.NUMBER: self.tr("By number of faces"),
+            ClassOrder.RECENT: self.tr("Last used first"),
+        }
+        kept = str(QSettings().value(SORTED, ClassOrder.OWN))
+        for order, name in names.items():
+            action = menu.addAction(name)
+            action.setCheckable(True)
+            action.setChecked(order == kept)
+            group.addAction(action)
+            action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
+        self.sort.setText("⇅")
+        self.sort.setMenu(menu)
+        self.sort.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.sort.setToolTip(self.tr("Sort the classes"))
+        self.sort.setAccessibleName(self.tr("Sort the classes"))
+        if kept in list(ClassOrder):
+            self.model.sort_by(ClassOrder(kept))
+
+    def _sort_by(self, order: ClassOrder) -> None:
+        QSettings().setValue(SORTED, str(order))
+        self.model.sort_by(order)
 
     def _choose(self, index: QModelIndex) -> None:
         row = self.model.row(index.row())

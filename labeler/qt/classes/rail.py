@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QListView
 
 from labeler.qt.classes.delegate import ClassListBase, ClassListDelegate
 from labeler.qt.classes.menu import ClassMenu
-from labeler.qt.classes.model import ClassListModel, ClassListRow
+from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
 from labeler.qt.edge_scroll import EdgeScroll
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.thumbnails import ThumbnailLoader
@@ -32,6 +32,7 @@ class ClassListView(ClassListBase):
 
     tiles_dropped = Signal(list, str)
     files_dropped = Signal(list, str)
+    shown = Signal(str)
 
     def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
@@ -45,6 +46,7 @@ class ClassListView(ClassListBase):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
+        model.holds = lambda: self._held is not None or self.viewport().underMouse()
         self._lit: ClassListRow | None = None
         self._held: tuple[QPoint, int | None] | None = None
         self._edges = EdgeScroll(self)
@@ -61,7 +63,15 @@ class ClassListView(ClassListBase):
         row = self._classes.row(index.row())
         if row is not None and row.is_class:
             place = self.viewport().mapToGlobal(self.visualRect(index).center())
-            ClassMenu(self, self._classes.worker, row, lambda: self.edit(index)).show_at(place)
+            menu = ClassMenu(
+                self,
+                self._classes.worker,
+                row,
+                lambda: self.edit(index),
+                own_order=self._classes.order is ClassOrder.OWN,
+            )
+            menu.opened.connect(lambda: self.shown.emit(row.target))
+            menu.show_at(place)
 
     def event(self, event: QEvent) -> bool:
         """Let F2 rename here, where elsewhere it shows the grid."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QImage,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -21,7 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QGraphicsPixmapItem, QGraphicsScene, QGraphicsView
 
 from labeler.cropping.session import FEWEST
-from labeler.qt.classes.keys import class_key
+from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.crop.boxes import BoxDraft
 from labeler.qt.crop.items import GRIP, BoxHandle, BoxItem
 from labeler.qt.theme import backdrop, focus_ring
@@ -72,7 +73,8 @@ class CropCanvas(QGraphicsView):
 
     `edited` comes when a gesture has changed a box, `rested` after every gesture, `nudged` with
     every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for keys that are
-    none of the canvas's own. Ctrl and the wheel zoom at the cursor.
+    none of the canvas's own. Ctrl and the wheel zoom at the cursor; the middle button moves what is
+    larger than the window.
     """
 
     edited = Signal()
@@ -83,10 +85,13 @@ class CropCanvas(QGraphicsView):
     commanded = Signal(CropCommand)
 
     def __init__(self) -> None:
+        self.codes = ClassKeyReader()
         super().__init__()
+        self.codes.setParent(self)
         self.image, self.size_of, self.words = QPixmap(), (1, 1), ""
         self.current, self._zoom = -1, 1.0
         self._gesture: BoxGesture | None = None
+        self._panned_from: QPoint | None = None
         self._items: list[BoxItem] = []
         self._picture = QGraphicsPixmapItem()
         self._picture.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
@@ -228,7 +233,10 @@ class CropCanvas(QGraphicsView):
         return inverse.map(event.position())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Take a handle, the smallest box here, or begin a new one."""
+        """Take a handle, the smallest box here, or begin a new one; the middle button moves all."""
+        if event.button() == Qt.MouseButton.MiddleButton:
+            self._panned_from = event.position().toPoint()
+            self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
             return
         start, under = self._at(event), self.items(event.position().toPoint())
@@ -250,6 +258,8 @@ class CropCanvas(QGraphicsView):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Go on with it; the scene shows the cursor of what a press would take."""
         super().mouseMoveEvent(event)
+        if self._panned_from is not None:
+            self._pan_to(event.position().toPoint())
         if self._gesture is None:
             return
         point, before = self._at(event), self._gesture.before
@@ -260,6 +270,16 @@ class CropCanvas(QGraphicsView):
             self._put(before.moved(away.x(), away.y()))
         else:
             self._put(before.pulled(self._gesture.handle, point))
+
+    def _pan_to(self, point: QPoint) -> None:
+        """Move an image that is larger than the window along with the mouse."""
+        assert self._panned_from is not None
+        away, self._panned_from = point - self._panned_from, point
+        for bar, by in (
+            (self.horizontalScrollBar(), away.x()),
+            (self.verticalScrollBar(), away.y()),
+        ):
+            bar.setValue(bar.value() - by)
 
     def _draw_to(self, point: QPointF, gesture: BoxGesture) -> None:
         rect = QRectF(gesture.start, point).normalized().intersected(self.sceneRect())
@@ -276,7 +296,11 @@ class CropCanvas(QGraphicsView):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End the gesture: what changed is to be kept."""
-        self._end()
+        if event.button() == Qt.MouseButton.MiddleButton:
+            self._panned_from = None
+            self.viewport().setCursor(Qt.CursorShape.CrossCursor)
+        else:
+            self._end()
 
     def _end(self, *, cancelled: bool = False) -> None:
         """End the gesture; `cancelled` puts the box back as it was before the press."""
@@ -303,28 +327,55 @@ class CropCanvas(QGraphicsView):
         self.ensureVisible(self._items[number])
         return True
 
+    def event(self, event: QEvent) -> bool:
+        """Let the second key of a code be no shortcut of the window."""
+        return self.codes.overrides(event) or super().event(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Move, size and tilt the current box; the rest is the view's."""
-        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         key = Key(event.key())
-        if key == Key.Key_Escape and self.busy:
-            self._end(cancelled=True)
-        elif self.busy:  # keys mean the current box, which the mouse has
-            event.ignore()
-        elif key in ARROWS and self.current >= 0:
-            across, down = (step * (10 if shift else 1) for step in ARROWS[key])
-            box = self.boxes[self.current]
-            self._nudge(box.grown(across, down) if control else box.moved(across, down))
-        elif key in TILTS and self.current >= 0:
-            tilt = TILTS[key] * (10 if shift and abs(TILTS[key]) == 1 else 1)
-            self._nudge(self.boxes[self.current].turned(tilt))
-        elif key in COMMANDS and not control:
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        if self.busy:  # keys mean the current box, which the mouse has
+            if key == Key.Key_Escape:
+                self._end(cancelled=True)
+            else:
+                event.ignore()
+            return
+        if self._zooms(event):
+            return
+        code = self.codes.read(event)
+        if code is None or (self.current >= 0 and len(code) < 2 and self._moves(event)):
+            return
+        if key in COMMANDS and not control and len(code) < 2:
             self.commanded.emit(COMMANDS[key])
-        elif letter := class_key(event):
-            self.keyed.emit(letter)
+        elif code:
+            self.keyed.emit(code)
         else:
             event.ignore()
+
+    def _zooms(self, event: QKeyEvent) -> bool:
+        """Ctrl with plus, minus or 0, which shows the whole; return whether it was one of them."""
+        if event.matches(QKeySequence.StandardKey.ZoomIn):
+            self._zoom_to(self._zoom * ZOOM)
+        elif event.matches(QKeySequence.StandardKey.ZoomOut):
+            self._zoom_to(self._zoom / ZOOM)
+        elif event.key() == Key.Key_0 and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
+            self._zoom_to(1.0)
+        else:
+            return False
+        return True
+
+    def _moves(self, event: QKeyEvent) -> bool:
+        """Move, size or tilt the current box; return whether the key was for that."""
+        key, box = Key(event.key()), self.boxes[self.current]
+        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        if key in ARROWS:
+            across, down = (step * (10 if shift else 1) for step in ARROWS[key])
+            self._nudge(box.grown(across, down) if control else box.moved(across, down))
+        elif key in TILTS:
+            self._nudge(box.turned(TILTS[key] * (10 if shift and abs(TILTS[key]) == 1 else 1)))
+        return key in ARROWS or key in TILTS
 
     def _nudge(self, draft: BoxDraft) -> None:
         self._put(draft)

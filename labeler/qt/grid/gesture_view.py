@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelectionModel, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QEnterEvent,
@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
-from labeler.qt.classes.keys import class_key
+from labeler.qt.classes.keys import ClassKeyReader, awaited_words
 from labeler.qt.grid.drag import TileDrag
 from labeler.qt.grid.model import TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileMouse
@@ -61,6 +61,7 @@ class GridCommand(StrEnum):
     NEW = "new"
     LIFT = "lift"
     OPEN = "open"
+    ENLARGE = "enlarge"
 
 
 COMMANDS = {
@@ -85,13 +86,16 @@ COMMANDS = {
 class GestureView(TileView):
     """`keyed` (rows, key, by a sweep) asks for a class, `commanded` (`GridCommand`, rows) for more.
 
-    `LIFT` is a click or Space where a click lifts (see `set_lifts`), `OPEN` a double click.
+    `LIFT` is a click or Ctrl+Space where a click lifts (see `set_lifts`), `OPEN` a double click on
+    a stack, `ENLARGE` one on a face, and Space. `menu_asked` (rows, place on the screen) is the
+    right button or the menu key.
     `page_key` (key) is a class key with Shift: it means the whole page.
     """
 
     keyed = Signal(list, str, bool)
     commanded = Signal(object, list)
     page_key = Signal(str)
+    menu_asked = Signal(list, QPoint)
 
     def __init__(
         self,
@@ -100,11 +104,14 @@ class GestureView(TileView):
         worker: SessionWorker,
         parent: QWidget | None = None,
     ) -> None:
+        self.codes = ClassKeyReader()
         super().__init__(model, thumbs, parent)
+        self.codes.setParent(self)
         self.worker = worker
         self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
+        self.codes.awaited.connect(self._awaited)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._moved_over)
@@ -134,6 +141,10 @@ class GestureView(TileView):
 
     # -- keys
 
+    def event(self, event: QEvent) -> bool:
+        """Let the second key of a code be no shortcut of the window."""
+        return self.codes.overrides(event) or super().event(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on a class key, a command or a movement; what is none of them is the window's."""
         repeated = event.isAutoRepeat() and event.key() not in MOVES
@@ -141,7 +152,10 @@ class GestureView(TileView):
             return
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if key := class_key(event):
+        key = self.codes.read(event)
+        if key is None:
+            return
+        if key:
             self._class_key(key, shift)
         elif event.key() in MOVES and not control:
             self._move(MOVES[Key(event.key())], shift)
@@ -155,7 +169,7 @@ class GestureView(TileView):
             Qt.KeyboardModifier.KeypadModifier,
         )
         if event.key() == Key.Key_Space:
-            self._space()
+            self._space(mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
         elif event.key() in COMMANDS and plain:
             self.commanded.emit(COMMANDS[Key(event.key())], self.target_rows())
         elif event.key() == Key.Key_Escape and (self.selected_rows() or self.mouse.busy):
@@ -185,6 +199,12 @@ class GestureView(TileView):
         count = sum(last - first + 1 for first, last in self.selected_ranges())
         self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
 
+    def _awaited(self, first: str) -> None:
+        """Say that the second key of a code is waited for, and of which classes; or that none
+        came.
+        """
+        self.worker.say(awaited_words(first, self.worker.last.keys if self.worker.last else {}))
+
     def _class_key(self, key: str, shift: bool) -> None:
         if shift and not self.selected_rows():
             self.page_key.emit(key)
@@ -208,7 +228,7 @@ class GestureView(TileView):
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key: one step for all of it."""
-        if not event.isAutoRepeat() and self.held and class_key(event) in (self.held, ""):
+        if not event.isAutoRepeat() and self.held and self.codes.ends(event, self.held):
             self.end_stroke()
         else:
             super().keyReleaseEvent(event)
@@ -229,6 +249,7 @@ class GestureView(TileView):
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """End a sweep whose key is released elsewhere."""
         self.end_stroke()
+        self.codes.forget()
         self.composing = False
         super().focusOutEvent(event)
 
@@ -249,10 +270,13 @@ class GestureView(TileView):
         self.set_point(index.row())
         self.scrollTo(index)
 
-    def _space(self) -> None:
+    def _space(self, *, mark: bool) -> None:
+        """Enlarge the face that is pointed at; with Ctrl select it, or lift it."""
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if not rows:
             self.worker.say(self.tr("Point at a face first"))
+        elif not mark:
+            self.commanded.emit(GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]])
         elif self.mouse.lifts:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:
@@ -303,16 +327,28 @@ class GestureView(TileView):
         self.mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Open a stack, or whatever a view makes of it. Else it is two clicks."""
+        """Open a stack, or enlarge a face: what the first click lifted is put back."""
         row = self.indexAt(event.position().toPoint()).row()
-        if row >= 0 and (not self.mouse.lifts or len(self.tiles.ids([row])) > 1):
+        if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
+            self.mouse.press(event)
+        elif len(self.tiles.ids([row])) > 1:
             self.commanded.emit(GridCommand.OPEN, [row])
         else:
-            self.mouse.press(event)
+            if self.mouse.lifts:
+                self.commanded.emit(GridCommand.LIFT, [row])
+            self.commanded.emit(GridCommand.ENLARGE, [row])
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Do nothing: the right button must not act by accident."""
-        event.ignore()
+        """Ask for the menu of the selection, or of the face that is pointed at: nothing else."""
+        rows, point = self.target_rows(), event.pos()
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            row = self.indexAt(point).row()
+            rows = rows if row in self.selected_rows() else [row]
+            rows = [row, *(one for one in rows if one != row)] if row >= 0 else []
+        elif rows:
+            point = self.visualRect(self.tiles.index(rows[0])).center()
+        if rows:
+            self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
 
     def leaveEvent(self, event: QEvent) -> None:
         """Point at nothing from outside."""

@@ -30,6 +30,10 @@ class LabelerView(QWidget):
     """
 
     naming = Signal()
+    place_wanted = Signal(str)
+    """A class or a place that a person asks to see."""
+    moment_wanted = Signal(int, str)
+    """A sample (row) and its title, of which a person asks to see the moment."""
 
     shows_details = True
     """Whether it shows faces in the panel at the right."""

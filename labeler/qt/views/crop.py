@@ -7,39 +7,20 @@ the button is let go.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from pathlib import Path
 
 from PySide6.QtCore import QRectF, QTimer
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
 
-from gleanset.errors import Unreadable
-from gleanset.images.decode import decode
 from labeler.cropping.session import ALL, MISSED, ImageBoxes, images, sheet
+from labeler.qt.classes.keys import awaited_words
 from labeler.qt.crop.boxes import BoxDraft
 from labeler.qt.crop.canvas import CropCanvas, CropCommand
 from labeler.qt.crop.saving import CropSaving
+from labeler.qt.pictures import PictureLoader
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.sorting.session import StepKind, StepResult
-
-LARGEST = 2048
-"""Pixels of the longer side that are shown at most."""
-
-
-def load(path: str) -> QImage | str:
-    """Return the pixels of a file, not larger than a screen; or why there are none."""
-    try:
-        picture = decode(Path(path).read_bytes(), at_least=LARGEST).pixels
-    except OSError as error:
-        return f"⚠ {error.strerror}"
-    except Unreadable as error:
-        return f"⚠ {error.reason}"
-    picture.thumbnail((LARGEST, LARGEST))
-    pixels, (width, height) = picture.tobytes(), picture.size
-    image = QImage(pixels, width, height, 3 * width, QImage.Format.Format_RGB888)
-    return image.convertToFormat(QImage.Format.Format_RGB32)
-
 
 REST_MS, TYPING_MS = 700, 300
 
@@ -57,10 +38,10 @@ class CropView(LabelerView):
         self._images: list[str] = []
         self._at = 0
         self._sheet: ImageBoxes | None = None
-        self._wanted = self._goal = ""
+        self._goal = ""
         self._later: Callable[[], None] | None = None
         self._saving = CropSaving(self.worker, self.canvas)
-        self._loader = self.worker.task()
+        self._loader = PictureLoader(self.worker)
         self._rest, self._typing = QTimer(self), QTimer(self)
         for timer, then, pause in (
             (self._rest, self.save, REST_MS),
@@ -107,9 +88,10 @@ class CropView(LabelerView):
         self.canvas.chosen.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
+        self.canvas.codes.awaited.connect(self._awaited)
         self.which.currentIndexChanged.connect(self.reload)
         self.text.textChanged.connect(self._typing.start)
-        self._loader.done.connect(self._loaded)
+        self._loader.loaded.connect(self._loaded)
         self._saving.read.connect(self._read)
         self.worker.outside.connect(self._again)
         self.worker.stepped.connect(self._stepped)
@@ -185,8 +167,7 @@ class CropView(LabelerView):
         self.save()  # what was drawn on the image before this one
         self._sheet = found
         self.canvas.show_image(QImage(), (found.width, found.height), "…")
-        self._wanted = found.path
-        self._load()
+        self._loader.ask(found.path)
         self.canvas.show_boxes([], -1)
         self._saving.bring_up_to_date(found)
         self.canvas.choose(min(0, len(self.canvas.boxes) - 1))
@@ -205,16 +186,8 @@ class CropView(LabelerView):
             )
         )
 
-    def _load(self) -> None:
-        """On a thread: a large picture takes a while. Only the one wanted last is shown."""
-        path = self._wanted
-        self._loader.start(lambda dataset, progress: (path, load(path)))
-
-    def _loaded(self, answer: tuple[str, QImage | str]) -> None:
-        path, image = answer
-        if path != self._wanted:
-            self._load()
-        elif self._sheet is not None:
+    def _loaded(self, path: str, image: QImage | str) -> None:
+        if self._sheet is not None and path == self._sheet.path:
             shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
 
@@ -283,6 +256,9 @@ class CropView(LabelerView):
         self.canvas.remove_current(self.canvas.current)
         if gone.sent is not None and self._sheet is not None:
             self._saving.take_away(self._sheet.sha256, gone)
+
+    def _awaited(self, first: str) -> None:
+        self.worker.say(awaited_words(first, self.worker.last.keys if self.worker.last else {}))
 
     def _keyed(self, key: str) -> None:
         keys = self.worker.last.keys if self.worker.last else {}

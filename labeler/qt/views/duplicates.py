@@ -33,6 +33,7 @@ from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.blink import BlinkComparison
 from labeler.qt.views.sending import ENTER_DEAD, PAGES, SendingView
+from labeler.sorting.grid_rows import SET_ASIDE, GridQuestion, grid_count
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -82,7 +83,13 @@ def describe_copy(member: GroupMember, *, formats: bool) -> str:
     return " ".join(part for part in (size, member.format if formats else "", state) if part)
 
 
-OF_COPIES = (GridCommand.LIFT, GridCommand.OPEN, GridCommand.KEEP_ALL, GridCommand.BLINK)
+OF_COPIES = (
+    GridCommand.LIFT,
+    GridCommand.OPEN,
+    GridCommand.KEEP_ALL,
+    GridCommand.BLINK,
+    GridCommand.ENLARGE,
+)
 """What can be done with one copy or one group."""
 
 SMALLEST, SIDE, LARGEST = 72, 104, 400
@@ -96,6 +103,7 @@ class DuplicatesView(SendingView):
     """Pages of groups. Finding and grouping run on a thread of their own."""
 
     view: GroupGrid
+    sends = False
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
@@ -112,6 +120,10 @@ class DuplicatesView(SendingView):
         self.accept_button = QPushButton(self.tr("Enter: set these aside"))
         self.look_button = QPushButton(self.tr("Look for duplicates"))
         self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.aside_button = QPushButton()
+        self.aside_button.clicked.connect(lambda: self.place_wanted.emit(SET_ASIDE))
+        self.aside_button.hide()
+        self.worker.progressed.connect(self._count_aside)
         self.blink = BlinkComparison(self.view, context.thumbs)
         self._lay_out()
         self.accept_button.clicked.connect(self.accept_page)
@@ -132,6 +144,7 @@ class DuplicatesView(SendingView):
             self.title,
             self.bar,
             self.cancel_button,
+            self.aside_button,
             self.look_button,
             self.accept_button,
         ):
@@ -161,12 +174,25 @@ class DuplicatesView(SendingView):
     def enter(self) -> None:
         """Show the groups; read them where something has changed."""
         self.take_focus()
+        self._count_aside()
         if self._stale:
             self._plan()
 
     def looks(self) -> Hashable:
         """Return what is pointed at and seen, what blinks, and whether copies are looked for."""
         return super().looks(), self.blink.isVisible(), self.blink.second, self._working.busy
+
+    def _count_aside(self) -> None:
+        """Say how many copies are set aside; the button leads to them."""
+        if self.isVisible():
+            self.worker.ask(
+                lambda session: grid_count(session.dataset, GridQuestion(SET_ASIDE)),
+                self._show_aside,
+            )
+
+    def _show_aside(self, count: int) -> None:
+        self.aside_button.setText(self.tr("Set aside: {count}").format(count=f"{count:,}"))
+        self.aside_button.setVisible(count > 0)
 
     def settled(self) -> bool:
         """Return False while groups are being made."""
@@ -280,7 +306,7 @@ class DuplicatesView(SendingView):
         elif not rows:
             self.worker.say(self.tr("Point at a copy first"))
         else:
-            self._do(command, *self.view.member(rows[0]))
+            self._do(command, rows[0], *self.view.member(rows[0]))
 
     def _turn_pages(self, pages: int) -> None:
         """Show the groups of the next page, or the one before."""
@@ -291,8 +317,10 @@ class DuplicatesView(SendingView):
         self.groups = self.groups[place:] + self.groups[:place]
         self._show()
 
-    def _do(self, command: GridCommand, number: int, place: int) -> None:
-        if command is GridCommand.KEEP_ALL:
+    def _do(self, command: GridCommand, row: int, number: int, place: int) -> None:
+        if command is GridCommand.ENLARGE:
+            self.enlarged.show_row(row)
+        elif command is GridCommand.KEEP_ALL:
             self._keep_all(number)
         elif command is GridCommand.BLINK:
             self._blink(number, place)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
 from PySide6.QtGui import QInputMethodEvent, QKeyEvent
 
-from labeler.qt.classes.keys import class_key
+from labeler.qt.classes.keys import plain_key
 from labeler.qt.grid.gesture_view import GestureView
 from labeler.qt.grid.layout import PlacedSection, Section
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
@@ -71,8 +71,8 @@ class PageGrid(GestureView):
         text = event.text()
         plain = not event.modifiers() & ~PLAIN
         keys = self.worker.last.keys.values() if self.worker.last else ()
-        letter = text.isalpha() or (text.isdigit() and class_key(event) not in keys)
-        return plain and letter and self._expects_name()
+        letter = text.isalpha() or (text.isdigit() and plain_key(event) not in keys)
+        return plain and letter and not self.codes.waits and self._expects_name()
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         """Show a page, or nothing."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from PySide6.QtCore import QPoint
+
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
+from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.enlarged import EnlargedFace
+from labeler.qt.views.tile_menu import TileMenu
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, StepKind, StepResult
 
 PLACES = {
@@ -17,6 +22,9 @@ PLACES = {
     GridCommand.OTHER: Place.OTHER,
     GridCommand.QUEUE: Place.QUEUE,
 }
+OF_CLASSES = ("rename-class", "merge-class", "delete-class")
+"""Operations that change the labels that faces are shown with, wherever they are."""
+
 ENTER_DEAD = 0.3
 """Seconds for which Enter does nothing after a page has appeared by itself."""
 
@@ -40,6 +48,8 @@ class SendingView(LabelerView):
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._pointed)
+        self.view.menu_asked.connect(self._show_menu)
+        self.enlarged = EnlargedFace(self.view)
         context.worker.outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._stepped)
 
@@ -68,7 +78,9 @@ class SendingView(LabelerView):
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out a command of the grid; subclasses know more of them."""
-        if command in PLACES:
+        if command is GridCommand.ENLARGE:
+            self.enlarged.show_row(rows[0])
+        elif command in PLACES:
             if rows:
                 self.send_rows(rows, PLACES[command].target, BY_HAND)
             else:
@@ -137,6 +149,29 @@ class SendingView(LabelerView):
         """Remember, when it is saved, which tiles an undo has to put back."""
         self._sent[done.root] = shown
 
+    sends = True
+    """Whether faces can be sent to classes here."""
+
+    def _show_menu(self, rows: list[int], point: QPoint) -> None:
+        """Show what can be done with faces; the first row is the one that is pointed at."""
+        shown = self._shown_ids(rows)
+        tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
+        menu = TileMenu(self.view, self.worker, tiles, self.model.blind)
+        if self.sends:
+            menu.add_sending(lambda target: self._send_shown(shown, target))
+        menu.add_looking(
+            lambda: self._enlarge(shown[0]), self.place_wanted.emit, self.moment_wanted.emit
+        )
+        menu.show_at(point)
+
+    def _send_shown(self, shown: list[int], target: str) -> None:
+        if rows := self._rows_of(shown):
+            self.send_rows(rows, target, BY_HAND)
+
+    def _enlarge(self, sample: int) -> None:
+        if (row := self.model.row_of(sample)) >= 0:
+            self.enlarged.show_row(row)
+
     def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
         """Return what to do where tiles that are shown as sent could not be: they stand as
         before.
@@ -154,6 +189,10 @@ class SendingView(LabelerView):
 
     def _stepped(self, done: StepResult) -> None:
         """An undo or a redo of something that is still on the screen shows there."""
+        operation = done.operation.first()
+        if operation.kind in OF_CLASSES:
+            self.model.refresh()
+            self.class_changed(operation)
         if done.kind is StepKind.STEP or not self.isVisible():
             return
         if rows := self._rows_of(self._sent.get(done.root, ())):
@@ -163,6 +202,9 @@ class SendingView(LabelerView):
             self.view.scrollTo(self.model.index(rows[0]))
         self.model.refresh()
         self.taken_back(done)
+
+    def class_changed(self, operation: Operation) -> None:
+        """React to a class that was renamed, merged or deleted, or to an undo of that."""
 
     def taken_back(self, done: StepResult) -> None:
         """React to a step that was undone or redone; subclasses may turn to its page."""
@@ -184,8 +226,8 @@ class SendingView(LabelerView):
         self.view.hold_point(hold)
 
     def looks(self) -> Hashable:
-        """Return what is pointed at, chosen and seen."""
-        return self.view.looks()
+        """Return what is pointed at, chosen and seen, and what is enlarged."""
+        return self.view.looks(), self.enlarged.looks()
 
     def _pointed(self, row: int) -> None:
         tile = self.model.tile(row) if row >= 0 else None

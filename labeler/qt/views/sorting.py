@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -12,8 +12,11 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QTool
 from gleanset.db.filters import ANYTHING
 from gleanset.db.ordering import OrderedRows
 from gleanset.db.review import FilterChoices, Reviews
+from gleanset.operations import Operation
+from labeler.duplicates.decisions import take_back
 from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
+from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.filter_bar import FilterBar
 from labeler.qt.views.sending import SendingView
@@ -187,13 +190,11 @@ class SortingView(SendingView):
         self.bar.text.setFocus()
         self.bar.text.selectAll()
 
-    def show_moment(self, row: int) -> None:
-        """Show all faces of the moment that one is of."""
-        tile = self.model.tile(row)
-        if tile is not None:
-            self.more.setChecked(True)
-            self.bar.show_moment(tile.id, tile.title or tile.key[:8])
-            self.open_place(ALL_PLACES)
+    def show_moment(self, sample: int, title: str) -> None:
+        """Show all faces of the moment that a sample (row) is of."""
+        self.more.setChecked(True)
+        self.bar.show_moment(sample, title)
+        self.open_place(ALL_PLACES)
 
     # -- what is shown
 
@@ -233,6 +234,8 @@ class SortingView(SendingView):
         if self._shown.chosen != ANYTHING and whole is not None:
             text = self.tr("{name} · {count} of {all} faces")
         text = text.format(name=name, count=f"{self._count:,}", all=f"{whole or 0:,}")
+        if self._shown.target == SET_ASIDE:
+            text += self.tr("  ·  Q or K: they are no copies, take them back")
         if self._new:
             text += self.tr("  ·  {count} more since: Enter shows them").format(count=self._new)
         self.title.setText(text)
@@ -268,6 +271,18 @@ class SortingView(SendingView):
         if asked == self._shown:
             self._count = count
             self._say()
+
+    def class_changed(self, operation: Operation) -> None:
+        """Follow the class that is shown to its new name."""
+        keys = self.worker.last.keys if self.worker.last else {}
+        if self.place.startswith(":") or self.place in keys or self._shown.target != self.place:
+            return
+        names = (operation.arguments.get(name) for name in ("new", "old", "into"))
+        name = next((str(one) for one in names if one in keys), None)
+        if name is not None:
+            self.place = name
+            self.bar.show_place(name)
+            self.reload()
 
     def taken_back(self, done: StepResult) -> None:
         """Bring back at once what an undo brings to this place, and is not shown."""
@@ -310,10 +325,36 @@ class SortingView(SendingView):
         self._new = 0
         self._say()
 
+    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+        """Send tiles; of copies that were set aside there is only a way back."""
+        if self._shown.target != SET_ASIDE:
+            super().send_rows(rows, target, how)
+        elif target == Place.QUEUE.target:
+            self._take_back(rows)
+        else:
+            self.model.set_state(rows, UNMARKED)
+            self.worker.say(self.tr("These are set aside as copies: Q or K takes them back first"))
+
+    def _take_back(self, rows: Sequence[int]) -> None:
+        """Let copies count again: they are no copies, says the person."""
+        if not rows:
+            self.worker.say(self.tr("Point at a face first"))
+            return
+        ids, shown = self.model.ids(rows), self._shown_ids(rows)
+        self.model.set_state(rows, TileState(TileMark.SENT, "✓"))
+        self.view.selectionModel().clearSelection()
+        self.worker.decide(
+            lambda session: session.adopt(take_back(session.dataset, ids), len(ids)),
+            lambda done: self._note_sent(done, shown),
+            self.not_sent(rows),
+        )
+
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Let Enter read the place anew, besides what all grids know."""
+        """Let Enter read the place anew and K take copies back, besides what all grids know."""
         if command is GridCommand.ENTER:
             self.enter()
             self.worker.say(self.tr("Shown anew"))
+        elif command is GridCommand.KEEP_ALL and self._shown.target == SET_ASIDE:
+            self._take_back(rows)
         else:
             super().commanded(command, rows)

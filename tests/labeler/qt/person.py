@@ -147,7 +147,8 @@ class Person:
     def send(self, row: int, name: str) -> None:
         """Point at a face and press the key of its class."""
         self.point(row)
-        self.press(self.keys[name], "send")
+        for key in self.keys[name]:  # beyond the first classes it is a code of two
+            self.press(key, "send")
 
     def drag(self, row: int, target: str) -> None:
         """Press on a face, move until it is lifted, let go over a row of the rail.

@@ -409,3 +409,26 @@ def test_lines_are_as_thick_at_every_zoom_and_on_fine_displays(window: LabelerWi
                 for n in range(11 * fine)
             ]
             assert column.count(line) == 3 * fine
+
+
+def test_an_image_is_enlarged_and_moved_by_keys_wheel_and_middle_button(
+    window: LabelerWindow,
+) -> None:
+    canvas = view_of(window).canvas
+    whole = canvas.transform().m11()
+    for _ in range(8):
+        QTest.keyClick(canvas, Key.Key_Plus, CONTROL)
+    assert canvas.transform().m11() > 2.5 * whole
+    bars = canvas.horizontalScrollBar(), canvas.verticalScrollBar()
+    before = [bar.value() for bar in bars]
+    port, start = canvas.viewport(), canvas.viewport().rect().center()
+    QTest.mousePress(port, Button.MiddleButton, pos=start)
+    for far in (10, 30, 60):
+        hover(port, start - QPoint(far, far), Button.MiddleButton)
+    QTest.mouseRelease(port, Button.MiddleButton, pos=start - QPoint(60, 60))
+    assert [bar.value() - was for bar, was in zip(bars, before, strict=True)] == [60, 60]
+    assert not canvas.busy
+    boxes = len(canvas.boxes)
+    QTest.keyClick(canvas, Key.Key_0, CONTROL)
+    assert canvas.transform().m11() == pytest.approx(whole)
+    assert len(canvas.boxes) == boxes  # the middle button has drawn none

@@ -238,3 +238,63 @@ def test_enter_shows_what_is_below_before_it_sets_copies_aside(person: Person) -
     settle(window)
     assert aside(person) == []
     assert window.statusBar().currentMessage().startswith(f"{unseen} faces were not shown yet")
+
+
+def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
+    """The button leads to the copies; Q says that one is none, for ever, and an undo forgets it."""
+    view = view_of(person)
+    ready(person.window)
+    person.enter()
+    settle(person.window)
+    until(lambda: view.aside_button.isVisible())
+    gone = keys_aside(person)
+    assert view.aside_button.text() == f"Set aside: {len(gone)}"
+    QTest.mouseClick(view.aside_button, Qt.MouseButton.LeftButton)
+    settle(person.window)
+    assert person.window.shown_name == "sorting"
+    assert person.view.model.rowCount() == len(gone) > 1
+    assert f"Set aside as copies · {len(gone)} faces" in person.view.title.text()
+    person.window.worker.decide(lambda session: session.add_class("somebody"))
+    settle(person.window)
+    person.point(0)
+    person.press(person.keys["somebody"], "key")  # a copy gets no label
+    assert "Q or K takes them back" in person.window.statusBar().currentMessage()
+    key = person.view.model.tile(0).key
+    person.point(0)
+    person.press(Key.Key_Q, "back")
+    settle(person.window)
+    assert keys_aside(person) == gone - {key}
+    assert f"· {len(gone) - 1} faces" in person.view.title.text()
+    person.enter()
+    settle(person.window)
+    assert person.view.model.rowCount() == len(gone) - 1
+    with Dataset.open(person.window.worker.root) as dataset:  # no search sets it aside again
+        finder = DuplicateFinder(dataset, workers=1)
+        finder.search()
+        finder.apply(finder.plan())
+    assert key not in keys_aside(person)
+    person.window.undo()
+    settle(person.window)
+
+
+def keys_aside(person: Person) -> set[str]:
+    with Dataset.open(person.window.worker.root) as dataset:
+        return {sample.key for sample in dataset.samples.each() if not sample.kept}
+
+
+def test_an_undo_sets_a_copy_aside_again(person: Person) -> None:
+    ready(person.window)
+    person.enter()
+    settle(person.window)
+    gone = keys_aside(person)
+    person.window.show_view("sorting")
+    person.window._choose(":set aside")
+    settle(person.window)
+    person.point(1)
+    person.press(Key.Key_K, "back")
+    settle(person.window)
+    assert len(keys_aside(person)) == len(gone) - 1
+    person.window.undo()
+    settle(person.window)
+    assert keys_aside(person) == gone
+    assert person.view.model.state(1).kind == "in"

@@ -244,7 +244,7 @@ def test_each_filter_narrows(person: Person) -> None:
     until(lambda: view.model.rowCount() == 0)
     view.bar.clear()
     until(lambda: view.model.rowCount() == 60)
-    view.show_moment(5)
+    view.show_moment(view.model.id(5), "it")
     until(lambda: view.model.rowCount() == 1)
     assert view.place == ALL_PLACES
     assert view.title.text() == "All faces · 1 of 60 faces"

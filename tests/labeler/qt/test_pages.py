@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, draw_set, labels, propose
-from person import Opened, Person, settle, until
+from person import CONTROL, Opened, Person, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
@@ -154,10 +154,12 @@ def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
 
 
 def test_keyboard_alone(person: Person) -> None:
-    """Arrows point, Space lifts, a key sends, Enter files: no mouse at all."""
+    """Arrows point, Ctrl+Space lifts, a key sends, Enter files: no mouse at all."""
     view = view_of(person)
-    for key in (Key.Key_Right, Key.Key_Right, Key.Key_Right, Key.Key_Space, Key.Key_Right):
-        QTest.keyClick(view.view, key)
+    for _ in range(3):
+        QTest.keyClick(view.view, Key.Key_Right)
+    QTest.keyClick(view.view, Key.Key_Space, CONTROL)
+    QTest.keyClick(view.view, Key.Key_Right)
     name = next(name for name in person.keys if name != view.page.label)
     QTest.keyClick(view.view, person.keys[name])
     assert view.model.state(2).kind == "lifted"

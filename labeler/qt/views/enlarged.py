@@ -1,0 +1,270 @@
+"""A face enlarged: its whole picture with the box, and the frames of its video before and after.
+
+It lies over a grid. Keys of classes and places act on the face, whichever frame is shown.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, QRect, Qt
+from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QWidget
+
+from gleanset.db.sorting import SampleTile
+from gleanset.db.video_frames import FrameFace
+from labeler.qt.accessibility import announce
+from labeler.qt.classes.keys import ClassKeyReader, awaited_words
+from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
+from labeler.qt.grid.model import TileMark
+from labeler.qt.pictures import PictureLoader
+from labeler.qt.theme import backdrop, em
+from labeler.sorting.whole_pictures import PictureWalk, WholePicture, walk_from
+
+Key = Qt.Key
+ACTS = (
+    GridCommand.REJECT,
+    GridCommand.LATER,
+    GridCommand.OTHER,
+    GridCommand.QUEUE,
+    GridCommand.KEEP_ALL,
+)
+"""Commands that mean one face; all others wait until it is put away."""
+
+
+class EnlargedFace(QWidget):
+    """Shown with `show_row`, put away with Esc, Space or a click.
+
+    Left and right lead through the video, up and down from face to face of the grid.
+    """
+
+    def __init__(self, view: GestureView) -> None:
+        self.codes = ClassKeyReader()
+        super().__init__(view)
+        self.codes.setParent(self)
+        self._view, self._worker = view, view.worker
+        self._id = -1
+        self._walk, self.at = PictureWalk(), 0
+        self._picture: QPixmap | str = "…"
+        self._loader = PictureLoader(view.worker)
+        self._loader.loaded.connect(self._loaded)
+        self.codes.awaited.connect(self._awaited)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("The face in its picture"))
+        view.tiles.dataChanged.connect(self._changed)
+        view.tiles.sections_changed.connect(self._replaced)
+        view.installEventFilter(self)
+        self.hide()
+
+    # -- what is shown
+
+    def show_row(self, row: int) -> None:
+        """Enlarge a tile; of a stack its first face."""
+        self._id = self._view.tiles.id(row)
+        self._walk, self.at, self._picture = PictureWalk(), 0, "…"
+        self.setGeometry(self._view.rect())
+        self.show()
+        self.raise_()
+        self.setFocus()
+        sample = self._id
+        self._worker.ask(lambda session: (sample, walk_from(session.dataset, sample)), self._found)
+
+    def _found(self, found: tuple[int, PictureWalk]) -> None:
+        sample, walk = found
+        if sample == self._id and self.isVisible():
+            self._walk = walk
+            self._turn_to(walk.place)
+
+    def _turn_to(self, place: int) -> None:
+        if not self._walk.pictures:
+            self._picture = self.tr("This face is gone")
+            self.update()
+            return
+        self.at = min(max(place, 0), len(self._walk.pictures) - 1)
+        self._loader.ask(self.shown.path)
+        announce(self, self.words())
+        self.update()
+
+    @property
+    def shown(self) -> WholePicture:
+        """The picture that is shown."""
+        return self._walk.pictures[self.at]
+
+    @property
+    def row(self) -> int:
+        """The tile of the face, -1 where it is not in the grid any more."""
+        return self._view.tiles.row_of(self._id)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the picture is there."""
+        return not isinstance(self._picture, str)
+
+    def _loaded(self, path: str, image: QImage | str) -> None:
+        if self.isVisible() and self._walk.pictures and path == self.shown.path:
+            self._picture = image if isinstance(image, str) else QPixmap.fromImage(image)
+            self.update()
+
+    def _changed(self) -> None:
+        if self.isVisible():
+            self.update()
+
+    def _replaced(self) -> None:
+        """Put it away where its face is not in the grid any more."""
+        if self.isVisible() and self.row < 0:
+            self.end()
+
+    # -- painting
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the picture as large as there is room, boxes on it, and a line of words below."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), backdrop(self.palette()))
+        painter.setPen(self.palette().text().color())
+        line = em(self, 1.7)
+        area = self.rect().adjusted(4, 4, -4, -2 * line)
+        if isinstance(self._picture, str):
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._picture)
+        else:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            size = self._picture.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio)
+            target = QRect(area.topLeft(), size)
+            target.moveCenter(area.center())
+            painter.drawPixmap(target, self._picture)
+            for face in self.shown.frame.faces:
+                self._draw_box(painter, target, face)
+        centre = Qt.AlignmentFlag.AlignCenter
+        painter.setPen(self.palette().text().color())
+        lower = QRect(0, self.height() - 2 * line, self.width(), line)
+        painter.drawText(lower, centre, self.words())
+        painter.drawText(lower.translated(0, line), centre, self.hint())
+
+    def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
+        """Return where the box of a face is, of a picture that is painted into `target`."""
+        across = target.width() / max(1, self.shown.frame.width)
+        down = target.height() / max(1, self.shown.frame.height)
+        x, y, width, height = face.box
+        return QRect(
+            target.left() + round(x * across),
+            target.top() + round(y * down),
+            round(width * across),
+            round(height * down),
+        )
+
+    def _draw_box(self, painter: QPainter, target: QRect, face: FrameFace) -> None:
+        """A box in a frame of the ground's colour; of other faces a thin one with the class."""
+        own, box = face.id == self._id, self.box_on_screen(target, face)
+        palette = self.palette()
+        pens = ((palette.base(), 7 if own else 4), (palette.highlight(), 3 if own else 1))
+        for colour, width in pens:
+            painter.setPen(QPen(colour.color(), width))
+            painter.drawRect(box)
+        if face.label and not own and not self._view.tiles.blind:
+            metrics = painter.fontMetrics()
+            place = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)
+            place.moveTopLeft(box.bottomLeft())
+            painter.fillRect(place, palette.base())
+            painter.setPen(palette.text().color())
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, face.label)
+
+    def words(self) -> str:
+        """Return what became of the face, its picture's name, and which frame is shown."""
+        row = self.row
+        tile = self._view.tiles.tile(row) if row >= 0 else None
+        parts = [self._standing(row, tile), tile.title if tile else ""]
+        if len(self._walk.pictures) > 1:
+            text = self.tr("frame {number} of {count}")
+            count = len(self._walk.pictures)
+            parts.append(text.format(number=self.at + 1, count=count))
+            if self.at != self._walk.place:
+                parts.append(f"{self.at - self._walk.place:+d}")
+        time = self.shown.frame.time if self._walk.pictures else None
+        if time is not None:
+            parts.append(f"{int(time) // 60}:{time % 60:04.1f}")
+        return "   ·   ".join(part for part in parts if part)
+
+    def _standing(self, row: int, tile: SampleTile | None) -> str:
+        if row < 0:
+            return ""
+        state, proposed = self._view.tiles.state(row), self._view.tiles.proposal(row)
+        if state.kind in (TileMark.SENT, TileMark.DONE):
+            return f"→ {state.target}"
+        if tile is not None and tile.label and not self._view.tiles.blind:
+            return tile.label
+        return f"{proposed.label}?" if proposed.label else ""
+
+    def looks(self) -> tuple[bool, int, int]:
+        """Return what a key may change: whether it is there, of which face, and which frame."""
+        return self.isVisible(), self._id, self.at
+
+    def hint(self) -> str:
+        """Return which keys do what."""
+        if len(self._walk.pictures) > 1:
+            return self.tr("← →: the video · ↑ ↓: other faces · keys of classes · Esc: back")
+        return self.tr("← → ↑ ↓: other faces · keys of classes · Esc: back")
+
+    # -- keys and mouse
+
+    def event(self, event: QEvent) -> bool:
+        """Let the second key of a code be no shortcut of the window."""
+        return self.codes.overrides(event) or super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Act on the face, step, or put it away; nothing reaches the grid below by accident."""
+        event.accept()
+        if event.isAutoRepeat() and event.key() not in (Key.Key_Left, Key.Key_Right):
+            return
+        code = self.codes.read(event)
+        if code is None:
+            return
+        if code:
+            self._class_key(code)
+        elif event.key() in (Key.Key_Escape, Key.Key_Space):
+            self.end()
+        elif not self._stepped(event.key()) and not self._command(event.key()):
+            self._worker.say(self.tr("This key does nothing here: Esc leads back to the faces"))
+
+    def _class_key(self, code: str) -> None:
+        if self.row >= 0:
+            self._view.keyed.emit([self.row], code, False)
+
+    def _command(self, key: int) -> bool:
+        command = COMMANDS.get(Key(key))
+        if command in ACTS and self.row >= 0:
+            self._view.commanded.emit(command, [self.row])
+        return command in ACTS
+
+    def _stepped(self, key: int) -> bool:
+        """Go to a frame, or to another face of the grid; whether the key was for that."""
+        across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
+        down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
+        if across and len(self._walk.pictures) > 1:
+            self._turn_to(self.at + across)
+        elif across or down:
+            row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
+            if row != self.row and row >= 0:
+                self._view.set_point(row)
+                self._view.scrollTo(self._view.tiles.index(row))
+                self.show_row(row)
+        return bool(across or down)
+
+    def _awaited(self, first: str) -> None:
+        keys = self._worker.last.keys if self._worker.last else {}
+        self._worker.say(awaited_words(first, keys))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Put it away with a click."""
+        self.end()
+
+    def end(self) -> None:
+        """Put it away; the keys are the grid's again."""
+        self.codes.forget()
+        self.hide()
+        self._picture = "…"
+        self._view.setFocus()
+        if self.row >= 0:
+            self._view.set_point(self.row)  # covered, the grid has lost the mouse
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay as large as the grid."""
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self.setGeometry(self._view.rect())
+        return False

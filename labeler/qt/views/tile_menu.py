@@ -1,0 +1,139 @@
+"""What can be done with faces by the right button: all that keys do, and what has no key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from PySide6.QtCore import QPoint, QUrl
+from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QMenu, QWidget
+
+from gleanset.db.sorting import SampleTile
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.reasons import ProposalReasons, reasons_for
+from labeler.sorting.session import Place
+
+
+class TileMenu(QMenu):
+    """The menu of some faces; `tiles` are those that are known, the first is the one pointed at."""
+
+    def __init__(
+        self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile], blind: bool = False
+    ) -> None:
+        super().__init__(parent)
+        self._worker, self._tiles, self._blind = worker, tiles, blind
+        self._why: QMenu | None = None
+
+    def show_at(self, point: QPoint) -> None:
+        """Show it; nothing waits for an answer."""
+        self.aboutToHide.connect(self.deleteLater)
+        self.popup(point)
+
+    def _add(self, menu: QMenu, text: str, do: Callable[[], object]) -> QAction:
+        return menu.addAction(text, do)
+
+    def add_sending(self, send: Callable[[str], object]) -> None:
+        """Offer all classes and places; `send` takes the target."""
+        keys = self._worker.last.keys if self._worker.last else {}
+        classes = self.addMenu(self.tr("Send to class"))
+        classes.setEnabled(bool(keys))
+        for name, key in keys.items():
+            text = f"{name}\t{key.upper()}".replace("&", "&&")
+            self._add(classes, text, partial(send, name))
+        places = (
+            (self.tr("Later"), "L", Place.LATER),
+            (self.tr("Other faces"), "O", Place.OTHER),
+            (self.tr("Not a face"), "Del", Place.REJECT),
+            (self.tr("Back to the queue"), "Q", Place.QUEUE),
+        )
+        for text, key, place in places:
+            self._add(self, f"{text}\t{key}", partial(send, place.target))
+        self.addSeparator()
+
+    def add_looking(
+        self,
+        enlarge: Callable[[], object],
+        show_class: Callable[[str], object],
+        show_moment: Callable[[int, str], object],
+    ) -> None:
+        """Offer to look closer, at the class and at the moment of the first face."""
+        self._add(self, self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
+        if not self._tiles:
+            return
+        first = self._tiles[0]
+        self._add(self, self.tr("Open the whole picture"), self._open)
+        if first.label and not self._blind:
+            text = self.tr("Show the class {label}").format(label=first.label).replace("&", "&&")
+            self._add(self, text, lambda: show_class(str(first.label)))
+        title = first.title or first.key[:8]
+        self._add(self, self.tr("Show its moment"), lambda: show_moment(first.id, title))
+        if not self._blind:
+            self._why = self.addMenu(self.tr("Why was this proposed?"))
+            self._why.aboutToShow.connect(self._ask_why)
+            self._line("…")
+        self.addSeparator()
+        self._add(self, self.tr("Copy the name"), self._copy_names)
+        self._add(self, self.tr("Copy the path"), self._copy_paths)
+
+    # -- files
+
+    def _files(self, then: Callable[[list[str]], None]) -> None:
+        seen = [tile.seen for tile in self._tiles]
+        self._worker.ask(
+            lambda session: [
+                str(session.dataset.image_path(one.image, one.format).absolute()) for one in seen
+            ],
+            then,
+        )
+
+    def _open(self) -> None:
+        self._files(open_file)
+
+    def _copy_names(self) -> None:
+        self._copy([tile.title or tile.key for tile in self._tiles])
+
+    def _copy_paths(self) -> None:
+        worker = self._worker
+        self._files(lambda paths: copy_text(worker, paths))
+
+    def _copy(self, lines: list[str]) -> None:
+        copy_text(self._worker, lines)
+
+    # -- why
+
+    def _ask_why(self) -> None:
+        sample = self._tiles[0].id
+        self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
+
+    def _tell_why(self, found: ProposalReasons) -> None:
+        if self._why is None:
+            return
+        self._why.clear()
+        for name, sure in found.presorted:
+            text = self.tr("The presort says {label}, {percent} %")
+            self._line(text.format(label=name, percent=round(sure * 100)))
+        if found.hint:
+            self._line(self.tr("Where it is from it is called {hint}").format(hint=found.hint))
+        for name, alike in found.alike:
+            text = self.tr("It looks like a face of {label} ({likeness})")
+            self._line(text.format(label=name, likeness=f"{alike:.2f}"))
+        for name in found.refused:
+            self._line(self.tr("Somebody said that it is not {label}").format(label=name))
+        if self._why.isEmpty():
+            self._line(self.tr("Nothing is known of it yet"))
+
+    def _line(self, text: str) -> None:
+        assert self._why is not None
+        self._why.addAction(text.replace("&", "&&")).setEnabled(False)
+
+
+def open_file(paths: list[str]) -> None:
+    """Open the first of some files with the desktop's own program."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(paths[0]))
+
+
+def copy_text(worker: SessionWorker, lines: list[str]) -> None:
+    """Put lines on the clipboard, and say so."""
+    QGuiApplication.clipboard().setText("\n".join(lines))
+    worker.say(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")

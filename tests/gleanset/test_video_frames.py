@@ -1,0 +1,62 @@
+"""A picture with the frames of its video around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from catalogue_rows import add_image, cut, sha
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.sorting import SampleTiles
+from gleanset.db.video_frames import VideoFrames
+from gleanset.records import Origin
+
+
+@pytest.fixture
+def filmed(tmp_path: Path) -> Dataset:
+    """Nine frames in an order that is not that of time, two more videos' and a plain picture."""
+    dataset = Dataset.create(tmp_path / "d")
+    for number in (4, 0, 8, 2, 6, 1, 3, 5, 7):
+        add_image(dataset, number, Origin("v", f"{number}", video="film", time=number / 3))
+    add_image(dataset, 20, Origin("v", "20", video="other", time=1.0))
+    add_image(dataset, 21, Origin("folder", "21"))
+    for number in (0, 1, 4, 8, 20, 21):
+        cuts = [cut(number, x, 0.9) for x in range(2)]
+        dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+    return dataset
+
+
+def row(dataset: Dataset, number: int) -> int:
+    keys = [cut(number, 0, 0.9).key]
+    return next(iter(SampleTiles(dataset.db).rows_of(keys).values()))
+
+
+def test_frames_come_by_time_with_their_faces(filmed: Dataset) -> None:
+    filmed.journal.step("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
+    frames, at = VideoFrames(filmed.db).around(row(filmed, 4))
+    assert [frame.sha256 for frame in frames] == [sha(number) for number in range(9)]
+    assert at == 4
+    assert [frame.time for frame in frames] == [pytest.approx(number / 3) for number in range(9)]
+    assert [len(frame.faces) for frame in frames] == [2, 2, 0, 0, 2, 0, 0, 0, 2]
+    assert {face.label for face in frames[1].faces} == {"Miku", None}
+    assert frames[4].faces[0].id == row(filmed, 4)
+
+
+@pytest.mark.parametrize(
+    ("number", "wanted", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
+)
+def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], at: int) -> None:
+    frames, place = VideoFrames(filmed.db).around(row(filmed, number), most=1)
+    assert [frame.sha256 for frame in frames] == [sha(one) for one in wanted]
+    assert place == at
+
+
+def test_a_plain_picture_is_alone_and_another_video_is_not_mixed_in(filmed: Dataset) -> None:
+    found = VideoFrames(filmed.db)
+    for number in (20, 21):
+        frames, at = found.around(row(filmed, number))
+        assert [frame.sha256 for frame in frames] == [sha(number)]
+        assert at == 0
+    assert found.around(10**6) == ([], 0)

@@ -1,0 +1,243 @@
+"""Codes of two keys, redo, and what is done with classes by menu, under real events."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_faces import FaceSet, labels
+from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
+
+from gleanset import Dataset
+from labeler.qt.classes import keys as class_keys
+from labeler.qt.classes.menu import ClassMenu
+from labeler.sorting.keys import CODES, KEYS
+from labeler.sorting.session import SortingSession
+
+Key = Qt.Key
+
+
+@pytest.fixture
+def person(opened: Opened, few: FaceSet) -> Person:
+    """With more classes than there are single keys."""
+    with Dataset.open(few.root) as dataset:
+        session = SortingSession(dataset)
+        for number in range(len(KEYS) + 8):
+            session.add_class(f"extra {number:02}")
+    person = Person(opened(few.root, size=(1280, 720)), few)
+    settle(person.window)
+    return person
+
+
+def coded(person: Person, code: str) -> str:
+    return next(name for name, key in person.keys.items() if key == code)
+
+
+def said(person: Person) -> str:
+    return person.window.statusBar().currentMessage()
+
+
+def named(person: Person) -> list[str]:
+    return [name for name in labels(person.window.worker.root).values() if name]
+
+
+def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
+    assert list(person.keys.values()) == list(CODES[: len(person.keys)])
+    person.point(3)
+    person.press(",", "key")
+    assert f"2 {coded(person, ',2')}" in said(person)
+    assert named(person) == []
+    person.press("2", "key")
+    settle(person.window)
+    assert named(person) == [coded(person, ",2")]
+    assert person.view.model.state(3).key == ",2"
+    person.point(4)
+    person.press("2", "key")  # by itself it is another class
+    settle(person.window)
+    assert sorted(named(person)) == sorted([coded(person, ",2"), coded(person, "2")])
+
+
+def test_a_second_key_that_is_a_command_is_none_and_time_runs_out(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.point(3)
+    for second in ("g", "n", "l"):  # shortcuts and commands elsewhere
+        person.press(",", "key")
+        person.press(second, "key")
+        assert said(person) == f"No class has the key ,{second.upper()}"
+        assert person.window.shown_name == "sorting"
+        assert person.window.focusWidget() is person.view.view
+    person.press(".", "key")
+    assert said(person) == "No class has a key that begins with ."
+    QTest.keyClick(person.view.view, Key.Key_Escape)
+    assert said(person) == "No second key came: nothing was done"
+    reader = person.view.view.codes
+    reader._timer.setInterval(30)
+    person.press(",", "key")
+    assert reader.waits
+    until(lambda: not reader.waits)
+    assert said(person) == "No second key came: nothing was done"
+    assert class_keys.WAIT_MS >= 1000
+    settle(person.window)
+    assert named(person) == []
+
+
+def test_a_code_is_held_and_swept(person: Person) -> None:
+    view = person.view.view
+    person.point(0)
+    person.press(",", "key")
+    QTest.keyPress(view, "1")
+    for row in (1, 2):
+        person.point(row)
+    QTest.keyRelease(view, Key.Key_Comma)  # let go a little later than the next was pressed
+    assert view.held == ",1"
+    QTest.keyRelease(view, "1")
+    settle(person.window)
+    assert named(person) == [coded(person, ",1")] * 3
+    undo = person.window.worker.last.undo
+    assert undo is not None
+    assert undo.name == f"3 faces to {coded(person, ',1')}"
+
+
+def test_redo_by_both_keys(person: Person) -> None:
+    person.send(0, "rei")
+    settle(person.window)
+    for again in ((Key.Key_Y, CONTROL), (Key.Key_Z, CONTROL | SHIFT)):
+        QTest.keyClick(person.view.view, Key.Key_Z, CONTROL)
+        settle(person.window)
+        assert named(person) == []
+        QTest.keyClick(person.view.view, *again)
+        settle(person.window)
+        assert named(person) == ["rei"]
+
+
+def right_click(widget: QWidget, point: QPoint) -> None:
+    event = QContextMenuEvent(
+        QContextMenuEvent.Reason.Mouse, point, widget.mapToGlobal(point), NONE
+    )
+    QApplication.sendEvent(widget, event)
+
+
+def class_menu(person: Person, name: str) -> ClassMenu:
+    rail = person.window.class_panel
+    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == name)
+    index = rail.model.index(row)
+    rail.list.scrollTo(index)
+    right_click(rail.list.viewport(), rail.list.visualRect(index).center())
+    menu = rail.list.findChildren(ClassMenu)[-1]
+    assert menu.isVisible()
+    return menu
+
+
+def click(menu: QMenu, text: str) -> None:
+    window = menu.parentWidget().window()
+    action = next(action for action in menu.actions() if action.text().startswith(text))
+    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, NONE, menu.actionGeometry(action).center())
+    window.activateWindow()  # as a desktop does
+    until(window.isActiveWindow)
+
+
+def test_a_class_is_deleted_and_comes_back(person: Person) -> None:
+    for row in range(3):
+        person.send(row, "rei")
+    settle(person.window)
+    key = person.keys["rei"]
+    person.enter()
+    settle(person.window)
+    click(class_menu(person, "rei"), "Delete: 3 faces")
+    settle(person.window)
+    assert "rei" not in person.keys
+    assert named(person) == []
+    assert said(person) == "Delete class rei: 3 faces back to the queue"
+    assert "60" in person.view.title.text()
+    QTest.keyClick(person.view.view, Key.Key_Z, CONTROL)
+    settle(person.window)
+    assert person.keys["rei"] == key
+    assert named(person) == ["rei"] * 3
+    assert "57" in person.view.title.text()
+
+
+def test_deleting_the_class_that_is_shown(person: Person) -> None:
+    person.send(0, "rei")
+    settle(person.window)
+    click(class_menu(person, "rei"), "Show its faces")
+    settle(person.window)
+    assert person.view.model.rowCount() == 1
+    click(class_menu(person, "rei"), "Delete")
+    settle(person.window)
+    assert person.view.model.state(0).kind == "done"
+    assert person.window.focusWidget() is not None
+
+
+def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
+    person.send(0, "rei")
+    person.send(1, "hana")
+    settle(person.window)
+    click(class_menu(person, "rei"), "Show its faces")
+    settle(person.window)
+    person.window.worker.decide(lambda session: session.rename_class("rei", "Ayanami"))
+    settle(person.window)
+    assert person.view.title.text() == "Ayanami · 1 faces"
+    person.window.worker.undo()
+    settle(person.window)
+    assert person.view.title.text() == "rei · 1 faces"
+    person.window.worker.decide(lambda session: session.merge_class("rei", "hana"))
+    settle(person.window)
+    assert person.view.title.text() == "hana · 2 faces"
+    assert person.view.model.rowCount() == 2
+
+
+def names(person: Person) -> list[str]:
+    model = person.window.class_panel.model
+    rows = [model.row(number) for number in range(model.rowCount())]
+    return [row.target for row in rows if row and row.is_class]
+
+
+def sort_by(person: Person, text: str) -> None:
+    menu = person.window.class_panel.sort.menu()
+    menu.popup(person.window.mapToGlobal(QPoint(40, 60)))
+    click(menu, text)
+    settle(person.window)
+
+
+def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
+    own = names(person)
+    assert own == list(person.keys)
+    for row in range(3):
+        person.send(row, "yuki")
+    person.send(4, "extra 05")
+    settle(person.window)
+    sort_by(person, "By name")
+    assert names(person) == sorted(own)
+    sort_by(person, "By number")
+    assert names(person)[:2] == ["yuki", "extra 05"]
+    sort_by(person, "Last used")
+    assert names(person)[:2] == ["extra 05", "yuki"]
+    person.send(6, "rei")
+    settle(person.window)
+    assert names(person)[0] == "rei"
+    assert list(person.keys) == own  # keys are as before
+    person.window.close()
+    again = opened(person.window.worker.root)
+    settle(again)
+    assert again.class_panel.model.order == "recent"
+    model = again.class_panel.model
+    assert model.row(0).target == "rei"
+    sort_by(Person(again, FaceSet(person.window.worker.root, person.truth)), "In their own")
+
+
+def test_no_row_moves_while_somebody_holds_it(person: Person) -> None:
+    sort_by(person, "By number")
+    model = person.window.class_panel.model
+    model.holds = lambda: True
+    before = names(person)
+    for row in range(3):
+        person.send(row, before[-1])
+    settle(person.window)
+    assert names(person) == before
+    model.holds = lambda: False
+    person.send(5, before[-1])
+    settle(person.window)
+    assert names(person)[0] == before[-1]

@@ -1,0 +1,254 @@
+"""A face enlarged in its picture, and the menu of faces, under real events at every size."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, add_classes, draw_set, labels, propose
+from person import CONTROL, NONE, Opened, Person, settle, until
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu
+
+from gleanset import Dataset
+from labeler.qt.views.enlarged import EnlargedFace
+from labeler.qt.views.tile_menu import TileMenu
+from labeler.sorting.reasons import reasons_for
+from labeler.sorting.session import SortingSession
+
+Key, Left = Qt.Key, Qt.MouseButton.LeftButton
+SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+
+
+@pytest.fixture(scope="module")
+def drawn_film(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """Eight shots of three frames each; copy it, do not change it."""
+    faces = draw_set(tmp_path_factory.mktemp("film") / "d", 24, classes=3, frames=3)
+    add_classes(faces.root, faces.names)
+    return faces
+
+
+@pytest.fixture
+def film(drawn_film: FaceSet, tmp_path: Path) -> FaceSet:
+    shutil.copytree(drawn_film.root, tmp_path / "film")
+    return FaceSet(tmp_path / "film", drawn_film.truth)
+
+
+def named(person: Person) -> dict[str, str]:
+    return {key: name for key, name in labels(person.window.worker.root).items() if name}
+
+
+def enlarged(person: Person, row: int, how: str = "space") -> EnlargedFace:
+    if how == "space":
+        person.point(row)
+        QTest.keyClick(person.view.view, Key.Key_Space)
+    else:
+        tiles, place = person.view.view.viewport(), person.place(row)
+        QTest.mouseClick(tiles, Left, pos=place)
+        QTest.mouseDClick(tiles, Left, pos=place)
+        QTest.mouseRelease(tiles, Left, pos=place)
+    face = person.view.enlarged
+    until(lambda: face.isVisible() and face.ready)
+    return face
+
+
+@pytest.mark.parametrize("how", ["space", "double click"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_face_is_enlarged_with_its_box_and_its_film(
+    opened: Opened, film: FaceSet, size: tuple[int, int], how: str
+) -> None:
+    person = Person(opened(film.root, size=size), film)
+    settle(person.window)
+    face = enlarged(person, 4, how)
+    assert face.geometry() == person.view.view.rect()
+    key = person.view.model.tile(4).key
+    assert face.shown.frame.faces[0].id == person.view.model.id(4)
+    assert "frame 5 of 24" in face.words()
+    image = face.grab().toImage()
+    box = {
+        image.pixelColor(x, y).name() for x in range(image.width()) for y in (image.height() // 2,)
+    }
+    assert face.palette().highlight().color().name() in box
+    QTest.keyClick(face, Key.Key_Right)
+    QTest.keyClick(face, Key.Key_Right)
+    until(lambda: face.ready and face.at == 6)
+    assert "frame 7 of 24   ·   +2" in face.words()
+    # A class key means the face that was enlarged, whichever frame is shown.
+    QTest.keyClick(face, person.keys[person.truth[key]])
+    settle(person.window)
+    assert named(person) == {key: person.truth[key]}
+    assert f"→ {person.truth[key]}" in face.words()
+    QTest.keyClick(face, Key.Key_Z, CONTROL)
+    settle(person.window)
+    assert named(person) == {}
+    assert face.isVisible()
+    QTest.keyClick(face, Key.Key_Escape if how == "space" else Key.Key_Space)
+    assert not face.isVisible()
+    assert person.window.focusWidget() is person.view.view
+
+
+def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: FaceSet) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    face = enlarged(person, 2)
+    assert "frame" not in face.words()
+    for key in (Key.Key_Right, Key.Key_Down, Key.Key_Up):
+        QTest.keyClick(face, key)
+    until(lambda: face.ready)
+    assert face.row == 3
+    QTest.keyClick(face, Key.Key_Return)
+    QTest.keyClick(face, Key.Key_B)
+    assert "does nothing here" in person.window.statusBar().currentMessage()
+    QTest.keyClick(face, Key.Key_L)
+    settle(person.window)
+    assert person.window.worker.last.counts.later == 1
+    assert person.view.model.state(3).target == "later"
+    QTest.mouseClick(face, Left, pos=QPoint(20, 20))
+    assert not face.isVisible()
+    assert person.view.view.selected_rows() == []
+
+
+def test_on_a_class_page_a_double_click_lifts_nothing(opened: Opened, few: FaceSet) -> None:
+    propose(few, 0.9)
+    person = Person(opened(few.root, "pages"), few)
+    settle(person.window)
+    page = person.window.view.page
+    face = enlarged(person, 3, "double click")
+    assert person.view.model.states == {}
+    proposed = person.view.model.proposal(3).label
+    assert f"{proposed}?" in face.words()
+    other = next(name for name in person.keys if name != proposed)
+    QTest.keyClick(face, person.keys[other])
+    settle(person.window)
+    assert list(named(person).values()) == [other]
+    QTest.keyClick(face, Key.Key_Return)  # files nothing from here
+    settle(person.window)
+    assert person.window.view.page is page
+    QTest.keyClick(face, Key.Key_Escape)
+    assert person.view.view.point == 3  # and the next key means it still
+    QTest.keyClick(person.view.view, Key.Key_Space, CONTROL)
+    assert person.view.model.state(3).kind == "in"  # what was sent is put back
+
+
+# -- the menu
+
+
+def menu_of(person: Person, row: int) -> TileMenu:
+    port, place = person.view.view.viewport(), person.place(row)
+    there = port.mapToGlobal(place)
+    QApplication.sendEvent(
+        port, QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, there, NONE)
+    )
+    menu = person.view.view.findChildren(TileMenu)[-1]
+    assert menu.isVisible()
+    return menu
+
+
+def click(menu: QMenu, text: str) -> None:
+    action = next(one for one in menu.actions() if one.text().startswith(text))
+    QTest.mouseClick(menu, Left, NONE, menu.actionGeometry(action).center())
+
+
+def submenu(menu: QMenu, text: str) -> QMenu:
+    found = next(one for one in menu.actions() if one.text().startswith(text)).menu()
+    found.popup(QPoint(300, 200))
+    return found
+
+
+@pytest.fixture
+def person(opened: Opened, film: FaceSet) -> Person:
+    propose(film, 1.0)
+    person = Person(opened(film.root, size=(1280, 720)), film)
+    settle(person.window)
+    return person
+
+
+def test_one_face_or_the_selection_is_sent_by_the_menu(person: Person) -> None:
+    click(submenu(menu_of(person, 3), "Send to class"), "rei")
+    settle(person.window)
+    assert list(named(person).values()) == ["rei"]
+    for row in (5, 6):
+        person.click(row, modifiers=CONTROL)
+    click(submenu(menu_of(person, 6), "Send to class"), "hana")
+    settle(person.window)
+    assert sorted(named(person).values()) == ["hana", "hana", "rei"]
+    person.click(8, modifiers=CONTROL)
+    click(menu_of(person, 9), "Later")  # beside the selection: that face alone
+    settle(person.window)
+    assert person.window.worker.last.counts.later == 1
+    assert person.view.model.state(9).target == "later"
+    click(menu_of(person, 10), "Not a face")
+    click(menu_of(person, 11), "Other faces")
+    settle(person.window)
+    counts = person.window.worker.last.counts
+    assert (counts.rejected, counts.other) == (1, 1)
+    click(menu_of(person, 10), "Back to the queue")
+    settle(person.window)
+    assert person.window.worker.last.counts.rejected == 0
+
+
+def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: files.append(url.toLocalFile()))
+    click(menu_of(person, 3), "Open the whole picture")
+    until(lambda: bool(files))
+    assert Path(files[0]).is_file()
+    click(menu_of(person, 3), "Copy the name")
+    assert QGuiApplication.clipboard().text() == person.view.model.tile(3).title
+    click(menu_of(person, 3), "Copy the path")
+    until(lambda: QGuiApplication.clipboard().text() == files[0])
+    click(menu_of(person, 3), "Enlarge")
+    assert person.view.enlarged.isVisible()
+    person.view.enlarged.end()
+    person.send(3, "rei")
+    person.send(4, "rei")
+    settle(person.window)
+    person.view.model.refresh()
+    settle(person.window)
+    click(menu_of(person, 4), "Show the class rei")
+    settle(person.window)
+    assert person.view.model.rowCount() == 2
+    click(menu_of(person, 0), "Show its moment")
+    settle(person.window)
+    assert person.view.model.rowCount() == 3  # the frames of one shot
+    assert "All faces · 3 of 24 faces" in person.view.title.text()
+
+
+def test_the_menu_of_another_view_leads_to_the_grid(person: Person) -> None:
+    person.window.show_view("review")
+    view = person.window.view
+    view.bar.wall.setCurrentIndex(view.bar.wall.findData("all"))
+    view.reload()
+    settle(person.window)
+    click(menu_of(person, 2), "Show its moment")
+    settle(person.window)
+    assert person.window.shown_name == "sorting"
+    assert person.view.model.rowCount() == 3
+
+
+def test_why_a_class_is_proposed(person: Person) -> None:
+    person.send(0, person.who(0))
+    settle(person.window)
+    menu = menu_of(person, 1)
+    why = submenu(menu, "Why was this")
+    until(lambda: len(why.actions()) > 1)
+    lines = [action.text() for action in why.actions()]
+    assert lines[0] == f"The presort says {person.who(1)}, 100 %"
+    assert lines[1].startswith(f"It looks like a face of {person.who(0)} (")
+    menu.close()
+
+
+def test_the_reasons_of_a_face(few: FaceSet) -> None:
+    with Dataset.open(few.root) as dataset:
+        session = SortingSession(dataset)
+        rows = list(session.tiles.rows_of(few.truth).values())
+        assert reasons_for(session, rows[0]).presorted == ()
+        done = session.file([rows[1]], "rei")
+        session.refuse(done.step, {rows[0]: "rei"})
+        found = reasons_for(session, rows[0])
+        assert found.refused == ("rei",)
+        assert [name for name, _ in found.alike] == ["rei"]
+        assert reasons_for(session, 10**6).alike == ()
