@@ -18,6 +18,7 @@ from baseline.presort.likeness import (
     weights_by_labels,
 )
 from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
+from baseline.presort.served import ServedCases, correction_of
 from baseline.presort.standings import StandingTable
 from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
@@ -97,15 +98,26 @@ class Presorter:
         if self._space.renew(self.store, weights):
             self._memory = None
         vectors = self._space.of(chosen, rows[rows >= 0])
-        made = propose(chosen, vectors, moments, self.settings.seed, self._memory)
+        served = self._served(moments)
+        correction = correction_of(served.cases)
+        made = propose(chosen, vectors, moments, self.settings.seed, self._memory, correction)
         facts = made.facts | {
+            "met": len(served.cases),
+            "correction": correction._asdict(),
             "unreadable": int((rows == -1).sum()),
             "backbone": self.settings.backbone,
             FACT: self._space.name,
             **weights.to_json(self.store.parts),
         }
-        number = self._keep(made, facts)
+        number = self._keep(made, facts | served.facts())
         return {"presort": number, **facts, "label_next": _next(made)}
+
+    def _served(self, moments: Mapping[str, str]) -> ServedCases:
+        """Return the proposals that a person has met, up to those of the presort in force."""
+        proposals = Proposals(self.dataset.db)
+        newest = proposals.newest()
+        before = ServedCases.read(newest.facts) if newest is not None else ServedCases()
+        return before.with_met(proposals.met(), moments)
 
     def _weigh(
         self,

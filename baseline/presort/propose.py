@@ -27,6 +27,7 @@ from baseline.presort.label_priors import (
     combine,
     label_priors,
 )
+from baseline.presort.served import UNCORRECTED, ServedCorrection
 from baseline.presort.standings import StandingTable, likeliest
 from baseline.presort.strangers import TaughtRows, stranger_probabilities
 from gleanset.db.proposals import PresortSample, Standing
@@ -87,11 +88,13 @@ def propose(
     moments: Mapping[str, str],
     seed: int = 0,
     before: PresortMemory | None = None,
+    correction: ServedCorrection = UNCORRECTED,
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
-    `moments` are those of what teaches (`teaching`), by key.
+    `moments` are those of what teaches (`teaching`), by key. `correction` is what a person's
+    answers to earlier proposals ask for.
     """
     known = _known(samples, moments)
     waiting = np.array([one.status == "queue" and one.kept for one in samples])
@@ -117,6 +120,7 @@ def propose(
     outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
     proposed = probabilities * (1 - strange)[:, None]
+    proposed[:, : len(known.classes)] = correction.apply(proposed[:, : len(known.classes)])
     table = _table(samples, known.classes, memory.order, outlier, to_label, proposed, waiting)
     facts = _facts(samples, known, combined, priors, proposed[waiting])
     of_a_class = proposed[waiting, : len(known.classes)].sum()

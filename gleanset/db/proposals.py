@@ -41,6 +41,14 @@ class Standing(NamedTuple):
     ask: int | None = None
 
 
+class MetProposal(NamedTuple):
+    """What was proposed first for a sample that is decided now, and whether it was right."""
+
+    sample: str
+    confidence: float
+    held: bool
+
+
 class Presort(NamedTuple):
     """One presort: when it was made, by which run if any, and its figures (JSON values)."""
 
@@ -110,6 +118,16 @@ class Proposals:
             number = self._db.run(_PRESORT, (now(), None, dump(facts)))
             self._db.run("DELETE FROM presort WHERE id=?", (before,))
             return number
+
+    def met(self) -> list[MetProposal]:
+        """Return the first proposals of samples that were decided since, as they were decided."""
+        rows = self._db.rows(
+            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label AS held "
+            "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
+            "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
+            "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
+        )
+        return [MetProposal(row["key"], row["confidence"], bool(row["held"])) for row in rows]
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""
