@@ -102,10 +102,9 @@ class Proposals:
     def revise(
         self, changed: Sequence[Standing], gone: Sequence[str], facts: Mapping[str, object]
     ) -> int:
-        """Put a presort in force that differs from the newest one in some samples; its number.
+        """Put a presort in the place of the newest, which differs in some samples; its number.
 
-        It takes the place of the newest one. `gone` are samples (keys) of which nothing is said
-        any more. Samples that are gone, and proposals of classes that are gone, are left out.
+        `gone` are samples (keys) of which nothing is said any more.
         """
         with self._db.write():
             before = self._db.number("SELECT max(id) FROM presort")
@@ -122,12 +121,12 @@ class Proposals:
     def met(self) -> list[MetProposal]:
         """Return the first proposals of samples that were decided since, as they were decided."""
         rows = self._db.rows(
-            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label AS held "
+            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label "
             "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
             "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
             "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
         )
-        return [MetProposal(row["key"], row["confidence"], bool(row["held"])) for row in rows]
+        return [MetProposal(key, sure, bool(held)) for key, sure, held in rows]
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""
@@ -207,8 +206,7 @@ class PresortSamples:
         """Return some samples (rows) as `each` would; None for those that it leaves out."""
         keys = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE id", samples)))
         found: dict[int, PresortSample | None] = dict.fromkeys(samples)
-        for start in range(0, len(samples), PART):
-            some = samples[start : start + PART]
+        for some in (samples[at : at + PART] for at in range(0, len(samples), PART)):
             page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
             rows = self._db.rows(_LIKE.replace("{page}", page), some)
             found |= {keys[one.key]: one for one in self._made(rows)}

@@ -63,7 +63,7 @@ def followed(root: Path, settings: Settings = SETTINGS) -> Iterator[FakeWindow]:
 
 
 def soon(condition: Callable[[], bool]) -> None:
-    assert eventually(condition, 30)
+    assert eventually(condition, 90)
 
 
 def newer(dataset: Dataset, before: Presort | None) -> Presort:
