@@ -107,7 +107,6 @@ class Proposals:
         `gone` are samples (keys) of which nothing is said any more.
         """
         with self._db.write():
-            before = self._db.number("SELECT max(id) FROM presort")
             self._db.many(
                 f"DELETE FROM proposal WHERE sample={_ROW}",
                 [(key,) for key in (*gone, *(one.sample for one in changed))],
@@ -115,7 +114,7 @@ class Proposals:
             self._db.many(f"DELETE FROM standing WHERE sample={_ROW}", [(key,) for key in gone])
             self._insert(changed)
             number = self._db.run(_PRESORT, (now(), None, dump(facts)))
-            self._db.run("DELETE FROM presort WHERE id=?", (before,))
+            self._db.run(_REPLACED, (number,))
             return number
 
     def met(self) -> list[MetProposal]:
@@ -160,6 +159,7 @@ class Proposals:
         ]
 
 
+_REPLACED = "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)"
 _ROW = "(SELECT id FROM sample WHERE key=?)"
 _PRESORT = "INSERT INTO presort(at, run, facts) VALUES(?,?,?)"
 _STANDING = (
