@@ -316,9 +316,7 @@ class SortingQueue:
         return [row[0] for row in rows]
 
     def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
-        """Return what the presort in force says of these samples; merged classes as what they are
-        now.
-        """
+        """Return what the presort in force says of these samples, in the classes as merged now."""
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows_in(
             "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
@@ -348,9 +346,7 @@ class SortingQueue:
         return found
 
     def with_page(self, label: int, page_provenance: str) -> list[int]:
-        """Return the samples (rows) of a class whose label came with a page and was not checked
-        yet.
-        """
+        """Return the samples (rows) of a class labelled with a page and not checked yet."""
         rows = self._db.rows(
             "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
             f"{last_decision('provenance')}=?2 "
