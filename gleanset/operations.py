@@ -21,6 +21,7 @@ TEXTS = {
     "queue": "{faces} to the queue",
     "suggested": "{faces} as suggested",
     "confirm": "{faces} confirmed",
+    "not-of-class": "{faces} not of {label}",
     "new-class": "New class {name}",
     "rename-class": "Rename {old} to {new}",
     "merge-class": "Merge {old} into {into}: {faces}",

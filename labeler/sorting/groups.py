@@ -155,3 +155,18 @@ def unmeasured(stacks: Sequence[Stack]) -> ClassPage | None:
     tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in some)
     groups = (PageGroup(len(some)),)
     return ClassPage(PageKind.GROUPS, None, tiles, 0, len(stacks), groups) if some else None
+
+
+def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
+    """Return an overview with one of its groups in two, by likeness; `vectors` are those of its
+    tiles.
+    """
+    first = sum(group.size for group in page.groups[:number])
+    size = page.groups[number].size
+    parts = sorted(clusters_of(size, joins_of(vectors), 2), key=len, reverse=True)
+    tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]
+    groups = [PageGroup(len(part), page.groups[number].label) for part in parts]
+    return page._replace(
+        tiles=(*page.tiles[:first], *tiles, *page.tiles[first + size :]),
+        groups=(*page.groups[:number], *groups, *page.groups[number + 1 :]),
+    )

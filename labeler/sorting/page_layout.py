@@ -97,12 +97,13 @@ class PageTile(NamedTuple):
 
 
 class PageKind(StrEnum):
-    """What a page is of: one class, groups nobody knows, what is left of several, a check."""
+    """One class, groups nobody knows, what is left of several, a check, a class beside a group."""
 
     CLASS = "class"
     GROUPS = "groups"
     LEFT = "left"
     CHECK = "check"
+    PAIR = "pair"
 
 
 class PageGroup(NamedTuple):

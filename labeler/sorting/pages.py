@@ -7,6 +7,7 @@ others. Nothing is filed that was not on a page.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -18,12 +19,15 @@ from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
 from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
+    LikenessGroup,
     chance_of_new,
+    divided,
     likeness_groups,
     overview,
     unlike_all,
     unmeasured,
 )
+from labeler.sorting.measuring import measure_some
 from labeler.sorting.page_layout import (
     HOPELESS,
     ROOM,
@@ -44,11 +48,15 @@ from labeler.sorting.proposals import (
     of_hint,
 )
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
+from labeler.sorting.ties import Ties
 
 POOL = 3000
 """So many samples are looked at for one page: bounded, however many wait."""
 
 DECIDED = 2000
+
+MEASURING, A_FEW = 3.0, 32
+"""So many seconds are spent before the first faces are shown, some samples at a time."""
 
 
 class Pages:
@@ -66,6 +74,8 @@ class Pages:
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
         self._named: set[str] = set()
+        self._groups: list[LikenessGroup] = []
+        self.ties = Ties(session)
 
     def next(self, room: int = ROOM) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
@@ -74,6 +84,8 @@ class Pages:
             self._finishing.see(others)
             return None
         self._decided = self._decided_samples()
+        if not self._decided:
+            likes = self._measured(likes)
         space = self._likeness.space([*likes, *self._decided])
         proposals = self._proposals(likes, self._decided, space)
         self._finishing.see({proposal.label for proposal in proposals} | others)
@@ -88,6 +100,18 @@ class Pages:
         ]
         return self._page(stacks, space(likes)[0], space(self._decided)[0], room)
 
+    def _measured(self, likes: list[SampleFeatures]) -> list[SampleFeatures]:
+        """Measure for some seconds what cannot be compared yet: the first groups are to be groups
+        of look-alikes.
+        """
+        end, after = time.monotonic() + MEASURING, 0
+        rows = [like.id for like in likes]
+        while any(like.descriptor is None for like in likes) and time.monotonic() < end:
+            after = measure_some(self._session.dataset, A_FEW, after)
+            if not after:
+                return self._queue.of(rows)
+        return self._queue.of(rows) if after else likes
+
     def _page(
         self, stacks: list[Stack], vectors: Vectors, decided: Vectors, room: int
     ) -> ClassPage | None:
@@ -100,10 +124,15 @@ class Pages:
         unlike = unlike_all(groups, chance_of_new(counts.values()))
         stacks = [
             stack._replace(proposal=stack.proposal.doubted(unlike.get(stack.number, 0.0)))
-            if stack.hint is None
+            if stack.hint is None and stack.proposal.label in self._named
             else stack
             for stack in stacks
         ]
+        by_number = {stack.number: stack for stack in stacks}
+        groups = [
+            g._replace(stacks=tuple(by_number[stack.number] for stack in g.stacks)) for g in groups
+        ]
+        self._groups = groups
         unsure = {s.number for s in stacks if s.proposal.confidence < 1 - HOPELESS}
         nobody = [
             g._replace(stacks=tuple(stack for stack in g.stacks if stack.number in unsure))
@@ -205,6 +234,9 @@ class Pages:
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
+        if page.kind is PageKind.PAIR:
+            self.ties.skip(page)
+            return
         for tile in page.tiles:
             self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
 
@@ -218,6 +250,22 @@ class Pages:
         """
         self._finishing.taken(label)
         return Checks(self._session).page(label)
+
+    def pair(self) -> ClassPage | None:
+        """Return a group and a class, as of the last page, of which it would settle most whether
+        they are the same; None where there is nothing to ask.
+        """
+        self.next()
+        return self.ties.page(self._groups)
+
+    def divide(self, page: ClassPage, number: int) -> ClassPage:
+        """Return an overview with one of its groups in two, by likeness."""
+        first = sum(group.size for group in page.groups[:number])
+        tiles = page.tiles[first : first + page.groups[number].size]
+        likes = self._queue.of([tile.rows[0] for tile in tiles])
+        if len(likes) < max(2, len(tiles)):
+            return page
+        return divided(page, number, self._likeness.space(likes)(likes)[0])
 
     def split(self, rows: Iterable[int]) -> None:
         """Show the samples of a stack one by one from now on."""

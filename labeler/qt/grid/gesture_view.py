@@ -58,6 +58,7 @@ class GridCommand(StrEnum):
     GROUPS = "groups"
     KEEP_ALL = "keep_all"
     CHECK = "check"
+    PAIR = "pair"
     NEW = "new"
     LIFT = "lift"
     OPEN = "open"
@@ -79,6 +80,9 @@ COMMANDS = {
     Key.Key_G: GridCommand.GROUPS,
     Key.Key_K: GridCommand.KEEP_ALL,
     Key.Key_C: GridCommand.CHECK,
+    Key.Key_Equal: GridCommand.PAIR,
+    Key.Key_Minus: GridCommand.SPLIT,
+    Key.Key_Period: GridCommand.OTHER,
     Key.Key_N: GridCommand.NEW,
 }
 

@@ -83,17 +83,23 @@ class GridLayout:
         return self.height + (HEADING if section.title else 0)
 
     def _beside(self, section: Section, cell: int, columns: int) -> PlacedSection:
-        """Place a section as a block about three times as wide as high, at the right of the last
-        one where it fits.
+        """Place a section as a block about three times as wide as high, at most half a line where
+        that is room enough for its heading, as high up beside and below the others as it fits.
         """
         lines = max(1, round((section.count / BROAD) ** 0.5))
-        mine = min(columns, -(-section.count // lines))
-        last = self.placed[-1] if self.placed else None
-        if last is not None and last.section.beside:
-            left = last.right + BETWEEN
-            if left + mine * cell <= GAP + columns * cell:
-                return PlacedSection(section, self.count, last.top, cell, mine, left)
-        return PlacedSection(section, self.count, self._top(section), cell, mine)
+        half = (columns * cell - BETWEEN) // 2 // cell
+        mine = min(half if half >= BROAD else columns, -(-section.count // lines))
+        blocks = [place for place in self.placed if place.section.beside]
+        above = max((p.bottom for p in self.placed if not p.section.beside), default=GAP)
+        spots = []
+        for left in (GAP, *(block.right + BETWEEN for block in blocks)):
+            right = left + mine * cell
+            if left == GAP or right <= GAP + columns * cell:
+                over = [b for b in blocks if b.left < right + BETWEEN and left < b.right + BETWEEN]
+                spots.append((max((b.bottom for b in over), default=above), left))
+        top, left = min(spots)
+        top += HEADING if section.title else 0
+        return PlacedSection(section, self.count, top, cell, mine, left)
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile; an empty one where there is no such tile."""

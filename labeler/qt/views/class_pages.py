@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
@@ -14,11 +14,14 @@ from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
+from labeler.qt.name_completion import NameCompletion
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.group_questions import GroupQuestions
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.sending import ENTER_DEAD, LETTERS, SendingView
 from labeler.sorting.checks import Checks
+from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
@@ -46,6 +49,8 @@ class ClassPagesView(SendingView):
         self._typed_for: ClassPage | None = None
         self._lifted: dict[ClassPage, list[int]] = {}
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
+        self._completion = NameCompletion(self.header.name)
+        self.pairs = GroupQuestions(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -61,6 +66,8 @@ class ClassPagesView(SendingView):
         self.view.typed.connect(self._typed)
         self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
+        self.view.answered.connect(self.pairs.answer)
+        self.header.answered.connect(self.pairs.answer)
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
         self._refit.timeout.connect(self.view.fit_page)
@@ -73,7 +80,7 @@ class ClassPagesView(SendingView):
         """Show a page, the same as before if there is one."""
         self.take_focus()
         if self.page is None:
-            self._next()
+            self.next_page()
         else:
             self.model.refresh()
 
@@ -87,31 +94,35 @@ class ClassPagesView(SendingView):
 
     # -- pages
 
-    def _work(self, session: SortingSession) -> Pages:
+    def work(self, session: SortingSession) -> Pages:
+        """Return the pages of a session; on the worker's thread."""
         if self._pages is None:
             self._pages = Pages(session)
         return self._pages
 
-    def _next(self) -> None:
+    def next_page(self) -> None:
+        """Show another page as soon as it is there."""
         self._asked = True
         QTimer.singleShot(0, self, self._ask)  # a window that is being opened has its size by then
 
     def _ask(self) -> None:
         room = self.view.room()
-        self.worker.ask(lambda session: self._work(session).next(room), self._show, self._failed)
-        self.worker.ask(lambda session: self._work(session).offer(), self.header.offer.show_offer)
+        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
+        self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
+        self.worker.ask(lambda session: known_names(session.dataset), self._completion.offer)
 
     def _failed(self, error: GleansetError) -> None:
         self._asked, self.view.name_until = False, 0.0
         self.worker.say(str(error), bad=True)
 
-    def _show(self, page: ClassPage | None) -> None:
+    def show_page(self, page: ClassPage | None) -> None:
+        """Show a page, or that nothing is left."""
         self._asked = False
         self._keep_lifted()
         writing = self.header.name.hasFocus() or self.view.name_until == math.inf
         self.page = page
         self.forget_sent()
-        self.hints.turn()
+        self.hints.turn(page.kind if page is not None else None)
         self.view.show_page(page, self.worker.last.keys if self.worker.last else {})
         self._shown_at = time.monotonic()
         if page is not None:
@@ -121,7 +132,7 @@ class ClassPagesView(SendingView):
 
     def _keep_lifted(self) -> None:
         """Keep what is lifted with its page, for when it is turned back to."""
-        if self.page is not None and (lifted := self._marked(TileMark.LIFTED)):
+        if self.page is not None and (lifted := self.marked(TileMark.LIFTED)):
             self._lifted[self.page] = lifted
 
     def _focus_on_page(self, writing: bool) -> None:
@@ -139,20 +150,23 @@ class ClassPagesView(SendingView):
         super().resizeEvent(event)
         self._refit.start(120)
 
-    def _marked(self, *marks: TileMark) -> list[int]:
+    def marked(self, *marks: TileMark) -> list[int]:
+        """Return the tiles that are marked so."""
         return [row for row, state in self.model.states.items() if state.kind in marks]
 
     def _say(self) -> None:
         going = 0
         if self.page is not None:
-            out = set(self._marked(TileMark.LIFTED, TileMark.SENT))
+            out = set(self.marked(TileMark.LIFTED, TileMark.SENT))
             going = sum(len(t.rows) for n, t in enumerate(self.page.tiles) if n not in out)
         nothing = self.tr("Everything is sorted.") if self.page is None else ""
         self.header.show_page(self.page, going, nothing)
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
-        if self.view.has_groups and not self._something_said():
+        if self.page is not None and self.page.kind is PageKind.PAIR:
+            self.worker.say(self.tr("Press Y where they are the same, N where they are not"))
+        elif self.view.has_groups and not self._something_said():
             self.worker.say(self.tr("Point at a group and type who this is, or press a key"))
         elif self._may_be_filed():
             self._file(None)
@@ -201,10 +215,10 @@ class ClassPagesView(SendingView):
         """Return the class or place that a letter alone stands for, or the name as it is."""
         known = self.worker.last.keys if self.worker.last else {}
         if len(name) > 1 or name in known:
-            return name
+            return self._completion.meant(name)
         places = {letter: place.target for place, letter in LETTERS.items()}
         place = places.get(name.upper()) if self.view.has_groups else None
-        return place or self.class_of(name.lower()) or name
+        return place or self.class_of(name.lower()) or self._completion.meant(name)
 
     def name_page(self, label: str) -> None:
         """File the whole page as one class, a new one or one that was not proposed; on an
@@ -258,21 +272,26 @@ class ClassPagesView(SendingView):
             self.view.name_until = math.inf  # what is typed before the next page is a name
         page, self.page = self.page, None
         assert page is not None
-        lifted, sent = self._marked(TileMark.LIFTED), self._marked(TileMark.SENT)
+        lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
         self._asked = True
         self._label = label or page.label or self._label
+
+        def carry_out(session: SortingSession) -> StepResult:
+            if page.kind is PageKind.CHECK:
+                return Checks(session).answer(page, lifted, sent)
+            return self.work(session).file(page, lifted, sent, label)
+
+        self.worker.decide(carry_out, self.keeping(page))
+        self.next_page()
+
+    def keeping(self, page: ClassPage) -> Callable[[StepResult], None]:
+        """Return what to do once a page is filed: an undo of that leads back to it."""
 
         def filed(done: StepResult) -> None:
             self._filed[done.root] = page
             self._earlier.append(page)
 
-        def carry_out(session: SortingSession) -> StepResult:
-            if page.kind is PageKind.CHECK:
-                return Checks(session).answer(page, lifted, sent)
-            return self._work(session).file(page, lifted, sent, label)
-
-        self.worker.decide(carry_out, filed)
-        self._next()
+        return filed
 
     def _check(self) -> None:
         """Show for C a dozen of the class that is done, or of the last one, without its name."""
@@ -281,7 +300,7 @@ class ClassPagesView(SendingView):
         def show(page: ClassPage | None) -> None:
             self._asked = False
             if page is not None:
-                self._show(page)
+                self.show_page(page)
             else:
                 self.worker.say(self.tr("There is nothing to check yet"))
 
@@ -289,7 +308,7 @@ class ClassPagesView(SendingView):
             show(None)
             return
         self._asked = True
-        self.worker.ask(lambda session: self._work(session).check(label), show, self._failed)
+        self.worker.ask(lambda session: self.work(session).check(label), show, self._failed)
 
     def skip_page(self) -> None:
         """Show another page for PgDn; this one comes again at the end."""
@@ -298,12 +317,15 @@ class ClassPagesView(SendingView):
             self.worker.say(self.tr("There is no other page"))
             return
         self._earlier.append(page)
-        self.worker.ask(lambda session: self._work(session).skip(page))
-        self._next()
+        self.worker.ask(lambda session: self.work(session).skip(page))
+        if page.kind is PageKind.PAIR:
+            self.pairs.ask()
+        else:
+            self.next_page()
 
     def _turn_back(self) -> None:
         if self._earlier:
-            self._show(self._earlier.pop())
+            self.show_page(self._earlier.pop())
         else:
             self.worker.say(self.tr("There is no earlier page"))
 
@@ -311,28 +333,29 @@ class ClassPagesView(SendingView):
         """Turn to a page that was undone; turn on where it was done again."""
         page = self._filed.get(done.root)
         if page is not None and done.kind is StepKind.UNDO:
-            self._show(page)
+            self.show_page(page)
         elif page is not None:
-            self._next()
+            self.next_page()
 
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out what a page knows besides sending."""
-        if command is GridCommand.LIFT:
+        plain: dict[GridCommand, Callable[[], object]] = {
+            GridCommand.ENTER: self.file_page,
+            GridCommand.NEXT_PAGE: self.skip_page,
+            GridCommand.CHECK: self._check,
+            GridCommand.PAIR: self.pairs.ask,
+            GridCommand.PREVIOUS_PAGE: self._turn_back,
+        }
+        if command in plain:
+            plain[command]()
+        elif command is GridCommand.LIFT:
             self._lift(rows)
-        elif command is GridCommand.ENTER:
-            self.file_page()
-        elif command is GridCommand.NEXT_PAGE:
-            self.skip_page()
-        elif command is GridCommand.PREVIOUS_PAGE:
-            self._turn_back()
-        elif command in (GridCommand.SPLIT, GridCommand.OPEN):
-            self._split(rows)
-        elif command is GridCommand.CHECK:
-            self._check()
         elif command is GridCommand.NEW and self.header.name.isVisible():
             self._write_name()
+        elif command in (GridCommand.SPLIT, GridCommand.OPEN):
+            self._split(rows)
         else:
             super().commanded(command, rows)
         self._say()
@@ -348,13 +371,18 @@ class ClassPagesView(SendingView):
             self.model.set_state(sent, UNMARKED)
 
     def _split(self, rows: list[int]) -> None:
-        """Show the samples of a stack one by one: S, or a double click."""
+        """Show the samples of a stack one by one: S, or a double click; on an overview a group in
+        two.
+        """
+        if self.view.has_groups:
+            self.pairs.divide(rows)
+            return
         ids = self.model.ids(rows)
         if len(ids) <= len(rows):
             self.worker.say(self.tr("Point at a stack of faces first"))
         else:
-            self.worker.ask(lambda session: self._work(session).split(ids))
-            self._next()
+            self.worker.ask(lambda session: self.work(session).split(ids))
+            self.next_page()
 
     def show_details(self, row: int, tile: SampleTile) -> None:
         """Show the first three proposals in the panel, and the nearest of those decided."""
@@ -364,7 +392,7 @@ class ClassPagesView(SendingView):
         def more() -> None:
             details.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
             self.worker.ask(
-                lambda s: list(s.tiles.of(self._work(s).nearest(tile.id)).values()),
+                lambda s: list(s.tiles.of(self.work(s).nearest(tile.id)).values()),
                 lambda near: details.show_neighbours(near, tile.id),
             )
 

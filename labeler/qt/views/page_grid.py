@@ -20,6 +20,9 @@ SMALLEST, USUAL, LARGEST = 72, 80, 480
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
 ones make the others smaller, few faces are shown larger."""
 
+SMALLEST_ALIKE = 56
+"""Faces of an overview may be smaller: they lie beside others that look like them."""
+
 FEWEST, MOST = 24, 240
 """Faces on a page, however small or large the window is."""
 
@@ -32,10 +35,12 @@ PLAIN = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 class PageGrid(GestureView):
     """The grid of one page. `keys` are those of the classes.
 
-    Where nobody knows who is shown, letters are a name and no commands: `typed` (text).
+    Where nobody knows who is shown, letters are a name and no commands: `typed` (text). Where two
+    sides are shown, Y and N are `answered` (whether they are the same).
     """
 
     typed = Signal(str)
+    answered = Signal(bool)
 
     page: ClassPage | None = None
     keys: Mapping[str, str] = MappingProxyType({})
@@ -51,8 +56,12 @@ class PageGrid(GestureView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Hand letters of a name to its field; all else is a key of the grid."""
+        answer = {Qt.Key.Key_Y: True, Qt.Key.Key_N: False}.get(Qt.Key(event.key()))
         if not self.composing and self._is_of_name(event):
             self.typed.emit(event.text())
+        elif self.has_pair and answer is not None and not self.composing:
+            if not event.isAutoRepeat():
+                self.answered.emit(answer)
         else:
             super().keyPressEvent(event)
 
@@ -78,17 +87,22 @@ class PageGrid(GestureView):
         """Show a page, or nothing."""
         self.page, self.keys = page, keys
         self.tiles.blind = page is not None and page.kind is PageKind.CHECK
-        self.tiles.only_waiting = not self.tiles.blind
+        self.tiles.only_waiting = not self.tiles.blind and not self.has_pair
         fill(self.tiles, page, keys)
         self.fit_page()
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
-        self.fit(SMALLEST, LARGEST)
+        self.fit(SMALLEST_ALIKE if self.has_groups else SMALLEST, LARGEST)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
         return min(max(self.room_for(USUAL), FEWEST), MOST)
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether a class is shown beside a group that may be of it."""
+        return self.page is not None and self.page.kind is PageKind.PAIR
 
     @property
     def has_groups(self) -> bool:
@@ -144,6 +158,13 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     """Return the doubtful ones first and larger; a page of several classes class by class, an
     overview group by group, side by side.
     """
+    if page.kind is PageKind.PAIR:
+        same = QCoreApplication.translate("PageGrid", "The same?  {count} waiting")
+        one, other = page.groups
+        return [
+            Section(page.label or "", one.size),
+            Section(same.format(count=other.size), other.size),
+        ]
     if page.kind is PageKind.GROUPS:
         alike = QCoreApplication.translate("PageGrid", "{count} alike")
         return [

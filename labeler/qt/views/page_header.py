@@ -64,6 +64,7 @@ class PageHeader(QWidget):
     filed = Signal()
     skipped = Signal()
     named = Signal(str)
+    answered = Signal(bool)
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
@@ -77,8 +78,15 @@ class PageHeader(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 4, 6, 4)
         row.addWidget(self.title, 1)
-        for part in (self.offer, self.name, self.file_button, self.skip_button):
+        self.answers = {
+            True: QPushButton(self.tr("The same (Y)")),
+            False: QPushButton(self.tr("Different (N)")),
+        }
+        parts = (self.offer, self.name, *self.answers.values(), self.file_button, self.skip_button)
+        for part in parts:
             row.addWidget(part)
+        for same, button in self.answers.items():
+            button.clicked.connect(lambda checked=False, same=same: self.answered.emit(same))
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
         self.name.named.connect(self.named)
@@ -91,8 +99,11 @@ class PageHeader(QWidget):
         placeholder = self.tr("Type who this is") if unknown else self.tr("Who is this? (N)")
         self.name.setPlaceholderText(placeholder)
         self.offer.shorten(page is not None)
-        for button in (self.file_button, self.skip_button):
-            button.setVisible(page is not None)
+        pair = page is not None and page.kind is PageKind.PAIR
+        for button in self.answers.values():
+            button.setVisible(pair)
+        self.file_button.setVisible(page is not None and not pair)
+        self.skip_button.setVisible(page is not None)
         self.title.setText(hint if page is None else self._words(page))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
@@ -107,6 +118,10 @@ class PageHeader(QWidget):
             return self.tr(
                 "Who are they?  {count} groups that look alike: point at one and type its name"
             ).format(count=len(page.groups))
+        if page.kind is PageKind.PAIR:
+            return self.tr("Same or different?  {label} above, {count} waiting below").format(
+                label=page.label, count=page.groups[1].size
+            )
         if page.kind is PageKind.CHECK:
             return self.tr("Do these {count} belong together?  Click who does not").format(
                 count=count
@@ -144,14 +159,19 @@ class PageHints(QLabel):
         super().__init__()
         self._worker = worker
         self.setMargin(6)
+
+    def turn(self, kind: PageKind | None) -> None:
+        """Show or hide the hints for another page: only now may the room for tiles change."""
+        before = self._worker.last.gestures if self._worker.last else 0
+        self.setVisible(before + self._worker.gestures < HINTS_FOR)
         self.setText(
             self.tr(
+                "A key or a name is for the whole group · click leaves a face out · − takes a "
+                "group apart · . nobody you collect · Ctrl+Z takes back · F1 shows all keys"
+            )
+            if kind is PageKind.GROUPS
+            else self.tr(
                 "Enter files all that are not marked · point at a wrong one and press the key of "
                 "its class · Ctrl+Z takes back · F1 shows all keys"
             )
         )
-
-    def turn(self) -> None:
-        """Show or hide the hints for another page: only now may the room for tiles change."""
-        before = self._worker.last.gestures if self._worker.last else 0
-        self.setVisible(before + self._worker.gestures < HINTS_FOR)

@@ -138,3 +138,44 @@ def test_a_key_held_over_another_group_names_both(person: Person) -> None:
     person.point(other[0])
     QTest.keyRelease(grid, Key.Key_1)
     assert named(person, "Miku") == len(one) + len(other) + len(group_rows(person, 2))
+
+
+def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> None:
+    view = view_of(person)
+    assert view.page is not None
+    whole, rows = view.page, group_rows(person, 0)
+    person.click(rows[0])
+    lifted = view.model.id(rows[0])
+    person.point(rows[1])
+    person.press("-", "split")
+    settle(person.window)
+    parted = view.page
+    assert parted is not None
+    assert len(parted.groups) == len(whole.groups) + 1
+    assert parted.groups[0].size + parted.groups[1].size == whole.groups[0].size
+    assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
+
+
+def test_same_or_different_is_one_key_each(person: Person) -> None:
+    view = view_of(person)
+    who = person.who(0)
+    person.point(group_rows(person, 0)[0])
+    person.write(who)
+    leave(person)
+    before = named(person, who)
+    person.press("=", "pair")
+    settle(person.window)
+    page = view.page
+    assert page is not None
+    assert page.kind == "pair"
+    asked = page.groups[1].size
+    person.press("n", "answer")
+    settle(person.window)
+    assert named(person, who) == before
+    assert view.page is not page
+    person.window.undo()
+    settle(person.window)
+    assert view.page is not None
+    assert view.page.kind == "pair"
+    person.press("y", "answer")
+    assert named(person, who) >= before + asked

@@ -102,7 +102,7 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
 def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
     view, page = view_of(person), view_of(person).page
     ready(person)
-    view._show(page)
+    view.show_page(page)
     person.enter()
     assert view.page is page
     ready(person)

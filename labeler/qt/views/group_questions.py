@@ -1,0 +1,92 @@
+"""What a person says of groups besides names: whether one is of a class, and that it is two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Protocol
+
+from PySide6.QtCore import QCoreApplication
+
+from labeler.qt.grid.model import TileMark, TileModel
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.sorting.pages import Pages
+from labeler.sorting.session import SortingSession, StepResult
+
+
+class PagedView(Protocol):
+    """The view that shows the pages these questions are about."""
+
+    page: ClassPage | None
+    worker: SessionWorker
+    model: TileModel
+
+    def work(self, session: SortingSession) -> Pages:
+        """Return the pages of a session."""
+
+    def show_page(self, page: ClassPage | None) -> None:
+        """Show a page."""
+
+    def next_page(self) -> None:
+        """Show another page."""
+
+    def marked(self, *marks: TileMark) -> list[int]:
+        """Return the tiles that are marked so."""
+
+    def keeping(self, page: ClassPage) -> Callable[[StepResult], None]:
+        """Return what to do once a page is filed."""
+
+
+class GroupQuestions:
+    """Same or different, and apart: asked and answered in a view of pages."""
+
+    def __init__(self, view: PagedView) -> None:
+        self._view = view
+
+    def ask(self) -> None:
+        """Show for = a group beside the class that it may be of."""
+        view = self._view
+
+        def show(page: ClassPage | None) -> None:
+            if page is not None:
+                view.show_page(page)
+            elif view.page is None or view.page.kind is PageKind.PAIR:
+                view.next_page()
+            else:
+                view.worker.say(
+                    QCoreApplication.translate("GroupQuestions", "There is no pair to ask about")
+                )
+
+        view.worker.ask(lambda session: view.work(session).pair(), show)
+
+    def answer(self, same: bool) -> None:
+        """Keep whether the two sides are the same, and show the next pair."""
+        view, page = self._view, self._view.page
+        if page is None or page.kind is not PageKind.PAIR:
+            return
+        lifted = view.marked(TileMark.LIFTED, TileMark.SENT)
+        view.page = None
+        view.worker.decide(
+            lambda session: view.work(session).ties.answer(page, lifted, same=same),
+            view.keeping(page),
+        )
+        self.ask()
+
+    def divide(self, rows: list[int]) -> None:
+        """Take the group that is pointed at apart; what was done with its faces stays."""
+        view, page = self._view, self._view.page
+        if page is None or not rows:
+            view.worker.say(QCoreApplication.translate("GroupQuestions", "Point at a group first"))
+            return
+        ends = accumulate(group.size for group in page.groups)
+        number = next(n for n, end in enumerate(ends) if rows[0] < end)
+        done = {view.model.id(row): state for row, state in view.model.states.items()}
+
+        def show(parted: ClassPage) -> None:
+            if view.page is page:
+                view.show_page(parted)
+                for one, state in done.items():
+                    view.model.set_state([view.model.row_of(one)], state)
+
+        view.worker.ask(lambda session: view.work(session).divide(page, number), show)

@@ -1,0 +1,62 @@
+"""Names that complete themselves: the first letters suffice, however they are written."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.classes import class_name
+from gleanset.db.names import names_in_use
+from gleanset.errors import UsageError
+
+KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
+_KANA = {letter: letter + TO_HIRAGANA for letter in KATAKANA}
+
+
+class KnownName(NamedTuple):
+    """A name, and the class that it means."""
+
+    text: str
+    label: str
+
+
+def known_names(dataset: Dataset) -> list[KnownName]:
+    """Return what may be typed as a name, the likeliest first; only what a class may be called."""
+    found = []
+    for text, label in names_in_use(dataset.db):
+        with suppress(UsageError):
+            found.append(KnownName(class_name(text), class_name(label)))
+    return found
+
+
+def folded(text: str) -> str:
+    """Return a text without what does not matter: case, width, accents, which kana, separators."""
+    plain = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
+    return "".join(c for c in plain if c.isalnum() or unicodedata.category(c) == "Lm")
+
+
+def completions(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]:
+    """Return the names that begin so, or of which a word does; those that begin so come first."""
+    wanted = folded(typed)
+    if not wanted:
+        return []
+    first, others = [], []
+    for name in names:
+        if folded(name.text).startswith(wanted):
+            first.append(name)
+        elif any(folded(word).startswith(wanted) for word in _words(name.text)[1:]):
+            others.append(name)
+    return [*first, *others]
+
+
+def meant(typed: str, names: Iterable[KnownName]) -> str:
+    """Return the class that a whole name means, however it is written; itself for a new one."""
+    exact = [name for name in names if folded(name.text) == folded(typed)]
+    return exact[0].label if exact and folded(typed) else typed
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text).split()

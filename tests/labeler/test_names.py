@@ -1,0 +1,41 @@
+"""Names complete from classes, what they were called, hints and search keywords."""
+
+from __future__ import annotations
+
+from labeler_makers import add_image
+
+from gleanset import Dataset, Origin
+from labeler.sorting.names import KnownName, completions, folded, known_names, meant
+from labeler.sorting.session import SortingSession
+
+
+def test_names_are_classes_first_then_hints_and_what_a_merged_class_was_called(
+    empty: Dataset,
+) -> None:
+    for number, hint in enumerate(("rin", "rin", "hana/..", "aoi")):
+        add_image(empty, f"picture-{number}", Origin("folder", f"{number}", hint=hint))
+    session = SortingSession(empty)
+    session.add_class("Miku")
+    session.add_class("初音ミク")
+    session.merge_class("初音ミク", "Miku")
+    assert known_names(empty) == [
+        KnownName("Miku", "Miku"),
+        KnownName("初音ミク", "Miku"),
+        KnownName("rin", "rin"),
+        KnownName("aoi", "aoi"),
+    ]
+
+
+def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
+    names = [KnownName(n, n) for n in ("Suzukaze Aoba", "アスナ", "Asuka", "Réne", "aoi")]
+
+    def found(typed: str) -> list[str]:
+        return [name.text for name in completions(typed, names)]
+
+    assert found("suz") == found("ＳＵＺ") == ["Suzukaze Aoba"]
+    assert found("あす") == found("ｱｽ") == ["アスナ"]
+    assert found("ao") == ["aoi", "Suzukaze Aoba"]
+    assert found("ren") == ["Réne"]
+    assert found("") == found("?") == found("xyz") == []
+    assert (meant("ａｏｉ", names), meant("new", names), meant("??", names)) == ("aoi", "new", "??")
+    assert folded("Ｍｉｋｕ_01") == folded("miku 01") == "miku01"

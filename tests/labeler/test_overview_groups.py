@@ -1,0 +1,159 @@
+"""Groups of look-alikes, who is unlike all classes, and what a pair of a class and a group asks."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset
+from labeler.likeness import Vectors
+from labeler.sorting.groups import (
+    LikenessGroup,
+    chance_of_new,
+    divided,
+    likeness_groups,
+    overview,
+    unlike_all,
+)
+from labeler.sorting.linkage import clusters_of, joins_of
+from labeler.sorting.page_layout import ClassPage, PageKind, Stack
+from labeler.sorting.proposals import NO_IDEA, ClassProposal
+from labeler.sorting.session import SortingSession
+from labeler.sorting.ties import Ties, questions
+
+
+def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:
+    """So many rows of each person, near a middle of their own, of unit length."""
+    dice = np.random.default_rng(seed)
+    middles = np.eye(len(sizes), 12)
+    rows = np.repeat(middles, sizes, axis=0) + spread * dice.normal(size=(sum(sizes), 12)) / 3
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def stacks_for(count: int, proposal: ClassProposal = NO_IDEA) -> list[Stack]:
+    return [Stack(n, (n + 1,), proposal) for n in range(count)]
+
+
+def test_clusters_are_the_people_and_equal_rows_end() -> None:
+    sizes = (9, 7, 5, 7)
+    rows = people(sizes)
+    found = clusters_of(len(rows), joins_of(rows), 4)
+    starts = np.cumsum((0, *sizes))
+    wanted = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
+    assert sorted(sorted(cluster) for cluster in found) == wanted
+    same = np.ones((6, 2), np.float32) / 2**0.5
+    assert [len(cluster) for cluster in clusters_of(6, joins_of(same), 1)] == [6]
+    assert clusters_of(1, joins_of(rows[:1]), 1) == [[0]]
+    apart = clusters_of(2, joins_of(same[:2]), 1, may_join=lambda one, other: False)
+    assert apart == [[0], [1]]
+
+
+def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
+    rows = people((14, 8, 7, 6))
+    stacks = stacks_for(28)
+    groups = likeness_groups(stacks, rows[:28], rows[28:])
+    page = overview(groups, rows, 96)
+    assert page is not None
+    assert page.kind is PageKind.GROUPS
+    assert sum(group.size for group in page.groups) == len(page.tiles) == page.of
+    assert page.groups[0].size == max(group.size for group in page.groups)
+    shown = [row - 1 for tile in page.tiles for row in tile.rows]
+    first = 0
+    for group in page.groups:  # nobody is in a group with somebody else
+        mine = shown[first : first + group.size]
+        assert len({int(np.digitize(n, (14, 22))) for n in mine}) == 1
+        first += group.size
+    small = overview(groups, rows, room=10)
+    assert small is not None
+    assert len(small.groups) == 1
+    decided = likeness_groups(stacks[22:], rows[:28], rows[22:28])
+    assert all(group.decided for group in decided)
+    assert overview(decided, rows, 96) is None
+
+
+def test_a_name_is_offered_that_nearly_all_hints_of_a_group_say() -> None:
+    stacks = [s._replace(hint="rin" if s.number < 5 else None) for s in stacks_for(8)]
+    rows = people((8,))
+    page = overview([LikenessGroup(tuple(stacks), 0)], rows, 96)
+    assert page is not None
+    assert page.groups[0].label == "rin"
+    assert {tile.proposal.label for tile in page.tiles} == {"rin"}
+    mixed = [s._replace(hint=("rin", "mio")[s.number % 2]) for s in stacks]
+    page = overview([LikenessGroup(tuple(mixed), 0)], rows, 96)
+    assert page is not None
+    assert page.groups[0].label is None
+
+
+def test_the_larger_a_group_without_anybody_decided_the_likelier_it_is_of_no_class() -> None:
+    stacks = stacks_for(12)
+    groups = [
+        LikenessGroup(tuple(stacks[:9]), 0),
+        LikenessGroup(tuple(stacks[9:11]), 0),
+        LikenessGroup((stacks[11],), 12),
+    ]
+    new = unlike_all(groups, 0.2)
+    assert new[0] > 0.9 > new[9] > 0.2 > new[11] == 0
+    assert unlike_all([group._replace(decided=0) for group in groups], 0.2) == {}
+    assert chance_of_new([]) == 0.5
+    assert chance_of_new([30, 40, 35]) < 0.05 < chance_of_new([30, 4, 3])
+    doubted = ClassProposal((("A", 0.9),)).doubted(0.5)
+    assert doubted.confidence == 0.45
+
+
+def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
+    stacks = stacks_for(12)
+    page = overview([LikenessGroup(tuple(stacks), 0)], people((7, 5)), 96)
+    assert page is not None
+    rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
+    parted = divided(page, 0, rows)
+    assert [group.size for group in parted.groups] == [7, 5]
+    assert {row - 1 for tile in parted.tiles[:7] for row in tile.rows} == set(range(7))
+    assert sorted(parted.rows) == sorted(page.rows)
+
+
+def pair(dataset: Dataset) -> tuple[SortingSession, Ties, ClassPage, list[int]]:
+    """Five of Miku, and four that may be her."""
+    keys = [key for n in range(9) for key in add_faces(dataset, add_image(dataset, f"image-{n}"))]
+    session = SortingSession(dataset)
+    rows = [session.tiles.rows_of(keys)[key] for key in keys]
+    session.file(rows[:5], "Miku")
+    maybe = ClassProposal((("Miku", 0.5),))
+    stacks = tuple(Stack(n, (row,), maybe) for n, row in enumerate(rows[5:]))
+    ties = Ties(session)
+    page = ties.page([LikenessGroup(stacks, 0)])
+    assert page is not None
+    assert [group.size for group in page.groups] == [5, 4]
+    return session, ties, page, rows[5:]
+
+
+def test_the_same_gets_the_class_and_one_undo_takes_it_back(empty: Dataset) -> None:
+    session, ties, page, asked = pair(empty)
+    done = ties.answer(page, [5], same=True)
+    assert (done.count, done.name) == (3, "3 faces to Miku")
+    assert session.tiles.of(asked)[asked[0]].status == "queue"
+    session.undo()
+    assert session.tiles.counts().waiting == 4
+
+
+def test_different_is_kept_and_not_asked_again(empty: Dataset) -> None:
+    session, ties, page, asked = pair(empty)
+    miku = session.classes.id_of("Miku")
+    assert ties.answer(page, [], same=False).name == "4 faces not of Miku"
+    assert all(session.changes.refused(asked)[row] == {miku} for row in asked)
+    assert SortingSession(empty).progress().undo is not None
+    session.undo()
+    assert session.changes.refused(asked) == {}
+
+
+def test_what_is_asked_is_what_settles_most_and_a_skipped_question_does_not_come_back(
+    empty: Dataset,
+) -> None:
+    _session, ties, page, _ = pair(empty)
+    ties.skip(page)
+    half, sure = (stacks_for(n, ClassProposal((("Miku", c),))) for n, c in ((6, 0.5), (9, 0.95)))
+    asked = questions([LikenessGroup(tuple(half), 0), LikenessGroup(tuple(sure), 0)])
+    assert [(question.label, len(question.group.stacks)) for question in asked] == [("Miku", 6)]
+    again = [Stack(0, page.tiles[5].rows, ClassProposal((("Miku", 0.5),)))] * 4
+    assert ties.page([LikenessGroup(tuple(again), 0)]) is None
