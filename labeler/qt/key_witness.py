@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from labeler.qt.grid.tile_view import TileView
 from labeler.qt.session_worker import SessionWorker
 
 
@@ -33,7 +34,7 @@ def state_of(widget: QWidget | None) -> Hashable:
         return widget.isDown()
     if isinstance(widget, QComboBox):
         return widget.currentIndex()
-    if isinstance(widget, QAbstractItemView):
+    if isinstance(widget, QAbstractItemView) and not isinstance(widget, TileView):
         bar, now = widget.verticalScrollBar(), widget.currentIndex()
         return now.row(), now.column(), bar.value()
     return None

@@ -293,7 +293,6 @@ class TileView(RangeSelection):
         """Return what is pointed at, chosen and seen, to compare before and after a key."""
         return (
             self.point,
-            self.currentIndex().row(),
             tuple(self.selected_ranges()),
             self._grid.rect(0).width(),
             self.verticalOffset(),
