@@ -1,0 +1,334 @@
+"""What sorting faces costs in the labeler's real window, by a hand on its mouse and keyboard.
+
+    python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
+    python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
+
+The pictures of all classes are shuffled into a new dataset, in which nothing is named; then a
+scripted person who knows everybody sorts them in a window under Xvfb, by X events alone, until
+nothing waits. It reads the tiles that are painted, the proposals on them and the words above
+them, and knows who they are by their folders; of what is not painted it knows nothing.
+
+A key press or chord, a click, a notch of the wheel and a drag are a gesture each; so is a key that
+is held while the mouse sweeps over neighbours. The letters of a name are counted apart, and its
+Enter is not counted. The person takes the time that the keystroke-level model gives (Card, Moran
+and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, and
+0.15 s for each face that is seen anew; whatever the window makes it wait comes on top, and what is
+learnt in the background has just this time. Beside it stands a file manager: one drag for each run
+of neighbours of one class in the shuffled folder. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+HERE = Path(__file__).resolve()
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")]
+
+from drawn_faces import FaceSet, labels, real_set  # noqa: E402
+from virtual_display import Display, display  # noqa: E402
+
+if TYPE_CHECKING:
+    from PySide6.QtCore import QPoint
+    from PySide6.QtWidgets import QWidget
+
+    from labeler.qt.views.class_pages import ClassPagesView
+    from labeler.qt.window import LabelerWindow
+    from labeler.sorting.page_layout import ClassPage
+
+KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
+"""Seconds: of the keystroke-level model, and for a look at a face."""
+PATIENCE = 120.0
+"""Seconds after which a window that does not come to rest is a fault."""
+MOST_OTHERS = 0.6
+"""Where so much of a class page is of one other class, the whole page is given to that one."""
+
+
+class SeenTile(NamedTuple):
+    """A painted tile: its row, the key of the sample on it, and the class that is shown on it."""
+
+    row: int
+    key: str
+    said: str | None
+
+
+class Person:
+    """Hands and eyes at one window: `gestures` is what it cost, by kind; `letters` apart."""
+
+    def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
+        self.window, self.screen, self.truth = window, screen, truth
+        self.gestures: Counter[str] = Counter()
+        self.letters = 0
+        self._met: set[str] = set()
+
+    # -- hands
+
+    def key(self, name: str, what: str) -> None:
+        """Press a key or a chord, as xdotool names it."""
+        self.gestures[what] += 1
+        self._hand(KEY, "key", name)
+
+    def point(self, row: int) -> None:
+        """Move the mouse to a tile that is in sight."""
+        x, y = self._place(row)
+        self._hand(POINT, "mousemove", x, y)
+
+    def sweep(self, rows: list[int], key: str) -> None:
+        """Hold a class key over neighbours; of one of them it is a press."""
+        self.point(rows[0])
+        if len(rows) == 1:
+            self.key(key, "key")
+            return
+        self.gestures["sweep"] += 1
+        self._hand(KEY, "keydown", key)
+        for row in rows[1:]:
+            x, y = self._place(row)
+            self._hand(PRESS, "mousemove", x, y)
+        self._hand(PRESS, "keyup", key)
+
+    def write(self, name: str) -> None:
+        """Type a name where the focus is, and Enter."""
+        self.letters += len(name)
+        self._hand(KEY * (len(name) + 1), "type", "--delay", "4", name)
+        self._hand(0, "key", "Return")
+
+    def _hand(self, seconds: float, *words: str | int) -> None:
+        """Do it, and let the time pass that a person takes."""
+        end = time.monotonic() + seconds
+        self.screen.hand(*words)
+        self.wait(end)
+
+    def wait(self, end: float = 0.0) -> None:
+        """Until this time, and until the window is at rest."""
+        from PySide6.QtWidgets import QApplication
+
+        quiet, latest = 0, time.monotonic() + PATIENCE
+        while quiet < 5 or time.monotonic() < end:
+            if time.monotonic() > latest:
+                raise SystemExit("the window does not come to rest")
+            QApplication.processEvents()
+            quiet = quiet + 1 if self.window.view.settled() else 0
+            time.sleep(0.004)
+
+    def _place(self, row: int) -> tuple[int, int]:
+        """Where the middle of what is seen of a tile is on the screen."""
+        tiles = self.view.view
+        seen = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
+        return on_screen(tiles.viewport(), seen.center())
+
+    # -- eyes
+
+    @property
+    def view(self) -> ClassPagesView:
+        """The class pages."""
+        from labeler.qt.views.class_pages import ClassPagesView
+
+        assert isinstance(self.window.view, ClassPagesView)
+        return self.window.view
+
+    def look(self) -> list[SeenTile]:
+        """Return the tiles that are painted now; what is new takes time to see."""
+        self.wait()
+        tiles, found = self.view.view, []
+        for row in tiles.in_sight():
+            if tiles.tiles.id(row) in tiles.seen and (tile := tiles.tiles.tile(row)) is not None:
+                said = tiles.tiles.proposal(row)
+                found.append(SeenTile(row, tile.key, said.label if said else None))
+        new = {one.key for one in found} - self._met
+        self._met |= new
+        self.wait(time.monotonic() + SCAN * len(new))
+        return found
+
+    # -- what a person does
+
+    def sort(self) -> None:
+        """Pages until nothing is left."""
+        self.wait()
+        while (page := self.view.page) is not None:
+            before = sum(self.gestures.values())
+            self.one_page()
+            cost = sum(self.gestures.values()) - before
+            print(f"{page.kind} of {len(page.tiles)}: {cost} gestures", file=sys.stderr)
+
+    def one_page(self) -> None:
+        """See all of a page, say who is where Enter would be wrong, and press Enter."""
+        page = self.view.page
+        assert page is not None
+        self.wait(time.monotonic() + THINK)
+        done: set[int] = set()
+        whole: str | None = None
+        while True:
+            seen = [one for one in self.look() if one.row not in done]
+            if page.kind == "groups":
+                self._name_groups(page, seen)
+            else:
+                whole = whole or (self._of_the_whole(page, seen) if not done else None)
+                self._mend([(one, whole or one.said) for one in seen])
+            done |= {one.row for one in seen}
+            if not self.view.view.unseen():
+                break
+            self._scroll()
+        if whole is None:
+            self.key("Return", "enter")
+        else:
+            self._call(whole)
+        self.wait()
+
+    def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
+        """Say of each group who most of it are, unless that is offered; then of each stray."""
+        first = 0
+        for group in page.groups:
+            mine = [one for one in seen if first <= one.row < first + group.size]
+            first += group.size
+            if not mine:
+                continue
+            most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
+            if most != group.label:
+                self.point(next(one.row for one in mine if self.truth[one.key] == most))
+                if most in self.keys:
+                    self.key(self.keys[most], "group key")
+                else:
+                    self._call(most)
+            self._mend([(one, most) for one in mine])
+
+    def _call(self, who: str) -> None:
+        """Give a page, or the group that is pointed at, a class."""
+        if key := self.keys.get(who):
+            self.key(f"shift+{key}", "page key")
+            return
+        if self.view.page is not None and self.view.page.kind != "groups":
+            self.key("n", "find")  # where groups are to be named, letters are a name
+        self.write(who)
+
+    def _of_the_whole(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
+        """Whom a class page is of, where that is another class; None where proposals serve."""
+        most, number = Counter(self.truth[one.key] for one in seen).most_common(1)[0]
+        other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
+        return most if other else None
+
+    def _mend(self, seen: list[tuple[SeenTile, str | None]]) -> None:
+        """Send those whose class is not what they are said to be, neighbours together."""
+        wrong = [
+            (one.row, self.truth[one.key]) for one, said in seen if self.truth[one.key] != said
+        ]
+        runs = groupby(enumerate(wrong), lambda one: (one[1][0] - one[0], one[1][1]))
+        for (_, who), run in runs:
+            rows = [row for _, (row, _) in run]
+            if who not in self.keys:
+                self._introduce(rows.pop(0), who)
+            if rows:
+                self.sweep(rows, self.keys[who])
+
+    def _introduce(self, row: int, who: str) -> None:
+        """Point at the first face of somebody: / and a name make a class of it."""
+        self.point(row)
+        self.key("slash", "find")
+        self.write(who)
+        if who not in self.keys:
+            raise SystemExit(f"{who} was named and has no key: {self.window.focusWidget()}")
+
+    def _scroll(self) -> None:
+        """A notch of the wheel over the faces."""
+        self.gestures["wheel"] += 1
+        x, y = on_screen(self.view.view.viewport(), self.view.view.viewport().rect().center())
+        self._hand(PRESS, "mousemove", x, y, "click", 5)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the classes, as the rail shows them."""
+        progress = self.window.worker.last
+        return {} if progress is None else progress.keys
+
+
+def on_screen(widget: QWidget, point: QPoint) -> tuple[int, int]:
+    """Return where a point of a widget is."""
+    there = widget.mapToGlobal(point)
+    return there.x(), there.y()
+
+
+def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
+    """Sort a dataset in a window of its own; what it cost."""
+    from labeler.qt.app import make_application
+    from labeler.qt.window import LabelerWindow
+
+    make_application()
+    window = LabelerWindow(faces.root, "pages")
+    window.move(0, 0)
+    window.resize(1440, 900)
+    window.show()
+    window.activateWindow()
+    person = Person(window, screen, faces.truth)
+    started = time.monotonic()
+    try:
+        person.sort()
+        minutes = (time.monotonic() - started) / 60
+    finally:
+        window.shut_down()
+    found = labels(faces.root)
+    mistakes = Counter((who, found[key]) for key, who in faces.truth.items() if found[key] != who)
+    for (who, said), count in mistakes.items():
+        print(f"{count} of {who} ended as {said}", file=sys.stderr)
+    wrong = mistakes.total()
+    part, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
+    return {
+        "faces": len(faces.truth),
+        "classes": len(faces.names),
+        "gestures_per_1000": round((gestures + person.letters) * part, 1),
+        "gestures_per_1000_without_letters": round(gestures * part, 1),
+        "wrong_share": round(wrong / len(faces.truth), 4),
+        "minutes": round(minutes, 1),
+        "drags_per_1000": round(runs_of(faces) * part, 1),
+        "counted_by_the_window": window.worker.gestures,
+        "counted": dict(person.gestures) | {"letters": person.letters},
+    }
+
+
+def runs_of(faces: FaceSet) -> int:
+    """Return how many runs of one class there are in the order in which the pictures came."""
+    return sum(1 for _ in groupby(faces.truth.values()))
+
+
+def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
+    """Return a folder of links to the pictures that are asked for."""
+    dice = random.Random(asked.seed)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    for name in dice.sample(names, asked.classes or len(names)):
+        (to / name).mkdir(parents=True)
+        pictures = sorted((folder / name).glob("*.jpg"))
+        for picture in dice.sample(pictures, min(asked.each or len(pictures), len(pictures))):
+            (to / name / picture.name).symlink_to(picture.absolute())
+    return to
+
+
+def main() -> None:
+    """Sort once, and print what it cost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--classes", type=int, help="so many of the classes; all by default")
+    parser.add_argument("--each", type=int, help="so many pictures of each; all by default")
+    parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
+    parser.add_argument("--json", action="store_true", help="the last line alone")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = chosen_part(asked.folder, Path(name) / "chosen", asked)
+        faces = real_set(Path(name) / "faces", folder, seed=asked.seed)
+        with display(Path(name)) as screen:
+            os.environ.update(screen.env)
+            found = sorted_in_window(faces, screen)
+    if not asked.json:
+        for what, value in found.items():
+            print(f"{what:36} {value}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
