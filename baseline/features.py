@@ -20,14 +20,13 @@ from baseline.data import no_readable_picture, pixel_sources
 from baseline.extraction import Extractor
 from baseline.pixels import (
     VIEW_SEED,
-    Fit,
     Pixels,
     ReadPixels,
     ReadViews,
     ViewRequest,
     readers_for,
 )
-from baseline.settings import Precision, Transfer, Triplet
+from baseline.settings import Fit, Precision, Transfer, Triplet
 from gleanset import Dataset
 from gleanset.likeness.store import Vector, VectorStore, vector_name
 from gleanset.records import Sample

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from baseline.pixels import Fit, Pixels, fitted, read_bytes
+from baseline.pixels import Pixels, fitted, read_bytes
+from baseline.settings import Fit
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Array, CutSettings, cut, region

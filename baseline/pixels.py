@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from baseline.settings import Fit
 from gleanset.errors import Unreadable
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
@@ -28,8 +29,6 @@ EACH = 100
 """Pictures that are read in about the time that a process takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
-Fit: TypeAlias = Literal["stretch", "crop"]
-"""How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
 
 def readers_for(pictures: int) -> Processes | Threads:

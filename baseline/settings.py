@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta
 
 from baseline.backbone_names import has_embedding, pinned_names
-from baseline.pixels import Fit
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
@@ -26,6 +25,9 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
+Fit = Literal["stretch", "crop"]
+"""How a picture that is no square becomes one: its proportions are given up, or what stands out."""
+
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 AUTO = "auto"
 """In place of a preset: the one that suits the dataset, which training finds out."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.evaluation.familiarity import FeatureScale
-from baseline.pixels import Fit, Pixels
+from baseline.pixels import Pixels
+from baseline.settings import Fit
 from gleanset.db.faces import CropMethod
 
 Floats = npt.NDArray[np.float32]

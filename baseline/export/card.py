@@ -9,7 +9,7 @@ import msgspec
 from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.evaluation.familiarity import FeatureScale
-from baseline.pixels import Fit
+from baseline.settings import Fit
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 

@@ -18,9 +18,9 @@ from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.export.export_run import export_run
 from baseline.features import FeatureSpec, features_of
 from baseline.networks import build_net
-from baseline.pixels import Fit, fitted
+from baseline.pixels import fitted
 from baseline.runs import SETTINGS
-from baseline.settings import load_preset
+from baseline.settings import Fit, load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.db.journal import Choice
