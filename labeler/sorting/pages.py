@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from gleanset.db.proposals import SampleFeatures, SampleProposals, SortingQueue
+from gleanset.db.sorting import ClassCount
 from gleanset.operations import Operation, operation
 from labeler.likeness import Likeness, Space, Vectors
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
@@ -83,11 +84,12 @@ class Pages:
         if not likes:
             self._finishing.see(others)
             return None
-        self._decided = self._decided_samples()
+        classes = self._session.tiles.counts().classes
+        self._decided = self._decided_samples(classes)
         if not self._decided:
             likes = self._measured(likes)
         space = self._likeness.space([*likes, *self._decided])
-        proposals = self._proposals(likes, self._decided, space)
+        proposals = self._proposals(likes, self._decided, space, classes)
         self._finishing.see({proposal.label for proposal in proposals} | others)
         stacks = [
             Stack(
@@ -98,7 +100,8 @@ class Pages:
             )
             for n in stacks_of(likes, self._split)
         ]
-        return self._page(stacks, space(likes)[0], space(self._decided)[0], room)
+        counts = {row.name: row.count for row in classes}
+        return self._page(stacks, space(likes)[0], space(self._decided)[0], counts, room)
 
     def _measured(self, likes: list[SampleFeatures]) -> list[SampleFeatures]:
         """Measure for some seconds what cannot be compared yet: the first groups are to be groups
@@ -113,12 +116,16 @@ class Pages:
         return self._queue.of(rows) if after else likes
 
     def _page(
-        self, stacks: list[Stack], vectors: Vectors, decided: Vectors, room: int
+        self,
+        stacks: list[Stack],
+        vectors: Vectors,
+        decided: Vectors,
+        counts: Mapping[str, int],
+        room: int,
     ) -> ClassPage | None:
         """Return an overview while there are groups of whom nobody knows the name, then pages of
         what is proposed, then what is left over, in groups however small.
         """
-        counts = {row.name: row.count for row in self._session.tiles.counts().classes}
         self._named = {name for name, count in counts.items() if count}
         groups = likeness_groups(stacks, vectors, decided)
         unlike = unlike_all(groups, chance_of_new(counts.values()))
@@ -176,19 +183,20 @@ class Pages:
         likes: list[SampleFeatures],
         decided: list[SampleFeatures],
         space: Space,
+        classes: Sequence[ClassCount],
     ) -> list[ClassProposal]:
         rows = [like.id for like in likes]
-        names = {row.id: row.name for row in self._session.tiles.counts().classes}
+        names = {row.id: row.name for row in classes}
         offers = self._queue.offers(rows)
         refused = self._session.changes.refused(rows)
-        share = _share_of(offers.values(), self._decided_classes(names))
+        share = _share_of(offers.values(), {row.id for row in classes if row.count})
         self._votes = {}
         if share is not None:
             # What a presort says and its vectors are one source; the descriptor is another one.
             space = self._likeness.by_descriptor
         vectors, there = space(likes)
         neighbours = _neighbours(decided, space)
-        vote = neighbours.vote(vectors, self._bias(share))
+        vote = neighbours.vote(vectors, _bias(share, classes))
         unseen = len(names) - len(neighbours.classes)
         found = []
         for number, like in enumerate(likes):
@@ -203,25 +211,14 @@ class Pages:
             found.append(combined(opinions, list(names.values()), no, self.calibration.doubt))
         return found
 
-    def _decided_classes(self, names: Mapping[int, str]) -> set[int]:
-        return {row.id for row in self._session.tiles.counts().classes if row.count}
-
-    def _bias(self, share: float | None) -> float:
-        """Return the log odds that a sample is of a known class, before anybody looks at it."""
-        if share is not None:
-            return math.log((share + 0.02) / (1.02 - share))
-        new = chance_of_new(row.count for row in self._session.tiles.counts().classes)
-        return math.log((1 - new) / new)
-
-    def _decided_samples(self) -> list[SampleFeatures]:
-        classes = [row.id for row in self._session.tiles.counts().classes]
+    def _decided_samples(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
         each = max(12, DECIDED // max(1, len(classes)))
-        return self._queue.of(self._queue.decided(classes, each))
+        return self._queue.of(self._queue.decided([row.id for row in classes], each))
 
     def nearest(self, row: int, most: int = 4) -> list[int]:
         """Return the decided samples (rows) that are nearest to one, as of the last page."""
         if self._decided is None:
-            self._decided = self._decided_samples()
+            self._decided = self._decided_samples(self._session.tiles.counts().classes)
         like = self._queue.of([row])
         others = [decided for decided in self._decided if decided.id != row]
         space = self._likeness.space([*like, *others])
@@ -347,6 +344,14 @@ def _neighbours(decided: list[SampleFeatures], space: Space) -> Neighbours:
     vectors, there = space(decided)
     labels = np.array([like.label or 0 for like in decided], np.int64)
     return Neighbours(vectors[there], labels[there])
+
+
+def _bias(share: float | None, classes: Iterable[ClassCount]) -> float:
+    """Return the log odds that a sample is of a known class, before anybody looks at it."""
+    if share is not None:
+        return math.log((share + 0.02) / (1.02 - share))
+    new = chance_of_new(row.count for row in classes)
+    return math.log((1 - new) / new)
 
 
 def _share_of(offers: Iterable[SampleProposals], decided: Collection[int]) -> float | None:
