@@ -15,6 +15,7 @@ if find_spec("PySide6") is None:
     collect_ignore_glob = ["test_[!_]*.py"]
 else:
     from window_fixtures import (  # noqa: F401 - fixtures
+        _mouse_is_elsewhere,
         _settings_of_its_own,
         application,
         drawn_few,

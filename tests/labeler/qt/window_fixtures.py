@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, add_classes, draw_set
 from person import Opened
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings
+from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication
 
 from labeler.qt.app import make_application
@@ -26,6 +27,12 @@ def _settings_of_its_own(application: QApplication, tmp_path: Path) -> None:
     """No test finds where another one has put its window."""
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
+
+
+@pytest.fixture(autouse=True)
+def _mouse_is_elsewhere(application: QApplication) -> None:
+    """No window opens under the mouse, where another test has left it: it would point at a face."""
+    QCursor.setPos(-10_000, -10_000)
 
 
 @pytest.fixture(scope="session")
@@ -62,4 +69,7 @@ def opened(application: QApplication) -> Iterator[Opened]:
         if not window.close():
             window.close()  # what is under way is given up
         window.deleteLater()
+    # Without a running event loop Qt deletes none by itself: a window that stayed would go on
+    # looking at every key of every later test.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     application.processEvents()
