@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with an L2 penalty, solved to the end.
+"""Multinomial logistic regression with an L2 penalty, solved until the gradient is next to none.
 
 On small sets it beats a head trained by stochastic gradient descent by 4 to 5 points. Features
 come standardised, so that one penalty suits all of them.

@@ -95,9 +95,8 @@ def test_cached_features_say_what_the_whole_network_says(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "trained", ["transfer", pytest.param("triplet", marks=pytest.mark.long)], indirect=True
-)
+@pytest.mark.long
+@pytest.mark.parametrize("trained", ["transfer", "triplet"], indirect=True)
 def test_cached_features_say_what_the_exported_network_says(
     trained: tuple[Dataset, str, Settings, list[int]], tmp_path: Path
 ) -> None:

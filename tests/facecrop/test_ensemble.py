@@ -147,6 +147,7 @@ def _on(box: Box, truth: Box) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_anime_illustrations(ensemble: Detector, shared_data: Path) -> None:
     """All 24 with at most two false alarms; animeface alone has 22 with 2."""
     found = false = 0
