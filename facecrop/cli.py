@@ -60,6 +60,12 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")
 @setting_options
 @cut_options
+@click.option(
+    "--new",
+    "only_fresh",
+    is_flag=True,
+    help="Leave images out that any detector has searched, or that have a sample.",
+)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def run(
     job: CommandJob,
@@ -67,6 +73,7 @@ def run(
     threshold: float | None,
     cascade: Path | None,
     options: tuple[str, ...],
+    only_fresh: bool,
     workers: int | None,
     **cut: Any,
 ) -> Result:
@@ -81,6 +88,7 @@ def run(
         threshold=threshold,
         cascade=cascade,
         options=options,
+        only_fresh=only_fresh,
         workers=workers,
         **cut,
     )

@@ -32,7 +32,8 @@ class FaceSearch:
     """`facecrop run`: which detector searches, and how its faces are cut.
 
     What is None comes from the table [crop] of the dataset. `options` are written
-    `detector.setting=value`; `margin` is in face sizes, `min_size` in pixels.
+    `detector.setting=value`; `margin` is in face sizes, `min_size` in pixels. `only_fresh` leaves
+    images out that were searched, or have a sample.
     """
 
     detector: str | None = None
@@ -45,6 +46,7 @@ class FaceSearch:
     level: bool | None = None
     min_size: int | None = None
     workers: int | None = None
+    only_fresh: bool = False
 
     @classmethod
     def recorded(cls, detector: RecordedDetector, cut: str, own: CropSettings) -> FaceSearch:
@@ -100,7 +102,14 @@ class FaceSearch:
 
         crop = own or dataset.settings.crop
         spec, cutting = self.spec(crop), self.cutting(crop)
-        found = find_faces(dataset, spec, cutting, workers=self.workers or 0, progress=progress)
+        found = find_faces(
+            dataset,
+            spec,
+            cutting,
+            only_fresh=self.only_fresh,
+            workers=self.workers or 0,
+            progress=progress,
+        )
         return self._taken(spec, crop) | found
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
@@ -109,7 +118,7 @@ class FaceSearch:
 
         crop = dataset.settings.crop
         spec = self.spec(crop)
-        search = DatasetSearch(dataset, spec, self.cutting(crop))
+        search = DatasetSearch(dataset, spec, self.cutting(crop), self.only_fresh)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._taken(spec, crop) | counts
 
@@ -130,6 +139,7 @@ class FaceSearch:
             if (value := getattr(self, name)) is not None:
                 words.append(on if value else off)
         words += [] if self.min_size is None else ["--min-size", str(self.min_size)]
+        words += ["--new"] if self.only_fresh else []
         return words + ([] if self.workers is None else ["--workers", str(self.workers)])
 
 

@@ -107,11 +107,15 @@ class SearchWorker:
 
 @dataclass(frozen=True)
 class DatasetSearch:
-    """One run over a dataset: what is to be done, and how it is recorded."""
+    """One run over a dataset: what is to be done, and how it is recorded.
+
+    With `only_fresh` images that were searched, or have a sample, are left as they are.
+    """
 
     dataset: Dataset
     spec: DetectorSpec
     cutting: CutSettings
+    only_fresh: bool = False
 
     def __post_init__(self) -> None:
         self.dataset.scans.look_for_crops(self._crops)
@@ -123,15 +127,23 @@ class DatasetSearch:
 
     def to_search(self) -> int:
         """Return how many images would be searched."""
+        if self.only_fresh:
+            return self.dataset.images.count_fresh()
         return self.dataset.images.count_unscanned(self.spec.name, self.settings)
 
     def to_cut(self) -> int:
         """Return how many images would only be cut anew."""
+        if self.only_fresh:
+            return 0
         return self.dataset.scans.count_to_cut(self.spec.name, self.settings, str(self.cutting))
 
     def items(self) -> Iterator[ImageToSearch]:
         """Everything that is to be done, in a fixed order, read as it is needed."""
         scans, images = self.dataset.scans, self.dataset.images
+        if self.only_fresh:
+            for sha256, kind in images.fresh():
+                yield self._item(sha256, kind, search=True)
+            return
         for sha256, kind in images.unscanned(self.spec.name, self.settings):
             yield self._item(sha256, kind, search=True)
         for sha256, kind in scans.to_cut(self.spec.name, self.settings, str(self.cutting)):
@@ -180,20 +192,23 @@ def find_faces(
     spec: DetectorSpec,
     cutting: CutSettings,
     *,
+    only_fresh: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Search every image not yet searched with these settings, and cut what is not cut so.
 
-    The counts of what was done and found.
+    With `only_fresh` those that any detector has searched, or that have a sample, are left as they
+    are. The counts of what was done and found.
     """
     tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
     reasons: Counter[str] = Counter()
     retired = _retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = DatasetSearch(dataset, spec, cutting)
+        search = DatasetSearch(dataset, spec, cutting, only_fresh)
         total = search.to_search() + search.to_cut()
-        dataset.scans.begin_cutting(str(cutting))
+        if not only_fresh:
+            dataset.scans.begin_cutting(str(cutting))
         plan = SearchWorker(
             spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )

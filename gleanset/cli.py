@@ -84,9 +84,9 @@ class CommandGroup(click.Group):
         return list(HELP["help_option_names"])
 
 
-def group(name: str, text: str) -> click.Group:
+def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
     """Return a console command with subcommands."""
-    made = CommandGroup(name=name, help=text, context_settings=HELP)
+    made = kind(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
 
 

@@ -161,12 +161,24 @@ def _copied_aside(root: Path) -> TemporaryDirectory[str]:
 def refuse_missing(root: Path) -> None:
     """Raise `DatasetMissing` for a folder that holds no dataset; it is not opened."""
     with disk_errors(root):
-        there = (root / FILE).is_file() and (root / CATALOGUE).is_file()
+        there = _holds_dataset(root)
     if not there:
         raise DatasetMissing(
             f"there is no dataset in {root.absolute()}",
             "name its folder with -d DIR, or make one: gleanset init -d DIR",
         )
+
+
+def is_dataset(folder: Path) -> bool:
+    """Return whether a folder holds a dataset; False where it may not be looked into."""
+    try:
+        return _holds_dataset(folder)
+    except OSError:
+        return False
+
+
+def _holds_dataset(folder: Path) -> bool:
+    return (folder / FILE).is_file() and (folder / CATALOGUE).is_file()
 
 
 def _connected(path: Path, create: bool) -> Connection:

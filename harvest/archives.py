@@ -16,17 +16,17 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
+from gleanset.files.names import ARCHIVES, printable
 from gleanset.files.store import sha256_of_file
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.folder import checked_folder, printable
+from harvest.folder import checked_folder
 from harvest.importer import Importer
 from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
 STAGE = "harvest-archive"
-_SUFFIXES = {".zip", ".cbz", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"}
 
 
 class CopiedMember(NamedTuple):
@@ -149,7 +149,7 @@ def identified(path: Path) -> IdentifiedArchive:
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     stem = PurePosixPath(printable(Path(path.name)))
-    while stem.suffix.lower() in _SUFFIXES:
+    while stem.suffix.lower() in ARCHIVES:
         stem = stem.with_suffix("")
     return IdentifiedArchive(path, digest[:16], stem.name)
 

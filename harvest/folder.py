@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.dataset import CATALOGUE
+from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.names import printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
-from gleanset.settings import FILE
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
@@ -108,7 +108,7 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not is_dataset(folder / name, own)
+            if not name.startswith(".") and not _is_left_out(folder / name, own)
         )
         if folder.resolve() == own:
             folders.clear()
@@ -119,14 +119,9 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
     yield from (_found(Path(os.fsdecode(error.filename)), label) for error in closed)
 
 
-def is_dataset(folder: Path, own: Path) -> bool:
+def _is_left_out(folder: Path, own: Path) -> bool:
     """Return whether a folder is our dataset or another one: its images are not found again."""
-    if folder.resolve() == own:
-        return True
-    try:
-        return (folder / FILE).is_file() and (folder / CATALOGUE).is_file()
-    except OSError:
-        return False
+    return folder.resolve() == own or is_dataset(folder)
 
 
 def _found(path: Path, hint: str | None) -> Found:
@@ -140,8 +135,3 @@ def _found(path: Path, hint: str | None) -> Found:
     except OSError:
         return Found(path, origin, "")
     return Found(path, origin, f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}")
-
-
-def printable(path: Path) -> str:
-    """Return a path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

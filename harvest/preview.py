@@ -9,11 +9,12 @@ from queue import SimpleQueue
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, Unreadable
+from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from harvest.archives import identified, members
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.folder import printable, walk
+from harvest.folder import walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
 from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches

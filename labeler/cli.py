@@ -13,10 +13,13 @@ from gleanset.operations import Operation, operation
 from labeler.cli_curation import COMMANDS as CURATION
 from labeler.cli_duplicates import COMMANDS as DUPLICATES
 from labeler.cli_exchange import COMMANDS as EXCHANGE
-from labeler.cli_window import add_window
+from labeler.cli_window import WindowGroup, add_window
 
 commands = group(
-    "labeler", "Label, split and export a dataset. Without a command it opens the window."
+    "labeler",
+    "Label, split and export a dataset. Without a command, or with a folder in its place, it opens "
+    "the window.",
+    WindowGroup,
 )
 for part in (*DUPLICATES, *CURATION, *EXCHANGE):
     commands.add_command(part)

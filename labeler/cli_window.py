@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.errors import MissingComponent
+from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
+from gleanset.errors import DatasetMissing, MissingComponent
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
@@ -37,7 +37,10 @@ LANGUAGE = click.option(
 def open_(
     job: CommandJob, view: str | None, screenshot: Path | None, language: str | None
 ) -> Result | None:
-    """Open the window: sort faces into classes, look at duplicates, review, export."""
+    """Open the window: sort faces into classes, look at duplicates, review, export.
+
+    Where there is no dataset yet, the window offers to make one, and takes in what lies there.
+    """
     return show(job, view, screenshot, language)
 
 
@@ -46,18 +49,35 @@ def show(
 ) -> Result | None:
     """Open the window until it is closed, or take a picture of it."""
     try:
-        from labeler.qt.app import open_window, take_picture
+        from labeler.qt.app import has_display, open_window, take_picture
     except ImportError as error:
         raise MissingComponent(
             f"the window needs PySide6, which cannot be loaded ({error})",
             "install it with: pip install 'gleanset[gui]'",
         ) from error
-    with job.open():
-        pass  # what is wrong with the dataset is said here, before there is a window
+    try:
+        with job.open():
+            pass  # what is wrong with the dataset is said here, before there is a window
+    except DatasetMissing:
+        if screenshot is not None or not has_display():
+            raise
     if screenshot is not None:
         return take_picture(job.root, view or "sorting", screenshot, language)
     open_window(job.root, view, language)
     return None
+
+
+class WindowGroup(CommandGroup):
+    """Takes a folder in the place of a command: `labeler my-dataset` opens it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of a name, or that which opens the folder of that name."""
+        first, *rest = args
+        if self.get_command(ctx, first) is None and Path(first).is_dir():
+            return open_.name, open_, ["-d", first, *rest]
+        return super().resolve_command(ctx, args)
 
 
 def add_window(commands: click.Group) -> None:

@@ -41,6 +41,11 @@ _INSERT_ORIGIN = (
 _UNSCANNED = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?)"
 )
+_FRESH = (
+    "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
+    "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
+)
+"""SQL: no detector has searched an image `i`, and nothing of it is a sample yet."""
 
 
 def asked_of(origin: str) -> str:
@@ -218,6 +223,19 @@ class Images:
         return self._db.number(
             f"SELECT count(*) FROM image i WHERE {_UNSCANNED}", (detector, settings)
         )
+
+    def fresh(self) -> Iterator[tuple[str, str]]:
+        """(hash, format) of images that no detector has searched and that have no sample, by
+        hash.
+        """
+        for rows in self._db.pages(
+            f"SELECT sha256, format FROM image i WHERE {_FRESH}", ("sha256",), size=500
+        ):
+            yield from ((row["sha256"], row["format"]) for row in rows)
+
+    def count_fresh(self) -> int:
+        """Return how many images `fresh` would give."""
+        return self._db.number(f"SELECT count(*) FROM image i WHERE {_FRESH}")
 
 
 def _hash_of_file(path: Path) -> str | None:

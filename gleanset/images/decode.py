@@ -15,6 +15,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,24 @@ _KNOWN_BUT_REFUSED = (
 )
 
 _AVIF = (b"ftypavif", b"ftypavis")
+
+# Pillow's decoders answer broken files with whatever they stumbled over.
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    RuntimeError,
+    AssertionError,
+)
 
 # EXIF orientation to the transposition that makes the picture upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -105,23 +124,21 @@ def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Deco
         raise _unknown(data) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        TypeError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        ArithmeticError,
-        AttributeError,
-        struct.error,
-        zlib.error,
-        RuntimeError,
-        AssertionError,
-    ) as error:
-        # Pillow's decoders answer broken files with whatever they stumbled over.
+    except _BROKEN as error:
+        raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
+
+
+def size_said(path: Path) -> tuple[int, int]:
+    """Return width and height as the header of a file has them: nothing is decoded.
+
+    Raises `Unreadable` and nothing else.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable("too large", str(error)) from error
+    except (*_BROKEN, MemoryError) as error:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 

@@ -5,44 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-# Containers that are hardly ever anything else: a broken one is still meant as a video.
-VIDEO_NAMES = frozenset(
-    {
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".qt",
-        ".3gp",
-        ".3g2",
-        ".mj2",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".divx",
-        ".mpg",
-        ".mpeg",
-        ".mpe",
-        ".m2v",
-        ".m2ts",
-        ".flv",
-        ".f4v",
-        ".wmv",
-        ".asf",
-        ".ogv",
-        ".ogm",
-        ".rmvb",
-        ".ivf",
-        ".mxf",
-        ".nut",
-        ".h264",
-        ".264",
-        ".h265",
-        ".265",
-        ".hevc",
-        ".obu",
-        ".wtv",
-    }
-)
+from gleanset.files.names import VIDEOS
+
 # The same containers without pictures that move, and what a download left behind.
 _LEFT_OUT = frozenset(
     {
@@ -96,9 +60,9 @@ def is_video(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return moves(file) or suffix in VIDEO_NAMES
+            return moves(file) or suffix in VIDEOS
     except OSError:
-        return suffix in VIDEO_NAMES
+        return suffix in VIDEOS
 
 
 def moves(file: BinaryIO) -> bool:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from gleanset.errors import GleansetError, InputUnusable
+from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
-from harvest.folder import printable, walk
+from harvest.folder import walk
 from harvest.video.file_types import is_video
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Origin
 from gleanset.work.progress import Progress
-from harvest.folder import printable
 from harvest.video.file_types import is_video
 from harvest.video.inputs import VideoFile, find_inputs
 from harvest.video.probe_ffmpeg import probe

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
-from labeler.qt.translations import FontWarning, install
+from labeler.qt.translations import install
 
 if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
@@ -25,10 +25,15 @@ POINT_SECONDS = 3.0
 REST = 15
 
 
+def has_display() -> bool:
+    """Return whether a window could be shown."""
+    elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
+    return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def needs_display() -> None:
     """Raise `MissingComponent` where a window could not be shown: Qt itself would abort."""
-    elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
-    if not elsewhere and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not has_display():
         raise MissingComponent(
             "there is no display to open a window on",
             "log in to a desktop, use ssh -X, or run it in a virtual one: xvfb-run -a labeler",
@@ -36,23 +41,23 @@ def needs_display() -> None:
 
 
 def open_window(root: Path, view: str | None = None, language: str | None = None) -> int:
-    """Show the window until it is closed; return the exit code. `view`: by default the last one."""
+    """Show the window until it is closed; return the exit code. `view`: by default the last one.
+
+    Where there is no dataset, it is a window that offers to make one.
+    """
     needs_display()
     application = make_application()
-    shown = install(application, language)
-    from labeler.qt.window import LabelerWindow
+    from labeler.qt.program import Program
 
-    window = LabelerWindow(root, view)
-    FontWarning(window.worker, shown, window)
-    window.show()
-    window.learning.begin()
+    program = Program(application, language)
     try:
+        program.begin(root, view)
         code = application.exec()
     finally:
-        window.shut_down()
-    if window.worker.lost:
+        lost = program.shut_down()
+    if lost:
         raise DatasetBusy(
-            f"{window.worker.lost} decisions could not be saved to {root} and are lost",
+            f"{lost} decisions could not be saved to {root} and are lost",
             "open the window again: the faces they were about stand as before",
         )
     return code

@@ -10,8 +10,9 @@ import json
 import os
 import site
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
@@ -42,10 +43,11 @@ class CommandStage(NamedTuple):
 
 
 class CommandEnd(NamedTuple):
-    """How a command ended by itself: its exit code, and what it said last."""
+    """How a command ended by itself: its exit code, what it said last, and its result."""
 
     code: int
     words: str
+    result: Mapping[str, object] = MappingProxyType({})
 
     @property
     def missing(self) -> bool:
@@ -58,7 +60,8 @@ class OwnCommand(QObject):
 
     `staged` (CommandStage) says how far it is, `said` (text) what it says; `ended` (CommandEnd)
     comes when it ended by itself and is not begun again. One that is to `last` is begun again after
-    a crash, a few times; `crashed` (seconds until then) says so.
+    a crash, a few times; `crashed` (seconds until then) says so. One that `answers` is asked for
+    its result.
     """
 
     staged = Signal(object)
@@ -66,9 +69,16 @@ class OwnCommand(QObject):
     ended = Signal(object)
     crashed = Signal(float)
 
-    def __init__(self, words: Sequence[str], parent: QObject, *, lasts: bool = False) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        parent: QObject,
+        *,
+        lasts: bool = False,
+        answers: bool = False,
+    ) -> None:
         super().__init__(parent)
-        self._words, self._lasts = list(words), lasts
+        self._words, self._lasts, self._answers = list(words), lasts, answers
         self._process: QProcess | None = None
         self._rest = b""
         self._last: list[str] = []
@@ -108,11 +118,12 @@ class OwnCommand(QObject):
         self._rest, self._last = b"", []
         process = self._process = QProcess(self)
         process.setProcessEnvironment(_environment())
-        process.setStandardOutputFile(QProcess.nullDevice())
+        if not self._answers:
+            process.setStandardOutputFile(QProcess.nullDevice())
         process.readyReadStandardError.connect(self._read)
         process.finished.connect(self._finished)
         process.errorOccurred.connect(self._failed)
-        module, *rest = self._words
+        module, *rest = [*self._words, *(["--json"] if self._answers else [])]
         # Not the current folder: whatever lies there is no program of ours.
         process.start(sys.executable, ["-P", "-m", module, *rest, "--progress", "json"])
         self._steady.start(round(STEADY * 1000))
@@ -154,6 +165,7 @@ class OwnCommand(QObject):
         if self._process is None:
             return
         self._read()
+        said = _bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace")
         self._process.deleteLater()
         self._process = None
         self._steady.stop()
@@ -164,7 +176,8 @@ class OwnCommand(QObject):
             self._again.start(round(pause * 1000))
             self.crashed.emit(pause)
         else:
-            self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last)))
+            result = _object_in(said.strip().rpartition("\n")[2])
+            self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last), result))
 
 
 def _object_in(line: str) -> dict[str, object]:

@@ -20,22 +20,27 @@ PAUSE = 0.01
 
 
 class Intake(QObject):
-    """Beside the window. `measuring` (left) counts down, `taking` up; `taken` is a `DropResult`."""
+    """Beside the window. `measuring` (left) counts down, `taking` up; `taken` is a `DropResult`.
+
+    `failed` (why) where files cannot be taken in.
+    """
 
     measuring = Signal(int)
     taking = Signal(int)
     taken = Signal(object)
+    failed = Signal(str)
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
         self._measuring = worker.task()
         self._taking = worker.task(self.tr("files are being taken in"))
-        self._drops: list[tuple[list[Path], str | None]] = []
+        self._drops: list[tuple[list[Path], str | None, bool]] = []
         self._again = False
         self._measuring.progressed.connect(lambda what, done, left: self.measuring.emit(left))
         self._measuring.done.connect(self._measured)
         self._taking.progressed.connect(lambda what, done, total: self.taking.emit(done))
         self._taking.done.connect(self._took)
+        self._taking.failed.connect(self.failed)
         self._taking.failed.connect(self._next)
         for task in (self._measuring, self._taking):
             task.failed.connect(lambda why: worker.say(why, bad=True))
@@ -49,21 +54,34 @@ class Intake(QObject):
         if self._again:
             self.measure()
 
-    def take(self, paths: Sequence[str], label: str | None) -> None:
-        """Take dropped files in, one drop after the other."""
-        self._drops.append(([Path(path) for path in paths], label))
+    @property
+    def busy(self) -> bool:
+        """Whether files are being taken in."""
+        return self._taking.busy
+
+    def take(self, paths: Sequence[Path], label: str | None, *, hints: bool = False) -> None:
+        """Take dropped files in as they are, one drop after the other.
+
+        With `hints` the names of their folders are hints.
+        """
+        self._drops.append((list(paths), label, hints))
         self._next()
+
+    def stop(self) -> None:
+        """Take no more in: what is taken in by now counts."""
+        self._drops.clear()
+        self._taking.cancel()
 
     def _next(self) -> None:
         if self._taking.busy or not self._drops:
             return
-        files, label = self._drops.pop(0)
+        files, label, hints = self._drops.pop(0)
 
         def work(dataset: Dataset, progress: CancellableProgress) -> DropResult:
             def report(count: int) -> None:
                 progress.report("taking in", count, 0)
 
-            return take_in(dataset, files, label, report, lambda: progress.cancelled)
+            return take_in(dataset, files, label, report, lambda: progress.cancelled, hints=hints)
 
         self._taking.start(work)
 

@@ -60,6 +60,7 @@ ROWS = (
     ("=, then Y or N", QT_TRANSLATE_NOOP("KeySheet", "Same or different? A group beside a class")),
     ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
     ("G, F9", QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel")),
+    ("Ctrl + ,", QT_TRANSLATE_NOOP("KeySheet", "Settings")),
     ("?, F1", QT_TRANSLATE_NOOP("KeySheet", "This sheet")),
 )
 

@@ -126,6 +126,7 @@ class SessionWorker(QObject):
         self._pending = 0
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._tasks: list[BackgroundTask] = []
+        self._others: list[Callable[[], str]] = []
         self._thread = threading.Thread(target=self._run, name="session-worker", daemon=True)
         self._thread.start()
         self._timer = QTimer(self)
@@ -142,11 +143,16 @@ class SessionWorker(QObject):
         self._tasks.append(made)
         return made
 
+    def watch(self, under_way: Callable[[], str]) -> None:
+        """Have `under_way` ask somebody else, too: empty where nothing would be lost."""
+        self._others.append(under_way)
+
     def under_way(self) -> str:
         """Return what would be lost if everything ended now; empty for nothing."""
         if self.unsaved:
             return self.tr("not everything is saved yet")
-        return next((task.description for task in self._tasks if task.busy), "")
+        busy = next((task.description for task in self._tasks if task.busy), "")
+        return busy or next(filter(None, (ask() for ask in self._others)), "")
 
     @property
     def unsaved(self) -> int:

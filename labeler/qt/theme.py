@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 Role = QPalette.ColorRole
+BUTTON_AND_WINDOW = {
+    "light": (QColor(239, 239, 239), QColor(239, 239, 239)),
+    "dark": (QColor(52, 54, 58), QColor(34, 36, 40)),
+}
+"""From these Qt makes all others, where a platform has no light and dark of its own."""
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
@@ -28,6 +33,24 @@ def muted_text(palette: QPalette) -> QColor:
 def edge(palette: QPalette) -> QColor:
     """Thin lines between parts."""
     return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.18)
+
+
+def show_theme(name: str) -> None:
+    """Show all windows "light" or "dark"; with an empty name as the desktop does."""
+    application = QApplication.instance()
+    assert isinstance(application, QApplication)
+    schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
+    application.styleHints().setColorScheme(schemes.get(name, Qt.ColorScheme.Unknown))
+    if name not in schemes:
+        application.setPalette(QPalette())
+    elif is_dark(application.palette()) != (name == "dark"):
+        # A platform without a theme of its own does not heed it.
+        application.setPalette(QPalette(*BUTTON_AND_WINDOW[name]))
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Return whether text is lighter than what it is written on."""
+    return palette.color(Role.WindowText).lightness() > palette.color(Role.Window).lightness()
 
 
 def em(widget: QWidget, times: float = 1.0) -> int:

@@ -26,6 +26,8 @@ from labeler.sorting.session import SortingProgress
 
 WORDS = Path(__file__).with_name("words")
 ENGLISH = "en"
+LANGUAGE_NAMES = {"en": "English", "ja": "日本語", "zh_CN": "简体中文"}
+"""How each language calls itself."""
 _SCRIPTS = {
     "ja": (QFontDatabase.WritingSystem.Japanese,),
     "zh_CN": (QFontDatabase.WritingSystem.SimplifiedChinese,),

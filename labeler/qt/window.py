@@ -9,10 +9,11 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QKeySequence
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
+    QHBoxLayout,
     QLineEdit,
     QMainWindow,
     QSplitter,
@@ -27,8 +28,8 @@ from labeler.qt.accessibility import enlarge_targets, keep_focus, tab_last
 from labeler.qt.classes.model import Portraits
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
+from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import ALONE, GestureCounter
-from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
@@ -36,14 +37,15 @@ from labeler.qt.key_witness import KeyWitness
 from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
+from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
 from labeler.qt.window_state import WindowState
 from labeler.sorting.drop_import import DropResult
-from labeler.sorting.session import Place
 
 MEASURE_MS = 1500
 ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
@@ -57,7 +59,12 @@ RETRY_MS = 100
 
 
 class LabelerWindow(QMainWindow):
-    """One dataset in one window. `root` must be a dataset; `view` is by default the last one."""
+    """One dataset in one window. `root` must be a dataset; `view` is by default the last one.
+
+    `anew` (a dataset's folder) asks for another window in its place.
+    """
+
+    anew = Signal(object)
 
     def __init__(self, root: Path, view: str | None = None) -> None:
         super().__init__()
@@ -73,7 +80,9 @@ class LabelerWindow(QMainWindow):
         self.tabs, self.stack = QTabBar(), QStackedWidget()
         self._made: dict[str, LabelerView] = {}
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
-        self.setAcceptDrops(True)
+        self.taking = Taking(self.worker, self.intake)
+        self.drops = FileDrops(self, self.worker, self.taking)
+        self.settings_button = SettingsButton(self.show_settings)
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
         self._learns = LearningButton(self.learning)
@@ -84,7 +93,7 @@ class LabelerWindow(QMainWindow):
         self._closing = CloseRequest(self)
         self.counter = GestureCounter(self)
         self.witness = KeyWitness(self, self.worker, self.looks)
-        self._handing_on = False
+        self._handing_on = self._untouched = False
         self._actions()
         self._connect()
         self._state.restore(self, self.split)
@@ -104,8 +113,13 @@ class LabelerWindow(QMainWindow):
         self.tabs.setAccessibleName(self.tr("Views"))
         for kind in VIEWS:
             self.tabs.addTab(f"{kind.shown_title()}  {kind.key}")
-        column.addWidget(self.tabs)
-        column.addWidget(self.stack)
+        head = QHBoxLayout()
+        head.addWidget(self.tabs, 1)
+        head.addWidget(AddButton(self.drops))
+        head.addWidget(self.settings_button)
+        column.addLayout(head)
+        column.addWidget(self.stack, 1)
+        column.addWidget(TakingBar(self.taking))
         self.split = QSplitter()
         for part, share in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
@@ -129,12 +143,14 @@ class LabelerWindow(QMainWindow):
         self._action(self.tr("Keys"), "?", self.sheet.toggle)
         self._action(self.tr("Find a class"), "/", self._name_class)
         self._action(self.tr("Look panel"), "F9", self._toggle_details)
+        self._action(self.tr("Settings"), "Ctrl+,", self.show_settings)
         for kind in VIEWS:
             self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
 
     def _connect(self) -> None:
         self.counter.counted.connect(self.worker.gesture)
         self.counter.counted.connect(self.status.show_effort)
+        self.counter.counted.connect(self._touched)
         self.counter.key_pressed.connect(self.witness.pressed)
         self.class_panel.field.left.connect(self._back_to_faces)
         self.class_panel.field.unfocused.connect(self._left_naming)
@@ -143,9 +159,10 @@ class LabelerWindow(QMainWindow):
         self.class_panel.chosen.connect(self._choose)
         self.class_panel.named.connect(self._named)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
-        self.class_panel.list.files_dropped.connect(self._files_dropped)
+        self.class_panel.list.files_dropped.connect(self.drops.on_row)
         self.intake.taken.connect(self._taken)
-        self.intake.taking.connect(self._taking)
+        self.taking.found.connect(self.intake.measure)
+        self.worker.outside.connect(self._show_first)
         self.intake.measuring.connect(self.status.measuring)
 
     # -- views
@@ -238,6 +255,12 @@ class LabelerWindow(QMainWindow):
         shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
         return (*shown, self.view.looks())
 
+    def show_settings(self) -> None:
+        """Show the settings over the window."""
+        sheet = SettingsSheet(self, self.worker.root, self.learning)
+        sheet.wanted.connect(self.anew)
+        sheet.open()
+
     # -- undo and places
 
     def undo(self) -> None:
@@ -269,12 +292,6 @@ class LabelerWindow(QMainWindow):
         else:
             self.worker.decide(lambda session: session.to(ids, target))
 
-    def _files_dropped(self, paths: list[str], target: str) -> None:
-        self.intake.take(paths, None if target.startswith(":") else target)
-
-    def _taking(self, count: int) -> None:
-        self.worker.say(self.tr("Taking in: {count} files").format(count=count))
-
     def _taken(self, taken: DropResult) -> None:
         if taken.step:
             self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
@@ -286,18 +303,16 @@ class LabelerWindow(QMainWindow):
         )
         self.view.enter()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept files anywhere: elsewhere than on a class they wait to be sorted."""
-        if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
-            event.setDropAction(Qt.DropAction.CopyAction)
-            event.accept()
+    def _show_first(self) -> None:
+        """Show the first faces that another program adds, until a person does something."""
+        view, typing = self.view, isinstance(self.focusWidget(), QLineEdit)
+        if isinstance(view, SendingView) and not typing:
+            self._untouched |= not view.model.rowCount()
+            if self._untouched:
+                view.enter()
 
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take files in."""
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        event.setDropAction(Qt.DropAction.CopyAction)
-        event.accept()
-        self._files_dropped(paths, Place.QUEUE.target)
+    def _touched(self) -> None:
+        self._untouched = False
 
     # -- coming and going
 
@@ -323,6 +338,7 @@ class LabelerWindow(QMainWindow):
     def shut_down(self, give_up: bool = False) -> None:
         """End the threads; every decision is saved first, unless they are given up."""
         self.learning.end()
+        self.taking.end()
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()

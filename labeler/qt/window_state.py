@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QSize
 from PySide6.QtWidgets import QMainWindow, QSplitter
 
+from labeler.qt.preferences import dataset_key
 from labeler.qt.views.sorting import SortingView
 
 FRAME = 40
@@ -19,9 +19,7 @@ class WindowState:
 
     def __init__(self, root: Path) -> None:
         self._kept = QSettings()
-        # A hash of the path: what stands in a path could not be a key of settings.
-        path = str(root.absolute()).encode("utf-8", "backslashreplace")
-        self._dataset = hashlib.sha256(path).hexdigest()[:16]
+        self._dataset = dataset_key(root)
 
     def view(self) -> str:
         """Return the name of the view that was shown last on this dataset."""

@@ -15,6 +15,7 @@ import numpy as np
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import Unreadable
+from gleanset.files.names import printable
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.decode import ENDINGS, decode
@@ -22,6 +23,7 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
+from labeler.sorting.dropped import files_in
 
 STAGE = "dropped"
 THREADS = 2
@@ -53,11 +55,7 @@ def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
     """Return the files that were dropped, and what has the name of a picture in dropped folders."""
     for path in paths:
         if path.is_dir():
-            for found in sorted(path.rglob("*")):
-                inside = found.relative_to(path).parts
-                plain = not any(part.startswith(".") for part in inside)
-                if plain and found.suffix.lower() in ENDINGS and found.is_file():
-                    yield found
+            yield from (one for one in files_in(path) if one.suffix.lower() in ENDINGS)
         else:
             yield path
 
@@ -68,13 +66,17 @@ def take_in(
     label: str | None = None,
     progress: Callable[[int], None] = lambda count: None,
     stop: Callable[[], bool] = lambda: False,
+    *,
+    hints: bool = False,
 ) -> DropResult:
     """Take pictures in; their step. `stop` is asked between files: what is done by then counts.
 
+    With `hints` the name of a dropped folder, or of one in it, is hinted for the pictures in it.
     What is no picture becomes a rejection. Raises what the disk raises.
     """
     choices: list[Choice] = []
     rejected = 0
+    loose = {path for path in paths if not path.is_dir()}
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
@@ -82,10 +84,11 @@ def take_in(
         files = (path for path in pictures_in(paths) if not stop())
         for outcome in run_over(take, files, Threads(THREADS)):
             try:
-                choice = _recorded(dataset, store, outcome, label)
+                hinted = hints and outcome.item not in loose
+                choice = _recorded(dataset, store, outcome, label, hinted)
                 choices += [choice] if choice else []
             except Unreadable as refused:
-                why = Rejection(STAGE, str(outcome.item), refused.reason, refused.detail)
+                why = Rejection(STAGE, printable(outcome.item), refused.reason, refused.detail)
                 dataset.rejections.add(why)
                 rejected += 1
             progress(len(choices) + rejected)
@@ -113,11 +116,13 @@ def _recorded(
     store: Store,
     outcome: Outcome[Path, tuple[Measured, FaceCrop]],
     label: str | None,
+    hinted: bool,
 ) -> Choice | None:
     measured, cut = outcome.unwrap()
-    path = str(outcome.item)
+    path, title = printable(outcome.item), printable(Path(outcome.item.name))
+    hint = printable(Path(outcome.item.parent.name)) if hinted else None
     with dataset.db.write():
-        origin = Origin("dropped", path, path=path, title=outcome.item.name)
+        origin = Origin("dropped", path, path=path, title=title, hint=hint)
         dataset.take_original(store, measured, origin)
         new = dataset.faces.add_by_hand(measured.sha256, cut)
         dataset.rejections.clear(STAGE, path)

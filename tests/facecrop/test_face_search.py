@@ -30,6 +30,7 @@ SEARCHES = st.builds(
     level=SWITCH,
     min_size=st.sampled_from((None, 0, 24)),
     workers=st.sampled_from((None, 1, 256)),
+    only_fresh=st.booleans(),
 )
 
 

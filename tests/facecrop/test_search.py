@@ -14,7 +14,7 @@ from PIL import Image
 from tools_for_tests import Ran, run_here
 
 from facecrop.detectors import DetectorSpec
-from facecrop.search import STAGE, find_faces
+from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
@@ -58,6 +58,31 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
         assert np.abs(crop(dataset, sample) - np.asarray(exact).astype(int)).mean() < 2
     assert len(list((dataset.root / "crops").rglob("*.jpg"))) == 2
     assert not list((dataset.cache / "scratch").iterdir())
+
+
+def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
+    """Searched anew, what was taken as a whole would give way to the faces in it."""
+    searched, taken, undone = (put(dataset, scene(left)) for left in (10, 100, 200))
+    search(dataset, spec=WHOLE)
+    for image in (taken, undone):
+        (sample,) = (one for one in samples(dataset) if one.image == image)
+        dataset.db.run(
+            "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)", (image,)
+        )
+        if image == undone:
+            dataset.db.run("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
+    fresh = put(dataset, scene(50))
+    assert DatasetSearch(dataset, SPEC, CutSettings(), only_fresh=True).to_search() == 2
+    found = find_faces(dataset, SPEC, CutSettings(), only_fresh=True, workers=1)
+    assert found == counts(images=2, faces=2)
+    of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
+    assert of == {
+        searched: "whole",
+        taken: "whole",
+        undone: "animeface",
+        fresh: "animeface",
+    }
+    assert find_faces(dataset, SPEC, CutSettings(), only_fresh=True) == counts()
 
 
 def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(

@@ -19,11 +19,12 @@ from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
 from labeler.export.job import export
 from labeler.export.options import FORMATS, NAMES, ExportOptions, parse_size
+from labeler.qt.preferences import Preferences
 from labeler.qt.session_worker import SessionWorker
 
 
 class ExportBox(QGroupBox):
-    """The format, the folder, the size; relative folders lie in the dataset's `exports`."""
+    """The format, the folder, the size; relative folders lie where exports go by the settings."""
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class ExportBox(QGroupBox):
     def target(self) -> Path:
         """Return the folder that is written."""
         given = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
-        return self._worker.root.absolute() / "exports" / given
+        return Preferences().exports(self._worker.root) / given
 
     def start(self) -> None:
         """Export, on a thread of its own."""

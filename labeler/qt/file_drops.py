@@ -1,0 +1,142 @@
+"""Files, folders and videos that are dropped on a window, or chosen in a dialog.
+
+Pictures dropped on a class are of that class, at once. What is dropped anywhere else is asked
+about: whether it is faces, or faces are to be found in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, Signal
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QToolButton, QWidget
+
+from labeler.qt.grid.drag import TileMimeData
+from labeler.qt.session_worker import SessionWorker
+from labeler.qt.take_choice import TakeSheet
+from labeler.qt.taking import Taking
+from labeler.sorting.dropped import HowTaken, TakePlan, look_at
+
+
+def local_paths(mime: QMimeData) -> list[Path]:
+    """Return the files and folders that are dragged; none where it is something else."""
+    if isinstance(mime, TileMimeData) or not mime.hasUrls():
+        return []
+    return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+
+
+class DropWatch(QObject):
+    """Lets files be dropped anywhere on a widget; `dropped` (paths) when they are.
+
+    While they are held over it, it says what a drop would do.
+    """
+
+    dropped = Signal(list)
+
+    def __init__(self, widget: QWidget, text: str) -> None:
+        super().__init__(widget)
+        self._widget = widget
+        self._hint = QLabel(text, widget)
+        self._hint.setFrameShape(QFrame.Shape.StyledPanel)
+        self._hint.setAutoFillBackground(True)
+        self._hint.setMargin(14)
+        self._hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._hint.hide()
+        widget.setAcceptDrops(True)
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take files, and never move them: they stay where they are."""
+        kind = event.type()
+        if kind == QEvent.Type.DragLeave:
+            self._hint.hide()
+        elif kind in (QEvent.Type.DragEnter, QEvent.Type.Drop):
+            assert isinstance(event, QDropEvent)
+            if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
+                event.setDropAction(Qt.DropAction.CopyAction)
+                event.accept()
+                self._held(event) if kind == QEvent.Type.DragEnter else self._let_go(event)
+                return True
+        return False
+
+    def _held(self, event: QDropEvent) -> None:
+        self._hint.adjustSize()
+        room = self._widget.rect().center()
+        self._hint.move(room - self._hint.rect().center())
+        self._hint.raise_()
+        self._hint.show()
+
+    def _let_go(self, event: QDropEvent) -> None:
+        self._hint.hide()
+        if paths := local_paths(event.mimeData()):
+            self.dropped.emit(paths)
+
+
+class FileDrops(QObject):
+    """Hands what a person drops or chooses to `Taking`, asked about where it may mean two things.
+
+    `sheet` is what is asked at the moment.
+    """
+
+    def __init__(self, window: QWidget, worker: SessionWorker, taking: Taking) -> None:
+        super().__init__(window)
+        self._window, self._worker, self._taking = window, worker, taking
+        self.sheet: TakeSheet | None = None
+        text = self.tr("Drop them here: you are asked what they are. Or onto a class")
+        DropWatch(window, text).dropped.connect(self.offer)
+
+    def on_row(self, names: Sequence[str], target: str) -> None:
+        """Take in what was dropped on a row of the class list; `target` is its class or place."""
+        paths = [Path(name) for name in names]
+        if target.startswith(":"):
+            self.offer(paths)
+        else:
+            self._taking.take(TakePlan(look_at(paths), HowTaken.FACES, label=target))
+
+    def offer(self, paths: Sequence[Path]) -> None:
+        """Ask what files are, and take them in."""
+        found = look_at(paths)
+        if not found:
+            self._worker.say(self.tr("There is no picture and no video in that"), bad=True)
+            return
+        if self.sheet is not None:
+            self.sheet.reject()
+        self.sheet = TakeSheet(self._window, found)
+        self.sheet.chosen.connect(self._taking.take)
+        self.sheet.finished.connect(self._answered)
+        self.sheet.open()
+
+    def _answered(self) -> None:
+        self.sheet = None
+
+    def choose_files(self) -> None:
+        """Let files be chosen, as if they were dropped."""
+        self._choose(QFileDialog.FileMode.ExistingFiles)
+
+    def choose_folder(self) -> None:
+        """Let a folder be chosen."""
+        self._choose(QFileDialog.FileMode.Directory)
+
+    def _choose(self, mode: QFileDialog.FileMode) -> None:
+        dialog = QFileDialog(self._window, self.tr("Take in"))
+        dialog.setFileMode(mode)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.filesSelected.connect(lambda names: self.offer([Path(name) for name in names]))
+        dialog.open()
+
+
+class AddButton(QToolButton):
+    """Takes pictures and videos in without a mouse."""
+
+    def __init__(self, drops: FileDrops) -> None:
+        super().__init__()
+        self.setText(self.tr("Add"))
+        self.setToolTip(self.tr("Take pictures, videos or folders in: drop them here as well"))
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        menu = QMenu(self)
+        menu.addAction(self.tr("Pictures and videos …"), drops.choose_files)
+        menu.addAction(self.tr("A folder …"), drops.choose_folder)
+        self.setMenu(menu)

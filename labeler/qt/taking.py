@@ -1,0 +1,303 @@
+"""Taking pictures and videos in beside the window: our own commands, one after the other.
+
+What is stopped or fails goes on when it is begun again: the commands know what they have done.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+)
+
+from labeler.qt.accessibility import announce
+from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
+from labeler.qt.intake import Intake
+from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.drop_import import DropResult
+from labeler.sorting.dropped import TakePlan
+
+
+class TakingState(StrEnum):
+    """What taking in is at."""
+
+    RESTING = "resting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DONE = "done"
+
+
+class Taking(QObject):
+    """Takes in what a person has dropped; `changed` when how far it is has changed.
+
+    `stage` is the last that a command told, `copied`, `images` and `faces` are what came of it so
+    far, `whys` what went wrong, each with its mend. `found` comes when there may be new faces.
+    """
+
+    changed = Signal()
+    found = Signal()
+
+    def __init__(self, worker: SessionWorker, intake: Intake) -> None:
+        super().__init__(worker)
+        self._worker, self._intake = worker, intake
+        self.state = TakingState.RESTING
+        self.stage: CommandStage | None = None
+        self.copied = self.images = self.faces = self._copied_before = 0
+        self.whys: list[str] = []
+        self._all: list[list[str]] = []
+        self._left: list[list[str]] = []
+        self._command: OwnCommand | None = None
+        worker.watch(self._under_way)
+        intake.taking.connect(self._copying)
+        intake.taken.connect(self._copied)
+        intake.failed.connect(self._copying_failed)
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being taken in."""
+        return self._command is not None or self._intake.busy
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """Which command of how many is at work; (0, 0) for none."""
+        count = len(self._all)
+        return (count - len(self._left), count) if self._command is not None else (0, 0)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there are commands to be begun again."""
+        return bool(self._all) and not self.running
+
+    def take(self, plan: TakePlan) -> None:
+        """Take something in, after what is being taken in."""
+        if not self.running:
+            self._forget()
+        if direct := plan.direct:
+            self._intake.take(direct, plan.label, hints=plan.hints)
+        commands = plan.commands(self._worker.root)
+        self._all += commands
+        self._left += commands
+        self._next()
+
+    def stop(self) -> None:
+        """Stop at once; what is taken in by now is kept."""
+        self._intake.stop()
+        self._end_command()
+        self._left = []
+        self._set(TakingState.STOPPED)
+        self.found.emit()
+
+    def go_on(self) -> None:
+        """Begin again what was stopped, or what failed."""
+        if self.can_go_on:
+            again = self._all
+            self._forget()
+            self._all, self._left = again, list(again)
+            self._next()
+
+    def dismiss(self) -> None:
+        """Speak of it no more."""
+        if not self.running:
+            self._forget()
+            self._set(TakingState.RESTING)
+
+    def end(self) -> None:
+        """Stop with the window."""
+        self._intake.stop()
+        self._end_command()
+
+    def _under_way(self) -> str:
+        return self.tr("pictures are being taken in") if self._command is not None else ""
+
+    def _forget(self) -> None:
+        self.copied = self.images = self.faces = self._copied_before = 0
+        self.whys, self.stage = [], None
+        self._all, self._left = [], []
+
+    def _end_command(self) -> None:
+        command, self._command = self._command, None
+        if command is not None:
+            command.stop()
+            command.deleteLater()
+
+    def _set(self, state: TakingState) -> None:
+        self.state = state
+        self.changed.emit()
+
+    # -- commands
+
+    def _next(self) -> None:
+        if self._command is not None:
+            return
+        if not self._left:
+            self._rest()
+            return
+        self.stage = None
+        command = self._command = OwnCommand(self._left.pop(0), self, answers=True)
+        command.staged.connect(self._staged)
+        command.ended.connect(self._ended)
+        command.start()
+        self._set(TakingState.RUNNING)
+
+    def _rest(self) -> None:
+        if self._intake.busy:
+            self._set(TakingState.RUNNING)
+        else:
+            self._set(TakingState.FAILED if self.whys else TakingState.DONE)
+
+    def _staged(self, stage: CommandStage) -> None:
+        self.stage = stage
+        self.changed.emit()
+
+    def _ended(self, end: CommandEnd) -> None:
+        self._end_command()
+        if end.code:
+            self.whys.append(last_error(end.words))
+        else:
+            self.images += _number(end, "added")
+            self.faces += _number(end, "faces")
+        if not self._left:
+            self.found.emit()
+        self._next()
+
+    # -- what the window takes in itself
+
+    def _copying(self, count: int) -> None:
+        self.copied = self._copied_before + count
+        if self.state is not TakingState.STOPPED:
+            self._set(TakingState.RUNNING)
+
+    def _copied(self, taken: DropResult) -> None:
+        self.copied = self._copied_before = self._copied_before + taken.samples
+        self._copying_ended()
+
+    def _copying_failed(self, why: str) -> None:
+        self.whys.append(why)
+        self._copying_ended()
+
+    def _copying_ended(self) -> None:
+        if self.state is TakingState.STOPPED:
+            self.changed.emit()
+        elif self._command is None:
+            self._rest()
+
+
+def last_error(words: str) -> str:
+    """Return what a command said when it ended: its error and how to mend it, without its name."""
+    lines = words.splitlines()
+    for number in range(len(lines) - 1, -1, -1):
+        name, colon, rest = lines[number].partition(": ")
+        if colon and name in ("harvest", "facecrop"):
+            return " ".join([rest, *(line.strip() for line in lines[number + 1 :])])
+    return lines[-1] if lines else ""
+
+
+def _number(end: CommandEnd, name: str) -> int:
+    value = end.result.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+class TakingBar(QFrame):
+    """Says how far taking in is; it is there while there is something to say."""
+
+    def __init__(self, taking: Taking) -> None:
+        super().__init__()
+        self._taking = taking
+        self.text, self.bar = QLabel(), QProgressBar()
+        self.stop = QPushButton(self.tr("Stop"))
+        self.again = QPushButton()
+        self.close_button = QPushButton(self.tr("Close"))
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar.setAccessibleName(self.tr("Progress of taking in"))
+        self.bar.setTextVisible(False)
+        self.bar.setFixedWidth(220)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 4, 8, 4)
+        for part in (self.text, self.bar, self.again, self.stop, self.close_button):
+            row.addWidget(part, 1 if part is self.text else 0)
+        self.stop.clicked.connect(taking.stop)
+        self.again.clicked.connect(taking.go_on)
+        self.close_button.clicked.connect(taking.dismiss)
+        taking.changed.connect(self.show_state)
+        self._shown = TakingState.RESTING
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Show what it is at."""
+        taking, state = self._taking, self._taking.state
+        running = state is TakingState.RUNNING
+        self.setVisible(state is not TakingState.RESTING)
+        self.bar.setVisible(running)
+        self.stop.setVisible(running)
+        ended = state in (TakingState.STOPPED, TakingState.FAILED)
+        self.again.setVisible(ended and taking.can_go_on)
+        self.again.setText(
+            self.tr("Go on") if state is TakingState.STOPPED else self.tr("Try again")
+        )
+        self.close_button.setVisible(not running)
+        self.text.setText(self._doing() if running else self._came_of(state))
+        if running:
+            self._show_stage()
+        elif state is not self._shown:
+            announce(self, self.text.text())
+        self._shown = state
+
+    def _show_stage(self) -> None:
+        stage = self._taking.stage
+        if stage is None or not stage.total:
+            self.bar.setRange(0, 0)
+        else:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * min(stage.done / stage.total, 1)))
+
+    def _doing(self) -> str:
+        taking, stage = self._taking, self._taking.stage
+        at, count = taking.step
+        if not count:
+            return self.tr("Taking in: {count} files").format(count=f"{taking.copied:,}")
+        name = stage.name if stage is not None else ""
+        words = {
+            "files": self.tr("Taking pictures in: {done}"),
+            "members": self.tr("Taking pictures in: {done}"),
+            "frames": self.tr("Taking frames of videos: {done} of {total} seconds"),
+            "faces": self.tr("Looking for faces: {done} of {total} images"),
+        }
+        text = words.get(name, self.tr("Beginning"))
+        if stage is not None:
+            done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
+            text = text.format(done=done, total=total)
+        if count > 1:
+            text += self.tr("  ·  step {at} of {count}").format(at=at, count=count)
+        return text
+
+    def _came_of(self, state: TakingState) -> str:
+        taking = self._taking
+        if state is TakingState.STOPPED:
+            parts = [self.tr("Stopped; what was taken in is kept")]
+        elif taking.whys:
+            parts = [self.tr("Not everything could be taken in")]
+        else:
+            parts = [self.tr("Taken in")]
+        if taking.copied:
+            parts.append(self.tr("{count} pictures as they are").format(count=f"{taking.copied:,}"))
+        if taking.images:
+            parts.append(self.tr("{count} new images").format(count=f"{taking.images:,}"))
+        if taking.faces:
+            parts.append(self.tr("{count} faces found").format(count=f"{taking.faces:,}"))
+        elif state is TakingState.DONE and taking.can_go_on:
+            parts.append(self.tr("no new face found"))
+        elif not taking.copied and not taking.whys and state is TakingState.DONE:
+            parts.append(self.tr("nothing new"))
+        return "  ·  ".join([*parts, *taking.whys])

@@ -1,0 +1,309 @@
+"""The window for a folder without a dataset: make one, take in what lies there, or open another.
+
+Nothing is written before a person says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gleanset import Dataset
+from gleanset.dataset import is_dataset
+from gleanset.errors import GleansetError
+from gleanset.settings import FILE, Settings
+from labeler.qt.accessibility import enlarge_targets
+from labeler.qt.file_drops import DropWatch
+from labeler.qt.preferences import Preferences
+from labeler.qt.settings_sheet import SettingsSheet
+from labeler.qt.take_choice import TakeChoice
+from labeler.sorting.dropped import DroppedFiles, TakePlan, look_at
+
+PATH = Qt.ItemDataRole.UserRole
+LARGER = 1.6
+MOST_INSIDE = 500
+"""So many folders in a folder are looked at for datasets."""
+
+
+class Welcome(QWidget):
+    """Begins in a folder; `opened` (a dataset's folder, what is to be taken in or None).
+
+    `renewed` asks for the same in another language.
+    """
+
+    opened = Signal(object, object)
+    renewed = Signal()
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder.absolute()
+        self.found = DroppedFiles()
+        self._dropped: list[Path] = []
+        self.setWindowTitle(self.tr("Gleanset labeler"))
+        self.place, self.name = QLineEdit(), QLineEdit()
+        self.where, self.problem = QLabel(), QLabel()
+        self.take, self.choice = QCheckBox(self.tr("Take in what is there")), TakeChoice()
+        self.browse = QPushButton(self.tr("Choose …"))
+        self.make = QPushButton(self.tr("Make the dataset"))
+        self.datasets = QListWidget()
+        self.open_button = QPushButton(self.tr("Open"))
+        self.other = QPushButton(self.tr("Another one …"))
+        self.settings = QPushButton(self.tr("Settings"))
+        self._lay_out()
+        self._connect()
+        self._list_datasets()
+        self._begin_in(self.folder)
+        enlarge_targets(self)
+        drops = DropWatch(self, self.tr("Drop them here: they will be taken in"))
+        drops.dropped.connect(self.drop)
+
+    def _lay_out(self) -> None:
+        title = QLabel(self.tr("There is no dataset in {folder}").format(folder=self.folder))
+        font = title.font()
+        font.setPointSizeF(font.pointSizeF() * LARGER)
+        title.setFont(font)
+        intro = QLabel(
+            self.tr(
+                "A dataset is a folder that keeps pictures, the faces in them and what you decide. "
+                "Nothing is written before you press the button."
+            )
+        )
+        for label in (title, intro, self.where, self.problem):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        both = QHBoxLayout()
+        both.addWidget(self._making(), 3)
+        both.addWidget(self._opening(), 2)
+        last = QHBoxLayout()
+        last.addWidget(self.problem, 1)
+        last.addWidget(self.settings)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 20, 24, 20)
+        column.setSpacing(14)
+        column.addWidget(title)
+        column.addWidget(intro)
+        column.addLayout(both, 1)
+        column.addLayout(last)
+
+    def _making(self) -> QGroupBox:
+        box = QGroupBox(self.tr("Make a dataset"))
+        form, row, inner = QFormLayout(), QHBoxLayout(), QVBoxLayout(box)
+        row.addWidget(self.place, 1)
+        row.addWidget(self.browse)
+        form.addRow(self.tr("In"), row)
+        form.addRow(self.tr("Name"), self.name)
+        self.place.setAccessibleName(self.tr("In"))
+        self.name.setAccessibleName(self.tr("Name"))
+        self.make.setDefault(True)
+        hint = QLabel(self.tr("Drop pictures, videos or folders here to take them in"))
+        hint.setWordWrap(True)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(self.make)
+        inner.addLayout(form)
+        for part in (self.where, self.take, self.choice, hint):
+            inner.addWidget(part)
+        inner.addStretch(1)
+        inner.addLayout(buttons)
+        return box
+
+    def _opening(self) -> QGroupBox:
+        box = QGroupBox(self.tr("Open a dataset"))
+        inner, buttons = QVBoxLayout(box), QHBoxLayout()
+        self.datasets.setAccessibleName(self.tr("Datasets that were opened before"))
+        self.datasets.setWordWrap(True)
+        buttons.addWidget(self.other)
+        buttons.addStretch(1)
+        buttons.addWidget(self.open_button)
+        inner.addWidget(self.datasets, 1)
+        inner.addLayout(buttons)
+        return box
+
+    def _connect(self) -> None:
+        for field in (self.place, self.name):
+            field.textChanged.connect(self._say_where)
+            field.returnPressed.connect(self.make_dataset)
+        self.take.toggled.connect(self.choice.setEnabled)
+        self.take.toggled.connect(self._say_where)
+        self.make.clicked.connect(self.make_dataset)
+        self.browse.clicked.connect(self._choose_place)
+        self.other.clicked.connect(self._choose_dataset)
+        self.open_button.clicked.connect(self._open_chosen)
+        self.datasets.itemActivated.connect(self._open_chosen)
+        self.datasets.currentRowChanged.connect(lambda row: self.open_button.setEnabled(row >= 0))
+        self.settings.clicked.connect(self.show_settings)
+        shortcut = QShortcut(QKeySequence("Ctrl+,"), self)
+        shortcut.activated.connect(self.show_settings)
+
+    # -- what is there
+
+    def _list_datasets(self) -> None:
+        """Show the datasets that lie in the folder, then those that were opened before."""
+        inside = _datasets_in(self.folder)
+        recent = [path for path in Preferences().recent() if is_dataset(path)]
+        for path in dict.fromkeys((*inside, *recent)):
+            item = QListWidgetItem(f"{path.name}\n{path.parent}")
+            item.setData(PATH, path)
+            self.datasets.addItem(item)
+        self.open_button.setEnabled(False)
+        if inside:
+            self.datasets.setCurrentRow(0)
+
+    def _begin_in(self, folder: Path) -> None:
+        """Propose where a dataset is made: an empty folder becomes one, another one holds it.
+
+        One with the settings of a dataset becomes that.
+        """
+        if _is_empty(folder) or (folder / FILE).is_file():
+            self.place.setText(str(folder.parent))
+            self.name.setText(folder.name)
+        else:
+            self.place.setText(str(folder))
+            self.name.setText(f"{folder.name}-dataset")
+        self._offer(look_at([folder]))
+        self.name.selectAll()
+        self.name.setFocus()
+
+    def _offer(self, found: DroppedFiles) -> None:
+        self.found = found
+        self.take.setVisible(bool(found))
+        self.choice.setVisible(bool(found))
+        self.take.setChecked(bool(found) and found.complete)
+        self.choice.offer(found)
+        self._say_where()
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Offer to take in what was dropped; a dataset is opened."""
+        if len(paths) == 1 and is_dataset(paths[0]):
+            self._open(paths[0])
+            return
+        self._dropped += [path for path in paths if path not in self._dropped]
+        found = look_at(self._dropped)
+        if not found:
+            self._dropped = []
+            self._complain(self.tr("There is no picture and no video in that"))
+            return
+        self._complain("")
+        self._offer(found)
+        self.take.setChecked(True)
+
+    # -- what is done
+
+    def target(self) -> Path | None:
+        """Return the folder that the dataset will be; None where that is no name."""
+        name, place = self.name.text().strip(), self.place.text().strip()
+        if not (name and place) or name in (".", "..") or Path(name).name != name:
+            return None
+        return Path(place).expanduser().absolute() / name
+
+    def _say_where(self) -> None:
+        target = self.target()
+        there = target is not None and is_dataset(target)
+        own = any(one.path == target for one in self.found.paths)
+        self.make.setText(self.tr("Open") if there else self.tr("Make the dataset"))
+        self.make.setEnabled(target is not None and not (own and self.take.isChecked()))
+        if target is None:
+            text = self.tr("Write a name without / in it")
+        elif there:
+            text = self.tr("There is a dataset in {folder} already").format(folder=target)
+        elif own and self.take.isChecked():
+            text = self.tr("The pictures cannot lie in the dataset itself: write another name")
+        else:
+            text = self.tr(
+                "It will be made in {folder}. Pictures are copied into it; your files stay as they "
+                "are."
+            ).format(folder=target)
+        self.where.setText(text)
+
+    def make_dataset(self) -> None:
+        """Make the dataset, and have it opened."""
+        target = self.target()
+        if target is None or not self.make.isEnabled():
+            return
+        plan = self.choice.plan() if self.found and self.take.isChecked() else None
+        try:
+            Dataset.create(target, Settings(name=target.name)).close()
+        except GleansetError as error:
+            self._complain(str(error))
+            return
+        self._open(target, plan)
+
+    def _open(self, root: Path, plan: TakePlan | None = None) -> None:
+        self._complain("")
+        self.opened.emit(root, plan)
+
+    def _open_chosen(self) -> None:
+        if (item := self.datasets.currentItem()) is not None:
+            self._open(item.data(PATH))
+
+    def _complain(self, why: str) -> None:
+        self.problem.setText(why)
+
+    def complain(self, why: GleansetError) -> None:
+        """Say why a dataset cannot be opened."""
+        self._complain(str(why))
+
+    def _choose_place(self) -> None:
+        dialog = self._folder_dialog(self.place.text())
+        dialog.fileSelected.connect(self.place.setText)
+        dialog.open()
+
+    def _choose_dataset(self) -> None:
+        dialog = self._folder_dialog(str(self.folder))
+        dialog.fileSelected.connect(lambda name: self._open_or_say(Path(name)))
+        dialog.open()
+
+    def _open_or_say(self, path: Path) -> None:
+        if is_dataset(path):
+            self._open(path)
+        else:
+            text = self.tr("There is no dataset in {folder}")
+            self._complain(text.format(folder=path))
+
+    def _folder_dialog(self, begin: str) -> QFileDialog:
+        dialog = QFileDialog(self, self.tr("Choose a folder"), begin)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        return dialog
+
+    def show_settings(self) -> None:
+        """Show the settings that are no dataset's."""
+        sheet = SettingsSheet(self, self.folder)
+        sheet.wanted.connect(lambda root: self.renewed.emit())
+        sheet.open()
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether nothing lies in a folder, or there is none."""
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return True
+
+
+def _datasets_in(folder: Path) -> list[Path]:
+    """Return the datasets that lie in a folder itself."""
+    try:
+        with os.scandir(folder) as entries:
+            folders = [Path(one.path) for one, _ in zip(entries, range(MOST_INSIDE), strict=False)]
+    except OSError:
+        return []
+    return sorted(path for path in folders if is_dataset(path))

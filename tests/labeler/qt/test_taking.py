@@ -1,0 +1,269 @@
+"""Files dropped on the window: asked about once, taken in beside it, with a way to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, labels
+from dropping import drop_files
+from person import Opened, settle, until
+from PySide6.QtCore import QProcessEnvironment, Qt
+from PySide6.QtTest import QTest
+from tools_for_tests import picture
+
+from gleanset import Dataset
+from labeler.qt.take_choice import TakeSheet
+from labeler.qt.taking import TakingBar, TakingState
+from labeler.qt.window import LabelerWindow
+from labeler.sorting.dropped import HowTaken
+from pipeline.sample.character import CAST
+from pipeline.sample.scene import paint_scene, plan_scene
+
+Stand = Callable[..., None]
+
+TOLD = {"stage": "files", "done": 30, "unit": "files"}
+HARVEST = f"""
+import sys
+print('{json.dumps(TOLD)}', file=sys.stderr, flush=True)
+print('{{"added": 3, "known": 1}}')
+"""
+WAITS = f"""
+import sys, time
+print('{json.dumps(TOLD)}', file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+FACECROP = """
+import sys
+print('{"images": 3, "faces": 4}')
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """`stand_in(harvest=code, facecrop=code)`: programs that are run in place of ours.
+
+    Each writes its words into the file `calls` beside it.
+    """
+    folder = tmp_path / "programs"
+    folder.mkdir()
+
+    def environment() -> QProcessEnvironment:
+        found = QProcessEnvironment.systemEnvironment()
+        found.insert("PYTHONPATH", str(folder))
+        return found
+
+    monkeypatch.setattr("labeler.qt.commands._environment", environment)
+    note = f"import sys\nopen({str(folder / 'calls')!r}, 'a').write(' '.join(sys.argv) + chr(10))\n"
+
+    def write(**programs: str) -> None:
+        for name, code in programs.items():
+            (folder / f"{name}.py").write_text(note + code)
+
+    return write
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """A folder of large pictures."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(picture(number, (1280, 720)))
+    return folder
+
+
+def asked(window: LabelerWindow) -> TakeSheet:
+    until(lambda: window.drops.sheet is not None)
+    assert window.drops.sheet is not None
+    return window.drops.sheet
+
+
+def bar_of(window: LabelerWindow) -> TakingBar:
+    return window.findChildren(TakingBar)[0]
+
+
+def test_faces_in_class_folders_are_taken_in_as_they_are(
+    opened: Opened, few: FaceSet, tmp_path: Path
+) -> None:
+    for name in ("mai", "yui"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for seed in range(2):
+            file = tmp_path / "in" / name / f"{seed}.jpg"
+            file.write_bytes(picture(seed + 2 * (name == "yui")))
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [tmp_path / "in"])
+    sheet = asked(window)
+    assert sheet.choice.summary.text() == "There are 4 pictures in 2 folders (mai, yui)"
+    assert sheet.choice.plan().how is HowTaken.FACES
+    assert sheet.choice.hints.isChecked()
+    QTest.keyClick(sheet, Qt.Key.Key_Return)
+    until(lambda: window.taking.state is TakingState.DONE)
+    settle(window)
+    assert bar_of(window).text.text() == "Taken in  ·  4 pictures as they are"
+    assert window.worker.last is not None
+    assert window.worker.last.counts.total == 64
+    with Dataset.open(few.root) as dataset:
+        hints = sorted(o.hint for i in dataset.images.each() for o in i.origins if o.hint)
+    assert hints == ["mai", "mai", "yui", "yui"]
+    window.undo()
+    settle(window)
+    assert window.worker.last.counts.total == 60
+    assert window.drops.sheet is None
+
+
+def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> None:
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    sheet = asked(window)
+    assert sheet.choice.plan().how is HowTaken.FIND
+    QTest.keyClick(sheet, Qt.Key.Key_Escape)
+    assert window.drops.sheet is None
+    assert window.taking.state is TakingState.RESTING
+    assert not bar_of(window).isVisible()
+
+
+def test_what_holds_no_picture_is_not_asked_about(
+    opened: Opened, few: FaceSet, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [tmp_path / "notes.txt"])
+    assert window.drops.sheet is None
+    assert window.statusBar().currentMessage() == "There is no picture and no video in that"
+
+
+def test_commands_follow_each_other_and_what_came_of_them_is_said(
+    opened: Opened, few: FaceSet, scenes: Path, tmp_path: Path, stand_in: Stand
+) -> None:
+    stand_in(harvest=HARVEST, facecrop=FACECROP)
+    (scenes / "clip.mp4").write_bytes(b"")
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    asked(window).accept()
+    assert bar_of(window).isVisible()
+    assert bar_of(window).stop.isVisible()
+    until(lambda: window.taking.state is TakingState.DONE)
+    assert bar_of(window).text.text() == "Taken in  ·  6 new images  ·  4 faces found"
+    calls = (tmp_path / "programs" / "calls").read_text().splitlines()
+    names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
+    assert names == [("harvest", "folder"), ("harvest", "frames"), ("facecrop", "run")]
+    QTest.mouseClick(bar_of(window).close_button, Qt.MouseButton.LeftButton)
+    assert not bar_of(window).isVisible()
+
+
+def test_it_is_stopped_at_once_and_goes_on_with_a_click(
+    opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
+) -> None:
+    stand_in(harvest=WAITS, facecrop=FACECROP)
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    asked(window).accept()
+    until(lambda: window.taking.stage is not None)
+    assert bar_of(window).text.text() == "Taking pictures in: 30  ·  step 1 of 2"
+    QTest.keyClick(window.view.home, "1")  # the window works meanwhile
+    QTest.mouseClick(bar_of(window).stop, Qt.MouseButton.LeftButton)
+    assert not window.taking.running
+    assert bar_of(window).text.text() == "Stopped; what was taken in is kept"
+    stand_in(harvest=HARVEST)
+    QTest.mouseClick(bar_of(window).again, Qt.MouseButton.LeftButton)
+    until(lambda: window.taking.state is TakingState.DONE)
+    assert bar_of(window).text.text() == "Taken in  ·  3 new images  ·  4 faces found"
+
+
+def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
+    opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
+) -> None:
+    stand_in(
+        harvest="print('odd', file=sys.stderr)\n"
+        "print('harvest: no space left\\n  -> make some', file=sys.stderr)\nsys.exit(3)\n",
+        facecrop=FACECROP,
+    )
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    asked(window).accept()
+    until(lambda: window.taking.state is TakingState.FAILED)
+    assert bar_of(window).text.text() == (
+        "Not everything could be taken in  ·  4 faces found  ·  no space left -> make some"
+    )
+    assert bar_of(window).again.text() == "Try again"
+    assert bar_of(window).again.isVisible()
+
+
+def test_closing_waits_for_it_and_closing_twice_stops_it(
+    opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
+) -> None:
+    stand_in(harvest=WAITS, facecrop=FACECROP)
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    asked(window).accept()
+    until(lambda: window.taking.stage is not None)
+    command = window.taking._command
+    assert command is not None
+    assert command._process is not None
+    number = command._process.processId()
+    assert not window.close()
+    assert "pictures are being taken in" in window.statusBar().currentMessage()
+    assert window.close()
+    with pytest.raises(OSError):
+        os.kill(number, 0)
+
+
+def test_a_video_on_a_class_hints_at_it(
+    opened: Opened, few: FaceSet, tmp_path: Path, stand_in: Stand
+) -> None:
+    stand_in(harvest=HARVEST, facecrop=FACECROP)
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    window = opened(few.root)
+    settle(window)
+    window.class_panel.list.files_dropped.emit([str(tmp_path / "clip.mp4")], "hana")
+    until(lambda: window.taking.state is TakingState.DONE)
+    assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
+    assert set(labels(few.root).values()) == {None}
+
+
+@pytest.mark.slow
+def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: Path) -> None:
+    """With `harvest` and `facecrop` as they are; the first faces show by themselves."""
+    scenes, clip = tmp_path / "scenes", tmp_path / "clip.mp4"
+    scenes.mkdir()
+    for number in range(3):
+        paint_scene(plan_scene([CAST[number]], number)).save(scenes / f"{number}.png")
+    frames = ["-framerate", "1/2", "-i", str(scenes / "%d.png"), "-r", "5", "-c:v", "mpeg4"]
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *frames, "-q:v", "3", str(clip)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    (scenes / "1.png").unlink()
+    (scenes / "2.png").unlink()
+    Dataset.create(tmp_path / "made").close()
+    window = opened(tmp_path / "made")
+    settle(window)
+    drop_files(window, [clip, scenes])
+    sheet = asked(window)
+    assert sheet.choice.summary.text() == "There are 1 pictures, 1 videos"
+    sheet.accept()
+    until(lambda: not window.taking.running)
+    assert window.taking.whys == []
+    until(lambda: window.view.model.rowCount() == 4)  # type: ignore[attr-defined]
+    settle(window)
+    with Dataset.open(tmp_path / "made") as dataset:
+        sources = sorted(o.source for i in dataset.images.each() for o in i.origins)
+    assert sources == ["folder", "video", "video", "video"]
+    # Again: all of it is known.
+    drop_files(window, [clip, scenes])
+    asked(window).accept()
+    until(lambda: not window.taking.running)
+    assert bar_of(window).text.text() == "Taken in  ·  no new face found"

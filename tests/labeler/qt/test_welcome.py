@@ -1,0 +1,195 @@
+"""A folder without a dataset: the window offers to make one, and to take in what lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_faces import FaceSet
+from dropping import drop_files
+from person import settle, until
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from tools_for_tests import picture
+
+from gleanset import Dataset
+from labeler import cli_window
+from labeler.cli import commands
+from labeler.qt.learning import Learning
+from labeler.qt.preferences import Preferences
+from labeler.qt.program import Program
+from labeler.qt.taking import TakingState
+from labeler.qt.welcome import Welcome
+
+Cli = Callable[..., Any]
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def program(application: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+    """The program without its learner, which takes seconds to begin."""
+    monkeypatch.setattr(Learning, "begin", lambda self: None)
+    made = Program(application, "en")
+    yield made
+    if made.window is not None:
+        made.window.close()
+        made.window.close()
+    if made.welcome is not None:
+        made.welcome.close()
+    made.shut_down()
+    application.processEvents()
+
+
+def welcomed(program: Program, folder: Path) -> Welcome:
+    program.begin(folder)
+    assert program.welcome is not None
+    assert program.window is None
+    return program.welcome
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Two class folders of small pictures."""
+    folder = tmp_path / "faces"
+    for place, name in enumerate(("hana", "rei")):
+        (folder / name).mkdir(parents=True)
+        for seed in range(2):
+            (folder / name / f"{seed}.png").write_bytes(picture(seed + 2 * place, kind="PNG"))
+    return folder
+
+
+def everything(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_nothing_is_written_before_a_person_says_so(program: Program, faces: Path) -> None:
+    before = everything(faces)
+    welcome = welcomed(program, faces)
+    assert "There is no dataset" in welcome.findChildren(type(welcome.where))[0].text()
+    assert welcome.choice.summary.text() == "There are 4 pictures in 2 folders (hana, rei)"
+    assert "faces-dataset" in welcome.where.text()
+    welcome.close()
+    assert everything(faces) == before
+
+
+def test_what_lies_there_is_taken_in_by_one_click(program: Program, faces: Path) -> None:
+    before = everything(faces)
+    welcome = welcomed(program, faces)
+    QTest.mouseClick(welcome.make, LEFT)
+    until(lambda: program.window is not None)
+    window = program.window
+    assert window is not None
+    root = faces / "faces-dataset"
+    assert window.worker.root == root
+    assert program.welcome is None
+    until(lambda: window.taking.state is TakingState.DONE)
+    settle(window)
+    assert window.view.model.rowCount() == 4  # type: ignore[attr-defined]
+    assert [path for path in everything(faces) if root not in (path, *path.parents)] == before
+    with Dataset.open(root) as dataset:
+        assert dataset.settings.name == "faces-dataset"
+    assert Preferences().recent()[0] == root
+
+
+def test_an_empty_folder_becomes_the_dataset_by_enter(program: Program, tmp_path: Path) -> None:
+    welcome = welcomed(program, tmp_path / "new")
+    assert not welcome.take.isVisible()
+    QTest.keyClick(welcome.name, Qt.Key.Key_Return)
+    until(lambda: program.window is not None)
+    assert (tmp_path / "new" / "catalog.sqlite").is_file()
+
+
+def test_a_name_is_typed_and_says_what_it_would_do(program: Program, faces: Path) -> None:
+    welcome = welcomed(program, faces)
+    QTest.keyClicks(welcome.name, "ours")  # in the place of what is proposed
+    assert str(faces / "ours") in welcome.where.text()
+    for wrong in ("", "a/b", ".."):
+        welcome.name.setText(wrong)
+        assert not welcome.make.isEnabled()
+        QTest.keyClick(welcome.name, Qt.Key.Key_Return)
+    assert program.window is None
+    welcome.place.setText(str(faces.parent))
+    welcome.name.setText("faces")
+    assert "cannot lie in the dataset itself" in welcome.where.text()
+    assert not welcome.make.isEnabled()
+    welcome.take.setChecked(False)
+    assert welcome.make.isEnabled()
+
+
+def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
+    program: Program, faces: Path, few: FaceSet, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    welcome = welcomed(program, tmp_path / "empty")
+    drop_files(welcome, [tmp_path / "nothing.txt"])
+    assert welcome.problem.text() == "There is no picture and no video in that"
+    drop_files(welcome, [faces / "hana"])
+    drop_files(welcome, [faces / "rei" / "0.png"])
+    assert welcome.choice.summary.text() == "There are 3 pictures"
+    assert welcome.take.isChecked()
+    assert welcome.problem.text() == ""
+    drop_files(welcome, [few.root])
+    until(lambda: program.window is not None)
+    assert program.window is not None
+    assert program.window.worker.root == few.root
+    assert everything(tmp_path / "empty") == []
+
+
+def test_datasets_that_lie_there_or_were_opened_before_are_listed(
+    program: Program, few: FaceSet, tmp_path: Path
+) -> None:
+    Dataset.create(tmp_path / "in" / "one").close()
+    Preferences().note_opened(tmp_path / "gone")
+    Preferences().note_opened(few.root)
+    welcome = welcomed(program, tmp_path / "in")
+    listed = [welcome.datasets.item(n).text().split("\n")[0] for n in range(2)]
+    assert listed == ["one", few.root.name]
+    assert welcome.datasets.count() == 2
+    QTest.mouseClick(welcome.open_button, LEFT)
+    until(lambda: program.window is not None)
+    assert program.window is not None
+    assert program.window.worker.root == tmp_path / "in" / "one"
+
+
+@pytest.mark.damages("spoils a catalogue")
+def test_what_cannot_be_opened_or_made_says_why(
+    program: Program, tmp_path: Path, few: FaceSet
+) -> None:
+    (few.root / "catalog.sqlite").write_bytes(b"no catalogue at all" * 1000)
+    Preferences().note_opened(few.root)
+    welcome = welcomed(program, tmp_path / "new")
+    welcome.datasets.setCurrentRow(0)
+    QTest.mouseClick(welcome.open_button, LEFT)
+    until(lambda: "damaged" in welcome.problem.text() or "catalog" in welcome.problem.text())
+    assert program.welcome is welcome
+    (tmp_path / "file").write_text("no folder")
+    welcome.place.setText(str(tmp_path / "file"))
+    QTest.mouseClick(welcome.make, LEFT)
+    assert "choose another place" in welcome.problem.text()
+
+
+def test_a_picture_of_no_dataset_is_an_error_as_ever(run_cli: Cli, tmp_path: Path) -> None:
+    ran = run_cli("labeler.cli", "--screenshot", tmp_path / "a.png", "-d", tmp_path)
+    assert ran.code == 3
+    assert "there is no dataset" in ran.stderr
+    ran = run_cli("labeler.cli", "-d", tmp_path, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")
+    assert ran.code == 3
+    assert everything(tmp_path) == []
+
+
+def test_a_folder_in_the_place_of_a_command_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, str | None]] = []
+    monkeypatch.setattr(cli_window, "show", lambda job, view, *rest: asked.append((job.root, view)))
+    commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
+    assert asked == [(tmp_path, "pages")]
+
+
+def test_a_word_that_is_neither_is_an_error(run_cli: Cli, tmp_path: Path) -> None:
+    ran = run_cli("labeler.cli", "no-such-thing")
+    assert ran.code == 2
+    assert "no-such-thing" in ran.stderr
