@@ -105,11 +105,11 @@ def test_pages_vote_and_find_the_nearest_in_the_space_of_the_presort(empty: Data
     kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
     assert len(page.rows) == 18
     assert all(tile.proposal.label == kinds[tile.rows[0]] for tile in page.tiles)
-    near = pages.nearest(samples[20].id)
+    near = pages.proposer.nearest(samples[20].id)
     assert near
     assert {row % 2 for row in near} == {samples[20].id % 2}
-    assert pages.nearest(samples[4].id, most=2)
-    assert samples[4].id not in pages.nearest(samples[4].id)
+    assert pages.proposer.nearest(samples[4].id, most=2)
+    assert samples[4].id not in pages.proposer.nearest(samples[4].id)
 
 
 def test_outliers_are_found_in_the_space_of_the_presort(empty: Dataset) -> None:

@@ -231,9 +231,12 @@ def test_a_page_that_is_filed_again_after_a_busy_dataset_is_learnt_from_once(
     empty.db.rows("PRAGMA busy_timeout=10")
     with locked(empty.root), pytest.raises(DatasetBusy):
         pages.file(page, lifted=[0])
-    assert (pages.calibration.expected, pages.calibration.wrong) == (0, 0)
+    assert (pages.proposer.calibration.expected, pages.proposer.calibration.wrong) == (0, 0)
     assert pages.file(page, lifted=[0]).count == 9
-    assert (pages.calibration.expected, pages.calibration.wrong) == (page.expected_wrong, 1)
+    assert (pages.proposer.calibration.expected, pages.proposer.calibration.wrong) == (
+        page.expected_wrong,
+        1,
+    )
 
 
 def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QLineEdit, QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
-from labeler.qt.name_completion import NameCompletion
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.group_questions import GroupQuestions
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.views.sending import ENTER_DEAD, LETTERS, SendingView
+from labeler.qt.views.page_naming import PageNaming
+from labeler.qt.views.sending import ENTER_DEAD, SendingView
 from labeler.sorting.checks import Checks
 from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
-
-NAME_MOMENT = 0.7
-"""Seconds for which letters still belong to a name after a page has taken the focus from it."""
 
 
 class ClassPagesView(SendingView):
@@ -45,11 +41,9 @@ class ClassPagesView(SendingView):
         self._shown_at = 0.0
         self._asked = False
         self._label = ""
-        self._name = ""
-        self._typed_for: ClassPage | None = None
         self._lifted: dict[ClassPage, list[int]] = {}
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
-        self._completion = NameCompletion(self.header.name)
+        self.names = PageNaming(self, self.header.name, self.name_page)
         self.pairs = GroupQuestions(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -59,11 +53,6 @@ class ClassPagesView(SendingView):
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
-        self.header.named.connect(self._named)
-        self.header.name.textChanged.connect(self._name_changed)
-        self.header.name.left.connect(self._name_left)
-        self.header.name.unfocused.connect(lambda: self.view.hold_point(False))
-        self.view.typed.connect(self._typed)
         self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
         self.view.answered.connect(self.pairs.answer)
@@ -109,7 +98,7 @@ class ClassPagesView(SendingView):
         room = self.view.room()
         self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
         self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
-        self.worker.ask(lambda session: known_names(session.dataset), self._completion.offer)
+        self.worker.ask(lambda session: known_names(session.dataset), self.names.completion.offer)
 
     def _failed(self, error: GleansetError) -> None:
         self._asked, self.view.name_until = False, 0.0
@@ -119,7 +108,7 @@ class ClassPagesView(SendingView):
         """Show a page, or that nothing is left."""
         self._asked = False
         self._keep_lifted()
-        writing = self.header.name.hasFocus() or self.view.name_until == math.inf
+        writing = self.names.under_way
         self.page = page
         self.forget_sent()
         self.hints.turn(page.kind if page is not None else None)
@@ -128,22 +117,12 @@ class ClassPagesView(SendingView):
         if page is not None:
             self.model.set_state(self._lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self._say()
-        self._focus_on_page(writing)
+        self.names.page_came(writing)
 
     def _keep_lifted(self) -> None:
         """Keep what is lifted with its page, for when it is turned back to."""
         if self.page is not None and (lifted := self.marked(TileMark.LIFTED)):
             self._lifted[self.page] = lifted
-
-    def _focus_on_page(self, writing: bool) -> None:
-        """Bring the keys to the faces, unless a name is being typed; `writing`: until now."""
-        text = self.header.name.text()
-        if writing and text:
-            self.header.name.setFocus()
-        elif writing or (self.isVisible() and not self._writes_elsewhere()):
-            self.take_focus()
-        if writing:
-            self.view.name_until = time.monotonic() + NAME_MOMENT
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the tiles to another size of the window, once it stands still."""
@@ -178,48 +157,6 @@ class ClassPagesView(SendingView):
 
     # -- names
 
-    def _writes_elsewhere(self) -> bool:
-        return isinstance(self.window().focusWidget(), QLineEdit)
-
-    def _write_name(self) -> None:
-        """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""
-        self.view.hold_point(True)
-        self.header.name.setVisible(True)
-        self.header.name.setFocus()
-
-    def _typed(self, text: str) -> None:
-        """Put letters that were pressed over the faces where a name is written."""
-        self._write_name()
-        self.header.name.insert(text)
-
-    def _name_changed(self, text: str) -> None:
-        """Remember for which page a name was begun."""
-        if not self._name:
-            self._typed_for = self.page
-        self._name = text
-
-    def _name_left(self) -> None:
-        self.worker.say(self.tr("No name was typed"))
-        self.take_focus()
-
-    def _named(self, name: str) -> None:
-        """Give a name to what it was typed for; a letter alone is what its key means."""
-        if self._typed_for is not self.page:
-            self._typed_for = self.page
-            text = self.tr("Typed before this page came: Enter again names these faces {name}")
-            self.worker.say(text.format(name=name))
-        else:
-            self.name_page(self._meaning(name))
-
-    def _meaning(self, name: str) -> str:
-        """Return the class or place that a letter alone stands for, or the name as it is."""
-        known = self.worker.last.keys if self.worker.last else {}
-        if len(name) > 1 or name in known:
-            return self._completion.meant(name)
-        places = {letter: place.target for place, letter in LETTERS.items()}
-        place = places.get(name.upper()) if self.view.has_groups else None
-        return place or self.class_of(name.lower()) or self._completion.meant(name)
-
     def name_page(self, label: str) -> None:
         """File the whole page as one class, a new one or one that was not proposed; on an
         overview the group that is pointed at, or else the first that has no name.
@@ -227,11 +164,11 @@ class ClassPagesView(SendingView):
         if self.view.has_groups:
             rows = self.view.group_to_name()
             if rows and self.view.all_seen(rows):
-                self.header.name.clear()
+                self.names.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.take_focus()
         elif self._may_be_filed():
-            self.header.name.clear()
+            self.names.clear()
             self._file(label)
 
     def _may_be_filed(self) -> bool:
@@ -267,9 +204,7 @@ class ClassPagesView(SendingView):
 
     def _file(self, label: str | None) -> None:
         self._keep_lifted()
-        if self.header.name.hasFocus() and not self.header.name.text():
-            self.take_focus()
-            self.view.name_until = math.inf  # what is typed before the next page is a name
+        self.names.page_filed()
         page, self.page = self.page, None
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
@@ -353,7 +288,7 @@ class ClassPagesView(SendingView):
         elif command is GridCommand.LIFT:
             self._lift(rows)
         elif command is GridCommand.NEW and self.header.name.isVisible():
-            self._write_name()
+            self.names.write()
         elif command in (GridCommand.SPLIT, GridCommand.OPEN):
             self._split(rows)
         else:
@@ -392,7 +327,7 @@ class ClassPagesView(SendingView):
         def more() -> None:
             details.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
             self.worker.ask(
-                lambda s: list(s.tiles.of(self.work(s).nearest(tile.id)).values()),
+                lambda s: list(s.tiles.of(self.work(s).proposer.nearest(tile.id)).values()),
                 lambda near: details.show_neighbours(near, tile.id),
             )
 

@@ -59,11 +59,10 @@ HINTS_FOR = 40
 
 
 class PageHeader(QWidget):
-    """`filed` and `skipped` are the buttons; `named` (text) is the answer to "Who is this?"."""
+    """`filed` and `skipped` are the buttons, `answered` those of a pair; `name` is the field."""
 
     filed = Signal()
     skipped = Signal()
-    named = Signal(str)
     answered = Signal(bool)
 
     def __init__(self, worker: SessionWorker) -> None:
@@ -89,7 +88,6 @@ class PageHeader(QWidget):
             button.clicked.connect(lambda checked=False, same=same: self.answered.emit(same))
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
-        self.name.named.connect(self.named)
 
     def show_page(self, page: ClassPage | None, going: int, hint: str = "") -> None:
         """Say what the page is, and how many tiles Enter would file."""

@@ -1,0 +1,127 @@
+"""Naming who is on a page: letters over the faces, the field above them, what a name means."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QLineEdit, QWidget
+
+from labeler.qt.name_completion import NameCompletion
+from labeler.qt.name_field import NameField
+from labeler.qt.session_worker import SessionWorker
+from labeler.qt.views.page_grid import PageGrid
+from labeler.qt.views.sending import LETTERS
+from labeler.sorting.page_layout import ClassPage
+
+NAME_MOMENT = 0.7
+"""Seconds for which letters still belong to a name after a page has taken the focus from it."""
+
+
+class NamedView(Protocol):
+    """The view whose pages are named."""
+
+    page: ClassPage | None
+    view: PageGrid
+    worker: SessionWorker
+
+    def take_focus(self) -> None:
+        """Bring the keys to the faces."""
+
+    def class_of(self, key: str) -> str | None:
+        """Return the class that a key means."""
+
+    def window(self) -> QWidget:
+        """Return the window."""
+
+    def isVisible(self) -> bool:
+        """Return whether it is shown."""
+
+
+class PageNaming(QObject):
+    """Takes a name for the page of a view, in a field; `then` is called with what it means.
+
+    A name is for the page that was shown when it was begun, and for what was pointed at then.
+    """
+
+    def __init__(self, view: NamedView, field: NameField, then: Callable[[str], None]) -> None:
+        super().__init__(field)
+        self._view, self._field, self._then = view, field, then
+        self.completion = NameCompletion(field)
+        self._text = ""
+        self._typed_for: ClassPage | None = None
+        field.named.connect(self._named)
+        field.textChanged.connect(self._changed)
+        field.left.connect(self._left)
+        field.unfocused.connect(lambda: view.view.hold_point(False))
+        view.view.typed.connect(self.typed)
+
+    def write(self) -> None:
+        """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""
+        self._view.view.hold_point(True)
+        self._field.setVisible(True)
+        self._field.setFocus()
+
+    def typed(self, text: str) -> None:
+        """Put letters that were pressed over the faces where a name is written."""
+        self.write()
+        self._field.insert(text)
+
+    def clear(self) -> None:
+        """Forget what was typed: it was taken."""
+        self._field.clear()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a name is being typed, or what is typed before the next page is one."""
+        return self._field.hasFocus() or self._view.view.name_until == math.inf
+
+    def page_filed(self) -> None:
+        """Take what is typed before the next page as a name, where the field was empty."""
+        if self._field.hasFocus() and not self._field.text():
+            self._view.take_focus()
+            self._view.view.name_until = math.inf
+
+    def page_came(self, writing: bool) -> None:
+        """Bring the keys to the faces, unless a name is being typed; `writing`: until now."""
+        if writing and self._field.text():
+            self._field.setFocus()
+        elif writing or (self._view.isVisible() and not self._writes_elsewhere()):
+            self._view.take_focus()
+        if writing:
+            self._view.view.name_until = time.monotonic() + NAME_MOMENT
+
+    def _writes_elsewhere(self) -> bool:
+        return isinstance(self._view.window().focusWidget(), QLineEdit)
+
+    def _changed(self, text: str) -> None:
+        """Remember for which page a name was begun."""
+        if not self._text:
+            self._typed_for = self._view.page
+        self._text = text
+
+    def _left(self) -> None:
+        self._view.worker.say(self.tr("No name was typed"))
+        self._view.take_focus()
+
+    def _named(self, name: str) -> None:
+        """Give a name to what it was typed for; a letter alone is what its key means."""
+        if self._typed_for is not self._view.page:
+            self._typed_for = self._view.page
+            text = self.tr("Typed before this page came: Enter again names these faces {name}")
+            self._view.worker.say(text.format(name=name))
+        else:
+            self._then(self._meaning(name))
+
+    def _meaning(self, name: str) -> str:
+        """Return the class or place that a letter alone stands for, or the name as it is."""
+        view = self._view
+        known = view.worker.last.keys if view.worker.last else {}
+        if len(name) > 1 or name in known:
+            return self.completion.meant(name)
+        places = {letter: place.target for place, letter in LETTERS.items()}
+        place = places.get(name.upper()) if view.view.has_groups else None
+        return place or view.class_of(name.lower()) or self.completion.meant(name)
