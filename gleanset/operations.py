@@ -22,6 +22,8 @@ TEXTS = {
     "suggested": "{faces} as suggested",
     "confirm": "{faces} confirmed",
     "not-of-class": "{faces} not of {label}",
+    "same-person": "{faces} of one person",
+    "other-person": "{faces} of another person than {others}",
     "new-class": "New class {name}",
     "rename-class": "Rename {old} to {new}",
     "merge-class": "Merge {old} into {into}: {faces}",

@@ -14,13 +14,17 @@ from gleanset.db.connection import Connection
 _PLACES = {
     "mark": ("mark", "mark", "sample"),
     "refused": ("mark", "refused", "sample"),
+    "bond": ("mark", "bond", "sample"),
+    "apart": ("mark", "apart", "sample"),
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
 }
+OF_SAMPLES = "('mark','refused','bond','apart')"
+"""What is of samples, as a list of SQL: the item of other changes is a class."""
 
 
 class Change(NamedTuple):
-    """`what` (mark, refused, name, merged) of an item (a row) becomes `after`."""
+    """`what` (mark, refused, bond, apart, name, merged) of an item (a row) becomes `after`."""
 
     what: str
     item: int

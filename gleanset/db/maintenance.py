@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from gleanset.db.changes import OF_SAMPLES
 from gleanset.db.connection import Connection
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.hints import Hints
@@ -135,7 +136,7 @@ class Maintenance:
                 self._db.run("DELETE FROM rejection WHERE what=?", (what,))
             # No reference: the item of a change may be a class as well.
             self._db.run(
-                "DELETE FROM change WHERE what IN ('mark','refused') AND item IN "
+                f"DELETE FROM change WHERE what IN {OF_SAMPLES} AND item IN "
                 "(SELECT id FROM sample WHERE image=?)",
                 (number,),
             )
@@ -213,7 +214,7 @@ _ORPHANS = {
     "WHERE (status='labelled') <> (label IS NOT NULL)",
     "a change of a class that is gone": "SELECT id FROM change WHERE what IN ('name','merged') "
     "AND item NOT IN (SELECT id FROM class)",
-    "a change of a sample that is gone": "SELECT id FROM change WHERE what IN ('mark','refused') "
+    "a change of a sample that is gone": f"SELECT id FROM change WHERE what IN {OF_SAMPLES} "
     "AND item NOT IN (SELECT id FROM sample)",
 }
 

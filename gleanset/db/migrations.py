@@ -353,6 +353,14 @@ MERGED_STEPS = """
 ALTER TABLE step ADD COLUMN merged INTEGER NOT NULL DEFAULT 0;
 """
 
+# What a person said of faces without a name: samples with one `bond` (a number) are of one person,
+# and a sample is of another one than those in `apart` (rows, with commas).
+BONDS = """
+ALTER TABLE mark ADD COLUMN bond INTEGER;
+ALTER TABLE mark ADD COLUMN apart TEXT;
+CREATE INDEX mark_bond ON mark(sample) WHERE bond IS NOT NULL OR apart IS NOT NULL;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST),
     ("0002-frames", FRAMES),
@@ -370,6 +378,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0014-numbers-once", NUMBERS_ONCE),
     ("0015-rejected-by-source", REJECTED_BY_SOURCE),
     ("0016-merged-steps", MERGED_STEPS),
+    ("0017-bonds", BONDS),
 )
 
 

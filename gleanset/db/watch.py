@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gleanset.db.changes import OF_SAMPLES
 from gleanset.db.connection import Connection
 
 
@@ -60,7 +61,7 @@ class CatalogueWatch:
         row = self._db.one(
             "SELECT count(*), max(id), total(x+y+w+h+angle), total(status='retired'), "
             "(SELECT max(id) FROM origin), (SELECT max(id) FROM aside), (SELECT count(*) FROM "
-            "change WHERE what NOT IN ('mark', 'refused')) FROM sample"
+            f"change WHERE what NOT IN {OF_SAMPLES}) FROM sample"
         )
         return SampleMarks(
             self._db.number("SELECT max(id) FROM decision"),

@@ -7,13 +7,14 @@ nobody is decided is of somebody not known yet, as far as looks tell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from gleanset.db.bonds import NO_BONDS, SampleBonds
 from labeler.likeness import Vectors
-from labeler.sorting.linkage import clusters_of, joins_of
+from labeler.sorting.linkage import MayJoin, clusters_of, joins_of
 from labeler.sorting.page_layout import (
     LEFT_ROOM,
     ClassPage,
@@ -48,18 +49,21 @@ class LikenessGroup(NamedTuple):
 
 
 def likeness_groups(
-    stacks: Sequence[Stack], vectors: Vectors, decided: Vectors
+    stacks: Sequence[Stack], vectors: Vectors, decided: Vectors, bonds: SampleBonds = NO_BONDS
 ) -> list[LikenessGroup]:
     """Return clusters of what can be compared, the largest first.
 
-    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class.
+    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. What a
+    person bound is together, and who is said to be somebody else is not.
     """
     some = [stack for stack in stacks if vectors[stack.number].any()][:MOST]
     if not some:
         return []
     own = vectors[[stack.number for stack in some]]
     rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
-    clusters = clusters_of(len(rows), joins_of(rows), max(1, len(rows) // MEAN_SIZE))
+    tied, may_join = _bound(some, bonds)
+    wanted = max(1, len(rows) // MEAN_SIZE)
+    clusters = clusters_of(len(rows), joins_of(rows), wanted, may_join, tied)
     found = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
@@ -68,6 +72,23 @@ def likeness_groups(
     return sorted(
         (g for g in found if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
     )
+
+
+def _bound(stacks: Sequence[Stack], bonds: SampleBonds) -> tuple[list[list[int]], MayJoin | None]:
+    """Return which stacks (places in the list) are tied, and what tells which may be together."""
+    people = [{bonds.person(row) for row in stack.rows} for stack in stacks]
+    places: dict[int, list[int]] = {}
+    for place, stack in enumerate(stacks):
+        for row in stack.rows:
+            if row in bonds.persons:
+                places.setdefault(bonds.persons[row], []).append(place)
+    apart = [bonds.not_with(stack.rows) for stack in stacks]
+
+    def may_join(one: Sequence[int], other: Sequence[int]) -> bool:
+        theirs = set().union(*(people[n] for n in other if n < len(people)))
+        return not any(apart[n] & theirs for n in one if n < len(apart))
+
+    return list(places.values()), may_join if any(apart) else None
 
 
 def chance_of_new(decided: Iterable[int]) -> float:
@@ -155,6 +176,22 @@ def unmeasured(stacks: Sequence[Stack]) -> ClassPage | None:
     tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in some)
     groups = (PageGroup(len(some)),)
     return ClassPage(PageKind.GROUPS, None, tiles, 0, len(stacks), groups) if some else None
+
+
+def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
+    """Return an overview with some tiles (by number) in the group that has the tile `onto`."""
+    groups: list[tuple[list[int], str | None]] = []
+    first = 0
+    for group in page.groups:
+        mine = range(first, first + group.size)
+        first += group.size
+        kept = [n for n in mine if n not in numbers or onto in mine]
+        taken = [n for n in numbers if n not in mine] if onto in mine else []
+        groups.append(([*kept, *taken], group.label))
+    return page._replace(
+        tiles=tuple(page.tiles[n] for rows, _ in groups for n in rows),
+        groups=tuple(PageGroup(len(rows), label) for rows, label in groups if rows),
+    )
 
 
 def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:

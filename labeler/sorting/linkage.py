@@ -8,7 +8,8 @@ hierarchical clustering algorithms", 1983) in time N².
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy.typing as npt
 
 from labeler.likeness import Vectors
 
+MayJoin = Callable[[Sequence[int], Sequence[int]], bool]
+"""Tells of the members of two clusters whether these may become one."""
 Likeness = npt.NDArray[np.float32]
 
 
@@ -62,22 +65,40 @@ def _join(alike: Likeness, sizes: npt.NDArray[np.float64], kept: int, gone: int)
     sizes[kept] += sizes[gone]
 
 
+class _Clusters:
+    """Rows in clusters: each alone at first."""
+
+    def __init__(self, count: int) -> None:
+        self.members = {row: [row] for row in range(count)}
+        self.home = list(range(count))
+
+    def join(self, one: int, other: int) -> None:
+        """Make one cluster of two."""
+        if one != other:
+            for row in self.members[other]:
+                self.home[row] = one
+            self.members[one] += self.members.pop(other)
+
+
 def clusters_of(
     count: int,
     joins: Sequence[Join],
     wanted: int,
-    may_join: Callable[[Sequence[int], Sequence[int]], bool] | None = None,
+    may_join: MayJoin | None = None,
+    tied: Iterable[Sequence[int]] = (),
 ) -> list[list[int]]:
-    """Return `wanted` clusters of `count` rows, or more where `may_join` forbids (of members)."""
-    cluster = {row: [row] for row in range(count)}
-    home = list(range(count))
+    """Return `wanted` clusters of `count` rows, or more where `may_join` forbids (of members).
+
+    Rows that are `tied` are in one cluster, whatever else is said of them.
+    """
+    found = _Clusters(count)
+    home, members = found.home, found.members
+    for one, other in (pair for rows in tied for pair in pairwise(rows)):
+        found.join(home[one], home[other])
     for join in joins:
-        if len(cluster) <= wanted:
+        if len(members) <= wanted:
             break
         one, other = home[join.one], home[join.other]
-        if one == other or (may_join and not may_join(cluster[one], cluster[other])):
-            continue
-        for row in cluster[other]:
-            home[row] = one
-        cluster[one] += cluster.pop(other)
-    return list(cluster.values())
+        if one != other and (may_join is None or may_join(members[one], members[other])):
+            found.join(one, other)
+    return list(members.values())

@@ -94,7 +94,7 @@ class Pages:
         counts = {row.name: row.count for row in classes}
         named = {name for name, count in counts.items() if count}
         vectors, known = space(likes)[0], space(decided)[0]
-        groups = likeness_groups(stacks, vectors, known)
+        groups = likeness_groups(stacks, vectors, known, self._session.bonds.now())
         stacks = _doubted(stacks, unlike_all(groups, chance_of_new(counts.values())), named)
         by_number = {stack.number: stack for stack in stacks}
         groups = [
@@ -122,10 +122,11 @@ class Pages:
         return Checks(self._session).page(label)
 
     def pair(self) -> ClassPage | None:
-        """Return a group and a class of which it would settle most whether they are the same; None
-        where there is nothing to ask.
+        """Return a group beside a class or another group, of which it would settle most whether
+        they are the same; None where there is nothing to ask.
         """
-        return self.ties.page(self._look().groups)
+        look = self._look()
+        return self.ties.page(look.groups, look.vectors)
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return an overview with one of its groups in two, by likeness."""

@@ -26,6 +26,9 @@ from labeler.sorting.session import SortingSession
 DECIDED = 2000
 """So many decided samples others are compared with."""
 
+BOUND = 0.98
+"""How sure it is that who was bound to somebody is of that one's class."""
+
 
 class Proposer:
     """Asks the presort, hints and neighbours for one session, and learns how right they were."""
@@ -57,6 +60,7 @@ class Proposer:
         names = {row.id: row.name for row in classes}
         offers = self._queue.offers(rows)
         refused = self._session.changes.refused(rows)
+        bonds = self._session.bonds.now()
         share = _share_of(offers.values(), {row.id for row in classes if row.count})
         self._votes = {}
         if share is not None:
@@ -75,7 +79,10 @@ class Proposer:
                 vote_opinion = _of_vote(vote, number, names, unseen, self.reliability.worth)
                 self._votes[like.id] = vote_opinion
                 opinions.append(vote_opinion)
-            no = [names[c] for c in refused.get(like.id, ()) if c in names]
+            if bound := [names[c] for c in bonds.classes_of(like.id) if c in names]:
+                opinions.append(ClassOpinion(dict.fromkeys(bound, BOUND / len(bound))))
+            no_class = refused.get(like.id, frozenset()) | bonds.not_classes_of(like.id)
+            no = [names[c] for c in no_class if c in names]
             found.append(combined(opinions, list(names.values()), no, self.calibration.doubt))
         return found
 

@@ -14,11 +14,13 @@ from labeler.sorting.groups import (
     chance_of_new,
     divided,
     likeness_groups,
+    moved,
     overview,
     unlike_all,
 )
 from labeler.sorting.linkage import clusters_of, joins_of
-from labeler.sorting.page_layout import ClassPage, PageKind, Stack
+from labeler.sorting.page_layout import ClassPage, PageKind, PageTile, Stack
+from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import NO_IDEA, ClassProposal
 from labeler.sorting.session import SortingSession
 from labeler.sorting.ties import Ties, questions
@@ -122,7 +124,7 @@ def pair(dataset: Dataset) -> tuple[SortingSession, Ties, ClassPage, list[int]]:
     maybe = ClassProposal((("Miku", 0.5),))
     stacks = tuple(Stack(n, (row,), maybe) for n, row in enumerate(rows[5:]))
     ties = Ties(session)
-    page = ties.page([LikenessGroup(stacks, 0)])
+    page = ties.page([LikenessGroup(stacks, 0)], people((4,)))
     assert page is not None
     assert [group.size for group in page.groups] == [5, 4]
     return session, ties, page, rows[5:]
@@ -153,7 +155,88 @@ def test_what_is_asked_is_what_settles_most_and_a_skipped_question_does_not_come
     _session, ties, page, _ = pair(empty)
     ties.skip(page)
     half, sure = (stacks_for(n, ClassProposal((("Miku", c),))) for n, c in ((6, 0.5), (9, 0.95)))
-    asked = questions([LikenessGroup(tuple(half), 0), LikenessGroup(tuple(sure), 0)])
+    both = [LikenessGroup(tuple(half), 0), LikenessGroup(tuple(sure), 0)]
+    asked = questions(both, people((15,)))
     assert [(question.label, len(question.group.stacks)) for question in asked] == [("Miku", 6)]
     again = [Stack(0, page.tiles[5].rows, ClassProposal((("Miku", 0.5),)))] * 4
-    assert ties.page([LikenessGroup(tuple(again), 0)]) is None
+    assert ties.page([LikenessGroup(tuple(again), 0)], people((4,))) is None
+
+
+def unnamed(dataset: Dataset) -> tuple[SortingSession, list[int], Vectors, list[LikenessGroup]]:
+    """Twelve faces of two people who have no name, in three groups."""
+    keys = [key for n in range(12) for key in add_faces(dataset, add_image(dataset, f"image-{n}"))]
+    session = SortingSession(dataset)
+    rows = [session.tiles.rows_of(keys)[key] for key in keys]
+    stacks = [Stack(n, (row,), NO_IDEA) for n, row in enumerate(rows)]
+    groups = [LikenessGroup(tuple(stacks[a:b]), 0) for a, b in ((0, 4), (4, 8), (8, 12))]
+    return session, rows, people((8, 4), spread=0.6), groups
+
+
+def test_two_groups_without_a_name_are_asked_about_and_bound(empty: Dataset) -> None:
+    session, rows, vectors, groups = unnamed(empty)
+    ties = Ties(session)
+    page = ties.page(groups, vectors)
+    assert page is not None
+    assert (page.kind, page.label, page.groups[0].size, page.groups[1].size) == ("pair", None, 4, 4)
+    assert {row for tile in page.tiles for row in tile.rows} == set(rows[:8])
+    assert ties.answer(page, [0], same=True).name == "7 faces of one person"
+    bonds = SortingSession(empty).bonds.now()  # it is there tomorrow
+    bound = [row for tile in page.tiles[1:] for row in tile.rows]
+    assert {bonds.person(row) for row in bound} == {min(bound)}
+    assert bonds.person(page.tiles[0].rows[0]) == page.tiles[0].rows[0]
+    stacks = [stack for group in groups for stack in group.stacks]
+    scattered = people((1,) * 12)  # nobody looks like anybody else
+    found = likeness_groups(stacks, scattered, scattered[:0], bonds)
+    together = next(g for g in found if any(s.rows[0] == bound[0] for s in g.stacks))
+    assert {row for s in together.stacks for row in s.rows} >= set(bound)
+    session.undo()
+    assert session.bonds.now().persons == {}
+
+
+def test_what_is_somebody_else_never_comes_together_again(empty: Dataset) -> None:
+    session, rows, vectors, groups = unnamed(empty)
+    ties = Ties(session)
+    page = ties.page(groups, vectors)
+    assert page is not None
+    assert ties.answer(page, [], same=False).name == "4 faces of another person than 4"
+    bonds = session.bonds.now()
+    assert all(bonds.not_with([row]) >= set(rows[4:8]) for row in rows[:4])
+    again = ties.page(groups, vectors)
+    assert again is None or set(again.rows) != set(page.rows)
+    stacks = [stack for group in groups for stack in group.stacks]
+    alike = people((12,))
+    wanted = likeness_groups(stacks, alike, alike[:0], bonds)
+    for group in wanted:
+        here = {row for stack in group.stacks for row in stack.rows}
+        assert not (here & set(rows[:4]) and here & set(rows[4:8]))
+    # Whoever is named later is proposed for what is bound to him, and not for somebody else.
+    session.bind(rows[:4])
+    session.file(rows[:1], "Miku")
+    miku = session.classes.id_of("Miku")
+    bonds = session.bonds.now()
+    assert all(bonds.classes_of(row) == {miku} for row in rows[1:4])
+    assert all(bonds.not_classes_of(row) == {miku} for row in rows[4:8])
+    found = {p.rows[0]: p.proposal.label for p in _tiles_of(Pages(session))}
+    assert [found.get(row) for row in rows[1:4]] == ["Miku"] * 3
+    assert not {found.get(row) for row in rows[4:8]} & {"Miku"}
+
+
+def _tiles_of(pages: Pages) -> list[PageTile]:
+    """What is on the pages, filing none of them."""
+    found: list[PageTile] = []
+    while (page := pages.next()) is not None and not set(page.tiles) <= set(found):
+        found += page.tiles
+        pages.skip(page)
+    return found
+
+
+def test_tiles_of_one_group_come_to_another(empty: Dataset) -> None:
+    page = overview([LikenessGroup(tuple(stacks_for(12)), 0)], people((12,)), 96)
+    assert page is not None
+    parted = divided(page, 0, people((7, 5)))
+    back = moved(parted, list(range(7, 12)), 0)
+    assert [group.size for group in back.groups] == [12]
+    one = moved(parted, [0], 8)
+    assert [group.size for group in one.groups] == [6, 6]
+    assert sorted(one.rows) == sorted(page.rows)
+    assert one.tiles[-1] == parted.tiles[0]

@@ -57,6 +57,7 @@ class ClassPagesView(SendingView):
         self.view.page_key.connect(self._page_key)
         self.view.answered.connect(self.pairs.answer)
         self.header.answered.connect(self.pairs.answer)
+        self.view.dropped_on_group.connect(self.pairs.put_together)
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
         self._refit.timeout.connect(self.view.fit_page)

@@ -1,8 +1,8 @@
-"""What a person says of groups besides names: whether one is of a class, and that it is two."""
+"""What a person says of groups besides names: whether two are one, and that one is two."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -10,9 +10,11 @@ from PySide6.QtCore import QCoreApplication
 
 from labeler.qt.grid.model import TileMark, TileModel
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.views.page_grid import PageGrid
+from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
-from labeler.sorting.session import SortingSession, StepResult
+from labeler.sorting.session import WITH_PAGE, SortingSession, StepResult
 
 
 class PagedView(Protocol):
@@ -21,12 +23,16 @@ class PagedView(Protocol):
     page: ClassPage | None
     worker: SessionWorker
     model: TileModel
+    view: PageGrid
 
     def work(self, session: SortingSession) -> Pages:
         """Return the pages of a session."""
 
     def show_page(self, page: ClassPage | None) -> None:
         """Show a page."""
+
+    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+        """Send tiles."""
 
     def next_page(self) -> None:
         """Show another page."""
@@ -45,7 +51,7 @@ class GroupQuestions:
         self._view = view
 
     def ask(self) -> None:
-        """Show for = a group beside the class that it may be of."""
+        """Show for = a group beside the class or the group that it may be the same as."""
         view = self._view
 
         def show(page: ClassPage | None) -> None:
@@ -72,6 +78,31 @@ class GroupQuestions:
             view.keeping(page),
         )
         self.ask()
+
+    def put_together(self, rows: list[int], onto: int) -> None:
+        """Join what was dropped to the group of another tile: under its name where it has one."""
+        view, page = self._view, self._view.page
+        if page is None or page.kind is not PageKind.GROUPS:
+            return
+        if name := view.view.name_of(onto):
+            view.send_rows(rows, name, WITH_PAGE)
+            return
+        both = {*view.view.unmarked(view.view.section_rows(onto)), *rows}
+        if not view.view.all_seen(sorted(both)):
+            return
+        done = {
+            view.model.id(row): state for row, state in view.model.states.items() if row not in rows
+        }
+        keep = view.keeping(page)
+
+        def show(bound: StepResult) -> None:
+            keep(bound)
+            if view.page is page:
+                view.show_page(moved(page, rows, onto))
+                for one, state in done.items():
+                    view.model.set_state([view.model.row_of(one)], state)
+
+        view.worker.decide(lambda session: view.work(session).ties.put_together(page, both), show)
 
     def divide(self, rows: list[int]) -> None:
         """Take the group that is pointed at apart; what was done with its faces stays."""

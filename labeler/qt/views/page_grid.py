@@ -8,12 +8,24 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
-from PySide6.QtGui import QInputMethodEvent, QKeyEvent
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QInputMethodEvent,
+    QKeyEvent,
+)
+from PySide6.QtWidgets import QWidget
 
 from labeler.qt.classes.keys import plain_key
+from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView
 from labeler.qt.grid.layout import PlacedSection, Section
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
+from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 SMALLEST, USUAL, LARGEST = 72, 80, 480
@@ -41,10 +53,25 @@ class PageGrid(GestureView):
 
     typed = Signal(str)
     answered = Signal(bool)
+    dropped_on_group = Signal(list, int)
+    """Tiles, and one of the group that they were dropped on."""
 
     page: ClassPage | None = None
     keys: Mapping[str, str] = MappingProxyType({})
     name_until = 0.0
+    lit = range(0)
+    """The group that a drop goes to."""
+
+    def __init__(
+        self,
+        model: TileModel,
+        thumbs: ThumbnailLoader,
+        worker: SessionWorker,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(model, thumbs, worker, parent)
+        self.setAcceptDrops(True)
+        self.viewport().setAcceptDrops(True)
 
     def event(self, event: QEvent) -> bool:
         """Take letters of a name before any shortcut of the window does."""
@@ -128,15 +155,74 @@ class PageGrid(GestureView):
         rows = self.target_rows()
         return rows or self.meant(self.unmarked(range(self.tiles.rowCount()))[:1])
 
+    def name_of(self, row: int) -> str:
+        """Return the class or place that most of the group of a tile were sent to; '' for none."""
+        sent = Counter(
+            state.target
+            for one in self.section_rows(row)
+            if (state := self.tiles.state(one)).target
+        )
+        return sent.most_common(1)[0][0] if sent else ""
+
     def heading(self, place: PlacedSection) -> str:
         """Return a group's name once it has one."""
-        rows = range(place.first, place.first + place.section.count)
-        sent = Counter(state.target for row in rows if (state := self.tiles.state(row)).target)
-        if not self.has_groups or not sent:
+        name = self.name_of(place.first) if self.has_groups else ""
+        if not name:
             return super().heading(place)
-        name = sent.most_common(1)[0][0]
         keys = self.worker.last.keys if self.worker.last else {}
         return f"{keys.get(name, '').upper()}  {name}".strip()
+
+    # -- a group dropped on another one
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take tiles of an overview, for another of its groups, and nothing else."""
+        mime = event.mimeData()
+        if self.has_groups and isinstance(mime, TileMimeData):
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+        else:
+            event.ignore()
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        """Light the group below, which a drop goes to."""
+        self._light(self._dropped_on(event))
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.setAccepted(bool(self.lit))
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Light nothing any more."""
+        self._light(range(0))
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Put what was dropped together with the group that is lit."""
+        lit, mime = self.lit or self._dropped_on(event), event.mimeData()
+        self._light(range(0))
+        event.setAccepted(bool(lit))
+        if lit and isinstance(mime, TileMimeData):
+            event.setDropAction(Qt.DropAction.CopyAction)
+            self.dropped_on_group.emit(self._carried(mime), lit[0])
+
+    def _carried(self, mime: TileMimeData) -> list[int]:
+        """Return the tiles that are dragged."""
+        return sorted({row for one in mime.ids if (row := self.tiles.row_of(one)) >= 0})
+
+    def _dropped_on(self, event: QDropEvent) -> range:
+        """Return the group under the mouse; none where nothing would come to it."""
+        mime, row = event.mimeData(), self.indexAt(event.position().toPoint()).row()
+        if not self.has_groups or row < 0 or not isinstance(mime, TileMimeData):
+            return range(0)
+        group = self.section_rows(row)
+        return group if set(self._carried(mime)) - set(group) else range(0)
+
+    def _light(self, rows: range) -> None:
+        if rows != self.lit:
+            self.lit = rows
+            self.viewport().update()
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Return how a tile looks now: those of a lit group as if they were pointed at."""
+        look = super().appearance(row)
+        return look._replace(pointed=True) if row in self.lit else look
 
 
 def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:
@@ -161,8 +247,9 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     if page.kind is PageKind.PAIR:
         same = QCoreApplication.translate("PageGrid", "The same?  {count} waiting")
         one, other = page.groups
+        alike = QCoreApplication.translate("PageGrid", "{count} alike")
         return [
-            Section(page.label or "", one.size),
+            Section(page.label or alike.format(count=one.size), one.size),
             Section(same.format(count=other.size), other.size),
         ]
     if page.kind is PageKind.GROUPS:

@@ -116,6 +116,10 @@ class PageHeader(QWidget):
             return self.tr(
                 "Who are they?  {count} groups that look alike: point at one and type its name"
             ).format(count=len(page.groups))
+        if page.kind is PageKind.PAIR and page.label is None:
+            return self.tr(
+                "Same or different?  {one} above, {other} below: nobody named yet"
+            ).format(one=page.groups[0].size, other=page.groups[1].size)
         if page.kind is PageKind.PAIR:
             return self.tr("Same or different?  {label} above, {count} waiting below").format(
                 label=page.label, count=page.groups[1].size

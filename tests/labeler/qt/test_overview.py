@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, settle, until
+from person import Person, drop_over, settle, until
 from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
 from window_fixtures import Opened
 
+from gleanset import Dataset
+from gleanset.db.bonds import Bonds
+from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.views.class_pages import ClassPagesView, PageGrid
 from labeler.qt.views.sending import ENTER_DEAD
@@ -154,6 +158,61 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
     assert len(parted.groups) == len(whole.groups) + 1
     assert parted.groups[0].size + parted.groups[1].size == whole.groups[0].size
     assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
+
+
+def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
+    """Let tiles go over another one, as the desktop would."""
+    view = view_of(person).view
+    drag = QDrag(view)
+    drag.setMimeData(TileMimeData(view.tiles.ids(rows), lambda ids: []))
+    there = view.visualRect(view.tiles.index(onto)).center()
+    done = drop_over(view.viewport(), drag, there)
+    settle(person.window)
+    return done
+
+
+def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> None:
+    view = view_of(person)
+    whole, one, other = view.page, group_rows(person, 0), group_rows(person, 1)
+    assert whole is not None
+    assert drop_on(person, list(other), other[0]) is Qt.DropAction.IgnoreAction  # it is there
+    moved = {view.model.id(row) for row in other}
+    assert drop_on(person, list(other), one[0]) is Qt.DropAction.CopyAction
+    both = view.page
+    assert both is not None
+    assert len(both.groups) == len(whole.groups) - 1
+    assert both.groups[0].size == len(one) + len(other)
+    assert {view.model.id(row) for row in group_rows(person, 0)} >= moved
+    person.point(0)
+    person.write("Miku")
+    assert named(person, "Miku") == len(one) + len(other)
+    # What is dropped on a group that has a name gets that name.
+    third = list(group_rows(person, 1))
+    drop_on(person, third, 0)
+    assert named(person, "Miku") == len(one) + len(other) + len(third)
+    for _ in range(3):
+        person.window.undo()
+        settle(person.window)
+    assert named(person, "Miku") == 0
+    assert view.page is whole
+
+
+def test_groups_without_a_name_are_asked_about(person: Person) -> None:
+    view = view_of(person)
+    person.press("=", "pair")
+    settle(person.window)
+    page = view.page
+    assert page is not None
+    assert (page.kind, page.label) == ("pair", None)
+    assert "nobody named yet" in view.header.title.text()
+    person.press("y", "answer")
+    settle(person.window)
+    with Dataset.open(person.window.worker.root) as dataset:
+        bonds = Bonds(dataset.db).now()
+    assert len({bonds.person(row) for row in page.rows}) == 1
+    person.window.undo()
+    settle(person.window)
+    assert view.page is page
 
 
 def test_same_or_different_is_one_key_each(person: Person) -> None:
