@@ -26,6 +26,8 @@ TEXTS = {
     "other-person": "{faces} of another person than {others}",
     "new-class": "New class {name}",
     "rename-class": "Rename {old} to {new}",
+    "class-show": "{name} is of {show}",
+    "class-no-show": "{name} is of no show",
     "merge-class": "Merge {old} into {into}: {faces}",
     "delete-class": "Delete class {name}: {faces} back to the queue",
     "draw-box": "1 box drawn",

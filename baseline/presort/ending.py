@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 
 REST = 0.5
 """Seconds in which one that waits ends by itself; one that works is interrupted then."""
+SOON = 0.1
+"""Seconds within which the end of stdin is noticed, where SIGTERM came with it."""
 GRACE = 3.0
 """Seconds after which one that computes on and on is ended all the same: nothing is lost by it."""
 
@@ -51,7 +53,9 @@ class FollowedProgram:
 def following() -> Iterator[FollowedProgram]:
     """Follow until the block ends; an interrupt by the end of the other program ends it quietly.
 
-    SIGTERM ends it as Ctrl-C does. Used in the main thread.
+    SIGTERM ends it as Ctrl-C does. Used in the main thread. Where the other program has ended, so
+    does this one, at the end of the block: there is nobody left to tell anything, and to put away
+    what was loaded takes longer than a window waits.
     """
     program = FollowedProgram()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -59,7 +63,9 @@ def following() -> Iterator[FollowedProgram]:
     try:
         yield program
     except KeyboardInterrupt:
-        if not program.ended:
+        if not program.wait(SOON):
             raise
     finally:
         signal.signal(signal.SIGTERM, before)
+    if program.ended:
+        os._exit(0)

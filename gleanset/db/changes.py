@@ -18,13 +18,14 @@ _PLACES = {
     "apart": ("mark", "apart", "sample"),
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
+    "show": ("class", "show", "id"),
 }
 OF_SAMPLES = "('mark','refused','bond','apart')"
 """What is of samples, as a list of SQL: the item of other changes is a class."""
 
 
 class Change(NamedTuple):
-    """`what` (mark, refused, bond, apart, name, merged) of an item (a row) becomes `after`."""
+    """`what` (a key of `_PLACES`) of an item (a row) becomes `after`."""
 
     what: str
     item: int

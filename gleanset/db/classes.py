@@ -109,6 +109,13 @@ class LabelClasses:
             raise UsageError(f"there is a class {new!r} already", "merge the two instead")
         self._changes.make(step, [Change("name", row, new)])
 
+    def set_show(self, step: int, name: str, show: str | None) -> None:
+        """Note the show that a class is of; None for no show. Raises `UsageError` for no class."""
+        row = self.id_of(name)
+        if row is None:
+            raise UsageError(f"there is no class {name!r}")
+        self._changes.make(step, [Change("show", row, show)])
+
     def merge(self, step: int, old: str, into: str) -> None:
         """Hide a class whose samples were given to another one. Raises `UsageError`."""
         source, target = self.id_of(old), self.id_of(into)

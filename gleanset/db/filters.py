@@ -17,7 +17,8 @@ class SampleFilter:
     `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
     authors, tags and paths, without regard to the case of ASCII letters. `proposal` is the class
     that the newest presort proposes first, '' for samples of which it knows none; `moment` is a
-    sample (row), and asks for those of its image, scene, post, second or group of copies.
+    sample (row), and asks for those of its image, scene, post, second or group of copies. `show`
+    is that of the sample's class, or, while it has none, of the class that is proposed first.
     """
 
     label: str | None = None
@@ -30,6 +31,7 @@ class SampleFilter:
     proposal: str | None = None
     flag: QualityFlag | None = None
     moment: int | None = None
+    show: str | None = None
 
 
 ANYTHING = SampleFilter()
@@ -43,6 +45,7 @@ def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
         "s.score>=?": chosen.min_score,
         "s.size>=?": chosen.min_size,
         _MOMENT: chosen.moment,
+        _OF_SHOW: chosen.show,
     }
     for test, value in of_sample.items():
         if value is not None:
@@ -80,6 +83,11 @@ _ANY_PROPOSED = (
     f"w.id={_NOW} WHERE p.sample=s.id AND p.rank=1)"
 )
 _PROPOSED = f"{_ANY_PROPOSED[:-1]} AND w.name=?)"
+_OF_SHOW = (
+    "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
+    f"JOIN class w ON w.id={_NOW} WHERE p.sample=s.id AND p.rank=1), "
+    "(SELECT show FROM class WHERE id=s.label))=?"
+)
 _MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
 _SAME_FRAME = f"b.scene=a.scene OR abs(b.time-a.time)<{NEIGHBOUR_SECONDS}"
 _MOMENT = (

@@ -212,7 +212,7 @@ _ORPHANS = {
     "f.id=s.face WHERE f.image<>s.image",
     "a sample labelled without a class, or the other way round": "SELECT key FROM sample "
     "WHERE (status='labelled') <> (label IS NOT NULL)",
-    "a change of a class that is gone": "SELECT id FROM change WHERE what IN ('name','merged') "
+    "a change of a class that is gone": f"SELECT id FROM change WHERE what NOT IN {OF_SAMPLES} "
     "AND item NOT IN (SELECT id FROM class)",
     "a change of a sample that is gone": f"SELECT id FROM change WHERE what IN {OF_SAMPLES} "
     "AND item NOT IN (SELECT id FROM sample)",

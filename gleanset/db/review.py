@@ -29,11 +29,12 @@ class ReviewItem(NamedTuple):
 
 
 class FilterChoices(NamedTuple):
-    """What can be chosen from: sources, videos (hash and name), licences."""
+    """What can be chosen from: sources, videos (hash and name), licences, shows of classes."""
 
     sources: tuple[str, ...]
     videos: tuple[tuple[str, str], ...]
     licences: tuple[str, ...]
+    shows: tuple[str, ...] = ()
 
 
 _LABELLED = "s.kept AND s.status='labelled'"
@@ -110,14 +111,18 @@ class Reviews:
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
     def traits(self) -> FilterChoices:
-        """Return what sources, videos and licences there are."""
+        """Return what sources, videos, licences and shows there are."""
         sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
         licences = self._db.rows(
             "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
+        shows = self._db.rows(
+            "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
+        )
         return FilterChoices(
             tuple(row[0] for row in sources),
             tuple((row[0], row[1]) for row in videos),
             tuple(row[0] for row in licences),
+            tuple(row[0] for row in shows),
         )

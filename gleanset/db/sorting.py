@@ -40,11 +40,12 @@ class SampleTile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """A class with its row, and how many samples have it."""
+    """A class with its row, how many samples have it, and the show that it is of, if any."""
 
     id: int
     name: str
     count: int
+    show: str | None = None
 
 
 class LabelCounts(NamedTuple):
@@ -147,7 +148,9 @@ class SampleTiles:
                 "GROUP BY s.label"
             )
         }
-        classes = self._db.rows("SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id")
+        classes = self._db.rows(
+            "SELECT id, name, show FROM class WHERE merged_into IS NULL ORDER BY id"
+        )
         rest = {
             (row[0], row[1]): row[2]
             for row in self._db.rows(
@@ -155,7 +158,9 @@ class SampleTiles:
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
-        named = tuple(ClassCount(row[0], row[1], of_class.get(row[0], 0)) for row in classes)
+        named = tuple(
+            ClassCount(row[0], row[1], of_class.get(row[0], 0), row[2]) for row in classes
+        )
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)

@@ -57,7 +57,10 @@ ROWS = (
         QT_TRANSLATE_NOOP("KeySheet", "Duplicates: not the same. Review: the label is right"),
     ),
     ("−", QT_TRANSLATE_NOOP("KeySheet", "Overview: take a group apart")),
-    ("=, then Y or N", QT_TRANSLATE_NOOP("KeySheet", "Same or different? A group beside a class")),
+    (
+        "=, then Y or N",
+        QT_TRANSLATE_NOOP("KeySheet", "Same or different? A group beside a class or another group"),
+    ),
     ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
     ("G, F9", QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel")),
     ("Ctrl + ,", QT_TRANSLATE_NOOP("KeySheet", "Settings")),

@@ -107,7 +107,10 @@ class Learning(QObject):
     def _staged(self, stage: CommandStage) -> None:
         if stage.name == FEATURES:
             self.done, self.total = round(stage.done), round(stage.total or 0)
-        if (state := STATES.get(stage.name)) is not None:
+        if stage.name == STANDBY and stage.ended:
+            self._set(LearningState.BEGINNING)
+            self._worker.say(self.tr("The other window has ended: this one learns from here on"))
+        elif (state := STATES.get(stage.name)) is not None:
             self._set(LearningState.RESTING if stage.ended else state)
 
     def _crashed(self, pause: float) -> None:

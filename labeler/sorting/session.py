@@ -293,6 +293,17 @@ class SortingSession:
             self.classes.rename(step, old, new)
         return self._done(step, 0)
 
+    def set_show(self, name: str, show: str) -> StepResult:
+        """Say which show a class is of; an empty one for none. `UsageError` where it is no name."""
+        show = class_name(show) if show.strip() else ""
+        kind = "class-show" if show else "class-no-show"
+        with self.dataset.db.write():
+            name = self.classes.resolved(name)
+            did = operation(kind, name=name, show=show) if show else operation(kind, name=name)
+            step = self.dataset.journal.step(did, [])
+            self.classes.set_show(step, name, show or None)
+        return self._done(step, 0)
+
     def merge_class(self, old: str, into: str) -> StepResult:
         """Put all samples of a class into another one; the class is hidden."""
         with self.dataset.db.write():

@@ -16,6 +16,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.measures import QualityFlag
 from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedSamples
 from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.review import Reviews
 from gleanset.db.sorting import PLACES, SampleTiles
 from gleanset.records import Origin
 
@@ -155,6 +156,23 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
         assert found.count(EVERYWHERE, chosen=chosen) == len(ids), chosen
     assert len(moment_of(drawn, frame)) > 2
     assert found.known_places(EVERYWHERE) == 1.0
+
+
+def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> None:
+    dataset, faces = drawn.dataset, drawn.faces.values()
+    with dataset.db.write():
+        step = dataset.journal.step("Shows", [])
+        dataset.classes.set_show(step, "dog", "Kennel")
+    found = OrderedSamples(dataset.db)
+    chosen = SampleFilter(show="Kennel")
+    cat, dog = list(drawn.faces)[:2]  # the others have no label yet
+    offered = {f.id for f in faces if f.proposed and f.proposed[0] == "dog"}
+    wanted = offered - {cat} | {dog}
+    assert set(found.rows(EVERYWHERE, chosen=chosen).ids) == wanted
+    assert found.count(EVERYWHERE, chosen=chosen) == len(wanted)
+    assert Reviews(dataset.db).traits().shows == ("Kennel",)
+    dataset.journal.undo(step)
+    assert found.count(EVERYWHERE, chosen=chosen) == 0
 
 
 def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:

@@ -1,4 +1,4 @@
-"""What can be done with one class: its name, its key, its place among the others, its end."""
+"""What can be done with one class: its name, key and show, its place among the others, its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QPoint, Signal
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu, QWidget, QWidgetAction
 
 from labeler.qt.classes.model import ClassListRow
 from labeler.qt.session_worker import SessionWorker
@@ -34,6 +34,7 @@ class ClassMenu(QMenu):
         self.addAction(self.tr("Show its faces"), self.opened.emit)
         self.addAction(self.tr("Rename (F2)"), rename)
         self._key_menu()
+        self._show_menu()
         self._merge_menu()
         for text, by in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
             action = self.addAction(text, partial(self._move, by))
@@ -69,6 +70,33 @@ class ClassMenu(QMenu):
             if other != name:
                 action = menu.addAction(other)
                 action.triggered.connect(lambda checked=False, to=other: self._merge(to))
+
+    def _show_menu(self) -> None:
+        """Offer the shows that there are, none, and a field for another one."""
+        menu = self.addMenu(self.tr("Of show"))
+        classes = self._worker.last.counts.classes if self._worker.last else ()
+        now = next((row.show or "" for row in classes if row.name == self._name), "")
+        for show in sorted({row.show for row in classes if row.show}):
+            self._add_show(menu, show, show, now)
+        self._add_show(menu, self.tr("none"), "", now)
+        field = QLineEdit()
+        field.setPlaceholderText(self.tr("Another show"))
+        field.setAccessibleName(self.tr("Another show"))
+        another = QWidgetAction(menu)
+        another.setDefaultWidget(field)
+        menu.addAction(another)
+        field.returnPressed.connect(lambda: self._set_show(field.text()))
+
+    def _add_show(self, menu: QMenu, text: str, show: str, now: str) -> None:
+        action = menu.addAction(text)
+        action.setCheckable(True)
+        action.setChecked(show == now)
+        action.triggered.connect(lambda: self._set_show(show))
+
+    def _set_show(self, show: str) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.set_show(name, show))
+        self.close()
 
     def _merge(self, into: str) -> None:
         name = self._name

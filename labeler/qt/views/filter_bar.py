@@ -60,7 +60,7 @@ class FilterBar(QWidget):
             self.wall.addItem(title, name)
         self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
         self.licence, self.proposal, self.flag = self._choice(), self._choice(), self._choice()
-        self.moment = self._choice()
+        self.moment, self.show_of = self._choice(), self._choice()
         self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
         self.size_box.setRange(0, 10_000)
         self.size_box.setSingleStep(16)
@@ -88,7 +88,7 @@ class FilterBar(QWidget):
     def _boxes(self) -> tuple[QComboBox, ...]:
         """Return the boxes whose first entry asks for nothing."""
         of_images = (self.source, self.video, self.licence)
-        return (*of_images, self.proposal, self.flag, self.moment)
+        return (*of_images, self.proposal, self.flag, self.moment, self.show_of)
 
     def _choice(self) -> QComboBox:
         box = QComboBox(self)
@@ -101,6 +101,8 @@ class FilterBar(QWidget):
         grid.setContentsMargins(6, 4, 6, 4)
         grid.setVerticalSpacing(4)
         first = ((self.tr("Show"), self.wall),) if walls else ()
+        last = () if walls else ((self.tr("Moment"), self.moment),)
+        self.moment.setVisible(not walls)
         parts: tuple[tuple[str, QWidget], ...] = (
             *first,
             (self.tr("Class"), self.label),
@@ -112,7 +114,8 @@ class FilterBar(QWidget):
             (self.tr("Score from"), self.score_box),
             (self.tr("Proposal"), self.proposal),
             (self.tr("Quality"), self.flag),
-            (self.tr("Moment"), self.moment),
+            (self.tr("Of show"), self.show_of),
+            *last,
         )
         for number, (name, part) in enumerate(parts):
             line, place = divmod(number, ACROSS)
@@ -133,6 +136,8 @@ class FilterBar(QWidget):
         self._fill(self.video, [*nothing, *((name, sha256) for sha256, name in traits.videos)])
         self._fill(self.licence, [*nothing, *((name, name) for name in traits.licences)])
         self._fill(self.proposal, [*nothing, (self.tr("none"), ""), *names])
+        self._fill(self.show_of, [*nothing, *((name, name) for name in traits.shows)])
+        self.show_of.setEnabled(bool(traits.shows))
         flags: Choices = [(flag_name(flag.name), flag.name) for flag in FLAGS]
         self._fill(self.flag, [*nothing, *flags])
 
@@ -203,4 +208,5 @@ class FilterBar(QWidget):
             self.proposal.currentData(),
             next((flag for flag in FLAGS if flag.name == self.flag.currentData()), None),
             self.moment.currentData(),
+            self.show_of.currentData(),
         )

@@ -223,6 +223,28 @@ def test_it_ends_with_whom_it_follows(standing_by: Callable[[], subprocess.Popen
     assert process.wait(20) == 0
 
 
+def test_it_ends_at_once_however_long_it_would_take_to_put_things_away() -> None:
+    code = (
+        "import atexit, time\n"
+        "from baseline.presort.ending import following\n"
+        "atexit.register(time.sleep, 60)\n"
+        "with following() as program:\n"
+        "    print('here', flush=True)\n"
+        "    program.wait(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM")
 def test_it_ends_when_told_so(standing_by: Callable[[], subprocess.Popen[str]]) -> None:
     process = standing_by()

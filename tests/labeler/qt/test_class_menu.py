@@ -8,11 +8,13 @@ from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from gleanset import Dataset
 from labeler.qt.classes import keys as class_keys
 from labeler.qt.classes.menu import ClassMenu
+from labeler.qt.views.sorting import SortingView
+from labeler.sorting.grid_rows import ALL_PLACES
 from labeler.sorting.keys import CODES, KEYS
 from labeler.sorting.session import SortingSession
 
@@ -157,6 +159,33 @@ def test_a_class_is_deleted_and_comes_back(person: Person) -> None:
     assert person.keys["rei"] == key
     assert named(person) == ["rei"] * 3
     assert "57" in person.view.title.text()
+
+
+def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> None:
+    for row, name in enumerate(("rei", "rei", "hana")):
+        person.send(row, name)
+    settle(person.window)
+    shows = next(
+        menu for menu in class_menu(person, "rei").findChildren(QMenu) if menu.title() == "Of show"
+    )
+    shows.popup(person.window.mapToGlobal(QPoint(60, 60)))
+    QTest.keyClicks(shows.findChild(QLineEdit), "Night  Train")
+    QTest.keyClick(shows.findChild(QLineEdit), Key.Key_Return)
+    settle(person.window)
+    assert said(person) == "rei is of Night Train"
+    view = person.view
+    assert isinstance(view, SortingView)
+    view.enter()
+    settle(person.window)
+    view.more.setChecked(True)
+    view.bar.show_of.setCurrentText("Night Train")
+    view.open_place(ALL_PLACES)
+    settle(person.window)
+    assert view.model.rowCount() == 2
+    assert {view.model.tile(row).label for row in range(2)} == {"rei"}  # type: ignore[union-attr]
+    person.window.undo()
+    settle(person.window)
+    assert {row.show for row in person.window.worker.last.counts.classes} == {None}
 
 
 def test_deleting_the_class_that_is_shown(person: Person) -> None:

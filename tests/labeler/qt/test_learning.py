@@ -79,6 +79,30 @@ def test_the_status_bar_says_what_learning_is_at(
     assert not button_of(other).switch.isChecked()
 
 
+STANDS_BY = """
+import json, sys, time
+for told in ({"stage": "standby", "done": 0}, {"stage": "standby", "done": 0, "ended": True}):
+    print(json.dumps(told), file=sys.stderr, flush=True)
+    time.sleep(0.5)
+sys.stdin.read()
+"""
+
+
+def test_a_second_window_says_when_it_takes_over(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    stand_in(STANDS_BY)
+    window = opened(few.root)
+    said: list[str] = []
+    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.learning.begin()
+    until(lambda: window.learning.state is LearningState.WAITING)
+    assert button_of(window).text() == "Another window learns"
+    until(lambda: window.learning.state is not LearningState.WAITING)
+    assert button_of(window).text() == "Learning begins"
+    assert said == ["The other window has ended: this one learns from here on"]
+
+
 def test_what_is_missing_is_said_once_with_what_it_would_bring(
     few: FaceSet, opened: Opened, stand_in: Stand
 ) -> None:
