@@ -2,6 +2,7 @@
 
     python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
+    python benchmarks/labeler_effort.py --episodes 3        (drawn ones, whose frames are stacked)
 
 The pictures of all classes are shuffled into a new dataset, in which nothing is named; then a
 scripted person who knows everybody sorts them in a window under Xvfb, by X events alone, until
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")]
 
+from drawn_episodes import draw_episodes  # noqa: E402
 from drawn_faces import FaceSet, labels, real_set  # noqa: E402
 from virtual_display import Display, display  # noqa: E402
 
@@ -309,18 +311,28 @@ def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
     return to
 
 
+def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
+    """Make the dataset that is asked for."""
+    if asked.episodes:
+        return draw_episodes(scratch / "faces", asked.episodes, asked.seed)
+    if asked.folder is None:
+        raise SystemExit("name a folder of class folders, or --episodes N")
+    folder = chosen_part(asked.folder, scratch / "chosen", asked)
+    return real_set(scratch / "faces", folder, seed=asked.seed)
+
+
 def main() -> None:
     """Sort once, and print what it cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--episodes", type=int, help="so many drawn episodes, in place of a folder")
     parser.add_argument("--classes", type=int, help="so many of the classes; all by default")
     parser.add_argument("--each", type=int, help="so many pictures of each; all by default")
     parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
     parser.add_argument("--json", action="store_true", help="the last line alone")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = chosen_part(asked.folder, Path(name) / "chosen", asked)
-        faces = real_set(Path(name) / "faces", folder, seed=asked.seed)
+        faces = chosen_faces(asked, Path(name))
         with display(Path(name)) as screen:
             os.environ.update(screen.env)
             found = sorted_in_window(faces, screen)
