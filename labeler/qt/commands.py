@@ -1,7 +1,8 @@
 """Our own commands, started by the window: the one module here that may use `QProcess`.
 
-A command tells how far it is by `--progress json`. It is ended with the window: its stdin closes
-however the window ends, so that none is left behind even where the window is killed.
+A command tells how far it is by `--progress json`. It is ended with the window. Where the window is
+killed, its stdin closes: one that follows ends by that; one that takes something in does its work
+to the end.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class OwnCommand(QObject):
         process, self._process = self._process, None
         if process is None:
             return
-        process.disconnect(self)
+        process.blockSignals(True)
         process.closeWriteChannel()
         process.terminate()
         if not process.waitForFinished(END_MS):

@@ -98,9 +98,7 @@ class Taking(QObject):
     def go_on(self) -> None:
         """Begin again what was stopped, or what failed."""
         if self.can_go_on:
-            again = self._all
-            self._forget()
-            self._all, self._left = again, list(again)
+            self.whys, self._left = [], list(self._all)
             self._next()
 
     def dismiss(self) -> None:

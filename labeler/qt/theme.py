@@ -45,7 +45,10 @@ def show_theme(name: str) -> None:
         application.setPalette(QPalette())
     elif is_dark(application.palette()) != (name == "dark"):
         # A platform without a theme of its own does not heed it.
-        application.setPalette(QPalette(*BUTTON_AND_WINDOW[name]))
+        palette = QPalette(*BUTTON_AND_WINDOW[name])
+        if name == "dark":  # by itself it would be black
+            palette.setColor(Role.Base, palette.color(Role.Window).darker(125))
+        application.setPalette(palette)
 
 
 def is_dark(palette: QPalette) -> bool:
