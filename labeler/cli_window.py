@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
 from gleanset.errors import DatasetMissing, MissingComponent
+from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
@@ -20,33 +22,63 @@ VIEW = click.option(
 PICTURE = click.option(
     "--screenshot",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a PNG of the view instead of opening a window.",
+    type=click.Path(path_type=Path),
+    help="Write a PNG of the view instead of opening a window; into a folder that is there, of "
+    "every view, light and dark.",
 )
 
 LANGUAGE = click.option(
     "--language", metavar="NAME", help="en, ja or zh_CN. Default: that of the system."
 )
+THEMES = ("light", "dark")
+THEME = click.option(
+    "--theme",
+    type=click.Choice(THEMES),
+    help="Light or dark. Default: as the desktop is.",
+)
+WINDOW_SIZE = click.option(
+    "--size", metavar="WxH", help="Pixels of the window, such as 1280x720. Default: the last ones."
+)
+
+
+class WindowWishes(NamedTuple):
+    """How the window is to be shown; None for what is as it was the last time."""
+
+    view: str | None = None
+    screenshot: Path | None = None
+    language: str | None = None
+    theme: str | None = None
+    size: str | None = None
+
+    def pictures(self) -> list[tuple[str, str | None, Path]]:
+        """Return the view, theme and file of each picture that is asked for."""
+        file = self.screenshot
+        if file is None or not file.is_dir():
+            return [(self.view or "sorting", self.theme, file)] if file else []
+        views = (self.view,) if self.view else NAMES
+        themes = (self.theme,) if self.theme else THEMES
+        return [(v, t, file / f"{v}-{t}.png") for v in views for t in themes]
+
+
+def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `WindowWishes`."""
+    for option in (WINDOW_SIZE, THEME, LANGUAGE, PICTURE, VIEW):
+        command = option(command)
+    return command
 
 
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
-@VIEW
-@PICTURE
-@LANGUAGE
-def open_(
-    job: CommandJob, view: str | None, screenshot: Path | None, language: str | None
-) -> Result | None:
+@wishes
+def open_(job: CommandJob, **chosen: Any) -> Result | None:
     """Open the window: sort faces into classes, look at duplicates, review, export.
 
     Where there is no dataset yet, the window offers to make one, and takes in what lies there.
     """
-    return show(job, view, screenshot, language)
+    return show(job, WindowWishes(**chosen))
 
 
-def show(
-    job: CommandJob, view: str | None, screenshot: Path | None, language: str | None
-) -> Result | None:
+def show(job: CommandJob, wished: WindowWishes) -> Result | None:
     """Open the window until it is closed, or take a picture of it."""
     try:
         from labeler.qt.app import has_display, open_window, take_picture
@@ -59,11 +91,16 @@ def show(
         with job.open():
             pass  # what is wrong with the dataset is said here, before there is a window
     except DatasetMissing:
-        if screenshot is not None or not has_display():
+        if wished.screenshot is not None or not has_display():
             raise
-    if screenshot is not None:
-        return take_picture(job.root, view or "sorting", screenshot, language)
-    open_window(job.root, view, language)
+    size = parse_size(wished.size)
+    if wished.screenshot is not None:
+        written = [
+            take_picture(job.root, view, file, wished.language, theme=theme, size=size)
+            for view, theme, file in wished.pictures()
+        ]
+        return written[0] if len(written) == 1 else {"written": len(written)}
+    open_window(job.root, wished.view, wished.language, theme=wished.theme, size=size)
     return None
 
 
@@ -84,11 +121,9 @@ def add_window(commands: click.Group) -> None:
     """Make the window what the command does when it is told nothing else."""
 
     @job_options()
-    @VIEW
-    @PICTURE
-    @LANGUAGE
-    def window(job: CommandJob, **rest: Any) -> Result | None:
-        return show(job, **rest)
+    @wishes
+    def window(job: CommandJob, **chosen: Any) -> Result | None:
+        return show(job, WindowWishes(**chosen))
 
     def begin(**values: Any) -> None:
         context = click.get_current_context()

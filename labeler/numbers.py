@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
+from gleanset.db.sureness import proposed_by_tenths
 from gleanset.settings import FILE, Settings, write_settings
 from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.session import SortingSession
+from labeler.sorting.sureness import TENTHS
 
 PARTS = ("train", "val", "test")
 
 
 class Numbers(NamedTuple):
-    """`target` samples are wanted of each class, 0 for no target. `kept` is the split in force."""
+    """`target` samples are wanted of each class, 0 for no target. `kept` is the split in force.
+
+    `proposed` are ten counts for each class: for how many samples that wait the newest presort
+    proposes it with 0-10 %, 10-20 % … 90-100 %.
+    """
 
     target: int
     rates: dict[str, ErrorRate]
     kept: dict[str, dict[str, int]]
+    proposed: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 def numbers_of(session: SortingSession) -> Numbers:
@@ -30,7 +39,12 @@ def numbers_of(session: SortingSession) -> Numbers:
     for (label, split, status), count in dataset.samples.counts("label", "split", "status").items():
         if label is not None and split is not None and status == "labelled":
             kept.setdefault(label, dict.fromkeys(PARTS, 0))[split] = count
-    return Numbers(target_of(dataset), Checks(session).rates(), kept)
+    tenths = proposed_by_tenths(dataset.db)
+    proposed = {
+        dataset.classes.name_of(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))
+        for row, counts in tenths.items()
+    }
+    return Numbers(target_of(dataset), Checks(session).rates(), kept, proposed)
 
 
 def target_of(dataset: Dataset) -> int:

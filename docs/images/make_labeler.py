@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from PIL import Image
 from PySide6.QtCore import QSettings
-from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset, Face, Origin
@@ -34,6 +33,7 @@ from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.numbers import set_target
 from labeler.qt.app import SIZE, make_application, picture_of
+from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
@@ -47,22 +47,6 @@ NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条
 SHOTS, FRAME = 240, (320, 200)
 COPIES, WITHOUT = 9, 5
 WIDTH, LARGEST, COMMON = 1000, 150_000, 24
-DARK = {
-    "Window": "#25272b",
-    "WindowText": "#e6e6e6",
-    "Base": "#1b1d20",
-    "AlternateBase": "#222428",
-    "Text": "#e6e6e6",
-    "Button": "#2f3237",
-    "ButtonText": "#e6e6e6",
-    "Highlight": "#3d7edb",
-    "HighlightedText": "#ffffff",
-    "ToolTipBase": "#2f3237",
-    "ToolTipText": "#e6e6e6",
-    "PlaceholderText": "#9a9a9a",
-    "BrightText": "#ffffff",
-    "Link": "#7ab0ff",
-}
 
 
 def cast() -> list[Character]:
@@ -150,18 +134,6 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
 
 
-def theme(application: QApplication, dark: bool) -> None:
-    """Light or dark, by the palette alone, as a desktop gives it."""
-    application.setStyle("Fusion")
-    palette = application.style().standardPalette()
-    for role, colour in DARK.items() if dark else ():
-        palette.setColor(QPalette.ColorRole[role], QColor(colour))
-        if role in ("WindowText", "Text", "ButtonText"):
-            faint = QColor("#8a8a8a")
-            palette.setColor(QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], faint)
-    application.setPalette(palette)
-
-
 def point_at_something(application: QApplication, window: LabelerWindow, view: str) -> None:
     """A face in the look panel, a drawn box, a planned split: what a person would see."""
 
@@ -217,6 +189,7 @@ def smaller(file: Path) -> None:
 def main(folder: Path) -> None:
     """Draw, open, photograph."""
     application = make_application()
+    application.setStyle("Fusion")
     with tempfile.TemporaryDirectory() as scratch:
         QSettings.setDefaultFormat(QSettings.Format.IniFormat)
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch)
@@ -227,7 +200,7 @@ def main(folder: Path) -> None:
             ("-dark", True, "en"),
             ("-ja", False, "ja"),
         ):
-            theme(application, dark)
+            show_theme("dark" if dark else "light")
             install(application, language)
             for kind in VIEWS:
                 window = LabelerWindow(root, kind.name)

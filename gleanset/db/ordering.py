@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.filters import ANYTHING, FIRST_PROPOSAL, SampleFilter, filter_tests
-from gleanset.db.paging import IN_USE
+from gleanset.db.paging import IN_USE, SET_ASIDE
 from gleanset.db.sorting import PLACES
 
 EVERYWHERE, ASIDE = "everywhere", "aside"
@@ -108,7 +108,7 @@ class OrderedSamples:
             row = self._db.number("SELECT id FROM class WHERE name=?", (label,))
             return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
         if place == ASIDE:
-            return f" WHERE NOT s.kept AND s.status<>'retired'{tests}", values
+            return f" WHERE {SET_ASIDE}{tests}", values
         if place == EVERYWHERE:
             return f" WHERE {IN_USE}{tests}", values
         status, mark = PLACES[place]

@@ -36,6 +36,7 @@ EVERYTHING = Where()
 
 
 IN_USE = "s.kept AND s.status<>'retired'"
+SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is found still and was not set aside as a copy."""
 
 

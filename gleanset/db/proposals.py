@@ -270,6 +270,10 @@ _FEATURES = (
     f"{same_region('q')}"
 )
 _WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
+PROPOSED = (
+    "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN mark m "
+    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {_WAITS}"
+)
 
 
 class SortingQueue:
@@ -298,11 +302,7 @@ class SortingQueue:
 
     def proposed(self) -> dict[int, int]:
         """Return how many samples wait whose first proposal is a class (row)."""
-        rows = self._db.rows(
-            "SELECT p.label, count(*) FROM proposal p JOIN sample s ON s.id=p.sample "
-            "JOIN class c ON c.id=p.label LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {_WAITS} GROUP BY p.label"
-        )
+        rows = self._db.rows(f"SELECT p.label, count(*) FROM {PROPOSED} GROUP BY p.label")
         return {row[0]: row[1] for row in rows}
 
     def waiting_for(self, label: int, most: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import operation_of
 from gleanset.db.measures import SAMPLE_REGION, SampleRegion, sample_region
-from gleanset.db.paging import IN_USE
+from gleanset.db.paging import IN_USE, SET_ASIDE
 from gleanset.db.values import now
 from gleanset.operations import Operation
 
@@ -49,13 +49,16 @@ class ClassCount:
 
 
 class LabelCounts(NamedTuple):
-    """How many samples are where. `total` is the sum of all parts."""
+    """How many samples are where. `total` is the sum of all parts but `aside`, the copies that
+    were set aside.
+    """
 
     classes: tuple[ClassCount, ...]
     waiting: int
     later: int
     other: int
     rejected: int
+    aside: int = 0
 
     @property
     def labelled(self) -> int:
@@ -164,7 +167,8 @@ class SampleTiles:
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
-        return LabelCounts(named, queue - later, later, other, rejected - other)
+        aside = self._db.number(f"SELECT count(*) FROM sample s WHERE {SET_ASIDE}")
+        return LabelCounts(named, queue - later, later, other, rejected - other, aside)
 
     def steps(self, after: int = 0) -> list[StepRow]:
         """Return the steps of the journal after one of them, oldest first; none that came by a

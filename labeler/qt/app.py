@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
+from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 
 if TYPE_CHECKING:
@@ -40,7 +41,14 @@ def needs_display() -> None:
         )
 
 
-def open_window(root: Path, view: str | None = None, language: str | None = None) -> int:
+def open_window(
+    root: Path,
+    view: str | None = None,
+    language: str | None = None,
+    *,
+    theme: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> int:
     """Show the window until it is closed; return the exit code. `view`: by default the last one.
 
     Where there is no dataset, it is a window that offers to make one.
@@ -49,7 +57,7 @@ def open_window(root: Path, view: str | None = None, language: str | None = None
     application = make_application()
     from labeler.qt.program import Program
 
-    program = Program(application, language)
+    program = Program(application, language, theme=theme, size=size)
     try:
         program.begin(root, view)
         code = application.exec()
@@ -64,13 +72,21 @@ def open_window(root: Path, view: str | None = None, language: str | None = None
 
 
 def take_picture(
-    root: Path, view: str, file: Path, language: str | None = None
+    root: Path,
+    view: str,
+    file: Path,
+    language: str | None = None,
+    *,
+    theme: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> dict[str, object]:
-    """Render a view without a display into a PNG file."""
+    """Render a view without a display into a PNG file; `size` is that of the window."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # What that platform cannot do is nothing to a picture.
     os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
     application = make_application()
+    if theme is not None:
+        show_theme(theme)
     install(application, language)
     from labeler.qt.views.registry import VIEWS, view_named
     from labeler.qt.window import LabelerWindow
@@ -81,11 +97,12 @@ def take_picture(
         )
     window = LabelerWindow(root, view)
     try:
-        window.resize(*SIZE)
+        window.resize(*(size or SIZE))
         window.show()
         return picture_of(application, window, file, SETTLE_SECONDS)
     finally:
         window.shut_down()
+        window.deleteLater()
 
 
 def picture_of(

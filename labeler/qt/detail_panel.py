@@ -11,30 +11,42 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 from gleanset.db.measures import SampleRegion
 from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
-from labeler.qt.theme import backdrop
 from labeler.sorting.sample_images import whole
 
 HOVER_MS = 150
-FACE, FRAME, NEIGHBOUR = 280, 170, 64
+SQUARE, WIDE = 1.0, 0.5625
+LARGEST = 512
 
 
 class SamplePicture(QWidget):
-    """One picture that is fetched when it is painted, with a box drawn into it if wanted."""
+    """One picture that is fetched when it is painted, with a box drawn into it if wanted.
 
-    def __init__(self, thumbs: ThumbnailLoader, height: int, name: str) -> None:
+    It is as wide as there is room, and `shape` times as high.
+    """
+
+    def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str) -> None:
         super().__init__()
         self._thumbs = thumbs
-        self._height = height
+        self._shape = shape
         self._seen: SampleRegion | None = None
         self._box: QRect | None = None
         self.setAccessibleName(name)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(height)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
         thumbs.ready.connect(self._came)
 
+    def hasHeightForWidth(self) -> bool:
+        """Return True: its shape stays."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height that belongs to a width."""
+        return min(round(width * self._shape), LARGEST)
+
     def sizeHint(self) -> QSize:
-        """Return a square."""
-        return QSize(self._height, self._height)
+        """Return a small one: the panel has its own width."""
+        return QSize(48, self.heightForWidth(48))
 
     def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
         """Show a region of an image; `box` in the image's own pixels."""
@@ -48,12 +60,10 @@ class SamplePicture(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the picture as large as there is room, or why there is none."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), backdrop(self.palette()))
         if self._seen is None:
             return
-        found = self._thumbs.get(
-            self._seen, max(self.width(), self._height), self.devicePixelRatioF()
-        )
+        side = max(self.width(), self.height())
+        found = self._thumbs.get(self._seen, side, self.devicePixelRatioF())
         if isinstance(found, BrokenThumbnail):
             painter.setPen(self.palette().text().color())
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"⚠ {found.reason}")
@@ -85,15 +95,15 @@ class DetailPanel(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader) -> None:
         super().__init__()
-        self._face = SamplePicture(thumbs, FACE, self.tr("The face, large"))
-        self._frame = SamplePicture(thumbs, FRAME, self.tr("The picture it is in"))
+        self._face = SamplePicture(thumbs, SQUARE, self.tr("The face, large"))
+        self._frame = SamplePicture(thumbs, WIDE, self.tr("The picture it is in"))
         self._about, self._top = QLabel(), QLabel()
-        for label in (self._about, self._top):
+        neighbour = self.tr("A sure neighbour")
+        self._near = [SamplePicture(thumbs, SQUARE, neighbour) for _ in range(4)]
+        self._near_label = QLabel(self.tr("Nearest of those decided"))
+        for label in (self._about, self._top, self._near_label):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
-        neighbour = self.tr("A sure neighbour")
-        self._near = [SamplePicture(thumbs, NEIGHBOUR, neighbour) for _ in range(4)]
-        self._near_label = QLabel(self.tr("Nearest of those decided"))
         self._lay_out()
         self._due: Callable[[], None] | None = None
         self._shown: int | None = None
@@ -105,6 +115,8 @@ class DetailPanel(QWidget):
     def _lay_out(self) -> None:
         column, row = QVBoxLayout(self), QHBoxLayout()
         column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        row.setSpacing(4)
         for part in (self._face, self._frame, self._about, self._top, self._near_label):
             column.addWidget(part)
         for picture in self._near:
@@ -131,13 +143,21 @@ class DetailPanel(QWidget):
         """Show a tile now; None for nothing."""
         self._shown = tile.id if tile else None
         self._face.show_seen(tile.seen if tile else None)
+        self._face.setVisible(tile is not None)
         box = QRect(*tile.seen.region.box) if tile else None
         self._frame.show_seen(whole(tile.seen) if tile else None, box)
-        self._about.setText(self._words(tile) if tile else "")
+        self._frame.setVisible(tile is not None and not _is_whole(tile.seen))
+        nothing = self.tr("Point at a face: here it is shown large, with where it is from.")
+        self._about.setText(self._words(tile) if tile else nothing)
         self.show_proposals(())
         self.show_neighbours(())
 
     def _words(self, tile: SampleTile) -> str:
+        if _is_whole(tile.seen):
+            size = self.tr("{width} x {height} pixels").format(
+                width=tile.seen.width, height=tile.seen.height
+            )
+            return "\n".join(part for part in (tile.title, tile.label, size) if part)
         size = self.tr("{w} x {h} of {width} x {height} pixels").format(
             w=tile.seen.region.box.width,
             h=tile.seen.region.box.height,
@@ -160,3 +180,9 @@ class DetailPanel(QWidget):
         for place, picture in enumerate(self._near):
             picture.setVisible(place < len(near))
             picture.show_seen(near[place].seen if place < len(near) else None)
+
+
+def _is_whole(seen: SampleRegion) -> bool:
+    """Return whether a sample is all of its picture."""
+    box = seen.region.box
+    return (box.width, box.height) == (seen.width, seen.height)

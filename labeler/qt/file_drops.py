@@ -11,9 +11,10 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QWidget
 
 from labeler.qt.grid.drag import TileMimeData
+from labeler.qt.menu_button import MenuButton
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.take_choice import TakeSheet
 from labeler.qt.taking import Taking
@@ -127,14 +128,13 @@ class FileDrops(QObject):
         dialog.open()
 
 
-class AddButton(QToolButton):
+class AddButton(MenuButton):
     """Takes pictures and videos in without a mouse."""
 
     def __init__(self, drops: FileDrops) -> None:
         super().__init__()
         self.setText(self.tr("Add"))
         self.setToolTip(self.tr("Take pictures, videos or folders in: drop them here as well"))
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         menu = QMenu(self)
         menu.addAction(self.tr("Pictures and videos …"), drops.choose_files)

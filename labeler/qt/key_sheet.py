@@ -2,70 +2,130 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
+from collections.abc import Iterable
 
-ROWS = (
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QEvent, QObject, Qt
+from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from labeler.qt.theme import muted_text
+
+KEYS = (
     (
-        "1–9, 0, w, e …",
-        QT_TRANSLATE_NOOP("KeySheet", "This face, or the selection, is of that class"),
+        QT_TRANSLATE_NOOP("KeySheet", "Faces"),
+        (
+            (
+                "1–9, 0, w, e …",
+                QT_TRANSLATE_NOOP("KeySheet", "This face, or the selection, is of that class"),
+            ),
+            (
+                ", 1",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Classes beyond the first: two keys, one after the other"
+                ),
+            ),
+            (
+                "1 + move",
+                QT_TRANSLATE_NOOP("KeySheet", "Hold a class key and sweep over neighbours"),
+            ),
+            (
+                "Del, O, L, Q",
+                QT_TRANSLATE_NOOP("KeySheet", "Not a face, another face, later, back to the queue"),
+            ),
+            ("N, /", QT_TRANSLATE_NOOP("KeySheet", "Name a class, find one")),
+            (
+                "Drag",
+                QT_TRANSLATE_NOOP("KeySheet", "Onto a class, into another window, or out as files"),
+            ),
+            (
+                "Double click, Space",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Enlarge a face in its picture, with the frames beside it"
+                ),
+            ),
+            (
+                "Right click",
+                QT_TRANSLATE_NOOP("KeySheet", "What can be done with a face, or with a class"),
+            ),
+            (
+                "Click, Ctrl + Space",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Page: take a face out, or put it back. Grid: select"
+                ),
+            ),
+            ("Arrows, Shift + arrows", QT_TRANSLATE_NOOP("KeySheet", "Move, select")),
+            (
+                "Ctrl + A, Ctrl + I, Esc",
+                QT_TRANSLATE_NOOP("KeySheet", "Select all, invert, select nothing"),
+            ),
+            (
+                "Ctrl + wheel, Ctrl + plus",
+                QT_TRANSLATE_NOOP("KeySheet", "Larger and smaller faces"),
+            ),
+        ),
     ),
     (
-        ", 1",
-        QT_TRANSLATE_NOOP("KeySheet", "Classes beyond the first: two keys, one after the other"),
+        QT_TRANSLATE_NOOP("KeySheet", "Class pages"),
+        (
+            (
+                "Enter",
+                QT_TRANSLATE_NOOP("KeySheet", "File the page as proposed: all that are not marked"),
+            ),
+            ("Shift + 1", QT_TRANSLATE_NOOP("KeySheet", "The whole page is of that class")),
+            ("PgDn, PgUp", QT_TRANSLATE_NOOP("KeySheet", "Skip this page, the page before")),
+            ("−", QT_TRANSLATE_NOOP("KeySheet", "Overview: take a group apart")),
+            (".", QT_TRANSLATE_NOOP("KeySheet", "Overview: a group of nobody you collect")),
+            (
+                "=, then Y or N",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Same or different? A group beside a class or another group"
+                ),
+            ),
+            ("S", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
+            (
+                "C",
+                QT_TRANSLATE_NOOP("KeySheet", "Look at a dozen of a class again, without its name"),
+            ),
+        ),
     ),
-    ("1 + move", QT_TRANSLATE_NOOP("KeySheet", "Hold a class key and sweep over neighbours")),
-    ("Shift + 1", QT_TRANSLATE_NOOP("KeySheet", "The whole page is of that class")),
-    ("Enter", QT_TRANSLATE_NOOP("KeySheet", "File the page as proposed: all that are not marked")),
     (
-        "Click, Ctrl + Space",
-        QT_TRANSLATE_NOOP("KeySheet", "Page: take a face out, or put it back. Grid: select"),
+        QT_TRANSLATE_NOOP("KeySheet", "Other views"),
+        (
+            (
+                "Enter",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Duplicates: set the others aside. Review: as suggested"
+                ),
+            ),
+            (
+                "K",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Duplicates: not the same. Review: the label is right"
+                ),
+            ),
+            ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
+            ("Ctrl + F", QT_TRANSLATE_NOOP("KeySheet", "Grid: filters")),
+        ),
     ),
     (
-        "Double click, Space",
-        QT_TRANSLATE_NOOP("KeySheet", "Enlarge a face in its picture, with the frames beside it"),
+        QT_TRANSLATE_NOOP("KeySheet", "Window"),
+        (
+            ("Ctrl + Z, Ctrl + Y", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
+            ("F2 – F6", QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers")),
+            (
+                "G, F9",
+                QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel"),
+            ),
+            ("F2 (in the class list)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
+            ("Ctrl + ,", QT_TRANSLATE_NOOP("KeySheet", "Settings")),
+            ("?, F1", QT_TRANSLATE_NOOP("KeySheet", "This sheet")),
+        ),
     ),
-    (
-        "Right click",
-        QT_TRANSLATE_NOOP("KeySheet", "What can be done with a face, or with a class"),
-    ),
-    (
-        "Ctrl + F",
-        QT_TRANSLATE_NOOP("KeySheet", "Grid: filters"),
-    ),
-    ("PgDn, PgUp", QT_TRANSLATE_NOOP("KeySheet", "Skip this page, the page before")),
-    (
-        "Del, O, L, Q",
-        QT_TRANSLATE_NOOP("KeySheet", "Not a face, another face, later, back to the queue"),
-    ),
-    ("Drag", QT_TRANSLATE_NOOP("KeySheet", "Onto a class, into another window, or out as files")),
-    ("Ctrl + Z, Ctrl + Y", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
-    ("Arrows, Shift + arrows", QT_TRANSLATE_NOOP("KeySheet", "Move, select")),
-    (
-        "Ctrl + A, Ctrl + I, Esc",
-        QT_TRANSLATE_NOOP("KeySheet", "Select all, invert, select nothing"),
-    ),
-    ("Ctrl + wheel, Ctrl + plus", QT_TRANSLATE_NOOP("KeySheet", "Larger and smaller faces")),
-    ("N, /", QT_TRANSLATE_NOOP("KeySheet", "Name a class, find one")),
-    ("F2 (in the class list)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
-    ("S", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
-    ("C", QT_TRANSLATE_NOOP("KeySheet", "Look at a dozen of a class again, without its name")),
-    ("F2 – F6", QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers")),
-    (
-        "K",
-        QT_TRANSLATE_NOOP("KeySheet", "Duplicates: not the same. Review: the label is right"),
-    ),
-    ("−", QT_TRANSLATE_NOOP("KeySheet", "Overview: take a group apart")),
-    (
-        "=, then Y or N",
-        QT_TRANSLATE_NOOP("KeySheet", "Same or different? A group beside a class or another group"),
-    ),
-    ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
-    ("G, F9", QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel")),
-    ("Ctrl + ,", QT_TRANSLATE_NOOP("KeySheet", "Settings")),
-    ("?, F1", QT_TRANSLATE_NOOP("KeySheet", "This sheet")),
 )
+"""What keys there are, part by part: the name of the part, keys and what they do."""
+
+COLUMNS = ((KEYS[0], KEYS[3]), (KEYS[1], KEYS[2]))
+TITLE = 1.4
 
 
 class KeySheet(QFrame):
@@ -73,26 +133,18 @@ class KeySheet(QFrame):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
         self.setAccessibleName(self.tr("Keys"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        column, grid = QVBoxLayout(self), QGridLayout()
+        column, row = QVBoxLayout(self), QHBoxLayout()
         column.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keys"))
-        font = title.font()
-        font.setPointSizeF(font.pointSizeF() * 1.4)
-        title.setFont(font)
+        title.setFont(_larger(title.font(), TITLE))
         column.addWidget(title)
-        column.addLayout(grid)
-        grid.setHorizontalSpacing(28)
-        for number, (keys, meaning) in enumerate(ROWS):
-            bold = QLabel(keys)
-            font = bold.font()
-            font.setBold(True)
-            bold.setFont(font)
-            grid.addWidget(bold, number, 0)
-            grid.addWidget(QLabel(QCoreApplication.translate("KeySheet", str(meaning))), number, 1)
+        column.addLayout(row)
+        row.setSpacing(36)
+        for parts in COLUMNS:
+            row.addLayout(_column(parts))
         self._before: QWidget | None = None
         self.hide()
         window.installEventFilter(self)
@@ -127,6 +179,12 @@ class KeySheet(QFrame):
             self._centre()
         return False
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw a frame that parts it from what lies below, be that light or dark."""
+        painter = QPainter(self)
+        painter.setPen(muted_text(self.palette()))
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Put it away at any key."""
         self.close_sheet()
@@ -134,3 +192,31 @@ class KeySheet(QFrame):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Put it away at any click."""
         self.close_sheet()
+
+
+def _column(parts: Iterable[tuple[object, Iterable[tuple[str, object]]]]) -> QGridLayout:
+    """Return parts of the sheet below each other."""
+    grid, line = QGridLayout(), 0
+    grid.setHorizontalSpacing(20)
+    grid.setVerticalSpacing(3)
+    grid.setColumnStretch(1, 1)
+    for name, rows in parts:
+        heading = QLabel(QCoreApplication.translate("KeySheet", str(name)))
+        heading.setFont(_larger(heading.font(), 1.0))
+        heading.setContentsMargins(0, 10, 0, 2)
+        grid.addWidget(heading, line, 0, 1, 2)
+        line += 1
+        for keys, meaning in rows:
+            words = QLabel(QCoreApplication.translate("KeySheet", str(meaning)))
+            grid.addWidget(QLabel(keys), line, 0)
+            grid.addWidget(words, line, 1)
+            line += 1
+    grid.setRowStretch(line, 1)
+    return grid
+
+
+def _larger(font: QFont, times: float) -> QFont:
+    """Return a font in bold, so many times as large."""
+    font.setPointSizeF(font.pointSizeF() * times)
+    font.setBold(True)
+    return font

@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QMenu, QToolButton
+from PySide6.QtWidgets import QMenu
 
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
+from labeler.qt.menu_button import MenuButton
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.window_state import WindowState
 
@@ -134,14 +135,13 @@ class Learning(QObject):
         return self.tr("Proposals would get better while you sort: pip install 'gleanset[train]'")
 
 
-class LearningButton(QToolButton):
+class LearningButton(MenuButton):
     """Says in the status bar what learning is at; its menu has the switch."""
 
     def __init__(self, learning: Learning) -> None:
         super().__init__()
         self._learning = learning
         self.setAutoRaise(True)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         self.switch = QAction(self.tr("Learn from what is sorted"), menu)
         self.switch.setCheckable(True)

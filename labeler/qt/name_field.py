@@ -25,12 +25,13 @@ OF_TEXT = frozenset(
 class NameField(QLineEdit):
     """`named` (text) comes with Enter, `left` with Esc, and with Enter where nothing was typed.
 
-    `unfocused` comes whenever the focus goes elsewhere. While the field is empty, keys that move or
-    delete are left to the faces, and Ctrl+Z takes back a step.
+    `begun` comes with the focus, `unfocused` whenever it goes elsewhere. While the field is empty,
+    keys that move or delete are left to the faces, and Ctrl+Z takes back a step.
     """
 
     named = Signal(str)
     left = Signal()
+    begun = Signal()
     unfocused = Signal()
 
     def event(self, event: QEvent) -> bool:
@@ -60,6 +61,11 @@ class NameField(QLineEdit):
             event.ignore()
         else:
             super().keyPressEvent(event)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Tell that a name is to be typed."""
+        super().focusInEvent(event)
+        self.begun.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Tell that the focus is elsewhere."""

@@ -24,19 +24,27 @@ LATER = Qt.ConnectionType.QueuedConnection
 class Program(QObject):
     """Opens a window on a dataset, or a welcome where there is none.
 
-    `language` is shown instead of the preferred one until another is chosen.
+    `language` and `theme` are shown instead of those that are preferred until others are chosen,
+    and windows are of a `size`, where one is given.
     """
 
-    def __init__(self, application: QApplication, language: str | None = None) -> None:
+    def __init__(
+        self,
+        application: QApplication,
+        language: str | None = None,
+        *,
+        theme: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(application)
         self._application = application
-        self._wanted = language
+        self._wanted, self._size = language, size
         self.shown = ""
         self.window: LabelerWindow | None = None
         self.welcome: Welcome | None = None
         self._lost = 0
         self.speak()
-        show_theme(Preferences().theme().value)
+        show_theme(Preferences().theme().value if theme is None else theme)
 
     def speak(self) -> None:
         """Show what comes in the language that is wanted now."""
@@ -66,6 +74,8 @@ class Program(QObject):
         FontWarning(window.worker, self.shown, window)
         window.anew.connect(self._instead, LATER)
         self.window = window
+        if self._size is not None:
+            window.resize(*self._size)
         window.show()
         window.learning.begin()
         return window

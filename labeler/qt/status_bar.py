@@ -38,10 +38,12 @@ class StatusTexts(QObject):
         self._bar, self._worker = bar, worker
         self._before = (0, 0.0)
         self.sorted, self.spent, self.saved, self.work = QLabel(), QLabel(), QLabel(), QLabel()
-        self.undo = FlatButton(self.tr("Nothing to undo"))
+        self.undo = FlatButton()
         self.undo.setFlat(True)
-        self.undo.setEnabled(False)
+        self.undo.hide()
         self.undo.clicked.connect(undo)
+        for label in (self.work, self.sorted, self.spent, self.saved):
+            label.setContentsMargins(6, 0, 6, 0)
         for part in (self.work, self.sorted, self.undo, self.spent, self.saved):
             self._bar.addPermanentWidget(part)
         worker.progressed.connect(self.take)
@@ -60,12 +62,9 @@ class StatusTexts(QObject):
             self.tr("{done} of {total} sorted").format(done=f"{done:,}", total=f"{counts.total:,}")
         )
         step = progress.undo
-        self.undo.setEnabled(step is not None)
-        self.undo.setText(
-            self.tr("Undo: {what}").format(what=step_words(step.operation))
-            if step
-            else self.tr("Nothing to undo")
-        )
+        self.undo.setVisible(step is not None)
+        if step is not None:
+            self.undo.setText(self.tr("Undo: {what}").format(what=step_words(step.operation)))
         self._before = (progress.gestures, progress.seconds)
         self.show_effort()
         self.saved.setText(self.tr("saved"))

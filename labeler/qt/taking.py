@@ -82,7 +82,15 @@ class Taking(QObject):
             self._forget()
         if direct := plan.direct:
             self._intake.take(direct, plan.label, hints=plan.hints)
-        commands = plan.commands(self._worker.root)
+        self._add(plan.commands(self._worker.root))
+
+    def find_faces(self) -> None:
+        """Find the faces in images that were not searched yet."""
+        if not self.running:
+            self._forget()
+        self._add([["facecrop", "run", "--new", "-d", str(self._worker.root.absolute())]])
+
+    def _add(self, commands: list[list[str]]) -> None:
         self._all += commands
         self._left += commands
         self._next()

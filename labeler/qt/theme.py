@@ -1,4 +1,7 @@
-"""Colours and sizes, all derived from the palette and the font: light, dark and large alike."""
+"""Colours and sizes, all derived from the palette and the font: light, dark and large alike.
+
+Which palette it is says the desktop, or a person: `show_theme`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,62 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 Role = QPalette.ColorRole
-BUTTON_AND_WINDOW = {
-    "light": (QColor(239, 239, 239), QColor(239, 239, 239)),
-    "dark": (QColor(52, 54, 58), QColor(34, 36, 40)),
+Group = QPalette.ColorGroup
+
+
+SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
+_DARK = {
+    Role.Window: 0x2B2D31,
+    Role.WindowText: 0xE6E6E6,
+    Role.Base: 0x1E1F22,
+    Role.AlternateBase: 0x26282C,
+    Role.Text: 0xE6E6E6,
+    Role.Button: 0x383B41,
+    Role.ButtonText: 0xE6E6E6,
+    Role.Light: 0x50545C,
+    Role.Midlight: 0x44484F,
+    Role.Mid: 0x5A5F67,
+    Role.Dark: 0x17181B,
+    Role.Shadow: 0x0C0D0E,
+    Role.Highlight: 0x2F6FC4,
+    Role.Accent: 0x2F6FC4,
+    Role.HighlightedText: 0xFFFFFF,
+    Role.ToolTipBase: 0x383B41,
+    Role.ToolTipText: 0xE6E6E6,
+    Role.PlaceholderText: 0x9A9A9A,
+    Role.BrightText: 0xFFFFFF,
+    Role.Link: 0x7AB0FF,
 }
-"""From these Qt makes all others, where a platform has no light and dark of its own."""
+_FAINT = 0x8A8A8A
+
+
+def show_theme(name: str) -> None:
+    """Show all windows "light" or "dark" from now on; with an empty name as the desktop does.
+
+    Desktops that know colour schemes give the colours; where there is none, ours are taken.
+    """
+    application = QApplication.instance()
+    assert isinstance(application, QApplication)
+    application.setPalette(QPalette())
+    application.styleHints().setColorScheme(SCHEMES.get(name, Qt.ColorScheme.Unknown))
+    if name in SCHEMES and is_dark(application.palette()) != (name == "dark"):
+        light = application.style().standardPalette()
+        application.setPalette(_dark_palette() if name == "dark" else light)
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Return whether text is lighter than what it is written on."""
+    ground, text = palette.color(Role.Window), palette.color(Role.WindowText)
+    return ground.lightness() < text.lightness()
+
+
+def _dark_palette() -> QPalette:
+    palette = QPalette()
+    for role, colour in _DARK.items():
+        palette.setColor(role, QColor(colour))
+    for role in (Role.WindowText, Role.Text, Role.ButtonText):
+        palette.setColor(Group.Disabled, role, QColor(_FAINT))
+    return palette
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
@@ -21,8 +75,13 @@ def blend(under: QColor, over: QColor, share: float) -> QColor:
 
 
 def backdrop(palette: QPalette) -> QColor:
-    """Return what pictures lie on: a grey that lets neither light nor dark hair drown."""
-    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.3)
+    """Return what pictures lie on: a little apart from white paper and from black hair."""
+    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.14)
+
+
+def trough(palette: QPalette) -> QColor:
+    """Return the ground of bars, of which only a part is full."""
+    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.2)
 
 
 def muted_text(palette: QPalette) -> QColor:
@@ -35,35 +94,16 @@ def edge(palette: QPalette) -> QColor:
     return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.18)
 
 
-def show_theme(name: str) -> None:
-    """Show all windows "light" or "dark"; with an empty name as the desktop does."""
-    application = QApplication.instance()
-    assert isinstance(application, QApplication)
-    schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
-    application.styleHints().setColorScheme(schemes.get(name, Qt.ColorScheme.Unknown))
-    if name not in schemes:
-        application.setPalette(QPalette())
-    elif is_dark(application.palette()) != (name == "dark"):
-        # A platform without a theme of its own does not heed it.
-        palette = QPalette(*BUTTON_AND_WINDOW[name])
-        if name == "dark":  # by itself it would be black
-            palette.setColor(Role.Base, palette.color(Role.Window).darker(125))
-        application.setPalette(palette)
-
-
-def is_dark(palette: QPalette) -> bool:
-    """Return whether text is lighter than what it is written on."""
-    return palette.color(Role.WindowText).lightness() > palette.color(Role.Window).lightness()
-
-
 def em(widget: QWidget, times: float = 1.0) -> int:
     """Return so many times the height of a line of text, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
 
 
 def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:
-    """A frame that says that keys go here; in text colour, which every ground contrasts with."""
+    """A frame that says that keys go here; of text colour there is enough to be seen on any
+    ground.
+    """
     if focused:
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(palette.color(Role.Text), 2))
+        painter.setPen(QPen(blend(backdrop(palette), palette.color(Role.Text), 0.6), 2))
         painter.drawRect(rect.adjusted(1, 1, -1, -1))

@@ -40,7 +40,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
-from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.base import LabelerView, ViewContext, WindowAct
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
@@ -181,6 +181,8 @@ class LabelerWindow(QMainWindow):
             self._made[kind.name] = kind.make(self.context)
             self.stack.addWidget(self._made[kind.name])
             self._made[kind.name].place_wanted.connect(self._choose)
+            self._made[kind.name].view_wanted.connect(self.show_view)
+            self._made[kind.name].act_wanted.connect(self._act)
             self._made[kind.name].moment_wanted.connect(self._show_moment)
             enlarge_targets(self._made[kind.name])
             keep_focus(self._made[kind.name])
@@ -196,6 +198,15 @@ class LabelerWindow(QMainWindow):
             self.stack.setCurrentWidget(self._made[kind.name])
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
+
+    def _act(self, wanted: WindowAct) -> None:
+        """Do what a view asks for."""
+        {
+            WindowAct.CHOOSE_FILES: self.drops.choose_files,
+            WindowAct.CHOOSE_FOLDER: self.drops.choose_folder,
+            WindowAct.FIND_FACES: self.taking.find_faces,
+            WindowAct.LEARN: self.learning.learn_now,
+        }[wanted]()
 
     def _toggle_details(self) -> None:
         self._details_wanted = not self.details.isVisible()

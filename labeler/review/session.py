@@ -14,6 +14,8 @@ from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
 from labeler.sorting.session import SortingSession, StepResult
 
+ARROW = " → "
+
 
 class Suggestion(NamedTuple):
     """What a sample may be instead, and how sure that is."""
@@ -28,6 +30,20 @@ class Wall(NamedTuple):
     ids: array[int]
     sections: tuple[tuple[str, int], ...]
     suggested: Mapping[int, Suggestion]
+
+    def renamed(self, names: Mapping[str, str]) -> Wall:
+        """Return it with other names of classes, which are called so by now."""
+        suggested = {
+            row: one._replace(label=names.get(one.label, one.label))
+            for row, one in self.suggested.items()
+        }
+        titles = (
+            ARROW.join(names.get(part, part) for part in title.removesuffix("?").split(ARROW))
+            + title[len(title.removesuffix("?")) :]
+            for title, _ in self.sections
+        )
+        counts = (count for _, count in self.sections)
+        return Wall(self.ids, tuple(zip(titles, counts, strict=True)), suggested)
 
 
 def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
@@ -55,7 +71,7 @@ def _confusions(found: Sequence[ReviewItem]) -> Wall:
         pairs.setdefault((str(one.label), str(one.other)), []).append(one.id)
     ordered = sorted(pairs.items(), key=lambda item: -len(item[1]))
     ids = array("q", (row for _, rows in ordered for row in rows))
-    sections = tuple((f"{given} → {other}?", len(rows)) for (given, other), rows in ordered)
+    sections = tuple((f"{given}{ARROW}{other}?", len(rows)) for (given, other), rows in ordered)
     suggested = {one.id: Suggestion(str(one.other), one.value or 0.0) for one in found}
     return Wall(ids, sections, suggested)
 

@@ -78,6 +78,7 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
         Place.OTHER.target: counts.other,
         Place.REJECT.target: counts.rejected,
         ALL_PLACES: counts.total,
+        SET_ASIDE: counts.aside,
     }
     if target.startswith(":"):
         return places.get(target)

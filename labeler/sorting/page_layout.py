@@ -7,7 +7,7 @@ nearly equal. Whoever stands beside a character is not stacked with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from gleanset.db.proposals import SampleFeatures
 from gleanset.likeness.descriptor import UNCENTRED
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
+from labeler.sorting.sureness import by_tenths
 
 SECONDS = 2.0
 NEARLY = 0.19
@@ -136,6 +137,23 @@ class ClassPage(NamedTuple):
     def rows(self) -> list[int]:
         """All samples on it."""
         return [row for tile in self.tiles for row in tile.rows]
+
+    @property
+    def sureness(self) -> tuple[int, ...]:
+        """How sure its proposals are: ten counts (see `by_tenths`)."""
+        said = (tile for tile in self.tiles if tile.proposal.label is not None)
+        return by_tenths((tile.proposal.confidence, len(tile.rows)) for tile in said)
+
+    def renamed(self, names: Mapping[str, str]) -> ClassPage:
+        """Return it with other names of classes, which are called so by now."""
+        groups = (one._replace(label=_renamed(one.label, names)) for one in self.groups)
+        tiles = (one._replace(proposal=one.proposal.renamed(names)) for one in self.tiles)
+        label = _renamed(self.label, names)
+        return self._replace(label=label, tiles=tuple(tiles), groups=tuple(groups))
+
+
+def _renamed(label: str | None, names: Mapping[str, str]) -> str | None:
+    return None if label is None else names.get(label, label)
 
 
 def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> ClassPage | None:

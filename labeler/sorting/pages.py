@@ -37,6 +37,7 @@ from labeler.sorting.pool import WaitingPool
 from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.proposer import Proposer
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
+from labeler.sorting.sureness import by_tenths
 from labeler.sorting.ties import Ties
 
 
@@ -65,12 +66,14 @@ class Pages:
         self.proposer = Proposer(session)
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
+        self._stacks: list[Stack] = []
         self.ties = Ties(session)
 
     def next(self, room: int = ROOM) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
         look = self._look()
         self._finishing.see(look.proposed)
+        self._stacks = look.stacks
         return _page(look, room) if look.stacks else None
 
     def _look(self) -> LookAtQueue:
@@ -102,6 +105,16 @@ class Pages:
         ]
         proposed = {proposal.label for proposal in proposals} | others
         return LookAtQueue(stacks, groups, vectors, known, named, proposed)
+
+    def sureness(self, label: str | None) -> tuple[int, ...]:
+        """Return how sure the proposals of a class, or of all, were when the last page was made:
+        ten counts (see `by_tenths`).
+        """
+        return by_tenths(
+            (stack.proposal.confidence, len(stack.rows))
+            for stack in self._stacks
+            if stack.proposal.label is not None and label in (None, stack.proposal.label)
+        )
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""

@@ -173,6 +173,10 @@ class ClassProposal(NamedTuple):
         """How sure it is; 0 for none."""
         return self.top[0][1] if self.top else 0.0
 
+    def renamed(self, names: Mapping[str, str]) -> ClassProposal:
+        """Return it with other names of classes."""
+        return ClassProposal(tuple((names.get(name, name), sure) for name, sure in self.top))
+
     def doubted(self, other: float) -> ClassProposal:
         """Return it where somebody of no class yet is as likely as `other`."""
         return ClassProposal(tuple((name, sure * (1 - other)) for name, sure in self.top))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
 from PySide6.QtWidgets import (
@@ -19,6 +21,9 @@ from labeler.qt.theme import backdrop, em, muted_text
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
 ROW = 48
+WORD = re.compile(r"[^\s_・·-]*[\s_・·-]+|[^\s_・·-]+")
+"""A word of a name with what parts it from the next one: `suzukaze_aoba` are two."""
+
 WIDE = 300
 """From this width on a row has room for two portraits."""
 
@@ -30,10 +35,10 @@ def in_two_lines(metrics: QFontMetrics, name: str, width: int) -> str:
     """
     if metrics.horizontalAdvance(name) <= width:
         return name
-    words, first = name.split(" "), ""
-    while words and metrics.horizontalAdvance(f"{first} {words[0]}".strip()) <= width:
-        first = f"{first} {words.pop(0)}".strip()
-    parts = [part for part in (first, " ".join(words)) if part]
+    words, first = WORD.findall(name), ""
+    while words and metrics.horizontalAdvance((first + words[0]).strip()) <= width:
+        first += words.pop(0)
+    parts = [part for part in (first.strip(), "".join(words).strip()) if part]
     middle = Qt.TextElideMode.ElideMiddle
     return "\n".join(metrics.elidedText(part, middle, width) for part in parts)
 
@@ -117,6 +122,13 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setPen(palette.color(Role.ButtonText))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
 
+    @staticmethod
+    def _initial(painter: QPainter, box: QRect, name: str, palette: QPalette) -> None:
+        """What stands for the face of a class that has none yet."""
+        painter.fillRect(box, backdrop(palette))
+        painter.setPen(muted_text(palette))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name[:1].upper())
+
     def _portraits(
         self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
     ) -> int:
@@ -126,6 +138,8 @@ class ClassListDelegate(QStyledItemDelegate):
             place = left + most * (side + 3) + 5
         else:
             most, place = 0, left
+        if most and not self._classes.portraits.get(target):
+            self._initial(painter, QRect(left, inner.top() + 2, side, side), target, palette)
         for seen in self._classes.portraits.get(target, [])[:most]:
             box = QRect(left, inner.top() + 2, side, side)
             found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())

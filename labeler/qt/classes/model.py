@@ -18,6 +18,7 @@ from PySide6.QtCore import (
 
 from gleanset.db.measures import SampleRegion
 from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
 REST_MS = 700
@@ -62,6 +63,8 @@ class ClassListRow:
     count: int
     is_class: bool = False
     wanted: int = 0
+    takes: bool = True
+    """Whether faces can be sent there."""
 
 
 class ClassOrder(StrEnum):
@@ -116,12 +119,16 @@ class ClassListModel(QAbstractListModel):
             )
             if self._filter.casefold() in name.casefold()
         ]
+        aside = ClassListRow(
+            SET_ASIDE, self.tr("Set aside as copies"), "", counts.aside, takes=False
+        )
         return [
             *classes,
             ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
             ClassListRow(Place.OTHER.target, self.tr("Other faces"), "O", counts.other),
             ClassListRow(Place.LATER.target, self.tr("Later"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
+            *([aside] if counts.aside else []),
         ]
 
     def _sort(self, names: list[str], number: dict[str, int]) -> None:

@@ -8,7 +8,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMenu,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -16,8 +15,11 @@ from PySide6.QtWidgets import (
 from labeler.qt.classes.model import ClassListModel, ClassOrder
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.menu_button import MenuButton
+from labeler.qt.name_completion import NameCompletion
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.names import known_names
 
 Index = QModelIndex | QPersistentModelIndex
 SORTED = "classes/sorted"
@@ -38,7 +40,7 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or name a new one"))
         self.field.setClearButtonEnabled(True)
         self.add = QPushButton(self.tr("+ New class"))
-        self.sort = QToolButton()
+        self.sort = MenuButton()
         self._offer_orders()
         column, row = QVBoxLayout(self), QHBoxLayout()
         column.setContentsMargins(6, 6, 0, 6)
@@ -47,12 +49,24 @@ class ClassPanel(QWidget):
         column.addLayout(row)
         column.addWidget(self.list)
         column.addWidget(self.add)
-        self.field.textChanged.connect(self.model.find)
+        self._worker, self._completion = worker, NameCompletion(self.field)
+        self.field.textEdited.connect(self.model.find)  # not what was completed
+        self.field.textChanged.connect(self._cleared)
+        self.field.begun.connect(self._offer_names)
         self.field.named.connect(self._name)
         self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
         self.list.shown.connect(self.chosen)
+
+    def _offer_names(self) -> None:
+        """Complete to the names that may be meant now."""
+        self._worker.ask(lambda session: known_names(session.dataset), self._completion.offer)
+
+    def _cleared(self, text: str) -> None:
+        """Show all classes again where the field was emptied, whoever did it."""
+        if not text:
+            self.model.find("")
 
     def _offer_orders(self) -> None:
         """Let the classes be sorted; the way is remembered."""
@@ -72,7 +86,6 @@ class ClassPanel(QWidget):
             action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
         self.sort.setText("⇅")
         self.sort.setMenu(menu)
-        self.sort.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.sort.setToolTip(self.tr("Sort the classes"))
         self.sort.setAccessibleName(self.tr("Sort the classes"))
         if kept in list(ClassOrder):
@@ -105,11 +118,13 @@ class ClassPanel(QWidget):
                 self.list.edit(index)
 
     def _name(self, text: str) -> None:
-        """Enter takes the one class that is left, or makes one of this name."""
+        """Enter takes the class that is meant, or the one that is left, or makes one."""
+        text = self._completion.meant(text)
         found = [
             row for n in range(self.model.rowCount()) if (row := self.model.row(n)) and row.is_class
         ]
         exact = next((row.target for row in found if row.name.casefold() == text.casefold()), None)
-        name = exact or (found[0].target if len(found) == 1 else text)
+        left = [row.target for row in found if text.casefold() in row.name.casefold()]
+        name = exact or (left[0] if len(left) == 1 else text)
         self.field.clear()
         self.named.emit(name)

@@ -115,8 +115,10 @@ class ClassListView(ClassListBase):
         if self._held is None:
             return
         point, count = self._held
-        self.drop_row = self.indexAt(point).row()
-        self._lit, self.drop_text = self._classes.row(self.drop_row), ""
+        self.drop_row, self.drop_text = self.indexAt(point).row(), ""
+        self._lit = self._classes.row(self.drop_row)
+        if self._lit is not None and not self._lit.takes:
+            self.drop_row, self._lit = -1, None
         if self._lit is not None:
             self.drop_text = (
                 self.tr("Drop {count} → {name}").format(count=f"{count:,}", name=self._lit.name)

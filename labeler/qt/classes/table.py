@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QHeaderView,
     QStyledItemDelegate,
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from gleanset.db.sorting import ClassCount
 from labeler.numbers import PARTS, Numbers
-from labeler.qt.theme import backdrop
+from labeler.qt.theme import focus_ring, trough
 from labeler.splits.plan import SplitPlan
 
 Index = QModelIndex | QPersistentModelIndex
@@ -50,7 +50,12 @@ class ClassTableModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Return what each column is."""
+        """Return what each column is; above numbers it stands at the right as they do."""
+        if role == Qt.ItemDataRole.TextAlignmentRole and orientation == ACROSS:
+            side = Qt.AlignmentFlag.AlignLeft
+            if section not in (NAME, PROGRESS):
+                side = Qt.AlignmentFlag.AlignRight
+            return side | Qt.AlignmentFlag.AlignVCenter
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return None
         if orientation != ACROSS:
@@ -127,7 +132,7 @@ class BarDelegate(QStyledItemDelegate):
         text.setLeft(rect.right() - max(rect.width() // 3, 60))
         bar = QRect(rect)
         bar.setRight(text.left() - 6 if words else rect.right())
-        painter.fillRect(bar, backdrop(palette))
+        painter.fillRect(bar, trough(palette))
         full = QRect(bar)
         full.setWidth(round(bar.width() * model.share(index.row())))
         painter.fillRect(full, palette.highlight())
@@ -160,6 +165,28 @@ class ClassTable(QTreeView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(PROGRESS, QHeaderView.ResizeMode.Stretch)
+
+    @property
+    def chosen(self) -> int:
+        """The row that is selected, -1 for none."""
+        rows = self.selectionModel().selectedRows()
+        return rows[0].row() if rows else -1
+
+    def show_numbers(
+        self, rows: tuple[ClassCount, ...], numbers: Numbers, plan: SplitPlan | None
+    ) -> None:
+        """Show other numbers; the class that is selected stays so."""
+        chosen = self.classes.rows[self.chosen].name if self.chosen >= 0 else ""
+        self.classes.show(rows, numbers, plan)
+        place = next((n for n, row in enumerate(rows) if row.name == chosen), -1)
+        if place >= 0:
+            self.setCurrentIndex(self.classes.index(place, NAME))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the rows, and the frame of the focus."""
+        super().paintEvent(event)
+        port = self.viewport()
+        focus_ring(QPainter(port), port.rect(), self.palette(), focused=self.hasFocus())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave letters and digits to the window: there is nothing here to be found by them."""

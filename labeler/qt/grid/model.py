@@ -103,6 +103,15 @@ class TileModel(QAbstractListModel):
         self.endResetModel()
         self.sections_changed.emit()
 
+    def retitle(
+        self, sections: Sequence[Section], proposed: Mapping[int, TileProposal] | None = None
+    ) -> None:
+        """Show the same samples under other titles, and as proposed under other names."""
+        self.sections = tuple(sections)
+        if proposed is not None:
+            self.proposed = proposed
+        self.refresh()
+
     def renew(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
         """Show samples besides those that are shown: what was done with each stays with it."""
         before = {self._ids[row]: state for row, state in self.states.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from enum import StrEnum
 from typing import NamedTuple
 
 from PySide6.QtCore import Signal
@@ -11,6 +12,15 @@ from PySide6.QtWidgets import QWidget
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
+
+
+class WindowAct(StrEnum):
+    """What a view can ask its window to do."""
+
+    CHOOSE_FILES = "choose files"
+    CHOOSE_FOLDER = "choose a folder"
+    FIND_FACES = "find faces"
+    LEARN = "learn"
 
 
 class ViewContext(NamedTuple):
@@ -32,6 +42,10 @@ class LabelerView(QWidget):
     naming = Signal()
     place_wanted = Signal(str)
     """A class or a place that a person asks to see."""
+    view_wanted = Signal(str)
+    """Another view that a person asks to see, by its name."""
+    act_wanted = Signal(object)
+    """A `WindowAct` that a person asks for."""
     moment_wanted = Signal(int, str)
     """A sample (row) and its title, of which a person asks to see the moment."""
 

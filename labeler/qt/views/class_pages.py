@@ -11,10 +11,13 @@ from PySide6.QtWidgets import QVBoxLayout
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
+from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.group_questions import GroupQuestions
+from labeler.qt.views.notices import all_sorted, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
@@ -45,6 +48,7 @@ class ClassPagesView(SendingView):
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         self.names = PageNaming(self, self.header.name, self.name_page)
         self.pairs = GroupQuestions(self)
+        self.empty = EmptyNotice(self.view)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -113,12 +117,38 @@ class ClassPagesView(SendingView):
         self.page = page
         self.forget_sent()
         self.hints.turn(page.kind if page is not None else None)
-        self.view.show_page(page, self.worker.last.keys if self.worker.last else {})
+        self.view.show_page(page, self._keys())
         self._shown_at = time.monotonic()
         if page is not None:
             self.model.set_state(self._lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self._say()
+        self._explain()
+        self._show_sureness(page)
         self.names.page_came(writing)
+
+    def _show_sureness(self, page: ClassPage | None) -> None:
+        self.header.bars.show_counts("", ())
+        if page is not None:
+            self.worker.ask(
+                lambda session: self.work(session).sureness(page.label),
+                lambda counts: (
+                    self.header.show_sureness(page, counts) if self.page is page else None
+                ),
+            )
+
+    def _explain(self) -> None:
+        """Say what to do next where no page is left."""
+        counts = self.worker.last.counts if self.worker.last else None
+        if self.page is not None or counts is None:
+            self.empty.show_notice(None)
+        elif counts.total:
+            self.empty.show_notice(all_sorted(self, counts))
+        else:
+            self.worker.ask(lambda session: session.dataset.images.count(), self._no_faces)
+
+    def _no_faces(self, images: int) -> None:
+        if self.page is None:
+            self.empty.show_notice(no_faces(self, images))
 
     def _keep_lifted(self) -> None:
         """Keep what is lifted with its page, for when it is turned back to."""
@@ -139,8 +169,7 @@ class ClassPagesView(SendingView):
         if self.page is not None:
             out = set(self.marked(TileMark.LIFTED, TileMark.SENT))
             going = sum(len(t.rows) for n, t in enumerate(self.page.tiles) if n not in out)
-        nothing = self.tr("Everything is sorted.") if self.page is None else ""
-        self.header.show_page(self.page, going, nothing)
+        self.header.show_page(self.page, going)
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
@@ -272,6 +301,26 @@ class ClassPagesView(SendingView):
             self.show_page(page)
         elif page is not None:
             self.next_page()
+
+    def class_changed(self, operation: Operation) -> None:
+        """Call a class by its new name on all pages that are kept; one that is gone has no page."""
+        page, names = self.page, self.names_now(operation)
+        if names:
+            self._filed = {root: one.renamed(names) for root, one in self._filed.items()}
+            self._earlier = [one.renamed(names) for one in self._earlier]
+            self._lifted = {one.renamed(names): rows for one, rows in self._lifted.items()}
+        if page is not None and names:
+            self.page = page.renamed(names)
+            self.names.page_renamed(page)
+            self.view.rename(self.page, self._keys())
+            self._say()
+            self.header.show_sureness(self.page, self.header.bars.counts)
+        deleted = operation.arguments.get("name", "")
+        if page is not None and deleted == page.label and deleted not in self._keys():
+            self.next_page()
+
+    def _keys(self) -> dict[str, str]:
+        return self.worker.last.keys if self.worker.last else {}
 
     # -- tiles
 

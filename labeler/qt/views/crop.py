@@ -20,6 +20,8 @@ from labeler.qt.crop.saving import CropSaving
 from labeler.qt.pictures import PictureLoader
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.empty import EmptyNotice
+from labeler.qt.views.notices import no_faces, no_missed_images, no_such_image
 from labeler.sorting.session import StepKind, StepResult
 
 REST_MS, TYPING_MS = 700, 300
@@ -52,6 +54,7 @@ class CropView(LabelerView):
             timer.timeout.connect(then)
         self._lay_out()
         self._connect()
+        self.empty = EmptyNotice(self.canvas)
         self.home = self.canvas
 
     def _lay_out(self) -> None:
@@ -122,19 +125,26 @@ class CropView(LabelerView):
         if not self._images:
             self._sheet, self._goal = None, ""
             self.canvas.show_boxes([], -1)
-            self.canvas.show_image(QImage(), (1, 1), self._nothing())
+            self.canvas.show_image(QImage(), (1, 1))
             self.title.setText(self.which.currentText())
+            self._explain()
             return
+        self.empty.show_notice(None)
         self._at = min(max(place, 0), len(self._images) - 1)
         self._ask(self._images[self._at])
 
-    def _nothing(self) -> str:
-        if self.text.text().strip() or self.which.currentData() == ALL:
-            return self.tr("There is no such image.")
-        return self.tr(
-            "There is no image in which no face was found. To search for faces: "
-            "facecrop run -d {root}"
-        ).format(root=self.worker.root)
+    def _explain(self) -> None:
+        """Say what to do next where there is no image to be shown."""
+        if self.text.text().strip():
+            self.empty.show_notice(no_such_image(self.text.clear))
+        else:
+            self.worker.ask(lambda session: session.dataset.images.count(), self._no_images)
+
+    def _no_images(self, count: int) -> None:
+        if self._images:
+            return
+        every = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
+        self.empty.show_notice(every if count else no_faces(self, 0))
 
     def _go_on(self) -> None:
         """The button was let go: what waited for that."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 
-from PySide6.QtCore import QRect, QTimer
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -21,67 +21,21 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from gleanset.db.duplicates import GroupMember
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
 from labeler.duplicates.plan import DuplicateGroup
-from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
+from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.blink import BlinkComparison
+from labeler.qt.views.copy_grid import GroupGrid
+from labeler.qt.views.empty import EmptyNotice
+from labeler.qt.views.notices import comparing, no_copies
 from labeler.qt.views.sending import ENTER_DEAD, PAGES, SendingView
-from labeler.sorting.grid_rows import SET_ASIDE, GridQuestion, grid_count
+from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import SortingSession, StepResult
-
-
-class GroupGrid(GestureView):
-    """The first copy of each group is ticked; each says its size and format."""
-
-    groups: Sequence[DuplicateGroup] = ()
-
-    def member(self, row: int) -> tuple[int, int]:
-        """Return which group a tile is in, and its place there."""
-        for number, group in enumerate(self.groups):
-            if row < len(group.members):
-                return number, row
-            row -= len(group.members)
-        return -1, 0
-
-    def appearance(self, row: int) -> TileAppearance:
-        """Return it with a tick on what is kept."""
-        return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
-
-    def caption(self, row: int) -> str:
-        """Return size, format where they differ, and the decision it carries."""
-        number, place = self.member(row)
-        if number < 0:
-            return ""
-        members = self.groups[number].members
-        return describe_copy(members[place], formats=len({one.format for one in members}) > 1)
-
-    def selected_rows(self) -> list[int]:
-        """Return nothing: ticks are no selection."""
-        return []
-
-    def setSelection(self, rect: QRect, command: Select) -> None:
-        """Draw no band: a drag over copies means nothing here."""
-
-    def selectAll(self) -> None:
-        """Select nothing: what is ticked is kept."""
-
-    def invert_selection(self) -> None:
-        """Select nothing."""
-
-
-def describe_copy(member: GroupMember, *, formats: bool) -> str:
-    """Describe a copy in a few words."""
-    state = member.label or ("✗" if member.status == "rejected" else "")
-    size = f"{member.width} x {member.height}"
-    return " ".join(part for part in (size, member.format if formats else "", state) if part)
-
 
 OF_COPIES = (
     GridCommand.LIFT,
@@ -116,7 +70,7 @@ class DuplicatesView(SendingView):
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
         self._refit.timeout.connect(self._fill)
-        self.title, self.bar = QLabel(), QProgressBar()
+        self.title, self.hint, self.bar = QLabel(), QLabel(), QProgressBar()
         self.accept_button = QPushButton(self.tr("Enter: set these aside"))
         self.look_button = QPushButton(self.tr("Look for duplicates"))
         self.cancel_button = QPushButton(self.tr("Cancel"))
@@ -124,6 +78,7 @@ class DuplicatesView(SendingView):
         self.aside_button.clicked.connect(lambda: self.place_wanted.emit(SET_ASIDE))
         self.aside_button.hide()
         self.worker.progressed.connect(self._count_aside)
+        self.empty = EmptyNotice(self.view)
         self.blink = BlinkComparison(self.view, context.thumbs)
         self._lay_out()
         self.accept_button.clicked.connect(self.accept_page)
@@ -137,6 +92,7 @@ class DuplicatesView(SendingView):
 
     def _lay_out(self) -> None:
         row, column = QHBoxLayout(), QVBoxLayout(self)
+        self._column = column
         row.setContentsMargins(6, 4, 6, 4)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Progress"))
@@ -153,6 +109,12 @@ class DuplicatesView(SendingView):
         column.setSpacing(0)
         column.addLayout(row)
         column.addWidget(self.view)
+        column.addWidget(self.hint)
+        self.hint.setMargin(6)
+        self.hint.setWordWrap(True)
+        self.hint.setText(
+            self.tr("Click: keep that one · B: blink · K: not the same · PgDn: later")
+        )
 
     def made_view(self) -> GroupGrid:
         """Make a grid of one line a group."""
@@ -184,19 +146,13 @@ class DuplicatesView(SendingView):
 
     def _count_aside(self) -> None:
         """Say how many copies are set aside; the button leads to them."""
-        if self.isVisible():
-            self.worker.ask(
-                lambda session: grid_count(session.dataset, GridQuestion(SET_ASIDE)),
-                self._show_aside,
-            )
-
-    def _show_aside(self, count: int) -> None:
+        count = self.worker.last.counts.aside if self.worker.last else 0
         self.aside_button.setText(self.tr("Set aside: {count}").format(count=f"{count:,}"))
         self.aside_button.setVisible(count > 0)
 
     def settled(self) -> bool:
         """Return False while groups are being made."""
-        return super().settled() and not self._working.busy
+        return super().settled() and not self._working.busy and self.bar.isHidden()
 
     # -- finding
 
@@ -225,6 +181,8 @@ class DuplicatesView(SendingView):
             part.setVisible(busy)
         self.look_button.setVisible(not busy)
         self.accept_button.setVisible(bool(self.groups) and not busy)
+        if busy and not self.groups:
+            self.empty.show_notice(comparing())
         if busy:
             self.bar.setRange(0, 0)
             self.title.setText(self.tr("Looking for copies …"))
@@ -259,6 +217,8 @@ class DuplicatesView(SendingView):
         return self.groups[: self._fit]
 
     def _show(self) -> None:
+        self.hint.setVisible(bool(self.groups))
+        self._column.activate()  # the room is what is left beside the hint
         self._fit = self._room()
         page = self.page
         self.view.groups = page
@@ -291,9 +251,8 @@ class DuplicatesView(SendingView):
 
     def _say(self) -> None:
         count = len(self.groups)
-        hint = self.tr("click: keep that one · B: blink · K: not the same · PgDn: later")
-        text = self.tr("Groups left: {count}").format(count=f"{count:,}") + f"   ·   {hint}"
-        self.title.setText(text if count else self.tr("No copies wait for you."))
+        self.title.setText(self.tr("Groups left: {count}").format(count=f"{count:,}"))
+        self.empty.show_notice(None if count else no_copies(self.search))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out what can be done with groups; labels are not given here."""

@@ -55,6 +55,7 @@ class FilterBar(QWidget):
         super().__init__()
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
+        self._labels: dict[QWidget, QLabel] = {}
         self.wall = self._choice()
         for title, name in walls:
             self.wall.addItem(title, name)
@@ -101,8 +102,6 @@ class FilterBar(QWidget):
         grid.setContentsMargins(6, 4, 6, 4)
         grid.setVerticalSpacing(4)
         first = ((self.tr("Show"), self.wall),) if walls else ()
-        last = () if walls else ((self.tr("Moment"), self.moment),)
-        self.moment.setVisible(not walls)
         parts: tuple[tuple[str, QWidget], ...] = (
             *first,
             (self.tr("Class"), self.label),
@@ -115,7 +114,7 @@ class FilterBar(QWidget):
             (self.tr("Proposal"), self.proposal),
             (self.tr("Quality"), self.flag),
             (self.tr("Of show"), self.show_of),
-            *last,
+            (self.tr("Moment"), self.moment),
         )
         for number, (name, part) in enumerate(parts):
             line, place = divmod(number, ACROSS)
@@ -123,6 +122,7 @@ class FilterBar(QWidget):
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            self._labels[part] = label
             grid.addWidget(label, line, 2 * place)
             grid.addWidget(part, line, 2 * place + 1)
             grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
@@ -137,7 +137,7 @@ class FilterBar(QWidget):
         self._fill(self.licence, [*nothing, *((name, name) for name in traits.licences)])
         self._fill(self.proposal, [*nothing, (self.tr("none"), ""), *names])
         self._fill(self.show_of, [*nothing, *((name, name) for name in traits.shows)])
-        self.show_of.setEnabled(bool(traits.shows))
+        self._show_part(self.show_of, bool(traits.shows))
         flags: Choices = [(flag_name(flag.name), flag.name) for flag in FLAGS]
         self._fill(self.flag, [*nothing, *flags])
 
@@ -159,8 +159,13 @@ class FilterBar(QWidget):
         if sample is not None:
             self.moment.addItem(self.tr("that of {title}").format(title=title), sample)
             self.moment.setCurrentIndex(1)
-        self.moment.setEnabled(sample is not None)
+        self._show_part(self.moment, sample is not None)  # only a face's menu can choose one
         self.moment.blockSignals(False)
+
+    def _show_part(self, part: QWidget, shown: bool) -> None:
+        """Show a filter with its name; what cannot be chosen is not there."""
+        for widget in (part, self._labels[part]):
+            widget.setVisible(shown)
 
     def show_place(self, target: str) -> None:
         """Choose a class or a place, which is shown already."""

@@ -12,7 +12,10 @@ from gleanset.work.progress import Progress
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.confidence_bars import ConfidenceBars
+from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.export_box import ExportBox
+from labeler.qt.views.notices import no_classes
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 
@@ -29,6 +32,7 @@ class NumbersView(LabelerView):
         super().__init__(context)
         self.worker = context.worker
         self.table, self.spent, self.split_text = ClassTable(), QLabel(), QLabel()
+        self.sure, self.sure_text = ConfidenceBars(wide=True), QLabel()
         self.target = QSpinBox()
         self.target.setRange(0, MOST_TARGET)
         self.target.setSpecialValueText(self.tr("none"))
@@ -36,7 +40,7 @@ class NumbersView(LabelerView):
         self.target.setKeyboardTracking(False)
         self.plan_button = QPushButton(self.tr("What would go where?"))
         self.keep_button = QPushButton(self.tr("Split so"))
-        self.keep_button.setEnabled(False)
+        self.keep_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
         self._numbers = Numbers(0, {}, {})
@@ -45,10 +49,11 @@ class NumbersView(LabelerView):
         self._recount.setSingleShot(True)
         self._recount.setInterval(RECOUNT_MS)
         self._recount.timeout.connect(self._read)
-        for label in (self.spent, self.split_text):
+        for label in (self.spent, self.split_text, self.sure_text):
             label.setWordWrap(True)
         self._lay_out()
         self._connect()
+        self.empty = EmptyNotice(self.table)
         self.home = self.table
 
     def _lay_out(self) -> None:
@@ -68,7 +73,9 @@ class NumbersView(LabelerView):
         work = QGroupBox(self.tr("Work so far"))
         of_work = QVBoxLayout(work)
         of_work.addWidget(self.spent)
-        of_work.addStretch(1)
+        of_work.addWidget(self.sure_text)
+        of_work.addWidget(self.sure, 1)
+        of_work.addStretch()
         for box in (work, split, self.export_box):
             boxes.addWidget(box, 1)
         column.addLayout(row)
@@ -77,6 +84,7 @@ class NumbersView(LabelerView):
 
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
+        self.table.selectionModel().selectionChanged.connect(self._show_sureness)
         self.target.valueChanged.connect(self._set_target)
         self.plan_button.clicked.connect(self.preview)
         self.keep_button.clicked.connect(self.keep)
@@ -109,12 +117,26 @@ class NumbersView(LabelerView):
         if progress is None:
             return
         rows = progress.counts.classes
-        self.table.classes.show(rows, numbers, self._plan)
+        self.table.show_numbers(rows, numbers, self._plan)
+        self._show_sureness()
         self.spent.setText(self._spent_words(progress, numbers))
-        if not rows:
-            self.split_text.setText(self.tr("There are no classes yet: N makes one, F2 sorts."))
-        elif self._plan is None:
+        self.empty.show_notice(None if rows else no_classes(self))
+        if self._plan is None:
             self.split_text.setText(self._kept_words(numbers))
+
+    def _show_sureness(self) -> None:
+        """Show how sure the proposals are for the class that is chosen in the table, or for all."""
+        classes, row = self.table.classes, self.table.chosen
+        name = classes.rows[row].name if row >= 0 else ""
+        each = self._numbers.proposed
+        counts = (
+            each.get(name, ()) if name else [sum(some) for some in zip(*each.values(), strict=True)]
+        )
+        what = self.tr("How sure {label} is, of all that wait") if name else ""
+        self.sure.show_counts(what.format(label=name), counts)
+        text = self.tr("How sure the proposals are, from 0 to 100 %: {label}")
+        self.sure_text.setText(text.format(label=name or self.tr("all classes")))
+        self.sure_text.setVisible(any(counts))
 
     def _spent_words(self, progress: SortingProgress, numbers: Numbers) -> str:
         counts = progress.counts
@@ -173,13 +195,13 @@ class NumbersView(LabelerView):
     def _begin(self, work: Callable[[Dataset, Progress], SplitPlan | None]) -> None:
         if self._splitting.start(work):
             self.plan_button.setEnabled(False)
-            self.keep_button.setEnabled(False)
+            self.keep_button.hide()
             self.split_text.setText(self.tr("Working …"))
 
     def _split(self, plan: SplitPlan | None) -> None:
         self._plan = plan
         self.plan_button.setEnabled(True)
-        self.keep_button.setEnabled(plan is not None)
+        self.keep_button.setVisible(plan is not None)
         self._read()
         if plan is not None:
             self.split_text.setText(self._plan_words(plan))

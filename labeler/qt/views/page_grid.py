@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QWidget
 
 from labeler.qt.classes.keys import plain_key
 from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.grid.gesture_view import GestureView
+from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection, Section
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
 from labeler.qt.grid.painter import TileAppearance
@@ -89,6 +89,8 @@ class PageGrid(GestureView):
         elif self.has_pair and answer is not None and not self.composing:
             if not event.isAutoRepeat():
                 self.answered.emit(answer)
+        elif self._is_nobody(event):
+            self.commanded.emit(GridCommand.OTHER, self.target_rows())
         else:
             super().keyPressEvent(event)
 
@@ -110,6 +112,15 @@ class PageGrid(GestureView):
         letter = text.isalpha() or (text.isdigit() and plain_key(event) not in keys)
         return plain and letter and not self.codes.waits and self._expects_name()
 
+    def _is_nobody(self, event: QKeyEvent) -> bool:
+        """Return whether a full stop says of a group that nobody collects it: where it is not the
+        first key of a class.
+        """
+        keys = self.worker.last.keys.values() if self.worker.last else ()
+        stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
+        first = any(key.startswith(".") for key in keys)
+        return stop and self.has_groups and not (first or self.codes.waits or self.composing)
+
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         """Show a page, or nothing."""
         self.page, self.keys = page, keys
@@ -117,6 +128,12 @@ class PageGrid(GestureView):
         self.tiles.only_waiting = not self.tiles.blind and not self.has_pair
         fill(self.tiles, page, keys)
         self.fit_page()
+
+    def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
+        """Show the page under other names of classes: no tile moves."""
+        self.page, self.keys = page, keys
+        self.tiles.retitle(sections_of(page, keys), proposals_of(page))
+        self.lay_out()
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
@@ -228,16 +245,20 @@ class PageGrid(GestureView):
 def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:
     """Show the tiles of a page in a model; each stands for the samples of its stack."""
     tiles = page.tiles if page else ()
-    proposed = {
-        t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
-        for t in tiles
-    }
     model.show(
         [t.rows[0] for t in tiles],
         sections_of(page, keys) if page else (),
-        proposed,
+        proposals_of(page) if page else {},
         {t.rows[0]: t.rows for t in tiles},
     )
+
+
+def proposals_of(page: ClassPage) -> dict[int, TileProposal]:
+    """Return what is proposed for the tiles of a page, by their first sample."""
+    return {
+        t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
+        for t in page.tiles
+    }
 
 
 def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:

@@ -3,12 +3,16 @@ is offered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from labeler.qt.accessibility import announce
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.theme import em
+from labeler.qt.views.confidence_bars import ConfidenceBars
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
 
@@ -54,6 +58,9 @@ class CheckOffer(QPushButton):
         return label
 
 
+LINES = 2.1
+"""Room for two lines of title in a narrow window; always, so that no page moves with its title."""
+
 HINTS_FOR = 40
 """So many gestures long a newcomer is told what there is to do."""
 
@@ -69,14 +76,18 @@ class PageHeader(QWidget):
         super().__init__()
         self.offer = CheckOffer(worker)
         self.title, self.name = QLabel(), NameField()
+        self.bars = ConfidenceBars()
         self._announced = ""
         self.file_button = QPushButton()
         self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.title.setWordWrap(True)
+        self.title.setMinimumHeight(em(self, LINES))
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 4, 6, 4)
         row.addWidget(self.title, 1)
+        row.addWidget(self.bars)
         self.answers = {
             True: QPushButton(self.tr("The same (Y)")),
             False: QPushButton(self.tr("Different (N)")),
@@ -89,7 +100,7 @@ class PageHeader(QWidget):
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
 
-    def show_page(self, page: ClassPage | None, going: int, hint: str = "") -> None:
+    def show_page(self, page: ClassPage | None, going: int) -> None:
         """Say what the page is, and how many tiles Enter would file."""
         asks = page is not None and page.kind in (PageKind.GROUPS, PageKind.CLASS)
         self.name.setVisible(asks or bool(self.name.text()))
@@ -102,13 +113,19 @@ class PageHeader(QWidget):
             button.setVisible(pair)
         self.file_button.setVisible(page is not None and not pair)
         self.skip_button.setVisible(page is not None)
-        self.title.setText(hint if page is None else self._words(page))
+        self.title.setText(self.tr("Class pages") if page is None else self._words(page))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
         if page is not None:
             self.file_button.setEnabled(going > 0 or page.kind is PageKind.GROUPS)
             self.file_button.setText(self._action(page, going))
+
+    def show_sureness(self, page: ClassPage, all_of: Sequence[int]) -> None:
+        """Show how sure the proposals of a page are among `all_of` that wait: ten counts."""
+        shown = page.kind in (PageKind.CLASS, PageKind.LEFT)
+        title = self.tr("How sure {label} is, of all that wait").format(label=page.label)
+        self.bars.show_counts(title if page.label else "", all_of if shown else (), page.sureness)
 
     def _words(self, page: ClassPage) -> str:
         count, wrong = len(page.tiles), round(page.expected_wrong)
@@ -161,6 +178,7 @@ class PageHints(QLabel):
         super().__init__()
         self._worker = worker
         self.setMargin(6)
+        self.setWordWrap(True)  # in one line it would be the widest part of the window
 
     def turn(self, kind: PageKind | None) -> None:
         """Show or hide the hints for another page: only now may the room for tiles change."""

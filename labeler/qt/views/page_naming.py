@@ -85,6 +85,11 @@ class PageNaming(QObject):
             self._view.take_focus()
             self._view.view.name_until = math.inf
 
+    def page_renamed(self, before: ClassPage) -> None:
+        """Know the page that is shown by its new name."""
+        if self._typed_for is before:
+            self._typed_for = self._view.page
+
     def page_came(self, writing: bool) -> None:
         """Bring the keys to the faces, unless a name is being typed; `writing`: until now."""
         if writing and self._field.text():

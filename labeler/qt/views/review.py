@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 from PySide6.QtWidgets import QLabel, QVBoxLayout
 
+from gleanset.db.filters import ANYTHING
 from gleanset.db.review import FilterChoices, Reviews
+from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.filter_bar import FilterBar, flag_name
+from labeler.qt.views.notices import nothing_fits, of_wall
 from labeler.qt.views.sending import SendingView
 from labeler.review.session import Wall, keep_labels, take_suggestions, wall
 from labeler.sorting.session import SortingSession, StepResult
@@ -56,6 +60,7 @@ class ReviewView(SendingView):
         self.title.setMargin(6)
         self._wall: Wall | None = None
         self._asked = 0
+        self.empty = EmptyNotice(self.view)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -69,13 +74,23 @@ class ReviewView(SendingView):
 
     def enter(self) -> None:
         """Read what can be chosen, and the wall anew."""
+        self._read_choices()
+        self.reload()
+        self.take_focus()
 
+    def _read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
             return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
 
         self.worker.ask(read, self._offer)
-        self.reload()
-        self.take_focus()
+
+    def class_changed(self, operation: Operation) -> None:
+        """Call a class by its new name; no face moves."""
+        self._read_choices()
+        if self._wall is not None:
+            self._wall = self._wall.renamed(self.names_now(operation))
+            self.model.retitle(self._sections(self._wall), self._proposed(self._wall))
+            self.view.lay_out()
 
     def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         self.bar.offer(*found)
@@ -102,36 +117,37 @@ class ReviewView(SendingView):
     def _show(self, found: Wall) -> None:
         self._wall = found
         self.forget_sent()
+        self.model.show(found.ids, self._sections(found), self._proposed(found))
+        self.title.setText(self._words(len(found.ids)))
+        name = self.bar.wall_name()
+        if len(found.ids):
+            self.empty.show_notice(None)
+        elif self.bar.wanted() != ANYTHING:
+            self.empty.show_notice(nothing_fits(self.bar.clear))
+        else:
+            self.empty.show_notice(of_wall(self, name, self.worker.root))
+
+    def _sections(self, found: Wall) -> list[Section]:
         named = flag_name if self.bar.wall_name() == "flags" else str
-        sections = [
+        return [
             Section(f"{named(title)}  ·  {count:,}" if title else "", count)
             for title, count in found.sections
         ]
-        proposed = {
+
+    @staticmethod
+    def _proposed(found: Wall) -> dict[int, TileProposal]:
+        return {
             row: TileProposal(one.label, one.confidence) for row, one in found.suggested.items()
         }
-        self.model.show(found.ids, sections, proposed)
-        self.title.setText(self._words(len(found.ids)))
 
     def _words(self, count: int) -> str:
-        if count:
-            hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")
-            if self._wall is None or not self._wall.suggested:
-                hint = self.tr("K: the label is right · a class key: that class")
-            return self.tr("{count} faces").format(count=f"{count:,}") + "   ·   " + hint
-        return {
-            "outliers": self.tr("Nothing is labelled yet, or nothing fits the filters."),
-            "model": self.tr(
-                "No label differs from what the model says. To ask it: baseline presort -d {root}"
-            ).format(root=self.worker.root),
-            "doubts": self.tr(
-                "No label is in doubt. To search for such: baseline doubts -d {root}"
-            ).format(root=self.worker.root),
-            "page": self.tr("Nothing was filed with a page."),
-            "flags": self.tr("Nothing is flagged. To measure: labeler quality -d {root}").format(
-                root=self.worker.root
-            ),
-        }.get(self.bar.wall_name(), self.tr("Nothing fits the filters."))
+        words = self.tr("{count} faces").format(count=f"{count:,}")
+        if not count:
+            return words
+        hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")
+        if self._wall is None or not self._wall.suggested:
+            hint = self.tr("K: the label is right · a class key: that class")
+        return f"{words}   ·   {hint}"
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out Enter and K, besides what all grids know."""

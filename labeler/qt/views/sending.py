@@ -206,6 +206,16 @@ class SendingView(LabelerView):
     def class_changed(self, operation: Operation) -> None:
         """React to a class that was renamed, merged or deleted, or to an undo of that."""
 
+    def names_now(self, operation: Operation) -> dict[str, str]:
+        """Return the names that are gone with such an operation, and how these classes are called
+        now.
+        """
+        keys = self.worker.last.keys if self.worker.last else {}
+        given = (operation.arguments.get(name) for name in ("new", "old", "into"))
+        names = [str(one) for one in given if one is not None]
+        now = next((name for name in names if name in keys), None)
+        return {} if now is None else {name: now for name in names if name not in keys}
+
     def taken_back(self, done: StepResult) -> None:
         """React to a step that was undone or redone; subclasses may turn to its page."""
 

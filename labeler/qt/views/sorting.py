@@ -18,7 +18,9 @@ from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.filter_bar import FilterBar
+from labeler.qt.views.notices import no_faces, nothing_fits, of_place
 from labeler.qt.views.sending import SendingView
 from labeler.sorting.grid_rows import (
     ALL_PLACES,
@@ -110,18 +112,21 @@ class SortingView(SendingView):
         column.addWidget(self.bar)
         column.addWidget(self.view)
         self.bar.hide()
+        self.empty = EmptyNotice(self.view)
 
     # -- what is asked for
 
     def enter(self) -> None:
         """Show the place anew: what was sent away is gone now."""
+        self._read_choices()
+        self.open_place(self.place)
+        self.take_focus()
 
+    def _read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
             return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
 
         self.worker.ask(read, self._offer)
-        self.open_place(self.place)
-        self.take_focus()
 
     def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         traits, names = found
@@ -209,6 +214,24 @@ class SortingView(SendingView):
             self.scrolled = 0
         self._new, self._count = 0, len(found.ids)
         self._say()
+        self._explain()
+
+    def _explain(self) -> None:
+        """Say what to do next where nothing is shown."""
+        counts, asked = self.worker.last.counts if self.worker.last else None, self._shown
+        if self.model.rowCount() or counts is None:
+            self.empty.show_notice(None)
+        elif asked.chosen != ANYTHING:
+            self.empty.show_notice(nothing_fits(self.bar.clear))
+        elif not counts.total and asked.target != SET_ASIDE:
+            self.worker.ask(lambda session: session.dataset.images.count(), self._no_faces)
+        else:
+            name, key = self.bar.place_name(), self.key_of(asked.target) if asked.label else ""
+            self.empty.show_notice(of_place(self, asked.target, name, key, counts))
+
+    def _no_faces(self, images: int) -> None:
+        if not self.model.rowCount():
+            self.empty.show_notice(no_faces(self, images))
 
     def _sections(self, found: OrderedRows) -> list[Section]:
         if len(found.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
@@ -227,9 +250,6 @@ class SortingView(SendingView):
     def _say(self) -> None:
         name, counts = self.bar.place_name(), self.worker.last.counts if self.worker.last else None
         whole = known_count(counts, self._shown.target) if counts is not None else None
-        if not self._count and not self.model.rowCount():
-            self.title.setText(self._nothing(name))
-            return
         text = self.tr("{name} · {count} faces")
         if self._shown.chosen != ANYTHING and whole is not None:
             text = self.tr("{name} · {count} of {all} faces")
@@ -239,18 +259,6 @@ class SortingView(SendingView):
         if self._new:
             text += self.tr("  ·  {count} more since: Enter shows them").format(count=self._new)
         self.title.setText(text)
-
-    def _nothing(self, name: str) -> str:
-        counts = self.worker.last.counts if self.worker.last else None
-        if counts is not None and not counts.total:
-            root = self.worker.root
-            return self.tr(
-                "There are no faces in this dataset yet. Run:  harvest folder PICTURES -d {root}"
-                "  and then  facecrop run -d {root}"
-            ).format(root=root)
-        if self._shown.chosen != ANYTHING:
-            return self.tr("{name} · nothing fits the filters").format(name=name)
-        return self.tr("{name} · nothing here").format(name=name)
 
     # -- what changes while it is shown
 
@@ -271,15 +279,14 @@ class SortingView(SendingView):
         if asked == self._shown:
             self._count = count
             self._say()
+            if not self.model.rowCount():
+                self._explain()
 
     def class_changed(self, operation: Operation) -> None:
         """Follow the class that is shown to its new name."""
-        keys = self.worker.last.keys if self.worker.last else {}
-        if self.place.startswith(":") or self.place in keys or self._shown.target != self.place:
-            return
-        names = (operation.arguments.get(name) for name in ("new", "old", "into"))
-        name = next((str(one) for one in names if one in keys), None)
-        if name is not None:
+        name = self.names_now(operation).get(self.place)
+        self._read_choices()
+        if name is not None and self._shown.target == self.place:
             self.place = name
             self.bar.show_place(name)
             self.reload()
@@ -324,6 +331,7 @@ class SortingView(SendingView):
         self.view.scrollTo(self.model.index(self.model.row_of(back[0])))
         self._new = 0
         self._say()
+        self._explain()
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles; of copies that were set aside there is only a way back."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QPoint, QUrl
+from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from gleanset.db.sorting import SampleTile
 from labeler.qt.session_worker import SessionWorker
@@ -124,8 +124,14 @@ class TileMenu(QMenu):
             self._line(self.tr("Nothing is known of it yet"))
 
     def _line(self, text: str) -> None:
+        """Add a line that is read, and not chosen: not a greyed entry either."""
         assert self._why is not None
-        self._why.addAction(text.replace("&", "&&")).setEnabled(False)
+        words, line = QLabel(text), QWidgetAction(self._why)
+        words.setMargin(6)
+        words.setTextFormat(Qt.TextFormat.PlainText)
+        line.setText(text)
+        line.setDefaultWidget(words)
+        self._why.addAction(line)
 
 
 def open_file(paths: list[str]) -> None:

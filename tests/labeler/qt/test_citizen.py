@@ -218,7 +218,7 @@ def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
 
 
 def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Path) -> None:
-    """At twice the pixels: the window and its thumbnails have them."""
+    """At twice the pixels: the window and its thumbnails have them; dark, of a chosen size."""
     file = tmp_path / "pages.png"
     ran = run_cli(
         "labeler.cli",
@@ -229,17 +229,34 @@ def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Pa
         "-d",
         few.root,
         "--json",
+        "--theme",
+        "dark",
+        "--size",
+        "1000x700",
         QT_SCALE_FACTOR="2",
         DISPLAY="",
     )
     assert ran.code == 0, ran.stderr
-    assert ran.json == {"written": str(file), "width": 2880, "height": 1800}
+    assert ran.json == {"written": str(file), "width": 2000, "height": 1400}
     with Image.open(file) as picture:
-        assert picture.size == (2880, 1800)
+        assert picture.size == (2000, 1400)
+        corner = picture.convert("L").crop((0, 1380, 20, 1400))
+        assert corner.getextrema()[1] < 64  # dark, as was asked
     sides = {path.stem.rsplit("-", 1)[-1] for path in (few.root / "cache").rglob("*.jpg")}
     assert sides <= {"256", "512"}
     with pytest.raises(UsageError, match="no view 'no'"):
         take_picture(few.root, "no", file)
+
+
+def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> None:
+    wishes = cli_window.WindowWishes(screenshot=tmp_path)
+    files = [file.name for _, _, file in wishes.pictures()]
+    assert len(set(files)) == 2 * len(VIEWS)
+    assert {"sorting-light.png", "numbers-dark.png"} <= set(files)
+    one = wishes._replace(view="crop", theme="dark").pictures()
+    assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
+    file = tmp_path / "new.png"
+    assert wishes._replace(screenshot=file).pictures() == [("sorting", None, file)]
 
 
 def test_the_command_knows_every_view() -> None:
@@ -298,17 +315,6 @@ def test_options_before_a_subcommand_are_refused(run_cli: Cli, few: FaceSet) -> 
     ran = run_cli("labeler.cli", "-d", few.root, "undo")
     assert ran.code == 2
     assert "after" in ran.stderr
-
-
-def test_an_empty_dataset_says_what_to_run(opened: Opened, tmp_path: Path) -> None:
-    Dataset.create(tmp_path / "d").close()
-    window = opened(tmp_path / "d")
-    settle(window)
-    window.view.enter()
-    settle(window)
-    assert "facecrop run" in window.view.title.text()  # type: ignore[attr-defined]
-    window.show_view("pages")
-    settle(window)
 
 
 def test_the_key_sheet_comes_and_goes(opened: Opened, few: FaceSet) -> None:

@@ -98,7 +98,7 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
     person.enter()
     ready(person.window)
     assert aside(person) == [160] * 3 + [240] * 3
-    assert "No copies" in view.title.text()
+    assert "No copies" in view.empty.title.text()
     person.window.undo()
     ready(person.window)
     assert aside(person) == []
@@ -248,6 +248,10 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     settle(person.window)
     until(lambda: view.aside_button.isVisible())
     gone = keys_aside(person)
+    rail = person.window.class_panel.model
+    row = rail.row(rail.rowCount() - 1)
+    assert row is not None
+    assert (row.name, row.count, row.takes) == ("Set aside as copies", len(gone), False)
     assert view.aside_button.text() == f"Set aside: {len(gone)}"
     QTest.mouseClick(view.aside_button, Qt.MouseButton.LeftButton)
     settle(person.window)
@@ -265,6 +269,7 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     settle(person.window)
     assert keys_aside(person) == gone - {key}
     assert f"· {len(gone) - 1} faces" in person.view.title.text()
+    assert rail.row(rail.rowCount() - 1).count == len(gone) - 1
     person.enter()
     settle(person.window)
     assert person.view.model.rowCount() == len(gone) - 1

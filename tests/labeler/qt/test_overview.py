@@ -104,6 +104,15 @@ def test_groups_that_do_not_matter_and_one_undo(person: Person) -> None:
     assert view.model.state(rows[0]).kind == "in"
 
 
+def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) -> None:
+    rows = group_rows(person, 1)
+    person.point(rows[0])
+    person.press(".", "place")
+    settle(person.window)
+    assert person.window.worker.last is not None
+    assert person.window.worker.last.counts.other == len(rows)
+
+
 def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
     view = view_of(person)
     page = view.page

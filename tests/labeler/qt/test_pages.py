@@ -130,6 +130,49 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     assert labels(person.window.worker.root)[key] == "sora"
 
 
+def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Person) -> None:
+    view, page = view_of(person), view_of(person).page
+    assert page is not None
+    person.click(1)
+    label, tiles = page.label, len(page.tiles)
+    person.window.worker.decide(lambda session: session.rename_class(str(label), "Ayanami"))
+    settle(person.window)
+    assert view.header.title.text().startswith("Ayanami?")
+    assert f"all {tiles - 1} to Ayanami" in view.header.file_button.text()
+    assert view.model.state(1).kind == "lifted"
+    assert view.model.proposal(0).label == "Ayanami"
+    ready(person)
+    person.enter()
+    settle(person.window)
+    named = {name for name in labels(person.window.worker.root).values() if name}
+    assert named == {"Ayanami"}
+    assert label not in person.keys
+    person.window.undo()
+    settle(person.window)
+    assert view.page is not None
+    assert view.page.label == "Ayanami"
+
+
+def test_a_class_that_is_deleted_has_no_page(person: Person) -> None:
+    page = view_of(person).page
+    assert page is not None
+    person.window.worker.decide(lambda session: session.delete_class(str(page.label)))
+    settle(person.window)
+    after = view_of(person).page
+    assert after is None or after.label != page.label
+
+
+def test_bars_say_how_sure_the_proposals_are(person: Person) -> None:
+    view = view_of(person)
+    assert view.page is not None
+    until(view.header.bars.isVisible)
+    assert sum(view.header.bars.counts) == view.page.of
+    assert sum(view.header.bars.shown) == len(view.page.rows)
+    assert all(a >= b for a, b in zip(view.header.bars.counts, view.header.bars.shown, strict=True))
+    assert f"90–100 %: {view.header.bars.counts[9]}" in view.header.bars.toolTip()
+    assert str(view.page.label) in view.header.bars.accessibleName()
+
+
 def test_the_whole_page_is_somebody_else(person: Person) -> None:
     page = view_of(person).page
     assert page is not None

@@ -184,7 +184,9 @@ def test_a_folder_in_the_place_of_a_command_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[Path, str | None]] = []
-    monkeypatch.setattr(cli_window, "show", lambda job, view, *rest: asked.append((job.root, view)))
+    monkeypatch.setattr(
+        cli_window, "show", lambda job, wished: asked.append((job.root, wished.view))
+    )
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert asked == [(tmp_path, "pages")]
 

@@ -1,0 +1,165 @@
+"""A view that has nothing to show says why, and its buttons lead on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet
+from person import Opened, Person, settle, until
+from polish import seen, text_contrast
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
+from sorting_book import by_id
+
+from gleanset import Dataset
+from labeler.qt.theme import is_dark, show_theme
+from labeler.qt.views.empty import EmptyNotice
+from labeler.qt.views.registry import VIEWS
+from labeler.qt.window import LabelerWindow
+from labeler.sorting.session import Place, SortingSession
+
+
+def notice(window: LabelerWindow) -> EmptyNotice:
+    found = window.view.empty  # type: ignore[attr-defined]
+    assert isinstance(found, EmptyNotice)
+    return found
+
+
+def title(window: LabelerWindow) -> str:
+    """What is said over the view; empty where something is shown."""
+    settle(window)
+    until(window.view.settled)
+    return notice(window).title.text() if notice(window).isVisible() else ""
+
+
+def press(window: LabelerWindow, text: str) -> None:
+    buttons = notice(window).findChildren(QPushButton)
+    button = next(one for one in buttons if one.text() == text and one.isVisible())
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(window)
+
+
+@pytest.fixture
+def sorted_window(few: FaceSet, opened: Opened) -> LabelerWindow:
+    """Everything is sorted; one class has nobody."""
+    with Dataset.open(few.root) as dataset:
+        session = SortingSession(dataset)
+        session.add_class("nobody")
+        session.file_each(by_id(session, few.truth), "all")
+    window = opened(few.root)
+    settle(window)
+    return window
+
+
+def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
+    Dataset.create(tmp_path / "my set").close()
+    window = opened(tmp_path / "my set")
+    said = {}
+    for kind in VIEWS:
+        window.show_view(kind.name)
+        said[kind.name] = title(window)
+        assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
+    assert said == {
+        "sorting": "There are no faces here yet",
+        "pages": "There are no faces here yet",
+        "duplicates": "No copies wait for you",
+        "crop": "There are no faces here yet",
+        "review": "Nothing is labelled yet",
+        "numbers": "There are no classes yet",
+    }
+    window.show_view("review")
+    wall = window.view.bar.wall  # type: ignore[attr-defined]
+    wall.setCurrentIndex(wall.findData("doubts"))
+    until(lambda: title(window) == "No label is in doubt")
+    press(window, "Copy")
+    copied = QGuiApplication.clipboard().text()
+    assert copied == f"baseline doubts -d '{window.worker.root}'"
+
+
+def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root, "crop")
+    title(window)
+    press(window, "Find faces in images that came since")
+    assert window.taking.running
+    until(lambda: not window.taking.running)
+    assert (window.taking.state, window.taking.whys) == ("done", [])
+
+
+def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
+    window = sorted_window
+    assert title(window) == "Everything is sorted"
+    press(window, "Look at it again")
+    assert (window.shown_name, title(window)) == ("review", "")
+    assert window.focusWidget() is window.view.home
+    window.class_panel.chosen.emit("nobody")
+    assert window.shown_name == "review"
+    assert title(window) == "Nothing fits the filters"
+    press(window, "Clear the filters")
+    until(lambda: title(window) == "")
+    window.show_view("sorting")
+    places = {
+        "nobody": "No face is nobody yet",
+        Place.LATER.target: "Nothing was put off",
+        Place.OTHER.target: "Nobody is here",
+        Place.REJECT.target: "Nothing was rejected",
+    }
+    for place, said in places.items():
+        window.class_panel.chosen.emit(place)
+        assert title(window) == said
+        press(window, "Go to what is not sorted")
+        assert title(window) == "Everything is sorted"
+    window.show_view("pages")
+    assert title(window) == "Everything is sorted"
+    press(window, "Split and export it")
+    assert window.shown_name == "numbers"
+    assert title(window) == ""
+
+
+def test_it_goes_when_faces_come_back(sorted_window: LabelerWindow) -> None:
+    window = sorted_window
+    assert title(window) == "Everything is sorted"
+    window.undo()
+    settle(window)
+    assert title(window) == ""
+    assert window.view.model.rowCount() == 60  # type: ignore[attr-defined]
+    window.show_view("crop")
+    assert title(window) == "There is no image in which no face was found"
+    press(window, "Show all images")
+    until(lambda: title(window) == "")
+    window.view.text.setText("no such name")  # type: ignore[attr-defined]
+    until(lambda: title(window) == "There is no such image")
+    press(window, "Clear the search")
+    until(lambda: title(window) == "")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_readable_when_the_theme_changes(
+    application: QApplication, sorted_window: LabelerWindow, theme: str
+) -> None:
+    title(sorted_window)
+    other = {"light": "dark", "dark": "light"}[theme]
+    try:
+        for chosen in (other, theme):
+            show_theme(chosen)
+            application.processEvents()
+        assert is_dark(sorted_window.palette()) == (theme == "dark")
+        for kind in (QLabel, QPushButton):
+            for part in notice(sorted_window).findChildren(kind):
+                if part.isVisible():
+                    assert text_contrast(seen(part)) >= 4.5, part.text()
+    finally:
+        show_theme("")
+        application.processEvents()
+    assert not is_dark(sorted_window.palette())
+
+
+def test_a_key_means_the_faces_also_where_there_are_none(
+    sorted_window: LabelerWindow, few: FaceSet
+) -> None:
+    title(sorted_window)
+    person = Person(sorted_window, few)
+    person.press(Qt.Key.Key_F3, "key")
+    assert sorted_window.shown_name == "duplicates"
