@@ -32,6 +32,8 @@ class TakeChoice(QWidget):
         self.hints.setToolTip(
             self.tr("The names are hints: they are offered when you sort, and decide nothing")
         )
+        self.meaning = QLabel()
+        self.meaning.setWordWrap(True)
         self.found = DroppedFiles()
         self.buttons = {
             HowTaken.FIND: QRadioButton(self.tr("Find the faces in them")),
@@ -44,6 +46,8 @@ class TakeChoice(QWidget):
         for button in self.buttons.values():
             group.addButton(button)
             column.addWidget(button)
+            button.toggled.connect(self._explain)
+        column.addWidget(self.meaning)
         column.addWidget(self.hints)
 
     def offer(self, found: DroppedFiles) -> None:
@@ -55,17 +59,31 @@ class TakeChoice(QWidget):
         self.hints.setVisible(bool(found.folders))
         self.hints.setChecked(found.by_class)
 
+    @property
+    def how(self) -> HowTaken:
+        """What is chosen."""
+        chosen = (how for how, button in self.buttons.items() if button.isChecked())
+        return next(chosen, self.found.guess)
+
+    def _explain(self) -> None:
+        words = {
+            HowTaken.FIND: self.tr("They are searched beside the window: each face is a tile."),
+            HowTaken.FACES: self.tr("Each picture is a tile; in videos, faces are looked for."),
+            HowTaken.WHOLE: self.tr("Each picture, and each frame of a video, is a tile."),
+        }
+        self.meaning.setText(words[self.how])
+
     def plan(self, label: str | None = None) -> TakePlan:
         """Return what was chosen; `label` is the class it was dropped on."""
-        how = next(how for how, button in self.buttons.items() if button.isChecked())
-        return TakePlan(self.found, how, self.hints.isChecked() and bool(self.found.folders), label)
+        hints = self.hints.isChecked() and bool(self.found.folders)
+        return TakePlan(self.found, self.how, hints, label)
 
 
 def files_in_words(found: DroppedFiles, by: QObject) -> str:
     """Return how many of what there is."""
     parts = []
     if found.pictures:
-        text = by.tr("{count} pictures")
+        text = by.tr("{count} pictures") if found.pictures > 1 else by.tr("1 picture")
         if len(found.folders) > 1:
             text = by.tr("{count} pictures in {number} folders ({names})")
         names = ", ".join(found.folders[:SHOWN_FOLDERS])
@@ -78,10 +96,12 @@ def files_in_words(found: DroppedFiles, by: QObject) -> str:
             )
         )
     if found.videos:
-        parts.append(by.tr("{count} videos").format(count=f"{found.videos:,}"))
+        text = by.tr("{count} videos") if found.videos > 1 else by.tr("1 video")
+        parts.append(text.format(count=f"{found.videos:,}"))
     if found.archives:
-        parts.append(by.tr("{count} archives").format(count=f"{found.archives:,}"))
-    text = by.tr("There are {what}") if found.complete else by.tr("There are more than {what}")
+        text = by.tr("{count} archives") if found.archives > 1 else by.tr("1 archive")
+        parts.append(text.format(count=f"{found.archives:,}"))
+    text = by.tr("Found: {what}") if found.complete else by.tr("Found, among more: {what}")
     return text.format(what=", ".join(parts))
 
 

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -62,6 +63,8 @@ class Welcome(QWidget):
         self.where, self.problem = QLabel(), QLabel()
         self.take, self.choice = QCheckBox(self.tr("Take in what is there")), TakeChoice()
         self.browse = QPushButton(self.tr("Choose …"))
+        self.files = QPushButton(self.tr("Pictures and videos …"))
+        self.folders = QPushButton(self.tr("A folder …"))
         self.make = QPushButton(self.tr("Make the dataset"))
         self.datasets = QListWidget()
         self.open_button = QPushButton(self.tr("Open"))
@@ -115,13 +118,17 @@ class Welcome(QWidget):
         self.make.setDefault(True)
         hint = QLabel(self.tr("Drop pictures, videos or folders here to take them in"))
         hint.setWordWrap(True)
+        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        hint.setFrameShape(QFrame.Shape.StyledPanel)
         buttons = QHBoxLayout()
+        buttons.addWidget(self.files)
+        buttons.addWidget(self.folders)
         buttons.addStretch(1)
         buttons.addWidget(self.make)
         inner.addLayout(form)
-        for part in (self.where, self.take, self.choice, hint):
+        for part in (self.where, self.take, self.choice):
             inner.addWidget(part)
-        inner.addStretch(1)
+        inner.addWidget(hint, 1)
         inner.addLayout(buttons)
         return box
 
@@ -146,6 +153,8 @@ class Welcome(QWidget):
         self.make.clicked.connect(self.make_dataset)
         self.browse.clicked.connect(self._choose_place)
         self.other.clicked.connect(self._choose_dataset)
+        self.files.clicked.connect(lambda: self._choose_files(QFileDialog.FileMode.ExistingFiles))
+        self.folders.clicked.connect(lambda: self._choose_files(QFileDialog.FileMode.Directory))
         self.open_button.clicked.connect(self._open_chosen)
         self.datasets.itemActivated.connect(self._open_chosen)
         self.datasets.currentRowChanged.connect(lambda row: self.open_button.setEnabled(row >= 0))
@@ -264,6 +273,12 @@ class Welcome(QWidget):
     def _choose_place(self) -> None:
         dialog = self._folder_dialog(self.place.text())
         dialog.fileSelected.connect(self.place.setText)
+        dialog.open()
+
+    def _choose_files(self, mode: QFileDialog.FileMode) -> None:
+        dialog = self._folder_dialog(str(self.folder))
+        dialog.setFileMode(mode)
+        dialog.filesSelected.connect(lambda names: self.drop([Path(name) for name in names]))
         dialog.open()
 
     def _choose_dataset(self) -> None:

@@ -99,7 +99,7 @@ def test_faces_in_class_folders_are_taken_in_as_they_are(
     settle(window)
     drop_files(window, [tmp_path / "in"])
     sheet = asked(window)
-    assert sheet.choice.summary.text() == "There are 4 pictures in 2 folders (mai, yui)"
+    assert sheet.choice.summary.text() == "Found: 4 pictures in 2 folders (mai, yui)"
     assert sheet.choice.plan().how is HowTaken.FACES
     assert sheet.choice.hints.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Return)
@@ -253,7 +253,7 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     settle(window)
     drop_files(window, [clip, scenes])
     sheet = asked(window)
-    assert sheet.choice.summary.text() == "There are 1 pictures, 1 videos"
+    assert sheet.choice.summary.text() == "Found: 1 picture, 1 video"
     sheet.accept()
     until(lambda: not window.taking.running)
     assert window.taking.whys == []

@@ -10,7 +10,7 @@ import pytest
 from drawn_faces import FaceSet
 from dropping import drop_files
 from person import settle, until
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from tools_for_tests import picture
@@ -69,7 +69,7 @@ def test_nothing_is_written_before_a_person_says_so(program: Program, faces: Pat
     before = everything(faces)
     welcome = welcomed(program, faces)
     assert "There is no dataset" in welcome.findChildren(type(welcome.where))[0].text()
-    assert welcome.choice.summary.text() == "There are 4 pictures in 2 folders (hana, rei)"
+    assert welcome.choice.summary.text() == "Found: 4 pictures in 2 folders (hana, rei)"
     assert "faces-dataset" in welcome.where.text()
     welcome.close()
     assert everything(faces) == before
@@ -128,7 +128,7 @@ def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
     assert welcome.problem.text() == "There is no picture and no video in that"
     drop_files(welcome, [faces / "hana"])
     drop_files(welcome, [faces / "rei" / "0.png"])
-    assert welcome.choice.summary.text() == "There are 3 pictures"
+    assert welcome.choice.summary.text() == "Found: 3 pictures"
     assert welcome.take.isChecked()
     assert welcome.problem.text() == ""
     drop_files(welcome, [few.root])
@@ -195,3 +195,13 @@ def test_a_word_that_is_neither_is_an_error(run_cli: Cli, tmp_path: Path) -> Non
     ran = run_cli("labeler.cli", "no-such-thing")
     assert ran.code == 2
     assert "no-such-thing" in ran.stderr
+
+
+def test_what_a_choice_means_stands_below_it(program: Program, faces: Path) -> None:
+    choice = welcomed(program, faces).choice
+    meant = set()
+    for button in choice.buttons.values():
+        QTest.mouseClick(button, LEFT, pos=QPoint(10, button.height() // 2))
+        meant.add(choice.meaning.text())
+    assert len(meant) == 3
+    assert all(meant)
