@@ -115,11 +115,13 @@ class LabelerWindow(QMainWindow):
             self.tabs.addTab(f"{kind.shown_title()}  {kind.key}")
         head = QHBoxLayout()
         head.addWidget(self.tabs, 1)
-        head.addWidget(AddButton(self.drops))
+        add, bar = AddButton(self.drops), TakingBar(self.taking)
+        head.addWidget(add)
         head.addWidget(self.settings_button)
+        self._after_view = (add, self.settings_button, bar.again, bar.stop, bar.close_button)
         column.addLayout(head)
         column.addWidget(self.stack, 1)
-        column.addWidget(TakingBar(self.taking))
+        column.addWidget(bar)
         self.split = QSplitter()
         for part, share in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
@@ -187,8 +189,8 @@ class LabelerWindow(QMainWindow):
             enlarge_targets(self._made[kind.name])
             keep_focus(self._made[kind.name])
             self._made[kind.name].naming.connect(self._name_class)
-            tab_last(self._learns)
-            tab_last(self.status.undo)
+            for part in (*self._after_view, self._learns, self.status.undo):
+                tab_last(part)
             if isinstance(made := self._made[kind.name], SortingView):
                 self._state.restore_grid(made)
         self.shown_name = kind.name
