@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.classes.model import ClassListModel
 from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
-from labeler.qt.theme import backdrop, em, muted_text
+from labeler.qt.theme import backdrop, em, muted_text, trough
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
@@ -93,7 +93,8 @@ class ClassListDelegate(QStyledItemDelegate):
         width = painter.fontMetrics().horizontalAdvance(count)
         line = QRect(left, inner.top(), inner.right() - left, inner.height())
         if row.wanted:
-            self._bar(painter, line, row.count / row.wanted, text)
+            full = text if target or chosen else palette.color(Role.Highlight)
+            self._bar(painter, line, row.count / row.wanted, trough(palette), full)
         painter.setPen(text if target or chosen else muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
         painter.setPen(text)
@@ -103,12 +104,11 @@ class ClassListDelegate(QStyledItemDelegate):
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
 
     @staticmethod
-    def _bar(painter: QPainter, room: QRect, share: float, colour: QColor) -> None:
+    def _bar(painter: QPainter, room: QRect, share: float, ground: QColor, full: QColor) -> None:
         """How near a class is to what is wanted of it, at the foot of a row."""
         line = QRect(room.left(), room.bottom() - 4, room.width(), 4)
-        painter.setPen(colour)
-        painter.drawRect(line.adjusted(0, 0, -1, -1))
-        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, colour)
+        painter.fillRect(line, ground)
+        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, full)
 
     def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
         side = em(self._list, 1.35)

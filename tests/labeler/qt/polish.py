@@ -7,27 +7,25 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtGui import QColor, QImage, QPalette
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QWidget
 
+from labeler.qt.theme import show_theme
 from labeler.qt.views.registry import VIEWS
 
 VIEW_NAMES = [kind.name for kind in VIEWS]
-PALETTES = {
-    "light": QPalette(QColor(240, 240, 240), QColor(239, 239, 239)),
-    "dark": QPalette(QColor(52, 54, 58), QColor(34, 36, 40)),
-}
+PALETTES = ("light", "dark")
 
 
 @contextmanager
-def palette_of(application: QApplication, name: str) -> Iterator[QPalette]:
-    """The whole program light or dark, for a while."""
-    before = application.palette()
-    application.setPalette(PALETTES[name])
+def palette_of(application: QApplication, name: str) -> Iterator[None]:
+    """The whole program light or dark, as a person chooses it, for a while."""
+    show_theme(name)
+    application.processEvents()
     try:
-        yield PALETTES[name]
+        yield
     finally:
-        application.setPalette(before)
+        show_theme("")
 
 
 def pixels(picture: QImage) -> NDArray[np.uint8]:
