@@ -114,6 +114,7 @@ class LabelerWindow(QMainWindow):
         for kind in VIEWS:
             self.tabs.addTab(f"{kind.shown_title()}  {kind.key}")
         head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 6, 0)
         head.addWidget(self.tabs, 1)
         add, bar = AddButton(self.drops), TakingBar(self.taking)
         head.addWidget(add)
