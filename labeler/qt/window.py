@@ -156,7 +156,7 @@ class LabelerWindow(QMainWindow):
         self.counter.counted.connect(self._touched)
         self.counter.key_pressed.connect(self.witness.pressed)
         self.class_panel.field.left.connect(self._back_to_faces)
-        self.class_panel.field.unfocused.connect(self._left_naming)
+        self.class_panel.field.unfocused.connect(lambda: self.view.hold_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._back_to_faces)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
         self.class_panel.chosen.connect(self._choose)
@@ -260,9 +260,6 @@ class LabelerWindow(QMainWindow):
 
     def _back_to_faces(self) -> None:
         self.view.take_focus()
-
-    def _left_naming(self) -> None:
-        self.view.hold_targets(False)
 
     def looks(self) -> Hashable:
         """Return what a key may change, beside where the focus is."""
