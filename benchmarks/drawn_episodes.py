@@ -115,8 +115,11 @@ def _faces(scene: Scene, area: tuple[float, float, float, float]) -> Iterator[tu
     for figure in scene.figures:
         box = face_box(figure)
         left, top = (box.x - area[0]) * scale, (box.y - area[1]) * scale
-        right, bottom = left + box.w * scale, top + box.h * scale
+        right, bottom = left + box.width * scale, top + box.height * scale
         inside = (max(left, 0), max(top, 0), min(right, SIZE[0]), min(bottom, SIZE[1]))
         width, height = inside[2] - inside[0], inside[3] - inside[1]
-        if min(width, height) > 0 and width * height >= (1 - MOST_OUT) * box.w * box.h * scale**2:
+        if (
+            min(width, height) > 0
+            and width * height >= (1 - MOST_OUT) * box.width * box.height * scale**2
+        ):
             yield figure.who.name, Box(*map(round, (*inside[:2], width, height)))

@@ -186,21 +186,34 @@ class Person:
         self.wait()
 
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
-        """Say of each group who most of it are, unless that is offered; then of each stray."""
+        """Say of each group who most of it are, unless that is offered; then of each stray.
+
+        Groups of one class that stand side by side are swept over with its key.
+        """
+        groups: list[tuple[str, bool, list[SeenTile]]] = []
         first = 0
         for group in page.groups:
             mine = [one for one in seen if first <= one.row < first + group.size]
             first += group.size
-            if not mine:
-                continue
-            most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
-            if most != group.label:
-                self.point(next(one.row for one in mine if self.truth[one.key] == most))
-                if most in self.keys:
-                    self.key(self.keys[most], "group key")
-                else:
-                    self._call(most)
-            self._mend([(one, most) for one in mine])
+            if mine:
+                most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
+                groups.append((most, most == group.label, mine))
+        for (most, offered), run in groupby(groups, key=lambda group: group[:2]):
+            some = [mine for _, _, mine in run]
+            if not offered:
+                self._name_each(most, some)
+            for mine in some:
+                self._mend([(one, most) for one in mine])
+
+    def _name_each(self, who: str, groups: list[list[SeenTile]]) -> None:
+        """Point at one of each group: the first brings the name where it is new."""
+        rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
+        if who not in self.keys:
+            self.point(rows[0])
+            self._call(who)
+            rows = rows[1:]
+        if rows:
+            self.sweep(rows, self.keys[who])
 
     def _call(self, who: str) -> None:
         """Give a page, or the group that is pointed at, a class."""

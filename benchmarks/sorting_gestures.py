@@ -11,21 +11,25 @@ click and a stroke over neighbours are one gesture each; letters of names are co
 `--parts` times another four fifths of the pictures are sorted, or `--each` of `--classes` classes.
 With `--follow` the presort is solved again after each page, on features made once, as
 `baseline presort --follow` does beside the window; `--kept FOLDER` keeps datasets and features for
-the next time. Printed too: how many of the faces on pages were expected to be wrong, and were.
+the next time. Printed too: how many of the faces on pages were expected to be wrong, and were, in
+sum, by pages that expect as many, and by confidence.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")]
@@ -33,51 +37,45 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")
 from drawn_faces import FaceSet, draw_set, labels, real_set  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
-from gleanset.db.proposals import PresortSamples, Proposals  # noqa: E402
-from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space  # noqa: E402
-from gleanset.moments import moments_of  # noqa: E402
-from gleanset.records import Region  # noqa: E402
 from gleanset.work.progress import Progress  # noqa: E402
 from labeler.sorting.page_layout import ClassPage, PageKind  # noqa: E402
 from labeler.sorting.pages import Pages  # noqa: E402
-from labeler.sorting.session import Place, SortingSession  # noqa: E402
+from labeler.sorting.session import SortingSession  # noqa: E402
 
 
 class Follower:
     """Solves the presort of a dataset again and again, on features that are made once."""
 
-    def __init__(self, dataset: Dataset, keys: Collection[str]) -> None:
-        from baseline.features import FeatureSpec
-        from baseline.presort.likeness import components_of
+    def __init__(self, dataset: Dataset) -> None:
+        from baseline.presort.presorter import Presorter
         from baseline.settings import load_preset
-        from baseline.texture import expected_weights
 
-        self.dataset, self.keys, self.written = dataset, set(keys), ""
-        self.pictures = [one for one in dataset.samples.by_key() if one.key in self.keys]
-        spec = FeatureSpec.of(load_preset("transfer", {}), views=0)
-        self.components = components_of(dataset, self.pictures, spec, Progress())
-        self.expected = expected_weights(self.components.parts, dataset, self.pictures, Progress())
-        self.space = ""
+        self._presorter = Presorter(dataset, load_preset("transfer", {}))
+        self._presorter.take_in(self._presorter.new_samples(), Progress(quiet=True))
 
     def solve(self) -> None:
         """Put proposals in force that know all decisions so far."""
-        from baseline.presort.likeness import weights_by_labels
-        from baseline.presort.propose import propose, teaching
+        self._presorter.solve(Progress(quiet=True))
 
-        samples = {one.key: one for one in PresortSamples(self.dataset.db).each()}
-        chosen = [samples[key] for key in self.components.keys]
-        moments = moments_of(self.dataset.db, teaching(chosen))
-        labels = [one.label for one in chosen]
-        groups = [moments.get(one.key, one.key) for one in chosen]
-        weights = weights_by_labels(self.components, labels, groups, 0, self.expected)
-        vectors = self.components.weighed(weights.weights)
-        made = propose(chosen, vectors, moments, 0)
-        regions = {one.key: Region(one.box, one.angle) for one in self.pictures}
-        names = [sample_name(key, regions[key]) for key in self.components.keys]
-        self.space = write_space(self.dataset, names, vectors)
-        facts = made.facts | {FACT: self.space}
-        Proposals(self.dataset.db).replace(made.standings, None, facts)
-        forget_spaces(self.dataset, but=self.space)
+
+class ToldPage(NamedTuple):
+    """A page of proposals: the confidence of each tile and whether it was right; whether somebody
+    had no name yet.
+    """
+
+    sure: list[float]
+    right: list[bool]
+    unnamed: bool
+
+    @property
+    def expected(self) -> float:
+        """How many were expected to be wrong."""
+        return sum(1 - one for one in self.sure)
+
+    @property
+    def wrong(self) -> int:
+        """How many were wrong."""
+        return self.right.count(False)
 
 
 class Tally:
@@ -85,7 +83,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.gestures = self.letters = self.sorted = self.pages = 0
-        self.expected, self.wrong = 0.0, 0
+        self.told: list[ToldPage] = []
         self.story: list[str] = []
 
 
@@ -97,7 +95,7 @@ class Sorter:
         self.pages = Pages(self.session)
         self.truth = {r: truth[k] for k, r in self.session.tiles.rows_of(truth).items()}
         self.tally = Tally()
-        self.follower = Follower(dataset, truth) if follow else None
+        self.follower = Follower(dataset) if follow else None
 
     def sort(self, enough: float = float("inf")) -> None:
         """File pages until nothing waits, or `enough` are sorted."""
@@ -112,6 +110,8 @@ class Sorter:
     def one(self, page: ClassPage) -> None:
         """Name groups, send what is on the wrong page where it belongs, and file the others."""
         true = [self.truth[tile.rows[0]] for tile in page.tiles]
+        if page.kind is not PageKind.GROUPS:
+            self.tally.told.append(self._told(page, true))
         said = self._said(page, true)
         gestures, tally = self.tally.gestures, self.tally
         sent = []
@@ -129,15 +129,21 @@ class Sorter:
         else:
             tally.gestures += 1
         wrong = sum(who != label for who, label in zip(true, said, strict=True))
-        if page.kind is not PageKind.GROUPS:
-            tally.expected += page.expected_wrong
-            tally.wrong += len(true) if whole else wrong
         tally.story.append(
             f"{page.kind[0]}{len(true)}:{wrong}/{page.expected_wrong:.0f}"
             f"={tally.gestures - gestures}"
         )
         tally.sorted += len(page.rows)
         self.pages.file(page, (), sent, said[0] if whole else None)
+
+    def _told(self, page: ClassPage, true: Sequence[str]) -> ToldPage:
+        proposals = [tile.proposal for tile in page.tiles]
+        known = {row.name for row in self.session.tiles.counts().classes if row.count}
+        return ToldPage(
+            [one.confidence for one in proposals],
+            [one.label == who for one, who in zip(proposals, true, strict=True)],
+            not known >= set(self.truth.values()),
+        )
 
     def _said(self, page: ClassPage, true: Sequence[str]) -> list[str | None]:
         """Return what each tile is said to be once groups are named, or the page as a whole."""
@@ -182,15 +188,14 @@ def chosen_part(truth: Mapping[str, str], asked: argparse.Namespace, part: int) 
 
 
 def cost(root: Path, truth: Mapping[str, str], follow: bool) -> Tally:
-    """Sort these pictures of a dataset; the others wait for later.
+    """Sort these pictures of a dataset, as if there were no others.
 
     Every label is right in the end, but for frames of several classes in one stack.
     """
     with Dataset.open(root) as dataset:
-        others = [one.key for one in dataset.samples.by_key() if one.key not in truth]
-        if others:
-            session = SortingSession(dataset)
-            session.send(list(session.tiles.rows_of(others).values()), Place.LATER)
+        others = [(one.key,) for one in dataset.samples.by_key() if one.key not in truth]
+        with dataset.db.write():
+            dataset.db.many("UPDATE sample SET status='retired' WHERE key=?", others)
         sorter = Sorter(dataset, truth, follow)
         sorter.sort()
     found = labels(root)
@@ -208,7 +213,7 @@ def kept_set(folder: Path, kept: Path) -> FaceSet:
         faces = real_set(root, folder, None)
         told.write_text(json.dumps(faces.truth))
         with Dataset.open(root) as dataset:
-            Follower(dataset, faces.truth)  # its features are kept as well
+            Follower(dataset)  # its features are kept as well
     return FaceSet(root, json.loads(told.read_text()))
 
 
@@ -240,14 +245,49 @@ def main() -> None:
             print("  " + " ".join(tally.story))
         each = [1000 * tally.gestures / count for tally, count in tallies]
         letters = mean(1000 * tally.letters / count for tally, count in tallies)
-        expected = sum(tally.expected for tally, _ in tallies)
-        wrong = sum(tally.wrong for tally, _ in tallies)
         print(
             f"{folder.name if folder else 'drawn'}: {mean(each):.0f} gestures for 1,000 besides "
-            f"{letters:.0f} letters ({', '.join(f'{one:.0f}' for one in each)}); of the faces on "
-            f"pages {expected:.0f} were expected to be wrong, {wrong} were",
-            flush=True,
+            f"{letters:.0f} letters ({', '.join(f'{one:.0f}' for one in each)})"
         )
+        for line in calibration([page for tally, _ in tallies for page in tally.told]):
+            print("  " + line, flush=True)
+
+
+BINS = (0.0, 0.5, 1.5, 3.0, 5.0, float("inf"))
+"""Of how many of a page are expected to be wrong."""
+SURE = (0.0, 0.7, 0.85, 0.95, 0.99, 1.01)
+
+
+def calibration(told: Sequence[ToldPage]) -> Iterator[str]:
+    """Yield how many were expected to be wrong and were: in sum, by pages, by confidence."""
+    for name, some in (
+        ("while somebody has no name", [page for page in told if page.unnamed]),
+        ("when all have a name", [page for page in told if not page.unnamed]),
+    ):
+        yield f"{name}: {_sums(some)}"
+    for low, high in pairwise(BINS):
+        some = [page for page in told if low <= page.expected < high]
+        yield f"pages that expect {low:g} to {high:g}: {_sums(some)}"
+    sure = [one for page in told for one in zip(page.sure, page.right, strict=True)]
+    for low, high in pairwise(SURE):
+        part = [one for one in sure if low <= one[0] < high]
+        wrong = sum(not right for _, right in part)
+        yield (
+            f"faces at {low:g} to {high:g}: {len(part)}, expected wrong "
+            f"{sum(1 - said for said, _ in part):.1f}, were {wrong}"
+        )
+
+
+def _sums(told: Sequence[ToldPage]) -> str:
+    """Return sums, and how far a page is off beside what chance alone makes it."""
+    off = mean([abs(page.expected - page.wrong) for page in told] or [0])
+    # Of a normal distribution the mean deviation is sqrt(2 / pi) standard deviations.
+    spread = mean([math.sqrt(2 / math.pi * sum(s * (1 - s) for s in p.sure)) for p in told] or [0])
+    expected, wrong = sum(page.expected for page in told), sum(page.wrong for page in told)
+    return (
+        f"{len(told)} pages, {expected:.1f} expected to be wrong, {wrong} were; "
+        f"a page is off by {off:.1f} (by chance {spread:.1f})"
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from baseline.presort.likeness import (
     weights_by_labels,
 )
 from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
-from baseline.presort.served import ServedCases, correction_of
+from baseline.presort.served import KNOWN, ServedCases, correction_of
 from baseline.presort.standings import StandingTable
 from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
@@ -109,7 +109,8 @@ class Presorter:
             FACT: self._space.name,
             **weights.to_json(self.store.parts),
         }
-        number = self._keep(made, facts | served.facts())
+        kept = served.facts() | {KNOWN: list(made.table.classes)}
+        number = self._keep(made, facts | kept)
         return {"presort": number, **facts, "label_next": _next(made)}
 
     def _served(self, moments: Mapping[str, str]) -> ServedCases:
@@ -117,7 +118,13 @@ class Presorter:
         proposals = Proposals(self.dataset.db)
         newest = proposals.newest()
         before = ServedCases.read(newest.facts) if newest is not None else ServedCases()
-        return before.with_met(proposals.met(), moments)
+        names = newest.facts.get(KNOWN) if newest is not None else None
+        known = (
+            {self.dataset.classes.id_of(str(name)) for name in names}
+            if isinstance(names, list)
+            else None
+        )
+        return before.with_met(proposals.met(), moments, known)
 
     def _weigh(
         self,

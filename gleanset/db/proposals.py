@@ -42,11 +42,14 @@ class Standing(NamedTuple):
 
 
 class MetProposal(NamedTuple):
-    """What was proposed first for a sample that is decided now, and whether it was right."""
+    """What was proposed first for a sample that is decided now, whether it was right, and the class
+    (row) that it has; None where it was rejected.
+    """
 
     sample: str
     confidence: float
     held: bool
+    label: int | None = None
 
 
 class Presort(NamedTuple):
@@ -120,12 +123,12 @@ class Proposals:
     def met(self) -> list[MetProposal]:
         """Return the first proposals of samples that were decided since, as they were decided."""
         rows = self._db.rows(
-            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label "
+            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label, s.label "
             "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
             "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
             "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
         )
-        return [MetProposal(key, sure, bool(held)) for key, sure, held in rows]
+        return [MetProposal(key, sure, bool(held), who) for key, sure, held, who in rows]
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""

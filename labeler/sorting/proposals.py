@@ -230,7 +230,9 @@ def of_hint(hint: str | None) -> ClassOpinion:
 
 
 class ErrorCalibration:
-    """How often proposals were wrong, against how often they said they would be."""
+    """How often proposals were wrong, against how often they said they would be: by themselves,
+    before they were doubted.
+    """
 
     START = 4.0
 
@@ -239,8 +241,8 @@ class ErrorCalibration:
         self.wrong = 0.0
 
     def learn(self, expected: float, wrong: int) -> None:
-        """Note a page that was filed: so many errors were expected, so many were made."""
-        self.expected += expected
+        """Note a page that was filed: so many errors were expected by now, so many were made."""
+        self.expected += expected / self.doubt
         self.wrong += wrong
 
     @property

@@ -53,6 +53,19 @@ def test_few_cases_change_little_and_none_nothing() -> None:
     assert many == one
 
 
+def test_somebody_new_says_nothing_of_how_sure_a_model_may_be_and_is_forgotten_soon() -> None:
+    known = cases(60, ServedCorrection())
+    new = [ServedProposal(0.9, False, f"new {n}", True) for n in range(12)]
+    plain, met = correction_of(known), correction_of([*known, *new])
+    assert (met.slope, met.offset, plain.new) == (plain.slope, plain.offset, 0)
+    assert met.new > 0.25
+    assert float(met.at(np.array([0.9]))[0]) < 0.9 * float(plain.at(np.array([0.9]))[0])
+    told = np.array([0.6, 0.9])
+    assert met.undone(met.at(told)) == pytest.approx(told)
+    later = correction_of([*new, *known])
+    assert later.new < 0.1
+
+
 def test_what_a_class_loses_goes_to_nobody() -> None:
     given = np.array([[0.9, 0.06, 0.04], [0.2, 0.5, 0.1]])
     less = ServedCorrection(1, -1).apply(given)
@@ -85,7 +98,7 @@ def test_a_presort_keeps_what_was_met_and_corrects_by_it(tmp_path: Path) -> None
         assert "served" not in second
         correction = second["correction"]
         assert isinstance(correction, dict)
-        assert correction["offset"] < 0
+        assert correction["new"] > 0.2
         # They are not met twice.
         third = presort(dataset, settings)
         assert third["met"] == 8
