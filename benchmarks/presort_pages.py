@@ -79,8 +79,9 @@ def pages(
                 [first[row] >= 0 and table.classes[first[row]] == truth[row] for row in page]
             )
         before = correction.undone(sure[page])
+        met = set(label.values())
         cases += [
-            ServedProposal(float(one), bool(yes), f"{row}")
+            ServedProposal(float(one), bool(yes), f"{row}", truth[row] not in met)
             for one, yes, row in zip(before, right, page, strict=True)
             if first[row] >= 0
         ]

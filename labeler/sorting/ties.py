@@ -30,7 +30,7 @@ MOST_BESIDE = 24
 """Faces of a group that are shown beside another one: only what is seen is bound."""
 FEWEST, SETTLED = 2, 0.9
 """A question is about so many tiles at least, and not asked where it is so sure."""
-ALIKE_SLOPE, ALIKE_HALF = 12.0, 0.75
+ALIKE_SLOPE, ALIKE_HALF = 4.7, 0.59
 """How likely two groups are one person, by how much they are alike beside how much each is within
 itself: a logistic curve, drawn through the groups of two sets (docs/experiments.md)."""
 
