@@ -1,6 +1,7 @@
 """How long a follower takes from a page of decisions until its new proposals are written.
 
     OMP_NUM_THREADS=1 python benchmarks/presort_follow.py --samples 300,3000,30000,100000
+    python benchmarks/presort_follow.py --beside DATASET      # until its stdin ends
 
 The catalogue is a real one, of pictures that are not there; the vectors are drawn
 (192 numbers, classes that overlap, so that some 85 % are told apart), as if the features were
@@ -9,6 +10,7 @@ filed, each after the last was learnt. *first* is a presort from the beginning, 
 page cost before; *usual* and *longest* are of the ten pages: the longest is one that found the
 order of likeness and the options anew. Seconds of CPU tell programs apart on a machine with others
 at work; wall seconds are given beside. *rows* is how many samples' rows a page changed (mean).
+`--beside` follows a dataset that others sort, with drawn vectors; `labeler_window.py` uses it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import numpy as np
 
 from baseline.backbone import FeaturePart
 from baseline.features import FeatureSpec
+from baseline.presort.ending import following
+from baseline.presort.follow import PresortFollower
 from baseline.presort.likeness import ComponentStore
 from baseline.presort.presorter import Presorter
 from baseline.presort.standings import StandingTable
@@ -108,6 +112,18 @@ def measured(samples: int, classes: int, seed: int) -> dict[str, object]:
     }
 
 
+def follow_beside(root: Path, classes: int, seed: int) -> None:
+    """Decide 1,000 samples, then learn beside whoever sorts until stdin ends."""
+    with Dataset.open(root) as dataset, following() as program:
+        dice = np.random.default_rng(seed)
+        keys = [one.key for one in dataset.samples.by_key()]
+        truth = {key: int(dice.integers(classes)) for key in keys}
+        _decide(dataset, truth, [keys[n] for n in dice.permutation(len(keys))[:1000]])
+        presorter = Presorter(dataset, load_preset("transfer", {}))
+        presorter.store = DrawnVectors(dataset, truth, seed)
+        PresortFollower(presorter, Progress(quiet=True), program).run()
+
+
 def _make(root: Path, number: int, dice: np.random.Generator) -> None:
     """Make a catalogue of samples, each the whole of a picture that is not there."""
     box = Box(0, 0, 96, 96)
@@ -137,7 +153,11 @@ def main() -> None:
     parser.add_argument("--samples", default="300,3000,30000,100000")
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--beside", type=Path)
     given = parser.parse_args()
+    if given.beside:
+        follow_beside(given.beside, given.classes, given.seed)
+        return
     for samples in map(int, given.samples.split(",")):
         print(json.dumps(measured(samples, given.classes, given.seed)), flush=True)
 

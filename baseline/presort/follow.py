@@ -41,21 +41,15 @@ def follow(
     For whoever is `alone` with the dataset. Raises what a presort raises but for want of samples:
     they may come yet.
     """
-    return PresortFollower(dataset, settings, progress, program).run()
+    return PresortFollower(Presorter(dataset, settings), progress, program).run()
 
 
 class PresortFollower:
     """Presorts one dataset whenever that is worth it. Made by whoever holds the stage."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        settings: Settings,
-        progress: Progress,
-        program: FollowedProgram,
-    ) -> None:
-        self._dataset, self._progress, self._program = dataset, progress, program
-        self._presorter = Presorter(dataset, settings)
+    def __init__(self, presorter: Presorter, progress: Progress, program: FollowedProgram) -> None:
+        dataset = self._dataset = presorter.dataset
+        self._presorter, self._progress, self._program = presorter, progress, program
         self._requests = PresortRequests(dataset.cache)
         self._watch = CatalogueWatch(dataset.db)
         self._version = -1

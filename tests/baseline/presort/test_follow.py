@@ -20,7 +20,7 @@ from tools_for_tests import ROOT, eventually
 from baseline.presort.ending import FollowedProgram
 from baseline.presort.follow import PresortFollower
 from baseline.presort.job import presort
-from baseline.presort.presorter import SamplesInUse
+from baseline.presort.presorter import Presorter, SamplesInUse
 from baseline.presort.requests import ASKED, FOLLOWER, PresortRequests, alone, is_followed
 from baseline.settings import Settings, load_preset
 from gleanset import Dataset
@@ -51,7 +51,7 @@ def followed(root: Path, settings: Settings = SETTINGS) -> Iterator[FakeWindow]:
     def work() -> None:
         with Dataset.open(root) as dataset, alone(dataset, Progress(), window) as may_begin:
             if may_begin:
-                PresortFollower(dataset, settings, Progress(), window).run()
+                PresortFollower(Presorter(dataset, settings), Progress(), window).run()
 
     thread = threading.Thread(target=work)
     thread.start()
