@@ -101,11 +101,16 @@ class ClassPagesView(SendingView):
 
     def _ask(self) -> None:
         room = self.view.room()
-        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
+        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self.failed)
         self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
         self.worker.ask(lambda session: known_names(session.dataset), self.names.completion.offer)
 
-    def _failed(self, error: GleansetError) -> None:
+    def await_page(self, waits: bool) -> None:
+        """Note that something else is asked for, or that it will not come."""
+        self._asked = waits
+
+    def failed(self, error: GleansetError) -> None:
+        """Say why no other page comes."""
         self._asked, self.view.name_until = False, 0.0
         self.worker.say(str(error), bad=True)
 
@@ -273,7 +278,7 @@ class ClassPagesView(SendingView):
             show(None)
             return
         self._asked = True
-        self.worker.ask(lambda session: self.work(session).check(label), show, self._failed)
+        self.worker.ask(lambda session: self.work(session).check(label), show, self.failed)
 
     def skip_page(self) -> None:
         """Show another page for PgDn; this one comes again at the end."""

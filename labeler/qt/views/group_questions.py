@@ -8,6 +8,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QCoreApplication
 
+from gleanset.errors import GleansetError
 from labeler.qt.grid.model import TileMark, TileModel
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_grid import PageGrid
@@ -33,6 +34,12 @@ class PagedView(Protocol):
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles."""
+
+    def await_page(self, waits: bool) -> None:
+        """Note that something else is asked for, or that it will not come."""
+
+    def failed(self, error: GleansetError) -> None:
+        """Say why nothing else comes."""
 
     def next_page(self) -> None:
         """Show another page."""
@@ -60,11 +67,13 @@ class GroupQuestions:
             elif view.page is None or view.page.kind is PageKind.PAIR:
                 view.next_page()
             else:
+                view.await_page(False)
                 view.worker.say(
                     QCoreApplication.translate("GroupQuestions", "There is no pair to ask about")
                 )
 
-        view.worker.ask(lambda session: view.work(session).pair(), show)
+        view.await_page(True)
+        view.worker.ask(lambda session: view.work(session).pair(), show, view.failed)
 
     def answer(self, same: bool) -> None:
         """Keep whether the two sides are the same, and show the next pair."""
@@ -115,9 +124,11 @@ class GroupQuestions:
         done = {view.model.id(row): state for row, state in view.model.states.items()}
 
         def show(parted: ClassPage) -> None:
+            view.await_page(False)
             if view.page is page:
                 view.show_page(parted)
                 for one, state in done.items():
                     view.model.set_state([view.model.row_of(one)], state)
 
-        view.worker.ask(lambda session: view.work(session).divide(page, number), show)
+        view.await_page(True)
+        view.worker.ask(lambda session: view.work(session).divide(page, number), show, view.failed)

@@ -184,6 +184,14 @@ class PageHints(QLabel):
         """Show or hide the hints for another page: only now may the room for tiles change."""
         before = self._worker.last.gestures if self._worker.last else 0
         self.setVisible(before + self._worker.gestures < HINTS_FOR)
+        if kind is PageKind.PAIR:
+            self.setText(
+                self.tr(
+                    "Y: the same · N: different · click leaves a face out · PgDn asks about others "
+                    "· Ctrl+Z takes back"
+                )
+            )
+            return
         self.setText(
             self.tr(
                 "A key or a name is for the whole group · click leaves a face out · − takes a "

@@ -214,6 +214,7 @@ def test_groups_without_a_name_are_asked_about(person: Person) -> None:
     assert page is not None
     assert (page.kind, page.label) == ("pair", None)
     assert "nobody named yet" in view.header.title.text()
+    assert "does nothing" not in person.window.statusBar().currentMessage()
     person.press("y", "answer")
     settle(person.window)
     with Dataset.open(person.window.worker.root) as dataset:
