@@ -66,6 +66,9 @@ class RangeSelection(QListView):
 Index = QModelIndex | QPersistentModelIndex
 SMALLEST, LARGEST, USUAL = 48, 480, 104
 ZOOM = 1.15
+WHEEL_LINES = 3
+"""Single steps that a notch of the wheel is."""
+
 NEARLY_ALL = 0.75
 """The part of a tile that has to be painted at once before it counts as seen."""
 
@@ -119,8 +122,11 @@ class TileView(RangeSelection):
         self._grid = GridLayout(self._tiles.sections, self.viewport().width(), self.side)
         bar, height = self.verticalScrollBar(), self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
-        bar.setPageStep(height)
-        bar.setSingleStep(self.side)
+        # A line that is cut by an edge is nearly whole after the next step: none is passed over.
+        line = max((place.cell for place in self._grid.placed), default=self.side)
+        step = max(height - line // 2 - GAP, height // 4, 1)
+        bar.setPageStep(step)
+        bar.setSingleStep(max(1, min(self.side, step // WHEEL_LINES)))
         self.viewport().update()
         self.arranged.emit()
 

@@ -96,7 +96,7 @@ class SendingView(LabelerView):
         """Scroll by what is seen at once."""
         bar = self.view.verticalScrollBar()
         before = bar.value()
-        bar.setValue(before + pages * max(1, bar.pageStep() - self.view.side))
+        bar.setValue(before + pages * bar.pageStep())
         if bar.value() == before:
             ends = (self.tr("This is the beginning"), self.tr("This is the end"))
             self.worker.say(ends[pages > 0])
