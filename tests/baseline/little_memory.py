@@ -52,7 +52,7 @@ def train(
     batch: str,
     size: int,
     *,
-    pictures: int = 128,
+    pictures: int = 64,
     epochs: str = "2",
     watch: TrainingCallback | None = None,
 ) -> dict[str, Any]:
