@@ -150,7 +150,7 @@ if __name__ == "__main__":
     return subprocess.Popen([sys.executable, "-c", code], env=environment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_extraction_and_two_at_once_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

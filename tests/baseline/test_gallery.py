@@ -162,7 +162,7 @@ for writes in range(0, 12, 2):
 """Adds to a gallery again and again, killed at the next but one write to the disk each time."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
     net, known = build_net(settings, 3), [f"k{n}" for n in range(12)]

@@ -76,13 +76,11 @@ def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> N
 @pytest.mark.parametrize(
     ("options", "kills"),
     [
-        (("optimiser=adam",), 2),
-        pytest.param(("optimiser=adam",), 5, marks=pytest.mark.long),
-        pytest.param(
-            ("optimiser=sgd", "balance=sampling", "learning_rate=0"), 3, marks=pytest.mark.long
-        ),
+        (("optimiser=adam",), 5),
+        (("optimiser=sgd", "balance=sampling", "learning_rate=0"), 3),
     ],
 )
+@pytest.mark.long
 @pytest.mark.usefixtures("_saves_as_ever")
 def test_killed_at_random_and_taken_up_gives_the_same_digits(
     tmp_path: Path, options: tuple[str, ...], kills: int

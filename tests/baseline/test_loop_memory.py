@@ -21,7 +21,7 @@ from baseline.batching import is_out_of_memory
 from baseline.inference import predict_logits
 from baseline.loop.classifier import train_classifier
 from baseline.networks import build_net
-from baseline.settings import load_preset
+from baseline.settings import Simple, load_preset
 from gleanset.errors import InputUnusable
 
 SCRIPT = Path(__file__).with_name("little_memory.py")
@@ -72,6 +72,7 @@ def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
     """A network without norms, which see the part alone, learns the same to a digit or two."""
     options = {"size": "32", "batch": "32", "epochs": "2", "precision": "fp32"}
     settings = load_preset("simple", options | {"colour": "grayscale"})
+    assert isinstance(settings, Simple)
     pictures, plain = patterns((40, 40, 40), 1, channels=1), nn.Sequential(nn.Flatten())
     plain.extend([nn.Linear(32 * 32, 16), nn.ReLU(), nn.Linear(16, 3)])
     whole = train_classifier(deepcopy(plain), pictures, none(), CLASSES, settings)

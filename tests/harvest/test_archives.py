@@ -225,7 +225,7 @@ def test_a_bomb_ends_when_it_is_noticed(dataset: Dataset, tmp_path: Path) -> Non
     assert reasons(dataset)[""] == "archive bomb"
 
 
-@pytest.mark.parametrize("skipped", [False, True])
+@pytest.mark.parametrize("skipped", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.slow
 def test_a_compressed_tar_bomb_ends_when_it_is_noticed(tmp_path: Path, skipped: bool) -> None:
     path = tmp_path / "a.tar.gz"

@@ -256,7 +256,7 @@ def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
         line = words(sites, folder, limit=90, sources=plain)
         in_flight: set[str] = set()
         settled: dict[str, int] = {}
-        for kill_at in (30, 80, 130):
+        for kill_at in (40, 110):
             kill_when_asked(sites, line, kill_at)
             recorded = set(had(folder))
             assert recorded >= set(settled), "nothing is lost"

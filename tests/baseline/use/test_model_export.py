@@ -119,7 +119,7 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("fp16", marks=pytest.mark.long), "int8"])
 def test_smaller_models_say_what_they_cost(
     precision: str, patterns_root: Path, exported: Path, tmp_path: Path
 ) -> None:

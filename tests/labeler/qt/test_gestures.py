@@ -121,9 +121,8 @@ def test_real_characters_one_by_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("right", "budget"), [pytest.param(0.9, 130, marks=pytest.mark.long), (0.97, 55)]
-)
+@pytest.mark.parametrize(("right", "budget"), [(0.9, 130), (0.97, 55)])
+@pytest.mark.long
 def test_real_characters(
     opened: Opened, shared_data: Path, tmp_path: Path, right: float, budget: int
 ) -> None:
