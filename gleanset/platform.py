@@ -12,6 +12,7 @@ import getpass
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,12 @@ def lower_priority() -> None:
     """Let other programs go first; nothing where the system has no such order (Windows)."""
     if hasattr(os, "nice"):
         os.nice(10)
+
+
+def lower_thread_priority() -> None:
+    """Let the other threads of this process go first, where threads have an order (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def user_name() -> str:

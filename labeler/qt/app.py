@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 SIZE = (1440, 900)
+SWITCH_SECONDS = 0.0005
+"""So long a thread that computes in Python may let the window's wait: by default ten times that."""
+
 SETTLE_SECONDS = 60.0
 """So long a picture waits at most until its view has settled."""
 
@@ -140,6 +143,7 @@ def _point_at_first(window: LabelerWindow) -> None:
 def make_application() -> QApplication:
     """Return the program's one `QApplication`, made where there is none."""
     there = QApplication.instance()
+    sys.setswitchinterval(SWITCH_SECONDS)
     made = there if isinstance(there, QApplication) else QApplication(sys.argv[:1])
     made.setOrganizationName("gleanset")
     made.setApplicationName("labeler")

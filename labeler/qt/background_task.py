@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, Signal
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
+from gleanset.platform import lower_thread_priority
 from gleanset.work.progress import Progress
 
 T = TypeVar("T")
@@ -110,6 +111,8 @@ class BackgroundTask(QObject):
         return True
 
     def _run(self, work: Callable[[Dataset, CancellableProgress], Any]) -> None:
+        lower_thread_priority()
+
         def report(what: str, done: int, total: int) -> None:
             with suppress(RuntimeError):  # the window is gone already
                 self.progressed.emit(what, done, total)

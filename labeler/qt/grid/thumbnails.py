@@ -15,6 +15,7 @@ from gleanset import Dataset
 from gleanset.db.measures import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
+from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.sorting.sample_images import SIDES, ThumbnailCache, side_for
 
@@ -98,6 +99,7 @@ class ThumbnailLoader(QObject):
 
     def _run(self) -> None:
         """One thread: the latest request first, for that is what is on the screen now."""
+        lower_thread_priority()
         while True:
             with self._more:
                 while not self._wanted and not self._ended:
