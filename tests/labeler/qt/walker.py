@@ -250,9 +250,10 @@ class Walker:
         if not there:
             return "no button"
         button = self.dice.choice(there)
+        text = button.text()  # it may be gone after the click
         place = button.mapTo(self.window, button.rect().center())
         QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, place)
-        return f"the button {button.text()!r}"
+        return f"the button {text!r}"
 
     def _wheel(self) -> str:
         held = self.dice.choice((NONE, NONE, CONTROL))
