@@ -341,7 +341,7 @@ class CropCanvas(QGraphicsView):
             else:
                 event.ignore()
             return
-        if self._zooms(event):
+        if not self.image.isNull() and self._zooms(event):
             return
         code = self.codes.read(event)
         if code is None or (self.current >= 0 and len(code) < 2 and self._moves(event)):

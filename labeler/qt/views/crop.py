@@ -212,6 +212,8 @@ class CropView(LabelerView):
     def looks(self) -> Hashable:
         """Return the image, its boxes, and what is seen of it."""
         canvas = self.canvas
+        if self._sheet is None:
+            return self._goal  # a notice covers the rest
         boxes = tuple((box.box, box.angle) for box in canvas.boxes)
         across, down = canvas.horizontalScrollBar().value(), canvas.verticalScrollBar().value()
         return self._goal, canvas.current, boxes, canvas.transform().m11(), across, down
