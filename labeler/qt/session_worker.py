@@ -151,8 +151,8 @@ class SessionWorker(QObject):
         """Return what would be lost if everything ended now; empty for nothing."""
         if self.unsaved:
             return self.tr("not everything is saved yet")
-        busy = next((task.description for task in self._tasks if task.busy), "")
-        return busy or next(filter(None, (ask() for ask in self._others)), "")
+        busy = (task.description for task in self._tasks if task.busy)
+        return next(filter(None, (*busy, *(ask() for ask in self._others))), "")
 
     @property
     def unsaved(self) -> int:
