@@ -58,11 +58,14 @@ class DropWatch(QObject):
             if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
                 event.setDropAction(Qt.DropAction.CopyAction)
                 event.accept()
-                self._held(event) if kind == QEvent.Type.DragEnter else self._let_go(event)
+                if kind == QEvent.Type.DragEnter:
+                    self._held()
+                else:
+                    self._let_go(event)
                 return True
         return False
 
-    def _held(self, event: QDropEvent) -> None:
+    def _held(self) -> None:
         self._hint.adjustSize()
         room = self._widget.rect().center()
         self._hint.move(room - self._hint.rect().center())

@@ -140,15 +140,21 @@ def test_what_holds_no_picture_is_not_asked_about(
     assert window.statusBar().currentMessage() == "There is no picture and no video in that"
 
 
+def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
+    """A window that takes a folder in as it was offered."""
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [scenes])
+    asked(window).accept()
+    return window
+
+
 def test_commands_follow_each_other_and_what_came_of_them_is_said(
     opened: Opened, few: FaceSet, scenes: Path, tmp_path: Path, stand_in: Stand
 ) -> None:
     stand_in(harvest=HARVEST, facecrop=FACECROP)
     (scenes / "clip.mp4").write_bytes(b"")
-    window = opened(few.root)
-    settle(window)
-    drop_files(window, [scenes])
-    asked(window).accept()
+    window = taking_in(opened, few, scenes)
     assert bar_of(window).isVisible()
     assert bar_of(window).stop.isVisible()
     until(lambda: window.taking.state is TakingState.DONE)
@@ -164,10 +170,7 @@ def test_it_is_stopped_at_once_and_goes_on_with_a_click(
     opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
 ) -> None:
     stand_in(harvest=WAITS, facecrop=FACECROP)
-    window = opened(few.root)
-    settle(window)
-    drop_files(window, [scenes])
-    asked(window).accept()
+    window = taking_in(opened, few, scenes)
     until(lambda: window.taking.stage is not None)
     assert bar_of(window).text.text() == "Taking pictures in: 30  ·  step 1 of 2"
     QTest.keyClick(window.view.home, "1")  # the window works meanwhile
@@ -188,10 +191,7 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
         "print('harvest: no space left\\n  -> make some', file=sys.stderr)\nsys.exit(3)\n",
         facecrop=FACECROP,
     )
-    window = opened(few.root)
-    settle(window)
-    drop_files(window, [scenes])
-    asked(window).accept()
+    window = taking_in(opened, few, scenes)
     until(lambda: window.taking.state is TakingState.FAILED)
     assert bar_of(window).text.text() == (
         "Not everything could be taken in  ·  4 faces found  ·  no space left -> make some"
@@ -204,10 +204,7 @@ def test_closing_waits_for_it_and_closing_twice_stops_it(
     opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
 ) -> None:
     stand_in(harvest=WAITS, facecrop=FACECROP)
-    window = opened(few.root)
-    settle(window)
-    drop_files(window, [scenes])
-    asked(window).accept()
+    window = taking_in(opened, few, scenes)
     until(lambda: window.taking.stage is not None)
     command = window.taking._command
     assert command is not None
