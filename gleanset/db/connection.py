@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.db.migrations import MIGRATIONS, statements
+from gleanset.db.schema import SCHEMA
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -110,8 +111,12 @@ class Connection:
             pending = self._pending(done)
             if done and pending:
                 self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
-            for name, sql in pending:
-                self._apply(name, sql)
+            if not done and self._migrations == MIGRATIONS:
+                # What one after the other comes to, in a fifth of the time.
+                self._apply(SCHEMA, *known)
+            else:
+                for name, sql in pending:
+                    self._apply(sql, name)
 
     def _pending(self, done: Sequence[str]) -> list[tuple[str, str]]:
         return [step for step in self._migrations if step[0] not in done]
@@ -124,13 +129,14 @@ class Connection:
             raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
         return []
 
-    def _apply(self, name: str, sql: str) -> None:
+    def _apply(self, sql: str, *names: str) -> None:
         self._sql.execute(
             "CREATE TABLE IF NOT EXISTS migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)"
         )
         for statement in statements(sql):
             self._sql.execute(statement)
-        self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
+        done = [(name,) for name in names]
+        self._sql.executemany("INSERT INTO migration VALUES(?, datetime('now'))", done)
 
     def _back_up(self, target: Path) -> None:
         """Copy the catalogue aside; the copy appears under its name only when whole.

@@ -1,7 +1,8 @@
 """The schema, as named migrations that are only ever appended to.
 
 An older catalogue is copied aside and brought up to date when it is opened; one that
-knows migrations we do not was written by a newer Gleanset and is refused.
+knows migrations we do not was written by a newer Gleanset and is refused. A new one begins
+with what they all come to (`schema.py`).
 """
 
 from __future__ import annotations

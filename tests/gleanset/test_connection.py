@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,24 @@ def test_a_dataset_is_made_and_opened_again(tmp_path: Path) -> None:
         assert again.images.count() == 3
     names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
     assert names == {"dataset.toml", "catalog.sqlite"}
+
+
+def _schema(path: Path) -> tuple[dict[str, str], list[str]]:
+    """The statement behind each table and index, but for spaces and quotes; the migrations."""
+    with closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT name, ifnull(sql, '') FROM sqlite_master").fetchall()
+        done = [row[0] for row in file.execute("SELECT name FROM migration ORDER BY name")]
+    quiet = {name: re.sub(r"\s*([(),])\s*", r"\1", sql.replace('"', "")) for name, sql in rows}
+    return {name: " ".join(sql.split()) for name, sql in quiet.items()}, done
+
+
+def test_a_new_catalogue_is_what_the_oldest_becomes(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.sqlite", tmp_path / "old.sqlite"
+    Connection(new, create=True).close()
+    Connection(old, create=True, migrations=MIGRATIONS[:1]).close()
+    assert _schema(new) != _schema(old)
+    Connection(old).close()
+    assert _schema(new) == _schema(old)
 
 
 def test_a_folder_without_dataset_is_refused_and_left_alone(tmp_path: Path) -> None:
