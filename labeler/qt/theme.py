@@ -5,6 +5,8 @@ Which palette it is says the desktop, or a person: `show_theme`.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
@@ -70,8 +72,17 @@ def _dark_palette() -> QPalette:
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
     """Mix `share` of one colour into another."""
-    pairs = ((under.red(), over.red()), (under.green(), over.green()), (under.blue(), over.blue()))
-    return QColor(*(round(a + (b - a) * share) for a, b in pairs))
+    return QColor.fromRgb(_blended(under.rgb(), over.rgb(), share))
+
+
+@lru_cache(maxsize=256)
+def _blended(under: int, over: int, share: float) -> int:
+    """Mix two colours, as QRgb; a window asks for the same few with every tile it paints."""
+    mixed = 0
+    for shift in (16, 8, 0):
+        a, b = under >> shift & 0xFF, over >> shift & 0xFF
+        mixed |= round(a + (b - a) * share) << shift
+    return mixed
 
 
 def backdrop(palette: QPalette) -> QColor:

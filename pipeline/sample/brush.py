@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -21,6 +22,8 @@ OVERSAMPLE = 3
 """Pictures are painted this many times too large: scaling down is the anti-aliasing."""
 
 _STEPS = 14
+_TURNS = [2 * math.pi * step / 40 for step in range(40)]
+_CIRCLE = [(math.cos(turn), math.sin(turn)) for turn in _TURNS]
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
@@ -36,13 +39,22 @@ def dark(colour: Colour, factor: float) -> Colour:
 
 def bezier(*points: Point) -> Shape:
     """Return the Bezier curve of any degree over these control points (de Casteljau)."""
-    curve: Shape = []
+    return list(_curve(points))
+
+
+@lru_cache(maxsize=4096)
+def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Most of a character's curves are the same in every picture."""
+    curve = []
     for step in range(_STEPS + 1):
-        t, level = step / _STEPS, list(points)
+        t, level = step / _STEPS, points
         while len(level) > 1:
-            level = [_between(a, b, t) for a, b in pairwise(level)]
+            level = tuple(
+                (x + (right - x) * t, y + (below - y) * t)
+                for (x, y), (right, below) in pairwise(level)
+            )
         curve.append(level[0])
-    return curve
+    return tuple(curve)
 
 
 def through(*points: Point) -> Shape:
@@ -65,8 +77,7 @@ def bow(start: Point, end: Point, bulge: float) -> Shape:
 
 def oval(x: float, y: float, rx: float, ry: float) -> Shape:
     """Return an ellipse around (x, y)."""
-    turns = [2 * math.pi * step / 40 for step in range(40)]
-    return [(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns]
+    return [(x + rx * across, y + ry * down) for across, down in _CIRCLE]
 
 
 def mirror(shape: Sequence[Point]) -> Shape:
@@ -104,15 +115,24 @@ class Brush:
 
     def at(self, point: Point) -> Point:
         """Return where a unit point lies on the picture, in its pixels."""
-        turn = math.radians(self.tilt)
-        dx, dy = point[0] - self.pivot[0], point[1] - self.pivot[1]
-        x = self.pivot[0] + dx * math.cos(turn) - dy * math.sin(turn)
-        y = self.pivot[1] + dx * math.sin(turn) + dy * math.cos(turn)
-        return self.origin[0] + x * self.scale, self.origin[1] + y * self.scale
+        return self.all_at([point])[0]
+
+    def all_at(self, points: Sequence[Point]) -> Shape:
+        """Return where unit points lie on the picture, in its pixels."""
+        turn, scale = math.radians(self.tilt), self.scale
+        cos, sin = math.cos(turn), math.sin(turn)
+        (left, top), (px, py) = self.origin, self.pivot
+        return [
+            (
+                left + (px + (x - px) * cos - (y - py) * sin) * scale,
+                top + (py + (x - px) * sin + (y - py) * cos) * scale,
+            )
+            for x, y in points
+        ]
 
     def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
         """A flat shape, with an inked outline when a colour for it is given."""
-        ImageDraw.Draw(self.picture).polygon([self.at(p) for p in shape], fill=colour)
+        ImageDraw.Draw(self.picture).polygon(self.all_at(shape), fill=colour)
         if outline is not None:
             self.line([*shape, *shape[:2]], outline)
 
@@ -120,7 +140,7 @@ class Brush:
         """A line of even width."""
         pixels = max(1, round(width * self.scale))
         pen = ImageDraw.Draw(self.picture)
-        pen.line([self.at(p) for p in points], fill=colour, width=pixels, joint="curve")
+        pen.line(self.all_at(points), fill=colour, width=pixels, joint="curve")
 
     def ink(self, points: Sequence[Point], colour: Colour, width: float = 1.2) -> None:
         """A line that swells in the middle and thins to both ends, as drawn by a nib."""
@@ -137,13 +157,14 @@ class Brush:
 
     def fade(self, shape: Sequence[Point], top: Colour, bottom: Colour) -> None:
         """A shape whose colour runs from `top` to `bottom`."""
-        region = self._region(shape, 0)
+        pixels = self.all_at(shape)
+        region = self._region(pixels, 0)
         if region is None:
             return
         size = (region[2] - region[0], region[3] - region[1])
         ramp = Image.linear_gradient("L").resize(size)
         colours = Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), ramp)
-        self.picture.paste(colours, region, self._mask(shape, region))
+        self.picture.paste(colours, region, _mask(pixels, region))
 
     def fade_outlined(
         self, shape: Sequence[Point], top: Colour, bottom: Colour, outline: Colour
@@ -161,31 +182,34 @@ class Brush:
         blur: float = 0.0,
     ) -> None:
         """See-through colour over a shape, `blur` units soft, only `within` another shape."""
-        region = self._region(shape if within is None else within, blur)
+        pixels = self.all_at(shape)
+        edge = pixels if within is None else self.all_at(within)
+        region = self._region(edge, blur)
         if region is None:
             return
-        mask = self._mask(shape, region)
+        mask = _mask(pixels, region)
         if blur:
             mask = mask.filter(ImageFilter.GaussianBlur(blur * self.scale))
         if within is not None:
-            mask = ImageChops.multiply(mask, self._mask(within, region))
+            mask = ImageChops.multiply(mask, _mask(edge, region))
         self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
 
-    def _region(self, shape: Sequence[Point], margin: float) -> tuple[int, int, int, int] | None:
+    def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
         """Return the pixels a shape touches, or None where it is outside the picture."""
-        pixels = [self.at(p) for p in shape]
+        across, down = [x for x, _ in pixels], [y for _, y in pixels]
         edge = math.ceil(margin * 2 * self.scale) + 1
-        left = max(0, math.floor(min(x for x, _ in pixels)) - edge)
-        top = max(0, math.floor(min(y for _, y in pixels)) - edge)
-        right = min(self.picture.width, math.ceil(max(x for x, _ in pixels)) + edge)
-        bottom = min(self.picture.height, math.ceil(max(y for _, y in pixels)) + edge)
+        left = max(0, math.floor(min(across)) - edge)
+        top = max(0, math.floor(min(down)) - edge)
+        right = min(self.picture.width, math.ceil(max(across)) + edge)
+        bottom = min(self.picture.height, math.ceil(max(down)) + edge)
         return (left, top, right, bottom) if left < right and top < bottom else None
 
-    def _mask(self, shape: Sequence[Point], region: tuple[int, int, int, int]) -> Image.Image:
-        mask = Image.new("L", (region[2] - region[0], region[3] - region[1]), 0)
-        points = [(x - region[0], y - region[1]) for x, y in map(self.at, shape)]
-        ImageDraw.Draw(mask).polygon(points, fill=255)
-        return mask
+
+def _mask(pixels: Shape, region: tuple[int, int, int, int]) -> Image.Image:
+    left, top, right, bottom = region
+    mask = Image.new("L", (right - left, bottom - top), 0)
+    ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in pixels], fill=255)
+    return mask
 
 
 def _between(a: Point, b: Point, share: float) -> Point:

@@ -173,6 +173,8 @@ class TileView(RangeSelection):
 
     def _is_in(self, rect: QRect, area: QRect) -> bool:
         """Return whether nearly all of a tile lies in an area, or as much as the window has."""
+        if area.contains(rect):
+            return True
         seen, most = rect.intersected(area).size(), self.viewport().size().boundedTo(rect.size())
         wanted = most * NEARLY_ALL
         return seen.height() >= wanted.height() and seen.width() >= wanted.width()
