@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+from made_once import made_once
 from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
@@ -54,6 +58,28 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: 
                 truth[key] = who.name
         measure(dataset)
     return FaceSet(root, truth)
+
+
+def drawn_once(
+    factory: pytest.TempPathFactory, number: int, classes: int = 10, frames: int = 1
+) -> FaceSet:
+    """Such a set, drawn once for all tests of a run: copy it, do not change it."""
+
+    def draw(folder: Path) -> None:
+        faces = draw_set(folder / "d", number, classes, frames)
+        (folder / "truth.json").write_text(json.dumps(faces.truth), encoding="utf-8")
+
+    folder = made_once(factory, f"faces-{number}-{classes}-{frames}", draw)
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    return FaceSet(folder / "d", truth)
+
+
+def copied(faces: FaceSet, to: Path, *, named: bool = True) -> FaceSet:
+    """Copy a set for one test alone; with its classes, unless there are to be none."""
+    shutil.copytree(faces.root, to)
+    if named:
+        add_classes(to, faces.names)
+    return FaceSet(to, faces.truth)
 
 
 def _add(

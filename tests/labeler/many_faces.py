@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
+from made_once import made_once
 from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
@@ -14,6 +17,12 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import FaceCrop
 
 ACROSS = 25
+
+
+def copy_of_many(factory: pytest.TempPathFactory, number: int, to: Path) -> None:
+    """The same, made once for all tests of a run and copied for one."""
+    there = made_once(factory, f"many-{number}", lambda folder: make_many(folder / "d", number))
+    shutil.copytree(there / "d", to)
 
 
 def make_many(root: Path, number: int, each: int = 500) -> None:

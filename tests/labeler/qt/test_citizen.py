@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from drawn_faces import FaceSet, propose
-from many_faces import make_many
+from many_faces import copy_of_many
 from person import Opened, Person, settle, until
 from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
@@ -165,10 +165,13 @@ def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet)
 
 @pytest.mark.slow
 def test_details_are_asked_for_as_far_as_they_are_seen(
-    opened: Opened, tmp_path: Path, application: QApplication
+    opened: Opened,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    application: QApplication,
 ) -> None:
     """20,000 samples: what is painted is asked for, and what is near it; the loop stays free."""
-    make_many(tmp_path / "many", 20_000)
+    copy_of_many(tmp_path_factory, 20_000, tmp_path / "many")
     gaps: list[float] = []
     window = opened(tmp_path / "many")
     settle(window)

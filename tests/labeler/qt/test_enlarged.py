@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, draw_set, labels, propose
+from drawn_faces import FaceSet, copied, drawn_once, labels, propose
 from person import CONTROL, NONE, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication
@@ -26,15 +25,12 @@ SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
 @pytest.fixture(scope="module")
 def drawn_film(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """Eight shots of three frames each; copy it, do not change it."""
-    faces = draw_set(tmp_path_factory.mktemp("film") / "d", 24, classes=3, frames=3)
-    add_classes(faces.root, faces.names)
-    return faces
+    return drawn_once(tmp_path_factory, 24, classes=3, frames=3)
 
 
 @pytest.fixture
 def film(drawn_film: FaceSet, tmp_path: Path) -> FaceSet:
-    shutil.copytree(drawn_film.root, tmp_path / "film")
-    return FaceSet(tmp_path / "film", drawn_film.truth)
+    return copied(drawn_film, tmp_path / "film")
 
 
 def named(person: Person) -> dict[str, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, draw_set, labels, propose, real_set
+from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose, real_set
 from person import Key, Opened, Person, settle
 from tools_for_tests import run_cli
 
@@ -58,19 +57,12 @@ def test_pages_of_a_small_set(opened: Opened, few: FaceSet, right: float, budget
 
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
-    return draw_set(tmp_path_factory.mktemp("thousand") / "d", 1000)
+    return drawn_once(tmp_path_factory, 1000)
 
 
 @pytest.fixture(scope="module")
 def thousand_frames(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
-    return draw_set(tmp_path_factory.mktemp("frames") / "d", 1000, frames=3)
-
-
-def copied(faces: FaceSet, to: Path, *, named: bool = True) -> FaceSet:
-    shutil.copytree(faces.root, to)
-    if named:
-        add_classes(to, faces.names)
-    return FaceSet(to, faces.truth)
+    return drawn_once(tmp_path_factory, 1000, frames=3)
 
 
 @pytest.mark.slow

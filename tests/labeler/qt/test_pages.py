@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, draw_set, labels, propose
+from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose
 from person import CONTROL, Opened, Person, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
@@ -26,7 +26,7 @@ Key = Qt.Key
 @pytest.fixture(scope="module")
 def drawn_two(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """Two characters: each fills a page."""
-    return draw_set(tmp_path_factory.mktemp("two") / "d", 70, classes=2)
+    return drawn_once(tmp_path_factory, 70, classes=2)
 
 
 @pytest.fixture
@@ -290,9 +290,10 @@ def test_an_offer_can_be_left(person: Person) -> None:
 
 
 @pytest.mark.parametrize("by", ["key", "mouse"])
-def test_a_stack_is_opened(opened: Opened, tmp_path: Path, by: str) -> None:
-    faces = draw_set(tmp_path / "d", 24, classes=2, frames=3)
-    add_classes(faces.root, faces.names)
+def test_a_stack_is_opened(
+    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, by: str
+) -> None:
+    faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
     propose(faces, 0.9, together=3)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)

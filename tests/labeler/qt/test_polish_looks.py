@@ -243,12 +243,14 @@ def test_high_dpi_is_sharp_and_whole(few: FaceSet, factor: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_picture_of_a_drag_is_quick_for_any_number(opened: Opened, tmp_path: Path) -> None:
+def test_the_picture_of_a_drag_is_quick_for_any_number(
+    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
     from time import thread_time
 
-    from many_faces import make_many
+    from many_faces import copy_of_many
 
-    make_many(tmp_path / "many", 20_000)
+    copy_of_many(tmp_path_factory, 20_000, tmp_path / "many")
     window = opened(tmp_path / "many")
     settle(window)
     view = window.view.view  # type: ignore[attr-defined]

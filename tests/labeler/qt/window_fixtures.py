@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, draw_set
+from drawn_faces import FaceSet, copied, drawn_once
 from person import Opened
 from PySide6.QtCore import QCoreApplication, QEvent, QSettings
 from PySide6.QtGui import QCursor
@@ -38,16 +37,13 @@ def _mouse_is_elsewhere(application: QApplication) -> None:
 @pytest.fixture(scope="session")
 def drawn_few(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """Sixty faces of four characters; copy it, do not change it."""
-    return draw_set(tmp_path_factory.mktemp("drawn") / "few", 60, classes=4)
+    return drawn_once(tmp_path_factory, 60, classes=4)
 
 
 @pytest.fixture
 def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
     """The same, with classes, for one test alone."""
-    shutil.copytree(drawn_few.root, tmp_path / "few")
-    faces = FaceSet(tmp_path / "few", drawn_few.truth)
-    add_classes(faces.root, faces.names)
-    return faces
+    return copied(drawn_few, tmp_path / "few")
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+"""What takes long to make is made by one test process and read by all of a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return the folder that `make` fills when a test of this run asks for it first.
+
+    Tests read it, or copy it: nobody changes it.
+    """
+    own = factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, begun = place / f"made-{name}", place / f"begun-{name}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            shutil.rmtree(begun, ignore_errors=True)
+            begun.mkdir()
+            make(begun)
+            begun.rename(folder)
+    return folder
