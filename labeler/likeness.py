@@ -62,10 +62,8 @@ class Likeness:
         Those few that the newest presort has not seen have no vector in its space.
         """
         learnt = self._newest()
-        if learnt is not None and len(samples):
-            _, there = learnt.vectors(_names(samples))
-            if there.mean() >= NEARLY_ALL:
-                return lambda some: learnt.vectors(_names(some))
+        if learnt is not None and learnt.share(_names(samples)) >= NEARLY_ALL:
+            return lambda some: learnt.vectors(_names(some))
         return self.by_descriptor
 
     def by_descriptor(self, samples: Sequence[ComparableSample]) -> tuple[Vectors, There]:

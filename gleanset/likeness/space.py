@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.likeness.store import VectorStore, vector_name
+from gleanset.likeness.store import VectorFile, VectorStore, vector_name
 from gleanset.records import Region
 
 FACT = "likeness"
@@ -56,13 +56,17 @@ def forget_spaces(dataset: Dataset, but: str) -> None:
 
 
 class LikenessSpace:
-    """The vectors (unit length, `width` numbers) that are in force, each file of them read once."""
+    """The vectors (unit length, `width` numbers) that are in force.
+
+    They stay on disk, and those that are asked for are read: of very many, few are compared.
+    """
 
     def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
         self._store = store
         self._rows: dict[bytes, int] = {}
-        self._vectors = np.zeros((0, 1), np.float32)
+        self._files: list[VectorFile] = []
+        self._ends: list[int] = []
         self.read_on()
 
     @classmethod
@@ -83,24 +87,35 @@ class LikenessSpace:
         return found if found._rows else None
 
     def read_on(self) -> None:
-        """Read what was added."""
-        found = self._store.read_new()
-        if not found:
-            return
-        added = np.stack(list(found.values()))
-        start = len(self._rows)
-        self._rows |= {sample: start + row for row, sample in enumerate(found)}
-        self._vectors = np.concatenate([self._vectors, added]) if start else added
+        """Learn of what was added."""
+        for file, names in self._store.new_files():
+            start = self._ends[-1] if self._ends else 0
+            self._rows.update((name, start + row) for row, name in enumerate(names))
+            self._files.append(file)
+            self._ends.append(start + file.count)
 
     @property
     def width(self) -> int:
         """How many numbers a vector has."""
-        return int(self._vectors.shape[1])
+        return self._files[0].width if self._files else 1
 
     def vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """Return the vectors of samples (N x width), and which there are; the others are zeros."""
-        rows = np.array([self._rows.get(name, -1) for name in names], np.int64)
+        rows = self._numbers(names)
         there = rows >= 0
         found = np.zeros((len(rows), self.width), np.float32)
-        found[there] = self._vectors[rows[there]]
+        homes = np.where(there, np.searchsorted(self._ends, rows, side="right"), -1)
+        for number in set(homes[there].tolist()):
+            file, mine = self._files[number], homes == number
+            try:
+                found[mine] = file.rows(rows[mine] - (self._ends[number] - file.count))
+            except OSError:  # a newer presort has put others in their place
+                there[mine] = False
         return found, there
+
+    def share(self, names: Sequence[bytes]) -> float:
+        """Return how many of some samples have a vector, as a part of all."""
+        return float((self._numbers(names) >= 0).mean()) if names else 0.0
+
+    def _numbers(self, names: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        return np.array([self._rows.get(name, -1) for name in names], np.int64)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,22 @@ def vector_name(told: object) -> bytes:
     return hashlib.sha256(repr(told).encode()).digest()[:NAME]
 
 
+class VectorFile(NamedTuple):
+    """A file that was found whole: its `count` vectors of `width` numbers lie after `start` bytes.
+    """
+
+    path: Path
+    start: int
+    count: int
+    width: int
+
+    def rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
+        """Read some of its vectors (N x width), and no others. Raises `OSError` once it is gone."""
+        stored = np.memmap(self.path, np.float32, "r", self.start, (self.count, self.width))
+        found: Vector = np.asarray(stored)[numbers]
+        return found
+
+
 class VectorStore:
     """The vectors (float32, all of one length) in one folder."""
 
@@ -49,14 +66,16 @@ class VectorStore:
         wanted = set(names)
         return {name: vector for name, vector in self._each() if name in wanted}
 
-    def read_new(self) -> dict[bytes, Vector]:
-        """Return all vectors that are there and that it has not returned before."""
-        found: dict[bytes, Vector] = {}
+    def new_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
+        """Yield the files that it has not yielded before, with the names of their vectors.
+
+        What is damaged is removed.
+        """
         for path in self._files():
             if path.name not in self._read:
-                found.update(_rows(path))
                 self._read.add(path.name)
-        return found
+                if (data := _whole(path)) is not None:
+                    yield _opened(path, data)
 
     def names(self) -> set[bytes]:
         """Return the names of the vectors that are there, without looking for damage."""
@@ -92,17 +111,31 @@ def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
     return file.getvalue()
 
 
-def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
-    """Return the vectors of a file; none of one that is damaged, which is removed."""
-    with suppress(OSError, ValueError):
+def _whole(path: Path) -> bytes | None:
+    """Return what a file holds; None for one that is damaged, which is removed."""
+    with suppress(OSError):
         data = path.read_bytes()
         if _digest(data) == path.stem:
-            file = io.BytesIO(data)
-            names, vectors = (np.load(file, allow_pickle=False) for _ in range(2))
-            return zip(map(bytes, names), vectors, strict=True)
-    with suppress(OSError):
+            return data
         path.unlink()
-    return iter(())
+    return None
+
+
+def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
+    """Return the vectors of a file."""
+    if (data := _whole(path)) is None:
+        return iter(())
+    file = io.BytesIO(data)
+    names, vectors = (np.load(file, allow_pickle=False) for _ in range(2))
+    return zip(map(bytes, names), vectors, strict=True)
+
+
+def _opened(path: Path, data: bytes) -> tuple[VectorFile, list[bytes]]:
+    file = io.BytesIO(data)
+    names = np.load(file, allow_pickle=False)
+    np.lib.format.read_magic(file)
+    (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
+    return VectorFile(path, file.tell(), count, width), list(map(bytes, names))
 
 
 def _names(path: Path) -> Iterator[bytes]:
