@@ -38,7 +38,7 @@ from labeler.qt.translations import install
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.checks import Checks
-from labeler.sorting.measuring import measure_some
+from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.session import SortingSession
 from pipeline.sample.character import CAST, Character, random_character
 from pipeline.sample.scene import face_box, paint_scene, plan_scene
@@ -88,9 +88,7 @@ def draw(root: Path) -> dict[str, str]:
         for shot in range(WITHOUT):
             scene = plan_scene([people[shot]], 900 + shot, (960, 540))
             add(paint_scene(scene), f"missed-{shot}.jpg", [])
-        after = 0
-        while after := measure_some(dataset, 64, after):
-            pass
+        sum(measured_by_parts(dataset))
     return truth
 
 

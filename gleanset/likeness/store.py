@@ -36,8 +36,7 @@ def vector_name(told: object) -> bytes:
 
 
 class VectorFile(NamedTuple):
-    """A file that was found whole: its `count` vectors of `width` numbers lie after `start` bytes.
-    """
+    """A file that was found whole: `count` vectors of `width` numbers begin at byte `start`."""
 
     path: Path
     start: int

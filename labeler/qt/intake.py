@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -12,9 +13,8 @@ from gleanset import Dataset
 from labeler.qt.background_task import CancellableProgress
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.drop_import import DropResult, take_in
-from labeler.sorting.measuring import count_unmeasured, measure_some
+from labeler.sorting.measuring import count_unmeasured, measured_by_parts
 
-A_FEW = 16
 PAUSE = 0.01
 """Seconds between a few samples and the next: the window's own threads come first."""
 
@@ -92,11 +92,9 @@ class Intake(QObject):
 
 def measure_all(dataset: Dataset, progress: CancellableProgress) -> None:
     """Measure what has no descriptor until nothing is left; reports how many that are."""
-    left, after = count_unmeasured(dataset), 0
-    while left > 0 and not progress.cancelled:
-        after = measure_some(dataset, A_FEW, after)
-        if not after:
-            break
-        left = max(left - A_FEW, 0)
-        progress.report("measuring", A_FEW, left)
-        time.sleep(PAUSE)
+    left = count_unmeasured(dataset)
+    with closing(measured_by_parts(dataset)) as parts:
+        while not progress.cancelled and (done := next(parts, None)) is not None:
+            left = max(left - done, 0)
+            progress.report("measuring", done, left)
+            time.sleep(PAUSE)

@@ -5,16 +5,15 @@ It decides nothing, and may be killed at any time: what was measured is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.measures import ImageHashes, PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.db.measures import PixelMeasures, QualityMeasures
 from gleanset.images.photo_likeness import photo_likeness
 from gleanset.likeness.colour_layout import FacePlace
 from gleanset.likeness.descriptor import descriptor
@@ -22,25 +21,15 @@ from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.likeness import Likeness
+from labeler.quality.due import VERSION, DueSample, due_samples
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS
 from labeler.quality.outliers import outlier_scores
 from labeler.quality.text import SIDE as TEXT_SIDE
 from labeler.quality.text import text_share
-from labeler.sample_pixels import SampleFile, read_pixels, sample_file
+from labeler.sample_pixels import read_pixels
 
 STAGE = "quality"
-VERSION = 2
-"""Counted up with any change of a measure: then all samples are measured again."""
-
-
-class DueSample(NamedTuple):
-    """A sample to be measured: where its pixels are, and where its face lies, if that is known."""
-
-    seen: SampleRegion
-    file: SampleFile
-    face: FacePlace | None
-
 
 _Batch = list[Outcome[DueSample, PixelMeasures]]
 
@@ -130,15 +119,6 @@ class QualityAssessment:
                 for number, score in zip(classes[label], found, strict=True)
             }
         )
-
-
-def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
-    """Yield what is needed to measure some samples (rows)."""
-    originals = dataset.originals(dataset.cache)
-    landmarks = QualityMeasures(dataset.db).landmarks(rows)
-    for row, seen in ImageHashes(dataset.db).seen(rows).items():
-        face = FacePlace.of(landmarks.get(row, ()), seen.region)
-        yield DueSample(seen, sample_file(seen, originals), face)
 
 
 def measure_sample(due: DueSample) -> PixelMeasures:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import NamedTuple
 
 from gleanset.db.proposals import SampleFeatures, SortingQueue
-from labeler.sorting.measuring import measure_some
+from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import SortingSession
 
 POOL = 3000
 """So many samples are looked at for one page."""
 
-MEASURING, A_FEW = 3.0, 32
-"""So many seconds are spent before the first faces are shown, some samples at a time."""
+MEASURING = 3.0
+"""So many seconds are spent on measuring before the first faces are shown."""
 
 
 class PooledSamples(NamedTuple):
@@ -64,10 +65,11 @@ class WaitingPool:
         """Measure for some seconds what cannot be compared yet: the first groups are to be groups
         of look-alikes.
         """
-        end, after = time.monotonic() + MEASURING, 0
-        rows = [like.id for like in likes]
-        while any(like.descriptor is None for like in likes) and time.monotonic() < end:
-            after = measure_some(self._session.dataset, A_FEW, after)
-            if not after:
-                return self._queue.of(rows)
-        return self._queue.of(rows) if after else likes
+        unmeasured = [like.id for like in likes if like.descriptor is None]
+        if not unmeasured:
+            return likes
+        end = time.monotonic() + MEASURING
+        with closing(measured_by_parts(self._session.dataset, unmeasured)) as parts:
+            while time.monotonic() < end and next(parts, None) is not None:
+                pass
+        return self._queue.of([like.id for like in likes])

@@ -19,7 +19,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.sorting.measuring import measure_some
+from labeler.sorting.measuring import measured_by_parts
 from pipeline.sample.character import CAST, random_character
 from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -129,9 +129,7 @@ def real_set(root: Path, folder: Path, most: int | None = None, seed: int = 3) -
 
 
 def measure(dataset: Dataset) -> None:
-    after = 0
-    while after := measure_some(dataset, 64, after):
-        pass
+    sum(measured_by_parts(dataset))
 
 
 def add_classes(root: Path, names: Sequence[str]) -> None:

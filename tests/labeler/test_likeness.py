@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from drawn_faces import draw_set
 from labeler_makers import add_faces, add_image, label
 from labelled_pictures import encoded, picture, put
@@ -17,8 +20,10 @@ from gleanset.likeness.descriptor import WIDTH, descriptor
 from gleanset.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset.records import FaceCrop, Landmark, Region
 from labeler.likeness import Likeness
-from labeler.quality.assessment import VERSION, QualityAssessment
-from labeler.sorting.measuring import count_unmeasured, measure_some
+from labeler.quality.assessment import QualityAssessment
+from labeler.quality.due import VERSION
+from labeler.sorting import measuring
+from labeler.sorting.measuring import count_unmeasured, measured_by_parts
 from labeler.sorting.page_layout import stacks_of
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
@@ -126,8 +131,7 @@ def test_outliers_are_found_in_the_space_of_the_presort(empty: Dataset) -> None:
 
 def test_samples_measured_by_an_earlier_version_are_measured_anew(empty: Dataset) -> None:
     keys = [put(empty, encoded(picture(n, (60, 60))), f"{n}")[0] for n in range(3)]
-    while measure_some(empty):
-        pass
+    sum(measured_by_parts(empty))
     assert count_unmeasured(empty) == 0
     queue = SortingQueue(empty.db)
     samples = queue.of([1, 2, 3])
@@ -136,21 +140,39 @@ def test_samples_measured_by_an_earlier_version_are_measured_anew(empty: Dataset
     empty.db.run("UPDATE quality SET version=?, traits=? WHERE sample=1", (VERSION - 1, b"x" * 320))
     assert count_unmeasured(empty) == 1
     assert Likeness(empty).by_descriptor(queue.of([1, 2, 3]))[1].tolist() == [False, True, True]
-    measure_some(empty)
+    sum(measured_by_parts(empty))
     assert queue.of([1, 2, 3]) == samples
+
+
+def test_very_many_are_measured_in_a_process_that_ends_with_who_asks(
+    empty: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "ON_THIS_THREAD", 3)
+    for number in range(20):
+        put(empty, encoded(picture(number, (60, 60))), f"{number}")
+    assert count_unmeasured(empty) == 20
+    parts = measured_by_parts(empty)
+    assert next(parts) == 16
+    assert len(multiprocessing.active_children()) == 1
+    parts.close()
+    assert not multiprocessing.active_children()
+    assert count_unmeasured(empty) == 4
+    shutil.rmtree(empty.root / "images")  # what cannot be read is passed over
+    assert list(measured_by_parts(empty, [18, 19, 20, 17])) == [4]
+    assert count_unmeasured(empty) == 4
 
 
 def test_the_landmarks_of_a_face_lay_its_descriptor(empty: Dataset) -> None:
     (key,) = put(empty, encoded(picture(1, (120, 100))), "face")
     sample = empty.samples.get(key)
     assert sample is not None
-    measure_some(empty)
+    sum(measured_by_parts(empty))
     (plain,) = SortingQueue(empty.db).of([1])
     marks = (Landmark("left_eye", 80, 40), Landmark("right_eye", 50, 40), Landmark("mouth", 65, 60))
     face = Face("animeface", sample.box, 0.9, marks)
     box = Box(20, 10, 90, 80)
     empty.faces.record(sample.image, "animeface", "marks", [FaceCrop(face, key, box, 1, 1.0)])
-    measure_some(empty)
+    sum(measured_by_parts(empty))
     (laid,) = SortingQueue(empty.db).of([1])
     assert laid.region == Region(box)
     pixels = np.asarray(picture(1, (120, 100)))[10:90, 20:110]

@@ -20,7 +20,8 @@ from gleanset.images.measure import phash_and_sharpness
 from gleanset.images.photo_likeness import photo_likeness
 from gleanset.likeness.descriptor import WIDTH, DescriptorSpace, descriptor
 from gleanset.records import FaceCrop
-from labeler.quality.assessment import VERSION, QualityAssessment, measures
+from labeler.quality.assessment import QualityAssessment, measures
+from labeler.quality.due import VERSION
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS, flags_of
 from labeler.quality.outliers import outlier_scores
