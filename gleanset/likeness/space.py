@@ -92,7 +92,7 @@ class LikenessSpace:
             start = self._ends[-1] if self._ends else 0
             self._rows.update((name, start + row) for row, name in enumerate(names))
             self._files.append(file)
-            self._ends.append(start + file.count)
+            self._ends.append(start + file.many)
 
     @property
     def width(self) -> int:
@@ -108,7 +108,7 @@ class LikenessSpace:
         for number in set(homes[there].tolist()):
             file, mine = self._files[number], homes == number
             try:
-                found[mine] = file.rows(rows[mine] - (self._ends[number] - file.count))
+                found[mine] = file.rows(rows[mine] - (self._ends[number] - file.many))
             except OSError:  # a newer presort has put others in their place
                 there[mine] = False
         return found, there

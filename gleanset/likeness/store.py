@@ -36,16 +36,16 @@ def vector_name(told: object) -> bytes:
 
 
 class VectorFile(NamedTuple):
-    """A file that was found whole: `count` vectors of `width` numbers begin at byte `start`."""
+    """A file that was found whole: `many` vectors of `width` numbers begin at byte `start`."""
 
     path: Path
     start: int
-    count: int
+    many: int
     width: int
 
     def rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read some of its vectors (N x width), and no others. Raises `OSError` once it is gone."""
-        stored = np.memmap(self.path, np.float32, "r", self.start, (self.count, self.width))
+        stored = np.memmap(self.path, np.float32, "r", self.start, (self.many, self.width))
         found: Vector = np.asarray(stored)[numbers]
         return found
 

@@ -5,7 +5,7 @@ Very many are measured in a process of its own: Python's lock would keep a windo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
@@ -27,7 +27,9 @@ def count_unmeasured(dataset: Dataset) -> int:
     return QualityMeasures(dataset.db).count_missing(VERSION)
 
 
-def measured_by_parts(dataset: Dataset, rows: Sequence[int] | None = None) -> Iterator[int]:
+def measured_by_parts(
+    dataset: Dataset, rows: Sequence[int] | None = None
+) -> Generator[int, None, None]:
     """Measure what has no descriptor, or these samples; yield how many after each few.
 
     What cannot be read is passed over, and tried again by the next run. Who has enough closes it.

@@ -53,7 +53,11 @@ class ClassListView(ClassListBase):
         self.verticalScrollBar().valueChanged.connect(self._light)
         model.modelReset.connect(self._light)
         model.dataChanged.connect(self._light)
-        thumbs.ready.connect(lambda key: self.viewport().update())
+        thumbs.ready.connect(self._thumb_ready)
+
+    def _thumb_ready(self, key: str) -> None:
+        if any(seen.key == key for some in self._classes.portraits.values() for seen in some):
+            self.viewport().update()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Show what can be done with a class: also by the menu key."""

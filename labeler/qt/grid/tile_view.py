@@ -92,6 +92,8 @@ class TileView(RangeSelection):
         self.point = -1
         self._grid = GridLayout((), 1, self.side)
         self._thumbs = thumbs
+        self._shows: dict[str, set[int]] = {}
+        """The tiles that were painted with each sample's picture, or without it as yet."""
         self._tiles = model
         self.seen: set[int] = set()
         """The samples that were painted, with their pictures, since they are shown."""
@@ -113,6 +115,7 @@ class TileView(RangeSelection):
 
     def _model_shown(self) -> None:
         self.seen.clear()
+        self._shows.clear()
         self.set_point(-1)
         self.lay_out()
         self.verticalScrollBar().setValue(0)
@@ -311,8 +314,9 @@ class TileView(RangeSelection):
     # -- painting
 
     def _thumb_ready(self, key: str) -> None:
-        # Many arrive between two frames: one repaint serves them all.
-        self.viewport().update()
+        # Many arrive between two frames: one repaint serves them all, and nothing besides them.
+        for row in self._shows.pop(key, ()):
+            self.viewport().update(self._grid.rect(row).translated(0, -self.verticalOffset()))
 
     def caption(self, row: int) -> str:
         """Return the line over the lower edge of a tile; none in a plain grid."""
@@ -327,6 +331,8 @@ class TileView(RangeSelection):
         tile, ratio = self._tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
         picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
+        if tile:
+            self._shows.setdefault(tile.key, set()).add(row)
         chosen = self.selectionModel().isRowSelected(row, QModelIndex())
         return TileAppearance(
             picture,
@@ -343,16 +349,23 @@ class TileView(RangeSelection):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         palette, offset = self.palette(), self.verticalOffset()
         painter.fillRect(event.rect(), backdrop(palette))
-        area = event.rect().translated(0, offset)
-        self._headings(painter, area, offset)
-        for first, last in self._grid.ranges(area):
-            for row in range(first, last + 1):
-                rect, look = self._grid.rect(row), self.appearance(row)
-                paint_tile(painter, rect.translated(0, -offset), look, palette)
-                if look.picture is not None and self._is_in(rect, area):
-                    self.seen.add(self._tiles.id(row))
+        if event.region() == QRegion(self.viewport().rect()):
+            self._shows.clear()
+        area = event.region().translated(0, offset)
+        self._headings(painter, area.boundingRect(), offset)
+        for row in self._rows_in(area):
+            rect, look = self._grid.rect(row), self.appearance(row)
+            paint_tile(painter, rect.translated(0, -offset), look, palette)
+            painted = area.intersected(rect).boundingRect()
+            if look.picture is not None and self._is_in(rect, painted):
+                self.seen.add(self._tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
+
+    def _rows_in(self, area: QRegion) -> list[int]:
+        """Return the tiles that touch an area: a few of all where a few have changed."""
+        ranges = (pair for part in area for pair in self._grid.ranges(part))  # type: ignore[attr-defined]
+        return sorted({row for first, last in ranges for row in range(first, last + 1)})
 
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
         painter.setPen(self.palette().text().color())
