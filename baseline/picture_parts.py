@@ -59,8 +59,11 @@ class ReadParts:
         faces = self.detector.build().detect(pixels)
         if not faces and not self.or_whole:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
-        found = [self._face(pixels, face) for face in faces]
-        return found or [self._whole(picture)]
+        return self.faces(pixels, faces) or [self._whole(picture)]
+
+    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[PicturePart]:
+        """Return faces that are known already, cut as those that were learnt from."""
+        return [self._face(pixels, face) for face in faces]
 
     def _face(self, pixels: Array, face: Face) -> PicturePart:
         place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])

@@ -38,7 +38,7 @@ class Predicted(NamedTuple):
                 "reason": self.rejection.reason,
                 "detail": self.rejection.detail,
             }
-        return {"path": self.path, "parts": [_part(*one) for one in self.parts]}
+        return {"path": self.path, "parts": [part_to_json(*one) for one in self.parts]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicte
             yield Predicted(path, tuple((part, next(answers)) for part in outcome.result))
 
 
-def _part(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
+def part_to_json(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
+    """Return the answer to one part as JSON values; `answer` is null where it is unknown."""
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,

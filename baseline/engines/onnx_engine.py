@@ -18,14 +18,17 @@ from gleanset.errors import InputUnusable, MissingComponent
 class OnnxEngine:
     """Computes what an ONNX model of `baseline export` says of pictures."""
 
-    def __init__(self, model: Path | bytes) -> None:
-        """Raise `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime."""
+    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+        """Load it; `threads` compute one call, 0 for as many as onnxruntime takes by itself.
+
+        Raises `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime.
+        """
         if find_spec("onnxruntime") is None:
             raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
         name = model if isinstance(model, Path) else Path("model.onnx")
         if not isinstance(model, bytes) and not model.is_file():
             raise InputUnusable(f"there is no file {name}", "name one of: baseline export")
-        self._session = _session(model, name)
+        self._session = _session(model, name, threads)
         about = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(about.get(KEY), name).facts
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -39,11 +42,13 @@ class OnnxEngine:
         )
 
 
-def _session(model: Path | bytes, name: Path) -> Any:
+def _session(model: Path | bytes, name: Path, threads: int) -> Any:
     runtime = import_module("onnxruntime")
     source = model if isinstance(model, bytes) else str(model)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
-        return runtime.InferenceSession(source, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a kind of its own for each way to fail
         raise InputUnusable(
             f"{name} cannot be loaded: {error}", "write it again: baseline export --format onnx"

@@ -102,12 +102,18 @@ class DecodedImage:
     orientation: int
 
 
-def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> DecodedImage:
+def decode(
+    data: bytes,
+    at_least: int | None = None,
+    mode: Mode = "RGB",
+    most_pixels: int = MAX_PIXELS,
+) -> DecodedImage:
     """Decode untrusted bytes. Raises `Unreadable` and nothing else.
 
     With `at_least`, a JPEG may be decoded at a fraction of its size, its longer side not
     under that many pixels: several times quicker, and enough to measure a picture. With
-    mode "L" the pixels are grey, which spares a JPEG the decoding of its colours.
+    mode "L" the pixels are grey, which spares a JPEG the decoding of its colours. Pictures of
+    over `most_pixels` are refused before a pixel is decoded.
     """
     if not data:
         raise Unreadable("empty", "0 bytes")
@@ -115,7 +121,7 @@ def decode(data: bytes, at_least: int | None = None, mode: Mode = "RGB") -> Deco
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decoded(image, at_least, mode)
+            return _decoded(image, at_least, mode, min(most_pixels, MAX_PIXELS))
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -142,10 +148,12 @@ def size_said(path: Path) -> tuple[int, int]:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def _decoded(image: Image.Image, at_least: int | None, mode: Mode) -> DecodedImage:
+def _decoded(
+    image: Image.Image, at_least: int | None, mode: Mode, most_pixels: int
+) -> DecodedImage:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise Unreadable("too large", f"{width} x {height} pixels, at most {MAX_PIXELS}")
+    if width * height > most_pixels:
+        raise Unreadable("too large", f"{width} x {height} pixels, at most {most_pixels}")
     # A multi-picture JPEG is one picture with previews, not an animation.
     previews = image.format == "MPO"
     kind = "JPEG" if previews else str(image.format)

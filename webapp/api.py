@@ -1,0 +1,73 @@
+"""The REST API: who is in a picture, which classes there are, and whether the server is well."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from gleanset import __version__
+from webapp.recognizer import answers_to
+from webapp.schema import BOXES, CLASSES, ERROR, HEALTH, PING, PREDICTION, form_body
+from webapp.uploads import form_of, uploads_of
+from webapp.worker import Worker
+
+JSON = "application/json"
+router = APIRouter(prefix="/api/v1")
+
+
+@router.post(
+    "/predict",
+    summary="Say who is in pictures",
+    responses={200: PREDICTION, "4XX": ERROR},
+    openapi_extra=form_body({"boxes": BOXES}, several=True),
+)
+async def predict(request: Request) -> Response:
+    """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
+    worker = _worker(request)
+    worker.refuse_if_busy()
+    limits = worker.settings.limits
+    form = await form_of(request, limits)
+    try:
+        uploads = await uploads_of(form, limits)
+    finally:
+        await form.close()
+    told = await worker.run(functools.partial(answers_to, worker.models.now, uploads, limits))
+    return _json(told)
+
+
+@router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})
+async def classes(request: Request) -> Response:
+    """Tell the classes, and how pictures are cut before they are judged."""
+    now = _worker(request).models.now
+    return _json(
+        {
+            "run": now.run,
+            "classes": list(now.model.classes),
+            "size": now.model.facts.size,
+            "cropping": now.model.cropping.to_json(),
+        }
+    )
+
+
+@router.get("/health", summary="Whether a model answers", responses={200: HEALTH})
+async def health(request: Request) -> Response:
+    """Tell which model is in force. Not counted, and needs no token."""
+    return _json({"status": "ok", "run": _worker(request).models.now.run, "version": __version__})
+
+
+@router.get("/ping", summary="How long an answer takes", responses={200: PING})
+async def ping() -> Response:
+    """Answer at once. Not counted, and needs no token."""
+    return _json({"pong": True})
+
+
+def _worker(request: Request) -> Worker:
+    found: Worker = request.app.state.worker
+    return found
+
+
+def _json(told: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(told), media_type=JSON)

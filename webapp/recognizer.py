@@ -1,0 +1,74 @@
+"""Answers to uploaded pictures, by the model in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from baseline.model import Model
+from baseline.picture_parts import PicturePart
+from baseline.predict import part_to_json
+from gleanset.errors import Unreadable
+from gleanset.images.cut import within
+from gleanset.images.decode import decode
+from gleanset.records import HAND, Box, Face
+from webapp.served import LoadedModel
+from webapp.settings import RequestLimits
+
+Answer = dict[str, Any]
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The bytes of a picture, the name it came under, and the faces that are marked in it.
+
+    `boxes` are in pixels of the upright picture; None where the server is to look.
+    """
+
+    name: str
+    data: bytes
+    boxes: tuple[Box, ...] | None = None
+
+
+def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
+    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`."""
+    pictures = [_answer(loaded.model, upload, limits) for upload in uploads]
+    return {"run": loaded.run, "pictures": pictures}
+
+
+def _answer(model: Model, upload: Upload, limits: RequestLimits) -> Answer:
+    """Return the answer to one picture, or why there is none: the others are answered as well."""
+    try:
+        picture = decode(upload.data, most_pixels=limits.pixels).pixels
+        size = {"width": picture.width, "height": picture.height}
+        parts = (
+            model.cropping.read.parts(picture)
+            if upload.boxes is None
+            else _marked(model, picture, upload.boxes)
+        )
+    except Unreadable as refused:
+        return {"name": upload.name, "error": _refused(refused)}
+    if len(parts) > limits.faces:
+        many = Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
+        return {"name": upload.name, "error": _refused(many)}
+    told = model.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
+    shown = [part_to_json(part, answer) for part, answer in zip(parts, told, strict=True)]
+    return {"name": upload.name, **size, "parts": shown}
+
+
+def _marked(model: Model, picture: Any, boxes: Sequence[Box]) -> list[PicturePart]:
+    """Return the marked faces, cut as the model learnt them. Raises `Unreadable`."""
+    inside = [within(box, picture.width, picture.height) for box in boxes]
+    if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
+        said = f"{list(outside[0])} in {picture.width} x {picture.height} pixels"
+        raise Unreadable("box outside the picture", said)
+    faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
+    return model.cropping.read.faces(np.asarray(picture), faces)
+
+
+def _refused(refused: Unreadable) -> Answer:
+    return {"reason": refused.reason, "detail": refused.detail}

@@ -1,0 +1,74 @@
+"""What the OpenAPI page says of forms and answers. The answers themselves are made elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def _object(properties: Schema, *optional: str) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _list(items: Schema, **more: object) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def _answer(says: str, schema: Schema) -> Schema:
+    return {"description": says, "content": {"application/json": {"schema": schema}}}
+
+
+def _or_null(kind: str) -> Schema:
+    return {"type": [kind, "null"]}
+
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+WHOLE: Schema = {"type": "integer"}
+BOX = _list(WHOLE, minItems=4, maxItems=4, description="x, y, width, height of the upright picture")
+BOXES: Schema = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": "for each file a list of boxes [x, y, width, height] in pixels of the upright "
+    "picture, or null where the server is to find the faces",
+}
+_PART = _object(
+    {
+        "box": {"anyOf": [BOX, {"type": "null"}]},
+        "score": _or_null("number"),
+        "answer": _or_null("string"),
+        "familiarity": _or_null("number"),
+        "predictions": _list(_object({"label": TEXT, "confidence": NUMBER})),
+        "nearest": _list(_object({"label": TEXT, "sample": TEXT, "likeness": NUMBER})),
+    }
+)
+_REFUSED = _object({"reason": TEXT, "detail": TEXT})
+_PICTURE = _object(
+    {"name": TEXT, "width": WHOLE, "height": WHOLE, "parts": _list(_PART), "error": _REFUSED},
+    "width",
+    "height",
+    "parts",
+    "error",
+)
+ERROR = _answer(
+    "Refused", _object({"error": _object({"reason": TEXT, "detail": TEXT, "mend": TEXT})})
+)
+PREDICTION = _answer("Who it is", _object({"run": TEXT, "pictures": _list(_PICTURE)}))
+CLASSES = _answer(
+    "The classes",
+    _object({"run": TEXT, "classes": _list(TEXT), "size": WHOLE, "cropping": {"type": "object"}}),
+)
+HEALTH = _answer("It answers", _object({"status": TEXT, "run": TEXT, "version": TEXT}))
+PING = _answer("At once", _object({"pong": {"type": "boolean"}}))
+
+
+def form_body(fields: Schema, *, several: bool) -> Schema:
+    """Return the description of a form with files (or one) and other fields, all optional."""
+    file: Schema = {"type": "string", "format": "binary"}
+    files = {"files": _list(file)} if several else {"file": file}
+    schema = _object(files | fields, *fields)
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }

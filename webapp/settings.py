@@ -1,0 +1,51 @@
+"""What each worker of the server must know. It travels to the workers as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RequestLimits(msgspec.Struct, frozen=True):
+    """What one request may ask for, and how often one visitor may ask.
+
+    `body_bytes` of a whole request, within `seconds` from its first byte to its last; `pixels` of
+    each of its `pictures`; `faces` of a picture; `per_minute` requests of one address; `waiting`
+    requests in a worker that have not begun; `reports` that nobody has looked at yet.
+    """
+
+    body_bytes: int = 20_000_000
+    seconds: float = 30.0
+    pixels: int = 50_000_000
+    pictures: int = 20
+    faces: int = 50
+    per_minute: int = 240
+    waiting: int = 64
+    reports: int = 10_000
+
+
+class ServeSettings(msgspec.Struct, frozen=True):
+    """How a server was started.
+
+    `served` is the file that names the model in force (`webapp.served`), `counters` that of the
+    requests of each address, `dataset` the folder that reports go to, None for no reports.
+    `hosts` are the names under which it may be asked, none for any. `token` is what a visitor
+    must know, None for nothing. `faces` says what `baseline.load` means by it.
+    """
+
+    served: str
+    counters: str
+    dataset: str | None = None
+    title: str = "Who is this?"
+    hosts: tuple[str, ...] = ()
+    token: str | None = None
+    faces: bool | None = None
+    limits: RequestLimits = RequestLimits()
+
+    def to_text(self) -> str:
+        """Return what `from_text` reads."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> ServeSettings:
+        """Return the settings that `to_text` wrote."""
+        return msgspec.json.decode(text, type=cls)
