@@ -59,7 +59,9 @@ async def client(host: str, port: int, request: bytes, left: list[int], took: li
     writer.close()
 
 
-async def load(url: str, picture: bytes, clients: int, requests: int, field: str) -> dict[str, float]:
+async def load(
+    url: str, picture: bytes, clients: int, requests: int, field: str
+) -> dict[str, float]:
     """Return the figures of so many requests."""
     place = urlsplit(url)
     host, port = place.hostname or "", place.port or 80
@@ -87,7 +89,11 @@ def main() -> None:
     parser.add_argument("--field", default="files")
     given = parser.parse_args()
     picture = given.picture.read_bytes()
-    print(json.dumps(asyncio.run(load(given.url, picture, given.clients, given.requests, given.field))))
+    print(
+        json.dumps(
+            asyncio.run(load(given.url, picture, given.clients, given.requests, given.field))
+        )
+    )
 
 
 if __name__ == "__main__":

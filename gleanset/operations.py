@@ -48,6 +48,8 @@ TEXTS = {
     "import-moves": "Import: {count} moved in {folder}",
     "add-boxes": "Add {count} by hand",
     "remove-boxes": "Remove {count} by hand",
+    "accept-reports": "Accept {count} reports from the web",
+    "refuse-reports": "Refuse {count} reports from the web",
     "take-in": "Merge of {dataset}: {count} decided",
 }
 

@@ -10,8 +10,19 @@ from fastapi import APIRouter, Request, Response
 
 from gleanset import __version__
 from webapp.recognizer import answers_to
-from webapp.schema import BOXES, CLASSES, ERROR, HEALTH, PING, PREDICTION, form_body
-from webapp.uploads import form_of, uploads_of
+from webapp.reports import Told, keep_report
+from webapp.schema import (
+    BOXES,
+    CLASSES,
+    ERROR,
+    HEALTH,
+    PING,
+    PREDICTION,
+    REPORT,
+    REPORTED,
+    form_body,
+)
+from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
 JSON = "application/json"
@@ -36,6 +47,25 @@ async def predict(request: Request) -> Response:
         await form.close()
     told = await worker.run(functools.partial(answers_to, worker.models.now, uploads, limits))
     return _json(told)
+
+
+@router.post(
+    "/reports",
+    summary="Say that an answer is wrong",
+    responses={200: REPORTED, "4XX": ERROR},
+    openapi_extra=form_body({"report": REPORT}, several=False),
+)
+async def report(request: Request) -> Response:
+    """Keep who it is in truth, until a person has looked at it: a form with `file` and `report`."""
+    worker = _worker(request)
+    worker.refuse_if_busy()
+    form = await form_of(request, worker.settings.limits)
+    try:
+        upload, told = await upload_of(form), field_of(form.get("report"), Told, "report")
+    finally:
+        await form.close()
+    keep = functools.partial(keep_report, worker.settings, worker.models.now, upload, told)
+    return _json(await worker.run(keep))
 
 
 @router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})

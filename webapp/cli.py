@@ -18,14 +18,16 @@ from gleanset.cli import main as run_main
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.platform import cores
+from webapp.cli_reports import reports
 
 if TYPE_CHECKING:
     from webapp.server import ListenAddress
-    from webapp.settings import ServeSettings
+    from webapp.settings import RequestLimits, ServeSettings
 
 VARIABLE = "GLEANSET_WEB_TOKEN"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
+commands.add_command(reports)
 
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
@@ -60,6 +62,13 @@ commands = group("webapp", "Serve a trained model: a page, and a REST API.")
     "--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key."
 )
 @click.option(
+    "--per-minute",
+    type=click.IntRange(1, 1_000_000),
+    default=240,
+    show_default=True,
+    help="Requests that one address may make.",
+)
+@click.option(
     "--faces/--whole",
     default=None,
     help="Find the faces in each picture, or take it whole. Default: as the pictures that the "
@@ -75,6 +84,7 @@ def serve(
     public: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    per_minute: int,
     faces: bool | None,
 ) -> None:
     """Serve a RUN (its id or folder), or an exported .onnx file, until Ctrl-C.
@@ -89,6 +99,7 @@ def serve(
     from webapp.served import ModelInForce
     from webapp.served_runs import following, put_in_force
     from webapp.server import ListenAddress, run_server
+    from webapp.settings import RequestLimits
 
     who, address = _admission(host, names, public), ListenAddress(host, port, tls_cert, tls_key)
     with ExitStack() as stack:
@@ -97,7 +108,8 @@ def serve(
         place, said = put_in_force(job.root, run, folder)
         job.say(said)
         dataset = job.root if is_dataset(job.root) else None
-        settings = _settings(place, folder, dataset, who, faces)
+        limits = RequestLimits(per_minute=per_minute)
+        settings = _settings(place, folder, dataset, who, faces, limits)
         # Whatever is wrong with it is said now, and not by each worker.
         ModelInForce(place, faces)
         if place.parent != folder:
@@ -141,7 +153,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _settings(
-    place: Path, folder: Path, dataset: Path | None, who: Admission, faces: bool | None
+    place: Path,
+    folder: Path,
+    dataset: Path | None,
+    who: Admission,
+    faces: bool | None,
+    limits: RequestLimits,
 ) -> ServeSettings:
     from webapp.rate_limit import SALT, make_counters
     from webapp.settings import ServeSettings
@@ -154,6 +171,7 @@ def _settings(
         hosts=who.hosts,
         token=who.token,
         faces=faces,
+        limits=limits,
     )
 
 

@@ -60,15 +60,21 @@ CLASSES = _answer(
     "The classes",
     _object({"run": TEXT, "classes": _list(TEXT), "size": WHOLE, "cropping": {"type": "object"}}),
 )
+REPORT: Schema = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": 'JSON: {"claimed": class, "box": [x, y, width, height] or null, "note": text}',
+}
+REPORTED = _answer("Kept", _object({"new": {"type": "boolean"}}))
 HEALTH = _answer("It answers", _object({"status": TEXT, "run": TEXT, "version": TEXT}))
 PING = _answer("At once", _object({"pong": {"type": "boolean"}}))
 
 
 def form_body(fields: Schema, *, several: bool) -> Schema:
-    """Return the description of a form with files (or one) and other fields, all optional."""
+    """Return the description of a form: several files and optional fields, or one and fields."""
     file: Schema = {"type": "string", "format": "binary"}
     files = {"files": _list(file)} if several else {"file": file}
-    schema = _object(files | fields, *fields)
+    schema = _object(files | fields, *(fields if several else ()))
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }

@@ -51,6 +51,14 @@ async def uploads_of(form: FormData, limits: RequestLimits) -> list[Upload]:
     ]
 
 
+async def upload_of(form: FormData) -> Upload:
+    """Return the one picture of a form: its `file`. Raises `RefusedRequest`."""
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise RefusedRequest(422, "no picture", "the form has no file", "send it as: file")
+    return Upload(_name(file), await file.read())
+
+
 def _boxes(given: Any, files: int, most: int) -> Sequence[tuple[Box, ...] | None]:
     if given is None:
         return [None] * files

@@ -19,9 +19,12 @@ _PLACES = {
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
     "show": ("class", "show", "id"),
+    "report": ("report", "status", "id"),
 }
 OF_SAMPLES = "('mark','refused','bond','apart')"
-"""What is of samples, as a list of SQL: the item of other changes is a class."""
+"""What is of samples, as a list of SQL."""
+OF_CLASSES = "('name','merged','show')"
+"""What is of classes."""
 
 
 class Change(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.changes import OF_SAMPLES
+from gleanset.db.changes import OF_CLASSES, OF_SAMPLES
 from gleanset.db.connection import Connection
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.hints import Hints
@@ -140,6 +140,12 @@ class Maintenance:
                 "(SELECT id FROM sample WHERE image=?)",
                 (number,),
             )
+            self._db.run(
+                "DELETE FROM change WHERE what='report' AND item IN "
+                "(SELECT id FROM report WHERE sha256=?)",
+                (sha256,),
+            )
+            self._db.run("DELETE FROM report WHERE sha256=?", (sha256,))
             self._delete("image", [number])
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
@@ -212,7 +218,7 @@ _ORPHANS = {
     "f.id=s.face WHERE f.image<>s.image",
     "a sample labelled without a class, or the other way round": "SELECT key FROM sample "
     "WHERE (status='labelled') <> (label IS NOT NULL)",
-    "a change of a class that is gone": f"SELECT id FROM change WHERE what NOT IN {OF_SAMPLES} "
+    "a change of a class that is gone": f"SELECT id FROM change WHERE what IN {OF_CLASSES} "
     "AND item NOT IN (SELECT id FROM class)",
     "a change of a sample that is gone": f"SELECT id FROM change WHERE what IN {OF_SAMPLES} "
     "AND item NOT IN (SELECT id FROM sample)",

@@ -362,6 +362,18 @@ ALTER TABLE mark ADD COLUMN apart TEXT;
 CREATE INDEX mark_bond ON mark(sample) WHERE bond IS NOT NULL OR apart IS NOT NULL;
 """
 
+# What visitors of the page claim: a picture (kept by its hash), the box of a face, and who it is.
+# `status` is pending, accepted or refused, and changes with a step of the journal.
+REPORTS = """
+CREATE TABLE report(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
+    format TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
+    h INTEGER NOT NULL, claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
+    note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
+    UNIQUE(sha256, x, y, w, h, claimed));
+CREATE INDEX report_status ON report(status, id);
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST),
     ("0002-frames", FRAMES),
@@ -380,6 +392,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0015-rejected-by-source", REJECTED_BY_SOURCE),
     ("0016-merged-steps", MERGED_STEPS),
     ("0017-bonds", BONDS),
+    ("0018-reports", REPORTS),
 )
 
 

@@ -56,8 +56,9 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
         with dataset.db.write():
             for key in upkeep.sample_keys(sha256):
                 dataset.crop_path(key).unlink(missing_ok=True)
-            for path in (dataset.root / "images" / sha256[:2]).glob(f"{sha256}.*"):
-                path.unlink(missing_ok=True)
+            for folder in ("images", "web/reports"):
+                for path in (dataset.root / folder / sha256[:2]).glob(f"{sha256}.*"):
+                    path.unlink(missing_ok=True)
             upkeep.forget(sha256, reason)
 
 

@@ -1,0 +1,116 @@
+"""Reports of wrong answers, as visitors of the page sent them: claims that wait for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from gleanset.db.changes import Change, Changes
+from gleanset.db.connection import Connection, Row
+from gleanset.db.values import clean, now
+from gleanset.records import Box
+
+PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
+
+
+class Claim(NamedTuple):
+    """What a visitor says of a picture: who is in `box`, in pixels of the upright picture.
+
+    `run` answered `answer` (None: unknown) with `confidence`, the probability 0..1 of its
+    likeliest class.
+    """
+
+    sha256: str
+    format: str
+    box: Box
+    claimed: str
+    run: str
+    answer: str | None = None
+    confidence: float | None = None
+    note: str = ""
+
+
+class Report(NamedTuple):
+    """A stored claim. `status` is pending, accepted or refused."""
+
+    id: int
+    at: str
+    claim: Claim
+    status: str
+
+
+class Reports:
+    """The `report` table. Obtained by `Reports(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def add(self, claim: Claim) -> bool:
+        """Keep a claim; False where the same one is there already. Call inside a write."""
+        if self._db.number(
+            "SELECT 1 FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=?",
+            (claim.sha256, *claim.box, claim.claimed),
+        ):
+            return False
+        self._db.run(
+            "INSERT INTO report(at,sha256,format,x,y,w,h,claimed,run,answer,confidence,note) "
+            "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                now(),
+                claim.sha256,
+                claim.format,
+                *claim.box,
+                claim.claimed,
+                claim.run,
+                claim.answer,
+                claim.confidence,
+                clean(claim.note),
+            ),
+        )
+        return True
+
+    def count(self, status: str = PENDING) -> int:
+        """Return how many there are."""
+        return self._db.number("SELECT count(*) FROM report WHERE status=?", (status,))
+
+    def accepted_since(self, time: str) -> int:
+        """Return how many were accepted after a time (ISO 8601), and still are."""
+        return self._db.number(
+            "SELECT count(*) FROM report r WHERE status=? AND EXISTS(SELECT 1 FROM change c "
+            "JOIN step s ON s.id=c.step WHERE c.what='report' AND c.item=r.id AND s.at>?)",
+            (ACCEPTED, time),
+        )
+
+    def get(self, number: int) -> Report | None:
+        """Return one of them."""
+        row = self._db.one("SELECT * FROM report WHERE id=?", (number,))
+        return None if row is None else _report(row)
+
+    def each(self, status: str = PENDING) -> Iterator[Report]:
+        """Yield them, the oldest first, a page in memory at a time."""
+        pages = self._db.pages("SELECT * FROM report WHERE status=?", ("id",), (status,))
+        return (_report(row) for rows in pages for row in rows)
+
+    def uses(self, sha256: str) -> bool:
+        """Return whether a report that waits is about this picture."""
+        return bool(
+            self._db.number("SELECT 1 FROM report WHERE sha256=? AND status=?", (sha256, PENDING))
+        )
+
+    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
+        """Accept or refuse reports as a part of a step. Call inside a write."""
+        Changes(self._db).make(step, [Change("report", number, status) for number in numbers])
+
+
+def _report(row: Row) -> Report:
+    claim = Claim(
+        row["sha256"],
+        row["format"],
+        Box(row["x"], row["y"], row["w"], row["h"]),
+        row["claimed"],
+        row["run"],
+        row["answer"],
+        row["confidence"],
+        row["note"],
+    )
+    return Report(row["id"], row["at"], claim, row["status"])

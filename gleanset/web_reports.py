@@ -1,0 +1,128 @@
+"""What becomes of reports from the web: kept apart until a person accepts or refuses them.
+
+The pictures of reports lie in `web/reports/`, as originals lie in `images/`: no search for faces
+sees them. A report that is accepted becomes an image with a sample of the claimed class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
+from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.files.store import Store
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.decode import decode
+from gleanset.images.staging import StageBytes
+from gleanset.operations import operation
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
+
+STAGE = "web-reports"
+SOURCE = "web"
+PROVENANCE = "web report"
+
+
+class SettledReports(NamedTuple):
+    """The step of the journal, and how many reports it settled."""
+
+    step: int
+    reports: int
+
+
+def report_store(root: Path, scratch: Path) -> Store:
+    """Return where the pictures of reports lie until they are accepted."""
+    return Store(root / "web" / "reports", scratch)
+
+
+def accept_reports(dataset: Dataset, claims: Mapping[int, str | None]) -> SettledReports:
+    """Take pictures of reports in, each with its class, in one step that can be undone.
+
+    `claims` gives by a report's number the class that it is in truth; None is what the visitor
+    claimed. Raises `UsageError` for a report that does not wait, and `InputUnusable` where a
+    picture cannot be read.
+    """
+    reports = _waiting(dataset, list(claims))
+    with dataset.stage(STAGE) as scratch:
+        originals = dataset.originals(scratch)
+        cuts = [_taken(dataset, report, originals) for report in reports]
+        with dataset.publishing(originals):
+            for report, (measured, cut) in zip(reports, cuts, strict=True):
+                origin = Origin(SOURCE, f"report-{report.id}", title=f"report {report.id}")
+                dataset.take_original(originals, measured, origin)
+                dataset.faces.add_by_hand(measured.sha256, cut)
+            choices = [
+                Choice(cut.key, "label", claims[one.id] or one.claim.claimed, PROVENANCE)
+                for one, (_, cut) in zip(reports, cuts, strict=True)
+            ]
+            step = dataset.journal.step(operation("accept-reports", count=len(reports)), choices)
+            Reports(dataset.db).settle(step, [one.id for one in reports], ACCEPTED)
+        _remove_taken(dataset, reports)
+    return SettledReports(step, len(reports))
+
+
+def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
+    """Refuse reports, in one step that can be undone. Raises `UsageError`."""
+    reports = _waiting(dataset, numbers)
+    with dataset.db.write():
+        step = dataset.journal.step(operation("refuse-reports", count=len(reports)), [])
+        Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
+    return SettledReports(step, len(reports))
+
+
+def picture_of_report(dataset: Dataset, report: Report) -> bytes:
+    """Return the bytes of its picture. Raises `InputUnusable`."""
+    claim = report.claim
+    kept = report_store(dataset.root, dataset.cache).path(claim.sha256, claim.format)
+    for path in (kept, dataset.image_path(claim.sha256, claim.format)):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputUnusable(f"{path} cannot be read: {error}", "see: gleanset verify") from (
+                error
+            )
+    raise InputUnusable(
+        f"the picture of report {report.id} is gone", f"webapp reports refuse {report.id}"
+    )
+
+
+def _waiting(dataset: Dataset, numbers: Sequence[int]) -> list[Report]:
+    reports = Reports(dataset.db)
+    found = {number: reports.get(number) for number in numbers}
+    waiting = [one for one in found.values() if one is not None and one.status == PENDING]
+    if len(waiting) < len(found):
+        known = {one.id for one in waiting}
+        wrong = next(number for number in found if number not in known)
+        raise UsageError(f"report {wrong} does not wait", "see: webapp reports list")
+    return waiting
+
+
+def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:
+    """Remove the pictures that lie among the images by now, but for those others wait with."""
+    store = report_store(dataset.root, dataset.cache)
+    for claim in (one.claim for one in reports):
+        if not Reports(dataset.db).uses(claim.sha256):
+            store.path(claim.sha256, claim.format).unlink(missing_ok=True)
+
+
+def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
+    data = picture_of_report(dataset, report)
+    try:
+        measured = StageBytes(originals)(data)
+        pixels = np.asarray(decode(data).pixels)
+    except Unreadable as error:
+        raise InputUnusable(
+            f"the picture of report {report.id} cannot be read: {error}",
+            f"webapp reports refuse {report.id}",
+        ) from error
+    cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(originals.scratch))
+    whole = report.claim.box == Box(0, 0, measured.width, measured.height)
+    face = Face("whole" if whole else HAND, report.claim.box, 1.0)
+    return measured, cutter.cut(measured.sha256, pixels, face)

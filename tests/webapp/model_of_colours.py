@@ -1,0 +1,58 @@
+"""A real exported model, made without training: it tells red, green and blue pictures apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from baseline.engines.base import ModelFacts
+from baseline.evaluation.decision_rule import DecisionRule
+from baseline.export.card import KEY, card_of
+from gleanset.db.faces import CropMethod
+
+CLASSES = ("blue", "green", "red")
+SIZE = 16
+
+
+def write_model(
+    path: Path,
+    classes: tuple[str, ...] = CLASSES,
+    crops: tuple[CropMethod, ...] = (),
+    unknown_below: float | None = None,
+) -> Path:
+    """Write a model whose scores are the mean of each channel; their order is that of `classes`."""
+    nodes = [
+        helper.make_node("Cast", ["pictures"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["values", "places"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "reverse"], ["embedding"]),
+        helper.make_node("Mul", ["embedding", "scale"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+    ]
+    constants = {
+        "places": np.array([1, 2], np.int64),
+        # Channels come as red, green, blue; the classes are in alphabetical order.
+        "reverse": np.eye(3, dtype=np.float32)[::-1].copy(),
+        "scale": np.array(0.05, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3])
+            for name in ("probabilities", "embedding")
+        ],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    rule = msgspec.structs.replace(DecisionRule(1.0), unknown_below=unknown_below)
+    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None)
+    told = model.metadata_props.add()
+    told.key, told.value = KEY, card_of(facts, "fp32").to_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path

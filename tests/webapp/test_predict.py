@@ -1,0 +1,166 @@
+"""`POST /api/v1/predict`: who is in one picture or in many, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_of_colours import CLASSES, write_model
+from PIL import Image
+from starlette.testclient import TestClient
+from web_requests import Serve, picture_of
+
+from webapp.served import ServedModel, read_served, write_served
+
+PREDICT = "/api/v1/predict"
+
+
+def sent(*pictures: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, bytes]]]:
+    """The files of a form."""
+    named = names or tuple(f"{number}.png" for number in range(len(pictures)))
+    return [("files", one) for one in zip(named, pictures, strict=True)]
+
+
+def parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
+    """The parts of one picture of an answer."""
+    found: list[dict[str, Any]] = answer.json()["pictures"][number]["parts"]
+    return found
+
+
+def test_one_picture_and_many_are_answered_in_their_order(client: TestClient) -> None:
+    answer = client.post(PREDICT, files=sent(*map(picture_of, ("red", "blue", "lime"))))
+    assert answer.status_code == 200
+    assert answer.json()["run"] == "colours"
+    assert [parts(answer, n)[0]["answer"] for n in range(3)] == ["red", "blue", "green"]
+    best = parts(answer)[0]["predictions"]
+    assert best[0]["label"] == "red"
+    assert sum(one["confidence"] for one in best) == pytest.approx(1)
+
+
+def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
+    picture = Image.new("RGB", (100, 50), "red")
+    picture.paste("blue", (50, 0, 100, 50))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    boxes = [[[60, 10, 20, 20], [10, 10, 20, 20]], None]
+    answer = client.post(
+        PREDICT,
+        files=sent(buffer.getvalue(), picture_of("lime")),
+        data={"boxes": json.dumps(boxes)},
+    )
+    assert [(one["answer"], one["box"]) for one in parts(answer)] == [
+        ("blue", [60, 10, 20, 20]),
+        ("red", [10, 10, 20, 20]),
+    ]
+    assert parts(answer, 1)[0]["answer"] == "green"
+    assert parts(answer, 1)[0]["box"] is None
+
+
+def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -> None:
+    answer = client.post(PREDICT, files=sent(b"no picture", picture_of("red"), b""))
+    first, second, third = answer.json()["pictures"]
+    assert first["error"]["reason"] == "not an image"
+    assert second["parts"][0]["answer"] == "red"
+    assert third["error"]["reason"] == "empty"
+
+
+@pytest.mark.parametrize(
+    ("boxes", "status"),
+    [
+        ("nonsense", 422),
+        ("[[[1, 2, 3]]]", 422),
+        ("[[[0, 0, 0, 5]]]", 422),
+        ("[[], []]", 422),
+        ("[" * 5000, 422),
+        (json.dumps([[[0, 0, 1, 1]] * 51]), 413),
+    ],
+)
+def test_boxes_that_are_none_are_refused(client: TestClient, boxes: str, status: int) -> None:
+    answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
+    assert answer.status_code == status
+    assert answer.json()["error"]["reason"]
+
+
+def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
+    answer = client.post(
+        PREDICT, files=sent(picture_of("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
+    )
+    assert answer.json()["pictures"][0]["error"]["reason"] == "box outside the picture"
+
+
+@pytest.mark.parametrize(
+    ("limits", "pictures", "status", "reason"),
+    [
+        ({"body_bytes": 100}, 1, 413, "too large"),
+        ({"pictures": 2}, 3, 413, "too many pictures"),
+        ({}, 0, 422, "no picture"),
+    ],
+)
+def test_too_much_or_too_little_is_refused(
+    serve: Serve, limits: dict[str, int], pictures: int, status: int, reason: str
+) -> None:
+    answer = serve(limits=limits).post(
+        PREDICT, files=[*sent(*[picture_of("red")] * pictures), ("other", (None, b"x"))]
+    )
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (status, reason)
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded(serve: Serve) -> None:
+    answer = serve(limits={"pixels": 1000}).post(PREDICT, files=sent(picture_of("red")))
+    assert answer.json()["pictures"][0]["error"]["reason"] == "too large"
+
+
+def test_what_is_no_form_is_refused(client: TestClient) -> None:
+    answer = client.post(PREDICT, content=b"{}", headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (415, "wrong content type")
+    broken = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post(PREDICT, content=b"--x\r\nrubbish", headers=broken)
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (422, "no picture")
+    answer = client.post(PREDICT, content=b"x", headers={"content-type": "multipart/form-data"})
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "not a form")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"]
+)
+def test_names_are_shown_and_nothing_else(client: TestClient, name: str, dataset: Any) -> None:
+    before = sorted(dataset.root.rglob("*"))
+    answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
+    assert parts(answer)[0]["answer"] == "red"
+    told = answer.json()["pictures"][0]["name"]
+    assert len(told) <= 200
+    assert told.isprintable()
+    assert sorted(dataset.root.rglob("*")) == before
+
+
+def test_a_model_that_is_put_in_force_answers_without_a_restart(
+    serve: Serve, served: Path, tmp_path: Path
+) -> None:
+    client = serve()
+    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
+    before = read_served(served)
+    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
+    assert models.look()
+    assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
+    write_served(served, read_served(served).taken_back())
+    assert models.look()
+    assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: Path) -> None:
+    client = serve()
+    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    served.write_text('{"models": [{"run": "gone", "file": "/nowhere.onnx"}]}')
+    assert not models.look()
+    assert client.get("/api/v1/health").json()["run"] == "colours"
+
+
+def test_the_description_names_every_address(client: TestClient) -> None:
+    told = client.get("/api/v1/openapi.json").json()
+    assert set(told["paths"]) == {
+        f"/api/v1/{name}" for name in ("predict", "reports", "classes", "health", "ping")
+    }

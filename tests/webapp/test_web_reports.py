@@ -1,0 +1,119 @@
+"""Reports of wrong answers: kept apart, accepted into the dataset, refused, undone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from web_requests import Serve, picture_of
+
+from gleanset import Dataset
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.errors import UsageError
+from gleanset.web_reports import accept_reports, refuse_reports
+
+RED = picture_of("red")
+
+
+def report(client: TestClient, data: bytes = RED, **told: object) -> Any:
+    """Send a report."""
+    form = {"report": json.dumps(told)}
+    return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
+
+
+def test_a_report_waits_with_what_the_model_said(client: TestClient, dataset: Dataset) -> None:
+    answer = report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
+    assert answer.json() == {"new": True}
+    (kept,) = Reports(dataset.db).each()
+    assert kept.status == PENDING
+    assert (kept.claim.claimed, tuple(kept.claim.box)) == ("mei", (5, 5, 20, 20))
+    assert (kept.claim.answer, kept.claim.run) == ("red", "colours")
+    assert kept.claim.confidence == pytest.approx(1, abs=1e-3)
+    assert kept.claim.note == "it is Mei!"
+    # No search for faces sees the picture before somebody has.
+    assert dataset.images.count() == 0
+
+
+def test_the_same_report_twice_is_one(client: TestClient, dataset: Dataset) -> None:
+    assert report(client, claimed="mei").json() == {"new": True}
+    assert report(client, claimed="mei", note="again").json() == {"new": False}
+    assert report(client, claimed="rin").json() == {"new": True}
+    assert Reports(dataset.db).count() == 2
+
+
+def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Dataset) -> None:
+    report(client, claimed="mei", box=[5, 5, 20, 20])
+    report(client, claimed="rin", data=picture_of("blue"))
+    one, two = Reports(dataset.db).each()
+    assert accept_reports(dataset, {one.id: None, two.id: "toyama rin"}).reports == 2
+    assert Reports(dataset.db).count(ACCEPTED) == 2
+    faces = {tuple(found.face.box) for found in dataset.faces.each()}
+    assert faces == {(5, 5, 20, 20), (0, 0, 40, 30)}
+    assert sorted(str(one.label) for one in dataset.samples.each()) == ["mei", "toyama rin"]
+    assert {decision.provenance for decision in dataset.journal.each()} == {"web report"}
+    assert not list((dataset.root / "web" / "reports").rglob("*.png"))
+    with pytest.raises(UsageError, match="does not wait"):
+        accept_reports(dataset, {one.id: None})
+
+
+def test_undone_it_waits_again_and_can_be_accepted_again(
+    client: TestClient, dataset: Dataset
+) -> None:
+    report(client, claimed="mei")
+    (one,) = Reports(dataset.db).each()
+    accept_reports(dataset, {one.id: None})
+    dataset.journal.undo()
+    assert Reports(dataset.db).count() == 1
+    assert [sample.label for sample in dataset.samples.each()] == [None]
+    accept_reports(dataset, {one.id: "rin"})
+    assert [sample.label for sample in dataset.samples.each()] == ["rin"]
+
+
+def test_a_refused_report_is_settled(client: TestClient, dataset: Dataset) -> None:
+    report(client, claimed="mei")
+    (one,) = Reports(dataset.db).each()
+    refuse_reports(dataset, [one.id])
+    assert Reports(dataset.db).count(REFUSED) == 1
+    assert dataset.images.count() == 0
+    dataset.journal.undo()
+    assert Reports(dataset.db).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"claimed": ""}, "no name of a class"),
+        ({"claimed": "../../etc"}, "no name of a class"),
+        ({"claimed": "x" * 10_000}, "no name of a class"),
+        ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
+        ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the picture"),
+        ({"claimed": "mei", "box": [1, 2]}, "wrong report"),
+        ({"claimed": "mei", "path": "/etc/passwd"}, "wrong report"),
+        ({}, "wrong report"),
+    ],
+)
+def test_what_is_no_report_is_refused(
+    client: TestClient, dataset: Dataset, told: dict[str, object], reason: str
+) -> None:
+    answer = report(client, **told)
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (422, reason)
+    assert Reports(dataset.db).count() == 0
+    assert not list((dataset.root / "web").rglob("*.png"))
+
+
+def test_what_is_no_picture_is_refused(client: TestClient) -> None:
+    assert report(client, b"<html>", claimed="mei").json()["error"]["reason"] == "not an image"
+
+
+def test_too_many_wait(serve: Serve, dataset: Dataset) -> None:
+    client = serve(limits={"reports": 1})
+    assert report(client, claimed="mei").status_code == 200
+    answer = report(client, data=picture_of("blue"), claimed="mei")
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "full")
+    assert Reports(dataset.db).count() == 1
+
+
+def test_without_a_dataset_there_are_none(serve: Serve) -> None:
+    assert report(serve(dataset=None), claimed="mei").status_code == 404

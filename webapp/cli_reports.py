@@ -1,0 +1,84 @@
+"""`webapp reports`: what visitors said, accepted or refused without a window."""
+
+from __future__ import annotations
+
+import click
+
+from gleanset.cli import CommandGroup, CommandJob, Result, job_options
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
+from gleanset.errors import UsageError
+from gleanset.web_reports import accept_reports, refuse_reports
+
+
+@click.group(cls=CommandGroup, epilog="Example: webapp reports list -d my-dataset")
+def reports() -> None:
+    """See, accept and refuse what visitors reported as wrong."""
+
+
+@reports.command("list", epilog="Example: webapp reports list --status refused -d my-dataset")
+@job_options()
+@click.option(
+    "--status",
+    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
+    default=PENDING,
+    show_default=True,
+    help="Which of them.",
+)
+def list_reports(job: CommandJob, status: str) -> Result:
+    """List reports, the oldest first."""
+    with job.open() as dataset:
+        found = list(Reports(dataset.db).each(status))
+    if not job.as_json:
+        for one in found:
+            job.show(_line(one))
+        return {"reports": len(found)}
+    return {"reports": [_told(one) for one in found]}
+
+
+def _line(one: Report) -> str:
+    claim = one.claim
+    answer = claim.answer or "unknown"
+    note = f": {claim.note!r}" if claim.note else ""
+    return f"{one.id}  {one.at}  {claim.claimed!r}, not {answer!r}{note}  {claim.sha256[:12]}"
+
+
+def _told(one: Report) -> Result:
+    claim = one.claim
+    return {
+        "id": one.id,
+        "at": one.at,
+        "status": one.status,
+        **{key: value for key, value in claim._asdict().items() if key != "box"},
+        "box": list(claim.box),
+    }
+
+
+@reports.command(epilog="Example: webapp reports accept 12 13 -d my-dataset")
+@job_options()
+@click.argument("numbers", nargs=-1, type=int, metavar="[NUMBER]...")
+@click.option("--all", "every", is_flag=True, help="All that wait.")
+@click.option("--class", "name", help="Who it is, where that is not what was claimed.")
+def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | None) -> Result:
+    """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back."""
+    with job.open() as dataset:
+        chosen = _chosen(Reports(dataset.db), numbers, every)
+        settled = accept_reports(dataset, dict.fromkeys(chosen, name)) if chosen else None
+    return {"accepted": settled.reports if settled else 0}
+
+
+@reports.command(epilog="Example: webapp reports refuse 14 -d my-dataset")
+@job_options()
+@click.argument("numbers", nargs=-1, type=int, metavar="[NUMBER]...")
+@click.option("--all", "every", is_flag=True, help="All that wait.")
+def refuse(job: CommandJob, numbers: tuple[int, ...], every: bool) -> Result:
+    """Refuse reports. Their pictures are removed by the next `gleanset gc`."""
+    with job.open() as dataset:
+        chosen = _chosen(Reports(dataset.db), numbers, every)
+        settled = refuse_reports(dataset, chosen) if chosen else None
+    return {"refused": settled.reports if settled else 0}
+
+
+def _chosen(stored: Reports, numbers: tuple[int, ...], every: bool) -> list[int]:
+    if bool(numbers) == every:
+        raise UsageError("which reports?", "give their numbers, or --all")
+    return [one.id for one in stored.each()] if every else list(dict.fromkeys(numbers))

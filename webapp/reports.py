@@ -1,0 +1,108 @@
+"""Taking reports of wrong answers: a picture, a box and a name, kept for a person to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from baseline.picture_parts import NO_FACE
+from gleanset import Dataset
+from gleanset.db.classes import class_name
+from gleanset.db.reports import Claim, Reports
+from gleanset.errors import DatasetBusy, DiskFull, NotWritable, Unreadable, UsageError
+from gleanset.files.store import Store
+from gleanset.images.cut import within
+from gleanset.images.staging import StageBytes
+from gleanset.records import Box, Measured
+from gleanset.web_reports import report_store
+from webapp.recognizer import Upload, answers_to
+from webapp.refusal import RefusedRequest
+from webapp.served import LoadedModel
+from webapp.settings import RequestLimits, ServeSettings
+
+LONGEST_NOTE = 1000
+STAGE = "web-reports-in"
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `report` of a form: who it is in truth, in which box (None: the whole picture)."""
+
+    claimed: str
+    box: tuple[int, int, int, int] | None = None
+    note: str = ""
+
+
+def keep_report(
+    settings: ServeSettings, loaded: LoadedModel, upload: Upload, told: Told
+) -> dict[str, Any]:
+    """Keep a report with what the model itself says of it; whether it is a new one.
+
+    Raises `RefusedRequest`.
+    """
+    if settings.dataset is None:
+        raise RefusedRequest(404, "no reports here", "this server has no dataset to keep them in")
+    if len(told.note) > LONGEST_NOTE:
+        raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
+    claimed, answer = _class_name(told.claimed), _answer(loaded, upload, told, settings.limits)
+    try:
+        with Dataset.open(settings.dataset) as dataset:
+            store = report_store(dataset.root, dataset.cache / "scratch" / STAGE)
+            picture = _staged(store, upload.data)
+            box, note = _box(told, picture), told.note
+            claim = Claim(picture.sha256, picture.format, box, claimed, loaded.run, *answer, note)
+            return {"new": _kept(dataset, store, picture, claim, settings.limits.reports)}
+    except (DatasetBusy, DiskFull, NotWritable) as error:
+        raise RefusedRequest(503, "cannot keep it", error.what, error.mend) from error
+
+
+def _class_name(claimed: str) -> str:
+    try:
+        return class_name(claimed)
+    except UsageError as error:
+        raise RefusedRequest(422, "no name of a class", error.what, error.mend) from error
+
+
+def _answer(
+    loaded: LoadedModel, upload: Upload, told: Told, limits: RequestLimits
+) -> tuple[str | None, float | None]:
+    """Return what the model says of the box, and how sure: nobody need be believed about that."""
+    boxes = None if told.box is None else (Box(*told.box),)
+    asked = Upload(upload.name, upload.data, boxes)
+    (picture,) = answers_to(loaded, [asked], limits)["pictures"]
+    if (error := picture.get("error")) is not None:
+        # A face that was not found at all is what some reports are about.
+        if error["reason"] == NO_FACE:
+            return None, None
+        raise RefusedRequest(422, error["reason"], error["detail"])
+    part = picture["parts"][0]
+    return part["answer"], part["predictions"][0]["confidence"]
+
+
+def _staged(store: Store, data: bytes) -> Measured:
+    try:
+        return StageBytes(store)(data)
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+
+
+def _box(told: Told, picture: Measured) -> Box:
+    whole = Box(0, 0, picture.width, picture.height)
+    box = within(Box(*told.box) if told.box else whole, picture.width, picture.height)
+    if box is None:
+        raise RefusedRequest(422, "box outside the picture", str(told.box))
+    return box
+
+
+def _kept(dataset: Dataset, store: Store, picture: Measured, claim: Claim, most: int) -> bool:
+    """Return whether it is new. File and row come together, as those of an image do."""
+    reports = Reports(dataset.db)
+    with dataset.db.write():
+        if dataset.images.buried(picture.sha256) is not None:
+            store.discard(picture.sha256, picture.format)
+            raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
+        if reports.count() >= most:
+            store.discard(picture.sha256, picture.format)
+            raise RefusedRequest(503, "full", "too many reports wait to be looked at")
+        store.publish(picture.sha256, picture.format, picture.bytes)
+        return reports.add(claim)
