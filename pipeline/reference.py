@@ -13,9 +13,10 @@ import facecrop.cli
 import harvest.cli
 import labeler.cli
 import pipeline.cli
+import webapp.cli
 from gleanset.cli import HELP
 
-GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli)
+GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
 INTRODUCTION = """# Commands
 
 Made from the programs' own help by `python -m pipeline.reference docs/commands.md`.

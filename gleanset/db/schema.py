@@ -183,4 +183,12 @@ CREATE TABLE peek(
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, split TEXT NOT NULL, data TEXT NOT NULL,
     why TEXT NOT NULL, at TEXT NOT NULL);
 CREATE INDEX peek_split ON peek(split, data);
+
+CREATE TABLE report(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
+    format TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
+    h INTEGER NOT NULL, claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
+    note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
+    UNIQUE(sha256, x, y, w, h, claimed));
+CREATE INDEX report_status ON report(status, id);
 """
