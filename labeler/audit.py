@@ -110,13 +110,14 @@ def find_leaks(
 
     What cannot be read is noted and passed over.
     """
-    progress, pool, pictures = progress or Progress(), Processes(workers), audited.pictures
-    known = _hashed(audited, pool, progress)
-    found = dict.fromkeys(_same_files(pictures, known), "same file")
-    asked = [pair for pair in _candidates(pictures, known) if pair not in found]
-    for (a, b), verdict in _compared(pictures, asked, pool, progress):
-        if kind := _kind(verdict, known[a].look, known[b].look):
-            found[a, b] = kind
+    progress, pictures = progress or Progress(), audited.pictures
+    with Processes(workers).keep() as pool:
+        known = _hashed(audited, pool, progress)
+        found = dict.fromkeys(_same_files(pictures, known), "same file")
+        asked = [pair for pair in _candidates(pictures, known) if pair not in found]
+        for (a, b), verdict in _compared(pictures, asked, pool, progress):
+            if kind := _kind(verdict, known[a].look, known[b].look):
+                found[a, b] = kind
     for pair in also:
         if found.get(pair, "alike") == "alike":
             found[pair] = "moment"

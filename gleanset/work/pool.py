@@ -11,13 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import cores
+
+if TYPE_CHECKING:
+    from gleanset.work.processes import WorkerPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,15 +53,24 @@ class Processes:
 
     number: int = 0
     seconds_per_item: float = 120.0
+    kept: WorkerPool | None = None
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
         """A pool of spawned processes that end when this one does."""
+        with self.keep() if self.kept is None else nullcontext(self) as workers:
+            pool = workers.kept
+            assert pool is not None
+            yield lambda item: pool.schedule(function, item)
+
+    @contextmanager
+    def keep(self) -> Iterator[Processes]:
+        """The same workers for every run in the block: each takes half a second to begin."""
         # Threads need none of that.
         from gleanset.work.processes import spawned
 
         with spawned(self.number or cores(), self.seconds_per_item) as pool:
-            yield lambda item: pool.schedule(function, item)
+            yield replace(self, kept=pool)
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,11 @@ def run_batches(
     the batches get, and the fewer the transactions.
     """
     feed = _Feed(items, may_start)
+    first: list[Item] = []
+    if isinstance(workers, Processes):
+        first = feed.first(workers.number or cores())
+        if feed.over:  # no more processes than there are items
+            workers = replace(workers, number=max(1, len(first)))
     in_flight: dict[Future[Result], tuple[Item, int]] = {}
     ready: SimpleQueue[Future[Result]] = SimpleQueue()
     most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
@@ -124,6 +141,8 @@ def run_batches(
             future.add_done_callback(ready.put)
 
         while True:
+            while first:
+                start(first.pop(0), 1)
             while len(in_flight) < most and (taken := feed.take(len(in_flight))):
                 start(taken[0], 1)
             if not in_flight:
@@ -155,16 +174,24 @@ class _Feed(Generic[Item]):
         self._items = iter(items)
         self._may_start = may_start
         self.trouble: Exception | None = None
+        self.over = False
+
+    def first(self, number: int) -> list[Item]:
+        """So many items, or as many as there are for now."""
+        found: list[Item] = []
+        while len(found) < number and (taken := self.take(len(found))):
+            found += taken
+        return found
 
     def take(self, in_flight: int) -> tuple[Item, ...]:
         """One item, or none for now."""
         try:
-            if self.trouble is None and self._may_start(in_flight):
+            if not self.over and self._may_start(in_flight):
                 return (next(self._items),)
         except StopIteration:
-            pass
+            self.over = True
         except Exception as error:  # raised again as soon as nothing is in flight
-            self.trouble = error
+            self.over, self.trouble = True, error
         return ()
 
 

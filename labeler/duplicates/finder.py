@@ -65,10 +65,10 @@ class DuplicateFinder:
         Everything is kept in the catalogue, and never done again. Raises `DatasetBusy` when
         another program is at it.
         """
-        with self._dataset.stage(STAGE):
-            described, failed = self._describe()
+        with self._dataset.stage(STAGE), self._processes.keep() as processes:
+            described, failed = self._describe(processes)
             self._propose()
-            compared, same, broken = self._compare()
+            compared, same, broken = self._compare(processes)
         return SearchCounts(described, compared, same, failed + broken)
 
     def plan(self) -> DuplicatePlan:
@@ -140,11 +140,11 @@ class DuplicateFinder:
         plan.compared.extend(compared.values())
         return plan
 
-    def _describe(self) -> tuple[int, int]:
+    def _describe(self, processes: Processes) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION)
         missing = self._hashes.missing(VERSION)
         items = ((seen, sample_file(seen, self._originals)) for seen in missing)
-        batches = run_batches(hash_sample, items, self._processes)
+        batches = run_batches(hash_sample, items, processes)
         done = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
             with self._dataset.db.write():
@@ -165,10 +165,10 @@ class DuplicateFinder:
                 self._pairs.propose(sorted(pairs))
                 self._hashes.searched([hashes.sample for hashes in block])
 
-    def _compare(self) -> tuple[int, int, int]:
+    def _compare(self, processes: Processes) -> tuple[int, int, int]:
         compared = same = failed = 0
         due = (self._file_pair(a, b, one_film=film) for a, b, film in self._pairs.open())
-        outcomes = run_batches(compare_files, due, self._processes)
+        outcomes = run_batches(compare_files, due, processes)
         total = self._pairs.count_open()
         for batch in self._progress.batches(outcomes, "second look", total, " pairs"):
             settled = [_settled(o.item, o.result) for o in batch if o.result is not None]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from drawn_patterns import CLASSES
 from filled import RUN, fill, train_small
+from made_once import made_once
 
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.export.export_run import export_run
@@ -18,8 +19,13 @@ from gleanset import Dataset
 @pytest.fixture(scope="session")
 def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset's folder; its run is called `RUN`. Not to be changed."""
+    return made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
+
+
+def make_patterns(folder: Path) -> None:
+    """Fill the dataset, and train."""
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("patterns")
+    root = folder / "dataset"
     with Dataset.create(root) as dataset:
         fill(dataset, 30)
         net, settings = train_small(dataset)
@@ -28,7 +34,6 @@ def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_model(folder, net, settings, tuple(sorted(CLASSES)))
         save_decision_rule(folder, DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
         dataset.runs.end(RUN, "done", {})
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +51,12 @@ def pictures(patterns_root: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run as an ONNX file. Not to be changed."""
-    out = tmp_path_factory.mktemp("export") / "model.onnx"
-    found = export_run(patterns_root, None, out, "onnx", "fp32")
-    assert found["pictures"] == 90  # val and train, and test to fill up
-    assert isinstance(found["farthest"], float)
-    assert found["farthest"] < 1e-5
-    assert found["agreement"] == 1
-    return out
+
+    def export(folder: Path) -> None:
+        found = export_run(patterns_root, None, folder / "model.onnx", "onnx", "fp32")
+        assert found["pictures"] == 90  # val and train, and test to fill up
+        assert isinstance(found["farthest"], float)
+        assert found["farthest"] < 1e-5
+        assert found["agreement"] == 1
+
+    return made_once(tmp_path_factory, "exported-patterns", export) / "model.onnx"

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from labeler.sorting.page_layout import ClassPage
 
 Key, Button = Qt.Key, Qt.MouseButton
+SHORTEST, LONGEST = 0.001, 0.02
+"""So many seconds lie between two looks at a window that works."""
+
 Opened = Callable[..., LabelerWindow]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
 
@@ -45,25 +48,27 @@ NONE, SHIFT, CONTROL = (
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Let the window work until something holds."""
-    end = time.monotonic() + seconds
+    """Let the window work until something holds; what takes long is looked after less often."""
+    end, pause = time.monotonic() + seconds, SHORTEST
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         QApplication.processEvents()
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(pause * 1.1, LONGEST)
 
 
 def settle(window: LabelerWindow, seconds: float = 60) -> None:
     """Until the worker has nothing to do and the view has what it shows."""
     quiet = 0
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, SHORTEST
     while quiet < 4:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
         asked = isinstance(view, ClassPagesView) and view._asked
         quiet = 0 if window.worker.busy or asked or coming(view) else quiet + 1
-        time.sleep(0.001)
+        pause = SHORTEST if quiet else min(pause * 1.1, LONGEST)
+        time.sleep(pause)
 
 
 def coming(view: LabelerView) -> bool:

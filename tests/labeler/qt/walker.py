@@ -124,12 +124,14 @@ class Walker:
         makers, weights = zip(*kinds, strict=True)
         for number in range(gestures):
             make = self.dice.choices(makers, weights)[0]
-            before, steps, view = self._looks(), self._last_step(), self.window.shown_name
+            by_key = make in (self._key, self._chord, self._view)
+            before = self._looks() if by_key else None
+            steps, view = self._last_step(), self.window.shown_name
             self._said.clear()
             what = make()
             self.counts[make.__name__.lstrip("_")] += 1
             self._rest()
-            if make in (self._key, self._chord, self._view):
+            if by_key:
                 acted = self._said or self._last_step() != steps or self._looks() != before
                 if not acted:
                     self.faults.append(Fault(number, view, what, "it neither acted nor said why"))
