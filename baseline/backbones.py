@@ -103,12 +103,17 @@ def _bare(name: str, kept: Path | None) -> Backbone:
 
 
 def load_backbone(name: str, weights: str) -> tuple[Backbone, Weights]:
-    """Return the backbone with its weights: 'packaged', 'hub', 'none', or the path of a file.
+    """Return the backbone with its weights, ready to predict, and where they are from."""
+    backbone = bare_backbone(name)
+    return backbone.eval(), give_weights(backbone, name, weights)
+
+
+def give_weights(backbone: Backbone, name: str, weights: str) -> Weights:
+    """Give the backbone of that name its weights: 'packaged', 'hub', 'none', or a file's path.
 
     Of several side by side each network has its own (`packaged+hub`), or all have the same.
     Raises `UsageError`, `InputUnusable` or `MissingComponent`, with the mend.
     """
-    backbone = bare_backbone(name)
     networks = [member for member in backbone.members if isinstance(member, TimmBackbone)]
     each = [part.strip() for part in weights.split(JOIN)]
     if len(each) == 1:
@@ -118,8 +123,7 @@ def load_backbone(name: str, weights: str) -> tuple[Backbone, Weights]:
             f"'{weights}' are weights of {len(each)} networks, and '{name}' has {len(networks)}",
             f"name as many, with {JOIN} between; {COLOURS} and ONNX files need none",
         )
-    wanted = iter(each)
-    return backbone.eval(), _joined(list(_weights(backbone.members, wanted)))
+    return _joined(list(_weights(backbone.members, iter(each))))
 
 
 def _weights(members: Sequence[Backbone], wanted: Iterator[str]) -> Iterator[Weights]:

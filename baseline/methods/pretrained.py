@@ -6,7 +6,7 @@ from typing import Any
 
 from baseline.backbone import Backbone, Weights
 from baseline.backbone_names import JOIN
-from baseline.backbones import load_backbone
+from baseline.backbones import give_weights
 from baseline.compute import reproducible
 from baseline.embeddings.onnx_backbone import OnnxBackbone
 from baseline.loop.callbacks import TrainingCallback
@@ -23,10 +23,9 @@ def pretrained(
     """Return a network with the weights that the settings name, and the facts about them."""
     with reproducible(settings.seed):
         net = build_net(settings, classes)
-        assert isinstance(net, BackboneNet | EmbeddingNet)
-    with reproducible(settings.seed):
-        backbone, weights = load_backbone(settings.backbone, settings.weights)
-    net.backbone.load_state_dict(backbone.state_dict())
+    assert isinstance(net, BackboneNet | EmbeddingNet)
+    backbone = net.backbone
+    weights = give_weights(backbone, settings.backbone, settings.weights)
     names = JOIN.join(member.name for member in backbone.members)
     watch.say(f"{names} with weights: {weights.source}")
     return net, _told(names, weights) | _embeddings(backbone, settings.size, watch)

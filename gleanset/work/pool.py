@@ -125,11 +125,7 @@ def run_batches(
     the batches get, and the fewer the transactions.
     """
     feed = _Feed(items, may_start)
-    first: list[Item] = []
-    if isinstance(workers, Processes):
-        first = feed.first(workers.number or cores())
-        if feed.over:  # no more processes than there are items
-            workers = replace(workers, number=max(1, len(first)))
+    first, workers = _first_of(feed, workers)
     in_flight: dict[Future[Result], tuple[Item, int]] = {}
     ready: SimpleQueue[Future[Result]] = SimpleQueue()
     most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
@@ -141,10 +137,8 @@ def run_batches(
             future.add_done_callback(ready.put)
 
         while True:
-            while first:
-                start(first.pop(0), 1)
-            while len(in_flight) < most and (taken := feed.take(len(in_flight))):
-                start(taken[0], 1)
+            while len(in_flight) < most and (taken := first or feed.take(len(in_flight))):
+                start(taken.pop(0), 1)
             if not in_flight:
                 break
             batch: list[Outcome[Item, Result]] = []
@@ -157,6 +151,16 @@ def run_batches(
             yield batch
     if feed.trouble is not None:
         raise feed.trouble
+
+
+def _first_of(
+    feed: _Feed[Item], workers: Processes | Threads
+) -> tuple[list[Item], Processes | Threads]:
+    """Return the items to begin with, and no more processes than there are items."""
+    if not isinstance(workers, Processes):
+        return [], workers
+    first = feed.first(workers.number or cores())
+    return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 
 
 def _all_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
@@ -183,16 +187,16 @@ class _Feed(Generic[Item]):
             found += taken
         return found
 
-    def take(self, in_flight: int) -> tuple[Item, ...]:
+    def take(self, in_flight: int) -> list[Item]:
         """One item, or none for now."""
         try:
             if not self.over and self._may_start(in_flight):
-                return (next(self._items),)
+                return [next(self._items)]
         except StopIteration:
             self.over = True
         except Exception as error:  # raised again as soon as nothing is in flight
             self.over, self.trouble = True, error
-        return ()
+        return []
 
 
 def _next_attempt(future: Future[Any], attempt: int) -> int:

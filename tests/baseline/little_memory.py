@@ -1,9 +1,9 @@
 """A training whose process may have only so many megabytes more than it has at its beginning.
 
-    python little_memory.py MEGABYTES BATCH SIZE
+    python little_memory.py MEGABYTES BATCH SIZE...
 
 A picture of 256 pixels takes 67 MB in the first layer, one of 32 a megabyte.
-Prints what a person is told, then the figures as a line of JSON.
+Of each size prints what a person is told, then the figures as a line of JSON.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ def enlarged(pictures: Arrays, times: int) -> Arrays:
     return replace(pictures, x=pictures.x.repeat(times, axis=2).repeat(times, axis=3))
 
 
-def main(megabytes: int, batch: str, size: int) -> None:
+def main(megabytes: int, batch: str, *sizes: int) -> None:
     """Take what libraries need once and for all, then train with so little memory left."""
     torch.set_num_threads(1)
     train("4", 32, pictures=8, epochs="1")
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
-    print(json.dumps(train(batch, size)))  # noqa: T201
+    for size in sizes:
+        print(json.dumps(train(batch, size)), flush=True)  # noqa: T201
 
 
 def train(
@@ -81,4 +82,4 @@ def train(
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
