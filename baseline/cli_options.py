@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def need_torch() -> None:
     """Raise `MissingComponent` with the mend where the extra is not installed."""
-    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    missing = [name for name in ("torch", "timm", "safetensors") if find_spec(name) is None]
     if missing:
         raise MissingComponent(
             f"training needs {' and '.join(missing)}, which is not installed",
