@@ -111,7 +111,7 @@ def find_leaks(
     What cannot be read is noted and passed over.
     """
     progress, pictures = progress or Progress(), audited.pictures
-    with Processes(workers).keep() as pool:
+    with Processes(workers).keep(compare_files.__module__) as pool:
         known = _hashed(audited, pool, progress)
         found = dict.fromkeys(_same_files(pictures, known), "same file")
         asked = [pair for pair in _candidates(pictures, known) if pair not in found]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,28 @@ settings.load_profile("gleanset")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: one that begins last keeps a single process busy."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+# What the workers of most tests import, for nearly nothing but their work is left then.
+WORK = (
+    "facecrop.compare",
+    "facecrop.search",
+    "gleanset.images.staging",
+    "gleanset.work.processes",
+    "harvest.archives",
+    "harvest.folder",
+    "labeler.duplicates.verification",
+    "labeler.export.job",
+    "labeler.quality.assessment",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server_of_workers() -> None:
+    """Import what workers need once for all pools of this process, as a long run does for its."""
+    if sys.platform == "linux":
+        forkserver.set_forkserver_preload(["__main__", *WORK])
+        forkserver.ensure_running()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 Give it a function that returns values and touches nothing else; the caller alone writes.
 Results come as they are ready, in bounded memory. In processes a worker that dies, or an
 item that takes too long, costs only that item: it is tried once more and then becomes a
-failure. Started with `spawn`, because a fork after OpenCV or Qt ran can deadlock.
+failure. They are no forks of this process: after OpenCV or Qt ran, one can deadlock.
 """
 
 from __future__ import annotations
@@ -57,19 +57,20 @@ class Processes:
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
-        """A pool of spawned processes that end when this one does."""
-        with self.keep() if self.kept is None else nullcontext(self) as workers:
+        """A pool of fresh processes that end when this one does."""
+        job = getattr(function, "__module__", None) or type(function).__module__
+        with self.keep(job) if self.kept is None else nullcontext(self) as workers:
             pool = workers.kept
             assert pool is not None
             yield lambda item: pool.schedule(function, item)
 
     @contextmanager
-    def keep(self) -> Iterator[Processes]:
-        """The same workers for every run in the block: each takes half a second to begin."""
+    def keep(self, job: str) -> Iterator[Processes]:
+        """The same workers for every run in the block; `job` is the module of most of the work."""
         # Threads need none of that.
-        from gleanset.work.processes import spawned
+        from gleanset.work.processes import worker_pool
 
-        with spawned(self.number or cores(), self.seconds_per_item) as pool:
+        with worker_pool(self.number or cores(), self.seconds_per_item, job) as pool:
             yield replace(self, kept=pool)
 
 

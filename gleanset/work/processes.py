@@ -1,5 +1,9 @@
 """How the worker processes of a pool begin and end, without a word on the terminal.
 
+On Linux a server, itself a fresh process that only imports, forks them: what each of them would
+import is imported once, and stays in memory once. Elsewhere each is spawned, because a fork after
+some libraries of the system ran is not safe there.
+
 Ctrl-C reaches every process of a terminal, also one that is only just starting and has not
 come to ignore it; and a pool may end while one is starting. Either would show a traceback.
 """
@@ -15,7 +19,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from pebble import ProcessPool
@@ -23,14 +26,21 @@ from pebble import ProcessPool
 from gleanset.errors import GleansetError
 from gleanset.platform import interrupts_blocked
 
+if sys.platform == "linux":
+    from multiprocessing.context import ForkServerContext as Context
+    from multiprocessing.context import ForkServerProcess as Process
+else:
+    from multiprocessing.context import SpawnContext as Context
+    from multiprocessing.context import SpawnProcess as Process
+
 POOLS = 5
 """How often a run begins workers before nothing more is hoped of them."""
 
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
-class WorkerProcess(SpawnProcess):
-    """A spawned process that is deaf to Ctrl-C from its first instruction on."""
+class WorkerProcess(Process):
+    """A new process that is deaf to Ctrl-C from its first instruction on."""
 
     def start(self) -> None:
         """As every process is started, in a thread that blocks what the new one inherits."""
@@ -38,7 +48,7 @@ class WorkerProcess(SpawnProcess):
             super().start()
 
 
-class WorkerContext(SpawnContext):
+class WorkerContext(Context):
     """Starts workers, and keeps their locks until the last of them has ended.
 
     A lock has a name that goes with it, and a worker that begins looks for that name.
@@ -46,9 +56,11 @@ class WorkerContext(SpawnContext):
 
     Process = WorkerProcess
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
         super().__init__()
         self.locks: list[Any] = []
+        # What the server imports when it begins; one that runs already serves this pool, too.
+        self.set_forkserver_preload(["__main__", __name__, job])
 
     def RLock(self) -> Any:  # noqa: N802 - the name that it has in every context
         """Return a lock for several processes."""
@@ -62,8 +74,9 @@ class WorkerPool:
     Where that happens time after time, `GleansetError`.
     """
 
-    def __init__(self, number: int, seconds_per_item: float) -> None:
+    def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
         self._number = number
+        self._job = job
         self._seconds = seconds_per_item
         self._begun = 0
         self._workers: _Workers | None = None
@@ -72,7 +85,7 @@ class WorkerPool:
         """Have an item done by the next worker that is free; `BrokenProcessPool` if all die."""
         while True:
             if self._workers is None:
-                self._workers = _Workers(self._number)
+                self._workers = _Workers(self._number, self._job)
                 self._workers.begin()
                 self._begun += 1
             try:
@@ -100,9 +113,14 @@ class _Workers:
     What was given to it by then may never be answered: `_keep` sees to that.
     """
 
-    def __init__(self, number: int) -> None:
-        self._context = WorkerContext()
-        self._pool = ProcessPool(number, context=self._context, initializer=_in_worker)
+    def __init__(self, number: int, job: str) -> None:
+        self._context = WorkerContext(job)
+        self._pool = ProcessPool(
+            number,
+            context=self._context,
+            initializer=_in_worker,
+            initargs=(os.environ.copy(),),
+        )
         self._unanswered: set[Future[Any]] = set()
         self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
         self._joining = threading.Lock()
@@ -162,9 +180,12 @@ class _Workers:
 
 
 @contextmanager
-def spawned(number: int, seconds_per_item: float) -> Iterator[WorkerPool]:
-    """A pool of worker processes, none of which is left when the block ends, however it does."""
-    pool = WorkerPool(number, seconds_per_item)
+def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[WorkerPool]:
+    """A pool of worker processes, none of which is left when the block ends, however it does.
+
+    `job` is the module of what they do.
+    """
+    pool = WorkerPool(number, seconds_per_item, job)
     try:
         yield pool
         pool.close()
@@ -179,12 +200,15 @@ def _workers_die() -> GleansetError:
     )
 
 
-def _in_worker() -> None:
+def _in_worker(environment: dict[str, str]) -> None:
     """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
 
-    Python's own errors travel back as values; what libtiff says of a broken file does not
-    belong between progress bars.
+    It has the environment that the parent has now, not that of the server when it began. Python's
+    own errors travel back as values; what libtiff says of a broken file does not belong between
+    progress bars.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -65,7 +65,8 @@ class DuplicateFinder:
         Everything is kept in the catalogue, and never done again. Raises `DatasetBusy` when
         another program is at it.
         """
-        with self._dataset.stage(STAGE), self._processes.keep() as processes:
+        workers = self._processes.keep(compare_files.__module__)
+        with self._dataset.stage(STAGE), workers as processes:
             described, failed = self._describe(processes)
             self._propose()
             compared, same, broken = self._compare(processes)

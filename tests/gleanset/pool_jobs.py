@@ -1,4 +1,4 @@
-"""What the workers of `test_pool.py` do: they must be importable in a spawned process."""
+"""What the workers of `test_pool.py` do: they must be importable in a fresh process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gleanset.errors import DiskFull, RateLimited, Unreadable
+from gleanset.work import processes
 
 
 def double(number: int) -> int:
@@ -85,3 +87,26 @@ def write_pid_and_sleep(folder: str) -> int:
     Path(folder, str(os.getpid())).touch()
     time.sleep(60)
     return 0
+
+
+def variable(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def dies(environment: dict[str, str]) -> None:
+    """Begin as a worker that cannot."""
+    os._exit(1)
+
+
+class StumblesOnce:
+    """The first worker that begins takes the stone away and dies; the others begin as ever."""
+
+    def __init__(self, stone: Path) -> None:
+        self.stone = stone
+
+    def __call__(self, environment: dict[str, str]) -> None:
+        with suppress(FileNotFoundError):
+            self.stone.unlink()
+            os._exit(1)
+        # In the worker: there it is what it always was.
+        processes._in_worker(environment)

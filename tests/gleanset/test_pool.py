@@ -197,7 +197,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> N
         "    for _ in run_over(pool_jobs.write_pid_and_sleep, [sys.argv[1]] * 6, Processes(2)):\n"
         "        pass"
     )
-    # Spawned workers import the main module again: it must be a file.
+    # Workers import the main module again: it must be a file.
     script = tmp_path / "main_script.py"
     script.write_text(code)
     pids = tmp_path / "pids"
@@ -226,8 +226,16 @@ def _children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
+def _line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def _python_children(before: set[int]) -> list[int]:
     fresh = set(_children(os.getpid())) - before
-    named = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in fresh if _alive(pid)}
-    # Python's own tracker of shared resources stays, one for the whole process.
-    return [pid for pid, line in named.items() if b"resource_tracker" not in line]
+    named = {pid: _line(pid) for pid in fresh if _alive(pid)}
+    # Python's own stay, one each for the whole process: what tracks shared resources, and what
+    # forks workers, whose own children are the workers.
+    own = (b"resource_tracker", b"forkserver import")
+    left = [pid for pid, line in named.items() if not any(name in line for name in own)]
+    servers = [pid for pid in _children(os.getpid()) if b"forkserver import" in _line(pid)]
+    return left + [pid for server in servers for pid in _children(server) if _alive(pid)]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing.forkserver
 import multiprocessing.spawn
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pool_jobs
 import pytest
 
 from gleanset.errors import GleansetError
+from gleanset.work import processes
 from gleanset.work.pool import Processes, run_over
 
 INTERRUPTED = 130
@@ -31,21 +34,43 @@ if __name__ == "__main__":
 
 
 def without_workers(folder: Path, wanted: str) -> str:
-    """A Python that does as every other, but for workers, which do as is `wanted`."""
+    """A Python that does as every other, but for workers and what forks them: they do `wanted`."""
     file = folder / "python"
     file.write_text(
-        f'#!/bin/sh\ncase "$*" in *spawn_main*) {wanted};; esac\nexec {sys.executable} "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *spawn_main*|*forkserver*) {wanted};; esac\n'
+        f'exec {sys.executable} "$@"\n'
     )
     file.chmod(0o755)
     return str(file)
 
 
+@pytest.fixture
+def _no_server() -> Iterator[None]:
+    """What forks the workers is to begin in this test, and by the Python that it chooses."""
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("_no_server")
 @pytest.mark.parametrize("count", [1, 30])
-def test_workers_that_die_at_once_are_an_error_with_its_mend(
+def test_workers_that_cannot_begin_are_an_error_with_its_mend(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = without_workers(tmp_path, "exit 1")
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
+    assert_no_worker_begins(count)
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_workers_that_die_at_once_are_an_error_with_its_mend(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_in_worker", pool_jobs.dies)
+    assert_no_worker_begins(count)
+
+
+def assert_no_worker_begins(count: int) -> None:
     start = time.monotonic()
     with pytest.raises(GleansetError, match="end as soon as they begin") as caught:
         list(run_over(pool_jobs.double, range(count), Processes(2)))
@@ -53,6 +78,7 @@ def test_workers_that_die_at_once_are_an_error_with_its_mend(
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.usefixtures("_no_server")
 def test_workers_that_could_not_begin_once_are_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +90,27 @@ def test_workers_that_could_not_begin_once_are_begun_again(
     found = list(run_over(pool_jobs.double, range(9), Processes(1)))
     assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
     assert not stone.exists()
+
+
+def test_workers_that_died_at_once_are_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stone = tmp_path / "stone"
+    stone.touch()
+    monkeypatch.setattr(processes, "_in_worker", pool_jobs.StumblesOnce(stone))
+    found = list(run_over(pool_jobs.double, range(9), Processes(1)))
+    assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
+    assert not stone.exists()
+
+
+def test_workers_have_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("one", "two"):
+        monkeypatch.setenv("GLEANSET_TEST", value)
+        [told] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
+        assert told.result == value
+    monkeypatch.delenv("GLEANSET_TEST")
+    [told] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
+    assert told.result == ""
 
 
 @pytest.mark.slow
