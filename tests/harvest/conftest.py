@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import FaultyServer, running
+
+from harvest.http import Client
+from harvest.sources import Query
+from harvest.sources.google import Google
+from harvest.sources.google import source as google_source
+
+if TYPE_CHECKING:
+    from harvest.sources.google.browser import GoogleBrowser
 
 _SETTINGS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -23,3 +34,25 @@ def site() -> Iterator[FaultyServer]:
     server = FaultyServer()
     with running(server):
         yield server
+
+
+@pytest.fixture(scope="module")
+def running_browser() -> Iterator[GoogleBrowser]:
+    """A browser for all pages that need none of their own: it starts in seconds."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        Client(allow_private=True) as client,
+    ):
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
+        begun = google_source._browser(Google().settings(Query("cats")), client)
+        patch.undo()
+        with begun as browser:
+            yield browser
+
+
+@pytest.fixture
+def one_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All searches of the test use one browser, which others used before."""
+    monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))

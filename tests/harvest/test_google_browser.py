@@ -9,11 +9,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import FaultyServer, Proxy, running
@@ -32,10 +31,6 @@ from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, source_named
 from harvest.sources.google import Google
-from harvest.sources.google import source as google_source
-
-if TYPE_CHECKING:
-    from harvest.sources.google.browser import GoogleBrowser
 
 GOOGLE = Google(first=2, more=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
@@ -90,30 +85,10 @@ def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             assert eventually(lambda: web.left() == [], 5), web.left()
 
 
-@pytest.fixture(scope="module")
-def running_browser() -> Iterator[GoogleBrowser]:
-    """A browser for all pages that need none of their own: it starts in seconds."""
-    with (
-        tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder,
-        pytest.MonkeyPatch.context() as patch,
-        Client(allow_private=True) as client,
-    ):
-        patch.setattr(tempfile, "tempdir", folder)
-        patch.setenv("TMPDIR", folder)
-        begun = google_source._browser(GOOGLE.settings(Query("cats")), client)
-        patch.undo()
-        with begun as browser:
-            yield browser
-
-
-@pytest.fixture
-def _one_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))
-
-
 class TestBrowser:
     pytestmark = browser
 
+    @pytest.mark.usefixtures("one_browser")
     def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
         found = list(web.search(source_named("google")))
@@ -132,6 +107,7 @@ class TestBrowser:
             hint="cat",
         )
 
+    @pytest.mark.usefixtures("one_browser")
     def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:
         google = web.google(CHUNK * 5)
         found = web.search()
@@ -141,18 +117,18 @@ class TestBrowser:
         assert google.chunks <= 3
         found.close()
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     def test_links_alone_will_do(self, web: Site) -> None:
         shown = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
         web.serve(f"<body>{link(shown)}</body>")
         assert [(c.url, c.origin.title) for c in web.search()] == [(shown.url, "A cat")]
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     def test_none_is_none(self, web: Site) -> None:
         web.serve("<body>Your search - cats - did not match any image results.</body>")
         assert list(web.search()) == []
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     @pytest.mark.parametrize(
         ("body", "status", "error", "told"),
         [
@@ -172,7 +148,7 @@ class TestBrowser:
             list(web.search())
         assert type(caught.value) is error
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     def test_a_redirect_to_sorry_is_a_captcha(self, web: Site) -> None:
         moved = f"{web.server.url}/sorry/index?continue=x"
         web.server.behaviours["/deep/search"] = lambda h: h.answer(302, Location=moved)
@@ -180,7 +156,7 @@ class TestBrowser:
         with pytest.raises(Blocked, match="captcha"):
             list(web.search())
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     def test_a_dead_site_is_unreachable(self, web: Site) -> None:
         with pytest.raises(Unreachable, match="ERR_"):
             list(web.search(endpoint="http://127.0.0.1:9"))
@@ -232,7 +208,7 @@ class TestBrowser:
         assert any(line.startswith("GET http://google.test") for line in Proxy.lines)
         assert not any("status" in line or "session" in line for line in Proxy.lines)
 
-    @pytest.mark.usefixtures("_one_browser")
+    @pytest.mark.usefixtures("one_browser")
     def test_it_does_not_pretend_to_be_another_browser(self, web: Site) -> None:
         web.serve("<body>did not match any image results</body>")
         list(web.search())

@@ -129,8 +129,12 @@ def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]
 
 
 @each_answer
-def test_recorded_answers(source: Source, state: str, client: Client) -> None:
+def test_recorded_answers(
+    source: Source, state: str, client: Client, request: pytest.FixtureRequest
+) -> None:
     told = recorded(source, state)
+    if source.name == "google":
+        request.getfixturevalue("one_browser")
     expected = told["expected"]
     site = RecordedSite(ANSWERS / source.name, told["responses"])
     with running(site):
