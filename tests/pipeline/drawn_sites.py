@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -35,10 +36,16 @@ class Drawn(Picture):
 
     @property
     def data(self) -> bytes:
-        file = BytesIO()
-        scene, _ = draw_scene([random_character(self.who)], self.seed, SIZE)
-        scene.save(file, "JPEG")
-        return file.getvalue()
+        return drawn(self.who, self.seed)
+
+
+@lru_cache(maxsize=256)
+def drawn(who: int, seed: int) -> bytes:
+    """Return the file of a picture: tests that run one after the other show the same."""
+    file = BytesIO()
+    scene, _ = draw_scene([random_character(who)], seed, SIZE)
+    scene.save(file, "JPEG")
+    return file.getvalue()
 
 
 class DrawnSites(FourSites):

@@ -5,8 +5,10 @@ The rail is longer than the window; the mouse rests while it scrolls beneath.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from drawn_faces import FaceSet, labels
+from drawn_faces import FaceSet, add_classes, copied, labels
 from person import NONE, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
@@ -62,12 +64,19 @@ class Held:
         return self.rail.verticalScrollBar().value()
 
 
+@pytest.fixture(scope="module")
+def of_many_classes(drawn_few: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """The faces with a rail that is longer than a window; copy it, do not change it."""
+    faces = copied(drawn_few, tmp_path_factory.mktemp("rail") / "d")
+    add_classes(faces.root, [f"class {number:02}" for number in range(CLASSES)])
+    return faces
+
+
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def person(request: pytest.FixtureRequest, opened: Opened, few: FaceSet) -> Person:
-    with Dataset.open(few.root) as dataset:
-        session = SortingSession(dataset)
-        for number in range(CLASSES):
-            session.add_class(f"class {number:02}")
+def person(
+    request: pytest.FixtureRequest, opened: Opened, of_many_classes: FaceSet, tmp_path: Path
+) -> Person:
+    few = copied(of_many_classes, tmp_path / "few", named=False)
     person = Person(opened(few.root, size=request.param), few)
     settle(person.window)
     return person
