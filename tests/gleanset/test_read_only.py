@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
-from tools_for_tests import Ran, picture, run_cli
+from tools_for_tests import Ran, picture, run_cli, run_here
 
 # Mounts the dataset on itself, read-only, for one command alone.
 _MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("labeler.cli", "accept-hints"),
         ("labeler.cli", "split", "--ratio", "2:1:1"),
     ):
-        done = run_cli(module, *words, "-q", "-d", root)
+        done = run_here(module, *words, "-q", "-d", root)
         assert done.code == 0, done.stderr
     return root
 
@@ -148,7 +148,7 @@ def test_what_must_write_says_what_to_do(
 
 
 def test_another_dataset_that_can_only_be_read_is_merged(medium: Medium, tmp_path: Path) -> None:
-    assert run_cli("pipeline.cli", "init", "-d", tmp_path / "own").code == 0
+    assert run_here("pipeline.cli", "init", "-d", tmp_path / "own").code == 0
     told = medium.run("pipeline.cli", "merge", medium.root, at=tmp_path / "own")
     assert told.code == 0, told.stderr
 

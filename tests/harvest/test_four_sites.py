@@ -229,23 +229,23 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rough]:
         run.process.communicate()
 
 
-def test_one_command_brings_400_distinct_images_and_then_none(tmp_path: Path) -> None:
-    with running_sites(FourSites(list(WORDS), each=60)) as sites:
-        line = words(sites, tmp_path / "dataset", limit=200)
-        assert run(sites, line).json["added"] == 400
+def test_one_command_brings_160_distinct_images_and_then_none(tmp_path: Path) -> None:
+    with running_sites(FourSites(list(WORDS), each=30)) as sites:
+        line = words(sites, tmp_path / "dataset", limit=80)
+        assert run(sites, line).json["added"] == 160
         images = had(tmp_path / "dataset")
-        assert len({image["sha256"] for image in images.values()}) == len(images) == 400
+        assert len({image["sha256"] for image in images.values()}) == len(images) == 160
         for path, image in images.items():
             assert_told(sites.shown[path], image)
         share = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
-        assert share == {(source, word): 50 for source in SOURCES for word in WORDS}
+        assert share == {(source, word): 20 for source in SOURCES for word in WORDS}
         asked = sites.picture_requests()
         assert Counter(asked) == dict.fromkeys(images, 1)
 
         again = run(sites, line).json
         assert (again["added"], again["rejected"]) == (0, 0)
         assert sites.picture_requests() == asked
-        assert len(had(tmp_path / "dataset")) == 400
+        assert len(had(tmp_path / "dataset")) == 160
 
 
 def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
