@@ -43,7 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("harvest/", "gleanset/files/fetch.py"),
     "http.client": ("harvest/", "gleanset/files/fetch.py"),
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
-    "subprocess": ("{ffmpeg}", "{docker}"),
+    "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "pickle": (),
     "marshal": (),
     "shelve": (),

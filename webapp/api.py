@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
 
 from gleanset import __version__
+from webapp.device_facts import facts_for_device
 from webapp.recognizer import answers_to
+from webapp.refusal import RefusedRequest
 from webapp.reports import Told, keep_report
 from webapp.schema import (
     BOXES,
@@ -22,6 +25,7 @@ from webapp.schema import (
     REPORTED,
     form_body,
 )
+from webapp.served import LoadedModel
 from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
@@ -74,11 +78,28 @@ async def classes(request: Request) -> Response:
     now = _worker(request).models.now
     return _json(
         {
+            "title": _worker(request).settings.title,
             "run": now.run,
             "classes": list(now.model.classes),
             "size": now.model.facts.size,
             "cropping": now.model.cropping.to_json(),
         }
+    )
+
+
+@router.get("/model.json", summary="What a device must know of the model", responses={"4XX": ERROR})
+async def model_facts(request: Request) -> Response:
+    """Tell its classes and thresholds, and how pictures are cut and scaled for it."""
+    return _json(facts_for_device(_fetchable(request)))
+
+
+@router.get("/model.onnx", summary="The model itself", responses={"4XX": ERROR})
+async def model_file(request: Request) -> Response:
+    """Give the ONNX file, for answers on the device."""
+    return FileResponse(
+        _fetchable(request).file,
+        media_type="application/octet-stream",
+        headers={"cache-control": "no-cache"},
     )
 
 
@@ -92,6 +113,13 @@ async def health(request: Request) -> Response:
 async def ping() -> Response:
     """Answer at once. Not counted, and needs no token."""
     return _json({"pong": True})
+
+
+def _fetchable(request: Request) -> LoadedModel:
+    worker = _worker(request)
+    if not worker.settings.on_device:
+        raise RefusedRequest(403, "not on devices", "this server does not give its model away")
+    return worker.models.now
 
 
 def _worker(request: Request) -> Worker:

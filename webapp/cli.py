@@ -22,7 +22,6 @@ from webapp.cli_reports import reports
 
 if TYPE_CHECKING:
     from webapp.server import ListenAddress
-    from webapp.settings import RequestLimits, ServeSettings
 
 VARIABLE = "GLEANSET_WEB_TOKEN"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -61,6 +60,12 @@ commands.add_command(reports)
 @click.option(
     "--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key."
 )
+@click.option("--title", default="Who is this?", show_default=True, help="The title of the page.")
+@click.option(
+    "--on-device/--not-on-device",
+    default=True,
+    help="Let visitors fetch the model, and ask it without the server. Default: they may.",
+)
 @click.option(
     "--per-minute",
     type=click.IntRange(1, 1_000_000),
@@ -84,6 +89,8 @@ def serve(
     public: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    title: str,
+    on_device: bool,
     per_minute: int,
     faces: bool | None,
 ) -> None:
@@ -99,7 +106,7 @@ def serve(
     from webapp.served import ModelInForce
     from webapp.served_runs import following, put_in_force
     from webapp.server import ListenAddress, run_server
-    from webapp.settings import RequestLimits
+    from webapp.settings import RequestLimits, ServeSettings
 
     who, address = _admission(host, names, public), ListenAddress(host, port, tls_cert, tls_key)
     with ExitStack() as stack:
@@ -107,9 +114,17 @@ def serve(
         job.say("looking at the model ...")
         place, said = put_in_force(job.root, run, folder)
         job.say(said)
-        dataset = job.root if is_dataset(job.root) else None
-        limits = RequestLimits(per_minute=per_minute)
-        settings = _settings(place, folder, dataset, who, faces, limits)
+        settings = ServeSettings(
+            served=str(place.resolve()),
+            counters=_counters(folder),
+            dataset=str(job.root.resolve()) if is_dataset(job.root) else None,
+            title=title,
+            hosts=who.hosts,
+            token=who.token,
+            on_device=on_device,
+            faces=faces,
+            limits=RequestLimits(per_minute=per_minute),
+        )
         # Whatever is wrong with it is said now, and not by each worker.
         ModelInForce(place, faces)
         if place.parent != folder:
@@ -152,27 +167,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _settings(
-    place: Path,
-    folder: Path,
-    dataset: Path | None,
-    who: Admission,
-    faces: bool | None,
-    limits: RequestLimits,
-) -> ServeSettings:
+def _counters(folder: Path) -> str:
+    """Return the file in which workers count requests together."""
     from webapp.rate_limit import SALT, make_counters
-    from webapp.settings import ServeSettings
 
-    make_counters(counters := folder / "counters", secrets.token_bytes(SALT))
-    return ServeSettings(
-        str(place.resolve()),
-        str(counters),
-        None if dataset is None else str(dataset.resolve()),
-        hosts=who.hosts,
-        token=who.token,
-        faces=faces,
-        limits=limits,
-    )
+    make_counters(place := folder / "counters", secrets.token_bytes(SALT))
+    return str(place)
 
 
 def _announce(job: CommandJob, address: ListenAddress, who: Admission) -> None:

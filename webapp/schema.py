@@ -58,7 +58,15 @@ ERROR = _answer(
 PREDICTION = _answer("Who it is", _object({"run": TEXT, "pictures": _list(_PICTURE)}))
 CLASSES = _answer(
     "The classes",
-    _object({"run": TEXT, "classes": _list(TEXT), "size": WHOLE, "cropping": {"type": "object"}}),
+    _object(
+        {
+            "title": TEXT,
+            "run": TEXT,
+            "classes": _list(TEXT),
+            "size": WHOLE,
+            "cropping": {"type": "object"},
+        }
+    ),
 )
 REPORT: Schema = {
     "type": "string",

@@ -85,6 +85,7 @@ class LoadedModel(NamedTuple):
 
     run: str
     model: Model
+    file: Path
 
 
 class ModelInForce:
@@ -119,7 +120,7 @@ class ModelInForce:
         model = Model(OnnxEngine(place, threads=1), place, self._faces)
         # Asked for now, so that the first visitor does not wait and what lacks is said at once.
         model.cropping  # noqa: B018
-        return LoadedModel(served.run, model)
+        return LoadedModel(served.run, model, place)
 
 
 def _stamp(place: Path) -> tuple[int, int] | None:

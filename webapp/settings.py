@@ -29,7 +29,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     `served` is the file that names the model in force (`webapp.served`), `counters` that of the
     requests of each address, `dataset` the folder that reports go to, None for no reports.
     `hosts` are the names under which it may be asked, none for any. `token` is what a visitor
-    must know, None for nothing. `faces` says what `baseline.load` means by it.
+    must know, None for nothing. With `on_device` visitors may fetch the model itself. `faces` says
+    what `baseline.load` means by it.
     """
 
     served: str
@@ -38,6 +39,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     title: str = "Who is this?"
     hosts: tuple[str, ...] = ()
     token: str | None = None
+    on_device: bool = True
     faces: bool | None = None
     limits: RequestLimits = RequestLimits()
 

@@ -1,0 +1,24 @@
+// Small helpers for the page's elements. Text is only ever set as text, never as markup.
+
+export const byId = (id) => document.getElementById(id);
+
+/** Make an element with attributes (`on...` are listeners, `text` its text) and children. */
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "text") made.textContent = value;
+    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** Show an element with a text, or hide it where the text is empty. */
+export function say(place, text) {
+  place.textContent = text;
+  place.hidden = !text;
+}
+
+export const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`;

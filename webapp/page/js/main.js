@@ -1,0 +1,228 @@
+// The page: pictures come in, faces are found, one button asks who they are.
+
+import { checkFolder } from "./bulk.js";
+import { classify, loadModel } from "./device.js";
+import { byId, say } from "./dom.js";
+import { findFaces } from "./finder.js";
+import { remember, showHistory } from "./history.js";
+import { pictureCard } from "./picture_card.js";
+import { openPicture } from "./pictures.js";
+import { askWhoItIs, offerClasses } from "./report_dialog.js";
+import * as server from "./server.js";
+import { currentLanguage, speak, words } from "./words.js";
+
+const PING_SECONDS = 15;
+const WHERE = "where";
+const page = { pictures: [], cards: new Map(), about: null };
+
+/** Whether this model judges faces, and not pictures as a whole. */
+const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
+const onDevice = () => byId("where").value === "device";
+const fail = (error) => say(byId("message"), error.status === 401
+  ? words("The server asks for a token: open the address that it printed when it was started.") : error.message);
+
+async function take(files) {
+  say(byId("message"), "");
+  for (const file of files) {
+    try {
+      show(await openPicture(file));
+    } catch {
+      say(byId("message"), words("{name} cannot be read as a picture", { name: file.name }));
+    }
+  }
+}
+
+function show(picture) {
+  page.pictures.push(picture);
+  byId("pictures").append(cardOf(picture));
+  refreshSubmit();
+  if (ofFaces()) look(picture);
+}
+
+/** The card of a picture, made anew. */
+function cardOf(picture) {
+  const made = pictureCard(picture, ofFaces(), {
+    changed: refreshSubmit,
+    removed: remove,
+    look: askServer,
+    reported: (one, box) => askWhoItIs(one, box, (text) => say(byId("server"), text)),
+  });
+  page.cards.set(picture, made);
+  return made.card;
+}
+
+async function look(picture) {
+  picture.looking = true;
+  page.cards.get(picture).refresh();
+  try {
+    for (const box of await findFaces(picture)) picture.add(box.x, box.y, box.width, box.height, "browser");
+  } catch {
+    // Without a finder boxes are drawn by hand, or the server looks.
+  }
+  picture.looking = false;
+  page.cards.get(picture)?.refresh();
+  refreshSubmit();
+}
+
+function remove(picture) {
+  page.pictures = page.pictures.filter((one) => one !== picture);
+  page.cards.get(picture).card.remove();
+  page.cards.delete(picture);
+  picture.close();
+  refreshSubmit();
+  byId("choose").focus();
+}
+
+function refreshSubmit() {
+  byId("submit-bar").hidden = !page.pictures.length;
+  const submit = byId("submit");
+  const faces = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
+  submit.textContent = words(faces > 1 ? "Who are they?" : "Who is this?");
+  submit.disabled = !page.pictures.some((one) => one.waits);
+}
+
+async function submit() {
+  const waiting = page.pictures.filter((one) => one.waits);
+  say(byId("message"), "");
+  byId("submit").disabled = true;
+  byId("submit").textContent = words("thinking …");
+  try {
+    if (onDevice()) await judgeHere(waiting);
+    else await judgeThere(waiting);
+  } catch (error) {
+    fail(error);
+  }
+  refreshSubmit();
+  page.cards.get(waiting[0])?.card.querySelector(".who")?.scrollIntoView({ block: "nearest" });
+}
+
+async function judgeThere(pictures) {
+  for (const picture of pictures) {
+    const sent = picture.boxes.length ? [...picture.boxes] : null;
+    const { pictures: [told] } = await server.predict([{ name: picture.name, blob: picture.blob, boxes: picture.sent }]);
+    finish(picture, told, sent);
+  }
+}
+
+async function judgeHere(pictures) {
+  await ready();
+  const begun = performance.now();
+  let judged = 0;
+  for (const picture of pictures) {
+    const sent = picture.boxes.length ? [...picture.boxes] : null;
+    const parts = await classify(picture, sent?.map(({ x, y, width, height }) => ({ x, y, width, height })) ?? null);
+    judged += parts.length;
+    finish(picture, { parts }, sent);
+  }
+  const ms = Math.round((performance.now() - begun) / Math.max(1, judged));
+  say(byId("server"), words("on this device: {ms} ms", { ms }));
+}
+
+function finish(picture, told, sent) {
+  if (told.error) picture.error = [told.error.reason, told.error.detail].filter(Boolean).join(": ");
+  else picture.answer(told.parts, sent);
+  page.cards.get(picture)?.refresh();
+  remember(picture);
+}
+
+const ready = () => loadModel((bytes) => say(byId("server"), words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) })));
+
+async function askServer(picture) {
+  try {
+    await judgeThere([picture]);
+  } catch (error) {
+    fail(error);
+  }
+  refreshSubmit();
+}
+
+async function folder(files) {
+  const judge = async (picture) => {
+    if (onDevice()) return classify(picture, null);
+    const { pictures: [told] } = await server.predict([{ name: picture.name, blob: picture.blob, boxes: null }]);
+    return told.parts ?? [];
+  };
+  try {
+    if (onDevice()) await ready();
+    await checkFolder(files, page.about?.classes ?? [], judge);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function watchServer() {
+  try {
+    say(byId("server"), words("server: {ms} ms", { ms: Math.round(await server.ping()) }));
+  } catch {
+    say(byId("server"), words("server: no connection"));
+  }
+}
+
+function opens(button, input, then) {
+  byId(button).addEventListener("click", () => byId(input).click());
+  byId(input).addEventListener("change", ({ target }) => {
+    then([...target.files]);
+    target.value = "";
+  });
+}
+
+function listen() {
+  opens("choose", "files", take);
+  opens("photograph", "camera", take);
+  opens("folder", "folder-files", folder);
+  byId("submit").addEventListener("click", submit);
+  byId("clear").addEventListener("click", () => [...page.pictures].forEach(remove));
+  document.addEventListener("paste", (event) => take([...event.clipboardData.files]));
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      event.preventDefault();
+      byId("drop").classList.toggle("over", kind === "dragover");
+      if (kind === "drop") take([...event.dataTransfer.files]);
+    });
+  }
+  byId("language").value = currentLanguage();
+  byId("language").addEventListener("change", ({ target }) => {
+    speak(target.value);
+    for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
+    refreshSubmit();
+    showHistory();
+    watchServer();
+  });
+  byId("where").value = localStorage.getItem(WHERE) ?? "server";
+  byId("where").addEventListener("change", ({ target }) => localStorage.setItem(WHERE, target.value));
+}
+
+async function learnAbout() {
+  try {
+    page.about = await server.about();
+    localStorage.setItem("about", JSON.stringify(page.about));
+  } catch (error) {
+    page.about = JSON.parse(localStorage.getItem("about") ?? "null");
+    if (error.status) fail(error);
+  }
+  const title = page.about?.title ?? document.title;
+  document.title = title;
+  byId("title").textContent = title;
+  offerClasses(page.about?.classes ?? []);
+}
+
+/** Pictures that another app shared with this one wait in the cache of the service worker. */
+async function takeShared() {
+  if (!("caches" in self)) return;
+  const cache = await caches.open("shared");
+  for (const request of await cache.keys()) {
+    const blob = await (await cache.match(request)).blob();
+    await cache.delete(request);
+    await take([new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type })]);
+  }
+}
+
+speak();
+listen();
+showHistory();
+refreshSubmit();
+await learnAbout();
+watchServer();
+setInterval(() => { if (!document.hidden) watchServer(); }, 1000 * PING_SECONDS);
+navigator.serviceWorker?.register("sw.js").catch(() => {});
+await takeShared();

@@ -1,0 +1,83 @@
+// A picture on the page: its boxes, the list of its faces, and who they are.
+
+import { boxEditor } from "./box_editor.js";
+import { element, percent } from "./dom.js";
+import { paint } from "./pictures.js";
+import { words } from "./words.js";
+
+const FACE = 96;
+
+/** A card for a picture. `acts`: changed, removed, reported(box), look; `boxes`: whether it has any. */
+export function pictureCard(picture, boxes, acts) {
+  const list = element("ul", { class: "faces" });
+  const state = element("p", { class: "small", role: "status" });
+  const editor = boxes
+    ? boxEditor(picture, (one) => { acts.changed(one); refresh(); })
+    : { stage: element("div", { class: "stage" }, element("img", { src: picture.url, alt: picture.name })), redraw() {} };
+  const add = element("button", {
+    type: "button", text: words("Add a face"),
+    onclick: () => {
+      const side = Math.round(Math.min(picture.width, picture.height) / 3);
+      picture.add((picture.width - side) / 2, (picture.height - side) / 2, side, side, "hand");
+      acts.changed(picture);
+      refresh();
+      editor.stage.querySelector(".box:last-child")?.focus();
+    },
+  });
+  const look = element("button", { type: "button", text: words("Let the server look"), onclick: () => acts.look(picture) });
+  const card = element("article", { class: "picture", "aria-label": picture.name },
+    element("header", {},
+      element("h2", { text: picture.name }),
+      element("button", { type: "button", text: words("Remove picture"), onclick: () => acts.removed(picture) })),
+    editor.stage,
+    element("div", {}, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []))));
+
+  function refresh() {
+    editor.redraw();
+    state.textContent = picture.error || (picture.looking ? words("looking for faces …") : "")
+      || (boxes && !picture.boxes.length && !picture.whole ? words("no face found: draw a box, or ask the server") : "");
+    look.hidden = picture.boxes.length > 0 || picture.looking;
+    const shown = picture.boxes.map((box, number) => face(picture, box, number, acts, refresh));
+    if (picture.whole) shown.push(face(picture, null, 0, acts, refresh));
+    list.replaceChildren(...shown);
+  }
+
+  refresh();
+  return { card, refresh };
+}
+
+function face(picture, box, number, acts, refresh) {
+  const part = box ? box.part : picture.whole;
+  const name = box ? words("Face {number}", { number: number + 1 }) : words("Whole picture");
+  const canvas = element("canvas", { width: FACE, height: FACE, "aria-hidden": "true" });
+  paint(canvas, picture, box);
+  const buttons = element("div", { class: "buttons" });
+  if (box) {
+    buttons.append(element("button", {
+      type: "button", text: words("Remove"), "aria-label": `${words("Remove")}: ${name}`,
+      onclick: () => { picture.remove(box); acts.changed(picture); refresh(); },
+    }));
+  }
+  if (part) {
+    buttons.append(element("button", {
+      type: "button", text: words("Wrong result?"), "aria-label": `${words("Wrong result?")} ${name}`,
+      onclick: () => acts.reported(picture, box),
+    }));
+  }
+  return element("li", { class: "face" }, canvas, element("div", {},
+    element("div", { class: "who", text: part ? `${name}: ${part.answer ?? words("unknown")}` : name }),
+    ...(part ? [bars(part.predictions), ...nearest(part.nearest)] : []), buttons));
+}
+
+function bars(predictions) {
+  return element("ol", { class: "bars" }, ...predictions.map(({ label, confidence }) => element("li", {},
+    element("span", { class: "name", text: label }),
+    element("progress", { max: 1, value: confidence, "aria-label": label }),
+    element("span", { class: "percent", text: percent(confidence) }))));
+}
+
+function nearest(known) {
+  if (!known.length) return [];
+  const names = known.map(({ label, likeness }) => `${label} (${likeness.toFixed(2)})`).join(", ");
+  return [element("p", { class: "small", text: words("nearest known: {names}", { names }) })];
+}

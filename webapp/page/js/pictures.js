@@ -1,0 +1,92 @@
+// The pictures a person has opened: their pixels, the boxes of faces in them, and the answers.
+
+let numbers = 0;
+
+/** A picture. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright picture. */
+export class Picture {
+  constructor(name, blob, bitmap) {
+    Object.assign(this, { id: ++numbers, name, blob, bitmap, url: URL.createObjectURL(blob) });
+    this.width = bitmap.width;
+    this.height = bitmap.height;
+    this.boxes = [];
+    this.whole = null; // the answer to the whole picture, of a model that takes pictures whole
+    this.error = "";
+    this.looking = false;
+  }
+
+  /** Add a box, within the picture; null where nothing of it is. */
+  add(x, y, width, height, by) {
+    const box = this.inside({ x, y, width, height });
+    if (!box) return null;
+    this.boxes.push(Object.assign(box, { id: ++numbers, by, part: null }));
+    return box;
+  }
+
+  /** Move or resize a box; its answer does not hold any more. */
+  change(box, place) {
+    const inside = this.inside({ ...box, ...place });
+    if (inside) Object.assign(box, inside, { part: null });
+  }
+
+  remove(box) {
+    this.boxes = this.boxes.filter((one) => one !== box);
+  }
+
+  inside({ x, y, width, height }) {
+    const left = Math.round(Math.min(Math.max(x, 0), this.width - 1));
+    const top = Math.round(Math.min(Math.max(y, 0), this.height - 1));
+    const right = Math.round(Math.min(x + width, this.width));
+    const bottom = Math.round(Math.min(y + height, this.height));
+    return right > left && bottom > top
+      ? { x: left, y: top, width: right - left, height: bottom - top } : null;
+  }
+
+  /** What is sent: boxes, or null where the whole picture is judged or the server is to look. */
+  get sent() {
+    return this.boxes.length ? this.boxes.map((b) => [b.x, b.y, b.width, b.height]) : null;
+  }
+
+  /** Whether something in it has no answer yet. */
+  get waits() {
+    return this.boxes.length ? this.boxes.some((box) => !box.part) : !this.whole && !this.error;
+  }
+
+  /** Take the parts of an answer: those of boxes that were sent, or those the server found. */
+  answer(parts, sent) {
+    this.error = "";
+    if (sent) {
+      parts.forEach((part, number) => Object.assign(sent[number], { part }));
+    } else if (parts.some((part) => part.box)) {
+      for (const part of parts) {
+        const box = this.add(...part.box, "server");
+        if (box) box.part = part;
+      }
+    } else {
+      [this.whole] = parts;
+    }
+  }
+
+  close() {
+    URL.revokeObjectURL(this.url);
+    this.bitmap.close();
+  }
+}
+
+/** Open a file as a picture; throws where the browser cannot read it. */
+export async function openPicture(file) {
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  return new Picture(file.name || "picture", file, bitmap);
+}
+
+/** Paint a box of a picture (or all of it) onto a canvas, keeping its shape. */
+export function paint(canvas, picture, box) {
+  const part = box ?? { x: 0, y: 0, width: picture.width, height: picture.height };
+  const scale = Math.min(canvas.width / part.width, canvas.height / part.height);
+  const [wide, high] = [part.width * scale, part.height * scale];
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(
+    picture.bitmap, part.x, part.y, part.width, part.height,
+    (canvas.width - wide) / 2, (canvas.height - high) / 2, wide, high,
+  );
+}

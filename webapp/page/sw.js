@@ -1,0 +1,49 @@
+// The page without a network: what it is made of is kept, and answers come from the server where it
+// can be reached. Pictures that are shared with the page are kept until it has opened them.
+
+const PAGE = "page";
+const PARTS = [
+  "./", "style.css", "icon.svg", "manifest.webmanifest",
+  ...["asked_worker", "box_editor", "bulk", "cutting", "decision", "device", "device_worker", "dom", "finder",
+    "finder_worker", "history", "main", "picture_card", "pictures", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
+];
+// Fetched once they are asked for, and kept then: they are large.
+const KEPT = /\/vendor\//;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(PARTS)).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (url.origin !== self.location.origin) return;
+  if (request.method === "POST" && url.pathname.endsWith("/share")) event.respondWith(shared(request));
+  else if (request.method === "GET" && !url.pathname.includes("/api/")) event.respondWith(page(request, url));
+});
+
+/** What the network says now; what was kept where there is none. Large parts are kept for good. */
+async function page(request, url) {
+  const cache = await caches.open(PAGE);
+  const kept = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
+  if (kept && KEPT.test(url.pathname)) return kept;
+  try {
+    const answer = await fetch(request);
+    if (answer.ok && !answer.redirected) await cache.put(request, answer.clone());
+    return answer;
+  } catch (error) {
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function shared(request) {
+  const cache = await caches.open("shared");
+  const form = await request.formData();
+  for (const [number, file] of form.getAll("pictures").entries()) {
+    await cache.put(`shared/${number}/${encodeURIComponent(file.name || "picture")}`, new Response(file));
+  }
+  return Response.redirect("./", 303);
+}
