@@ -23,8 +23,10 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "gleanset-installed"
 # Program, library or file -> Debian package.
 NEEDED = {"ffmpeg": "ffmpeg"}
-# Without the browser only the source Google is not there, without the rest only the window.
+# Without the browser only the source Google is not there, without npm what the page does on the
+# device, without the rest only the window.
 WANTED = {
+    "npm": "npm",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "libEGL.so.1": "libegl1",
@@ -58,9 +60,12 @@ def main() -> int:
         return code
     wanted = {"demo": {}, "install": WANTED, "test": WANTED | SCREEN}[command]
     if install_system_packages(wanted):
-        print("going on without them: they are for --source google and for the window")
+        print("going on without them: they are for --source google, the page and the window")
     if code := install_project(command):
         return code
+    if command != "demo":
+        # It says itself what is missing; the server does without.
+        run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])
     if command == "demo":
         return run([BIN / "gleanset", "demo", *rest])
     if command == "test":

@@ -9,7 +9,9 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
+from baseline.model import Model
 from gleanset import __version__
+from webapp.box_styles import style_between
 from webapp.device_facts import facts_for_device
 from webapp.recognizer import answers_to
 from webapp.refusal import RefusedRequest
@@ -30,6 +32,8 @@ from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
 JSON = "application/json"
+FINDER = "drawnface"
+"""The detector of the page."""
 router = APIRouter(prefix="/api/v1")
 
 
@@ -83,6 +87,7 @@ async def classes(request: Request) -> Response:
             "classes": list(now.model.classes),
             "size": now.model.facts.size,
             "cropping": now.model.cropping.to_json(),
+            "box_style": style_between(FINDER, _detector(now.model)),
         }
     )
 
@@ -113,6 +118,11 @@ async def health(request: Request) -> Response:
 async def ping() -> Response:
     """Answer at once. Not counted, and needs no token."""
     return _json({"pong": True})
+
+
+def _detector(model: Model) -> str:
+    detector = model.cropping.read.detector
+    return detector.name if detector else ""
 
 
 def _fetchable(request: Request) -> LoadedModel:

@@ -60,7 +60,7 @@ commands.add_command(reports)
 @click.option(
     "--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key."
 )
-@click.option("--title", default="Who is this?", show_default=True, help="The title of the page.")
+@click.option("--title", default="", help="The title of the page.")
 @click.option(
     "--on-device/--not-on-device",
     default=True,

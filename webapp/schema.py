@@ -65,6 +65,7 @@ CLASSES = _answer(
             "classes": _list(TEXT),
             "size": WHOLE,
             "cropping": {"type": "object"},
+            "box_style": _list(NUMBER),
         }
     ),
 )

@@ -36,7 +36,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     served: str
     counters: str
     dataset: str | None = None
-    title: str = "Who is this?"
+    title: str = ""
     hosts: tuple[str, ...] = ()
     token: str | None = None
     on_device: bool = True

@@ -162,5 +162,14 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: 
 def test_the_description_names_every_address(client: TestClient) -> None:
     told = client.get("/api/v1/openapi.json").json()
     assert set(told["paths"]) == {
-        f"/api/v1/{name}" for name in ("predict", "reports", "classes", "health", "ping")
+        f"/api/v1/{name}"
+        for name in (
+            "predict",
+            "reports",
+            "classes",
+            "health",
+            "ping",
+            "model.json",
+            "model.onnx",
+        )
     }

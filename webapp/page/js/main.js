@@ -55,13 +55,25 @@ async function look(picture) {
   picture.looking = true;
   page.cards.get(picture).refresh();
   try {
-    for (const box of await findFaces(picture)) picture.add(box.x, box.y, box.width, box.height, "browser");
+    for (const box of await findFaces(picture)) {
+      const { x, y, width, height } = asLearnt(box, page.about.box_style);
+      picture.add(x, y, width, height, "browser");
+    }
   } catch {
     // Without a finder boxes are drawn by hand, or the server looks.
   }
   picture.looking = false;
   page.cards.get(picture)?.refresh();
   refreshSubmit();
+}
+
+/** A box as the detector draws it whose faces the model learnt from: as wide, as high, as far up. */
+function asLearnt(box, [width, height, right, down]) {
+  const [wide, high] = [box.width * width, box.height * height];
+  return {
+    x: box.x + box.width * (0.5 + right) - wide / 2, y: box.y + box.height * (0.5 + down) - high / 2,
+    width: wide, height: high,
+  };
 }
 
 function remove(picture) {
@@ -200,9 +212,7 @@ async function learnAbout() {
     page.about = JSON.parse(localStorage.getItem("about") ?? "null");
     if (error.status) fail(error);
   }
-  const title = page.about?.title ?? document.title;
-  document.title = title;
-  byId("title").textContent = title;
+  document.title = byId("title").textContent = page.about?.title || words("Who is this?");
   offerClasses(page.about?.classes ?? []);
 }
 
