@@ -63,11 +63,10 @@ def main() -> int:
         print("going on without them: they are for --source google, the page and the window")
     if code := install_project(command):
         return code
-    if command != "demo":
-        # It says itself what is missing; the server does without.
-        run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])
     if command == "demo":
         return run([BIN / "gleanset", "demo", *rest])
+    # Parts of the page. It says itself what is missing; the server does without.
+    run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])
     if command == "test":
         return run_tests(rest)
     print(f"installed in {VENV}; now: source {BIN / 'activate'}")

@@ -246,3 +246,10 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
     page.click("#submit")
     assert until(page, ANSWERS) == 1
     assert page.locator(".who").inner_text() == "Face 1: red"
+
+
+def test_programs_are_told_every_address(opened: Open, address: str) -> None:
+    page = opened()
+    page.click("footer a")
+    until(page, "document.querySelectorAll('#addresses h2').length === 7")
+    assert "POST /api/v1/predict" in page.inner_text("#addresses")

@@ -3,8 +3,8 @@
 
 const PAGE = "page";
 const PARTS = [
-  "./", "style.css", "icon.svg", "manifest.webmanifest",
-  ...["asked_worker", "box_editor", "bulk", "cutting", "decision", "device", "device_worker", "dom", "finder",
+  "./", "api.html", "style.css", "icon.svg", "manifest.webmanifest",
+  ...["api_page", "asked_worker", "box_editor", "bulk", "cutting", "decision", "device", "device_worker", "dom", "finder",
     "finder_worker", "history", "main", "picture_card", "pictures", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
 ];
 // Fetched once they are asked for, and kept then: they are large.

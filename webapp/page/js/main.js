@@ -13,7 +13,7 @@ import { currentLanguage, speak, words } from "./words.js";
 
 const PING_SECONDS = 15;
 const WHERE = "where";
-const page = { pictures: [], cards: new Map(), about: null };
+const page = { pictures: [], cards: new Map(), about: null, known: null };
 
 /** Whether this model judges faces, and not pictures as a whole. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
@@ -22,6 +22,8 @@ const fail = (error) => say(byId("message"), error.status === 401
   ? words("The server asks for a token: open the address that it printed when it was started.") : error.message);
 
 async function take(files) {
+  // Whether faces are looked for is known only then.
+  await page.known;
   say(byId("message"), "");
   for (const file of files) {
     try {
@@ -89,7 +91,7 @@ function refreshSubmit() {
   byId("submit-bar").hidden = !page.pictures.length;
   const submit = byId("submit");
   const faces = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
-  submit.textContent = words(faces > 1 ? "Who are they?" : "Who is this?");
+  submit.textContent = faces > 1 ? words("Who are they?") : words("Who is this?");
   submit.disabled = !page.pictures.some((one) => one.waits);
 }
 
@@ -155,6 +157,7 @@ async function folder(files) {
     return told.parts ?? [];
   };
   try {
+    await page.known;
     if (onDevice()) await ready();
     await checkFolder(files, page.about?.classes ?? [], judge);
   } catch (error) {
@@ -231,7 +234,7 @@ speak();
 listen();
 showHistory();
 refreshSubmit();
-await learnAbout();
+page.known = learnAbout();
 watchServer();
 setInterval(() => { if (!document.hidden) watchServer(); }, 1000 * PING_SECONDS);
 navigator.serviceWorker?.register("sw.js").catch(() => {});

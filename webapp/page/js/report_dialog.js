@@ -37,7 +37,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     };
     const { new: fresh } = await report(picture.blob, picture.name, told);
     dialog.close();
-    sent(words(fresh ? "Thank you, it was sent." : "This was reported before."));
+    sent(fresh ? words("Thank you, it was sent.") : words("This was reported before."));
   } catch (error) {
     say(byId("report-message"), error.message);
   } finally {

@@ -1,0 +1,38 @@
+"""Every text of the page is there in every language."""
+
+from __future__ import annotations
+
+import re
+
+from webapp.page_files import PAGE
+
+WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")
+LANGUAGES = ("zh", "ja")
+
+
+def _table(language: str) -> dict[str, str]:
+    block = re.search(rf"^  {language}: \{{(.*?)^  \}},", WORDS, re.S | re.M)
+    assert block is not None
+    return dict(re.findall(r'"((?:[^"\\]|\\.)*)": "((?:[^"\\]|\\.)*)"', block.group(1)))
+
+
+def _used() -> set[str]:
+    found = set[str]()
+    for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'data-words="([^"]+)"', text))
+        found |= set(re.findall(r'words\(\s*"([^"]+)"', text))
+    return found
+
+
+def test_each_text_is_translated_and_none_is_left_over() -> None:
+    used = _used()
+    for language in LANGUAGES:
+        assert set(_table(language)) == used, language
+
+
+def test_translations_fill_in_the_same_names() -> None:
+    for language in LANGUAGES:
+        for text, told in _table(language).items():
+            names = re.findall(r"\{\w+\}", text)
+            assert sorted(re.findall(r"\{\w+\}", told)) == sorted(names), text
