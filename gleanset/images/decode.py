@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gleanset.errors import Unreadable
@@ -206,6 +205,9 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
     """Deep grey pictures: 16-bit values by their high byte, floats stretched to 0..255."""
+    # Few pictures are so deep, and a window shows its first one sooner without numpy.
+    import numpy as np
+
     values = np.asarray(image)
     if image.mode == "F":
         # In 64 bits, where the span of two 32-bit numbers has room.

@@ -12,8 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from gleanset import Dataset
 from labeler.qt.background_task import CancellableProgress
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.drop_import import DropResult, take_in
-from labeler.sorting.measuring import count_unmeasured, measured_by_parts
+from labeler.sorting.dropped import DropResult
 
 PAUSE = 0.01
 """Seconds between a few samples and the next: the window's own threads come first."""
@@ -78,6 +77,9 @@ class Intake(QObject):
         files, label, hints = self._drops.pop(0)
 
         def work(dataset: Dataset, progress: CancellableProgress) -> DropResult:
+            # Nobody drops a file before the window is there: it need not wait for this.
+            from labeler.sorting.drop_import import take_in
+
             def report(count: int) -> None:
                 progress.report("taking in", count, 0)
 
@@ -92,6 +94,8 @@ class Intake(QObject):
 
 def measure_all(dataset: Dataset, progress: CancellableProgress) -> None:
     """Measure what has no descriptor until nothing is left; reports how many that are."""
+    from labeler.sorting.measuring import count_unmeasured, measured_by_parts
+
     left = count_unmeasured(dataset)
     with closing(measured_by_parts(dataset)) as parts:
         while not progress.cancelled and (done := next(parts, None)) is not None:

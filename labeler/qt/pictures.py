@@ -8,7 +8,6 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from gleanset.errors import Unreadable
-from gleanset.images.decode import decode
 from labeler.qt.session_worker import SessionWorker
 
 LARGEST = 2048
@@ -17,6 +16,9 @@ LARGEST = 2048
 
 def load(path: str) -> QImage | str:
     """Return the pixels of a file, not larger than a screen; or why there are none."""
+    # What reads pictures takes a while to load, and no view begins with a whole one.
+    from gleanset.images.decode import decode
+
     try:
         picture = decode(Path(path).read_bytes(), at_least=LARGEST).pixels
     except OSError as error:

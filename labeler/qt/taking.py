@@ -21,8 +21,7 @@ from labeler.qt.accessibility import announce
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.drop_import import DropResult
-from labeler.sorting.dropped import TakePlan
+from labeler.sorting.dropped import DropResult, TakePlan
 
 
 class TakingState(StrEnum):

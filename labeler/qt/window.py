@@ -45,7 +45,7 @@ from labeler.qt.views.registry import VIEWS
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
 from labeler.qt.window_state import WindowState
-from labeler.sorting.drop_import import DropResult
+from labeler.sorting.dropped import DropResult
 
 MEASURE_MS = 1500
 ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)

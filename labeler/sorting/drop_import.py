@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,18 +22,10 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
-from labeler.sorting.dropped import files_in
+from labeler.sorting.dropped import DropResult, files_in
 
 STAGE = "dropped"
 THREADS = 2
-
-
-class DropResult(NamedTuple):
-    """What a drop gave: its step (0 for none), samples, files that were no pictures."""
-
-    step: int
-    samples: int
-    rejected: int
 
 
 class _Take:

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from gleanset.dataset import is_dataset
 from gleanset.errors import Unreadable
 from gleanset.files.names import ARCHIVES, VIDEOS
-from gleanset.images.decode import ENDINGS, size_said
 
 LOOK_SECONDS = 0.5
 """So long is looked into folders at most: a person waits."""
@@ -49,6 +48,14 @@ class DroppedPath(NamedTuple):
     videos: int = 0
     archives: int = 0
     is_folder: bool = False
+
+
+class DropResult(NamedTuple):
+    """What a drop gave: its step (0 for none), samples, files that were no pictures."""
+
+    step: int
+    samples: int
+    rejected: int
 
 
 class DroppedFiles(NamedTuple):
@@ -136,6 +143,9 @@ def files_in(path: Path) -> Iterator[Path]:
 
 
 def _kind(file: Path, dropped_itself: bool) -> str | None:
+    # What reads pictures takes a while to load, and a window is there before the first drop.
+    from gleanset.images.decode import ENDINGS
+
     ending = file.suffix.lower()
     if ending in ENDINGS:
         return "pictures"
@@ -146,6 +156,8 @@ def _kind(file: Path, dropped_itself: bool) -> str | None:
 
 def _look_cut(pictures: Sequence[Path]) -> bool:
     """Return whether most of some pictures are as small, and about as square, as cut faces."""
+    from gleanset.images.decode import size_said
+
     step = max(len(pictures) // LOOKED_AT, 1)
     votes = []
     for path in pictures[::step][:LOOKED_AT]:

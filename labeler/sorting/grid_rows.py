@@ -11,8 +11,6 @@ from gleanset import Dataset
 from gleanset.db.filters import ANYTHING, SampleFilter
 from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedRows, OrderedSamples
 from gleanset.db.sorting import LabelCounts
-from labeler.likeness import NEARLY_ALL
-from labeler.sorting.likeness_order import by_likeness
 from labeler.sorting.session import Place
 
 ALL_PLACES, SET_ASIDE = ":everything", ":set aside"
@@ -59,7 +57,13 @@ def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
         order=asked.order,
         backwards=asked.backwards,
     )
-    if asked.order != LIKENESS or found.known_places(asked.place, asked.label) >= NEARLY_ALL:
+    if asked.order != LIKENESS:
+        return rows
+    # A window shows its first faces without numpy, which takes a while to load.
+    from labeler.likeness import NEARLY_ALL
+    from labeler.sorting.likeness_order import by_likeness
+
+    if found.known_places(asked.place, asked.label) >= NEARLY_ALL:
         return rows
     ids = by_likeness(dataset, rows.ids)
     return rows._replace(ids=ids[::-1] if asked.backwards else ids)

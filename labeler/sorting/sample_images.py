@@ -1,4 +1,7 @@
-"""Samples as files: small pictures in the cache, and what a drop outside the window gets."""
+"""Samples as files: small pictures in the cache, and what a drop outside the window gets.
+
+What reads pictures is imported where it is used: a window is there before its first picture.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from gleanset import Dataset
 from gleanset.db.measures import SampleRegion
@@ -18,10 +20,10 @@ from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
-from gleanset.images.cut import encode
-from gleanset.images.decode import decode
 from gleanset.records import Box, Region
-from labeler.sample_pixels import read_pixels, sample_file
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
@@ -36,6 +38,9 @@ def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[s
 
 
 def _path(dataset: Dataset, tile: SampleTile) -> str:
+    from gleanset.images.cut import encode
+    from labeler.sample_pixels import read_pixels, sample_file
+
     seen = tile.seen
     original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
     if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
@@ -83,6 +88,8 @@ class ThumbnailCache:
 
     def pixels(self, seen: SampleRegion, side: int) -> Image.Image:
         """Return the picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
+        from gleanset.images.decode import decode
+
         path = self.path(seen, side)
         with suppress(OSError, Unreadable):
             return decode(path.read_bytes()).pixels
@@ -92,13 +99,28 @@ class ThumbnailCache:
             _write(path, made)
         return made
 
+    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
+        """Return the picture of a sample with a longer side of so many pixels, to be shown as it
+        is. Raises `Unreadable`.
+        """
+        from PIL import Image
+
+        pixels = self.pixels(seen, side_for(side))
+        scale = side / max(pixels.size)
+        width, height = (max(1, round(one * scale)) for one in pixels.size)
+        return pixels.resize((width, height), Image.Resampling.BILINEAR)
+
     def _made(self, seen: SampleRegion, side: int) -> Image.Image:
+        from PIL import Image
+
         pixels = self._crop(seen, side) or self._cut(seen, side)
         pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         return pixels
 
     def _crop(self, seen: SampleRegion, side: int) -> Image.Image | None:
         """Return the cut that lies on disk, where it is one of the present region."""
+        from gleanset.images.decode import decode
+
         with suppress(OSError, Unreadable):
             picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
             if (picture.width, picture.height) == seen.region.box[2:]:
@@ -106,7 +128,6 @@ class ThumbnailCache:
         return None
 
     def _cut(self, seen: SampleRegion, side: int) -> Image.Image:
-        # Loading OpenCV takes a while, and most samples have their cut on disk.
         from labeler.sample_pixels import read_pixels, sample_file
 
         return read_pixels(sample_file(seen, self._originals), side, "RGB")

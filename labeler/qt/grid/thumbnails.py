@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
 
@@ -17,7 +16,10 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
-from labeler.sorting.sample_images import SIDES, ThumbnailCache, side_for
+from labeler.sorting.sample_images import SIDES, ThumbnailCache
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 THREADS = 2
 MOST_BYTES = 96_000_000
@@ -43,6 +45,7 @@ class ThumbnailLoader(QObject):
         super().__init__()
         self._thumbs = thumbs
         self._kept: OrderedDict[Name, QPixmap | BrokenThumbnail] = OrderedDict()
+        self._sides: dict[tuple[str, Region], set[int]] = {}
         self._bytes = 0
         self._wanted: OrderedDict[Name, SampleRegion] = OrderedDict()
         self._under_way: set[Name] = set()
@@ -74,7 +77,7 @@ class ThumbnailLoader(QObject):
         """Return the picture of a sample for a tile of `side` logical pixels; None while it
         comes.
         """
-        name = (seen.key, seen.region, side_for(side * ratio))
+        name = (seen.key, seen.region, min(max(1, round(side * ratio)), SIDES[-1]))
         found = self._kept.get(name)
         if found is None:
             self._want(name, seen)
@@ -84,8 +87,8 @@ class ThumbnailLoader(QObject):
 
     def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
         """Return a smaller or larger one meanwhile, so that zooming does not flash."""
-        names = ((seen.key, seen.region, side) for side in SIDES)
-        return next((self._kept[name] for name in names if name in self._kept), None)
+        sides = self._sides.get((seen.key, seen.region))
+        return self._kept[seen.key, seen.region, next(iter(sides))] if sides else None
 
     def _want(self, name: Name, seen: SampleRegion) -> None:
         with self._more:
@@ -109,7 +112,7 @@ class ThumbnailLoader(QObject):
                 name, seen = self._wanted.popitem()
                 self._under_way.add(name)
             try:
-                made: QImage | BrokenThumbnail = as_image(self._thumbs.pixels(seen, name[2]))
+                made: QImage | BrokenThumbnail = as_image(self._thumbs.fitted(seen, name[2]))
             except Unreadable as error:
                 made = BrokenThumbnail(error.reason)
             except Exception as error:  # whatever it is, one tile shows it
@@ -121,10 +124,19 @@ class ThumbnailLoader(QObject):
         kept = QPixmap.fromImage(made) if isinstance(made, QImage) else made
         self._under_way.discard(name)
         self._kept[name] = kept
+        self._sides.setdefault(name[:2], set()).add(name[2])
         self._bytes += _size(kept)
         while self._bytes > MOST_BYTES and len(self._kept) > 1:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
+            self._forget_oldest()
         self.ready.emit(name[0])
+
+    def _forget_oldest(self) -> None:
+        name, kept = self._kept.popitem(last=False)
+        self._bytes -= _size(kept)
+        sides = self._sides[name[:2]]
+        sides.discard(name[2])
+        if not sides:
+            del self._sides[name[:2]]
 
     def close(self) -> None:
         """End the threads; what is not begun is dropped."""
@@ -135,14 +147,16 @@ class ThumbnailLoader(QObject):
         for thread in self._threads:
             thread.join()
         self._kept.clear()
+        self._sides.clear()
         self._bytes = 0
 
 
 def as_image(pixels: Image.Image) -> QImage:
-    """Return RGB pixels as Qt has them."""
+    """Return RGB pixels as Qt paints them."""
     data = pixels.tobytes()
     width, height = pixels.size
-    return QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
 def _size(kept: QPixmap | BrokenThumbnail) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
@@ -11,8 +12,10 @@ from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from gleanset.db.sorting import SampleTile
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.reasons import ProposalReasons, reasons_for
 from labeler.sorting.session import Place
+
+if TYPE_CHECKING:
+    from labeler.sorting.reasons import ProposalReasons
 
 
 class TileMenu(QMenu):
@@ -104,6 +107,8 @@ class TileMenu(QMenu):
 
     def _ask_why(self) -> None:
         sample = self._tiles[0].id
+        from labeler.sorting.reasons import reasons_for
+
         self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
 
     def _tell_why(self, found: ProposalReasons) -> None:
