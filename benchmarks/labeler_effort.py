@@ -33,11 +33,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")]
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
 from drawn_episodes import draw_episodes  # noqa: E402
 from drawn_faces import FaceSet, labels, real_set  # noqa: E402
 from virtual_display import Display, display  # noqa: E402
+
+from gleanset import Dataset  # noqa: E402
+from gleanset.db.proposals import Proposals  # noqa: E402
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint
@@ -281,6 +285,7 @@ def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
     window.resize(1440, 900)
     window.show()
     window.activateWindow()
+    window.learning.begin()
     person = Person(window, screen, faces.truth)
     started = time.monotonic()
     try:
@@ -288,6 +293,7 @@ def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
         minutes = (time.monotonic() - started) / 60
     finally:
         window.shut_down()
+    presorts = presorts_of(faces.root)
     found = labels(faces.root)
     mistakes = Counter((who, found[key]) for key, who in faces.truth.items() if found[key] != who)
     for (who, said), count in mistakes.items():
@@ -301,10 +307,18 @@ def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
         "gestures_per_1000_without_letters": round(gestures * part, 1),
         "wrong_share": round(wrong / len(faces.truth), 4),
         "minutes": round(minutes, 1),
+        "presorts": presorts,
         "drags_per_1000": round(runs_of(faces) * part, 1),
         "counted_by_the_window": window.worker.gestures,
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
+
+
+def presorts_of(root: Path) -> int:
+    """Return how often it was learnt anew beside the window: 0 where nothing was."""
+    with Dataset.open(root) as dataset:
+        newest = Proposals(dataset.db).newest()
+        return newest.id if newest is not None else 0
 
 
 def runs_of(faces: FaceSet) -> int:

@@ -32,7 +32,8 @@ from statistics import mean
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "labeler")]
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
 from drawn_faces import FaceSet, draw_set, labels, real_set  # noqa: E402
 

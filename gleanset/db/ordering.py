@@ -28,6 +28,7 @@ class _Order(NamedTuple):
     by: str
 
 
+NO_TITLE = "NULL"
 _FIRST_ORIGIN = " LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
 _FIRST_FRAME = (
     " LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image "
@@ -35,21 +36,21 @@ _FIRST_FRAME = (
 )
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
 _ORDERS = {
-    "arrival": _Order("", "NULL", "s.image {up}, s.id {up}"),
+    "arrival": _Order("", NO_TITLE, "s.image {up}, s.id {up}"),
     "proposal": _Order(
         FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence {down}, s.image, s.id"
     ),
     "likeness": _Order(
         " LEFT JOIN standing t ON t.sample=s.id",
-        "NULL",
+        NO_TITLE,
         "t.place IS NULL, t.place {up}, s.image, s.id",
     ),
     "time": _Order(
         _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time {up}, s.image {up}, s.id"
     ),
     "source": _Order(_FIRST_ORIGIN, "o.source", "section IS NULL, section {up}, s.image, s.id"),
-    "score": _Order("", "NULL", "s.score IS NULL, s.score {down}, s.image, s.id"),
-    "size": _Order("", "NULL", "s.size {down}, s.image, s.id"),
+    "score": _Order("", NO_TITLE, "s.score IS NULL, s.score {down}, s.image, s.id"),
+    "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
 }
 ORDERS = tuple(_ORDERS)
 """As images came, by what is proposed, by look, through videos, by source, surest face first,
@@ -86,11 +87,16 @@ class OrderedSamples:
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = how.by.format(up=turns[0], down=turns[1])
         where, values = self._where(place, label, chosen)
-        found = self._db.rows(
+        asked = (
             f"SELECT s.id, {how.title} AS section FROM sample s{_TABLES}{how.joined}{where} "
-            f"ORDER BY {by}",
-            values,
+            f"ORDER BY {by}"
         )
+        if how.title == NO_TITLE:
+            # One text in place of very many rows, for each of which threads would take turns.
+            (text,) = self._db.rows(f"SELECT group_concat(id) FROM ({asked})", values)
+            ids = array("q", map(int, text[0].split(",") if text[0] else ()))
+            return OrderedRows(ids, ((None, len(ids)),) if ids else ())
+        found = self._db.rows(asked, values)
         return OrderedRows(array("q", (row[0] for row in found)), _runs(row[1] for row in found))
 
     def count(

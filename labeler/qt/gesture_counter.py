@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QDropEvent,
     QInputMethodEvent,
@@ -71,6 +71,10 @@ class GestureCounter(QObject):
             Type.Drop: self._drop,
             Type.WindowDeactivate: self._forget,
         }
+        # While a window is being made nobody does anything, and very many events are sent.
+        QTimer.singleShot(0, self, self._watch)
+
+    def _watch(self) -> None:
         application = QCoreApplication.instance()
         assert application is not None
         application.installEventFilter(self)

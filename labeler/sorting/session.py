@@ -18,7 +18,7 @@ from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.db.measures import SampleRegion
 from gleanset.db.proposals import SortingQueue
-from gleanset.db.sorting import LabelCounts, SampleTile, SampleTiles
+from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
 from labeler.sorting.history import History, HistoryStep
@@ -333,10 +333,10 @@ class SortingSession:
         found = self.tiles.last_used()
         return {self.classes.name_of(row): last for row, last in found.items()}
 
-    def portraits(self) -> dict[str, list[SampleRegion]]:
-        """Return for each class its most typical and its latest face."""
+    def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
+        """Return for each of some classes its most typical and its latest face."""
         likeness = SortingQueue(self.dataset.db)
-        found = {row.name: likeness.portraits(row.id) for row in self.tiles.counts().classes}
+        found = {row.name: likeness.portraits(row.id) for row in classes}
         tiles = self.tiles.of([one for rows in found.values() for one in rows])
         return {
             name: [tiles[one].seen for one in rows if one in tiles] for name, rows in found.items()

@@ -17,6 +17,7 @@ from PySide6.QtCore import (
 )
 
 from gleanset.db.measures import SampleRegion
+from gleanset.db.sorting import ClassCount
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress, StepResult
@@ -32,19 +33,22 @@ class Portraits(QObject):
     def __init__(self, worker: SessionWorker, classes: ClassListModel) -> None:
         super().__init__(worker)
         self._worker, self._classes = worker, classes
+        self._counts: tuple[ClassCount, ...] = ()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._ask)
         worker.progressed.connect(self._changed)
 
-    def _changed(self) -> None:
+    def _changed(self, progress: SortingProgress) -> None:
+        self._counts = progress.counts.classes
         if not self._classes.portraits:
             self._ask()
         elif not self._timer.isActive():
             self._timer.start(REST_MS)
 
     def _ask(self) -> None:
-        self._worker.ask(lambda session: session.portraits(), self._take)
+        if counts := self._counts:
+            self._worker.ask(lambda session: session.portraits(counts), self._take)
 
     def _take(self, found: dict[str, list[SampleRegion]]) -> None:
         self._classes.show_portraits(found)

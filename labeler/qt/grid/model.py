@@ -137,9 +137,17 @@ class TileModel(QAbstractListModel):
 
     def row_of(self, sample: int) -> int:
         """Return the tile of a sample, -1 for none; of a stack, by its first one."""
+        return self._places().get(sample, -1)
+
+    def missing(self, samples: Iterable[int]) -> list[int]:
+        """Return those of some samples, however many, that no tile is of."""
+        places = self._places()
+        return [sample for sample in samples if sample not in places]
+
+    def _places(self) -> dict[int, int]:
         if not self._rows:
-            self._rows = {number: row for row, number in enumerate(self._ids)}
-        return self._rows.get(sample, -1)
+            self._rows = dict(zip(self._ids, range(len(self._ids)), strict=True))
+        return self._rows
 
     def tile(self, row: int) -> SampleTile | None:
         """Return the details of a tile; None while they come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -44,6 +45,7 @@ ORDER_NAMES = (
     ("size", QT_TRANSLATE_NOOP("SortingView", "By size")),
 )
 
+T = TypeVar("T")
 NOTHING = OrderedRows(array("q"), ())
 
 
@@ -293,36 +295,39 @@ class SortingView(SendingView):
 
     def taken_back(self, done: StepResult) -> None:
         """Bring back at once what an undo brings to this place, and is not shown."""
-        self._read_again(self._bring_back)
+        shown = self._rows
+        self._read_again(lambda found: (found, with_missing(shown, found)), self._bring_back)
 
     def _look_again(self) -> None:
         """Another program has changed something: say what is new here, and move nothing."""
         if self.isVisible():
-            self._read_again(self._note_new)
+            self._read_again(lambda found: found, self._note_new)
 
-    def _read_again(self, then: Callable[[OrderedRows], None]) -> None:
+    def _read_again(self, made: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
+        """Read what is shown once more, and show `then` what is `made` of it beside the window."""
         number, asked = self._asked, self._shown
 
-        def read(found: OrderedRows) -> None:
+        def read(answer: T) -> None:
             if number == self._asked:
-                then(found)
+                then(answer)
 
         plain = asked._replace(order="arrival") if asked.order == LIKENESS else asked
-        self.worker.ask(lambda session: grid_rows(session.dataset, plain), read)
+        self.worker.ask(lambda session: made(grid_rows(session.dataset, plain)), read)
 
     def _note_new(self, found: OrderedRows) -> None:
-        self._new = sum(self.model.row_of(one) < 0 for one in found.ids)
+        self._new = len(self.model.missing(found.ids))
         self._count = len(found.ids)
         self._say()
 
-    def _bring_back(self, found: OrderedRows) -> None:
+    def _bring_back(self, answer: tuple[OrderedRows, OrderedRows]) -> None:
         """Show what is missing where its order puts it; all other tiles keep theirs."""
-        back = [one for one in found.ids if self.model.row_of(one) < 0]
+        found, together = answer
+        back = self.model.missing(found.ids)
         if not back:
             return
         bar = self.view.verticalScrollBar()
         before, chosen = bar.value(), [self.model.id(row) for row in self.view.selected_rows()]
-        self._rows, seen = with_missing(self._rows, found), set(self.view.seen)
+        self._rows, seen = together, set(self.view.seen)
         self.model.renew(self._rows.ids, self._sections(self._rows))
         self.view.seen |= seen
         bar.setValue(before)

@@ -307,6 +307,14 @@ def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: F
     ] == []
 
 
+def test_a_window_is_there_before_what_reads_pictures_is_loaded() -> None:
+    code = "import sys, labeler.qt.window; print(*{'numpy', 'PIL', 'cv2'} & set(sys.modules))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == []
+
+
 def test_no_network() -> None:
     for path in (ROOT / "labeler").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
