@@ -73,6 +73,8 @@ class Person:
     def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
         self.window, self.screen, self.truth = window, screen, truth
         self.gestures: Counter[str] = Counter()
+        self.stages: Counter[str] = Counter()
+        self._stage = ""
         self.letters = 0
         self._met: set[str] = set()
 
@@ -80,8 +82,12 @@ class Person:
 
     def key(self, name: str, what: str) -> None:
         """Press a key or a chord, as xdotool names it."""
-        self.gestures[what] += 1
+        self._count(what)
         self._hand(KEY, "key", name)
+
+    def _count(self, what: str) -> None:
+        self.gestures[what] += 1
+        self.stages[self._stage] += 1
 
     def point(self, row: int) -> None:
         """Move the mouse to a tile that is in sight."""
@@ -94,7 +100,7 @@ class Person:
         if len(rows) == 1:
             self.key(key, "key")
             return
-        self.gestures["sweep"] += 1
+        self._count("sweep")
         self._hand(KEY, "keydown", key)
         for row in rows[1:]:
             x, y = self._place(row)
@@ -174,15 +180,19 @@ class Person:
         whole: str | None = None
         while True:
             seen = [one for one in self.look() if one.row not in done]
+            if self.view.page is not page:
+                return  # it was made anew before it was touched: it is looked at anew
             if page.kind == "groups":
                 self._name_groups(page, seen)
             else:
+                self._stage = f"wrong on {page.kind} pages"
                 whole = whole or (self._of_the_whole(page, seen) if not done else None)
                 self._mend([(one, whole or one.said) for one in seen])
             done |= {one.row for one in seen}
             if not self.view.view.unseen():
                 break
             self._scroll()
+        self._stage = "leaving pages"
         if whole is None:
             self.key("Return", "enter")
         else:
@@ -204,8 +214,10 @@ class Person:
                 groups.append((most, most == group.label, mine))
         for (most, offered), run in groupby(groups, key=lambda group: group[:2]):
             some = [mine for _, _, mine in run]
+            self._stage = "naming groups"
             if not offered:
                 self._name_each(most, some)
+            self._stage = "strays of groups"
             for mine in some:
                 self._mend([(one, most) for one in mine])
 
@@ -257,7 +269,7 @@ class Person:
 
     def _scroll(self) -> None:
         """A notch of the wheel over the faces."""
-        self.gestures["wheel"] += 1
+        self._count("wheel")
         x, y = on_screen(self.view.view.viewport(), self.view.view.viewport().rect().center())
         self._hand(PRESS, "mousemove", x, y, "click", 5)
 
@@ -310,6 +322,7 @@ def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
         "presorts": presorts,
         "drags_per_1000": round(runs_of(faces) * part, 1),
         "counted_by_the_window": window.worker.gestures,
+        "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
 

@@ -62,9 +62,14 @@ class Likeness:
         Those few that the newest presort has not seen have no vector in its space.
         """
         learnt = self._newest()
-        if learnt is not None and learnt.share(_names(samples)) >= NEARLY_ALL:
+        if learnt is not None and self.is_learnt(samples):
             return lambda some: learnt.vectors(_names(some))
         return self.by_descriptor
+
+    def is_learnt(self, samples: Sequence[ComparableSample]) -> bool:
+        """Return whether the vectors of a presort are there for these samples."""
+        learnt = self._newest()
+        return learnt is not None and learnt.share(_names(samples)) >= NEARLY_ALL
 
     def by_descriptor(self, samples: Sequence[ComparableSample]) -> tuple[Vectors, There]:
         """Return the vectors of descriptors: a `Space`."""

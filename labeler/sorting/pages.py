@@ -67,6 +67,7 @@ class Pages:
         self._finishing = ClassCompletion(session)
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
+        self._learnt = False
         self.ties = Ties(session)
 
     def next(self, room: int = ROOM) -> ClassPage | None:
@@ -76,6 +77,13 @@ class Pages:
         self._stacks = look.stacks
         return _page(look, room) if look.stacks else None
 
+    def anew(self, page: ClassPage, room: int = ROOM) -> ClassPage | None:
+        """Return what is shown now in place of the last page, where that was made of descriptors
+        and its faces have the vectors of a presort by now; else None.
+        """
+        seen = [] if self._learnt else self._queue.of(page.rows)
+        return self.next(room) if self.proposer.likeness.is_learnt(seen) else None
+
     def _look(self) -> LookAtQueue:
         """Look at what waits."""
         likes, others = self._pool.next()
@@ -83,7 +91,9 @@ class Pages:
         decided = self.proposer.decided(classes)
         if not decided:
             likes = self._pool.measured(likes)
-        space = self.proposer.likeness.space([*likes, *decided])
+        compared = [*likes, *decided]
+        self._learnt = self.proposer.likeness.is_learnt(compared)
+        space = self.proposer.likeness.space(compared)
         proposals = self.proposer.proposals(likes, decided, space, classes)
         stacks = [
             Stack(

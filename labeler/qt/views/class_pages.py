@@ -22,6 +22,7 @@ from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
 from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.views.untouched_overview import UntouchedOverview
 from labeler.sorting.checks import Checks
 from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -48,6 +49,7 @@ class ClassPagesView(SendingView):
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         self.names = PageNaming(self, self.header.name, self.name_page)
         self.pairs = GroupQuestions(self)
+        self._untouched = UntouchedOverview(self, self)
         self.empty = EmptyNotice(self.view)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -130,6 +132,7 @@ class ClassPagesView(SendingView):
         self._explain()
         self._show_sureness(page)
         self.names.page_came(writing)
+        self._untouched.shown(page)
 
     def _show_sureness(self, page: ClassPage | None) -> None:
         self.header.bars.show_counts("", ())
@@ -227,6 +230,9 @@ class ClassPagesView(SendingView):
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles; several of a group that was named at once count as filed with the page."""
+        if self._untouched.only_just_made:
+            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
+            return
         whole = self.view.has_groups and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 

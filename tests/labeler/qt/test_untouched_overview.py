@@ -1,0 +1,148 @@
+"""The first overview is made anew once a network has seen the faces, and never under a hand."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_faces import FaceSet, labels
+from person import Person, hover, settle, until
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from window_fixtures import Opened
+
+from gleanset import Dataset
+from gleanset.db.proposals import Proposals, SortingQueue
+from gleanset.likeness.space import FACT, sample_name, write_space
+from labeler.qt.views import untouched_overview
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.sending import ENTER_DEAD
+from labeler.qt.views.untouched_overview import AT_REST
+from labeler.sorting.page_layout import ClassPage
+
+ANEW = "The groups were made anew: a network has seen the faces by now"
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untouched_overview, "LOOK_MS", 40)
+
+
+@pytest.fixture
+def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
+    """Somebody before the overview of faces of which nothing is known."""
+    shutil.copytree(drawn_few.root, tmp_path / "d")
+    found = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
+    settle(found.window)
+    return found
+
+
+def view_of(person: Person) -> ClassPagesView:
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    return view
+
+
+def page_of(person: Person) -> ClassPage:
+    page = view_of(person).page
+    assert page is not None
+    return page
+
+
+def presort(person: Person) -> None:
+    """What a network says beside the window: everybody as far from others as can be."""
+    with Dataset.open(person.window.worker.root) as dataset:
+        queue = SortingQueue(dataset.db)
+        samples = queue.of(queue.waiting(1000))
+        who = sorted(set(person.truth.values()))
+        rows = np.eye(len(who), dtype=np.float32)[[who.index(person.truth[s.key]) for s in samples]]
+        names = [sample_name(sample.key, sample.region) for sample in samples]
+        Proposals(dataset.db).replace([], None, {FACT: write_space(dataset, names, rows)})
+
+
+def look_on(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def people_in_groups(person: Person) -> list[set[str]]:
+    page, first, found = page_of(person), 0, []
+    for group in page.groups:
+        found.append({person.who(row) for row in range(first, first + group.size)})
+        first += group.size
+    return found
+
+
+def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
+    before, said = page_of(person), list[str]()
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    look_on(0.3)
+    assert page_of(person) is before
+    presort(person)
+    until(lambda: page_of(person) is not before)
+    assert said == [ANEW]
+    settle(person.window)
+    assert all(len(people) == 1 for people in people_in_groups(person))
+    after = page_of(person)
+    presort(person)  # later ones wait for the next page
+    look_on(0.3)
+    assert page_of(person) is after
+    view = view_of(person)
+    until(lambda: not view._untouched.only_just_made)
+    person.point(0)
+    person.write("Miku")
+    settle(person.window)
+    assert "Miku" in labels(person.window.worker.root).values()
+
+
+@pytest.mark.parametrize("by", ["key", "click", "wheel"])
+def test_what_was_touched_stays(person: Person, by: str) -> None:
+    window, view = person.window, view_of(person)
+    place = view.view.viewport().mapTo(window, person.place(3))
+    before = page_of(person)
+    if by == "key":
+        QTest.keyClick(window.windowHandle(), Qt.Key.Key_Right)
+    elif by == "click":
+        QTest.mouseClick(window.windowHandle(), Qt.MouseButton.LeftButton, pos=place)
+    else:
+        QTest.wheelEvent(window.windowHandle(), place.toPointF(), QPoint(0, -120))
+    settle(window)
+    presort(person)
+    look_on(0.4)
+    assert page_of(person) is before
+
+
+def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
+    view, before = view_of(person), page_of(person)
+    presort(person)
+    for step in range(8):
+        hover(view.view.viewport(), QPoint(40 + 30 * step, 90))
+        moved = time.monotonic()
+        look_on(0.1)
+    assert page_of(person) is before
+    until(lambda: page_of(person) is not before)
+    assert time.monotonic() - moved >= AT_REST
+
+
+def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(person: Person) -> None:
+    view, before = view_of(person), page_of(person)
+    said: list[str] = []
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.decide(lambda session: session.add_class("Miku"))
+    settle(person.window)
+    view._untouched.shown(before)
+    presort(person)
+    until(lambda: page_of(person) is not before)
+    view.send_rows([0], "Miku", "by hand")
+    assert said[-1] == "This page has only just come: look at it, then once more"
+    look_on(ENTER_DEAD)
+    settle(person.window)
+    view.send_rows([0], "Miku", "by hand")
+    settle(person.window)
+    assert list(labels(person.window.worker.root).values()).count("Miku") == 1
