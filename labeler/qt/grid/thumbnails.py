@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 THREADS = 2
-MOST_BYTES = 96_000_000
+MOST_BYTES = 64_000_000
 MOST_WAITING = 600
 """So many thumbnails are asked for at once; older requests were scrolled away."""
 
