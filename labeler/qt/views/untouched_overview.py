@@ -23,7 +23,7 @@ AT_REST = 1.5
 """So many seconds a mouse that was over the faces has to stand still."""
 
 
-class PagedView(Protocol):
+class ShowsOverview(Protocol):
     """The view that shows the overview."""
 
     page: ClassPage | None
@@ -40,7 +40,7 @@ class PagedView(Protocol):
 class UntouchedOverview(QObject):
     """Watches the page of a view, from `shown` until somebody does something."""
 
-    def __init__(self, shown_by: PagedView, parent: QObject) -> None:
+    def __init__(self, shown_by: ShowsOverview, parent: QObject) -> None:
         super().__init__(parent)
         self._by = shown_by
         self._page: ClassPage | None = None
