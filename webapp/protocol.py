@@ -7,13 +7,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-SECONDS = 15.0
-MOST_BYTES = 32_768
-
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which would wait for the end of a request's headers for ever."""
+    """uvicorn's protocol, which would wait for the end of a request's headers for ever.
 
+    They have `head_seconds` from when they may come, and at most `head_bytes`.
+    """
+
+    head_seconds = 15.0
+    head_bytes = 32_768
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
@@ -33,7 +35,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MOST_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > self.head_bytes and not self.transport.is_closing():
             self.send_400_response("Request header is too large.")
 
     def on_message_begin(self) -> None:
@@ -49,7 +51,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        self._timer = self.loop.call_later(SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _head_has_come(self) -> None:
         self._in_head = False

@@ -1,0 +1,156 @@
+"""The server as a process of its own accord: half requests, floods, a model that is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+from model_of_colours import write_model
+from web_requests import Serve, picture_of
+
+from gleanset import Dataset
+from webapp.app import create_app
+from webapp.protocol import BoundedHttpProtocol
+from webapp.served import ServedModel, read_served, write_served
+from webapp.settings import RequestLimits, ServeSettings
+
+
+class HastyProtocol(BoundedHttpProtocol):
+    """The same, in less time."""
+
+    head_seconds = 0.5
+    head_bytes = 4096
+
+
+@pytest.fixture
+def port(settings: ServeSettings) -> Iterator[int]:
+    """The port of a server in a thread: bodies have half a second."""
+    limits = RequestLimits(seconds=0.5, per_minute=1_000_000)
+    app = create_app(msgspec.structs.replace(settings, limits=limits))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, http=HastyProtocol, ws="none", log_level="critical")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
+    """What the server answers to bytes that come piece by piece, until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        told = b""
+        while piece := connection.recv(65536):
+            told += piece
+    return told
+
+
+def test_half_a_head_is_closed(port: int) -> None:
+    begun = time.monotonic()
+    assert said(port, b"GET /api/v1/health HTTP/1.1\r\nHost: local") == b""
+    assert time.monotonic() - begun < 5
+    assert said(port, b"") == b""
+
+
+def test_a_head_without_end_is_refused(port: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-More: y\r\n" * 1000
+    assert said(port, head).startswith(b"HTTP/1.1 400")
+
+
+def test_half_a_body_is_answered_with_408(port: int) -> None:
+    head = (
+        b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\nConnection: close\r\n\r\n--x"
+    )
+    told = said(port, head)
+    assert told.startswith(b"HTTP/1.1 408")
+    assert b'"reason":"too slow"' in told
+
+
+def test_rubbish_is_refused_and_the_next_one_is_answered(port: int) -> None:
+    assert said(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").startswith(b"HTTP/1.1 400")
+    line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert said(port, line).startswith(b"HTTP/1.1 200")
+
+
+def asked(port: int, picture: bytes) -> dict[str, Any]:
+    """The answer to one picture."""
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        + picture
+        + b"\r\n--x--\r\n"
+    )
+    head = (
+        "POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    told = said(port, head.encode() + body)
+    assert told.startswith(b"HTTP/1.1 200"), told
+    answer: dict[str, Any] = json.loads(told.partition(b"\r\n\r\n")[2])
+    return answer
+
+
+def test_a_change_of_the_model_drops_no_request(port: int, served: Path, tmp_path: Path) -> None:
+    other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
+    runs: list[str] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        red = picture_of("red")
+        while not ended.is_set():
+            runs.append(asked(port, red)["run"])
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    before = read_served(served)
+    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
+    _until(lambda: "others" in runs)
+    write_served(served, read_served(served).taken_back())
+    _until(lambda: runs[-1] == "colours")
+    ended.set()
+    for asker in askers:
+        asker.join()
+
+
+def _until(there: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if there():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_hostile_file_is_answered_and_writes_nothing(
+    serve: Serve, shared_data: Path, dataset: Dataset
+) -> None:
+    client = serve(limits={"per_minute": 1_000_000})
+    before = sorted(dataset.root.rglob("*"))
+    files = [path for path in sorted((shared_data / "hostile").rglob("*")) if path.is_file()]
+    assert files
+    for path in files:
+        answer = client.post("/api/v1/predict", files={"files": (path.name, path.read_bytes())})
+        if answer.status_code == 200:
+            (picture,) = answer.json()["pictures"]
+            assert picture.get("parts") or picture["error"]["reason"], path
+        else:
+            assert 400 <= answer.status_code < 500, path
+            assert answer.json()["error"]["reason"], path
+    assert sorted(dataset.root.rglob("*")) == before
