@@ -89,6 +89,13 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
     return next((row.count for row in counts.classes if row.name == target), 0)
 
 
+def brought_back(shown: OrderedRows, found: OrderedRows) -> tuple[OrderedRows, int] | None:
+    """Return what is shown `with_missing`, and the first sample that was; None where none was."""
+    known = set(shown.ids)
+    first = next((one for one in found.ids if one not in known), None)
+    return None if first is None else (with_missing(shown, found), first)
+
+
 def with_missing(shown: OrderedRows, found: OrderedRows) -> OrderedRows:
     """Return what is shown and, where its order puts it, what only `found` has.
 

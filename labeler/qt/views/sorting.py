@@ -28,10 +28,10 @@ from labeler.sorting.grid_rows import (
     LIKENESS,
     SET_ASIDE,
     GridQuestion,
+    brought_back,
     grid_count,
     grid_rows,
     known_count,
-    with_missing,
 )
 from labeler.sorting.session import Place, SortingProgress, SortingSession, StepResult
 
@@ -296,7 +296,7 @@ class SortingView(SendingView):
     def taken_back(self, done: StepResult) -> None:
         """Bring back at once what an undo brings to this place, and is not shown."""
         shown = self._rows
-        self._read_again(lambda found: (found, with_missing(shown, found)), self._bring_back)
+        self._read_again(lambda found: brought_back(shown, found), self._bring_back)
 
     def _look_again(self) -> None:
         """Another program has changed something: say what is new here, and move nothing."""
@@ -319,12 +319,11 @@ class SortingView(SendingView):
         self._count = len(found.ids)
         self._say()
 
-    def _bring_back(self, answer: tuple[OrderedRows, OrderedRows]) -> None:
+    def _bring_back(self, answer: tuple[OrderedRows, int] | None) -> None:
         """Show what is missing where its order puts it; all other tiles keep theirs."""
-        found, together = answer
-        back = self.model.missing(found.ids)
-        if not back:
+        if answer is None:
             return
+        together, first = answer
         bar = self.view.verticalScrollBar()
         before, chosen = bar.value(), [self.model.id(row) for row in self.view.selected_rows()]
         self._rows, seen = together, set(self.view.seen)
@@ -333,7 +332,7 @@ class SortingView(SendingView):
         bar.setValue(before)
         rows = self._rows_of(chosen)
         self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
-        self.view.scrollTo(self.model.index(self.model.row_of(back[0])))
+        self.view.scrollTo(self.model.index(self.model.row_of(first)))
         self._new = 0
         self._say()
         self._explain()
