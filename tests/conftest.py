@@ -33,22 +33,20 @@ settings.load_profile("gleanset")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: one that begins last keeps a single process busy."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Begin with the slow tests: one that begins last keeps a single process busy.
 
-
-# What the workers of most tests import, for nearly nothing but their work is left then.
-WORK = (
-    "facecrop.compare",
-    "facecrop.search",
-    "gleanset.images.staging",
-    "gleanset.work.processes",
-    "harvest.archives",
-    "harvest.folder",
-    "labeler.duplicates.verification",
-    "labeler.export.job",
-    "labeler.quality.assessment",
-)
+    Each process is given an equal part of the list in a row, and begins with its slow ones.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if item.get_closest_marker("slow") is not None]
+    quick = [item for item in items if item.get_closest_marker("slow") is None]
+    ends = [len(items) * (worker + 1) // workers for worker in range(workers)]
+    items.clear()
+    for worker, end in enumerate(ends):
+        items += slow[worker::workers]
+        room = max(0, end - len(items))
+        items += quick[:room]
+        del quick[:room]
 
 
 @pytest.fixture(scope="session", autouse=True)

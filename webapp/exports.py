@@ -37,7 +37,7 @@ def _is_current(out: Path, folder: Path) -> bool:
 def _export(folder: Path, out: Path) -> None:
     if find_spec("torch") is None or find_spec("onnxscript") is None:
         raise MissingComponent(
-            f"{folder.name} has no ONNX file yet, and PyTorch, which makes one, is not installed",
+            f"{folder.name} has no ONNX file as it is now, and no PyTorch is here to make one",
             f"where gleanset[train,onnx] is: baseline export {folder} {out}",
         )
     outcome = next(iter(run_over(_exported_here, [(folder, out)], Processes(1, SECONDS))))

@@ -120,7 +120,7 @@ class ModelInForce:
         model = Model(OnnxEngine(place, threads=1), place, self._faces)
         # Asked for now, so that the first visitor does not wait and what lacks is said at once.
         model.cropping  # noqa: B018
-        return LoadedModel(served.run, model, place)
+        return LoadedModel(model.facts.run, model, place)
 
 
 def _stamp(place: Path) -> tuple[int, int] | None:

@@ -24,7 +24,9 @@ def main(root: Path, samples: int, seed: int) -> None:
     window.show()
     settle(window)
     view = window.view.view  # type: ignore[attr-defined]
-    # All samples, in the order of their numbers, wherever they are by now.
+    # All samples, in the order of their numbers, wherever they are by now; where none waits, the
+    # notice that says so would lie over them.
+    window.view.empty.show_notice(None)  # type: ignore[attr-defined]
     window.worker.ask(
         lambda session: OrderedSamples(session.dataset.db).rows(EVERYWHERE).ids,
         window.view.model.show,  # type: ignore[attr-defined]
