@@ -49,6 +49,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         del quick[:room]
 
 
+# What the workers of most tests import, for nearly nothing but their work is left then.
+WORK = (
+    "facecrop.compare",
+    "facecrop.search",
+    "gleanset.images.staging",
+    "gleanset.work.processes",
+    "harvest.archives",
+    "harvest.folder",
+    "labeler.duplicates.verification",
+    "labeler.export.job",
+    "labeler.quality.assessment",
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _server_of_workers() -> None:
     """Import what workers need once for all pools of this process, as a long run does for its."""

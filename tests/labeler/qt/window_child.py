@@ -15,6 +15,7 @@ from gleanset.db.ordering import EVERYWHERE, OrderedSamples
 from labeler.qt.app import make_application
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.grid_rows import ALL_PLACES
 
 
 def main(root: Path, samples: int, seed: int) -> None:
@@ -24,9 +25,9 @@ def main(root: Path, samples: int, seed: int) -> None:
     window.show()
     settle(window)
     view = window.view.view  # type: ignore[attr-defined]
-    # All samples, in the order of their numbers, wherever they are by now; where none waits, the
-    # notice that says so would lie over them.
-    window.view.empty.show_notice(None)  # type: ignore[attr-defined]
+    window.view.open_place(ALL_PLACES)  # type: ignore[attr-defined]
+    settle(window)
+    # All samples, in the order of their numbers, wherever they are by now.
     window.worker.ask(
         lambda session: OrderedSamples(session.dataset.db).rows(EVERYWHERE).ids,
         window.view.model.show,  # type: ignore[attr-defined]
