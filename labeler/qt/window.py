@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QSplitter,
     QStackedWidget,
-    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +26,7 @@ from gleanset import Dataset
 from labeler.qt.accessibility import enlarge_targets, keep_focus, tab_last
 from labeler.qt.classes.model import Portraits
 from labeler.qt.classes.panel import ClassPanel
+from labeler.qt.close_request import CloseRequest
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import ALONE, GestureCounter
@@ -40,6 +40,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
+from labeler.qt.view_tabs import ViewTabs
 from labeler.qt.views.base import LabelerView, ViewContext, WindowAct
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.views.sending import SendingView
@@ -52,10 +53,6 @@ ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
 """Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
 
 SIZE = (1440, 900)
-SAVE_SECONDS = 0.5
-"""So long closing waits for the disk before it says why the window stays."""
-
-RETRY_MS = 100
 
 
 class LabelerWindow(QMainWindow):
@@ -77,7 +74,7 @@ class LabelerWindow(QMainWindow):
         self.details, self._details_wanted = DetailPanel(self.thumbs), True
         self.context = ViewContext(self.worker, self.thumbs, self.details)
         self.class_panel = ClassPanel(self.worker, self.thumbs)
-        self.tabs, self.stack = QTabBar(), QStackedWidget()
+        self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._made: dict[str, LabelerView] = {}
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
         self.taking = Taking(self.worker, self.intake)
@@ -90,7 +87,7 @@ class LabelerWindow(QMainWindow):
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
         self.portraits = Portraits(self.worker, self.class_panel.model)
-        self._closing = CloseRequest(self)
+        self._closing = CloseRequest(self, self.worker, self.flush)
         self.counter = GestureCounter(self)
         self.witness = KeyWitness(self, self.worker, self.looks)
         self._handing_on = self._untouched = False
@@ -107,12 +104,6 @@ class LabelerWindow(QMainWindow):
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(0)
-        self.tabs.setExpanding(False)
-        self.tabs.setDrawBase(False)
-        self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.tabs.setAccessibleName(self.tr("Views"))
-        for kind in VIEWS:
-            self.tabs.addTab(f"{kind.shown_title()}  {kind.key}")
         head = QHBoxLayout()
         head.setContentsMargins(0, 0, 6, 0)
         head.addWidget(self.tabs, 1)
@@ -353,46 +344,3 @@ class LabelerWindow(QMainWindow):
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()
-
-
-class CloseRequest(QObject):
-    """Asked once, the window closes as soon as it may; asked again, it gives up what is not saved.
-
-    Bad news meanwhile, a decision that is refused or an export that fails, keep it open: a person
-    has to see that.
-    """
-
-    def __init__(self, window: LabelerWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        self._bad = 0
-        self._timer = QTimer(self)
-        self._timer.setInterval(RETRY_MS)
-        self._timer.timeout.connect(self._try_again)
-        window.worker.said.connect(self._said)
-
-    def may_close(self) -> bool:
-        """Return whether the window may close now; otherwise it is said why not."""
-        if self._timer.isActive():
-            return True
-        worker, before = self._window.worker, self._bad
-        self._window.flush()
-        worker.settle(SAVE_SECONDS)
-        if self._bad > before:
-            return False
-        why = self._window.worker.under_way()
-        if why:
-            text = self.tr("Wait: {why}. The window closes after that; close it again to give up")
-            worker.say(text.format(why=why), bad=True)
-            self._timer.start()
-        return not why
-
-    def _try_again(self) -> None:
-        """Close where nothing is under way any more."""
-        if not self._window.worker.under_way():
-            self._window.close()
-
-    def _said(self, text: str, bad: bool) -> None:
-        self._bad += bad
-        if bad:
-            self._timer.stop()
