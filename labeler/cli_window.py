@@ -13,7 +13,7 @@ from gleanset.errors import DatasetMissing, MissingComponent
 from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
+NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers", "reports")
 VIEW = click.option(
     "--view",
     type=click.Choice(NAMES),

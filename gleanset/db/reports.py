@@ -91,6 +91,29 @@ class Reports:
         pages = self._db.pages("SELECT * FROM report WHERE status=?", ("id",), (status,))
         return (_report(row) for rows in pages for row in rows)
 
+    def waiting(self, beside: tuple[str, int], most: int, *, before: bool = False) -> list[Report]:
+        """Return at most so many that wait after a place (claimed class, number), or before it.
+
+        They are in the order of the classes that are claimed, and then of their numbers.
+        """
+        side, turn = ("<", "DESC") if before else (">", "ASC")
+        rows = self._db.rows(
+            f"SELECT * FROM report WHERE status=? AND (claimed, id){side}(?,?) "
+            f"ORDER BY claimed {turn}, id {turn} LIMIT ?",
+            (PENDING, *beside, most),
+        )
+        return [_report(row) for row in (rows[::-1] if before else rows)]
+
+    def rivals(self, report: Report) -> list[str]:
+        """Return what other reports that wait claim of the same face."""
+        claim = report.claim
+        rows = self._db.rows(
+            "SELECT claimed FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND id<>? "
+            "AND status=? ORDER BY claimed",
+            (claim.sha256, *claim.box, report.id, PENDING),
+        )
+        return [row["claimed"] for row in rows]
+
     def uses(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""
         return bool(

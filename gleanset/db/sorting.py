@@ -190,7 +190,8 @@ class SampleTiles:
             "SELECT status, count(*) FROM sample GROUP BY status ORDER BY status"
         )
         newest = self._db.number("SELECT max(id) FROM step")
-        return (newest, *(row[1] for row in counts))
+        reported = self._db.number("SELECT max(id) FROM report")
+        return (newest, reported, *(row[1] for row in counts))
 
     def spend(self, spell: int | None, gestures: int, seconds: float) -> int:
         """Write down the gestures and seconds of one spell of work so far; its number."""

@@ -104,6 +104,10 @@ KEYS = (
                 ),
             ),
             ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
+            (
+                "Enter, Del",
+                QT_TRANSLATE_NOOP("KeySheet", "Reports: accept the page, refuse one"),
+            ),
             ("Ctrl + F", QT_TRANSLATE_NOOP("KeySheet", "Grid: filters")),
         ),
     ),
@@ -111,7 +115,10 @@ KEYS = (
         QT_TRANSLATE_NOOP("KeySheet", "Window"),
         (
             ("Ctrl + Z, Ctrl + Y", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
-            ("F2 – F6", QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers")),
+            (
+                "F2 – F7",
+                QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers, reports"),
+            ),
             (
                 "G, F9",
                 QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel"),

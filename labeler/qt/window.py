@@ -157,6 +157,7 @@ class LabelerWindow(QMainWindow):
         self.intake.taken.connect(self._taken)
         self.taking.found.connect(self.intake.measure)
         self.worker.outside.connect(self._show_first)
+        self.worker.progressed.connect(self.tabs.show_progress)
         self.intake.measuring.connect(self.status.measuring)
 
     # -- views
@@ -190,7 +191,8 @@ class LabelerWindow(QMainWindow):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # comes back here
         elif self.stack.currentWidget() is not self._made[kind.name] or not self.isVisible():
             self.stack.setCurrentWidget(self._made[kind.name])
-            self.details.setVisible(self._details_wanted and self.view.shows_details)
+            self.details.hide()
+            self.view.look_panel.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
 
     def _act(self, wanted: WindowAct) -> None:
@@ -203,8 +205,9 @@ class LabelerWindow(QMainWindow):
         }[wanted]()
 
     def _toggle_details(self) -> None:
-        self._details_wanted = not self.details.isVisible()
-        self.details.setVisible(self._details_wanted)
+        panel = self.view.look_panel
+        self._details_wanted = not panel.isVisible()
+        panel.setVisible(self._details_wanted)
 
     def _view_key(self, name: str) -> None:
         """The key of the view that is shown leads back to the grid; there it renames a class."""
@@ -254,7 +257,7 @@ class LabelerWindow(QMainWindow):
 
     def looks(self) -> Hashable:
         """Return what a key may change, beside where the focus is."""
-        shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
+        shown = (self.shown_name, self.sheet.isVisible(), self.view.look_panel.isVisible())
         return (*shown, self.view.looks())
 
     def show_settings(self) -> None:
@@ -344,3 +347,5 @@ class LabelerWindow(QMainWindow):
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()
+        for view in self._made.values():
+            view.shut_down()

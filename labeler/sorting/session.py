@@ -18,6 +18,7 @@ from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.db.measures import SampleRegion
 from gleanset.db.proposals import SortingQueue
+from gleanset.db.reports import Reports
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
@@ -88,7 +89,7 @@ class SortingProgress(NamedTuple):
     """Where the work stands. `saved` is the last step in the catalogue.
 
     `gestures` and `seconds` are what was spent before this session, `target` is how many samples
-    of each class are wanted (0: no wish).
+    of each class are wanted (0: no wish), `reports` how many from the web page wait.
     """
 
     counts: LabelCounts
@@ -99,6 +100,7 @@ class SortingProgress(NamedTuple):
     seconds: float
     saved: int
     target: int = 0
+    reports: int = 0
 
 
 class SortingSession:
@@ -266,6 +268,7 @@ class SortingSession:
             *self._spent_before,
             self.history.last,
             self.keys.target,
+            Reports(self.dataset.db).count(),
         )
 
     def spend(self, gestures: int, seconds: float) -> None:

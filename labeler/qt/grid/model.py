@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.session import SortingSession
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK = 256
@@ -155,12 +156,16 @@ class TileModel(QAbstractListModel):
             self._ask(row // BLOCK)
         return self._tiles.get(self._ids[row])
 
+    def read(self, session: SortingSession, ids: Sequence[int]) -> dict[int, SampleTile]:
+        """Return the details of tiles; on the worker's thread."""
+        return session.tiles.of(ids)
+
     def _ask(self, block: int) -> None:
         self._asked.add(block)
         some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
         generation = self.generation
         self._worker.ask(
-            lambda session: session.tiles.of(some),
+            lambda session: self.read(session, some),
             lambda found: self._take(block, generation, found),
         )
 

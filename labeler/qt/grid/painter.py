@@ -17,7 +17,11 @@ OPACITY = {TileMark.IN: 1.0, TileMark.LIFTED: 0.45, TileMark.SENT: 0.35, TileMar
 
 
 class TileAppearance(NamedTuple):
-    """All that decides how a tile is painted. `caption` is a line over its lower edge."""
+    """All that decides how a tile is painted.
+
+    `caption` is a line over its lower edge, `below` are lines under a picture that is as much
+    smaller, the first of them in bold.
+    """
 
     picture: QPixmap | BrokenThumbnail | None
     state: TileState
@@ -25,6 +29,7 @@ class TileAppearance(NamedTuple):
     selected: bool
     pointed: bool
     caption: str = ""
+    below: tuple[str, ...] = ()
 
 
 def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette) -> None:
@@ -34,8 +39,9 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
         rect = _plates(painter, rect, palette)
     painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
     painter.setOpacity(OPACITY[tile.state.kind])
-    _picture(painter, rect, tile.picture, palette)
+    _picture(painter, _above(painter, rect, tile.below), tile.picture, palette)
     painter.setOpacity(1.0)
+    _lines(painter, rect, tile.below, palette)
     if tile.state.kind is TileMark.LIFTED:
         _diagonal(painter, rect, palette)
     if tile.state.key or tile.state.kind in (TileMark.SENT, TileMark.DONE):
@@ -66,6 +72,27 @@ def _picture(
         target = QRect(QPoint(), size)
         target.moveCenter(rect.center())
         painter.drawPixmap(target, picture)
+
+
+def _above(painter: QPainter, rect: QRect, below: tuple[str, ...]) -> QRect:
+    """Return what lines of text leave of a tile."""
+    return rect.adjusted(0, 0, 0, -painter.fontMetrics().height() * len(below) - len(below))
+
+
+def _lines(painter: QPainter, rect: QRect, below: tuple[str, ...], palette: QPalette) -> None:
+    """Lines of text, each within its own strip: letters that tower stay in it."""
+    top = _above(painter, rect, below).bottom()
+    height, font = painter.fontMetrics().height(), QFont(painter.font())
+    for number, text in enumerate(below):
+        font.setBold(number == 0)
+        painter.setFont(font)
+        painter.setPen(palette.color(Role.Text))
+        line = QRect(rect.left() + 4, top + number * height, rect.width() - 8, height)
+        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, line.width())
+        painter.save()
+        painter.setClipRect(line)
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+        painter.restore()
 
 
 def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:

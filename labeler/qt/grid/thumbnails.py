@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
@@ -29,6 +29,13 @@ MOST_WAITING = 600
 Name = tuple[str, Region, int]
 
 
+class FittedPictures(Protocol):
+    """Where pictures come from; used by several threads at once."""
+
+    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
+        """Return a region with a longer side of so many pixels. Raises `Unreadable`."""
+
+
 class BrokenThumbnail(NamedTuple):
     """A picture that cannot be shown, and why."""
 
@@ -41,7 +48,7 @@ class ThumbnailLoader(QObject):
     ready = Signal(str)
     _made = Signal(object, object)
 
-    def __init__(self, thumbs: ThumbnailCache) -> None:
+    def __init__(self, thumbs: FittedPictures) -> None:
         super().__init__()
         self._thumbs = thumbs
         self._kept: OrderedDict[Name, QPixmap | BrokenThumbnail] = OrderedDict()

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QRect, Qt
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
+from gleanset import Dataset
 from gleanset.db.sorting import SampleTile
 from gleanset.db.video_frames import FrameFace
 from labeler.qt.accessibility import announce
@@ -65,7 +66,11 @@ class EnlargedFace(QWidget):
         self.raise_()
         self.setFocus()
         sample = self._id
-        self._worker.ask(lambda session: (sample, walk_from(session.dataset, sample)), self._found)
+        self._worker.ask(lambda session: (sample, self.walk(session.dataset, sample)), self._found)
+
+    def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
+        """Return the whole picture of a tile, and those beside it; on the worker's thread."""
+        return walk_from(dataset, shown)
 
     def _found(self, found: tuple[int, PictureWalk]) -> None:
         sample, walk = found
@@ -134,7 +139,9 @@ class EnlargedFace(QWidget):
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
-        painter.drawText(lower, centre, self.words())
+        elided = Qt.TextElideMode.ElideRight
+        words = painter.fontMetrics().elidedText(self.words(), elided, lower.width() - 8)
+        painter.drawText(lower, centre, words)
         painter.drawText(lower.translated(0, line), centre, self.hint())
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:

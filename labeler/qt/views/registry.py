@@ -41,6 +41,7 @@ VIEWS: tuple[ViewKind, ...] = (
     ViewKind("crop", "Crop", "F4", "crop:CropView"),
     ViewKind("review", "Review", "F5", "review:ReviewView"),
     ViewKind("numbers", "Numbers", "F6", "numbers:NumbersView"),
+    ViewKind("reports", "Reports", "F7", "reports:ReportsView"),
 )
 
 

@@ -41,7 +41,7 @@ class SendingView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.worker = context.worker
-        self.model = TileModel(context.worker, self)
+        self.model = self.made_model()
         self.view = self.made_view()
         self.home = self.view
         self._sent: dict[int, list[int]] = {}
@@ -49,13 +49,21 @@ class SendingView(LabelerView):
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._pointed)
         self.view.menu_asked.connect(self._show_menu)
-        self.enlarged = EnlargedFace(self.view)
+        self.enlarged = self.made_enlarged()
         context.worker.outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._stepped)
+
+    def made_model(self) -> TileModel:
+        """Make the model of the tiles; a view may have one of its own."""
+        return TileModel(self.worker, self)
 
     def made_view(self) -> GestureView:
         """Make the grid; a view may have one of its own."""
         return GestureView(self.model, self.context.thumbs, self.worker)
+
+    def made_enlarged(self) -> EnlargedFace:
+        """Make what shows a tile enlarged; a view may have one of its own."""
+        return EnlargedFace(self.view)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         target = self.class_of(key)

@@ -38,12 +38,7 @@ class TileMenu(QMenu):
 
     def add_sending(self, send: Callable[[str], object]) -> None:
         """Offer all classes and places; `send` takes the target."""
-        keys = self._worker.last.keys if self._worker.last else {}
-        classes = self.addMenu(self.tr("Send to class"))
-        classes.setEnabled(bool(keys))
-        for name, key in keys.items():
-            text = f"{name}\t{key.upper()}".replace("&", "&&")
-            self._add(classes, text, partial(send, name))
+        self.add_classes(send)
         places = (
             (self.tr("Later"), "L", Place.LATER),
             (self.tr("Other faces"), "O", Place.OTHER),
@@ -53,6 +48,15 @@ class TileMenu(QMenu):
         for text, key, place in places:
             self._add(self, f"{text}\t{key}", partial(send, place.target))
         self.addSeparator()
+
+    def add_classes(self, send: Callable[[str], object]) -> None:
+        """Offer all classes."""
+        keys = self._worker.last.keys if self._worker.last else {}
+        classes = self.addMenu(self.tr("Send to class"))
+        classes.setEnabled(bool(keys))
+        for name, key in keys.items():
+            text = f"{name}\t{key.upper()}".replace("&", "&&")
+            self._add(classes, text, partial(send, name))
 
     def add_looking(
         self,

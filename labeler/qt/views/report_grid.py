@@ -1,0 +1,141 @@
+"""Reports as tiles: the face, what the visitor claims, what the model said, the note, when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from PySide6.QtCore import QCoreApplication, QDateTime, Qt
+
+from gleanset import Dataset
+from gleanset.db.reports import Report
+from gleanset.db.sorting import SampleTile
+from labeler.qt.grid.gesture_view import GestureView
+from labeler.qt.grid.model import Index, TileMark, TileModel, TileProposal
+from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.theme import em
+from labeler.qt.views.enlarged import EnlargedFace
+from labeler.review.reports import ReportPage, report_tiles, shown_text, walk_of_report
+from labeler.sorting.session import SortingSession
+from labeler.sorting.whole_pictures import PictureWalk
+
+SMALLEST, USUAL, LARGEST = 10.0, 11.0, 18.0
+"""Of a tile, in heights of a line of text: some of these are below the face."""
+
+FEWEST, MOST = 6, 120
+"""Reports on a page, however small or large the window is."""
+
+
+class ReportModel(TileModel):
+    """Tiles are reports, by negative numbers; what does not wait any more is shown as done."""
+
+    reports: Mapping[int, Report] = MappingProxyType({})
+    rivals: Mapping[int, Sequence[str]] = MappingProxyType({})
+
+    def read(self, session: SortingSession, ids: Sequence[int]) -> dict[int, SampleTile]:
+        """Return the details of reports."""
+        return report_tiles(session.dataset, ids)
+
+    def show_page(self, page: ReportPage) -> None:
+        """Show reports."""
+        self.only_waiting = True
+        self.reports, self.rivals = page.reports, page.rivals
+        proposed = {
+            tile: TileProposal(shown_text(one.claim.claimed)) for tile, one in page.reports.items()
+        }
+        self.show(list(page.reports), proposed=proposed)
+
+    def report(self, row: int) -> Report:
+        """Return the report of a tile."""
+        return self.reports[self.id(row)]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Return texts for screen readers, and no tool tip: Qt would take a note for markup."""
+        return None if role == Qt.ItemDataRole.ToolTipRole else super().data(index, role)
+
+    def spoken(self, row: int) -> str:
+        """Return what is claimed and said, and what became of it."""
+        words = (super().spoken(row), *words_of(self.report(row))[1:])
+        return ", ".join(word for word in words if word)
+
+
+class ReportGrid(GestureView):
+    """A page of reports. A click leaves one out, or takes it in again."""
+
+    @property
+    def tiles(self) -> ReportModel:
+        """The model."""
+        model = super().tiles
+        assert isinstance(model, ReportModel)
+        return model
+
+    def room(self) -> int:
+        """Return how many reports make a page that fills the window."""
+        return min(max(self.room_for(em(self, USUAL)), FEWEST), MOST)
+
+    def fit_page(self) -> None:
+        """Make tiles as large as can be seen all at once."""
+        self.fit(em(self, SMALLEST), em(self, LARGEST))
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Return it with what is told of the report below the face."""
+        return super().appearance(row)._replace(below=self.words(row))
+
+    def words(self, row: int) -> tuple[str, ...]:
+        """Return the lines below a face."""
+        claim, said, note, when = words_of(self.tiles.report(row))
+        rivals = self.tiles.rivals.get(self.tiles.id(row), ())
+        if rivals:
+            note = "⚠ " + " / ".join(map(shown_text, rivals))
+        return claim, said, note, when
+
+    def unmarked(self) -> list[int]:
+        """Return the tiles with which nothing was done."""
+        rows = range(self.tiles.rowCount())
+        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
+
+    def is_broken(self, row: int) -> bool:
+        """Return whether the picture cannot be shown."""
+        return isinstance(super().appearance(row).picture, BrokenThumbnail)
+
+
+class EnlargedReport(EnlargedFace):
+    """A report in its whole picture, with the note as a line."""
+
+    def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
+        """Return the picture of a report."""
+        return walk_of_report(dataset, shown)
+
+    def words(self) -> str:
+        """Return what is claimed, what the model said, the note, and when."""
+        row, tiles = self.row, self._view.tiles
+        if row < 0 or not isinstance(tiles, ReportModel):
+            return ""
+        state = tiles.state(row)
+        gone = f"→ {state.target}" if state.kind in (TileMark.SENT, TileMark.DONE) else ""
+        return "   ·   ".join(part for part in (gone, *words_of(tiles.report(row))) if part)
+
+
+def words_of(report: Report) -> tuple[str, str, str, str]:
+    """Return what is claimed, what the model said and how sure, the note, and when, each a line."""
+    claim = report.claim
+    if claim.confidence is None:
+        said = translated("The model found no face")
+    else:
+        answer = shown_text(claim.answer) if claim.answer else translated("unknown")
+        said = translated("Model: {answer}, {percent} %").format(
+            answer=answer, percent=round(claim.confidence * 100)
+        )
+    when = QDateTime.fromString(report.at, Qt.DateFormat.ISODate).toLocalTime()
+    return (
+        f"{shown_text(claim.claimed)}?",
+        said,
+        shown_text(claim.note),
+        when.toString("yyyy-MM-dd HH:mm"),
+    )
+
+
+def translated(text: str) -> str:
+    """Return a text in the person's language."""
+    return QCoreApplication.translate("Reports", text)

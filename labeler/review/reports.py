@@ -1,0 +1,168 @@
+"""Reports from the web page as pages to look at, and what a person says of them.
+
+Knows nothing of a window. A report is shown as a tile; where tiles are known by numbers, those of
+reports are negative, so that none is ever taken for a sample.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.measures import SampleRegion
+from gleanset.db.reports import PENDING, Report, Reports
+from gleanset.db.sorting import SampleTile
+from gleanset.db.video_frames import Frame, FrameFace
+from gleanset.errors import Unreadable
+from gleanset.files.store import Store
+from gleanset.images.cut import with_margin
+from gleanset.images.decode import decode, size_said
+from gleanset.records import Region
+from gleanset.web_reports import accept_reports, refuse_reports, report_store
+from labeler.sorting.session import SortingSession, StepResult
+from labeler.sorting.whole_pictures import PictureWalk, WholePicture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MARGIN = 0.3
+"""Of a face, that is shown around it on every side."""
+
+SEEN_AT_ONCE = 512
+"""Pixels of the longer side that tell the size of a picture, where less of it can be decoded."""
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Cn", "Co")
+"""Categories of characters that are not shown: controls, marks that turn the direction of text."""
+
+ReportPlace = tuple[str, int]
+"""Where a report is in their order: the class that is claimed, and its number."""
+
+START: ReportPlace = ("", 0)
+
+
+class ReportPage(NamedTuple):
+    """Reports that wait, by tile, and what else is claimed of the same faces."""
+
+    reports: dict[int, Report]
+    rivals: dict[int, list[str]]
+
+
+def place_of(report: Report) -> ReportPlace:
+    """Return where a report is in their order."""
+    return report.claim.claimed, report.id
+
+
+def tile_of(report: Report) -> int:
+    """Return the number of a report's tile."""
+    return -report.id
+
+
+def next_reports(dataset: Dataset, after: ReportPlace, most: int) -> ReportPage:
+    """Return at most so many that wait after a place, from the beginning where none does."""
+    reports = Reports(dataset.db)
+    return _page(reports, reports.waiting(after, most) or reports.waiting(START, most))
+
+
+def earlier_reports(dataset: Dataset, before: ReportPlace, most: int) -> ReportPage:
+    """Return at most so many that wait before a place, from the end where none does."""
+    reports = Reports(dataset.db)
+    last = (chr(0x10FFFF), 0)
+    found = reports.waiting(before, most, before=True)
+    return _page(reports, found or reports.waiting(last, most, before=True))
+
+
+def _page(reports: Reports, found: Iterable[Report]) -> ReportPage:
+    shown = {tile_of(one): one for one in found}
+    return ReportPage(shown, {tile: reports.rivals(one) for tile, one in shown.items()})
+
+
+def report_tiles(dataset: Dataset, tiles: Sequence[int]) -> dict[int, SampleTile]:
+    """Return how reports are seen; those that wait are in the queue."""
+    reports = Reports(dataset.db)
+    found = (reports.get(-tile) for tile in tiles)
+    return {tile_of(one): _tile(one) for one in found if one is not None}
+
+
+def _tile(report: Report) -> SampleTile:
+    claim = report.claim
+    key, region = f"report-{report.id}", Region(claim.box)
+    seen = SampleRegion(tile_of(report), key, claim.sha256, claim.format, 0, 0, region)
+    return SampleTile(seen, "queue" if report.status == PENDING else report.status)
+
+
+def accept_page(session: SortingSession, tiles: Mapping[int, str | None]) -> StepResult:
+    """Accept reports, each as the class that is given, or as claimed (None), in one step."""
+    settled = accept_reports(session.dataset, {-tile: label for tile, label in tiles.items()})
+    return session.adopt(settled.step, settled.reports)
+
+
+def refuse_page(session: SortingSession, tiles: Sequence[int]) -> StepResult:
+    """Refuse reports, in one step."""
+    settled = refuse_reports(session.dataset, [-tile for tile in tiles])
+    return session.adopt(settled.step, settled.reports)
+
+
+def shown_text(text: str) -> str:
+    """Return text of a visitor as one line: nothing in it turns or breaks what stands beside it."""
+    seen = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in _UNSEEN)
+    return " ".join(seen.split())
+
+
+def walk_of_report(dataset: Dataset, tile: int) -> PictureWalk:
+    """Return the whole picture of a report with its box; none where it is gone."""
+    report = Reports(dataset.db).get(-tile)
+    if report is None:
+        return PictureWalk()
+    claim = report.claim
+    try:
+        path = ReportPictures.at(dataset.root).path(claim.sha256, claim.format)
+        picture = decode(path.read_bytes(), at_least=SEEN_AT_ONCE)
+    except (OSError, Unreadable):
+        return PictureWalk()
+    face = FrameFace(tile, claim.box, None)
+    size = (picture.width, picture.height)
+    frame = Frame(claim.sha256, claim.format, *size, faces=(face,))
+    return PictureWalk((WholePicture(frame, str(path)),))
+
+
+class ReportPictures:
+    """Reads faces of reports where they wait, or among the images; keeps none on the disk."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+
+    @classmethod
+    def at(cls, root: Path) -> ReportPictures:
+        """Return those of a dataset. What was accepted and undone is among its images."""
+        cache = root / "cache"
+        return cls([report_store(root, cache), Store(root / "images", cache)])
+
+    def path(self, sha256: str, kind: str) -> Path:
+        """Return the file of a picture. Raises `Unreadable` where it is gone."""
+        paths = (store.path(sha256, kind) for store in self._stores)
+        there = next((path for path in paths if path.is_file()), None)
+        if there is None:
+            raise Unreadable("file is gone", sha256)
+        return there
+
+    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
+        """Return the face with some margin, its longer side of so many pixels. Raises
+        `Unreadable`.
+        """
+        path, box = self.path(seen.image, seen.format), seen.region.box
+        part = max(box.width, box.height) / max(*size_said(path), 1)
+        try:
+            picture = decode(path.read_bytes(), at_least=math.ceil(side / max(part, 0.01)))
+        except OSError as error:
+            raise Unreadable("file is gone", str(error)) from error
+        scale = picture.pixels.width / picture.width
+        x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
+        left, top = math.floor(x * scale), math.floor(y * scale)
+        right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
+        face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        times = side / max(face.size)
+        return face.resize([max(1, round(one * times)) for one in face.size])
