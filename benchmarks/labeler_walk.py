@@ -3,10 +3,10 @@
     python benchmarks/labeler_walk.py [--gestures 5000] [--seed 1] [--faces 120] [--json]
 
 Drawn faces, with proposals that are right in eight of ten and in half of the walks without any, so
-that overviews come as well; windows of 1280x720, 1920x1080 and 2560x1440, and of 1280x720 at
-scale 2, each in a process of its own, without a display. After each gesture: what was filed was
-painted with its picture, a key acted or the status bar said why not, nothing failed. The last line
-is one JSON object; `faults` must be 0.
+that overviews come as well, and reports from the web page; windows of 1280x720, 1920x1080 and
+2560x1440, and of 1280x720 at scale 2, each in a process of its own, without a display. After each
+gesture: what was filed was painted with its picture, a key acted or the status bar said why not,
+nothing failed. The last line is one JSON object; `faults` must be 0.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ TESTS = HERE.parent / "tests"
 PATHS = [str(HERE.parent), str(TESTS), str(TESTS / "labeler"), str(TESTS / "labeler" / "qt")]
 sys.path[:0] = PATHS
 SCREENS = (("1280x720", "1"), ("1920x1080", "1"), ("2560x1440", "1"), ("1280x720", "2"))
+REPORTS = 60
+"""Reports from the web page, which wait at the beginning of each walk."""
+
 LEG = 250
 """Gestures of one walk: afterwards another begins, with everything unsorted again."""
 
@@ -60,8 +63,11 @@ def one_walk(made: Path, number: int, seed: int, gestures: int) -> dict[str, Any
 def make(folder: Path, faces: int) -> None:
     """Draw the faces once, with classes and proposals and without."""
     from drawn_faces import FaceSet, add_classes, draw_set, propose
+    from web_claims import Told, add_reports
 
     drawn = draw_set(folder / "bare", faces, classes=5)
+    claims = [drawn.names[number % len(drawn.names)] for number in range(REPORTS)]
+    add_reports(drawn.root, [Told(name) for name in claims])
     shutil.copytree(folder / "bare", folder / "named")
     named = FaceSet(folder / "named", drawn.truth)
     add_classes(named.root, named.names)

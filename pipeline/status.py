@@ -7,6 +7,7 @@ import shlex
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.hints import Hints
+from gleanset.db.reports import Reports
 from labeler.hints import why_left
 
 FEW_LEFT_OUT = 10
@@ -39,6 +40,10 @@ def status(dataset: Dataset) -> dict[str, object]:
         "origins": dataset.images.by_source(),
         "rejections": dataset.rejections.by_reason(),
         "runs": sum(1 for _ in dataset.runs.each()),
+        "reports": {
+            "waiting": Reports(dataset.db).count(),
+            "accepted_since_training": _accepted(dataset),
+        },
         "next": next_step(dataset),
     }
 
@@ -59,9 +64,17 @@ def next_step(dataset: Dataset) -> str:
         return f"labeler accept-hints {where}" if clear else f"labeler {where}"
     if _waits_for_split(dataset):
         return f"labeler split {where}"
-    if not dataset.runs.newest("baseline"):
+    if not dataset.runs.newest("baseline") or _accepted(dataset):
         return f"baseline train {where}"
+    if Reports(dataset.db).count():
+        return f"labeler --view reports {where}"
     return f"labeler {where}" if states.get("queue") else f"labeler export OUT {where}"
+
+
+def _accepted(dataset: Dataset) -> int:
+    """Return how many reports from the web page were accepted that no run has learnt from."""
+    newest = dataset.runs.newest("baseline")
+    return Reports(dataset.db).accepted_since(newest.started if newest else "")
 
 
 def _waits_for_split(dataset: Dataset) -> bool:

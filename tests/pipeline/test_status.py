@@ -11,6 +11,7 @@ import pytest
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
+from gleanset.db.reports import ACCEPTED, Claim, Reports
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from pipeline.status import next_step, status
@@ -51,6 +52,7 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
         "origins": {},
         "rejections": {},
         "runs": 0,
+        "reports": {"waiting": 0, "accepted_since_training": 0},
     }
 
 
@@ -90,6 +92,7 @@ def test_everything_is_counted(empty: Dataset) -> None:
         "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
         "rejections": {"facecrop": {"truncated": 2}},
         "runs": 0,
+        "reports": {"waiting": 0, "accepted_since_training": 0},
     }
 
 
@@ -123,3 +126,23 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
         ["baseline", "train"],
         ["labeler", "export"],
     ]
+
+
+def test_reports_that_wait_and_those_to_learn_from_are_counted(empty: Dataset) -> None:
+    key = add_sample(empty, add_image(empty, "a", Origin("folder", "a")))
+    empty.journal.step("Label", [Choice(key, "label", "hana")])
+    empty.samples.set_splits({key: (key, "train")}, "by hand")
+    empty.runs.end(empty.runs.begin("r", "baseline", {}).id, "done", {})
+    reports = Reports(empty.db)
+    for name in ("hana", "rei"):
+        reports.add(Claim("0" * 64, "PNG", BOX, name, "r"))
+    assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}
+    assert next_step(empty).startswith("labeler --view reports -d ")
+    with empty.db.write():
+        empty.db.run("UPDATE run SET started='2020-01-01T00:00:00Z'")
+        step = empty.journal.step("Accept", [])
+        reports.settle(step, [1], ACCEPTED)
+    assert status(empty)["reports"] == {"waiting": 1, "accepted_since_training": 1}
+    assert next_step(empty).startswith("baseline train ")
+    empty.journal.undo(step)
+    assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}

@@ -76,7 +76,8 @@ def _picture(
 
 def _above(painter: QPainter, rect: QRect, below: tuple[str, ...]) -> QRect:
     """Return what lines of text leave of a tile."""
-    return rect.adjusted(0, 0, 0, -painter.fontMetrics().height() * len(below) - len(below))
+    room = painter.fontMetrics().height() * len(below) + OUTLINE + 3 if below else 0
+    return rect.adjusted(0, 0, 0, -room)
 
 
 def _lines(painter: QPainter, rect: QRect, below: tuple[str, ...], palette: QPalette) -> None:
@@ -87,7 +88,8 @@ def _lines(painter: QPainter, rect: QRect, below: tuple[str, ...], palette: QPal
         font.setBold(number == 0)
         painter.setFont(font)
         painter.setPen(palette.color(Role.Text))
-        line = QRect(rect.left() + 4, top + number * height, rect.width() - 8, height)
+        inset = OUTLINE + 5  # an outline covers no text
+        line = QRect(rect.left() + inset, top + number * height, rect.width() - 2 * inset, height)
         shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, line.width())
         painter.save()
         painter.setClipRect(line)

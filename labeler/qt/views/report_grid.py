@@ -11,6 +11,7 @@ from gleanset import Dataset
 from gleanset.db.reports import Report
 from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.gesture_view import GestureView
+from labeler.qt.grid.layout import GAP
 from labeler.qt.grid.model import Index, TileMark, TileModel, TileProposal
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.grid.thumbnails import BrokenThumbnail
@@ -20,7 +21,7 @@ from labeler.review.reports import ReportPage, report_tiles, shown_text, walk_of
 from labeler.sorting.session import SortingSession
 from labeler.sorting.whole_pictures import PictureWalk
 
-SMALLEST, USUAL, LARGEST = 10.0, 11.0, 18.0
+SMALLEST, USUAL, LARGEST = 9.5, 12.0, 18.0
 """Of a tile, in heights of a line of text: some of these are below the face."""
 
 FEWEST, MOST = 6, 120
@@ -72,7 +73,13 @@ class ReportGrid(GestureView):
 
     def room(self) -> int:
         """Return how many reports make a page that fills the window."""
-        return min(max(self.room_for(em(self, USUAL)), FEWEST), MOST)
+        size, best = self.viewport().size(), (0.0, 0)
+        for side in range(em(self, SMALLEST), em(self, USUAL) + 1, 2):
+            columns = max(1, (size.width() - GAP) // (side + GAP))
+            cell = (size.width() - GAP) // columns  # tiles share what is left of a line
+            lines = max(1, (size.height() - GAP) // cell)
+            best = max(best, (lines * cell / max(1, size.height()), lines * columns))
+        return min(max(best[1], FEWEST), MOST)
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
@@ -121,12 +128,13 @@ def words_of(report: Report) -> tuple[str, str, str, str]:
     """Return what is claimed, what the model said and how sure, the note, and when, each a line."""
     claim = report.claim
     if claim.confidence is None:
-        said = translated("The model found no face")
+        said = QCoreApplication.translate("Reports", "The model found no face")
+    elif claim.answer is None:  # how sure it is of whom it holds the likeliest
+        said = QCoreApplication.translate("Reports", "Model: unknown, at most {percent} %")
     else:
-        answer = shown_text(claim.answer) if claim.answer else translated("unknown")
-        said = translated("Model: {answer}, {percent} %").format(
-            answer=answer, percent=round(claim.confidence * 100)
-        )
+        said = QCoreApplication.translate("Reports", "Model: {answer}, {percent} %")
+    answer, percent = shown_text(claim.answer or ""), round((claim.confidence or 0) * 100)
+    said = said.format(answer=answer, percent=percent)
     when = QDateTime.fromString(report.at, Qt.DateFormat.ISODate).toLocalTime()
     return (
         f"{shown_text(claim.claimed)}?",
@@ -134,8 +142,3 @@ def words_of(report: Report) -> tuple[str, str, str, str]:
         shown_text(claim.note),
         when.toString("yyyy-MM-dd HH:mm"),
     )
-
-
-def translated(text: str) -> str:
-    """Return a text in the person's language."""
-    return QCoreApplication.translate("Reports", text)

@@ -182,7 +182,7 @@ class ReportsView(SendingView):
         words = self.tr("Reports that wait: {count}").format(count=f"{waiting:,}")
         if shown := self.model.rowCount():
             going = self.tr("Enter accepts {count} of {shown}")
-            words += "   ·   " + going.format(count=len(self.view.unmarked()), shown=shown)
+            words += "   ·   " + going.format(count=len(self._clear()), shown=shown)
         self.title.setText(words)
 
     def _turn_pages(self, pages: int) -> None:
@@ -242,11 +242,10 @@ class ReportsView(SendingView):
         elif not (rows := self.view.unmarked()):
             self._turn_pages(1)
         elif self.view.all_seen(rows):
-            self._accept(rows)
+            self._accept()
 
-    def _accept(self, rows: list[int]) -> None:
-        clear = [row for row in rows if not self._is_doubtful(row)]
-        if not clear:
+    def _accept(self) -> None:
+        if not (clear := self._clear()):
             self.worker.say(
                 self.tr(
                     "Where visitors disagree (⚠) press the key of a class; Del refuses a "
@@ -260,6 +259,10 @@ class ReportsView(SendingView):
         )
         self._settle(clear, None, lambda: self._show_after(before))
         self._show_after(after)
+
+    def _clear(self) -> list[int]:
+        """Return the reports that Enter accepts."""
+        return [row for row in self.view.unmarked() if not self._is_doubtful(row)]
 
     def _is_doubtful(self, row: int) -> bool:
         """Return whether Enter does not decide it: others claim another class of the same face, or

@@ -17,7 +17,7 @@ from labeler.sorting.session import SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
 KEYS = "123wlsoqnkbcgx/?[-"
-OTHERS = (Key.Key_Return, Key.Key_Escape, Key.Key_PageDown, Key.Key_F7, Key.Key_F9, Key.Key_Delete)
+OTHERS = (Key.Key_Return, Key.Key_Escape, Key.Key_PageDown, Key.Key_F8, Key.Key_F9, Key.Key_Delete)
 SHOWN = (Key.Key_F2, Key.Key_F3, Key.Key_F4, Key.Key_F5, Key.Key_F6, Key.Key_G)
 CHORDS = ((Key.Key_A, CONTROL), (Key.Key_Z, CONTROL), (Key.Key_2, SHIFT), (Key.Key_Down, SHIFT))
 

@@ -14,6 +14,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
+from web_claims import Told, add_reports
 
 from gleanset import Dataset
 from labeler.qt.views.class_pages import ClassPagesView
@@ -247,7 +248,7 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
     assert view.model.state(view.view.point).target == other
 
 
-@pytest.mark.parametrize("name", ["sorting", "pages", "review", "numbers"])
+@pytest.mark.parametrize("name", ["sorting", "pages", "review", "numbers", "reports"])
 def test_n_makes_a_class(opened: Opened, few: FaceSet, name: str) -> None:
     propose(few, 0.97)
     window = opened(few.root, name)
@@ -263,6 +264,8 @@ def test_n_makes_a_class(opened: Opened, few: FaceSet, name: str) -> None:
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
     propose(few, 0.97)
+    if name == "reports":
+        add_reports(few.root, [Told(one) for one in few.names * 3])
     window = opened(few.root, name)
     settle(window)
     told: list[str] = []

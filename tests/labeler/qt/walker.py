@@ -23,7 +23,16 @@ from labeler.qt.views.sending import SendingView
 
 Key, Button = Qt.Key, Qt.MouseButton
 LETTERS = "abcdefghijklmnopqrstuvwxyz1234567890/?"
-VIEW_KEYS = (Key.Key_F2, Key.Key_G, Key.Key_G, Key.Key_F3, Key.Key_F4, Key.Key_F5, Key.Key_F6)
+VIEW_KEYS = (
+    Key.Key_F2,
+    Key.Key_G,
+    Key.Key_G,
+    Key.Key_F3,
+    Key.Key_F4,
+    Key.Key_F5,
+    Key.Key_F6,
+    Key.Key_F7,
+)
 KEYS = (
     Key.Key_Return,
     Key.Key_Return,
@@ -39,7 +48,7 @@ KEYS = (
     Key.Key_Up,
     Key.Key_Down,
     Key.Key_F1,
-    Key.Key_F7,
+    Key.Key_F8,
     Key.Key_F9,
 )
 CHORDS = (
@@ -151,8 +160,12 @@ class Walker:
         self.faults += [Fault(number, view, what, fault) for fault in faults]
 
     def _now(self) -> set[int]:
-        """The samples that somebody has decided on."""
-        asked = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
+        """The samples that somebody has decided on; reports by the numbers of their tiles."""
+        asked = (
+            "SELECT id FROM sample WHERE status IN ('labelled', 'rejected') AND id NOT IN "
+            "(SELECT sample FROM decision WHERE provenance='web report') "
+            "UNION ALL SELECT -id FROM report WHERE status<>'pending'"
+        )
         return {int(row[0]) for row in self._dataset.db.rows(asked)}
 
     def _last_step(self) -> int:
