@@ -72,8 +72,10 @@ def settle(window: LabelerWindow, seconds: float = 60) -> None:
 
 
 def coming(view: LabelerView) -> bool:
-    """Whether a picture that is in sight is not painted yet."""
-    shown = isinstance(view, SendingView) and view.view.isVisible()
+    """Whether a picture that is in sight is not painted yet; nothing is under the sheet of keys."""
+    window = view.window()
+    covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
+    shown = isinstance(view, SendingView) and view.view.isVisible() and not covered
     return shown and bool(view.view.unseen(view.view.in_sight()))
 
 
