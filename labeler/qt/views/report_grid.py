@@ -21,7 +21,7 @@ from labeler.review.reports import ReportPage, report_tiles, shown_text, walk_of
 from labeler.sorting.session import SortingSession
 from labeler.sorting.whole_pictures import PictureWalk
 
-SMALLEST, USUAL, LARGEST = 9.5, 12.0, 18.0
+SMALLEST, USUAL, LARGEST = 9.0, 12.0, 18.0
 """Of a tile, in heights of a line of text: some of these are below the face."""
 
 FEWEST, MOST = 6, 120
@@ -130,7 +130,7 @@ def words_of(report: Report) -> tuple[str, str, str, str]:
     if claim.confidence is None:
         said = QCoreApplication.translate("Reports", "The model found no face")
     elif claim.answer is None:  # how sure it is of whom it holds the likeliest
-        said = QCoreApplication.translate("Reports", "Model: unknown, at most {percent} %")
+        said = QCoreApplication.translate("Reports", "Model: unknown, ≤ {percent} %")
     else:
         said = QCoreApplication.translate("Reports", "Model: {answer}, {percent} %")
     answer, percent = shown_text(claim.answer or ""), round((claim.confidence or 0) * 100)

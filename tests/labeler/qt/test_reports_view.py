@@ -177,7 +177,7 @@ def test_a_hostile_note_stays_text(person: Person) -> None:
     assert (view.panel.width(), person.window.minimumSizeHint()) == (width, least)
     assert view.panel.words.document().blockCount() == 5  # the note is one line, wrapped
     _, said_by_model, note, _ = view.view.words(row)
-    assert said_by_model == "Model: unknown, at most 31 %"
+    assert said_by_model == "Model: unknown, ≤ 31 %"
     assert note.startswith("<b>bold</b>")
     assert "\n" not in note
     index = view.model.index(row)
