@@ -39,11 +39,12 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
         rect = _plates(painter, rect, palette)
     painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
     painter.setOpacity(OPACITY[tile.state.kind])
-    _picture(painter, _above(painter, rect, tile.below), tile.picture, palette)
+    above = _above(painter, rect, tile.below)
+    _picture(painter, above, tile.picture, palette)
     painter.setOpacity(1.0)
     _lines(painter, rect, tile.below, palette)
     if tile.state.kind is TileMark.LIFTED:
-        _diagonal(painter, rect, palette)
+        _diagonal(painter, above, palette)
     if tile.state.key or tile.state.kind in (TileMark.SENT, TileMark.DONE):
         _letter(painter, rect, tile.state.key or "→", palette)
     if tile.proposed.count > 1:

@@ -108,20 +108,21 @@ class ReportGrid(GestureView):
 
 
 class EnlargedReport(EnlargedFace):
-    """A report in its whole picture, with the note as a line."""
+    """A report in its whole picture; of a long note the beginning."""
 
     def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
         """Return the picture of a report."""
         return walk_of_report(dataset, shown)
 
     def words(self) -> str:
-        """Return what is claimed, what the model said, the note, and when."""
+        """Return what is claimed, what the model said, when, and the note."""
         row, tiles = self.row, self._view.tiles
         if row < 0 or not isinstance(tiles, ReportModel):
             return ""
         state = tiles.state(row)
         gone = f"→ {state.target}" if state.kind in (TileMark.SENT, TileMark.DONE) else ""
-        return "   ·   ".join(part for part in (gone, *words_of(tiles.report(row))) if part)
+        claim, said, note, when = words_of(tiles.report(row))
+        return "   ·   ".join(part for part in (gone, claim, said, when, note) if part)
 
 
 def words_of(report: Report) -> tuple[str, str, str, str]:
