@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from baseline.model import Model
+from facecrop.detectors.drawnface import DrawnFace
 from gleanset import __version__
 from webapp.box_styles import style_between
 from webapp.device_facts import facts_for_device
@@ -32,8 +33,6 @@ from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
 JSON = "application/json"
-FINDER = "drawnface"
-"""The detector of the page."""
 router = APIRouter(prefix="/api/v1")
 
 
@@ -87,7 +86,7 @@ async def classes(request: Request) -> Response:
             "classes": list(now.model.classes),
             "size": now.model.facts.size,
             "cropping": now.model.cropping.to_json(),
-            "box_style": style_between(FINDER, _detector(now.model)),
+            "box_style": style_between(DrawnFace.name, _detector(now.model)),
         }
     )
 

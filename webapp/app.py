@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gleanset import __version__
 from webapp.api import router
 from webapp.guard import Guard
-from webapp.page_files import PageFiles, page_routes
+from webapp.page_files import PAGE_FILES, page_routes
 from webapp.refusal import RefusedRequest
 from webapp.served import ModelInForce
 from webapp.settings import ServeSettings
@@ -61,7 +61,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     )
     app.include_router(router)
     app.router.routes += page_routes()
-    app.mount("/", PageFiles())
+    app.mount("/", PAGE_FILES)
     app.add_exception_handler(RefusedRequest, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _bug)

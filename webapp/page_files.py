@@ -46,6 +46,9 @@ class PageFiles(StaticFiles):
         return f"{path}.gz" if takes and self.lookup_path(f"{path}.gz")[1] else None
 
 
+PAGE_FILES = PageFiles()
+
+
 async def _finder(_: Request) -> Response:
     return FileResponse(
         MODEL, media_type="application/octet-stream", headers={"cache-control": "no-cache"}
@@ -56,7 +59,7 @@ async def _front(request: Request) -> Response:
     """Return the page; with `?token=`, first have the browser keep that and drop it from sight."""
     token = request.query_params.get("token")
     if token is None:
-        return await PageFiles().get_response("index.html", request.scope)
+        return await PAGE_FILES.get_response("index.html", request.scope)
     answer = RedirectResponse(str(request.url.replace(query="")), 303)
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, token, YEAR, secure=secure, httponly=True, samesite="strict")
