@@ -149,7 +149,7 @@ class Images:
         The file may be the stored one, the one it came from or any copy. `UsageError` when
         there is no such image, or more than one.
         """
-        found = self._meant(text)
+        found = self.meant(text)
         if len(found) > 1:
             raise UsageError(
                 f"several images are meant by {text!r}", f"say more, for instance {found[1]}"
@@ -163,14 +163,12 @@ class Images:
             )
         return image
 
-    def _meant(self, text: str) -> list[str]:
-        """Return the hashes of up to two images that `text` may mean."""
-        path = Path(text)
-        if (copy := _hash_of_file(path)) and self.row_id(copy):
-            return [copy]
-        for start in (text.lower(), path.stem):
-            if re.fullmatch("[0-9a-f]{4,64}", start) and (found := self._starting(start)):
+    def meant(self, text: str) -> list[str]:
+        """Return the hashes of up to two images that `text` may mean, as in `resolve`."""
+        for start in possible_starts(text):
+            if found := self._starting(start):
                 return found
+        path = Path(text)
         rows = self._db.rows(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.path=? ORDER BY i.sha256 LIMIT 2",
@@ -236,6 +234,16 @@ class Images:
     def count_fresh(self) -> int:
         """Return how many images `fresh` would give."""
         return self._db.number(f"SELECT count(*) FROM image i WHERE {_FRESH}")
+
+
+def possible_starts(text: str) -> list[str]:
+    """Return what the hash of a picture may begin with that a person names so, likeliest first.
+
+    That is the hash of the file of that name, the text itself, and the name of a stored file.
+    """
+    path = Path(text)
+    told = [_hash_of_file(path) or "", text.lower(), path.stem]
+    return [one for one in told if re.fullmatch("[0-9a-f]{4,64}", one)]
 
 
 def _hash_of_file(path: Path) -> str | None:

@@ -114,6 +114,16 @@ class Reports:
         )
         return [row["claimed"] for row in rows]
 
+    def pictures(self, start: str) -> list[str]:
+        """Return the hashes of up to two pictures of reports, whatever became of these, that begin
+        so.
+        """
+        rows = self._db.rows(
+            "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
+            (start, start + "g"),
+        )
+        return [row["sha256"] for row in rows]
+
     def uses(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""
         return bool(

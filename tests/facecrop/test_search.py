@@ -18,8 +18,8 @@ from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
+from gleanset.take_down import TakeDown, take_down
 from gleanset.work.pool import run_batches
-from pipeline.maintenance.forget import TakeDown, take_down
 
 SPEC = DetectorSpec.of("animeface")
 WHOLE = DetectorSpec.of("whole")

@@ -11,8 +11,8 @@ from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
+from gleanset.take_down import plan_take_down, take_down
 from gleanset.work.progress import Progress
-from pipeline.maintenance.forget import plan_take_down, take_down
 from pipeline.maintenance.merge import merge
 
 

@@ -1,4 +1,4 @@
-"""`gleanset forget`: taking pictures out of a dataset for good."""
+"""Taking pictures out of a dataset for good: `gleanset forget`, and requests from the page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
+from gleanset.db.images import possible_starts
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import Reports
 from gleanset.errors import UsageError
 
 
@@ -27,14 +29,15 @@ def plan_take_down(
 ) -> TakeDown:
     """Return every image that is named, by itself, by a place it was found at, or by its author.
 
+    A picture that is only in a report from the web can be named by itself, too.
+
     Raises `UsageError` for a name that nothing answers to: a take-down must not fail
     silently. One that was forgotten before may be named again.
     """
     upkeep = Maintenance(dataset.db)
     chosen: dict[str, None] = {}
     for text in images:
-        buried = dataset.images.buried(text.lower()) is not None
-        chosen[text.lower() if buried else dataset.images.resolve(text).sha256] = None
+        chosen[_named(dataset, text)] = None
     for text in origins:
         chosen |= dict.fromkeys(_some(upkeep.found_at(text), f"was found at {text!r}"))
     for text in authors:
@@ -60,6 +63,22 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
                 for path in (dataset.root / folder / sha256[:2]).glob(f"{sha256}.*"):
                     path.unlink(missing_ok=True)
             upkeep.forget(sha256, reason)
+
+
+def _named(dataset: Dataset, text: str) -> str:
+    """Return the picture that is meant: an image, or one that only a report is about."""
+    if dataset.images.buried(text.lower()) is not None:
+        return text.lower()
+    starts = possible_starts(text)
+    reported = {sha256 for start in starts for sha256 in Reports(dataset.db).pictures(start)}
+    reported -= {*dataset.images.meant(text)}
+    if not reported:
+        return dataset.images.resolve(text).sha256
+    if len(reported) == 1 and not dataset.images.meant(text):
+        return reported.pop()
+    raise UsageError(
+        f"several pictures are meant by {text!r}", f"say more, for instance {reported.pop()}"
+    )
 
 
 def _some(found: list[str], told: str) -> list[str]:
