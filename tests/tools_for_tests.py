@@ -131,8 +131,8 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    """Whether something comes true in time."""
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether something comes true in time, also where the machine stalls."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if holds():

@@ -242,7 +242,7 @@ def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
     try:
         wait_for_epoch(process, dataset.root, epochs_logged(dataset.root) + 3)
         process.send_signal(how)
-        process.wait(30)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()

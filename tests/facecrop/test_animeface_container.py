@@ -149,7 +149,7 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
     rejected = list(dataset.rejections.each())
     assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
     # The worker's containers end with it; ours, which tested the settings, with us.
-    assert eventually(lambda: sum(not gone(pid) for pid in starts(program)) <= 1, 10)
+    assert eventually(lambda: sum(not gone(pid) for pid in starts(program)) <= 1)
 
 
 def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
@@ -163,7 +163,7 @@ def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
-    assert eventually(lambda: gone(starts(program)[0]), 10)
+    assert eventually(lambda: gone(starts(program)[0]))
 
 
 def test_the_wire_is_lines_of_json(engine: FakeEngine) -> None:

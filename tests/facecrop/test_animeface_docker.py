@@ -170,7 +170,7 @@ def test_a_container_ends_with_its_killed_process(container_engine: ContainerEng
         assert process.stdout.readline() == "ready\n"
         assert len(ours(container_engine, process.pid)) == 1
         os.kill(process.pid, signal.SIGKILL)
-    assert eventually(lambda: not ours(container_engine, process.pid), 20)
+    assert eventually(lambda: not ours(container_engine, process.pid))
 
 
 def test_commands_know_the_image(container_engine: ContainerEngine) -> None:

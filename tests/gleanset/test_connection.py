@@ -127,7 +127,7 @@ def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Pat
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in both:
-        assert process.communicate(timeout=30)[1] == ""
+        assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
     copy = sqlite3.connect(tmp_path / "c.sqlite.before-two")
     assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
@@ -207,7 +207,7 @@ def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
     with pytest.raises(DatasetBusy, match="wait until it has finished"), mine.write():
         pytest.fail("there were two writers")
     assert mine.number("SELECT count(*) FROM thing") == 0, "reading goes on"
-    other.communicate("\n", timeout=10)
+    other.communicate("\n", timeout=60)
     with mine.write():
         mine.run("INSERT INTO thing VALUES('later')")
     assert mine.number("SELECT count(*) FROM thing") == 1
@@ -262,7 +262,7 @@ def test_many_processes_may_make_the_same_dataset(tmp_path: Path) -> None:
             process.stdin.write("go\n")
             process.stdin.flush()
         for process in several:
-            assert process.communicate(timeout=30)[1] == ""
+            assert process.communicate(timeout=60)[1] == ""
 
 
 @pytest.mark.parametrize("size", ["size=400k", "size=500k", "size=700k"])

@@ -34,7 +34,7 @@ def test_another_process_is_refused_and_later_let_in(dataset: Dataset) -> None:
     with dataset.stage("harvest-urls"):
         pass
     assert (dataset.cache / "scratch" / "harvest-folder" / "half").exists()
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=60)
     with dataset.stage("harvest-folder") as scratch:
         assert list(scratch.iterdir()) == []
 

@@ -142,7 +142,7 @@ def test_killed_while_writing_the_name_never_shows_a_part(tmp_path: Path) -> Non
     )
     for _ in range(3):
         process = python(code, tmp_path / "file", tmp_path / "scratch")
-        assert eventually((tmp_path / "file").exists, 10)
+        assert eventually((tmp_path / "file").exists)
         process.kill()
         process.communicate()
         data = (tmp_path / "file").read_bytes()

@@ -194,7 +194,7 @@ def _drip_headers(h: Handler) -> None:
 
 def _silent(h: Handler) -> None:
     h.close_connection = True
-    time.sleep(1.0)
+    h.rfile.read(1)  # until the client hangs up
 
 
 def _chunked(h: Handler) -> None:
@@ -278,7 +278,7 @@ class Proxy(BaseHTTPRequestHandler):
         self._note()
         parts = urlsplit(self.path)
         # Whatever the name, the way leads to the machine: the proxy resolves, not the client.
-        onward = HTTPConnection("127.0.0.1", parts.port or 80, timeout=5)
+        onward = HTTPConnection("127.0.0.1", parts.port or 80, timeout=60)
         onward.request("GET", parts.path, headers={"Host": parts.netloc})
         answer = onward.getresponse()
         body = answer.read()
@@ -291,7 +291,7 @@ class Proxy(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self._note()
         port = int(self.path.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), 5) as onward:
+        with socket.create_connection(("127.0.0.1", port), 60) as onward:
             self.send_response(200)
             self.end_headers()
             self._shovel(onward)
@@ -300,7 +300,7 @@ class Proxy(BaseHTTPRequestHandler):
     def _shovel(self, onward: socket.socket) -> None:
         pairs = {self.connection: onward, onward: self.connection}
         while True:
-            for ready in select(list(pairs), [], [], 5)[0]:
+            for ready in select(list(pairs), [], [], 60)[0]:
                 if not (data := ready.recv(65_536)):
                     return
                 pairs[ready].sendall(data)

@@ -125,7 +125,7 @@ class SmallGoogle:
             body = script(part, first) if part else ""
             h.answer(200, body.encode(), Content_Type="text/plain; charset=utf-8")
         elif parts.path.startswith("/p/"):
-            self.hold.wait(20)
+            self.hold.wait(60)
             seed = int(parts.path.removeprefix("/p/").partition(".")[0])
             h.answer(200, picture(seed), Content_Type="image/jpeg")
         else:

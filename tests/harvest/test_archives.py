@@ -220,7 +220,7 @@ def test_a_bomb_ends_when_it_is_noticed(dataset: Dataset, tmp_path: Path) -> Non
     assert bomb.stat().st_size < 200_000
     start = time.monotonic()
     found = harvest(dataset, bomb)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     assert found["added"] == 0
     assert reasons(dataset)[""] == "archive bomb"
 

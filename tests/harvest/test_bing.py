@@ -20,7 +20,7 @@ BING = source_named("bing")
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(DownloadLimits(connect=2, read=2, backoff=0.01), allow_private=True) as client:
+    with Client(DownloadLimits(backoff=0.01), allow_private=True) as client:
         yield client
 
 

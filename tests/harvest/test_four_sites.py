@@ -277,7 +277,7 @@ def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
 def kill_when_asked(sites: FourSites, line: list[str | Path], pictures: int) -> None:
     """Run until that many pictures were asked for in all, then kill -9."""
     process = start(sites, line)
-    far = eventually(lambda: len(sites.picture_requests()) >= pictures, 30)
+    far = eventually(lambda: len(sites.picture_requests()) >= pictures)
     process.kill()
     _, error = process.communicate()
     assert far, error
@@ -300,7 +300,7 @@ def test_the_small_flickr_has_the_cap_of_the_large_one(monkeypatch: pytest.Monke
 def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Rough) -> None:
     out, error = rough.process.communicate(timeout=LONGEST)
     assert rough.process.returncode == 0, error
-    assert eventually(lambda: rough.took > 0, 5)
+    assert eventually(lambda: rough.took > 0)
     sites, told = rough.sites, json.loads(out.splitlines()[-1])
     rejections = {one["what"]: one["reason"] for one in listed(rough.folder, "rejections")}
     assert rejections == rough.rejected

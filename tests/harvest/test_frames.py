@@ -169,7 +169,7 @@ def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
         command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     stored = tmp_path / "d" / "images"
-    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 5, 20)
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 5)
     process.kill()
     process.wait()
     done = run_here("harvest.cli", *line)
@@ -195,10 +195,10 @@ def test_ffmpeg_ends_with_us(tmp_path: Path) -> None:
         )
         return [x for x in lines.stdout.splitlines() if "ffmpeg" in x[:20] and str(video) in x]
 
-    assert eventually(lambda: bool(children()), 20)
+    assert eventually(lambda: bool(children()))
     process.kill()
     process.wait()
-    assert eventually(lambda: not children(), 3)
+    assert eventually(lambda: not children())
 
 
 def _text(path: Path) -> None:

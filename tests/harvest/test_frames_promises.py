@@ -299,7 +299,7 @@ def test_a_killed_episode_goes_on_where_it_was(
         stderr=subprocess.DEVNULL,
     )
     stored = tmp_path / "killed" / "images"
-    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.6, 40)
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.6, 60)
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()
     process.wait()

@@ -82,7 +82,7 @@ def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         with Client(allow_private=True) as client:
             web = Site(site, client, Path(folder))
             yield web
-            assert eventually(lambda: web.left() == [], 5), web.left()
+            assert eventually(lambda: web.left() == []), web.left()
 
 
 class TestBrowser:
@@ -189,7 +189,7 @@ class TestBrowser:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=150,
         )
         assert (done.returncode, len(done.stdout.split())) == (0, 3), done.stderr
 
@@ -347,9 +347,9 @@ class TestCommand:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as running_command:
-            assert eventually(lambda: any("/p/" in path for path in web.server.asked), 30)
+            assert eventually(lambda: any("/p/" in path for path in web.server.asked))
             assert len(web.left()) > 3
             send(running_command.pid, signal)
-            running_command.wait(20)
+            running_command.wait(60)
         google.hold.set()
-        assert eventually(lambda: web.left() == [], 10), web.left()
+        assert eventually(lambda: web.left() == []), web.left()

@@ -15,7 +15,7 @@ from faulty_server import PICTURE, FaultyServer, Proxy, running
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, DownloadLimits
 
-QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(retries=0)
 # Where what the proxy was asked is counted.
 NO_RULES = frozenset({"robots.txt"})
 

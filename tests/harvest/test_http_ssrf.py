@@ -13,7 +13,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.http.ssrf import is_private, spelled_private
 from harvest.http.urls import tidy
 
-QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(retries=0)
 
 PRIVATE = [
     "127.0.0.1",

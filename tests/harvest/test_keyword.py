@@ -84,7 +84,7 @@ def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: P
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
         )
-        eventually(lambda b=before, p=part: len(bing.fetched) >= b + 9 + p, 20)  # type: ignore[misc]
+        eventually(lambda b=before, p=part: len(bing.fetched) >= b + 9 + p)  # type: ignore[misc]
         process.kill()
         process.wait()
     assert bing.harvest(tmp_path / "parts", "cat", "--limit", "45").code == 0
@@ -201,7 +201,7 @@ def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> Non
         stdout=subprocess.DEVNULL,
     )
     try:
-        assert eventually(lambda: bool(bing.fetched), 15)
+        assert eventually(lambda: bool(bing.fetched))
         done = bing.harvest(tmp_path, "cat")
         assert done.code == 3
         assert "already at work" in done.stderr

@@ -48,9 +48,7 @@ def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(
-        DownloadLimits(connect=2, read=2, retries=1, backoff=0.01), allow_private=True
-    ) as client:
+    with Client(DownloadLimits(retries=1, backoff=0.01), allow_private=True) as client:
         yield client
 
 

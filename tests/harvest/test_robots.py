@@ -19,7 +19,7 @@ from harvest.http.robots import refused_by
 from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
-QUICK = DownloadLimits(connect=2, read=0.5, total=3, backoff=0.01, max_wait=0.1, robots=1)
+QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 EVERYTHING = b"User-agent: *\nDisallow: /\n"
 UNREAD = "robots.txt could not be read"
 
@@ -209,14 +209,18 @@ def test_without_an_answer(
     assert len(host.asked) == (2 if expected == "ok" else 0)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("path", ["/silent", "/drip-body", "/drip-headers", "/reset", "/bad-gzip"])
 def test_what_cannot_be_read_costs_little_and_only_this_host(
-    client: Client, host: FaultyServer, other: FaultyServer, path: str
+    host: FaultyServer, other: FaultyServer, path: str
 ) -> None:
     host.behaviours["/robots.txt"] = host.behaviours[path]
     began = time.monotonic()
     urls = [f"{server.url}/{i}.jpg" for i in range(10) for server in (host, other)]
-    with ThreadPoolExecutor(20) as pool:
+    with (
+        Client(replace(QUICK, robots=1), allow_private=True) as client,
+        ThreadPoolExecutor(20) as pool,
+    ):
         outcomes = list(pool.map(lambda url: outcome(client, url), urls))
     assert outcomes == [UNREAD, "ok"] * 10
     assert time.monotonic() - began < 8
@@ -230,6 +234,7 @@ def test_the_reason_says_what_was_wrong_with_it(client: Client, host: FaultyServ
     assert caught.value.detail == f"{host.url}/a.jpg: {host.url}/robots.txt: http 500"
 
 
+@pytest.mark.timed
 def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
     limits = replace(QUICK, retries=0, robots_again=0.3)
     says(host, b"", status=500)
@@ -308,6 +313,7 @@ def test_a_page_is_asked_as_a_browser_would(client: Client, host: FaultyServer) 
     assert host.hits["/robots.txt"] == 0
 
 
+@pytest.mark.timed
 def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
     says(host, b"User-agent: *\nCrawl-delay: 0.2\n")
     with ThreadPoolExecutor(4) as pool:
@@ -340,8 +346,8 @@ def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
         client.close()
         for download in waiting:
             with pytest.raises(Closed):
-                download.result(timeout=5)
-    assert time.monotonic() - began < 5
+                download.result(timeout=50)
+    assert time.monotonic() - began < 50
 
 
 def test_a_client_tells_that_it_is_closed() -> None:
@@ -351,7 +357,7 @@ def test_a_client_tells_that_it_is_closed() -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.wait, 20)
         client.close()
-        assert waiting.result(timeout=5)
+        assert waiting.result(timeout=15)
     assert client.closed
 
 
@@ -387,7 +393,7 @@ def test_tags(lines: list[str], expected: str | None) -> None:
 
 
 def tagged(*lines: str, status: int = 200) -> Behaviour:
-    """A picture whose body comes too late for anyone who waits for it."""
+    """A picture whose body never comes where the address says that it is late."""
 
     def behave(h: Handler) -> None:
         h.send_response(status)
@@ -396,7 +402,7 @@ def tagged(*lines: str, status: int = 200) -> Behaviour:
             h.send_header("X-Robots-Tag", line)
         h.end_headers()
         if h.path.startswith("/late"):
-            time.sleep(3)
+            h.rfile.read(1)  # until the client hangs up
         h.wfile.write(PICTURE)
 
     return behave
@@ -404,9 +410,7 @@ def tagged(*lines: str, status: int = 200) -> Behaviour:
 
 def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> None:
     host.behaviours["/late.jpg"] = tagged("otherbot: noindex", "noimageai")
-    began = time.monotonic()
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
-    assert time.monotonic() - began < 2.5
 
 
 def test_a_tag_of_an_error_does_not_hide_it(client: Client, host: FaultyServer) -> None:

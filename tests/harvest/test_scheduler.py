@@ -65,6 +65,7 @@ def busy_at_first(times: int, **headers: str) -> Behaviour:
     return behave
 
 
+@pytest.mark.timed
 def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
@@ -75,6 +76,7 @@ def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> Non
     assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     site.behaviours["/robots.txt"] = lambda h: h.answer(
@@ -89,6 +91,7 @@ def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     assert all(after - before > 0.69 for before, after in pairwise(times))
 
 
+@pytest.mark.timed
 def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
         if h.path.startswith("/broken") and h.count() <= 2:
@@ -118,6 +121,7 @@ def test_what_stays_broken_is_given_up_after_its_tries(site: FaultyServer) -> No
     assert {site.hits[f"/{n}"] for n in range(5)} == {3}
 
 
+@pytest.mark.timed
 def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
         time.sleep(0.1 if h.headers["Host"].startswith(SLOW) else 0)
@@ -149,6 +153,7 @@ def test_who_always_asks_for_a_pause_is_rejected_in_the_end(site: FaultyServer) 
     assert (site.hits["/x"], site.hits["/y"]) == (3, 3)
 
 
+@pytest.mark.timed
 def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     read: Counter[str] = Counter()
@@ -213,6 +218,7 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
     assert len(taken) == len(done) == 4
 
 
+@pytest.mark.timed
 def test_a_slot_is_waited_for_or_asked_for() -> None:
     slots = HostSlots(per_host=1, delay=0)
     slots.hold("h", 0.3)
@@ -225,6 +231,7 @@ def test_a_slot_is_waited_for_or_asked_for() -> None:
     assert slots.acquire("h") == 0
 
 
+@pytest.mark.timed
 def test_one_request_tells_when_to_come_again(site: FaultyServer) -> None:
     site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
     site.behaviours["/b"] = lambda h: h.answer(429, b"", Retry_After="7")

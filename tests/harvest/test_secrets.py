@@ -63,7 +63,7 @@ class Hanging(Memory):
 
     def get_password(self, service: str, username: str) -> str | None:
         self.asked += 1
-        self.released.wait(20)
+        self.released.wait(60)
         return None
 
     set_password = get_password  # type: ignore[assignment]

@@ -26,7 +26,7 @@ from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
 from harvest.sources import Query, Source
 
-QUICK = DownloadLimits(connect=2, read=2, total=5, retries=0)
+QUICK = DownloadLimits(retries=0)
 
 
 class Shelf(Source):
@@ -79,7 +79,7 @@ def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, ob
 def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset) -> None:
     # It answers only when the other one's pictures are there: in turn, that would never be.
     def wait(_: int) -> None:
-        assert eventually(lambda: len(bing.fetched) >= 5, 10)
+        assert eventually(lambda: len(bing.fetched) >= 5)
 
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     result = harvest(dataset, slow, quick)
@@ -127,7 +127,7 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
     shown: list[str] = []
 
     def wait(_: int) -> None:
-        assert eventually(lambda: len(shown) >= 5, 10)
+        assert eventually(lambda: len(shown) >= 5)
 
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
@@ -209,7 +209,7 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
 
     def hang_on_page_two(h: Handler) -> None:
         if "first=36" in h.path:
-            time.sleep(30)
+            time.sleep(50)
         answer(h)
 
     bing.site.otherwise = hang_on_page_two
@@ -220,15 +220,15 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert eventually(lambda: len(bing.fetched) >= 35, 20)
+    assert eventually(lambda: len(bing.fetched) >= 35)
     # What came is recorded though the site is silent.
-    assert eventually(lambda: len(found(tmp_path)) == 35, 10)
+    assert eventually(lambda: len(found(tmp_path)) == 35)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
 
 
@@ -243,10 +243,10 @@ def test_an_error_of_the_run_ends_the_searches(bing: SmallBing, dataset: Dataset
             yield from ()
 
     def break_down(_: int) -> None:
-        held.wait(5)
+        held.wait(60)
         raise ZeroDivisionError
 
     began = time.monotonic()
     with pytest.raises((ZeroDivisionError, GleansetError)):
         harvest(dataset, Waits("waits", [], lambda _: None), shelf(bing, "b", range(9), break_down))
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30

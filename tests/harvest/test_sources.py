@@ -88,7 +88,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    limits = DownloadLimits(connect=2, read=5, retries=1, backoff=0.01)
+    limits = DownloadLimits(retries=1, backoff=0.01)
     with Client(limits, allow_private=True) as client:
         yield client
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,7 @@ from gleanset.errors import DiskFull, InputUnusable
 from harvest.http import Client, DownloadLimits
 from harvest.urls import harvest_urls, read_list
 
-QUICK = DownloadLimits(
-    connect=2, read=0.4, total=0.8, max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1
-)
+QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
 BAD = {
     "/nothing": "http 404",
@@ -37,8 +36,6 @@ BAD = {
     "/announced": "too large",
     "/gzip-bomb": "too large",
     "/bad-gzip": "cut off",
-    "/drip-body": "too slow",
-    "/silent": "timed out",
     "/html.jpg": "not an image",
     "/drawing.svg": "not an image",
     "/empty": "empty",
@@ -56,8 +53,6 @@ MAY_PASS = {
     "/reset-at-once",
     "/wrong-length",
     "/bad-gzip",
-    "/drip-body",
-    "/silent",
 }
 
 
@@ -136,6 +131,30 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     again = harvest(dataset, urls)
     assert len(pictures.asked) == asked, "after three tries a run makes no request"
     assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "bounds", "reason"),
+    [("/drip-body", {"total": 0.8}, "too slow"), ("/silent", {"read": 0.4}, "timed out")],
+)
+def test_what_takes_too_long_is_told_and_tried_three_times(
+    dataset: Dataset,
+    pictures: FaultyServer,
+    tmp_path: Path,
+    path: str,
+    bounds: dict[str, float],
+    reason: str,
+) -> None:
+    urls, limits = write_list(tmp_path / "l", pictures, path), replace(QUICK, **bounds)
+
+    def client() -> Client:
+        return Client(limits, allow_private=True, ignore_robots=frozenset({"robots.txt"}))
+
+    for _ in range(3):
+        assert harvest_urls(dataset, [urls], client)["reasons"] == {reason: 1}
+    asked = len(pictures.asked)
+    assert harvest_urls(dataset, [urls], client)["known"] == 1
+    assert len(pictures.asked) == asked
 
 
 def test_the_command_does_the_same(pictures: FaultyServer, tmp_path: Path) -> None:
@@ -262,7 +281,7 @@ def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_pat
 
 
 def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
-    site.behaviours["/hang"] = lambda h: time.sleep(20)
+    site.behaviours["/hang"] = lambda h: time.sleep(50)
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
         command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
@@ -271,12 +290,12 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert eventually(lambda: len(site.asked) >= 4, 15)
+    assert eventually(lambda: len(site.asked) >= 4)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:
         assert list(dataset.rejections.each()) == [], "nothing was wrong with them"
@@ -297,7 +316,7 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )
-    assert eventually(lambda: len(pictures.asked) >= 15, 15)
+    assert eventually(lambda: len(pictures.asked) >= 15)
     process.kill()
     process.wait()
     done: Ran = run_here("harvest.cli", *line)

@@ -74,7 +74,7 @@ def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

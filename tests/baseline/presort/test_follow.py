@@ -59,7 +59,7 @@ def followed(root: Path, settings: Settings = SETTINGS) -> Iterator[FakeWindow]:
         yield window
     finally:
         window.close()
-        thread.join(30)
+        thread.join(60)
 
 
 def soon(condition: Callable[[], bool]) -> None:
@@ -150,7 +150,7 @@ def test_a_presort_by_hand_does_it_itself_where_the_follower_dies(tmp_path: Path
 
         def hung() -> None:
             with hold(dataset.cache, FOLLOWER):
-                dies.wait(30)
+                dies.wait(60)
 
         thread = threading.Thread(target=hung)
         thread.start()
@@ -220,7 +220,7 @@ def test_it_ends_with_whom_it_follows(standing_by: Callable[[], subprocess.Popen
     process = standing_by()
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_it_ends_at_once_however_long_it_would_take_to_put_things_away() -> None:
@@ -242,14 +242,14 @@ def test_it_ends_at_once_however_long_it_would_take_to_put_things_away() -> None
         assert process.stdout is not None
         assert process.stdout.readline() == b"here\n"
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM")
 def test_it_ends_when_told_so(standing_by: Callable[[], subprocess.Popen[str]]) -> None:
     process = standing_by()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 130
+    assert process.wait(60) == 130
 
 
 def test_only_what_was_touched_is_read_again_and_nothing_is_missed(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_work_that_may_be_cut_short_hides_none_that_may_not(opened: Opened, few:
     worker, go_on = opened(few.root).worker, threading.Event()
     measuring, export = worker.task(), worker.task("an export is being written")
     for task in (measuring, export):
-        assert task.start(lambda dataset, progress: go_on.wait(20))
+        assert task.start(lambda dataset, progress: go_on.wait(60))
     try:
         until(lambda: not worker.unsaved)
         assert worker.under_way() == "an export is being written"
@@ -157,16 +157,16 @@ def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few
 
     def long_question(session: SortingSession) -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(60)
 
     task = window.worker.task()
     window.worker.ask(long_question, told.append)
-    assert begun.wait(20)
+    assert begun.wait(60)
     window.worker.close()
     thread = window.worker._thread
     assert thread.is_alive()
     go_on.set()
-    thread.join(20)
+    thread.join(60)
     QApplication.processEvents()
     assert told == []
     assert not task.start(lambda dataset, progress: None)

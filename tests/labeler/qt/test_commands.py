@@ -100,7 +100,7 @@ def test_what_does_not_want_to_end_is_killed(make: Make, tmp_path: Path) -> None
     assert process is not None
     number = process.processId()
     command.stop()
-    assert eventually(lambda: not _alive(number), 10)
+    assert eventually(lambda: not _alive(number))
     assert ends == []
     assert not command.running
 
@@ -137,7 +137,7 @@ def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
         number = int(window.stdout.readline())
         assert _alive(number)
         window.kill()
-    assert eventually(lambda: not _alive(number), 10)
+    assert eventually(lambda: not _alive(number))
 
 
 def _alive(number: int) -> bool:

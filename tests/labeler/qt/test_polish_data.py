@@ -112,11 +112,11 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few:
     def hold() -> None:
         with Dataset.open(few.root) as dataset, dataset.db.write():
             held.set()
-            free.wait(20)
+            free.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(20)
+    assert held.wait(60)
     start = time.thread_time()
     for row in range(20):
         person.send(row, "rei")
