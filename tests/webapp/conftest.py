@@ -1,18 +1,30 @@
-"""A server within the test's own process, answering by a small real model."""
+"""Servers that answer by a small real model: within the test's own process, and for a browser."""
 
 from __future__ import annotations
 
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from in_browser import CHROMIUM, Open
 from model_of_colours import write_model
 from starlette.testclient import TestClient
+from tools_for_tests import ROOT
 from web_requests import Serve
 
 from gleanset import Dataset
+from gleanset.db.faces import CropMethod
+from pipeline.sample.character import random_character, random_expression
+from pipeline.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
 from webapp.rate_limit import SALT, make_counters
 from webapp.served import FILE, ServedModel, ServedModels, write_served
@@ -54,3 +66,94 @@ def serve(settings: ServeSettings) -> Iterator[Serve]:
 def client(serve: Serve) -> TestClient:
     """A client of a server with the defaults."""
     return serve()
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawing with two faces in it."""
+    figures = tuple(
+        Figure(random_character(seed), x, 60, 260, 0, random_expression(random.Random(seed)))
+        for seed, x in ((3, 60), (8, 400))
+    )
+    scene = Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)
+    path = tmp_path_factory.mktemp("drawn") / "two faces.png"
+    paint_scene(scene).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that keeps reports."""
+    folder = tmp_path_factory.mktemp("served") / "dataset"
+    Dataset.create(folder).close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server, run as the command, with a model of faces."""
+    method = CropMethod("drawnface", "", "margin=0.3", 10)
+    file = write_model(tmp_path_factory.mktemp("model") / "colours.onnx", crops=(method,))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "webapp", "serve", str(file), "-d", str(root), "--workers", "1"]
+    server = subprocess.Popen(
+        [*line, "--port", str(port)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    try:
+        _wait_for(port, server)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        with socket.socket() as trying:
+            if trying.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert server.poll() is None
+        time.sleep(0.1)
+    raise AssertionError("the server does not listen")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium. It holds the thread's event loop: other modules may want their own."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any, address: str) -> Iterator[Open]:
+    """`opened(width, height)`: the page, on which no error is logged and no other host is asked."""
+    troubles: list[str] = []
+    contexts: list[Any] = []
+
+    def open_page(width: int = 1100, height: int = 800, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on(
+            "request",
+            lambda asked: (
+                None
+                if asked.url.startswith((address, "blob:", "data:"))
+                else troubles.append(asked.url)
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    # Without a network a request fails, and the browser says so.
+    assert [one for one in troubles if "INTERNET_DISCONNECTED" not in one] == []

@@ -57,8 +57,7 @@ async function look(picture) {
   picture.looking = true;
   page.cards.get(picture).refresh();
   try {
-    for (const box of await findFaces(picture)) {
-      const { x, y, width, height } = asLearnt(box, page.about.box_style);
+    for (const { x, y, width, height } of await findFaces(picture, page.about.box_style)) {
       picture.add(x, y, width, height, "browser");
     }
   } catch {
@@ -67,15 +66,6 @@ async function look(picture) {
   picture.looking = false;
   page.cards.get(picture)?.refresh();
   refreshSubmit();
-}
-
-/** A box as the detector draws it whose faces the model learnt from: as wide, as high, as far up. */
-function asLearnt(box, [width, height, right, down]) {
-  const [wide, high] = [box.width * width, box.height * height];
-  return {
-    x: box.x + box.width * (0.5 + right) - wide / 2, y: box.y + box.height * (0.5 + down) - high / 2,
-    width: wide, height: high,
-  };
 }
 
 function remove(picture) {
@@ -232,6 +222,7 @@ async function takeShared() {
 
 speak();
 listen();
+performance.mark("pictures can be dropped");
 showHistory();
 refreshSubmit();
 page.known = learnAbout();

@@ -1,0 +1,35 @@
+"""What tests of the page in a real browser share; their fixtures are in conftest.py."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from webapp.npm_parts import are_current
+
+CHROMIUM = shutil.which("chromium")
+NEEDS_BROWSER = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright"),
+    pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
+]
+Open = Callable[..., Any]
+
+
+def until(page: Any, script: str, seconds: float = 30) -> Any:
+    """Wait for a script to give something true; a page's policy forbids other ways to wait."""
+    for _ in range(int(seconds * 10)):
+        if found := page.evaluate(script):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"never: {script}")
+
+
+BOXES = "[...document.querySelectorAll('.box')]"
+ANSWERS = "document.querySelectorAll('.bars').length"
