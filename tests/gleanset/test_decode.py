@@ -75,7 +75,7 @@ def test_the_hostile_set_ends_as_its_manifest_says(shared_data: Path) -> None:
             ended = "reject" if error.reason in REASONS else error.reason
         if row["expect"] not in ("either", ended):
             wrong.append(f"{row['file']}: {ended}")
-        assert time.monotonic() - start < 10, row["file"]
+        assert time.monotonic() - start < 60, row["file"]
     assert wrong == []
 
 

@@ -75,12 +75,13 @@ def test_an_item_that_kills_twice_is_a_failure(tmp_path: Path) -> None:
     assert sorted(n for n, o in found.items() if o.result == n) == [0, 1, 2, 4, 5, 6, 7]
 
 
+@pytest.mark.timed
 def test_an_item_that_takes_too_long_is_a_failure() -> None:
     start = time.monotonic()
     found = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 1.0))}
     assert found[1].reason == "too slow"
     assert sorted(n for n, o in found.items() if o.result == n) == [0, 2, 3, 4]
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 50
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_an_early_end_stops_what_waits_on_the_net() -> None:
     assert next(outcomes).item == 0
     outcomes.close()  # type: ignore[attr-defined]
     assert stopped.is_set()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
     assert begun["begun"] <= 3 * IN_FLIGHT_PER_WORKER
 
 

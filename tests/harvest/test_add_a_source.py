@@ -20,6 +20,7 @@ COPIED = (
     "harvest",
     "tests/conftest.py",
     "tests/sound_datasets.py",
+    "tests/stalls.py",
     "tests/tools_for_tests.py",
     "tests/harvest",
 )

@@ -358,7 +358,7 @@ class running_export:  # noqa: N801 - used as a function
 
 
 def wait_for(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not true():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until, "it never began to write"

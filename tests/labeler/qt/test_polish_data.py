@@ -127,7 +127,7 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few:
     # SQLite waits for half a minute; a person is told within seconds, and closing waits for it.
     saved, told = person.window.status.saved, time.monotonic()
     until(lambda: "another program may be writing here" in saved.text())
-    assert time.monotonic() - told < 8
+    assert time.monotonic() - told < 20
     person.window.close()
     assert person.window.isVisible()
     assert "not everything is saved yet" in person.window.statusBar().currentMessage()

@@ -90,7 +90,7 @@ def heard(process: subprocess.Popen[str]) -> Any:
     return json.loads(process.stdout.readline())
 
 
-def happens(holds: Callable[[], bool], seconds: float = 20) -> None:
+def happens(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"

@@ -118,6 +118,7 @@ def test_what_was_touched_stays(person: Person, by: str) -> None:
     assert page_of(person) is before
 
 
+@pytest.mark.timed
 def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
     view, before = view_of(person), page_of(person)
     presort(person)
@@ -130,6 +131,7 @@ def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
     assert time.monotonic() - moved >= AT_REST
 
 
+@pytest.mark.timed
 def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(person: Person) -> None:
     view, before = view_of(person), page_of(person)
     said: list[str] = []
