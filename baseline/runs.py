@@ -50,6 +50,21 @@ def find_run_folder(root: Path, run: str | None) -> Path:
         return finished_run(dataset, run)[1]
 
 
+def newest_run_folder(root: Path, wanted: str | None = None) -> Path:
+    """Return the folder of the newest run that ended well, of the dataset in `root`.
+
+    `wanted` names the run itself or a preset, of which it is the newest. Raises `InputUnusable` or
+    `DatasetMissing`.
+    """
+    with Dataset.open(root) as dataset:
+        finished = [run for run in dataset.runs.each() if _is_finished(run)]
+        if wanted is not None:
+            finished = [run for run in finished if wanted in (run.id, run.settings.get("preset"))]
+        if not finished:
+            raise _no_run(root, wanted)
+        return run_folder(dataset, finished[-1].id)
+
+
 def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:
     """Return the folder of the dataset that a run lies in, else `root`; None if that is none."""
     own = folder.resolve().parent.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 import platformdirs
@@ -64,6 +64,31 @@ class NetSettings(TomlTable, frozen=True):
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+PageLanguage = Literal["en", "zh", "ja"]
+Line = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class WebSettings(TomlTable, frozen=True):
+    """What the page of `webapp serve` shows.
+
+    It has a `title`, and offers these `languages` (all where none are named; a visitor who wants
+    none of them gets the first). `run` is which run answers: its id, or a preset of which it is the
+    newest; the newest of all where nothing is said. Only `classes` are shown, all where none are
+    named. Where the likeliest class has less than the probability `unknown_below`, the answer is
+    "unknown", whatever the run itself would say; of a whole folder, pictures are ticked from
+    `sure_from` on. `contact` is how to reach whoever runs the page.
+    """
+
+    title: Line | None = None
+    languages: list[PageLanguage] = msgspec.field(default_factory=list)
+    run: str | None = None
+    classes: list[str] = msgspec.field(default_factory=list)
+    unknown_below: Probability | None = None
+    sure_from: Probability = 0.95
+    contact: Line | None = None
+
+
 class Settings(TomlTable, frozen=True):
     """All of `dataset.toml`. `keys` are the labeler's: class name to key.
 
@@ -76,6 +101,7 @@ class Settings(TomlTable, frozen=True):
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
+    web: WebSettings = WebSettings()
 
 
 def write_settings(root: Path, settings: Settings) -> None:
@@ -118,7 +144,13 @@ def _is_there(path: Path) -> bool:
 
 def _from_environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for table, shape in (("crop", CropSettings), ("split", SplitSettings), ("net", NetSettings)):
+    tables: dict[str, type[TomlTable]] = {
+        "crop": CropSettings,
+        "split": SplitSettings,
+        "net": NetSettings,
+        "web": WebSettings,
+    }
+    for table, shape in tables.items():
         for field in msgspec.structs.fields(shape):
             name = f"GLEANSET_{table}_{field.name}".upper()
             if value := os.environ.get(name):

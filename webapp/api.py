@@ -77,13 +77,15 @@ async def report(request: Request) -> Response:
 
 @router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})
 async def classes(request: Request) -> Response:
-    """Tell the classes, and how pictures are cut before they are judged."""
-    now = _worker(request).models.now
+    """Tell the classes that are shown, and how pictures are cut before they are judged."""
+    now, web = _worker(request).models.now, _worker(request).settings.web
     return _json(
         {
-            "title": _worker(request).settings.title,
+            "title": web.title or "",
+            "languages": web.languages,
+            "sure_from": web.sure_from,
             "run": now.run,
-            "classes": list(now.model.classes),
+            "classes": now.shown,
             "size": now.model.facts.size,
             "cropping": now.model.cropping.to_json(),
             "box_style": style_between(DrawnFace.name, _detector(now.model)),

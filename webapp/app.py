@@ -42,7 +42,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        models = await asyncio.to_thread(ModelInForce, Path(settings.served), settings.faces)
+        models = await asyncio.to_thread(_in_force, settings)
         with Worker(settings, models) as app.state.worker:
             watching = asyncio.create_task(_watch(models))
             yield
@@ -67,6 +67,10 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(Guard, settings=settings)
     return app
+
+
+def _in_force(settings: ServeSettings) -> ModelInForce:
+    return ModelInForce(Path(settings.served), settings.faces, settings.web)
 
 
 async def _watch(models: ModelInForce) -> None:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import ExitStack
+from collections.abc import Mapping
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NoReturn, get_args
 
 import click
+import msgspec
 
 from gleanset.cli import Command, CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.platform import cores
+from gleanset.settings import PageLanguage, WebSettings, read_settings
 from webapp.cli_reports import reports
 
-if TYPE_CHECKING:
-    from webapp.server import ListenAddress
-
-VARIABLE = "GLEANSET_WEB_TOKEN"
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
 commands.add_command(reports)
 
@@ -60,7 +52,32 @@ commands.add_command(reports)
 @click.option(
     "--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its key."
 )
-@click.option("--title", default="", help="The title of the page.")
+@click.option("--title", help="The title of the page.")
+@click.option(
+    "--language",
+    "languages",
+    type=click.Choice(get_args(PageLanguage)),
+    multiple=True,
+    help="A language that the page offers; give it again for more. Default: all.",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="NAME",
+    help="A class that is shown; give it again for more. Default: all.",
+)
+@click.option(
+    "--unknown-below",
+    type=click.FloatRange(0, 1),
+    help='The probability below which the answer is "unknown". Default: as the run has it.',
+)
+@click.option(
+    "--sure-from",
+    type=click.FloatRange(0, 1),
+    help="The probability from which pictures of a whole folder are ticked. Default: 0.95.",
+)
+@click.option("--contact", help="How to reach you, for whoever wants a picture removed.")
 @click.option(
     "--on-device/--not-on-device",
     default=True,
@@ -89,69 +106,64 @@ def serve(
     public: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
-    title: str,
+    title: str | None,
+    languages: tuple[str, ...],
+    classes: tuple[str, ...],
+    unknown_below: float | None,
+    sure_from: float | None,
+    contact: str | None,
     on_device: bool,
     per_minute: int,
     faces: bool | None,
 ) -> None:
     """Serve a RUN (its id or folder), or an exported .onnx file, until Ctrl-C.
 
-    Without a RUN it is the newest, and newer ones take over while the server runs, unless `webapp
-    use` has named one. What visitors must know to be let in stands in $GLEANSET_WEB_TOKEN; else a
-    token is made and printed.
+    What the page shows stands in [web] of dataset.toml; options win. Without a RUN it is the one
+    named there or the newest, and newer ones take over while the server runs, unless `webapp use`
+    has named one. What visitors must know to be let in stands in $GLEANSET_WEB_TOKEN; else a token
+    is made and printed.
     """
-    _need_extra()
+    need_web()
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together", "give both")
-    from webapp.served import ModelInForce
-    from webapp.served_runs import following, put_in_force
-    from webapp.server import ListenAddress, run_server
-    from webapp.settings import RequestLimits, ServeSettings
+    from webapp.server import ListenAddress
+    from webapp.serving import ServeRequest, admission, serve_page
 
-    who, address = _admission(host, names, public), ListenAddress(host, port, tls_cert, tls_key)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
-        job.say("looking at the model ...")
-        place, said = put_in_force(job.root, run, folder)
-        job.say(said)
-        settings = ServeSettings(
-            served=str(place.resolve()),
-            counters=_counters(folder),
-            dataset=str(job.root.resolve()) if is_dataset(job.root) else None,
-            title=title,
-            hosts=who.hosts,
-            token=who.token,
-            on_device=on_device,
-            faces=faces,
-            limits=RequestLimits(per_minute=per_minute),
-        )
-        # Whatever is wrong with it is said now, and not by each worker.
-        ModelInForce(place, faces)
-        if place.parent != folder:
-            stack.enter_context(following(job.root, place))
-        _announce(job, address, who)
-        run_server(settings, address, workers or cores())
+    given = {
+        "title": title,
+        "languages": list(languages) or None,
+        "classes": list(classes) or None,
+        "unknown_below": unknown_below,
+        "sure_from": sure_from,
+        "contact": contact,
+    }
+    request = ServeRequest(
+        job.root,
+        ListenAddress(host, port, tls_cert, tls_key),
+        admission(host, names, public=public),
+        _web(job.root, given),
+        run,
+        workers,
+        on_device,
+        per_minute,
+        faces,
+    )
+    serve_page(request, job.show, job.say)
 
 
-class Admission(NamedTuple):
-    """Who is let in: who asks one of these names (none for any), and knows the token."""
-
-    hosts: tuple[str, ...]
-    token: str | None
-
-
-def _admission(host: str, names: tuple[str, ...], public: bool) -> Admission:
-    """Return who is let in: on this machine alone whoever uses it, elsewhere who has the token."""
-    token = os.environ.get(VARIABLE) or None
-    if public:
-        return Admission(names, None)
-    if _is_loopback(host):
-        # A page of another site could point a name of its own at this machine.
-        return Admission((*LOCAL_NAMES, *names), token)
-    return Admission(names, token or secrets.token_urlsafe(16))
+def _web(root: Path, given: Mapping[str, object] | None = None) -> WebSettings:
+    """Return the dataset's `[web]`, and over it what was given. Raises `RecipeError`."""
+    table = read_settings(root).web if is_dataset(root) else WebSettings()
+    own = {key: value for key, value in (given or {}).items() if value is not None}
+    try:
+        return msgspec.convert(msgspec.to_builtins(table) | own, WebSettings)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        raise UsageError(f"--{place.rstrip('`')}: {problem}", "give another one") from error
 
 
-def _need_extra() -> None:
+def need_web() -> None:
+    """Raise `MissingComponent` where what serves the page is not installed."""
     missing = [name for name in ("fastapi", "uvicorn", "httptools") if find_spec(name) is None]
     if missing:
         raise MissingComponent(
@@ -160,37 +172,18 @@ def _need_extra() -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host in LOCAL_NAMES or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _counters(folder: Path) -> str:
-    """Return the file in which workers count requests together."""
-    from webapp.rate_limit import SALT, make_counters
-
-    make_counters(place := folder / "counters", secrets.token_bytes(SALT))
-    return str(place)
-
-
-def _announce(job: CommandJob, address: ListenAddress, who: Admission) -> None:
-    """Print where the page is, with the token that opens it."""
-    name = f"[{address.host}]" if ":" in address.host else address.host
-    query = f"/?token={who.token}" if who.token else "/"
-    job.show(f"{'https' if address.cert else 'http'}://{name}:{address.port}{query}")
-    job.say("Ctrl-C ends it")
-
-
 @commands.command(cls=Command, epilog="Example: webapp use --back -d my-dataset")
 @job_options()
 @click.argument("run", required=False)
 @click.option("--back", is_flag=True, help="The model that was served before.")
-@click.option("--newest", is_flag=True, help="The newest run, and newer ones as they come.")
+@click.option(
+    "--newest",
+    is_flag=True,
+    help="The newest run that [web] allows, and newer ones as they come.",
+)
 def use(job: CommandJob, run: str | None, back: bool, newest: bool) -> Result:
     """Let servers of a dataset answer by another RUN, at once and without a dropped request."""
-    _need_extra()
+    need_web()
     if (run is not None) + back + newest != 1:
         raise UsageError("which model?", "name a RUN, or give --back or --newest")
     from webapp.served import read_served, served_place, write_served
@@ -200,7 +193,7 @@ def use(job: CommandJob, run: str | None, back: bool, newest: bool) -> Result:
     if back:
         write_served(place, read_served(place).taken_back())
     else:
-        put_run_in_force(job.root, run)
+        put_run_in_force(job.root, run, _web(job.root).run)
     served = read_served(place)
     return {"run": served.in_force.run, "follows_newer_runs": served.follow}
 

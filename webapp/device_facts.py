@@ -17,6 +17,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
         "classes": facts.classes,
+        "shown": loaded.shown,
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,

@@ -36,26 +36,26 @@ class Upload:
 
 def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
     """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`."""
-    pictures = [_answer(loaded.model, upload, limits) for upload in uploads]
+    pictures = [_answer(loaded, upload, limits) for upload in uploads]
     return {"run": loaded.run, "pictures": pictures}
 
 
-def _answer(model: Model, upload: Upload, limits: RequestLimits) -> Answer:
+def _answer(loaded: LoadedModel, upload: Upload, limits: RequestLimits) -> Answer:
     """Return the answer to one picture, or why there is none: the others are answered as well."""
     try:
         picture = decode(upload.data, most_pixels=limits.pixels).pixels
         size = {"width": picture.width, "height": picture.height}
         parts = (
-            model.cropping.read.parts(picture)
+            loaded.model.cropping.read.parts(picture)
             if upload.boxes is None
-            else _marked(model, picture, upload.boxes)
+            else _marked(loaded.model, picture, upload.boxes)
         )
     except Unreadable as refused:
         return {"name": upload.name, "error": _refused(refused)}
     if len(parts) > limits.faces:
         many = Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
         return {"name": upload.name, "error": _refused(many)}
-    told = model.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
+    told = loaded.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
     shown = [part_to_json(part, answer) for part, answer in zip(parts, told, strict=True)]
     return {"name": upload.name, **size, "parts": shown}
 

@@ -61,6 +61,8 @@ CLASSES = _answer(
     _object(
         {
             "title": TEXT,
+            "languages": _list(TEXT, description="those that the page offers; none for all"),
+            "sure_from": NUMBER,
             "run": TEXT,
             "classes": _list(TEXT),
             "size": WHOLE,

@@ -13,9 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from baseline.engines.onnx_engine import OnnxEngine
-from baseline.model import Model
+from baseline.model import Model, PictureAnswer
+from baseline.pixels import Pixels
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.settings import WebSettings
+from webapp.shown import answers_shown, shown_classes, with_threshold
 
 FILE = "served.json"
 KEPT = 20
@@ -81,19 +84,30 @@ def write_served(place: Path, served: ServedModels) -> None:
 
 
 class LoadedModel(NamedTuple):
-    """A model with the name of its run."""
+    """A model with the name of its run, and the classes that are `shown` of it."""
 
     run: str
     model: Model
     file: Path
+    shown: tuple[str, ...]
+
+    def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
+        """Return the answers to pixels that were read already, in the classes that are shown."""
+        return answers_shown(self.model, pixels, self.shown, top)
 
 
 class ModelInForce:
-    """The model that one worker answers by. `faces` is as in `baseline.load`."""
+    """The model that one worker answers by, as `web` shows it. `faces` is as in `baseline.load`."""
 
-    def __init__(self, place: Path, faces: bool | None = None) -> None:
-        """Load it. Raises `InputUnusable` for no model, `UsageError` for no way to cut pictures."""
-        self._place, self._faces = place, faces
+    def __init__(
+        self, place: Path, faces: bool | None = None, web: WebSettings | None = None
+    ) -> None:
+        """Load it.
+
+        Raises `InputUnusable` for no model, `UsageError` for no way to cut pictures and where no
+        class of it is to be shown.
+        """
+        self._place, self._faces, self._web = place, faces, web or WebSettings()
         self._seen = _stamp(place)
         self.now = self._loaded(read_served(place).in_force)
 
@@ -117,10 +131,12 @@ class ModelInForce:
     def _loaded(self, served: ServedModel) -> LoadedModel:
         place = Path(served.file)
         # One thread: workers side by side keep the cores busy, and threads in each would wait.
-        model = Model(OnnxEngine(place, threads=1), place, self._faces)
+        engine = OnnxEngine(place, threads=1)
+        engine.facts = with_threshold(engine.facts, self._web)
+        model = Model(engine, place, self._faces)
         # Asked for now, so that the first visitor does not wait and what lacks is said at once.
         model.cropping  # noqa: B018
-        return LoadedModel(model.facts.run, model, place)
+        return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, self._web))
 
 
 def _stamp(place: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from baseline.runs import find_run_folder
+from baseline.runs import find_run_folder, newest_run_folder
 from gleanset.errors import GleansetError
 from webapp.exports import exported
 from webapp.served import (
@@ -24,12 +24,14 @@ SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-def put_in_force(root: Path, run: str | None, scratch: Path) -> tuple[Path, str]:
+def put_in_force(
+    root: Path, run: str | None, scratch: Path, wanted: str | None = None
+) -> tuple[Path, str]:
     """Let `run` answer: a run of the dataset in `root`, its folder, or an exported file.
 
-    None is the newest run, unless one was named before. Returns the file that names it, which
-    lies in `scratch` for an exported file, and what a person is told. Raises what `find_run_folder`
-    and `exported` raise.
+    None is the newest run that is `wanted`, unless one was named before. Returns the file
+    that names it, which lies in `scratch` for an exported file, and what a person is told. Raises
+    what `find_run_folder` and `exported` raise.
     """
     if run is not None and run.endswith(".onnx"):
         file = Path(run).resolve()
@@ -40,33 +42,37 @@ def put_in_force(root: Path, run: str | None, scratch: Path) -> tuple[Path, str]
     served = read_served(place)
     if run is None and not served.follow:
         return place, f"{served.in_force.run} is served, as was chosen with: webapp use"
-    put_run_in_force(root, run)
+    put_run_in_force(root, run, wanted)
     return place, f"{read_served(place).in_force.run} is served"
 
 
-def put_run_in_force(root: Path, run: str | None) -> None:
-    """Let a run of the dataset answer; None is the newest, which newer ones follow."""
+def put_run_in_force(root: Path, run: str | None, wanted: str | None = None) -> None:
+    """Let a run of the dataset answer; None is the newest `wanted`, which newer ones follow."""
     place = served_place(root)
-    model = served_run(root, run)
+    model = served_run(root, run, wanted)
     write_served(place, read_served(place).taken_over(model, follow=run is None))
 
 
-def served_run(root: Path, run: str | None) -> ServedModel:
-    """Return a run as a server needs it. Raises what its export raises."""
-    folder = find_run_folder(root, run).resolve()
+def served_run(root: Path, run: str | None, wanted: str | None = None) -> ServedModel:
+    """Return a run as a server needs it: `run`, or the newest `wanted`.
+
+    Raises what its export raises.
+    """
+    found = find_run_folder(root, run) if run else newest_run_folder(root, wanted)
+    folder = found.resolve()
     return ServedModel(folder.name, str(exported(folder)))
 
 
 class NewerRuns:
-    """Looks for runs newer than the one in force; each is tried once."""
+    """Looks for runs newer than the one in force, of those `wanted`; each is tried once."""
 
-    def __init__(self, root: Path, place: Path) -> None:
-        self._root, self._place = root, place
+    def __init__(self, root: Path, place: Path, wanted: str | None = None) -> None:
+        self._root, self._place, self._wanted = root, place, wanted
         self._tried: Path | None = None
 
     def look(self) -> None:
         """Put the newest run in force. Raises what the export of it raises."""
-        newest = find_run_folder(self._root, None).resolve()
+        newest = newest_run_folder(self._root, self._wanted).resolve()
         served = read_served(self._place)
         if not served.follow or newest == self._tried or newest.name == served.in_force.run:
             return
@@ -78,10 +84,10 @@ class NewerRuns:
 
 
 @contextmanager
-def following(root: Path, place: Path) -> Iterator[None]:
-    """Look for newer runs while the body runs."""
+def following(root: Path, place: Path, wanted: str | None = None) -> Iterator[None]:
+    """Look for newer runs (those `wanted`) while the body runs."""
     ended = threading.Event()
-    runs = NewerRuns(root, place)
+    runs = NewerRuns(root, place, wanted)
 
     def follow() -> None:
         while not ended.wait(SECONDS):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gleanset.settings import WebSettings
+
 
 class RequestLimits(msgspec.Struct, frozen=True):
     """What one request may ask for, and how often one visitor may ask.
@@ -29,14 +31,14 @@ class ServeSettings(msgspec.Struct, frozen=True):
     `served` is the file that names the model in force (`webapp.served`), `counters` that of the
     requests of each address, `dataset` the folder that reports go to, None for no reports.
     `hosts` are the names under which it may be asked, none for any. `token` is what a visitor
-    must know, None for nothing. With `on_device` visitors may fetch the model itself. `faces` says
-    what `baseline.load` means by it.
+    must know, None for nothing; `web` what the page shows. With `on_device` visitors may fetch the
+    model itself. `faces` says what `baseline.load` means by it.
     """
 
     served: str
     counters: str
     dataset: str | None = None
-    title: str = ""
+    web: WebSettings = WebSettings()
     hosts: tuple[str, ...] = ()
     token: str | None = None
     on_device: bool = True

@@ -4,12 +4,11 @@ import { byId, element, percent } from "./dom.js";
 import { openPicture, paint } from "./pictures.js";
 import { words } from "./words.js";
 
-const SURE = 0.95;
 const SIDE = 160;
 const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif)$/i;
 
-/** Go through files; `judge(picture)` gives its parts. Nothing is changed or deleted. */
-export async function checkFolder(files, classes, judge) {
+/** Go through files; `judge(picture)` gives its parts. Ticked is what is as probable as `sure`. Nothing is changed or deleted. */
+export async function checkFolder(files, classes, sure, judge) {
   const pictures = [...files].filter((file) => PICTURE.test(file.name) || file.type.startsWith("image/"));
   const place = byId("bulk");
   const state = element("p", { role: "status" });
@@ -32,7 +31,7 @@ export async function checkFolder(files, classes, judge) {
   const count = () => { counted.textContent = words("{count} ticked", { count: found.filter((one) => one.ticked).length }); };
 
   function show() {
-    for (const one of found) one.ticked = one.label === wanted.value && one.confidence >= SURE;
+    for (const one of found) one.ticked = one.label === wanted.value && one.confidence >= sure;
     list.replaceChildren(...found.filter((one) => one.label === wanted.value).map(row));
     count();
   }
@@ -58,7 +57,7 @@ export async function checkFolder(files, classes, judge) {
       const { confidence } = part.predictions.find((one) => one.label === part.answer);
       const one = {
         path: file.webkitRelativePath || file.name, label: part.answer, confidence,
-        image: canvas.toDataURL("image/jpeg", 0.8), ticked: part.answer === wanted.value && confidence >= SURE,
+        image: canvas.toDataURL("image/jpeg", 0.8), ticked: part.answer === wanted.value && confidence >= sure,
       };
       found.push(one);
       if (one.label === wanted.value) list.append(row(one));

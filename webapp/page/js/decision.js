@@ -13,7 +13,8 @@ export function decided(card, probabilities, embedding, likeness) {
   const familiarity = familiar(card, probabilities, embedding, likeness);
   const doubtful = card.unknown_below !== null && probabilities[best] < card.unknown_below;
   const strange = card.unfamiliar_below !== null && familiarity !== null && familiarity < card.unfamiliar_below;
-  return { label: doubtful || strange ? null : card.classes[best], familiarity };
+  const hidden = !card.shown.includes(card.classes[best]);
+  return { label: doubtful || strange || hidden ? null : card.classes[best], familiarity };
 }
 
 /** How much a picture looks like what was learnt from; null where the model cannot tell. */

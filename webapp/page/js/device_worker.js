@@ -47,6 +47,7 @@ async function answered(pictures) {
     const { label, familiarity } = decided(card, probabilities, told.embedding.data, told.likeness?.data);
     const predictions = probabilities
       .map((confidence, number) => ({ label: card.classes[number], confidence }))
+      .filter((one) => card.shown.includes(one.label))
       .sort((one, other) => other.confidence - one.confidence);
     parts.push({
       box: box && [box.x, box.y, box.width, box.height], score: null,

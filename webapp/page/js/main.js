@@ -9,7 +9,7 @@ import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
 import { askWhoItIs, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
-import { currentLanguage, speak, words } from "./words.js";
+import { amongOffered, currentLanguage, speak, words } from "./words.js";
 
 const PING_SECONDS = 15;
 const WHERE = "where";
@@ -149,7 +149,7 @@ async function folder(files) {
   try {
     await page.known;
     if (onDevice()) await ready();
-    await checkFolder(files, page.about?.classes ?? [], judge);
+    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, judge);
   } catch (error) {
     fail(error);
   }
@@ -186,15 +186,22 @@ function listen() {
     });
   }
   byId("language").value = currentLanguage();
-  byId("language").addEventListener("change", ({ target }) => {
-    speak(target.value);
-    for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
-    refreshSubmit();
-    showHistory();
-    watchServer();
-  });
+  byId("language").addEventListener("change", ({ target }) => translate(target.value));
   byId("where").value = localStorage.getItem(WHERE) ?? "server";
   byId("where").addEventListener("change", ({ target }) => localStorage.setItem(WHERE, target.value));
+}
+
+function translate(language) {
+  speak(language);
+  showTitle();
+  for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
+  refreshSubmit();
+  showHistory();
+  watchServer();
+}
+
+function showTitle() {
+  document.title = byId("title").textContent = page.about?.title || words("Who is this?");
 }
 
 async function learnAbout() {
@@ -205,8 +212,19 @@ async function learnAbout() {
     page.about = JSON.parse(localStorage.getItem("about") ?? "null");
     if (error.status) fail(error);
   }
-  document.title = byId("title").textContent = page.about?.title || words("Who is this?");
+  offerLanguages(page.about?.languages ?? []);
+  showTitle();
   offerClasses(page.about?.classes ?? []);
+}
+
+/** Offer the languages that whoever runs the page has named (none: all), in their order. */
+function offerLanguages(wanted) {
+  const choice = byId("language");
+  if (wanted.length) choice.replaceChildren(...wanted.map((name) => choice.querySelector(`[value=${name}]`)).filter(Boolean));
+  choice.closest("label").hidden = choice.options.length < 2;
+  const language = amongOffered(wanted);
+  if (language !== currentLanguage()) translate(language);
+  choice.value = language;
 }
 
 /** Pictures that another app shared with this one wait in the cache of the service worker. */

@@ -55,6 +55,13 @@ function chosen(wanted) {
 
 export const currentLanguage = () => language;
 
+/** What to speak where only some languages are offered (none: all): as now, as the visitor wants, or the first. */
+export function amongOffered(offered) {
+  if (!offered.length || offered.includes(language)) return language;
+  const wanted = (navigator.languages ?? []).map((one) => one.slice(0, 2));
+  return wanted.find((one) => offered.includes(one)) ?? offered[0];
+}
+
 /** A text in the language that is chosen; English is its own key. */
 export function words(text, values = {}) {
   const told = WORDS[language]?.[text] ?? text;
