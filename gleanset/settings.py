@@ -111,6 +111,18 @@ def write_settings(root: Path, settings: Settings) -> None:
     write_atomic(root / FILE, (text + tomli_w.dumps(plain)).encode())
 
 
+def add_web(root: Path, web: WebSettings) -> bool:
+    """Write `[web]` into a `dataset.toml` that has none; False where it has another one, which
+    stays. What a person wrote there is left as it is.
+    """
+    own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8")
+    if own.web == web or "web" in tomllib.loads(text):
+        return own.web == web
+    table = _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))
+    write_atomic(root / FILE, f"{text.rstrip()}\n\n{tomli_w.dumps({'web': table})}".encode())
+    return True
+
+
 def read_settings(root: Path) -> Settings:
     """`dataset.toml`, over it the user's own settings, over them the environment.
 

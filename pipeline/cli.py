@@ -100,6 +100,7 @@ def run(
     from pipeline.report import write_report
     from pipeline.shipped import recipe_at
     from pipeline.stages import Stages, run_recipe
+    from pipeline.status import page_command
 
     file = recipe_at(recipe)
     chosen = key_values(options, "bing.size=large")
@@ -110,6 +111,7 @@ def run(
     if not job.simulate:
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
+            result |= page_command(dataset)
     return result
 
 
@@ -161,10 +163,29 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     show_default=True,
     help="Where to build the sample dataset.",
 )
-def demo(job: CommandJob, into: Path) -> Result | None:
-    """Build, train and judge the bundled sample, offline; print the report's path."""
-    from pipeline.demo import run_demo
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Then serve its page at this machine until Ctrl-C, and print the address.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    envvar="PORT",
+    help="Where --serve listens; else $PORT.",
+)
+def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
+    """Build, train and judge the bundled sample, offline; print the report's path.
 
+    With --serve nothing is built anew where its model is there already.
+    """
+    from pipeline.demo import run_demo, serve_demo
+
+    if serve:
+        serve_demo(into, port, job.progress, job.show)
+        return None
     result = run_demo(into, job.progress, job.say)
     if job.as_json:
         return result

@@ -1,4 +1,4 @@
-"""`gleanset demo`: the bundled sample, from a search to a judged model, without the internet."""
+"""`gleanset demo`: the bundled sample, from a search to a judged model and its page, offline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gleanset import Dataset
+from gleanset.dataset import is_dataset
+from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
@@ -13,6 +15,8 @@ from pipeline.report import write_report
 from pipeline.sample.site import SampleSite
 from pipeline.shipped import bundled
 from pipeline.stages import Stages, run_recipe
+from pipeline.status import page_command
+from webapp.cli import need_web
 
 
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
@@ -30,4 +34,30 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
         result = run_recipe(Stages(sources), root, say)
     with Dataset.open(root) as dataset:
         report = write_report(dataset, title=sources.recipe.title)
-    return {"stages": result, "report": str(report)}
+        return {"stages": result, "report": str(report), **page_command(dataset)}
+
+
+def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], None]) -> None:
+    """Serve the page of the sample on this machine until Ctrl-C, its model made where it is not
+    there; `show` gets the address.
+    """
+    need_web()
+    # These need what serving needs.
+    from webapp.server import ListenAddress
+    from webapp.serving import ServeRequest, admission, serve_page
+
+    if not _has_model(root):
+        run_demo(root, progress, progress.say)
+    progress.say(f"pictures to try: {bundled() / 'sample' / 'pictures'}")
+    host = "127.0.0.1"
+    web = read_settings(root).web
+    serve_page(
+        ServeRequest(root, ListenAddress(host, port), admission(host), web), show, progress.say
+    )
+
+
+def _has_model(root: Path) -> bool:
+    if not is_dataset(root):
+        return False
+    with Dataset.open(root) as dataset:
+        return bool(page_command(dataset))

@@ -12,7 +12,7 @@ import msgspec
 
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
-from gleanset.settings import CropSettings, SplitSettings
+from gleanset.settings import CropSettings, SplitSettings, WebSettings
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
@@ -194,6 +194,7 @@ class Recipe(TomlTable, frozen=True):
     balance: BalancePart | None = None
     export: ExportPart | None = None
     train: TrainPart | None = None
+    web: WebSettings | None = None
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -14,7 +14,7 @@ from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError
-from gleanset.settings import Settings, SplitSettings
+from gleanset.settings import Settings, SplitSettings, add_web
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
@@ -213,6 +213,8 @@ def run_recipe(
     settings = Settings(name=recipe.title, crop=recipe.crop, split=recipe.split or SplitSettings())
     found: Result = {}
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
+        if recipe.web and not add_web(root, recipe.web):
+            say("[web]: dataset.toml has one of its own, which stays (docs/recipes.md)")
         for number, (name, stage) in enumerate(todo, start=1):
             say(f"[{number}/{len(todo)}] {name}")
             found[name] = stage(dataset)

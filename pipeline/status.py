@@ -71,6 +71,13 @@ def next_step(dataset: Dataset) -> str:
     return f"labeler {where}" if states.get("queue") else f"labeler export OUT {where}"
 
 
+def page_command(dataset: Dataset) -> dict[str, str]:
+    """Return the command that serves the page of the model, as `serve`; nothing without a model."""
+    if dataset.runs.newest("baseline") is None:
+        return {}
+    return {"serve": f"webapp serve -d {shlex.quote(str(dataset.root))}"}
+
+
 def _accepted(dataset: Dataset) -> int:
     """Return how many reports from the web page were accepted that no run has learnt from."""
     newest = dataset.runs.newest("baseline")

@@ -20,6 +20,9 @@ from PIL import Image
 from tools_for_tests import ROOT, pixels, run_cli, run_here
 
 from gleanset import Dataset
+from gleanset.config import read_toml
+from gleanset.settings import WebSettings
+from pipeline.recipe import Recipe
 
 RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
@@ -84,6 +87,24 @@ def test_the_first_lines_tell_what_to_fill_in_what_is_needed_and_what_it_costs(n
 def test_there_are_as_many_classes_as_the_case_has(name: str, pictures: int) -> None:
     found = labels(table(name))
     assert len(found) == len(set(found.values())) == pictures
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_has_a_page_that_fits_it(name: str) -> None:
+    web = read_recipe_table(name)
+    assert web.title
+    assert web.title.endswith("?")
+    recipe = table(name)
+    folders = {part["label"] for part in recipe.get("folder", [])}
+    assert set(web.classes) <= {*labels(recipe).values(), *folders}
+    assert web.run in (None, recipe["train"]["preset"])
+
+
+def read_recipe_table(name: str) -> WebSettings:
+    """The `[web]` of a recipe, whatever else of it is still to be filled in."""
+    web = read_toml(RECIPES / f"{name}.toml", Recipe).web
+    assert web is not None
+    return web
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -163,6 +184,9 @@ def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) ->
     assert min(splits.values()) >= 1
     assert result["train"]["test"]["count"] == splits["test"]
     assert Path(result["report"]).is_file()
+    assert result["serve"] == f"webapp serve -d {root}"
+    with Dataset.open(root) as dataset:
+        assert dataset.settings.web.title
     [run] = (root / "runs").iterdir()
     assert (run / "weights.safetensors").is_file()
     written_down = json.loads((run / "settings.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
+from gleanset.settings import WebSettings, read_settings
 from pipeline.cli import main
 
 GOOD = """
@@ -54,7 +55,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def recipe(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a recipe beside some pictures of two shapes."""
     for kind in ("disc", "square"):
-        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        (tmp_path / "pictures" / kind).mkdir(parents=True, exist_ok=True)
         for number in range(10):
             drawing(kind, number).save(tmp_path / "pictures" / kind / f"{number}.png")
 
@@ -96,6 +97,8 @@ def drawing(kind: str, seed: int) -> Image.Image:
             "'limit'",
         ),
         (GOOD.replace("[export]", "[export"), 14, "line 14"),
+        (GOOD + '[web]\ntitel = "Disc?"\n', 20, "'title'"),
+        (GOOD + "[web]\nunknown_below = 60\n", 20, "web.unknown_below"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
@@ -227,7 +230,7 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Started from another folder: paths in a recipe are relative to the recipe."""
-    path = recipe(GOOD)
+    path = recipe(f'{GOOD}\n[web]\ntitle = "Disc or square?"\n')
     root = tmp_path / "made"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -248,6 +251,7 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     test = first["train"]["test"]
     assert isinstance(test, dict)
     assert test["count"] == first["split"]["test"]
+    assert first["serve"] == "webapp serve -d ../made"
 
     second = run()
     assert second["folder pictures"]["added"] == 0
@@ -259,6 +263,7 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
         assert len(list(dataset.runs.each())) == 1
         assert len({decision.step for decision in dataset.journal.each()}) == 1
         assert (dataset.settings.name, dataset.settings.split.ratio) == ("Shapes", "6:2:2")
+        assert dataset.settings.web.title == "Disc or square?"
     assert len(list((root / "runs").iterdir())) == 1
 
 
@@ -279,3 +284,29 @@ def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
     assert len(pictures) == found["export"]["exported"] > 60
     with Image.open(pictures[0]) as picture:
         assert picture.size == (20, 10)
+
+
+def test_the_web_table_comes_into_a_dataset_once_and_is_a_persons_then(
+    command: Command, recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    root, file = tmp_path / "made", tmp_path / "made" / "dataset.toml"
+    sources = GOOD.partition("[split]")[0]
+
+    def carried_out(title: str) -> str:
+        path = recipe(sources + f'[web]\ntitle = "{title}"\n')
+        code, _, err = command("run", path, "--into", root)
+        assert code == 0, err
+        return err
+
+    (path := tmp_path / "plain.toml").write_text(sources, encoding="utf-8")
+    assert command("run", path, "--into", root, "-q")[0] == 0
+    own = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
+    file.write_text(own, encoding="utf-8")
+    # A dataset of before gets the table, and keeps what a person wrote.
+    assert "dataset.toml has one" not in carried_out("Disc?")
+    assert file.read_text(encoding="utf-8").startswith(own)
+    assert read_settings(root).web == WebSettings(title="Disc?")
+    # Another one of the recipe leaves it alone, and that is said; the same says nothing.
+    assert "dataset.toml has one of its own" in carried_out("Square?")
+    assert read_settings(root).web == WebSettings(title="Disc?")
+    assert "dataset.toml has one" not in carried_out("Disc?")

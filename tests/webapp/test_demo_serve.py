@@ -1,0 +1,48 @@
+"""`gleanset demo --serve`: a model that is there is served, and Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from model_of_colours import write_model
+from tools_for_tests import command, eventually
+
+from gleanset import Dataset
+from gleanset.settings import Settings, WebSettings
+
+
+def answers(address: str) -> bool:
+    try:
+        with urlopen(f"{address}api/v1/classes", timeout=5) as answer:
+            return b'"title":"Which of the four?"' in answer.read()
+    except URLError:
+        return False
+
+
+@pytest.mark.slow
+def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    with Dataset.create(root, Settings(web=WebSettings(title="Which of the four?"))) as dataset:
+        run = dataset.runs.begin("a-run", "baseline", {})
+        dataset.runs.end(run.id, "done", {})
+    write_model(root / "runs" / "a-run" / "served.onnx")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = command("pipeline.cli", "demo", "--into", root, "--serve", "--port", str(port))
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().decode().strip()
+        assert address == f"http://127.0.0.1:{port}/"
+        assert eventually(lambda: answers(address))
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert b"a-run is served" in said
+    assert b"Traceback" not in said
