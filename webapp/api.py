@@ -1,8 +1,9 @@
-"""The REST API: who is in a picture, which classes there are, and whether the server is well."""
+"""The REST API: who is in a picture, where its faces are, which classes there are."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,17 +11,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from baseline.model import Model
-from facecrop.detectors.drawnface import DrawnFace
 from gleanset import __version__
-from webapp.box_styles import style_between
+from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.device_facts import facts_for_device
-from webapp.recognizer import answers_to
+from webapp.recognizer import Upload, answers_to, faces_in
 from webapp.refusal import RefusedRequest
 from webapp.reports import Told, keep_report
 from webapp.schema import (
     BOXES,
     CLASSES,
     ERROR,
+    FACES,
     HEALTH,
     PING,
     PREDICTION,
@@ -29,6 +30,7 @@ from webapp.schema import (
     form_body,
 )
 from webapp.served import LoadedModel
+from webapp.settings import RequestLimits
 from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
@@ -44,6 +46,25 @@ router = APIRouter(prefix="/api/v1")
 )
 async def predict(request: Request) -> Response:
     """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
+    return await _of_pictures(request, answers_to)
+
+
+@router.post(
+    "/faces",
+    summary="Find the faces in pictures",
+    responses={200: FACES, "4XX": ERROR},
+    openapi_extra=form_body({}, several=True),
+)
+async def faces(request: Request) -> Response:
+    """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
+    return await _of_pictures(request, faces_in)
+
+
+async def _of_pictures(
+    request: Request,
+    told: Callable[[LoadedModel, Sequence[Upload], RequestLimits], dict[str, Any]],
+) -> Response:
+    """Return what is `told` of the pictures of a form. Raises `RefusedRequest`."""
     worker = _worker(request)
     worker.refuse_if_busy()
     limits = worker.settings.limits
@@ -52,8 +73,7 @@ async def predict(request: Request) -> Response:
         uploads = await uploads_of(form, limits)
     finally:
         await form.close()
-    told = await worker.run(functools.partial(answers_to, worker.models.now, uploads, limits))
-    return _json(told)
+    return _json(await worker.run(functools.partial(told, worker.models.now, uploads, limits)))
 
 
 @router.post(
@@ -88,7 +108,8 @@ async def classes(request: Request) -> Response:
             "classes": now.shown,
             "size": now.model.facts.size,
             "cropping": now.model.cropping.to_json(),
-            "box_style": style_between(DrawnFace.name, _detector(now.model)),
+            "finder": finder_for(_detector(now.model)),
+            "box_style": style_between(BROWSER, _detector(now.model)),
         }
     )
 

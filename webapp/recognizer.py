@@ -11,10 +11,12 @@ import numpy as np
 from baseline.model import Model
 from baseline.picture_parts import PicturePart
 from baseline.predict import part_to_json
+from facecrop.detectors.base import Detector
 from gleanset.errors import Unreadable
 from gleanset.images.cut import within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
+from webapp.refusal import RefusedRequest
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
 
@@ -58,6 +60,32 @@ def _answer(loaded: LoadedModel, upload: Upload, limits: RequestLimits) -> Answe
     told = loaded.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
     shown = [part_to_json(part, answer) for part, answer in zip(parts, told, strict=True)]
     return {"name": upload.name, **size, "parts": shown}
+
+
+def faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
+    """Return where faces are in pictures, as the JSON of `POST /api/v1/faces`.
+
+    Raises `RefusedRequest` for a model that takes pictures whole.
+    """
+    spec = loaded.model.cropping.read.detector
+    if spec is None:
+        raise RefusedRequest(409, "no faces", "this model takes pictures whole")
+    detector = spec.build()
+    return {"pictures": [_faces(detector, upload, limits) for upload in uploads]}
+
+
+def _faces(detector: Detector, upload: Upload, limits: RequestLimits) -> Answer:
+    try:
+        picture = decode(upload.data, most_pixels=limits.pixels).pixels
+    except Unreadable as refused:
+        return {"name": upload.name, "error": _refused(refused)}
+    found = sorted(detector.detect(np.asarray(picture)), key=lambda face: -face.score)
+    return {
+        "name": upload.name,
+        "width": picture.width,
+        "height": picture.height,
+        "faces": [{"box": face.box, "score": face.score} for face in found[: limits.faces]],
+    }
 
 
 def _marked(model: Model, picture: Any, boxes: Sequence[Box]) -> list[PicturePart]:

@@ -56,6 +56,28 @@ ERROR = _answer(
     "Refused", _object({"error": _object({"reason": TEXT, "detail": TEXT, "mend": TEXT})})
 )
 PREDICTION = _answer("Who it is", _object({"run": TEXT, "pictures": _list(_PICTURE)}))
+FACES = _answer(
+    "Where the faces are",
+    _object(
+        {
+            "pictures": _list(
+                _object(
+                    {
+                        "name": TEXT,
+                        "width": WHOLE,
+                        "height": WHOLE,
+                        "faces": _list(_object({"box": BOX, "score": NUMBER})),
+                        "error": _REFUSED,
+                    },
+                    "width",
+                    "height",
+                    "faces",
+                    "error",
+                )
+            )
+        }
+    ),
+)
 CLASSES = _answer(
     "The classes",
     _object(
@@ -67,6 +89,7 @@ CLASSES = _answer(
             "classes": _list(TEXT),
             "size": WHOLE,
             "cropping": {"type": "object"},
+            "finder": {"enum": ["browser", "server"]},
             "box_style": _list(NUMBER),
         }
     ),

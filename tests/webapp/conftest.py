@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server, run as the command, with a model of faces."""
-    method = CropMethod("drawnface", "", "margin=0.3", 10)
-    file = write_model(tmp_path_factory.mktemp("model") / "colours.onnx", crops=(method,))
+    """The address of a server, run as the command, with a model of faces found as browsers do."""
+    with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def animeface_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same with a model that learnt from faces that no browser finds."""
+    with _serving("animeface", root, tmp_path_factory.mktemp("model")) as found:
+        yield found
+
+
+@contextmanager
+def _serving(detector: str, root: Path, scratch: Path) -> Iterator[str]:
+    method = CropMethod(detector, "", "margin=0.3", 10)
+    file = write_model(scratch / "colours.onnx", crops=(method,))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -131,11 +144,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, address: str) -> Iterator[Open]:
-    """`opened(width, height)`: the page, on which no error is logged and no other host is asked."""
+    """`opened(width, height)`: the page, on which no error is logged and no other host is asked.
+
+    `at` is the address of another server.
+    """
     troubles: list[str] = []
     contexts: list[Any] = []
 
-    def open_page(width: int = 1100, height: int = 800, **options: Any) -> Any:
+    def open_page(width: int = 1100, height: int = 800, at: str = address, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -144,12 +160,10 @@ def opened(browser: Any, address: str) -> Iterator[Open]:
         page.on(
             "request",
             lambda asked: (
-                None
-                if asked.url.startswith((address, "blob:", "data:"))
-                else troubles.append(asked.url)
+                None if asked.url.startswith((at, "blob:", "data:")) else troubles.append(asked.url)
             ),
         )
-        page.goto(address)
+        page.goto(at)
         return page
 
     yield open_page

@@ -7,7 +7,7 @@ const PARTS = [
   ...["api_page", "asked_worker", "box_editor", "bulk", "cutting", "decision", "device", "device_worker", "dom", "finder",
     "finder_worker", "history", "main", "picture_card", "pictures", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
 ];
-// Fetched once they are asked for, and kept then: they are large.
+// Kept once they were asked for, and fetched again only where they have changed: they are large.
 const KEPT = /\/vendor\//;
 
 self.addEventListener("install", (event) => {
@@ -24,11 +24,11 @@ self.addEventListener("fetch", (event) => {
   else if (request.method === "GET" && !url.pathname.includes("/api/")) event.respondWith(page(request, url));
 });
 
-/** What the network says now; what was kept where there is none. Large parts are kept for good. */
+/** What the network says now; what was kept where there is none, or where it is the same still. */
 async function page(request, url) {
   const cache = await caches.open(PAGE);
   const kept = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
-  if (kept && KEPT.test(url.pathname)) return kept;
+  if (kept && KEPT.test(url.pathname) && await isCurrent(kept, url)) return kept;
   try {
     const answer = await fetch(request);
     if (answer.ok && !answer.redirected) await cache.put(request, answer.clone());
@@ -36,6 +36,16 @@ async function page(request, url) {
   } catch (error) {
     if (kept) return kept;
     throw error;
+  }
+}
+
+/** Whether the server has what was kept, and not another version of it, as far as it can be asked. */
+async function isCurrent(kept, url) {
+  try {
+    const now = await fetch(url, { method: "HEAD" });
+    return !now.ok || now.headers.get("etag") === kept.headers.get("etag");
+  } catch {
+    return true;
   }
 }
 

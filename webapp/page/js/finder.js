@@ -1,8 +1,48 @@
-// Finding faces in the browser.
+// Finding faces: in the browser, or by the server where the model learnt from another detector's faces.
 
 import { AskedWorker } from "./asked_worker.js";
+import * as server from "./server.js";
 
 const worker = new AskedWorker("finder_worker.js");
+const PARTS = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
+  .map((name) => `vendor/onnxruntime-web/${name}`).concat("vendor/drawnface.onnx");
+let kept = false;
+
+/** Have the service worker keep the browser's finder, for when there is no network. */
+export async function keepFinder() {
+  if (kept || navigator.connection?.saveData || !("serviceWorker" in navigator)) return;
+  kept = true;
+  await navigator.serviceWorker.ready;
+  for (const part of PARTS) await fetch(part).catch(() => { kept = false; });
+}
+
+/**
+ * Put a box around each face of a picture. `about` is what the server tells of its model; it is asked
+ * where `online`. `picture.finder` then says who has found them: "server", "browser", "stand-in" for a
+ * browser in the server's place, or "second" for a browser that looked after the server saw none.
+ */
+export async function lookForFaces(picture, about, online) {
+  const asked = online && about.finder === "server" && await askServer(picture).catch(() => false);
+  if (asked && picture.boxes.length) return;
+  try {
+    const found = await findFaces(picture, about.box_style);
+    if (asked && !found.length) return;
+    for (const { x, y, width, height } of found) picture.add(x, y, width, height, "browser");
+    picture.finder = asked ? "second" : about.finder === "server" ? "stand-in" : "browser";
+  } catch {
+    // The browser has no finder: boxes are drawn by hand, if the server has not looked.
+    if (online && !asked) await askServer(picture).catch(() => false);
+  }
+}
+
+/** Let the server find the faces, in place of those that the browser has found; true when it has looked. */
+export async function askServer(picture) {
+  const found = await server.faces(picture);
+  for (const box of picture.boxes.filter((one) => one.by === "browser")) picture.remove(box);
+  for (const { box } of found) picture.add(...box, "server");
+  picture.finder = "server";
+  return true;
+}
 
 /**
  * The faces in a picture, `{x, y, width, height}`, boxed as the detector does whose faces the model

@@ -3,7 +3,7 @@
 import { checkFolder } from "./bulk.js";
 import { classify, loadModel } from "./device.js";
 import { byId, say } from "./dom.js";
-import { findFaces } from "./finder.js";
+import { askServer, keepFinder, lookForFaces } from "./finder.js";
 import { remember, showHistory } from "./history.js";
 import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
@@ -13,7 +13,8 @@ import { amongOffered, currentLanguage, speak, words } from "./words.js";
 
 const PING_SECONDS = 15;
 const WHERE = "where";
-const page = { pictures: [], cards: new Map(), about: null, known: null };
+// `looking` ends when faces were looked for in all pictures: one after the other.
+const page = { pictures: [], cards: new Map(), about: null, known: null, looking: Promise.resolve() };
 
 /** Whether this model judges faces, and not pictures as a whole. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
@@ -46,26 +47,23 @@ function cardOf(picture) {
   const made = pictureCard(picture, ofFaces(), {
     changed: refreshSubmit,
     removed: remove,
-    look: askServer,
+    look: (one) => look(one, askServer),
     reported: (one, box) => askWhoItIs(one, box, (text) => say(byId("server"), text)),
   });
   page.cards.set(picture, made);
   return made.card;
 }
 
-async function look(picture) {
+async function look(picture, by = (one) => lookForFaces(one, page.about, !onDevice())) {
   picture.looking = true;
   page.cards.get(picture).refresh();
-  try {
-    for (const { x, y, width, height } of await findFaces(picture, page.about.box_style)) {
-      picture.add(x, y, width, height, "browser");
-    }
-  } catch {
-    // Without a finder boxes are drawn by hand, or the server looks.
-  }
+  refreshSubmit();
+  page.looking = page.looking.then(() => page.cards.has(picture) && by(picture)).catch(fail);
+  await page.looking;
   picture.looking = false;
   page.cards.get(picture)?.refresh();
   refreshSubmit();
+  keepFinder();
 }
 
 function remove(picture) {
@@ -123,22 +121,14 @@ async function judgeHere(pictures) {
 }
 
 function finish(picture, told, sent) {
+  if (!page.cards.has(picture)) return; // removed meanwhile
   if (told.error) picture.error = [told.error.reason, told.error.detail].filter(Boolean).join(": ");
   else picture.answer(told.parts, sent);
-  page.cards.get(picture)?.refresh();
+  page.cards.get(picture).refresh();
   remember(picture);
 }
 
 const ready = () => loadModel((bytes) => say(byId("server"), words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) })));
-
-async function askServer(picture) {
-  try {
-    await judgeThere([picture]);
-  } catch (error) {
-    fail(error);
-  }
-  refreshSubmit();
-}
 
 async function folder(files) {
   const judge = async (picture) => {

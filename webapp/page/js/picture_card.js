@@ -34,9 +34,9 @@ export function pictureCard(picture, boxes, acts) {
 
   function refresh() {
     editor.redraw();
-    state.textContent = picture.error || (picture.looking ? words("looking for faces …") : "")
-      || (boxes && !picture.boxes.length && !picture.whole ? words("no face found: draw a box, or ask the server") : "");
-    look.hidden = picture.boxes.length > 0 || picture.looking;
+    state.textContent = picture.error || (boxes && !picture.whole ? found(picture) : "");
+    look.hidden = picture.looking || ["server", "second"].includes(picture.finder)
+      || (picture.finder === "browser" && picture.boxes.length > 0);
     const shown = picture.boxes.map((box, number) => face(picture, box, number, acts, refresh));
     if (picture.whole) shown.push(face(picture, null, 0, acts, refresh));
     list.replaceChildren(...shown);
@@ -44,6 +44,15 @@ export function pictureCard(picture, boxes, acts) {
 
   refresh();
   return { card, refresh };
+}
+
+/** Who has found the faces, as far as that matters. */
+function found({ looking, finder, boxes }) {
+  if (looking) return words("looking for faces …");
+  if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
+  if (!boxes.length) return words("no face found: draw a box, or ask the server");
+  if (finder === "second") return words("the server found no face; these the browser found");
+  return finder === "stand-in" ? words("faces found in the browser; the server, from whose faces the model learnt, may see others") : "";
 }
 
 function face(picture, box, number, acts, refresh) {

@@ -12,6 +12,7 @@ export class Picture {
     this.whole = null; // the answer to the whole picture, of a model that takes pictures whole
     this.error = "";
     this.looking = false;
+    this.finder = null; // who has looked for faces
   }
 
   /** Add a box, within the picture; null where nothing of it is. */
@@ -48,6 +49,7 @@ export class Picture {
 
   /** Whether something in it has no answer yet. */
   get waits() {
+    if (this.looking) return false;
     return this.boxes.length ? this.boxes.some((box) => !box.part) : !this.whole && !this.error;
   }
 

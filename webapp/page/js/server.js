@@ -1,6 +1,7 @@
 // The REST API of this page's server.
 
 const API = "api/v1";
+const PATIENCE_SECONDS = 60;
 
 /** What a server refused, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
@@ -12,14 +13,25 @@ export class ServerError extends Error {
 
 async function asked(path, options) {
   let answer;
-  try {
-    answer = await fetch(`${API}/${path}`, options);
-  } catch {
-    throw new ServerError(0, "no connection");
-  }
-  if (answer.ok) return answer;
+  const begun = performance.now();
+  do {
+    try {
+      answer = await fetch(`${API}/${path}`, options);
+    } catch {
+      throw new ServerError(0, "no connection");
+    }
+    if (answer.ok) return answer;
+  } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer));
   const told = (await answer.json().catch(() => ({}))).error ?? {};
   throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.mend);
+}
+
+/** Wait as long as the server asks to; whether it does: it has too much to do, or was asked too often. */
+async function welcomeAgain(answer) {
+  const seconds = Number(answer.headers.get("retry-after") ?? NaN);
+  if (!(seconds <= PATIENCE_SECONDS)) return false;
+  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  return true;
 }
 
 /** Milliseconds that an answer of the server takes. */
@@ -31,14 +43,21 @@ export async function ping() {
 
 export const about = async () => (await asked("classes")).json();
 
-export const modelFile = () => asked("model.onnx");
-
 /** Ask about pictures: `{name, blob, boxes}`, boxes `[x, y, width, height]` or null. */
 export async function predict(pictures) {
   const form = new FormData();
   for (const one of pictures) form.append("files", one.blob, one.name);
   form.append("boxes", JSON.stringify(pictures.map((one) => one.boxes)));
   return (await asked("predict", { method: "POST", body: form })).json();
+}
+
+/** The faces that the server's detector finds in a picture, `{box, score}`; throws where it cannot read it. */
+export async function faces({ name, blob }) {
+  const form = new FormData();
+  form.append("files", blob, name);
+  const { pictures: [told] } = await (await asked("faces", { method: "POST", body: form })).json();
+  if (told.error) throw new ServerError(422, told.error.reason, told.error.detail);
+  return told.faces;
 }
 
 /** Report who it is in truth; whether that is new. */

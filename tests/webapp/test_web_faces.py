@@ -1,0 +1,60 @@
+"""`POST /api/v1/faces`: where faces are, found by the detector of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_of_colours import write_model
+from starlette.testclient import TestClient
+from web_requests import Serve, picture_of
+
+from facecrop.detectors.drawnface import DrawnFace
+from gleanset.db.faces import CropMethod
+from gleanset.images.decode import decode
+from webapp.box_styles import finder_for
+from webapp.served import ServedModel, read_served, write_served
+
+FACES = "/api/v1/faces"
+
+
+@pytest.fixture
+def faced(served: Path, tmp_path: Path) -> None:
+    """Let a model answer that learnt from faces that drawnface had found."""
+    file = write_model(tmp_path / "faced.onnx", crops=(CropMethod("drawnface", "", "", 10),))
+    model = ServedModel("faced", str(file))
+    write_served(served, read_served(served).taken_over(model, follow=False))
+
+
+@pytest.mark.usefixtures("faced")
+def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path) -> None:
+    files = [("files", ("two.png", drawn.read_bytes())), ("files", ("bad.png", b"no picture"))]
+    two, bad = client.post(FACES, files=files).json()["pictures"]
+    wanted = DrawnFace().detect(np.asarray(decode(drawn.read_bytes()).pixels))
+    assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in wanted)
+    assert [one["score"] for one in two["faces"]] == sorted((w.score for w in wanted), reverse=True)
+    assert (two["width"], two["height"]) == (720, 400)
+    assert bad["error"]["reason"] == "not an image"
+
+
+@pytest.mark.usefixtures("faced")
+def test_more_faces_than_are_answered_are_left_out(serve: Serve, drawn: Path) -> None:
+    client = serve(limits={"faces": 1})
+    (told,) = client.post(FACES, files=[("files", ("a.png", drawn.read_bytes()))]).json()[
+        "pictures"
+    ]
+    assert len(told["faces"]) == 1
+
+
+def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
+    answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
+    assert answer.status_code == 409
+    assert answer.json()["error"]["reason"] == "no faces"
+
+
+@pytest.mark.usefixtures("faced")
+def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
+    assert client.get("/api/v1/classes").json()["finder"] == "browser"
+    assert finder_for("animeface") == "server"
+    assert finder_for("ensemble") == "server"
