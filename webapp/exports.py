@@ -38,18 +38,18 @@ def _export(folder: Path, out: Path) -> None:
     if find_spec("torch") is None or find_spec("onnxscript") is None:
         raise MissingComponent(
             f"{folder.name} has no ONNX file as it is now, and no PyTorch is here to make one",
-            f"where gleanset[train,onnx] is: baseline export {folder} {out}",
+            f"where gleanset[train,onnx] is: baseline export --precision auto {folder} {out}",
         )
     outcome = next(iter(run_over(_exported_here, [(folder, out)], Processes(1, SECONDS))))
     if outcome.result is None:
         raise InputUnusable(
             f"the export of {folder.name} has failed: {outcome.detail or outcome.reason}",
-            f"see for yourself: baseline export {folder} {out}",
+            f"see for yourself: baseline export --precision auto {folder} {out}",
         )
 
 
 def _exported_here(paths: tuple[Path, Path]) -> dict[str, object]:
-    from baseline.export.export_run import export_run
+    from baseline.export.export_run import AUTO, export_run
 
     folder, out = paths
-    return export_run(dataset_of_run(folder) or folder, str(folder), out, "onnx", "fp32")
+    return export_run(dataset_of_run(folder) or folder, str(folder), out, "onnx", AUTO)

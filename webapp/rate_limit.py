@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import struct
+import sys
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-from filelock import FileLock
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 SLOTS = 1 << 16
 SALT = 16
@@ -33,9 +40,9 @@ class RateLimit:
     def __init__(
         self, counters: Path, per_minute: int, clock: Callable[[], float] = time.time
     ) -> None:
-        with counters.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 0)
-        self._lock = FileLock(f"{counters}.lock")
+        self._file = os.open(counters, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._file)
+        self._memory = mmap.mmap(self._file, 0)
         self._salt = self._memory[:SALT]
         self._each = 60.0 / per_minute
         self._at_once = max(1, per_minute // 4) * self._each
@@ -44,7 +51,7 @@ class RateLimit:
     def wait(self, address: str) -> float:
         """Return 0 and count the request, or the seconds after which the next one is welcome."""
         slot = SALT + self._slot(address) * _TIME.size
-        with self._lock:
+        with self._alone():
             now = self._clock()
             (free,) = _TIME.unpack_from(self._memory, slot)
             # Nobody is ahead by more than the burst: else the clock was set back.
@@ -53,6 +60,21 @@ class RateLimit:
                 return float(free - now - self._at_once)
             _TIME.pack_into(self._memory, slot, free)
         return 0.0
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other workers waiting for the microsecond that counting takes."""
+        if sys.platform == "win32":
+            msvcrt.locking(self._file, msvcrt.LK_LOCK, 1)
+        else:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            if sys.platform == "win32":
+                msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
+            else:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _slot(self, address: str) -> int:
         told = hashlib.blake2b(_network(address), key=self._salt, digest_size=8).digest()

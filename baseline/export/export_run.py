@@ -14,6 +14,13 @@ import numpy.typing as npt
 from baseline.data import pixel_sources
 from baseline.engines.base import InferenceEngine
 from baseline.engines.torch_engine import InferenceNet, TorchEngine
+from baseline.export.agreement import (
+    AgreementCheck,
+    alike,
+    compare,
+    quicker,
+    refuse_unequal,
+)
 from baseline.export.card import Card, card_of
 from baseline.pixels import Pixels, ReadPixels, readers_for
 from baseline.runs import dataset_of_run, find_run_folder
@@ -26,12 +33,9 @@ from gleanset.work.progress import Progress
 
 MOST_CHECKED = 200
 MOST_CALIBRATED = 100
-BATCH = 16
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
-LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
-"""The largest difference of a probability that is let through."""
-LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
-"""The least share of pictures with the same likeliest class."""
+AUTO = "auto"
+"""int8 where it answers alike and is quicker here, else fp32."""
 
 
 class CheckedPictures(NamedTuple):
@@ -51,8 +55,8 @@ def export_run(
 ) -> dict[str, object]:
     """Write a run as `out` with its description beside it; what was written and how it compares.
 
-    `kind` is onnx or litert, `precision` fp32, fp16 or int8. Raises `InputUnusable` where the
-    answers would differ or there is no picture to compare them on.
+    `kind` is onnx or litert, `precision` fp32, fp16, int8 or `AUTO`. Raises `InputUnusable` where
+    the answers would differ or there is no picture to compare them on.
     """
     if out.suffix != ENDINGS[kind]:
         raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
@@ -68,30 +72,58 @@ def export_run(
         checked = _seen(dataset, engine, _to_check(labelled), progress)
         calibration = (
             _seen(dataset, engine, _spread(labelled, "train", MOST_CALIBRATED), progress).pictures
-            if precision == "int8"
+            if precision in ("int8", AUTO)
             else checked.pictures[:0]
         )
-    card = card_of(engine.facts, precision)
-    data, check = _written(engine, card, writer, calibration, checked)
-    return _kept(out, data, msgspec.structs.replace(card, checked=check.to_json()), writer)
+    export = _Export(engine, writer, calibration, checked)
+    file = export.lightest() if precision == AUTO else export.file(precision)
+    return _kept(out, file, writer)
 
 
-def _written(
-    engine: TorchEngine,
-    card: Card,
-    writer: FormatWriter,
-    calibration: Pixels,
-    checked: CheckedPictures,
-) -> tuple[bytes, AgreementCheck]:
-    """Return the file's bytes, once they have answered as the run does."""
-    data = writer.model(engine.portable, card, calibration)
-    check = compare(engine, writer.engine(writer.with_card(data, card)), *checked)
-    refuse_unequal(check, card.precision)
-    return data, check
+class ExportedFile(NamedTuple):
+    """A model's file without its card, the card, and what was found when the file was asked."""
+
+    data: bytes
+    card: Card
+    check: AgreementCheck
 
 
-def _kept(out: Path, data: bytes, card: Card, writer: FormatWriter) -> dict[str, object]:
-    whole = writer.with_card(data, card)
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """A run on its way into a file: `calibration` N x size x size x 3 is for int8 alone."""
+
+    engine: TorchEngine
+    writer: FormatWriter
+    calibration: Pixels
+    checked: CheckedPictures
+
+    def file(self, precision: str) -> ExportedFile:
+        """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
+        card = card_of(self.engine.facts, precision)
+        data = self.writer.model(self.engine.portable, card, self.calibration)
+        check = compare(self.engine, self._engine_of(data, card), *self.checked)
+        refuse_unequal(check, precision)
+        return ExportedFile(data, msgspec.structs.replace(card, checked=check.to_json()), check)
+
+    def lightest(self) -> ExportedFile:
+        """Return the file in int8 where it is as good and quicker on this machine, else fp32."""
+        exact = self.file("fp32")
+        if not len(self.calibration):
+            return exact
+        try:
+            small = self.file("int8")
+        except InputUnusable:
+            return exact
+        before, after = (self._engine_of(one.data, one.card) for one in (exact, small))
+        as_good = small.check.no_worse and alike(before, after, self.checked.pictures)
+        return small if as_good and quicker(after, before, self.checked.pictures[:1]) else exact
+
+    def _engine_of(self, data: bytes, card: Card) -> InferenceEngine:
+        return self.writer.engine(self.writer.with_card(data, card))
+
+
+def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
+    whole, card = writer.with_card(file.data, file.card), file.card
     beside = out.with_name(out.name + ".json")
     write_atomic(beside, card.to_json().encode())
     write_atomic(out, whole)
@@ -143,71 +175,6 @@ def _seen(
     for row, sample in enumerate(kept):
         pictures[row] = pixels[sample.key].transpose(1, 2, 0)
     return CheckedPictures(pictures, np.array(y, dtype=np.int64))
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementCheck:
-    """How two engines compare on `pictures` pictures.
-
-    `farthest` is the largest difference of a probability, `agreement` the share of pictures with
-    the same likeliest class. `accuracy` is of the exported model, `accuracy_before` of the run, on
-    the labels given; None where there were none.
-    """
-
-    pictures: int
-    farthest: float
-    agreement: float
-    accuracy_before: float | None
-    accuracy: float | None
-
-    def to_json(self) -> dict[str, float | int | str]:
-        """Return the figures that are known."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-def compare(
-    run: InferenceEngine,
-    exported: InferenceEngine,
-    pictures: Pixels,
-    y: npt.NDArray[np.int64] | None,
-) -> AgreementCheck:
-    """Compare both on pictures N x size x size x 3 of the classes `y` (-1: not known)."""
-    first, second = probabilities(run, pictures), probabilities(exported, pictures)
-    before, after = first.argmax(1), second.argmax(1)
-    known = np.zeros(len(pictures), bool) if y is None else y >= 0
-    scores = [
-        float((found[known] == y[known]).mean()) if y is not None and known.any() else None
-        for found in (before, after)
-    ]
-    # Between classes that are equally likely, either is the same answer.
-    rows = np.arange(len(first))
-    same = (before == after) | (
-        first[rows, before] - first[rows, after] < LARGEST_DIFFERENCE["fp32"]
-    )
-    return AgreementCheck(
-        len(pictures), float(np.abs(first - second).max()), float(same.mean()), *scores
-    )
-
-
-def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.float32]:
-    """Return N x classes, a batch at a time."""
-    parts = [
-        engine(pictures[at : at + BATCH]).probabilities for at in range(0, len(pictures), BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def refuse_unequal(check: AgreementCheck, precision: str) -> None:
-    """Raise `InputUnusable` where the answers are too far apart to be the same model's."""
-    far = check.farthest > LARGEST_DIFFERENCE[precision]
-    if far or check.agreement < LEAST_AGREEMENT[precision]:
-        raise InputUnusable(
-            f"nothing was written: as {precision} the model would give other answers "
-            f"(the same class for {check.agreement:.1%} of {check.pictures} pictures, "
-            f"probabilities off by up to {check.farthest:.2g})",
-            "export with --precision fp32" if precision != "fp32" else "please report this",
-        )
 
 
 class FormatWriter(NamedTuple):

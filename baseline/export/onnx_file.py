@@ -25,6 +25,8 @@ OPSET = 18
 EXACT = ("ColourLayout", "OnnxBackbone")
 """Modules whose own products int8 would spoil: the colour layout's small shares, and scaling."""
 MODULES = "pkg.torch.onnx.class_hierarchy"
+PICTURE = 3
+"""Channels of a picture."""
 CALIBRATION = 100
 """Pictures that int8 ranges are measured on; more change little (see docs/use.md)."""
 
@@ -115,10 +117,13 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     """Quantise convolutions and products to int8: per channel, ranges measured on real pictures.
 
     What stands before the network (scaling, normalising), beside it (the colour layout) and behind
-    it (softmax, likeness) stays in float32.
+    it (softmax, likeness) stays in float32; so do convolutions of the picture itself, whose few
+    channels are quicker so, and whose rounding would go through all that follows.
     """
     import onnx
 
+    whole = onnx.load(path)
+    kept = [node.name for node in whole.graph.node if _exact(node)] + _of_the_picture(whole.graph)
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
@@ -133,7 +138,7 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-            nodes_to_exclude=[node.name for node in onnx.load(path).graph.node if _exact(node)],
+            nodes_to_exclude=kept,
         )
     return target
 
@@ -142,6 +147,18 @@ def _exact(node: Any) -> bool:
     """Return whether a node belongs to a module of `EXACT`, by what the exporter notes of it."""
     noted = {one.key: one.value for one in node.metadata_props}
     return any(f".{name}'" in noted.get(MODULES, "") for name in EXACT)
+
+
+def _of_the_picture(graph: Any) -> list[str]:
+    """Return the names of the convolutions that take the channels of a picture, and all of them."""
+    channels = {one.name: one.dims[1] for one in graph.initializer if len(one.dims) == 4}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type == "Conv"
+        and channels.get(node.input[1], PICTURE + 1) <= PICTURE
+        and not any(one.name == "group" and one.i > 1 for one in node.attribute)
+    ]
 
 
 class _CalibrationReader:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,19 @@ def test_the_rate_holds_over_any_time(tmp_path: Path, clock: Clock) -> None:
     # Two minutes at one a second, and a quarter of a minute's at once.
     assert 120 <= through <= 136
     assert limits[0].wait("10.0.0.2") == 0
+
+
+def test_workers_that_count_at_the_same_time_lose_no_request(tmp_path: Path, clock: Clock) -> None:
+    make_counters(tmp_path / "counters", bytes(SALT))
+    begin = threading.Barrier(4)
+
+    def ask(limit: RateLimit) -> int:
+        begin.wait()
+        return sum(limit.wait("10.0.0.1") == 0 for _ in range(2000))
+
+    limits = [RateLimit(tmp_path / "counters", 4000, clock) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(ask, limits)) == 1000
 
 
 def test_a_clock_that_was_set_back_locks_nobody_out(tmp_path: Path, clock: Clock) -> None:

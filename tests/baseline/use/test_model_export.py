@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from baseline.evaluation.familiarity import (
     load_feature_scale,
     save_feature_scale,
 )
-from baseline.export.export_run import compare, export_run, refuse_unequal
+from baseline.export.agreement import alike, compare, quicker, refuse_unequal
+from baseline.export.export_run import export_run
 from baseline.inference import network_outputs, outputs_familiarity
 from baseline.pixels import Pixels
 from baseline.storage import load_model
@@ -137,14 +139,18 @@ def test_smaller_models_say_what_they_cost(
 
 
 class Fixed:
-    """An engine that gives each picture the probabilities it was told."""
+    """An engine that gives each picture in turn the probabilities it was told."""
 
-    def __init__(self, rows: list[list[float]]) -> None:
-        self.rows = np.array(rows, np.float32)
+    def __init__(self, rows: object, seconds: float = 0.0) -> None:
+        self.at = 0
+        self.rows, self.seconds = np.array(rows, np.float32), seconds
         self.facts = ModelFacts("r", 8, ("a", "b"), DecisionRule())
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        return NetworkOutputs(self.rows, self.rows)
+        time.sleep(self.seconds)
+        first, self.at = self.at, (self.at + len(pictures)) % len(self.rows)
+        rows = self.rows[first : first + len(pictures)]
+        return NetworkOutputs(rows, rows)
 
 
 def test_other_answers_are_refused() -> None:
@@ -163,6 +169,23 @@ def test_other_answers_are_refused() -> None:
     assert told.accuracy == 0.5
     with pytest.raises(InputUnusable, match=r"66\.7%"):
         refuse_unequal(told, "int8")
+
+
+def test_alike_are_answers_that_are_the_same_of_many_pictures() -> None:
+    run = Fixed([[0.9, 0.1], [0.2, 0.8]] * 100)
+    near = Fixed([[0.8, 0.2], [0.3, 0.7]] * 100)
+    wrong = Fixed([[0.9, 0.1], [0.2, 0.8]] * 97 + [[0.1, 0.9]] * 6)
+    pictures = np.zeros((200, 8, 8, 3), np.uint8)
+    assert alike(run, near, pictures)
+    assert not alike(run, wrong, pictures)
+    assert not alike(Fixed(run.rows[:20]), Fixed(near.rows[:20]), pictures[:20])
+
+
+def test_quicker_is_what_takes_clearly_less_time() -> None:
+    slow, quick = Fixed([[0.9, 0.1]], seconds=0.02), Fixed([[0.9, 0.1]])
+    picture = np.zeros((1, 8, 8, 3), np.uint8)
+    assert quicker(quick, slow, picture)
+    assert not quicker(slow, quick, picture)
 
 
 def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> None:
