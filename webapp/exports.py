@@ -21,12 +21,13 @@ def exported(folder: Path) -> Path:
     Raises `MissingComponent` with the command where PyTorch is missing, and `InputUnusable`.
     """
     out = folder / FILE
-    if not _is_current(out, folder):
+    if not is_current(out, folder):
         _export(folder, out)
     return out
 
 
-def _is_current(out: Path, folder: Path) -> bool:
+def is_current(out: Path, folder: Path) -> bool:
+    """Return whether a file is there, and newer than all that it is made of."""
     if not out.is_file():
         return False
     parts = [folder / name for name in PARTS]

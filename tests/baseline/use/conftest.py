@@ -5,35 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from drawn_patterns import CLASSES
-from filled import RUN, fill, train_small
+from filled import RUN, make_patterns
 from made_once import made_once
 
-from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.export.export_run import export_run
-from baseline.storage import save_model
-from gleanset import Dataset
 
 
 @pytest.fixture(scope="session")
 def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset's folder; its run is called `RUN`. Not to be changed."""
     return made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
-
-
-def make_patterns(folder: Path) -> None:
-    """Fill the dataset, and train."""
-    torch.set_num_threads(1)
-    root = folder / "dataset"
-    with Dataset.create(root) as dataset:
-        fill(dataset, 30)
-        net, settings = train_small(dataset)
-        folder = root / "runs" / RUN
-        dataset.runs.begin(RUN, "baseline", settings.to_json())
-        save_model(folder, net, settings, tuple(sorted(CLASSES)))
-        save_decision_rule(folder, DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
-        dataset.runs.end(RUN, "done", {})
 
 
 @pytest.fixture(scope="session")

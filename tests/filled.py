@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from drawn_dataset import put_whole
 from drawn_patterns import CLASSES, patterns
 from PIL import Image
 
 from baseline.data import find_examples, load_arrays
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.networks import Net, build_net
 from baseline.settings import Settings, load_preset
+from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
@@ -48,3 +52,17 @@ def train_small(dataset: Dataset) -> tuple[Net, Settings]:
             torch.nn.functional.cross_entropy(net(x), y).backward()
             optimiser.step()
     return net.eval(), settings
+
+
+def make_patterns(folder: Path) -> None:
+    """Fill `folder/dataset`, and train its run `RUN`."""
+    torch.set_num_threads(1)
+    root = folder / "dataset"
+    with Dataset.create(root) as dataset:
+        fill(dataset, 30)
+        net, settings = train_small(dataset)
+        folder = root / "runs" / RUN
+        dataset.runs.begin(RUN, "baseline", settings.to_json())
+        save_model(folder, net, settings, tuple(sorted(CLASSES)))
+        save_decision_rule(folder, DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
+        dataset.runs.end(RUN, "done", {})

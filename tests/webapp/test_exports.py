@@ -1,0 +1,47 @@
+"""A run is served by its ONNX file, which is made where it is missing or older than the run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from filled import RUN, make_patterns
+from made_once import made_once
+
+import baseline
+from webapp.exports import exported, is_current
+from webapp.served_runs import put_in_force
+
+
+@pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A dataset of its own with a trained run."""
+    made = made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
+    return Path(shutil.copytree(made, tmp_path / "dataset"))
+
+
+@pytest.mark.slow
+def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
+    root: Path, tmp_path: Path
+) -> None:
+    place, said = put_in_force(root, None, tmp_path)
+    assert said == f"{RUN} is served"
+    assert RUN.encode() in place.read_bytes()
+    folder = root / "runs" / RUN
+    file = folder / "served.onnx"
+    pictures = sorted((root / "images").glob("*/*.png"))[:20]
+    first, second = (baseline.load(one).answers(pictures) for one in (folder, file))
+    assert [a.label for a in first] == [a.label for a in second]
+    about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
+    # On few pictures nothing can be said of int8.
+    assert about["precision"] == "fp32"
+
+    made = file.stat().st_mtime_ns
+    assert exported(folder) == file
+    assert file.stat().st_mtime_ns == made
+    assert is_current(file, folder)
+    os.utime(folder / "answers.json")
+    assert not is_current(file, folder)
