@@ -21,7 +21,8 @@ class OnnxEngine:
     def __init__(self, model: Path | bytes, threads: int = 0) -> None:
         """Load it; `threads` compute one call, 0 for as many as onnxruntime takes by itself.
 
-        Raises `InputUnusable` for no model of ours, `MissingComponent` without onnxruntime.
+        Raises `InputUnusable` for no model of ours and for one that does not fit its description,
+        `MissingComponent` without onnxruntime.
         """
         if find_spec("onnxruntime") is None:
             raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
@@ -32,6 +33,7 @@ class OnnxEngine:
         about = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(about.get(KEY), name).facts
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._refuse_misfit(name)
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
         """Return what the network says of pictures uint8 N x size x size x 3."""
@@ -40,6 +42,32 @@ class OnnxEngine:
         return NetworkOutputs(
             by_name["probabilities"], by_name["embedding"], by_name.get("likeness")
         )
+
+    def _refuse_misfit(self, name: Path) -> None:
+        """Raise `InputUnusable` where a black picture gets another answer than the card says."""
+        facts = self.facts
+        takes = [(one.name, list(one.shape[1:])) for one in self._session.get_inputs()]
+        if takes != [("pictures", [facts.size, facts.size, 3])]:
+            raise _misfit(name, f"it takes {takes}, not pictures of {facts.size} x {facts.size}")
+        try:
+            told = self(np.zeros((1, facts.size, facts.size, 3), np.uint8))
+        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+            raise _misfit(name, f"it cannot judge a picture: {error}") from error
+        expected = (1, len(facts.classes))
+        found = [told.probabilities.shape]
+        found += [] if told.likeness is None else [told.likeness.shape[:2]]
+        if any(shape != expected for shape in found):
+            raise _misfit(name, f"it tells {found[0][-1]} classes, and has {expected[1]} labels")
+        if (told.likeness is None) != (facts.known is None):
+            raise _misfit(name, "its known pictures are told in one place alone")
+        if facts.scale is not None and told.embeddings.shape[1:] != (len(facts.scale.mean),):
+            raise _misfit(name, "its embeddings have another length than their scale")
+
+
+def _misfit(name: Path, why: str) -> InputUnusable:
+    return InputUnusable(
+        f"{name} does not fit its description: {why}", "write it again: baseline export"
+    )
 
 
 def _session(model: Path | bytes, name: Path, threads: int) -> Any:

@@ -13,6 +13,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 from web_requests import Serve, picture_of
 
+from baseline.engines.onnx_engine import OnnxEngine
+from gleanset.errors import InputUnusable
 from webapp.served import ServedModel, read_served, write_served
 
 PREDICT = "/api/v1/predict"
@@ -159,6 +161,20 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: 
     assert client.get("/api/v1/health").json()["run"] == "colours"
 
 
+def test_a_model_that_does_not_fit_its_labels_is_refused(
+    serve: Serve, served: Path, tmp_path: Path
+) -> None:
+    client = serve()
+    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
+    with pytest.raises(InputUnusable, match="it tells 3 classes, and has 4 labels"):
+        OnnxEngine(other)
+    before = read_served(served)
+    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
+    assert not models.look()
+    assert parts(client.post(PREDICT, files=sent(picture_of("red"))))[0]["answer"] == "red"
+
+
 def test_the_description_names_every_address(client: TestClient) -> None:
     told = client.get("/api/v1/openapi.json").json()
     assert set(told["paths"]) == {
@@ -166,6 +182,7 @@ def test_the_description_names_every_address(client: TestClient) -> None:
         for name in (
             "predict",
             "reports",
+            "faces",
             "classes",
             "health",
             "ping",

@@ -8,7 +8,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import msgspec
@@ -31,11 +33,11 @@ class HastyProtocol(BoundedHttpProtocol):
     head_bytes = 4096
 
 
-@pytest.fixture
-def port(settings: ServeSettings) -> Iterator[int]:
-    """The port of a server in a thread: bodies have half a second."""
-    limits = RequestLimits(seconds=0.5, per_minute=1_000_000)
-    app = create_app(msgspec.structs.replace(settings, limits=limits))
+@contextmanager
+def serving(settings: ServeSettings, **limits: float) -> Iterator[int]:
+    """Serve from a thread while the body runs, at the port that is told."""
+    bounds = msgspec.convert({**limits, "per_minute": 1_000_000}, RequestLimits)
+    app = create_app(msgspec.structs.replace(settings, limits=bounds))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, http=HastyProtocol, ws="none", log_level="critical")
@@ -47,6 +49,13 @@ def port(settings: ServeSettings) -> Iterator[int]:
         yield listening.getsockname()[1]
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def port(settings: ServeSettings) -> Iterator[int]:
+    """The port of a server: bodies have half a second."""
+    with serving(settings, seconds=0.5) as port:
+        yield port
 
 
 def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
@@ -81,6 +90,27 @@ def test_half_a_body_is_answered_with_408(port: int) -> None:
     told = said(port, head)
     assert told.startswith(b"HTTP/1.1 408")
     assert b'"reason":"too slow"' in told
+
+
+def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSettings) -> None:
+    head = (
+        b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    megabyte = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+    with serving(settings) as port:
+        asked(port, picture_of("red"))
+        before = getrusage(RUSAGE_SELF).ru_maxrss
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(head + f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            with suppress(ConnectionError):
+                for _ in range(100):
+                    connection.sendall(megabyte)
+            with suppress(ConnectionError):
+                assert connection.recv(12) == b"HTTP/1.1 413"
+        assert getrusage(RUSAGE_SELF).ru_maxrss - before < 40_000
+        assert asked(port, picture_of("red"))["pictures"][0]["parts"][0]["answer"] == "red"
 
 
 def test_rubbish_is_refused_and_the_next_one_is_answered(port: int) -> None:
