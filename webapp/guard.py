@@ -37,7 +37,7 @@ HEADERS = {
 
 
 class Guard:
-    """Checks host, origin, token, rate and size around an application, in this order."""
+    """Checks host, origin, rate, token and size around an application, in this order."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self._app, self._settings = app, settings
@@ -75,8 +75,9 @@ class Guard:
             _check_origin(headers)
         if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
             return
-        self._check_token(headers)
+        # Before the token, so that nobody guesses it quickly.
         self._check_rate(scope)
+        self._check_token(headers)
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._settings.limits.body_bytes:
             raise too_large(self._settings.limits.body_bytes)

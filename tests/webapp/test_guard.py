@@ -34,6 +34,13 @@ def test_a_token_is_asked_for(serve: Serve) -> None:
     assert client.get("/api/v1/ping").status_code == 200
 
 
+def test_wrong_tokens_are_counted(serve: Serve) -> None:
+    client = serve(token="secret", limits={"per_minute": 8})
+    wrong = {"authorization": "Bearer guess"}
+    told = [client.get("/api/v1/classes", headers=wrong).status_code for _ in range(3)]
+    assert told == [401, 401, 429]
+
+
 def test_a_foreign_name_is_not_ours(serve: Serve) -> None:
     client = serve(hosts=("localhost", "testserver"))
     assert client.get(CLASSES).status_code == 200
