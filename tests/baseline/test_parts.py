@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_dataset import fill
 
 from baseline.backbone import FeaturePart
 from baseline.backbones import SideBySide, bare_backbone, load_backbone
@@ -20,7 +21,6 @@ from baseline.texture import ExpectedWeights
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.likeness.colour_layout import WIDTH, colour_layout
-from tests.baseline.drawn_dataset import fill
 
 NETWORK = "mobilenetv3_small_050"
 SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")

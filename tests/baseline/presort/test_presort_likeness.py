@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_dataset import put_whole
 from filled import fill
 
 from baseline.backbone import FeaturePart
@@ -28,7 +29,6 @@ from gleanset.records import Region
 from gleanset.work.progress import Progress
 from pipeline.sample.character import CAST
 from pipeline.sample.scene import paint_scene, plan_scene
-from tests.baseline.drawn_dataset import put_whole
 
 QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
 PARTS = (FeaturePart("network", 6, True), FeaturePart("colours", 4, False))
