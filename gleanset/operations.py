@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NAMED, UNDO = "named", "undo"
+FINAL = "take-down"
+"""The step that nothing takes back: what it removed is gone."""
 
 # In each, `{faces}` is the `count` with its noun. A person reads them; no program does.
 TEXTS = {
@@ -50,6 +52,8 @@ TEXTS = {
     "remove-boxes": "Remove {count} by hand",
     "accept-reports": "Accept {count} reports from the web",
     "refuse-reports": "Refuse {count} reports from the web",
+    FINAL: "Take {count} pictures down",
+    "refuse-take-downs": "Refuse {count} requests to take a picture down",
     "take-in": "Merge of {dataset}: {count} decided",
 }
 

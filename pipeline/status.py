@@ -8,6 +8,7 @@ from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.hints import Hints
 from gleanset.db.reports import Reports
+from gleanset.db.take_downs import TakeDownRequests
 from labeler.hints import why_left
 
 FEW_LEFT_OUT = 10
@@ -44,6 +45,7 @@ def status(dataset: Dataset) -> dict[str, object]:
             "waiting": Reports(dataset.db).count(),
             "accepted_since_training": _accepted(dataset),
         },
+        "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},
         "next": next_step(dataset),
     }
 
@@ -51,6 +53,13 @@ def status(dataset: Dataset) -> dict[str, object]:
 def next_step(dataset: Dataset) -> str:
     """Return the command that would take this dataset further."""
     where = f"-d {shlex.quote(str(dataset.root))}"
+    if TakeDownRequests(dataset.db).count():
+        # Somebody waits for an answer, and may have a right to it.
+        return f"webapp takedowns list {where}"
+    return _towards_a_model(dataset, where)
+
+
+def _towards_a_model(dataset: Dataset, where: str) -> str:
     samples = dataset.samples
     states = {str(key[0]): number for key, number in samples.counts("status").items()}
     if not dataset.images.count():

@@ -22,15 +22,19 @@ from webapp.schema import (
     CLASSES,
     ERROR,
     FACES,
+    FILE,
+    FILES,
     HEALTH,
     PING,
     PREDICTION,
     REPORT,
     REPORTED,
+    TAKE_DOWN,
     form_body,
 )
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
+from webapp.take_downs import ToldTakeDown, keep_take_down
 from webapp.uploads import field_of, form_of, upload_of, uploads_of
 from webapp.worker import Worker
 
@@ -42,7 +46,7 @@ router = APIRouter(prefix="/api/v1")
     "/predict",
     summary="Say who is in pictures",
     responses={200: PREDICTION, "4XX": ERROR},
-    openapi_extra=form_body({"boxes": BOXES}, several=True),
+    openapi_extra=form_body({"files": FILES, "boxes": BOXES}, "boxes"),
 )
 async def predict(request: Request) -> Response:
     """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
@@ -53,7 +57,7 @@ async def predict(request: Request) -> Response:
     "/faces",
     summary="Find the faces in pictures",
     responses={200: FACES, "4XX": ERROR},
-    openapi_extra=form_body({}, several=True),
+    openapi_extra=form_body({"files": FILES}),
 )
 async def faces(request: Request) -> Response:
     """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
@@ -80,7 +84,7 @@ async def _of_pictures(
     "/reports",
     summary="Say that an answer is wrong",
     responses={200: REPORTED, "4XX": ERROR},
-    openapi_extra=form_body({"report": REPORT}, several=False),
+    openapi_extra=form_body({"file": FILE, "report": REPORT}),
 )
 async def report(request: Request) -> Response:
     """Keep who it is in truth, until a person has looked at it: a form with `file` and `report`."""
@@ -92,6 +96,28 @@ async def report(request: Request) -> Response:
     finally:
         await form.close()
     keep = functools.partial(keep_report, worker.settings, worker.models.now, upload, told)
+    return _json(await worker.run(keep))
+
+
+@router.post(
+    "/takedowns",
+    summary="Ask for a picture to be removed",
+    responses={200: REPORTED, "4XX": ERROR},
+    openapi_extra=form_body({"file": FILE, "takedown": TAKE_DOWN}, "file"),
+)
+async def take_down(request: Request) -> Response:
+    """Keep a request until a person has looked at it: a form with `takedown`, and perhaps the
+    picture as `file`, of which only hashes are kept.
+    """
+    worker = _worker(request)
+    worker.refuse_if_busy()
+    form = await form_of(request, worker.settings.limits)
+    try:
+        upload = await upload_of(form) if "file" in form else None
+        told = field_of(form.get("takedown"), ToldTakeDown, "takedown")
+    finally:
+        await form.close()
+    keep = functools.partial(keep_take_down, worker.settings, upload, told)
     return _json(await worker.run(keep))
 
 

@@ -16,9 +16,11 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.settings import PageLanguage, WebSettings, read_settings
 from webapp.cli_reports import reports
+from webapp.cli_take_downs import takedowns
 
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
 commands.add_command(reports)
+commands.add_command(takedowns)
 
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")

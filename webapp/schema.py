@@ -100,15 +100,23 @@ REPORT: Schema = {
     "description": 'JSON: {"claimed": class, "box": [x, y, width, height] or null, "note": text}',
 }
 REPORTED = _answer("Kept", _object({"new": {"type": "boolean"}}))
+TAKE_DOWN: Schema = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": 'JSON: {"page": address it came from, "words": which picture, "reason": why, '
+    '"contact": how to reach you}; a page, words or a file, and a reason have to be there',
+}
 HEALTH = _answer("It answers", _object({"status": TEXT, "run": TEXT, "version": TEXT}))
 PING = _answer("At once", _object({"pong": {"type": "boolean"}}))
 
 
-def form_body(fields: Schema, *, several: bool) -> Schema:
-    """Return the description of a form: several files and optional fields, or one and fields."""
-    file: Schema = {"type": "string", "format": "binary"}
-    files = {"files": _list(file)} if several else {"file": file}
-    schema = _object(files | fields, *(fields if several else ()))
+FILE: Schema = {"type": "string", "format": "binary"}
+FILES = _list(FILE)
+
+
+def form_body(fields: Schema, *optional: str) -> Schema:
+    """Return the description of a form with these fields, of which some are optional."""
+    schema = _object(fields, *optional)
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }

@@ -12,7 +12,8 @@ class RequestLimits(msgspec.Struct, frozen=True):
 
     `body_bytes` of a whole request, within `seconds` from its first byte to its last; `pixels` of
     each of its `pictures`; `faces` of a picture; `per_minute` requests of one address; `waiting`
-    requests in a worker that have not begun; `reports` that nobody has looked at yet.
+    requests in a worker that have not begun; `reports`
+    and `take_downs` (requests for them) that nobody has looked at yet.
     """
 
     body_bytes: int = 20_000_000
@@ -23,6 +24,7 @@ class RequestLimits(msgspec.Struct, frozen=True):
     per_minute: int = 240
     waiting: int = 64
     reports: int = 10_000
+    take_downs: int = 1_000
 
 
 class ServeSettings(msgspec.Struct, frozen=True):

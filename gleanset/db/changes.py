@@ -20,6 +20,7 @@ _PLACES = {
     "merged": ("class", "merged_into", "id"),
     "show": ("class", "show", "id"),
     "report": ("report", "status", "id"),
+    "takedown": ("takedown", "status", "id"),
 }
 OF_SAMPLES = "('mark','refused','bond','apart')"
 """What is of samples, as a list of SQL."""

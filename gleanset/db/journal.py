@@ -15,7 +15,7 @@ from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
-from gleanset.operations import Operation, named, undo_of
+from gleanset.operations import FINAL, Operation, named, undo_of
 from gleanset.platform import user_name
 from gleanset.records import Decision
 
@@ -118,7 +118,8 @@ class Journal:
         return {sample: numbers[label] for sample, label in labelled}
 
     def undo(self, step: int | None = None) -> Undone:
-        """Undo a step, by default the last one in force. `UsageError` when there is none.
+        """Undo a step, by default the last one in force that can be. `UsageError` when there is
+        none, and for a take-down: what it removed is gone.
 
         A step that was undone and redone is in force again.
         """
@@ -147,6 +148,7 @@ class Journal:
 
     def _undoable(self, step: int | None) -> Row:
         chosen = "id=?" if step is not None else "depth%2=0 AND NOT merged"
+        chosen += f" AND kind IS NOT '{FINAL}'"
         row = self._db.one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth) AS (SELECT id, 0 FROM step WHERE undoes IS NULL "

@@ -289,6 +289,15 @@ CREATE TABLE report(
 CREATE INDEX report_status ON report(status, id);
 """
 
+# What visitors of the page ask to be removed: by the page it came from, by a picture of which only
+# the hashes are kept, or in words. `status` is as that of a report.
+TAKE_DOWNS = """
+CREATE TABLE takedown(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, page TEXT NOT NULL,
+    sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL, reason TEXT NOT NULL,
+    contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST),
     ("0002-frames", FRAMES),
@@ -308,6 +317,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0016-merged-steps", MERGED_STEPS),
     ("0017-bonds", BONDS),
     ("0018-reports", REPORTS),
+    ("0019-take-downs", TAKE_DOWNS),
 )
 
 

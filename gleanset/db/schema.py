@@ -191,4 +191,9 @@ CREATE TABLE report(
     note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
     UNIQUE(sha256, x, y, w, h, claimed));
 CREATE INDEX report_status ON report(status, id);
+
+CREATE TABLE takedown(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, page TEXT NOT NULL,
+    sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL, reason TEXT NOT NULL,
+    contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
 """

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from gleanset.files.store import sha256_of
-from gleanset.images.decode import decode
+from gleanset.images.decode import MAX_PIXELS, decode
 from gleanset.records import Measured
 
 WORKING_SIZE = 512
@@ -22,9 +22,9 @@ _DCT_SIZE = 32
 _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange(_DCT_SIZE) + 1))
 
 
-def measure(data: bytes) -> Measured:
+def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
     """Decode untrusted bytes once and measure them, at `OVERVIEW_SIZE`. Raises `Unreadable`."""
-    picture = decode(data, at_least=DECODED_SIZE, mode="L")
+    picture = decode(data, at_least=DECODED_SIZE, mode="L", most_pixels=most_pixels)
     phash, sharp = phash_and_sharpness(picture.pixels, OVERVIEW_SIZE)
     return Measured(
         sha256=sha256_of(data),

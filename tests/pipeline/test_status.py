@@ -12,8 +12,10 @@ import pytest
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
+from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
+from gleanset.web_take_downs import refuse_take_downs
 from pipeline.status import next_step, status
 
 BOX = Box(0, 0, 10, 10)
@@ -53,6 +55,7 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
         "rejections": {},
         "runs": 0,
         "reports": {"waiting": 0, "accepted_since_training": 0},
+        "takedowns": {"waiting": 0},
     }
 
 
@@ -93,6 +96,7 @@ def test_everything_is_counted(empty: Dataset) -> None:
         "rejections": {"facecrop": {"truncated": 2}},
         "runs": 0,
         "reports": {"waiting": 0, "accepted_since_training": 0},
+        "takedowns": {"waiting": 0},
     }
 
 
@@ -146,3 +150,12 @@ def test_reports_that_wait_and_those_to_learn_from_are_counted(empty: Dataset) -
     assert next_step(empty).startswith("baseline train ")
     empty.journal.undo(step)
     assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}
+
+
+def test_a_request_to_take_a_picture_down_comes_first(empty: Dataset) -> None:
+    requests = TakeDownRequests(empty.db)
+    requests.add(TakeDownWish(page="https://example.org/1", reason="it is mine"))
+    assert status(empty)["takedowns"] == {"waiting": 1}
+    assert next_step(empty).startswith("webapp takedowns list -d ")
+    refuse_take_downs(empty, [1])
+    assert next_step(empty).startswith("harvest folder")

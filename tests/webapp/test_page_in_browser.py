@@ -124,5 +124,5 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
 def test_programs_are_told_every_address(opened: Open, address: str) -> None:
     page = opened()
     page.click("footer a")
-    until(page, "document.querySelectorAll('#addresses h2').length === 8")
+    until(page, "document.querySelectorAll('#addresses h2').length === 9")
     assert "POST /api/v1/predict" in page.inner_text("#addresses")

@@ -183,6 +183,7 @@ def test_the_description_names_every_address(client: TestClient) -> None:
             "predict",
             "reports",
             "faces",
+            "takedowns",
             "classes",
             "health",
             "ping",

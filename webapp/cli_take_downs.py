@@ -1,0 +1,138 @@
+"""`webapp takedowns`: what visitors asked to be removed, accepted or refused by a person."""
+
+from __future__ import annotations
+
+import click
+
+from gleanset import Dataset
+from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED
+from gleanset.db.take_downs import TakeDownRequest, TakeDownRequests
+from gleanset.errors import UsageError
+from gleanset.take_down import TakeDown, plan_take_down
+from gleanset.web_take_downs import (
+    MeantPictures,
+    accept_take_down,
+    meant_by,
+    refuse_take_downs,
+    waiting_request,
+)
+
+
+@click.group(cls=CommandGroup, epilog="Example: webapp takedowns list -d my-dataset")
+def takedowns() -> None:
+    """See, accept and refuse what visitors asked to be removed."""
+
+
+@takedowns.command("list", epilog="Example: webapp takedowns list --status refused -d my-dataset")
+@job_options()
+@click.option(
+    "--status",
+    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
+    default=PENDING,
+    show_default=True,
+    help="Which of them.",
+)
+def list_take_downs(job: CommandJob, status: str) -> Result:
+    """List requests with the pictures that they mean, the oldest first."""
+    with job.open() as dataset:
+        found = [
+            (one, meant_by(dataset, one.wish)) for one in TakeDownRequests(dataset.db).each(status)
+        ]
+    if job.as_json:
+        return {"takedowns": [_told(one, meant) for one, meant in found]}
+    for one, meant in found:
+        for line in _lines(one, meant):
+            job.show(line)
+    return {"takedowns": len(found)}
+
+
+def _lines(one: TakeDownRequest, meant: MeantPictures) -> list[str]:
+    # As Python writes texts: whatever a visitor typed, it does not reach the terminal as it is.
+    wish = one.wish
+    told = {"page": wish.page, "words": wish.words, "contact": wish.contact}
+    lines = [f"{one.id}  {one.at}  because {wish.reason!r}"]
+    lines += [f"    {name}: {text!r}" for name, text in told.items() if text]
+    if wish.sha256:
+        lines.append(f"    a picture was sent: {wish.sha256}")
+    lines += [f"    means {sha256}" for sha256 in meant.same]
+    return lines + [
+        f"    looks like {near.sha256} ({near.bits} of 64 bits)" for near in meant.alike
+    ]
+
+
+def _told(one: TakeDownRequest, meant: MeantPictures) -> Result:
+    wish = {key: value for key, value in one.wish._asdict().items() if key != "phash"}
+    return {
+        "id": one.id,
+        "at": one.at,
+        "status": one.status,
+        **wish,
+        "means": list(meant.same),
+        "looks_like": [near._asdict() for near in meant.alike],
+    }
+
+
+@takedowns.command(epilog="Example: webapp takedowns accept 3 -d my-dataset")
+@job_options(simulate=True)
+@click.argument("number", type=int)
+@click.option("--alike", is_flag=True, help="Also what only looks like the picture that was sent.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="SHA256|FILE",
+    help="This image. Where one is named here, only what is named goes.",
+)
+@click.option("--origin", "origins", multiple=True, metavar="URL|SOURCE:ID", help="As in forget.")
+@click.option("--author", "authors", multiple=True, help="As in forget.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def accept(
+    job: CommandJob,
+    number: int,
+    alike: bool,
+    images: tuple[str, ...],
+    origins: tuple[str, ...],
+    authors: tuple[str, ...],
+    yes: bool,
+) -> Result:
+    """Take the pictures of a request down for good, as `gleanset forget` does.
+
+    Only a tombstone of each stays, so that no harvest brings them back. This cannot be undone.
+    """
+    with job.open() as dataset:
+        if images or origins or authors:
+            waiting_request(dataset, number)
+            plan = plan_take_down(dataset, images, origins, authors)
+        else:
+            plan = _plan(dataset, number, alike)
+        if job.simulate:
+            return {"would_forget": plan.result()}
+        question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
+        if not yes and not confirmed(question):
+            raise UsageError(
+                "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
+            )
+        settled = accept_take_down(dataset, number, plan)
+    return {"forgotten": plan.result(), "requests": len(settled.requests)}
+
+
+def _plan(dataset: Dataset, number: int, alike: bool) -> TakeDown:
+    meant = meant_by(dataset, waiting_request(dataset, number).wish)
+    chosen = [*meant.same, *(one.sha256 for one in meant.alike if alike)]
+    if not chosen:
+        near = "look at what it looks like and give --alike, or " if meant.alike else ""
+        raise UsageError(
+            f"request {number} means no picture of this dataset for certain",
+            f"{near}name it: --image, --origin or --author; else: webapp takedowns refuse {number}",
+        )
+    return plan_take_down(dataset, chosen, [], [])
+
+
+@takedowns.command(epilog="Example: webapp takedowns refuse 4 -d my-dataset")
+@job_options()
+@click.argument("numbers", nargs=-1, type=int, required=True, metavar="NUMBER...")
+def refuse(job: CommandJob, numbers: tuple[int, ...]) -> Result:
+    """Refuse requests: a step that `labeler undo` takes back."""
+    with job.open() as dataset:
+        return {"refused": len(refuse_take_downs(dataset, numbers).requests)}
