@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,11 +15,13 @@ from baseline.model import Model
 from gleanset import __version__
 from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.device_facts import facts_for_device
+from webapp.model_card import ModelCards
 from webapp.recognizer import Upload, answers_to, faces_in
 from webapp.refusal import RefusedRequest
 from webapp.reports import Told, keep_report
 from webapp.schema import (
     BOXES,
+    CARD,
     CLASSES,
     ERROR,
     FACES,
@@ -138,6 +141,13 @@ async def classes(request: Request) -> Response:
             "box_style": style_between(BROWSER, _detector(now.model)),
         }
     )
+
+
+@router.get("/card", summary="What is known of the model", responses={200: CARD, "4XX": ERROR})
+async def card(request: Request) -> Response:
+    """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
+    cards: ModelCards = request.app.state.cards
+    return _json(await asyncio.to_thread(cards.of, _worker(request).models.now))
 
 
 @router.get("/model.json", summary="What a device must know of the model", responses={"4XX": ERROR})

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from gleanset import __version__
 from webapp.api import router
 from webapp.guard import Guard
+from webapp.model_card import ModelCards
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.refusal import RefusedRequest
 from webapp.served import ModelInForce
@@ -59,6 +60,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.cards = ModelCards(settings)
     app.include_router(router)
     app.router.routes += page_routes()
     app.mount("/", PAGE_FILES)

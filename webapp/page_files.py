@@ -66,6 +66,11 @@ async def _front(request: Request) -> Response:
     return answer
 
 
+async def _card(request: Request) -> Response:
+    """Return the page about the model."""
+    return await PAGE_FILES.get_response("card.html", request.scope)
+
+
 async def _shared(_: Request) -> Response:
     """Answer a share that no service worker has taken: the page is opened without it."""
     return RedirectResponse("./", 303)
@@ -75,6 +80,7 @@ def page_routes() -> list[Route]:
     """Return what is answered besides files."""
     return [
         Route("/", _front),
+        Route("/card", _card),
         Route(FINDER, _finder),
         Route("/share", _shared, methods=["POST"]),
     ]

@@ -94,6 +94,51 @@ CLASSES = _answer(
         }
     ),
 )
+_COUNTS: Schema = {"type": "object", "additionalProperties": WHOLE}
+_CLASS_FIGURES = _object({"name": TEXT, "precision": NUMBER, "recall": NUMBER, "pictures": WHOLE})
+_MEASURED = _object(
+    {
+        "split": TEXT,
+        "pictures": WHOLE,
+        "moments": _or_null("integer"),
+        "accuracy": NUMBER,
+        "interval": {"type": ["array", "null"], "items": NUMBER, "minItems": 2, "maxItems": 2},
+        "commonest_class": NUMBER,
+        "few": {"type": "boolean"},
+        "classes": _list(_CLASS_FIGURES),
+    }
+)
+_LEARNT_FROM = _object(
+    {
+        "images": WHOLE,
+        "sources": _COUNTS,
+        "licences": _COUNTS,
+        "unlicensed": WHOLE,
+        "made_by_model": WHOLE,
+        "gone": WHOLE,
+    }
+)
+_CLASS_COUNTS = {split: _or_null("integer") for split in ("train", "val", "test")}
+CARD = _answer(
+    "What is known; null is not known",
+    _object(
+        {
+            "run": TEXT,
+            "title": TEXT,
+            "languages": _list(TEXT),
+            "detector": TEXT,
+            "classes": _list(_object({"name": TEXT, **_CLASS_COUNTS})),
+            "unknown_below": _or_null("number"),
+            "own_threshold": {"type": "boolean"},
+            "measured": {"anyOf": [_MEASURED, {"type": "null"}]},
+            "preset": _or_null("string"),
+            "date": _or_null("string"),
+            "learnt_from": {"anyOf": [_LEARNT_FROM, {"type": "null"}]},
+            "contact": _or_null("string"),
+            "takes_requests": {"type": "boolean"},
+        }
+    ),
+)
 REPORT: Schema = {
     "type": "string",
     "contentMediaType": "application/json",

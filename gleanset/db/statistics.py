@@ -5,6 +5,8 @@ Only reads. The answers are small however large the dataset is.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
@@ -63,6 +65,22 @@ class SourceRequest(NamedTuple):
     query: str | None
     hint: str | None
     paths: tuple[str | None, str | None]
+
+
+class PictureProvenance(NamedTuple):
+    """Where the images of some samples came from: how many of each source and licence.
+
+    One that was found in two places counts in both; `unlicensed` have no known licence,
+    `made_by_model` are said by their source to be drawn by a model, and `gone` samples are not in
+    the catalogue any more.
+    """
+
+    images: int
+    sources: dict[str, int]
+    licences: dict[str, int]
+    unlicensed: int
+    made_by_model: int
+    gone: int
 
 
 class SampledVideo(NamedTuple):
@@ -188,6 +206,32 @@ class Statistics:
         )
         return [ScanCount(*row) for row in rows]
 
+    def provenance(self, keys: Collection[str]) -> PictureProvenance:
+        """Return where the images of samples came from, and under which licences."""
+        sources: dict[str, set[int]] = defaultdict(set)
+        licences: dict[str, set[int]] = defaultdict(set)
+        images, drawn, known = set[int](), set[int](), set[str]()
+        for key, image, source, licence, ai in self._db.rows_in(
+            "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
+            "JOIN origin o ON o.image=s.image WHERE s.key",
+            keys,
+        ):
+            known.add(key)
+            images.add(image)
+            sources[source].add(image)
+            if licence:
+                licences[licence].add(image)
+            if ai:
+                drawn.add(image)
+        return PictureProvenance(
+            len(images),
+            _by_number(sources),
+            _by_number(licences),
+            len(images - {image for found in licences.values() for image in found}),
+            len(drawn),
+            len(set(keys) - known),
+        )
+
     def requests(self) -> list[SourceRequest]:
         """Return what was asked of the sources, but for videos."""
         path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
@@ -204,3 +248,9 @@ class Statistics:
             "video=v.sha256 ORDER BY id LIMIT 1) FROM video v WHERE done ORDER BY 1, 2"
         )
         return [SampledVideo(*row) for row in rows]
+
+
+def _by_number(found: Mapping[str, set[int]]) -> dict[str, int]:
+    """Return how many there are of each, the most first."""
+    counts = {name: len(images) for name, images in found.items()}
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

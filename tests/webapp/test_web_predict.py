@@ -184,6 +184,7 @@ def test_the_description_names_every_address(client: TestClient) -> None:
             "reports",
             "faces",
             "takedowns",
+            "card",
             "classes",
             "health",
             "ping",

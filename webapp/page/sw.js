@@ -3,8 +3,8 @@
 
 const PAGE = "page";
 const PARTS = [
-  "./", "api.html", "style.css", "icon.svg", "manifest.webmanifest",
-  ...["api_page", "asked_worker", "box_editor", "bulk", "cutting", "decision", "device", "device_worker", "dom", "finder",
+  "./", "api.html", "card", "style.css", "icon.svg", "manifest.webmanifest",
+  ...["api_page", "asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
     "finder_worker", "history", "main", "picture_card", "pictures", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
 ];
 // Kept once they were asked for, and fetched again only where they have changed: they are large.

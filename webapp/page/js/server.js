@@ -60,6 +60,16 @@ export async function faces({ name, blob }) {
   return told.faces;
 }
 
+export const card = async () => (await asked("card")).json();
+
+/** Ask for a picture to be removed; whether that is new. The picture itself may be given as `file`. */
+export async function askToRemove(told, file) {
+  const form = new FormData();
+  if (file) form.append("file", file, file.name);
+  form.append("takedown", JSON.stringify(told));
+  return (await asked("takedowns", { method: "POST", body: form })).json();
+}
+
 /** Report who it is in truth; whether that is new. */
 export async function report(blob, name, told) {
   const form = new FormData();

@@ -1,0 +1,173 @@
+"""The card of the model: what it knows, how it was measured, where its pictures came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_of_colours import CLASSES, write_model
+from web_requests import Serve
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.maintenance import Maintenance
+from gleanset.images.cut import sample_key
+from gleanset.records import FaceCrop, Measured
+from gleanset.settings import WebSettings
+from webapp import model_card
+from webapp.served import ServedModel, read_served, write_served
+
+BOX = Box(0, 0, 10, 10)
+ORIGINS = (
+    (Origin("flickr", "1", licence="CC BY 4.0"), Origin("bing", "1")),
+    (Origin("flickr", "2", licence="CC BY 4.0"),),
+    (Origin("flickr", "3", licence="CC0 1.0", ai=True),),
+    (Origin("bing", "4"),),
+)
+
+
+def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
+    """Add an image with one sample; the sample's key."""
+    sha256 = hashlib.sha256(f"{number}".encode()).hexdigest()
+    for origin in origins:
+        dataset.images.add(Measured(sha256, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
+    key = sample_key(sha256, BOX)
+    dataset.faces.record(sha256, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
+    return key
+
+
+def figures(support: tuple[int, int, int], moments: int) -> dict[str, Any]:
+    """The figures of one split, as a run writes them."""
+    classes = [
+        {"name": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": number}
+        for name, number in zip(CLASSES, support, strict=True)
+    ]
+    return {
+        "count": sum(support),
+        "accuracy": 0.8125,
+        "log_loss": 0.5,
+        "macro_f1": 0.8,
+        "classes": classes,
+        "confusion": [],
+        "mistakes": [],
+        "commonest_class": 0.375,
+        "moments": moments,
+        "intervals": {"accuracy": [0.61, 0.93]},
+    }
+
+
+@pytest.fixture
+def run(dataset: Dataset, served: Path) -> Path:
+    """The folder of a finished run of the dataset, which is served."""
+    keys = [add(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
+    begun = dataset.runs.begin("20261120-101500-simple", "baseline", {"preset": "simple"})
+    dataset.runs.end(begun.id, "done", {})
+    with dataset.db.write():
+        dataset.db.run("UPDATE run SET ended='2026-11-20T10:20:00Z'")
+    folder = dataset.root / "runs" / begun.id
+    file = write_model(folder / "served.onnx")
+    metrics = {
+        "classes": list(CLASSES),
+        "settings": {"preset": "simple"},
+        "data": {},
+        "train": figures((20, 30, 40), 60),
+        "test": figures((5, 5, 6), 12),
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "trained_on.json").write_text(json.dumps(keys))
+    write_served(
+        served, read_served(served).taken_over(ServedModel(begun.id, str(file)), follow=True)
+    )
+    return folder
+
+
+def card(serve: Serve, **changes: object) -> dict[str, Any]:
+    told: dict[str, Any] = serve(**changes).get("/api/v1/card").json()
+    return told
+
+
+def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
+    told = card(serve)
+    assert told["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
+    measured = told["measured"]
+    assert {name: measured[name] for name in ("split", "pictures", "moments", "few")} == {
+        "split": "test",
+        "pictures": 16,
+        "moments": 12,
+        "few": True,
+    }
+    assert (measured["accuracy"], measured["interval"]) == (0.8125, [0.61, 0.93])
+    assert measured["classes"][2] == {
+        "name": "red",
+        "precision": 0.9,
+        "recall": 0.8,
+        "pictures": 6,
+    }
+    assert (told["date"], told["preset"]) == ("2026-11-20", "simple")
+
+
+def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
+    assert card(serve)["learnt_from"] == {
+        "images": 4,
+        "sources": {"flickr": 3, "bing": 2},
+        "licences": {"CC BY 4.0": 2, "CC0 1.0": 1},
+        "unlicensed": 1,
+        "made_by_model": 1,
+        "gone": 0,
+    }
+
+
+def test_what_was_taken_down_since_is_told(
+    serve: Serve, run: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
+    Maintenance(dataset.db).forget(hashlib.sha256(b"3").hexdigest(), "asked to")
+    # Counting a large catalogue takes a while, so a card is kept for a minute.
+    assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
+    monkeypatch.setattr(model_card, "SECONDS", 0.0)
+    told = client.get("/api/v1/card").json()["learnt_from"]
+    assert (told["gone"], told["images"], told["unlicensed"]) == (1, 3, 0)
+
+
+def test_of_an_exported_file_it_says_what_is_not_known(serve: Serve) -> None:
+    told = card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
+    assert told["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
+    assert told["measured"] is told["learnt_from"] is told["date"] is None
+    assert (told["takes_requests"], told["contact"]) == (False, "me@example.org")
+
+
+def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["val"] = metrics.pop("test")
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    assert card(serve)["measured"]["split"] == "val"
+
+
+@pytest.mark.parametrize("damage", ["metrics.json", "trained_on.json"])
+def test_a_damaged_file_of_the_run_leaves_the_rest(serve: Serve, run: Path, damage: str) -> None:
+    (run / damage).write_text("{")
+    told = card(serve)
+    assert (told["measured"] is None) == (damage == "metrics.json")
+    assert (told["learnt_from"] is None) == (damage == "trained_on.json")
+    assert told["date"] == "2026-11-20"
+
+
+def test_a_threshold_of_the_page_is_told_as_its_own(serve: Serve) -> None:
+    assert card(serve)["own_threshold"] is False
+    told = card(serve, web=WebSettings(unknown_below=0.7))
+    assert (told["own_threshold"], told["unknown_below"]) == (True, 0.7)
+
+
+def test_the_page_of_it_is_there_and_needs_no_inline_script(serve: Serve) -> None:
+    answer = serve().get("/card")
+    assert answer.status_code == 200
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert "<script>" not in answer.text
+    assert 'src="js/card.js"' in answer.text
+
+
+def test_the_card_is_for_those_who_know_the_token(serve: Serve) -> None:
+    assert serve(token="secret").get("/api/v1/card").status_code == 401

@@ -1,0 +1,150 @@
+"""What is known of the model in force: the JSON of its card.
+
+The figures are those of the run's own report, as they stand there; nothing is measured anew.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from baseline.report.run_files import Metrics, SplitFigures, read_metrics
+from baseline.runs import METRICS, TRAINED_ON, dataset_of_run
+from gleanset import Dataset
+from gleanset.db.faces import WHOLE
+from gleanset.db.statistics import Statistics
+from gleanset.errors import GleansetError
+from webapp.exports import FILE
+from webapp.served import LoadedModel
+from webapp.settings import ServeSettings
+
+SECONDS = 60.0
+"""How old a card may be that is shown: counting a large catalogue takes a second."""
+Told = dict[str, Any]
+
+
+class ModelCards:
+    """The cards of models in force. May be asked from several threads at once."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._one = threading.Lock()
+        self._made: tuple[Path, float, Told] | None = None
+
+    def of(self, loaded: LoadedModel) -> Told:
+        """Return the card of a model."""
+        with self._one:
+            made = self._made
+            if made is None or made[0] != loaded.file or time.monotonic() - made[1] > SECONDS:
+                told = model_card(self._settings, loaded)
+                self._made = made = (loaded.file, time.monotonic(), told)
+            return made[2]
+
+
+def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
+    """Return all that is known of a model; what is not known is null."""
+    folder = _run_folder(loaded.file)
+    metrics = _metrics(folder)
+    detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.answers
+    return {
+        "run": loaded.run,
+        "title": settings.web.title or "",
+        "languages": settings.web.languages,
+        "detector": detector.name if detector else WHOLE,
+        "classes": _classes(loaded.model.classes, metrics),
+        "unknown_below": rule.unknown_below,
+        "own_threshold": settings.web.unknown_below is not None,
+        "measured": _measured(metrics),
+        **_history(folder),
+        "contact": settings.web.contact,
+        "takes_requests": settings.dataset is not None,
+    }
+
+
+def _run_folder(file: Path) -> Path | None:
+    """Return the folder of the run that a served file lies in; None for an exported file."""
+    folder = file.parent
+    return folder if file.name == FILE and (folder / METRICS).is_file() else None
+
+
+def _metrics(folder: Path | None) -> Metrics | None:
+    if folder is None:
+        return None
+    try:
+        return read_metrics(folder)
+    except GleansetError:
+        return None
+
+
+def _classes(names: tuple[str, ...], metrics: Metrics | None) -> list[Told]:
+    """Return each class with its pictures in the splits, as the run's report has them."""
+    support = {
+        split: {one.name: one.support for one in figures.classes}
+        for split, figures in (metrics.splits.items() if metrics else ())
+    }
+    return [
+        {"name": name, **{s: support.get(s, {}).get(name) for s in ("train", "val", "test")}}
+        for name in names
+    ]
+
+
+def _measured(metrics: Metrics | None) -> Told | None:
+    """Return the figures of test; of val, by which training was watched, where there is no test."""
+    for split in ("test", "val"):
+        figures = metrics.splits.get(split) if metrics else None
+        if figures is not None:
+            return {"split": split, **_figures(figures)}
+    return None
+
+
+def _figures(figures: SplitFigures) -> Told:
+    return {
+        "pictures": figures.count,
+        "moments": figures.moments,
+        "accuracy": figures.accuracy,
+        "interval": figures.intervals.get("accuracy"),
+        "commonest_class": figures.commonest_class,
+        "few": bool(figures.few),
+        "classes": [
+            {
+                "name": one.name,
+                "precision": one.precision,
+                "recall": one.recall,
+                "pictures": one.support,
+            }
+            for one in figures.classes
+        ],
+    }
+
+
+def _history(folder: Path | None) -> Told:
+    """Return when the run ended, and where the pictures that it learnt from came from."""
+    unknown: Told = {"preset": None, "date": None, "learnt_from": None}
+    root = dataset_of_run(folder) if folder else None
+    if folder is None or root is None:
+        return unknown
+    try:
+        with Dataset.open(root) as dataset:
+            run = dataset.runs.get(folder.name)
+            keys = _learnt_from(folder)
+            told = Statistics(dataset.db).provenance(keys) if keys is not None else None
+    except GleansetError:
+        return unknown
+    return {
+        "preset": run.settings.get("preset") if run else None,
+        "date": (run.ended or run.started)[:10] if run else None,
+        "learnt_from": told._asdict() if told else None,
+    }
+
+
+def _learnt_from(folder: Path) -> list[str] | None:
+    """Return the samples that a run learnt from; None for one that did not record them."""
+    try:
+        return msgspec.convert(json.loads((folder / TRAINED_ON).read_bytes()), list[str])
+    except (OSError, ValueError):
+        return None
