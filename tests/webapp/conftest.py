@@ -103,8 +103,16 @@ def animeface_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield found
 
 
+@pytest.fixture(scope="session")
+def address_of_two(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same of a page of two classes, in two languages, under a title."""
+    words = "--title Rot?! --language ja --language en --class red --class blue"
+    with _serving("drawnface", root, tmp_path_factory.mktemp("model"), *words.split()) as found:
+        yield found
+
+
 @contextmanager
-def _serving(detector: str, root: Path, scratch: Path) -> Iterator[str]:
+def _serving(detector: str, root: Path, scratch: Path, *options: str) -> Iterator[str]:
     method = CropMethod(detector, "", "margin=0.3", 10)
     file = write_model(scratch / "colours.onnx", crops=(method,))
     with socket.socket() as free:
@@ -112,7 +120,7 @@ def _serving(detector: str, root: Path, scratch: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     line = [sys.executable, "-m", "webapp", "serve", str(file), "-d", str(root), "--workers", "1"]
     server = subprocess.Popen(
-        [*line, "--port", str(port)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        [*line, "--port", str(port), *options], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     try:
         _wait_for(port, server)

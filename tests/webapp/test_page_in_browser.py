@@ -123,6 +123,34 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
 
 def test_programs_are_told_every_address(opened: Open, address: str) -> None:
     page = opened()
-    page.click("footer a")
-    until(page, "document.querySelectorAll('#addresses h2').length === 9")
+    page.click("footer a[href='api.html']")
+    until(page, "document.querySelectorAll('#addresses h2').length === 10")
     assert "POST /api/v1/predict" in page.inner_text("#addresses")
+
+
+def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
+    opened: Open, address_of_two: str, tmp_path: Path
+) -> None:
+    page = opened(at=address_of_two, locale="zh-CN")
+    until(page, "document.title === 'Rot?!'")
+    assert page.inner_text("h1") == "Rot?!"
+    # Chinese is not offered, so it is the first that is.
+    assert page.evaluate("[...document.querySelector('#language').options].map(o => o.value)") == [
+        "ja",
+        "en",
+    ]
+    assert page.evaluate("document.documentElement.lang") == "ja"
+    Image.new("RGB", (40, 40), "lime").save(green := tmp_path / "green.png")
+    page.select_option("#language", "en")
+    assert page.inner_text("h1") == "Rot?!"
+    told = []
+    for where in ("server", "device"):
+        page.set_input_files("#files", [str(green)])
+        until(page, "document.querySelector('.picture .small')?.textContent.includes('no face')")
+        page.click("text=Add a face")
+        page.select_option("#where", where)
+        page.click("#submit")
+        until(page, ANSWERS)
+        told.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
+        page.click("#clear")
+    assert told == [["Face 1: unknown", ["blue", "red"]]] * 2

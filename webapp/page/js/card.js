@@ -5,7 +5,7 @@ import * as server from "./server.js";
 import { amongOffered, speak, words } from "./words.js";
 
 const paragraph = (text) => element("p", { text });
-const figure = (value) => (value === null ? "–" : percent(value));
+const figure = (value) => (value === null ? "–" : value === 1 ? "100 %" : percent(value));
 
 /** A table with names on the left and numbers beside; `rows` are lists of texts and numbers. */
 function table(heads, rows) {
@@ -73,6 +73,7 @@ function removal(card) {
 
 function show(card) {
   speak(amongOffered(card.languages));
+  say(byId("title"), card.title);
   document.title = [words("About this model"), card.title].filter(Boolean).join(" – ");
   const parts = { knows, measured, sources, removal };
   for (const [name, tell] of Object.entries(parts)) byId(`${name}-told`).replaceChildren(...tell(card));
@@ -82,11 +83,13 @@ byId("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
   const send = byId("ask-send");
   const told = Object.fromEntries(["page", "words", "reason", "contact"].map((name) => [name, byId(`ask-${name}`).value]));
-  say(byId("ask-message"), "");
+  const file = byId("ask-file").files[0];
   say(byId("ask-said"), "");
+  say(byId("ask-message"), told.page || told.words || file ? "" : words("Which picture? One of these is enough."));
+  if (byId("ask-message").textContent) return;
   send.disabled = true;
   try {
-    const { new: fresh } = await server.askToRemove(told, byId("ask-file").files[0]);
+    const { new: fresh } = await server.askToRemove(told, file);
     byId("ask").reset();
     say(byId("ask-said"), fresh ? words("Thank you, it was sent.") : words("This was asked before."));
   } catch (error) {
