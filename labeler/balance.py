@@ -13,7 +13,6 @@ from typing import Literal
 from gleanset import Dataset
 from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import moments_of
 from gleanset.records import Sample
 from labeler.splits.seeded_order import one_per_moment_first, seeded
 
@@ -65,6 +64,9 @@ def plan_balance(
     goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
     settings = f"method={method} target={goal} seed={seed}"
     plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
+    # Here, for it takes numpy: the command line imports this module whenever it starts.
+    from gleanset.moments import moments_of
+
     moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):
         shuffled = sorted(samples, key=lambda sample: seeded(seed, sample.key))

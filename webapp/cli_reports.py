@@ -7,7 +7,6 @@ import click
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import UsageError
-from gleanset.web_reports import accept_reports, refuse_reports
 
 
 @click.group(cls=CommandGroup, epilog="Example: webapp reports list -d my-dataset")
@@ -60,6 +59,8 @@ def _told(one: Report) -> Result:
 @click.option("--class", "name", help="Who it is, where that is not what was claimed.")
 def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | None) -> Result:
     """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back."""
+    from gleanset.web_reports import accept_reports
+
     with job.open() as dataset:
         chosen = _chosen(Reports(dataset.db), numbers, every)
         settled = accept_reports(dataset, dict.fromkeys(chosen, name)) if chosen else None
@@ -72,6 +73,8 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
 @click.option("--all", "every", is_flag=True, help="All that wait.")
 def refuse(job: CommandJob, numbers: tuple[int, ...], every: bool) -> Result:
     """Refuse reports. Their pictures are removed by the next `gleanset gc`."""
+    from gleanset.web_reports import refuse_reports
+
     with job.open() as dataset:
         chosen = _chosen(Reports(dataset.db), numbers, every)
         settled = refuse_reports(dataset, chosen) if chosen else None

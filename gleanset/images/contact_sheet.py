@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from gleanset.errors import InputUnusable, NotWritable, UsageError
 from gleanset.files.atomic import write_atomic
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -40,6 +42,8 @@ def checked_ending(file: Path) -> str:
 
 def fitted(picture: Image.Image, size: int) -> Image.Image:
     """Return a copy whose longer side has `size` pixels."""
+    from PIL import Image  # not before: commands check endings when they begin
+
     scale = size / max(picture.size)
     wanted = [max(round(side * scale), 1) for side in picture.size]
     kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC

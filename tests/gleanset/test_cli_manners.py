@@ -396,3 +396,14 @@ def test_a_mistyped_preset_or_detector_is_refused_before_anything_is_loaded(
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (2, "")
     assert re.search(f"[Dd]id you mean '{meant}'", ran.stderr)
+
+
+def test_a_command_begins_without_what_only_its_work_needs() -> None:
+    programs = ("baseline", "facecrop", "gleanset", "harvest", "labeler", "pipeline", "webapp")
+    script = (
+        "import sys\n"
+        + "".join(f"import {program}.cli\n" for program in programs)
+        + "print(*sorted({'numpy', 'PIL.Image', 'cv2', 'torch', 'PySide6'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "")
