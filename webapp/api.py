@@ -139,6 +139,8 @@ async def classes(request: Request) -> Response:
             "cropping": now.model.cropping.to_json(),
             "finder": finder_for(_detector(now.model)),
             "box_style": style_between(BROWSER, _detector(now.model)),
+            "on_device": _worker(request).settings.on_device,
+            "reports": _worker(request).settings.dataset is not None,
         }
     )
 

@@ -91,6 +91,8 @@ CLASSES = _answer(
             "cropping": {"type": "object"},
             "finder": {"enum": ["browser", "server"]},
             "box_style": _list(NUMBER),
+            "on_device": {"type": "boolean"},
+            "reports": {"type": "boolean"},
         }
     ),
 )

@@ -51,7 +51,11 @@ def test_no_state_of_the_page_keeps_anybody_out(
     page.set_input_files("#folder-files", str(drawn.parent))
     until(page, "document.querySelector('.bulk-list')")
     told["folder"] = findings(axe, page)
-    page.goto(page.url + "api.html")
+    front = page.url
+    page.goto(front + "card")
+    until(page, "document.querySelector('#knows-told table')")
+    told["about the model"] = findings(axe, page)
+    page.goto(front + "api.html")
     until(page, "document.querySelectorAll('#addresses h2').length")
     told["for programs"] = findings(axe, page)
     assert {state: found for state, found in told.items() if found} == {}

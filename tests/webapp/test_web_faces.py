@@ -56,5 +56,11 @@ def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
 @pytest.mark.usefixtures("faced")
 def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
     assert client.get("/api/v1/classes").json()["finder"] == "browser"
+    assert client.get("/api/v1/classes").json()["reports"] is True
     assert finder_for("animeface") == "server"
     assert finder_for("ensemble") == "server"
+
+
+def test_a_page_is_told_what_it_need_not_offer(serve: Serve) -> None:
+    told = serve(dataset=None, on_device=False).get("/api/v1/classes").json()
+    assert (told["on_device"], told["reports"]) == (False, False)

@@ -5,7 +5,7 @@ const PAGE = "page";
 const PARTS = [
   "./", "api.html", "card", "style.css", "icon.svg", "manifest.webmanifest",
   ...["api_page", "asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
-    "finder_worker", "history", "main", "picture_card", "pictures", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
+    "finder_worker", "history", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
 ];
 // Kept once they were asked for, and fetched again only where they have changed: they are large.
 const KEPT = /\/vendor\//;

@@ -7,28 +7,40 @@ import { words } from "./words.js";
 const SIDE = 160;
 const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif)$/i;
 
-/** Go through files; `judge(picture)` gives its parts. Ticked is what is as probable as `sure`. Nothing is changed or deleted. */
+/**
+ * Go through files; `judge(picture)` gives its parts, null where it cannot be read, and throws where nothing can be asked.
+ * Ticked is what is as probable as `sure`. Nothing is changed or deleted.
+ */
 export async function checkFolder(files, classes, sure, judge) {
-  const pictures = [...files].filter((file) => PICTURE.test(file.name) || file.type.startsWith("image/"));
+  const pictures = [...files].filter((file) => PICTURE.test(file.name) || file.type.startsWith("image/"))
+    .sort((one, other) => pathOf(one).localeCompare(pathOf(other), undefined, { numeric: true }));
   const place = byId("bulk");
   const state = element("p", { role: "status" });
+  const trouble = element("p", { class: "message", role: "alert", hidden: true });
+  const small = element("canvas", { width: SIDE, height: SIDE });
   const found = [];
-  let stopped = false;
+  let [done, unreadable, stopped] = [0, 0, false];
   const wanted = element("select", { id: "bulk-class", onchange: () => show() },
     ...classes.map((name) => new Option(name, name)));
   const list = element("ul", { class: "bulk-list" });
   const counted = element("p", { role: "status" });
   const stop = element("button", { type: "button", text: words("Stop"), onclick: () => { stopped = true; } });
+  const on = element("button", { type: "button", text: words("Go on"), hidden: true, onclick: () => goOn() });
   const save = element("button", { type: "button", class: "primary", text: words("Save the list"), onclick: () => saveList(found) });
   const close = element("button", { type: "button", text: words("Close"), onclick: () => { stopped = true; place.hidden = true; } });
   place.replaceChildren(
-    element("h2", { id: "bulk-title", text: words("Check a whole folder") }), state,
+    element("h2", { id: "bulk-title", text: words("Check a whole folder") }), state, trouble,
     element("p", { class: "small", text: words("Tick what is right; sure ones are ticked. Nothing is deleted.") }),
     element("label", {}, words("Pictures of"), wanted), counted, list,
-    element("div", { class: "buttons" }, save, stop, close));
+    element("div", { class: "buttons" }, save, stop, on, close));
   place.hidden = false;
 
-  const count = () => { counted.textContent = words("{count} ticked", { count: found.filter((one) => one.ticked).length }); };
+  const count = () => {
+    for (const option of wanted.options) option.text = `${option.value} (${found.filter((one) => one.label === option.value).length})`;
+    const ticked = found.filter((one) => one.ticked).length;
+    counted.textContent = words("{count} ticked", { count: ticked });
+    save.disabled = !ticked;
+  };
 
   function show() {
     for (const one of found) one.ticked = one.label === wanted.value && one.confidence >= sure;
@@ -41,35 +53,63 @@ export async function checkFolder(files, classes, sure, judge) {
     box.checked = one.ticked;
     return element("li", {}, element("label", {},
       element("img", { src: one.image, alt: "" }),
-      element("span", {}, box, ` ${one.path} (${percent(one.confidence)})`)));
+      element("span", {}, box, " ", element("bdi", { text: one.path }), ` (${percent(one.confidence)})`)));
   }
 
-  const canvas = element("canvas", { width: SIDE, height: SIDE });
-  for (const [number, file] of pictures.entries()) {
-    if (stopped) break;
-    state.textContent = words("{done} of {count} looked at", { done: number, count: pictures.length });
-    let picture;
+  function tell() {
+    state.textContent = words("{done} of {count} looked at", { done, count: pictures.length })
+      + (unreadable ? ` · ${words("{count} cannot be read", { count: unreadable })}` : "");
+  }
+
+  /** Look at what was not looked at yet, until all is done, a person stops it, or nothing can be asked. */
+  async function goOn() {
+    stopped = false;
+    [stop.hidden, on.hidden, trouble.hidden] = [false, true, true];
     try {
-      picture = await openPicture(file);
-      const [part] = await judge(picture);
-      if (!part?.answer) continue;
-      paint(canvas, picture, null);
-      const { confidence } = part.predictions.find((one) => one.label === part.answer);
+      for (; done < pictures.length && !stopped; done++) {
+        tell();
+        await lookAt(pictures[done]);
+      }
+    } catch (error) {
+      trouble.textContent = error.message;
+      trouble.hidden = false;
+    }
+    tell();
+    [stop.hidden, on.hidden] = [true, done === pictures.length];
+  }
+
+  async function lookAt(file) {
+    const picture = await openPicture(file).catch(() => null);
+    const parts = picture && await judge(picture).finally(() => {
+      paint(small, picture, null);
+      picture.close();
+    });
+    if (!parts) unreadable++;
+    for (const [label, confidence] of surest(parts ?? [])) {
       const one = {
-        path: file.webkitRelativePath || file.name, label: part.answer, confidence,
-        image: canvas.toDataURL("image/jpeg", 0.8), ticked: part.answer === wanted.value && confidence >= sure,
+        path: pathOf(file), label, confidence, image: small.toDataURL("image/jpeg", 0.8),
+        ticked: label === wanted.value && confidence >= sure,
       };
       found.push(one);
-      if (one.label === wanted.value) list.append(row(one));
-      count();
-    } catch {
-      // What cannot be read is no picture of any class.
-    } finally {
-      picture?.close();
+      if (label === wanted.value) list.append(row(one));
     }
+    count();
   }
-  state.textContent = words("{done} of {count} looked at", { done: pictures.length, count: pictures.length });
-  stop.hidden = true;
+
+  count();
+  await goOn();
+}
+
+const pathOf = (file) => file.webkitRelativePath || file.name;
+
+/** How sure each class is that was answered, in the part where it is surest. */
+function surest(parts) {
+  const best = new Map();
+  for (const { answer, predictions } of parts) {
+    const sure = predictions.find(({ label }) => label === answer)?.confidence;
+    if (answer && sure > (best.get(answer) ?? 0)) best.set(answer, sure);
+  }
+  return best;
 }
 
 function saveList(found) {

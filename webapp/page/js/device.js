@@ -1,6 +1,7 @@
 // Answers on the device. The model is fetched once and kept, so that it answers without a network.
 
 import { AskedWorker } from "./asked_worker.js";
+import { refusal } from "./refusals.js";
 
 const worker = new AskedWorker("device_worker.js");
 let loading;
@@ -29,7 +30,8 @@ async function kept(address) {
     const answer = await fetch(address, { cache: "no-cache" });
     if (answer.ok) await cache.put(address, answer.clone());
     if (answer.ok) return answer;
-    throw new Error((await answer.json().catch(() => null))?.error?.detail ?? `HTTP ${answer.status}`);
+    const { reason, detail } = (await answer.json().catch(() => null))?.error ?? {};
+    throw new Error(reason ? refusal(reason, detail) : `HTTP ${answer.status}`);
   } catch (error) {
     const before = await cache.match(address);
     if (before) return before;

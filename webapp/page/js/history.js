@@ -42,7 +42,7 @@ export function showHistory() {
   const entries = stored();
   byId("history").hidden = !entries.length;
   byId("history-list").replaceChildren(...entries.map(({ image, answer }) => element("li", {},
-    element("img", { src: image, alt: "" }), element("span", { text: answer ?? words("unknown") }))));
+    element("img", { src: image, alt: "" }), element("bdi", { text: answer ?? words("unknown") }))));
 }
 
 byId("history-clear").addEventListener("click", () => {

@@ -7,32 +7,38 @@ import { askServer, keepFinder, lookForFaces } from "./finder.js";
 import { remember, showHistory } from "./history.js";
 import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
+import { refusal } from "./refusals.js";
 import { askWhoItIs, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
 import { amongOffered, currentLanguage, speak, words } from "./words.js";
 
+const NO_FACE = "no face found";
 const PING_SECONDS = 15;
 const WHERE = "where";
+const NAMED = 5; // files that cannot be read are named
 // `looking` ends when faces were looked for in all pictures: one after the other.
 const page = { pictures: [], cards: new Map(), about: null, known: null, looking: Promise.resolve() };
 
 /** Whether this model judges faces, and not pictures as a whole. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
-const fail = (error) => say(byId("message"), error.status === 401
-  ? words("The server asks for a token: open the address that it printed when it was started.") : error.message);
+const fail = (error) => say(byId("message"), error.message);
 
 async function take(files) {
   // Whether faces are looked for is known only then.
   await page.known;
-  say(byId("message"), "");
+  if (files.length) say(byId("message"), "");
+  const unread = [];
   for (const file of files) {
     try {
       show(await openPicture(file));
     } catch {
-      say(byId("message"), words("{name} cannot be read as a picture", { name: file.name }));
+      unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
     }
   }
+  const rest = unread.length - NAMED;
+  const name = unread.slice(0, NAMED).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
+  if (unread.length) say(byId("message"), words("{name} cannot be read as a picture", { name }));
 }
 
 function show(picture) {
@@ -44,7 +50,7 @@ function show(picture) {
 
 /** The card of a picture, made anew. */
 function cardOf(picture) {
-  const made = pictureCard(picture, ofFaces(), {
+  const made = pictureCard(picture, { boxes: ofFaces(), reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
     look: (one) => look(one, askServer),
@@ -94,6 +100,7 @@ async function submit() {
   } catch (error) {
     fail(error);
   }
+  if (!onDevice()) watchServer();
   refreshSubmit();
   page.cards.get(waiting[0])?.card.querySelector(".who")?.scrollIntoView({ block: "nearest" });
 }
@@ -101,8 +108,17 @@ async function submit() {
 async function judgeThere(pictures) {
   for (const picture of pictures) {
     const sent = picture.boxes.length ? [...picture.boxes] : null;
-    const { pictures: [told] } = await server.predict([{ name: picture.name, blob: picture.blob, boxes: picture.sent }]);
-    finish(picture, told, sent);
+    finish(picture, await askedThere(picture), sent);
+  }
+}
+
+/** What the server says of a picture, or why it refuses this one; throws where it answers nothing at all. */
+async function askedThere({ name, blob, sent }) {
+  try {
+    return (await server.predict([{ name, blob, boxes: sent }])).pictures[0];
+  } catch (error) {
+    if (error.status === 413) return { error };
+    throw error;
   }
 }
 
@@ -112,17 +128,24 @@ async function judgeHere(pictures) {
   let judged = 0;
   for (const picture of pictures) {
     const sent = picture.boxes.length ? [...picture.boxes] : null;
-    const parts = await classify(picture, sent?.map(({ x, y, width, height }) => ({ x, y, width, height })) ?? null);
+    const parts = await askedHere(picture);
     judged += parts.length;
-    finish(picture, { parts }, sent);
+    finish(picture, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
   }
   const ms = Math.round((performance.now() - begun) / Math.max(1, judged));
   say(byId("server"), words("on this device: {ms} ms", { ms }));
 }
 
+/** What the model says on the device: of the faces, or of the whole where it has learnt from whole pictures. */
+async function askedHere(picture) {
+  const boxes = picture.boxes.map(({ x, y, width, height }) => ({ x, y, width, height }));
+  if (ofFaces() && !boxes.length) return [];
+  return classify(picture, ofFaces() ? boxes : null);
+}
+
 function finish(picture, told, sent) {
   if (!page.cards.has(picture)) return; // removed meanwhile
-  if (told.error) picture.error = [told.error.reason, told.error.detail].filter(Boolean).join(": ");
+  if (told.error) picture.error = refusal(told.error.reason, told.error.detail);
   else picture.answer(told.parts, sent);
   page.cards.get(picture).refresh();
   remember(picture);
@@ -132,9 +155,10 @@ const ready = () => loadModel((bytes) => say(byId("server"), words("fetching the
 
 async function folder(files) {
   const judge = async (picture) => {
-    if (onDevice()) return classify(picture, null);
-    const { pictures: [told] } = await server.predict([{ name: picture.name, blob: picture.blob, boxes: null }]);
-    return told.parts ?? [];
+    if (onDevice() && ofFaces()) await lookForFaces(picture, page.about, false);
+    if (onDevice()) return askedHere(picture);
+    const { parts, error } = await askedThere(picture);
+    return error?.reason === NO_FACE ? [] : parts;
   };
   try {
     await page.known;
@@ -205,6 +229,9 @@ async function learnAbout() {
   offerLanguages(page.about?.languages ?? []);
   showTitle();
   offerClasses(page.about?.classes ?? []);
+  const device = byId("where").querySelector("[value=device]");
+  device.disabled = page.about?.on_device === false;
+  if (device.disabled) byId("where").value = "server";
 }
 
 /** Offer the languages that whoever runs the page has named (none: all), in their order. */

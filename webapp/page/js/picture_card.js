@@ -7,8 +7,8 @@ import { words } from "./words.js";
 
 const FACE = 96;
 
-/** A card for a picture. `acts`: changed, removed, reported(box), look; `boxes`: whether it has any. */
-export function pictureCard(picture, boxes, acts) {
+/** A card for a picture. `acts`: changed, removed, reported(box), look; whether it has `boxes`, and takes `reports`. */
+export function pictureCard(picture, { boxes, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
@@ -27,18 +27,18 @@ export function pictureCard(picture, boxes, acts) {
   const look = element("button", { type: "button", text: words("Let the server look"), onclick: () => acts.look(picture) });
   const card = element("article", { class: "picture", "aria-label": picture.name },
     element("header", {},
-      element("h2", { text: picture.name }),
+      element("h2", {}, element("bdi", { text: picture.name })),
       element("button", { type: "button", text: words("Remove picture"), onclick: () => acts.removed(picture) })),
     editor.stage,
-    element("div", {}, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []))));
+    element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []))));
 
   function refresh() {
     editor.redraw();
     state.textContent = picture.error || (boxes && !picture.whole ? found(picture) : "");
     look.hidden = picture.looking || ["server", "second"].includes(picture.finder)
       || (picture.finder === "browser" && picture.boxes.length > 0);
-    const shown = picture.boxes.map((box, number) => face(picture, box, number, acts, refresh));
-    if (picture.whole) shown.push(face(picture, null, 0, acts, refresh));
+    const shown = picture.boxes.map((box, number) => face(picture, box, number, { acts, reports, refresh }));
+    if (picture.whole) shown.push(face(picture, null, 0, { acts, reports, refresh }));
     list.replaceChildren(...shown);
   }
 
@@ -55,7 +55,7 @@ function found({ looking, finder, boxes }) {
   return finder === "stand-in" ? words("faces found in the browser; the server, from whose faces the model learnt, may see others") : "";
 }
 
-function face(picture, box, number, acts, refresh) {
+function face(picture, box, number, { acts, reports, refresh }) {
   const part = box ? box.part : picture.whole;
   const name = box ? words("Face {number}", { number: number + 1 }) : words("Whole picture");
   const canvas = element("canvas", { width: FACE, height: FACE, "aria-hidden": "true" });
@@ -67,20 +67,20 @@ function face(picture, box, number, acts, refresh) {
       onclick: () => { picture.remove(box); acts.changed(picture); refresh(); },
     }));
   }
-  if (part) {
+  if (part && reports) {
     buttons.append(element("button", {
       type: "button", text: words("Wrong result?"), "aria-label": `${words("Wrong result?")} ${name}`,
       onclick: () => acts.reported(picture, box),
     }));
   }
   return element("li", { class: "face" }, canvas, element("div", {},
-    element("div", { class: "who", text: part ? `${name}: ${part.answer ?? words("unknown")}` : name }),
+    element("div", { class: "who" }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
     ...(part ? [bars(part.predictions), ...nearest(part.nearest)] : []), buttons));
 }
 
 function bars(predictions) {
   return element("ol", { class: "bars" }, ...predictions.map(({ label, confidence }) => element("li", {},
-    element("span", { class: "name", text: label }),
+    element("bdi", { class: "name", text: label }),
     element("progress", { max: 1, value: confidence, "aria-label": label }),
     element("span", { class: "percent", text: percent(confidence) }))));
 }

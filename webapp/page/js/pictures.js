@@ -20,6 +20,7 @@ export class Picture {
     const box = this.inside({ x, y, width, height });
     if (!box) return null;
     this.boxes.push(Object.assign(box, { id: ++numbers, by, part: null }));
+    this.error = "";
     return box;
   }
 

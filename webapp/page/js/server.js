@@ -1,13 +1,15 @@
 // The REST API of this page's server.
 
+import { refusal } from "./refusals.js";
+
 const API = "api/v1";
 const PATIENCE_SECONDS = 60;
 
 /** What a server refused, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
   constructor(status, reason, detail = "", mend = "") {
-    super([reason, detail, mend].filter(Boolean).join(" – "));
-    Object.assign(this, { status, reason });
+    super(refusal(reason, detail, mend));
+    Object.assign(this, { status, reason, detail });
   }
 }
 
