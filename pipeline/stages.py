@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from baseline.cli_options import need_torch
-from baseline.settings import AUTO, check_shared, load_preset
+from baseline.settings import AUTO, check_preset, check_shared, load_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
@@ -24,6 +25,8 @@ from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
 from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class Stages:
         if recipe.train:
             yield need_torch
             yield partial(_check_training, recipe.train)
+        if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
+            yield partial(check_preset, recipe.web.run)
         # Built, because only the detector itself knows which thresholds make sense.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 

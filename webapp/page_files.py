@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -15,6 +16,7 @@ from facecrop.detectors.drawnface import MODEL
 from webapp.guard import COOKIE
 
 PAGE = Path(__file__).parent / "page"
+MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
 KINDS = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
 KINDS[".webmanifest"] = "application/manifest+json"
@@ -71,6 +73,18 @@ async def _card(request: Request) -> Response:
     return await PAGE_FILES.get_response("card.html", request.scope)
 
 
+async def _manifest(request: Request) -> Response:
+    """Return what a phone must know to install the page: under its own title, if it has one."""
+    told = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
+    if title := request.app.state.worker.settings.web.title:
+        told |= {"name": title, "short_name": title}
+    return Response(
+        msgspec.json.encode(told),
+        media_type=KINDS[".webmanifest"],
+        headers={"cache-control": "no-cache"},
+    )
+
+
 async def _shared(_: Request) -> Response:
     """Answer a share that no service worker has taken: the page is opened without it."""
     return RedirectResponse("./", 303)
@@ -82,5 +96,6 @@ def page_routes() -> list[Route]:
         Route("/", _front),
         Route("/card", _card),
         Route(FINDER, _finder),
+        Route(f"/{MANIFEST}", _manifest),
         Route("/share", _shared, methods=["POST"]),
     ]

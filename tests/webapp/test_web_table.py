@@ -38,6 +38,13 @@ def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
     assert serve().get(CLASSES).json()["sure_from"] == 0.95
 
 
+def test_installed_the_page_has_its_title(serve: Serve) -> None:
+    for title, name in (("Which colour?", "Which colour?"), (None, "Who is this?")):
+        answer = serve(web=WebSettings(title=title)).get("/manifest.webmanifest")
+        assert answer.headers["content-type"] == "application/manifest+json"
+        assert (answer.json()["name"], answer.json()["start_url"]) == (name, "./")
+
+
 def test_only_the_classes_that_are_named_are_shown(serve: Serve) -> None:
     client = serve(web=WebSettings(classes=["red", "blue"]))
     assert client.get(CLASSES).json()["classes"] == ["blue", "red"]
