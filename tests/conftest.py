@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,27 @@ settings.register_profile("gleanset", derandomize=True, database=None, deadline=
 settings.load_profile("gleanset")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What is long may take long."""
+    if item.get_closest_marker("long") is not None:
+        item.add_marker(pytest.mark.timeout(3000))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: one that begins last keeps a single process busy.
 
-    Each process is given an equal part of the list in a row, and begins with its slow ones.
+    Each process is given an equal part of the list in a row, and begins with the slow ones of its
+    part: what the tests of a module share is made by one process.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [item for item in items if item.get_closest_marker("slow") is not None]
-    quick = [item for item in items if item.get_closest_marker("slow") is None]
-    ends = [len(items) * (worker + 1) // workers for worker in range(workers)]
-    items.clear()
-    for worker, end in enumerate(ends):
-        items += slow[worker::workers]
-        room = max(0, end - len(items))
-        items += quick[:room]
-        del quick[:room]
+    ends = [len(items) * worker // workers for worker in range(workers + 1)]
+    for begin, end in pairwise(ends):
+        items[begin:end] = sorted(items[begin:end], key=_is_quick)
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,6 +20,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+# `bootstrap.py test --all` says so, for tests that try examples.
+AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
 
 
 class Ran(NamedTuple):
@@ -70,7 +72,7 @@ def run_cli(
     module: str,
     *args: str | bytes | Path,
     cwd: Path | None = None,
-    timeout: float = 60,
+    timeout: float = 120,
     prefix: tuple[str, ...] = (),
     **environment: str,
 ) -> Ran:
@@ -129,6 +131,11 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def examples(few: int, many: int) -> int:
+    """How many examples a test tries: many only where all tests run at length."""
+    return many if AT_LENGTH else few
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:

@@ -36,7 +36,10 @@ FROZEN = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(FROZEN))
+LATER = pytest.param("triplet", marks=pytest.mark.long)
+
+
+@pytest.fixture(scope="module", params=["transfer", LATER])
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Dataset, str, Settings, list[int]]]:

@@ -159,8 +159,10 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dat
     ("preset", "options"),
     [
         ("transfer", {"views": "1", "strength": "1"}),
-        ("finetune", {"epochs": "2", "warm_up": "1"}),
-        ("triplet", {"epochs": "3", "views": "1", "embedding": "8"}),
+        pytest.param("finetune", {"epochs": "2", "warm_up": "1"}, marks=pytest.mark.long),
+        pytest.param(
+            "triplet", {"epochs": "3", "views": "1", "embedding": "8"}, marks=pytest.mark.long
+        ),
     ],
 )
 @pytest.mark.slow
@@ -230,10 +232,13 @@ LONG: dict[str, object] = {
     "size": 32,
     "blocks": "8,16",
     "dense": 16,
-    "epochs": 60,
-    "patience": 60,
+    "epochs": 30,
+    "patience": 30,
     "batch": 8,
 }
+
+
+STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted"}
 
 
 def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
@@ -253,11 +258,19 @@ def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
 
 
 @pytest.mark.slow
-def test_a_stopped_run_is_taken_up_under_its_own_name(small: Dataset) -> None:
-    stopped = stopped_in_a_process(small, signal.SIGKILL)
-    assert stopped.status == "running"
-    again = stopped_in_a_process(small, signal.SIGINT)
-    assert (again.id, again.status) == (stopped.id, "interrupted")
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param((signal.SIGKILL,), id="killed"),
+        pytest.param((signal.SIGKILL, signal.SIGINT), id="both", marks=pytest.mark.long),
+    ],
+)
+def test_a_stopped_run_is_taken_up_under_its_own_name(
+    small: Dataset, ways: tuple[signal.Signals, ...]
+) -> None:
+    for how in ways:
+        stopped = stopped_in_a_process(small, how)
+        assert stopped.status == STATUS[how]
 
     settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
     result = train_run(small, settings)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
-from tools_for_tests import picture, pixels
+from tools_for_tests import examples, picture, pixels
 
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
@@ -380,7 +380,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=700)
+@settings(max_examples=examples(250, 700))
 @given(
     seed=st.sampled_from(SEEDS),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6),

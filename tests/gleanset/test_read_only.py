@@ -137,7 +137,7 @@ def test_simulations_and_readers_need_no_lock(
     assert told.code == 0, told.stderr
 
 
-@pytest.mark.parametrize("command", told_apart(WRITING, {"evaluate", "dedup"}))
+@pytest.mark.parametrize("command", told_apart(WRITING, {"undo", "dedup"}))
 def test_what_must_write_says_what_to_do(
     medium: Medium, made: Path, tmp_path: Path, command: str
 ) -> None:

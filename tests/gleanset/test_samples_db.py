@@ -12,6 +12,7 @@ import pytest
 from catalogue_rows import add_image, add_sample, cut, sha
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools_for_tests import examples
 
 from gleanset import Dataset
 from gleanset.db.hints import Hints
@@ -130,7 +131,9 @@ def test_any_two_traits_equal_brute_force(filled: Dataset) -> None:
                 assert found == brute_force(filled, where), where
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     chosen=st.fixed_dictionaries({n: st.sampled_from(v) for n, v in VALUES.items()}),
     size=st.integers(1, 40),

@@ -193,7 +193,7 @@ def spoil(sites: FourSites) -> dict[str, str]:
 
 @dataclass
 class Rough:
-    """A run among faults that goes on in the background, for it takes a minute."""
+    """A run among faults, which takes a minute."""
 
     sites: FourSites
     folder: Path
@@ -215,9 +215,9 @@ class Rough:
         self.took = time.monotonic() - self.began
 
 
-@pytest.fixture(scope="module", autouse=True)
-def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rough]:
-    folder = tmp_path_factory.mktemp("rough") / "dataset"
+@pytest.fixture
+def rough(tmp_path: Path) -> Iterator[Rough]:
+    folder = tmp_path / "dataset"
     with running_sites(FourSites(list(WORDS), each=20, as_proxy=True)) as sites:
         rejected = spoil(sites)
         run = Rough(sites, folder, rejected, start(sites, words(sites, folder, limit=500)))
@@ -229,25 +229,27 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rough]:
         run.process.communicate()
 
 
-def test_one_command_brings_160_distinct_images_and_then_none(tmp_path: Path) -> None:
-    with running_sites(FourSites(list(WORDS), each=30)) as sites:
-        line = words(sites, tmp_path / "dataset", limit=80)
-        assert run(sites, line).json["added"] == 160
+@pytest.mark.parametrize("share", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_one_command_brings_distinct_images_and_then_none(tmp_path: Path, share: int) -> None:
+    with running_sites(FourSites(list(WORDS), each=share + 10)) as sites:
+        line, whole = words(sites, tmp_path / "dataset", limit=4 * share), 8 * share
+        assert run(sites, line).json["added"] == whole
         images = had(tmp_path / "dataset")
-        assert len({image["sha256"] for image in images.values()}) == len(images) == 160
+        assert len({image["sha256"] for image in images.values()}) == len(images) == whole
         for path, image in images.items():
             assert_told(sites.shown[path], image)
-        share = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
-        assert share == {(source, word): 20 for source in SOURCES for word in WORDS}
+        had_of = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
+        assert had_of == {(source, word): share for source in SOURCES for word in WORDS}
         asked = sites.picture_requests()
         assert Counter(asked) == dict.fromkeys(images, 1)
 
         again = run(sites, line).json
         assert (again["added"], again["rejected"]) == (0, 0)
         assert sites.picture_requests() == asked
-        assert len(had(tmp_path / "dataset")) == 160
+        assert len(had(tmp_path / "dataset")) == whole
 
 
+@pytest.mark.long
 def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
     plain = ("bing", "flickr", "pixiv")
     with running_sites(FourSites(list(WORDS), each=40)) as sites:
@@ -297,6 +299,7 @@ def test_the_small_flickr_has_the_cap_of_the_large_one(monkeypatch: pytest.Monke
     assert sorted(keys) == sorted(one.key for one in sites.listed("flickr", "many"))
 
 
+@pytest.mark.long
 def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Rough) -> None:
     out, error = rough.process.communicate(timeout=LONGEST)
     assert rough.process.returncode == 0, error

@@ -150,7 +150,7 @@ def test_a_known_video_adds_nothing_whatever_its_name(dataset: Dataset, counting
     assert found["known"] == 6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
     video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=20:d=12")
     line = (
@@ -335,7 +335,7 @@ SHARED = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_shared_clips_give_frames_with_rising_times(tmp_path: Path, shared_data: Path) -> None:
     for name in SHARED:
         video = shared_data / "videos" / name

@@ -283,7 +283,7 @@ def test_a_killed_episode_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, done = counted
-    frames = 1500
+    frames = 900
     video = frames_odd.numbered(clips / "long.mp4", frames, "-g", "48")
     line = (video, "--every", "0.5s", *ALL, "--workers", "1")
     calm = sample(*line).frames

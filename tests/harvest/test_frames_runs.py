@@ -109,6 +109,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> None:
     line = [
         "frames",
@@ -144,7 +145,9 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("kind", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(
+    "kind", ["mp4", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("mkv", "ts"))]
+)
 @pytest.mark.parametrize("garbled", [False, True])
 def test_damage_inside_is_told_and_its_frames_left_out(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool

@@ -85,7 +85,7 @@ def test_a_limit_where_openings_are_skipped_keeps_what_is_recorded(
     assert check(dataset)["gone"] == 0
 
 
-@pytest.mark.parametrize("skip_openings", [False, True])
+@pytest.mark.parametrize("skip_openings", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_frame_that_is_missing_is_sampled_again(
     dataset: Dataset, episodes: list[Path], skip_openings: bool
 ) -> None:

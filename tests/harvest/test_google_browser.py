@@ -214,6 +214,7 @@ class TestBrowser:
         list(web.search())
         assert "HeadlessChrome" in web.server.headers[0]["user-agent"]
 
+    @pytest.mark.long
     def test_an_error_in_the_middle_ends_the_browser(self, web: Site) -> None:
         web.google()
         found = web.search()
@@ -332,7 +333,13 @@ class TestCommand:
         assert "Katze №0 — 猫 & more" in listed.stdout
 
     @pytest.mark.parametrize(
-        ("signal", "send"), [(2, os.killpg), (9, os.killpg), (9, os.kill), (15, os.kill)]
+        ("signal", "send"),
+        [
+            (9, os.kill),
+            pytest.param(2, os.killpg, marks=pytest.mark.long),
+            pytest.param(9, os.killpg, marks=pytest.mark.long),
+            pytest.param(15, os.kill, marks=pytest.mark.long),
+        ],
     )
     def test_a_killed_run_leaves_no_browser(
         self, web: Site, tmp_path: Path, signal: int, send: Callable[[int, int], None]

@@ -14,6 +14,7 @@ from faulty_server import FaultyServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bing import SmallBing
+from tools_for_tests import examples
 
 import harvest.cli
 import harvest.cli_frames
@@ -94,7 +95,7 @@ KEYWORDS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 @given(KEYWORDS)
 def test_a_search_is_read_back_from_its_command_line(request: KeywordRequest) -> None:
     both_ways(request)

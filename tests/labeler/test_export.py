@@ -298,7 +298,10 @@ def test_simulate_names_the_files_and_writes_none(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize(
+    "earlier",
+    [pytest.param(False, id="first", marks=pytest.mark.long), pytest.param(True, id="again")],
+)
 def test_killed_in_the_middle_the_old_export_is_whole_and_the_next_run_cleans_up(
     empty: Dataset, tmp_path: Path, earlier: bool
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
+from tools_for_tests import examples
 
 from gleanset import Dataset, Origin
 from gleanset.db.changes import Curation, Placement
@@ -29,7 +30,7 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
 RATIOS = st.sampled_from(["8:1:1", "6:2:2", "1:0:0", "7:3:0", "1:1:1", "0.8:0.1:0.1"])
 some = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(10, 25), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # every example fills a real catalogue
 
 

@@ -249,6 +249,7 @@ def test_anime_vs_cartoon(carry_out: CarryOut) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_memes(carry_out: CarryOut) -> None:
     options = {"size": 32, "epochs": 1, "warm_up": 1, "batch": 16}
     recipe = cut_down("memes", keywords=40, limit=1, options=options)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import Ran, run_cli, run_here
+from tools_for_tests import Ran, run_here
 
 TOKEN = "a-token-nobody-may-see"
 
@@ -34,19 +34,13 @@ def doctor(own_settings: None, tmp_path: Path) -> Doctor:
     return partial(run_here, "pipeline.cli", "doctor", cwd=tmp_path)
 
 
-@pytest.fixture
-def doctor_process(own_settings: None, tmp_path: Path) -> Doctor:
-    """The same in a process of its own."""
-    return partial(run_cli, "pipeline.cli", "doctor", cwd=tmp_path, timeout=120)
-
-
 def parts(done: Ran) -> dict[str, dict[str, Any]]:
     return {part["name"]: part for part in done.json["parts"]}
 
 
 @pytest.mark.slow
-def test_what_is_there_and_what_mends_the_rest(doctor_process: Doctor, tmp_path: Path) -> None:
-    done = doctor_process("--json")
+def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor("--json")
     assert done.code == 0, done.stderr
     found = parts(done)
     assert found["ffmpeg"]["ok"]

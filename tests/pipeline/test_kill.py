@@ -92,7 +92,7 @@ def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, error = process.communicate(timeout=240)
+    _, error = process.communicate(timeout=1000)
     assert process.returncode == 0, error.decode()
 
 
@@ -128,7 +128,7 @@ def assert_catalogue_sound(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_kills_end_like_none(tmp_path: Path, recipe: Path, site: SampleSite, kills: int) -> None:
     began = time.monotonic()
     finish(start(recipe, tmp_path / "calm", site))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools_for_tests import examples
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -183,7 +184,7 @@ def _every_step_has_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gleanset.db.journal.now", lambda: f"2026-01-01T{next(ticks):08d}Z")
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8, 25), suppress_health_check=list(HealthCheck))
 @given(before=ACTS, mine=ACTS, theirs=ACTS)
 def test_merging_is_the_same_once_and_twice_there_and_back(
     before: list[tuple[str, int, int, str]],
@@ -200,7 +201,7 @@ def test_merging_is_the_same_once_and_twice_there_and_back(
         _check_merges(ours, other)
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5, 12), suppress_health_check=list(HealthCheck))
 @given(mine=ACTS, theirs=ACTS)
 def test_two_that_take_each_other_in_come_to_rest_and_say_the_same(
     mine: list[tuple[str, int, int, str]], theirs: list[tuple[str, int, int, str]]

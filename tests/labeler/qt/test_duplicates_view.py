@@ -25,6 +25,11 @@ from pipeline.sample.character import CAST
 from pipeline.sample.scene import paint_scene, plan_scene
 
 Key = Qt.Key
+WINDOWS = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 SIZES = ((320, 240), (240, 180), (160, 120))
 GROUPS = 3
 
@@ -201,7 +206,7 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     assert found == {"hana"}
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (2560, 1440)])
+@pytest.mark.parametrize("size", WINDOWS)
 def test_rows_fill_the_height(person: Person, size: tuple[int, int]) -> None:
     view, window = view_of(person), person.window
     grid = view.view

@@ -19,7 +19,11 @@ from labeler.sorting.reasons import reasons_for
 from labeler.sorting.session import SortingSession
 
 Key, Left = Qt.Key, Qt.MouseButton.LeftButton
-SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+SIZES = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def test_real_characters_from_nothing_with_our_own_presort(
     while set(person.keys) != set(faces.names):  # a model proposes nobody whom it has not met
         person.one_page()
     first, before = person.sorted, sum(person.gestures.values())
-    ran = run_cli("baseline.cli", "presort", "-d", faces.root, "--json", timeout=280)
+    ran = run_cli("baseline.cli", "presort", "-d", faces.root, "--json", timeout=1000)
     assert ran.code == 0, ran.stderr
     # The page that is shown was made without the model: on to the next.
     person.press(Key.Key_PageDown, "skip")

@@ -21,7 +21,11 @@ from labeler.sorting.grid_rows import ALL_PLACES
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
-SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+SIZES = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ window.close()
 
 @pytest.mark.parametrize(
     "factor",
-    [pytest.param(factor, marks=pytest.mark.slow) for factor in ("1", "1.25", "1.5", "3")] + ["2"],
+    ["2", *(pytest.param(factor, marks=pytest.mark.long) for factor in ("1", "1.25", "1.5", "3"))],
 )
 def test_high_dpi_is_sharp_and_whole(few: FaceSet, factor: str) -> None:
     env = {

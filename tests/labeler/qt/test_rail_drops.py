@@ -20,7 +20,11 @@ from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.drag import TileMimeData
 from labeler.sorting.session import SortingSession
 
-SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
+SIZES = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 CLASSES = 40
 COPY = Qt.DropAction.CopyAction
 

@@ -22,9 +22,9 @@ PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE.parents[1], HERE.parent,
     ("size", "scale", "named"),
     [
         ("1280x720", 1, True),
-        ("1280x720", 2, True),
-        ("1920x1080", 1, False),
-        ("2560x1440", 1, True),
+        pytest.param("1280x720", 2, True, marks=pytest.mark.long),
+        pytest.param("1920x1080", 1, False, marks=pytest.mark.long),
+        pytest.param("2560x1440", 1, True, marks=pytest.mark.long),
     ],
 )
 def test_a_walk_of_random_gestures(
