@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
 WORDS = ("alpha", "beta")
+PLAIN = ("bing", "flickr", "pixiv")
 # A drip takes all the time that one download may take; the rest takes some 20 seconds.
 ONE_DOWNLOAD = "15"
 LONGEST = 90.0
@@ -229,17 +230,26 @@ def rough(tmp_path: Path) -> Iterator[Rough]:
         run.process.communicate()
 
 
-@pytest.mark.parametrize("share", [6, pytest.param(20, marks=pytest.mark.long)])
-def test_one_command_brings_distinct_images_and_then_none(tmp_path: Path, share: int) -> None:
+@pytest.mark.parametrize(
+    ("sources", "share"),
+    [
+        pytest.param(PLAIN, 6, id="without a browser"),
+        pytest.param(SOURCES, 20, id="all", marks=pytest.mark.long),
+    ],
+)
+def test_one_command_brings_distinct_images_and_then_none(
+    tmp_path: Path, sources: tuple[str, ...], share: int
+) -> None:
     with running_sites(FourSites(list(WORDS), each=share + 10)) as sites:
-        line, whole = words(sites, tmp_path / "dataset", limit=4 * share), 8 * share
+        line = words(sites, tmp_path / "dataset", len(sources) * share, sources)
+        whole = len(WORDS) * len(sources) * share
         assert run(sites, line).json["added"] == whole
         images = had(tmp_path / "dataset")
         assert len({image["sha256"] for image in images.values()}) == len(images) == whole
         for path, image in images.items():
             assert_told(sites.shown[path], image)
         had_of = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
-        assert had_of == {(source, word): share for source in SOURCES for word in WORDS}
+        assert had_of == {(source, word): share for source in sources for word in WORDS}
         asked = sites.picture_requests()
         assert Counter(asked) == dict.fromkeys(images, 1)
 
@@ -251,11 +261,10 @@ def test_one_command_brings_distinct_images_and_then_none(tmp_path: Path, share:
 
 @pytest.mark.long
 def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
-    plain = ("bing", "flickr", "pixiv")
     with running_sites(FourSites(list(WORDS), each=40)) as sites:
         sites.pause = 0.1
         folder = tmp_path / "dataset"
-        line = words(sites, folder, limit=90, sources=plain)
+        line = words(sites, folder, limit=90, sources=PLAIN)
         in_flight: set[str] = set()
         settled: dict[str, int] = {}
         for kill_at in (40, 110):

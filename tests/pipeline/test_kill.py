@@ -40,8 +40,10 @@ every = "4s"
 [split]
 ratio = "2:1:1"
 [export]
+"""
+TRAIN = """
 [train]
-options = {{ size = 32, epochs = 3, blocks = "8,16" }}
+options = { size = 32, epochs = 3, blocks = "8,16" }
 """
 
 
@@ -53,7 +55,10 @@ def site() -> Iterator[SampleSite]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
-    """The recipe beside a folder of pictures, some broken, and a list of URLs."""
+    """The recipe beside a folder of pictures, some broken, and a list of URLs.
+
+    Beside it `trained.toml`, which trains as well.
+    """
     folder = tmp_path_factory.mktemp("recipe")
     pictures = sorted((DATASETS / "sample" / "pictures").glob("*.jpg"))[:16]
     for number, picture in enumerate(pictures):
@@ -66,6 +71,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
     (folder / "urls.txt").write_text("\n".join([*urls, "not a url", ""]))
     path = folder / "recipe.toml"
     path.write_text(RECIPE)
+    path.with_name("trained.toml").write_text(RECIPE + TRAIN)
     return path
 
 
@@ -128,8 +134,13 @@ def assert_catalogue_sound(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_kills_end_like_none(tmp_path: Path, recipe: Path, site: SampleSite, kills: int) -> None:
+@pytest.mark.parametrize(
+    ("kills", "name"), [(1, "recipe"), pytest.param(20, "trained", marks=pytest.mark.long)]
+)
+def test_kills_end_like_none(
+    tmp_path: Path, recipe: Path, site: SampleSite, kills: int, name: str
+) -> None:
+    recipe = recipe.with_name(f"{name}.toml")
     began = time.monotonic()
     finish(start(recipe, tmp_path / "calm", site))
     whole = time.monotonic() - began
@@ -148,7 +159,7 @@ def test_kills_end_like_none(tmp_path: Path, recipe: Path, site: SampleSite, kil
     for kind in KINDS:
         assert killed[kind] == calm[kind], f"{kind}; repeat with GLEANSET_KILL_SEED={seed}"
     assert len(calm["decisions"]) > 20
-    assert len(calm["runs"]) == 1
+    assert len(calm["runs"]) == (name == "trained")
     assert calm["rejections"]
     assert stray_files(tmp_path / "killed") == []
     assert exported(tmp_path / "killed") == exported(tmp_path / "calm")
