@@ -15,8 +15,8 @@ from web_requests import Serve, picture_of
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
-from webapp.served import read_served, served_place
-from webapp.served_runs import put_in_force, put_run_in_force
+from webapp.served import read_served, served_place, write_served
+from webapp.served_runs import NewerRuns, put_in_force, put_run_in_force
 
 PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", "model.json"))
 
@@ -156,3 +156,22 @@ def test_a_retrained_run_without_a_shown_class_goes_on_with_the_others(serve: Se
         serve(web=WebSettings(classes=["mauve"])).get(CLASSES)
     client = serve(web=WebSettings(classes=["mauve", "red"]))
     assert json.loads(client.get(CLASSES).text)["classes"] == ["red"]
+
+
+def test_a_newer_run_of_the_preset_takes_over_and_can_be_taken_back(
+    runs: Dataset, tmp_path: Path
+) -> None:
+    place, _ = put_in_force(runs.root, None, tmp_path, "mobile")
+    newer = NewerRuns(runs.root, place, "mobile")
+
+    def trained(name: str, preset: str) -> str:
+        run = runs.runs.begin(name, "baseline", {"preset": preset, "n": name})
+        runs.runs.end(run.id, "done", {})
+        write_model(runs.root / "runs" / name / "served.onnx")
+        newer.look()
+        return read_served(place).in_force.run
+
+    assert trained("4-finetune", "finetune") == "2-mobile"
+    assert trained("5-mobile", "mobile") == "5-mobile"
+    write_served(place, read_served(place).taken_back())
+    assert trained("6-mobile", "mobile") == "2-mobile"
