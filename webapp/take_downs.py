@@ -44,7 +44,7 @@ def keep_take_down(
             requests = TakeDownRequests(dataset.db)
             with dataset.db.write():
                 if requests.count() >= settings.limits.take_downs:
-                    raise RefusedRequest(503, "full", "too many requests wait to be looked at")
+                    raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
                 return {"new": requests.add(wish)}
     except (DatasetBusy, DiskFull, NotWritable) as error:
         raise RefusedRequest(503, "cannot keep it", error.what, error.mend) from error

@@ -232,7 +232,7 @@ def test_too_many_wait(serve: Serve, dataset: Dataset) -> None:
     client = serve(limits={"take_downs": 1})
     assert ask(client, words="one").status_code == 200
     answer = ask(client, words="two")
-    assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "full")
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "too many wait")
 
 
 def test_they_are_counted_as_other_requests_are(serve: Serve) -> None:

@@ -103,6 +103,5 @@ speak();
 try {
   show(await server.card());
 } catch (error) {
-  say(byId("message"), error.status === 401
-    ? words("The server asks for a token: open the address that it printed when it was started.") : error.message);
+  say(byId("message"), error.message);
 }

@@ -83,6 +83,8 @@ const WORDS = {
     "This picture was taken down, and is not taken in again.": "这张图片已被撤下，不会再收录。",
     "Too many reports wait to be looked at. Try again another day.": "等待查看的报告太多，请改日再试。",
     "This cannot be a name: take 1 to 100 letters, no dot first, and no sign that a folder must not have, such as a slash.": "这不能用作名称：请用 1 到 100 个字符，开头不要用点，也不要用文件夹名不允许的符号，例如斜杠。",
+    "The address has to begin with http:// or https://.": "地址要以 http:// 或 https:// 开头。",
+    "Too many requests wait to be looked at. Try again another day.": "等待处理的请求太多，请改天再试。",
   },
   ja: {
     "Where": "判定する場所", "On the server": "サーバー", "On this device": "この端末", "Language": "言語",
@@ -166,6 +168,8 @@ const WORDS = {
     "This picture was taken down, and is not taken in again.": "この画像は取り下げられたため、受け付けません。",
     "Too many reports wait to be looked at. Try again another day.": "確認待ちの報告が多すぎます。日を改めてお試しください。",
     "This cannot be a name: take 1 to 100 letters, no dot first, and no sign that a folder must not have, such as a slash.": "この名前は使えません。1〜100 文字で、先頭に点を置かず、スラッシュなどフォルダー名に使えない記号を避けてください。",
+    "The address has to begin with http:// or https://.": "アドレスは http:// か https:// で始めてください。",
+    "Too many requests wait to be looked at. Try again another day.": "未確認の依頼が多すぎます。日を改めてお試しください。",
   },
 };
 
