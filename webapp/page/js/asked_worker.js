@@ -9,12 +9,17 @@ export class AskedWorker {
 
   /** Send a message and what goes along with it; resolves to the answer, or throws its error. */
   ask(message, transfer = []) {
-    this.worker ??= this.started();
+    this.start();
     const id = ++this.numbers;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, ...message }, transfer);
     });
+  }
+
+  /** Have it ready for when it will be asked. */
+  start() {
+    this.worker ??= this.started();
   }
 
   started() {

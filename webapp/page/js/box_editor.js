@@ -120,9 +120,10 @@ function draw(event, frame, picture, changed, redraw) {
     place = { x: Math.min(x, right), y: Math.min(y, bottom), width: Math.abs(right - x), height: Math.abs(bottom - y) };
     position(shade, picture, place);
   };
-  capture(frame, event.pointerId, follow, () => {
+  capture(frame, event.pointerId, follow, ({ type }) => {
     shade.remove();
-    if (Math.min(place.width, place.height) >= LEAST) {
+    // A finger that scrolls the page takes the pointer away.
+    if (type === "pointerup" && Math.min(place.width, place.height) >= LEAST) {
       picture.add(place.x, place.y, place.width, place.height, "hand");
       changed(picture);
     }
@@ -130,14 +131,14 @@ function draw(event, frame, picture, changed, redraw) {
   });
 }
 
-/** Follow a pointer until it is let go. */
+/** Follow a pointer until it is let go or taken away; `ended` is called with that event. */
 function capture(place, pointer, follow, ended) {
   place.setPointerCapture(pointer);
-  const end = () => {
+  const end = (event) => {
     place.removeEventListener("pointermove", follow);
     place.removeEventListener("pointerup", end);
     place.removeEventListener("pointercancel", end);
-    ended();
+    ended(event);
   };
   place.addEventListener("pointermove", follow);
   place.addEventListener("pointerup", end);

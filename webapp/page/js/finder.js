@@ -8,6 +8,9 @@ const PARTS = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-
   .map((name) => `vendor/onnxruntime-web/${name}`).concat("vendor/drawnface.onnx");
 let kept = false;
 
+/** Have the browser's finder ready: a person is about to open a picture. */
+export const prepareFinder = () => worker.start();
+
 /** Have the service worker keep the browser's finder, for when there is no network. */
 export async function keepFinder() {
   if (kept || navigator.connection?.saveData || !("serviceWorker" in navigator)) return;
@@ -27,7 +30,7 @@ export async function lookForFaces(picture, about, online) {
   try {
     const found = await findFaces(picture, about.box_style);
     if (asked && !found.length) return;
-    for (const { x, y, width, height } of found) picture.add(x, y, width, height, "browser");
+    for (const { x, y, width, height } of inOrder(found)) picture.add(x, y, width, height, "browser");
     picture.finder = asked ? "second" : about.finder === "server" ? "stand-in" : "browser";
   } catch {
     // The browser has no finder: boxes are drawn by hand, if the server has not looked.
@@ -39,7 +42,8 @@ export async function lookForFaces(picture, about, online) {
 export async function askServer(picture) {
   const found = await server.faces(picture);
   for (const box of picture.boxes.filter((one) => one.by === "browser")) picture.remove(box);
-  for (const { box } of found) picture.add(...box, "server");
+  const boxes = found.map(({ box: [x, y, width, height] }) => ({ x, y, width, height }));
+  for (const { x, y, width, height } of inOrder(boxes)) picture.add(x, y, width, height, "server");
   picture.finder = "server";
   return true;
 }
@@ -52,6 +56,9 @@ export async function findFaces(picture, style) {
   const copy = await createImageBitmap(picture.bitmap);
   return (await worker.ask({ bitmap: copy }, [copy])).boxes.map((box) => asLearnt(box, style));
 }
+
+/** As they are numbered: from left to right. */
+const inOrder = (boxes) => boxes.sort((one, other) => one.x - other.x || one.y - other.y);
 
 /** As wide, as high, as far up as that detector draws it. */
 function asLearnt(box, [width, height, right, down]) {

@@ -11,7 +11,8 @@ const SAME_FACE = 0.45;
 const STRIDES = [8, 16, 32];
 
 ort.env.wasm.wasmPaths = new URL("../vendor/onnxruntime-web/", import.meta.url).href;
-ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+// The network is small: a second thread takes longer to start than it saves.
+ort.env.wasm.numThreads = 1;
 const session = ort.InferenceSession.create(new URL("../vendor/drawnface.onnx", import.meta.url).href, { executionProviders: ["wasm"] });
 
 self.onmessage = async ({ data: { id, bitmap } }) => {

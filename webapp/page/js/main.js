@@ -3,7 +3,7 @@
 import { checkFolder } from "./bulk.js";
 import { classify, loadModel } from "./device.js";
 import { byId, say } from "./dom.js";
-import { askServer, keepFinder, lookForFaces } from "./finder.js";
+import { askServer, keepFinder, lookForFaces, prepareFinder } from "./finder.js";
 import { remember, showHistory } from "./history.js";
 import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
@@ -177,7 +177,13 @@ async function watchServer() {
   }
 }
 
+/** Looking for faces takes a network of some megabytes: it is fetched while a person still chooses a picture. */
+function prepare() {
+  if (ofFaces() && (onDevice() || page.about.finder === "browser")) prepareFinder();
+}
+
 function opens(button, input, then) {
+  byId(button).addEventListener("pointerdown", prepare);
   byId(button).addEventListener("click", () => byId(input).click());
   byId(input).addEventListener("change", ({ target }) => {
     then([...target.files]);
@@ -196,6 +202,7 @@ function listen() {
     document.addEventListener(kind, (event) => {
       event.preventDefault();
       byId("drop").classList.toggle("over", kind === "dragover");
+      if (kind === "dragover") prepare();
       if (kind === "drop") take([...event.dataTransfer.files]);
     });
   }

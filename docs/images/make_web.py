@@ -1,0 +1,89 @@
+"""The pictures of the web app's page for the docs, from drawn faces only.
+
+Run from the root of the repository: python docs/images/make_web.py [FOLDER]
+It builds `gleanset demo` in a temporary folder (a minute or two), serves its model, opens a drawn
+scene of three of its people in a headless Chromium, and writes web.png (a desktop, light) and
+web-phone.png (320 pixels wide, dark, Japanese). Needs the extras [train] and [web], playwright,
+chromium and a font with Japanese letters.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from PIL import Image
+from playwright.sync_api import Browser
+from web_browser import chromium, until
+from web_throughput import serving
+
+from gleanset.work.progress import Progress
+from pipeline.demo import run_demo
+from pipeline.sample.character import CAST, random_expression
+from pipeline.sample.scene import Figure, Scene, paint_scene
+
+PORT = 8747
+COLOURS = 192
+FACES = 3
+SIDE = 300
+"""Pixels of a head in the scene."""
+LOOKS = {
+    # Width, height, colours, language.
+    "web.png": (1040, 876, "light", "en"),
+    "web-phone.png": (320, 838, "dark", "ja"),
+}
+
+
+def draw(file: Path) -> None:
+    """Draw three of the cast, side by side."""
+    dice = random.Random(11)  # noqa: S311 - drawing, not secrecy
+    figures = tuple(
+        Figure(who, 5 + number * 250, 70 + dice.randrange(40), SIDE, 0, random_expression(dice))
+        for number, who in enumerate(CAST[:FACES])
+    )
+    scene = Scene((800, 450), "hills", 2, (1.0, 1.0, 1.0), figures)
+    paint_scene(scene).convert("RGB").save(file)
+
+
+def photograph(browser: Browser, picture: Path, look: tuple[int, int, str, str]) -> Image.Image:
+    """Open the picture, ask who they are, and take a picture of the page as far as `height`."""
+    width, height, scheme, language = look
+    page = browser.new_context(
+        viewport={"width": width, "height": 700},
+        color_scheme="light" if scheme == "light" else "dark",
+        device_scale_factor=1 if width > 400 else 2,
+        locale=language,
+    ).new_page()
+    page.goto(f"http://127.0.0.1:{PORT}/")
+    page.set_input_files("#files", picture)
+    until(page, f"document.querySelectorAll('.box').length === {FACES}")
+    page.click("#submit")
+    until(page, f"document.querySelectorAll('.bars').length === {FACES}")
+    page.set_viewport_size({"width": width, "height": 3000})
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(300)
+    seen = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": height})
+    return Image.open(io.BytesIO(seen)).convert("RGB")
+
+
+def main(folder: Path) -> None:
+    """Build, serve, open, photograph."""
+    with tempfile.TemporaryDirectory() as scratch:
+        demo, picture = Path(scratch) / "demo", Path(scratch) / "three of them.png"
+        draw(picture)
+        run_demo(demo, Progress(), print)
+        line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
+        with serving(line, PORT), chromium() as browser:
+            for name, look in LOOKS.items():
+                seen = photograph(browser, picture, look)
+                seen.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)
