@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,9 @@ def writer_of(kind: str) -> FormatWriter:
         from baseline.export import onnx_file
 
         onnx_file.need_onnx()
-        return FormatWriter(onnx_file.onnx_bytes, onnx_file.with_card, OnnxEngine)
+        # One thread, as in a server: with more, how quick it is depends on who else computes.
+        one_thread = functools.partial(OnnxEngine, threads=1)
+        return FormatWriter(onnx_file.onnx_bytes, onnx_file.with_card, one_thread)
     from baseline.engines.litert_engine import LiteRtEngine
     from baseline.export import litert_file
 

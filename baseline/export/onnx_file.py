@@ -25,6 +25,7 @@ OPSET = 18
 EXACT = ("ColourLayout", "OnnxBackbone")
 """Modules whose own products int8 would spoil: the colour layout's small shares, and scaling."""
 MODULES = "pkg.torch.onnx.class_hierarchy"
+QUANTISED = ["Conv", "Gemm", "MatMul", "Clip", "Relu", "Add"]
 PICTURE = 3
 """Channels of a picture."""
 CALIBRATION = 100
@@ -116,14 +117,14 @@ def _forget_repeated(model: Any) -> None:
 def _quantised(path: Path, calibration: Pixels) -> Path:
     """Quantise convolutions and products to int8: per channel, ranges measured on real pictures.
 
+    What is between two of them is quantised with them, so that nothing goes to float32 and back:
+    activations, and sums of a block with what went past it.
     What stands before the network (scaling, normalising), beside it (the colour layout) and behind
     it (softmax, likeness) stays in float32; so do convolutions of the picture itself, whose few
     channels are quicker so, and whose rounding would go through all that follows.
     """
     import onnx
 
-    whole = onnx.load(path)
-    kept = [node.name for node in whole.graph.node if _exact(node)] + _of_the_picture(whole.graph)
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
@@ -137,10 +138,26 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-            nodes_to_exclude=kept,
+            op_types_to_quantize=QUANTISED,
+            nodes_to_exclude=_kept_in_float32(onnx.load(path).graph, onnx.load(ready).graph),
         )
     return target
+
+
+def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
+    """Return the names of nodes that int8 would spoil, or make slower.
+
+    `noted` is the graph with what the exporter noted of it, `ready` the one that is quantised,
+    whose normalisations are part of its convolutions.
+    """
+    made_by = {value: node.op_type for node in ready.node for value in node.output}
+    exact = [node.name for node in noted.node if _exact(node)]
+    other_sums = [
+        node.name
+        for node in ready.node
+        if node.op_type == "Add" and {made_by.get(one) for one in node.input} - {"Conv", "Add"}
+    ]
+    return [*exact, *other_sums, *_of_the_picture(ready)]
 
 
 def _exact(node: Any) -> bool:
