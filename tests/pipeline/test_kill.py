@@ -41,6 +41,10 @@ every = "4s"
 ratio = "2:1:1"
 [export]
 """
+QUICK = """
+[crop]
+detector = "drawnface"
+"""
 TRAIN = """
 [train]
 options = { size = 32, epochs = 3, blocks = "8,16" }
@@ -70,7 +74,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
     urls = [f"{site.address}{result['path']}" for result in results[:8]]
     (folder / "urls.txt").write_text("\n".join([*urls, "not a url", ""]))
     path = folder / "recipe.toml"
-    path.write_text(RECIPE)
+    path.write_text(RECIPE + QUICK)
     path.with_name("trained.toml").write_text(RECIPE + TRAIN)
     return path
 
