@@ -13,6 +13,7 @@ from gleanset.db.reports import Reports
 from gleanset.web_reports import accept_reports
 
 pytestmark = NEEDS_BROWSER
+TOP = "document.querySelector('{}').getBoundingClientRect().top"
 
 
 def test_faces_are_found_adjusted_judged_reported_and_accepted(
@@ -43,7 +44,7 @@ def test_faces_are_found_adjusted_judged_reported_and_accepted(
     page.fill("#report-class", "mei")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
-    until(page, "document.querySelector('#server').textContent.includes('Thank you')")
+    until(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
         (report,) = Reports(dataset.db).each()
         assert (report.claim.claimed, report.claim.note) == ("mei", "<b>it is Mei</b>")
@@ -74,6 +75,7 @@ def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
             break
     page.keyboard.press("Enter")
     assert until(page, f"{ANSWERS} === 1")
+    until(page, f"{TOP.format('.bars')} < {TOP.format('#submit-bar')}")  # not behind the bar
     page.select_option("#language", "ja")
     assert "判定" in page.evaluate("document.body.textContent")
 

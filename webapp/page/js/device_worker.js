@@ -6,7 +6,8 @@ import { decided } from "./decision.js";
 
 const TOP = 5;
 ort.env.wasm.wasmPaths = new URL("../vendor/onnxruntime-web/", import.meta.url).href;
-ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+// Half of the cores: threads that have to share one with other work wait for each other.
+ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, Math.max(1, Math.floor((navigator.hardwareConcurrency || 1) / 2))) : 1;
 let model;
 
 self.onmessage = async ({ data }) => {

@@ -14,6 +14,7 @@ import { amongOffered, currentLanguage, speak, words } from "./words.js";
 
 const NO_FACE = "no face found";
 const PING_SECONDS = 15;
+const TOLD_SECONDS = 12;
 const WHERE = "where";
 const NAMED = 5; // files that cannot be read are named
 // `looking` ends when faces were looked for in all pictures: one after the other.
@@ -23,6 +24,13 @@ const page = { pictures: [], cards: new Map(), about: null, known: null, looking
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
 const fail = (error) => say(byId("message"), error.message);
+
+/** Say something in passing: read out once, and gone after a while. */
+function tell(text) {
+  byId("said").textContent = text;
+  clearTimeout(page.said);
+  page.said = setTimeout(() => { byId("said").textContent = ""; }, 1000 * TOLD_SECONDS);
+}
 
 async function take(files) {
   // Whether faces are looked for is known only then.
@@ -54,7 +62,7 @@ function cardOf(picture) {
     changed: refreshSubmit,
     removed: remove,
     look: (one) => look(one, askServer),
-    reported: (one, box) => askWhoItIs(one, box, (text) => say(byId("server"), text)),
+    reported: (one, box) => askWhoItIs(one, box, tell),
   });
   page.cards.set(picture, made);
   return made.card;
@@ -133,7 +141,7 @@ async function judgeHere(pictures) {
     finish(picture, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
   }
   const ms = Math.round((performance.now() - begun) / Math.max(1, judged));
-  say(byId("server"), words("on this device: {ms} ms", { ms }));
+  tell(words("on this device: {ms} ms", { ms }));
 }
 
 /** What the model says on the device: of the faces, or of the whole where it has learnt from whole pictures. */
@@ -151,7 +159,7 @@ function finish(picture, told, sent) {
   remember(picture);
 }
 
-const ready = () => loadModel((bytes) => say(byId("server"), words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) })));
+const ready = () => loadModel((bytes) => tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) })));
 
 async function folder(files) {
   const judge = async (picture) => {
