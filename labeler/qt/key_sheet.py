@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QEvent, QObject, Qt, QTimer
+from PySide6.QtGui import QFocusEvent, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from labeler.qt.theme import muted_text
@@ -133,6 +133,11 @@ KEYS = (
 
 COLUMNS = ((KEYS[0], KEYS[3]), (KEYS[1], KEYS[2]))
 TITLE = 1.4
+BY_HAND = (
+    Qt.FocusReason.MouseFocusReason,
+    Qt.FocusReason.TabFocusReason,
+    Qt.FocusReason.BacktabFocusReason,
+)
 
 
 class KeySheet(QFrame):
@@ -172,6 +177,21 @@ class KeySheet(QFrame):
         self.hide()
         if self._before is not None:
             self._before.setFocus()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Go with a click or Tab elsewhere; what takes the keys by itself has them afterwards."""
+        super().focusOutEvent(event)
+        if not self.isVisible():
+            return
+        if event.reason() in BY_HAND:
+            self.hide()
+        elif event.reason() == Qt.FocusReason.OtherFocusReason:
+            self._before = self.window().focusWidget()
+            QTimer.singleShot(0, self, self._take_keys)
+
+    def _take_keys(self) -> None:
+        if self.isVisible():
+            self.setFocus()
 
     def _centre(self) -> None:
         self.adjustSize()

@@ -337,6 +337,19 @@ def test_the_key_sheet_comes_and_goes(opened: Opened, few: FaceSet) -> None:
     assert not window.sheet.isVisible()
 
 
+def test_the_key_sheet_keeps_the_keys_from_a_view_that_takes_them(
+    opened: Opened, few: FaceSet
+) -> None:
+    window = opened(few.root)
+    settle(window)
+    window.sheet.toggle()
+    window.view.take_focus()
+    settle(window)
+    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Down)
+    assert not window.sheet.isVisible()
+    assert window.focusWidget() is window.view.home
+
+
 def test_no_two_actions_have_one_key(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
     shortcuts = [action.shortcut().toString() for action in window.actions()]
