@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("gleanset", "harvest", "facecrop", "labeler", "baseline", "pipeline", "tests", "docs")
+ROOMS = (
+    "gleanset",
+    "harvest",
+    "facecrop",
+    "labeler",
+    "baseline",
+    "webapp",
+    "pipeline",
+    "tests",
+    "docs",
+)
 
 
 @pytest.fixture(scope="module")
