@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
+from PIL import Image
 
 pytestmark = NEEDS_BROWSER
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
@@ -74,3 +76,19 @@ def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
     page.reload()
     until(page, f"{MESSAGE} === 'broken.png cannot be read as a picture'")
     assert page.locator(".picture h2").all_inner_texts() == ["from my phone é.png"]
+
+
+@pytest.mark.long
+def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
+    opened: Open, rationed_address: str, tmp_path: Path
+) -> None:
+    for number in range(20):
+        Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
+    page = opened(at=rationed_address)
+    answered: list[int] = []
+    page.on("response", lambda one: answered.append(one.status) if "predict" in one.url else None)
+    page.set_input_files("#folder-files", str(tmp_path))
+    until(page, f"{BULK} === '20 of 20 looked at'", 60)
+    assert 429 in answered
+    assert answered.count(200) == 20
+    assert page.locator("#bulk .message").is_hidden()
