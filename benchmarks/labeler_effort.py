@@ -14,8 +14,10 @@ is held while the mouse sweeps over neighbours. The letters of a name are counte
 Enter is not counted. The person takes the time that the keystroke-level model gives (Card, Moran
 and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, and
 0.15 s for each face that is seen anew; whatever the window makes it wait comes on top, and what is
-learnt in the background has just this time. Beside it stands a file manager: one drag for each run
-of neighbours of one class in the shuffled folder. The last line is one JSON object.
+learnt in the background has just this time. With `--patient` the person begins when the status bar
+says that all faces were looked at, instead of at once; that wait is in the minutes, too. Beside it
+stands a file manager: one drag for each run of neighbours of one class in the shuffled folder. The
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
 """Seconds: of the keystroke-level model, and for a look at a face."""
+STILL_LEARNING = ("beginning", "looking", "solving")
 PATIENCE = 120.0
 """Seconds after which a window that does not come to rest is a fault."""
 MOST_OTHERS = 0.6
@@ -161,6 +164,12 @@ class Person:
         return found
 
     # -- what a person does
+
+    def wait_for_learning(self) -> None:
+        """Look on until the status bar says that every face was looked at, and learnt from."""
+        end = time.monotonic() + PATIENCE
+        while self.window.learning.state in STILL_LEARNING and time.monotonic() < end:
+            self.wait(time.monotonic() + 0.5)
 
     def sort(self) -> None:
         """Pages until nothing is left."""
@@ -286,7 +295,7 @@ def on_screen(widget: QWidget, point: QPoint) -> tuple[int, int]:
     return there.x(), there.y()
 
 
-def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
+def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
     """Sort a dataset in a window of its own; what it cost."""
     from labeler.qt.app import make_application
     from labeler.qt.window import LabelerWindow
@@ -301,6 +310,8 @@ def sorted_in_window(faces: FaceSet, screen: Display) -> dict[str, Any]:
     person = Person(window, screen, faces.truth)
     started = time.monotonic()
     try:
+        if patient:
+            person.wait_for_learning()
         person.sort()
         minutes = (time.monotonic() - started) / 60
     finally:
@@ -369,13 +380,14 @@ def main() -> None:
     parser.add_argument("--classes", type=int, help="so many of the classes; all by default")
     parser.add_argument("--each", type=int, help="so many pictures of each; all by default")
     parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
+    parser.add_argument("--patient", action="store_true", help="begin once all was looked at")
     parser.add_argument("--json", action="store_true", help="the last line alone")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         faces = chosen_faces(asked, Path(name))
         with display(Path(name)) as screen:
             os.environ.update(screen.env)
-            found = sorted_in_window(faces, screen)
+            found = sorted_in_window(faces, screen, asked.patient)
     if not asked.json:
         for what, value in found.items():
             print(f"{what:36} {value}")
