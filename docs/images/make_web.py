@@ -75,7 +75,7 @@ def photograph(browser: Browser, picture: Path, look: tuple[int, int, str, str])
 def main(folder: Path) -> None:
     """Build, serve, open, photograph."""
     with tempfile.TemporaryDirectory() as scratch:
-        demo, picture = Path(scratch) / "demo", Path(scratch) / "three.png"
+        demo, picture = Path(scratch) / "demo", Path(scratch) / "three of them.png"
         draw(picture)
         run_demo(demo, Progress(), print)
         line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
