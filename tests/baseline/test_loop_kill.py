@@ -22,6 +22,7 @@ from baseline.loop.checkpoint import FILE, load_checkpoint
 from gleanset import Dataset
 
 SCRIPT = Path(__file__).with_name("killed_training.py")
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def _saves_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def start(folder: Path, result: Path, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(folder), str(result), *options],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": PATHS},
         stdout=subprocess.PIPE,
     )
 

@@ -25,6 +25,7 @@ from baseline.settings import Simple, load_preset
 from gleanset.errors import InputUnusable
 
 SCRIPT = Path(__file__).with_name("little_memory.py")
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
 
 
 def train_within(megabytes: int, *sizes: int) -> tuple[list[str], list[dict[str, Any]]]:
@@ -33,7 +34,7 @@ def train_within(megabytes: int, *sizes: int) -> tuple[list[str], list[dict[str,
         [sys.executable, str(SCRIPT), str(megabytes), "32", *map(str, sizes)],
         check=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         timeout=240,
     )
