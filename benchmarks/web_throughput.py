@@ -5,7 +5,8 @@
 
 The script runs one model call a request with onnxruntime's own threads, as people write it. Both
 are asked in turns by 16 clients (`web_load.py`, a process of its own). The last line is JSON: the
-medians of the rounds and their ratio. `--memory N` asks N requests more and prints how much memory
+medians of the rounds and their ratio. `--served` is a run's own `served.onnx`, which may be int8, where
+MODEL.onnx is the same run in fp32. `--memory N` asks N requests more and prints how much memory
 the server's processes hold before and after.
 """
 
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--flask", type=Path, required=True, help="a Python with flask")
+    parser.add_argument("--served", type=Path, help="what our server answers by, if not MODEL")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--memory", type=int, default=0)
@@ -108,7 +110,15 @@ def main() -> None:
     script.write_text(SCRIPT)
     ours, theirs = given.ports
     limits = ["--per-minute", "1000000", "--whole"]
-    line = [sys.executable, "-m", "webapp", "serve", str(given.model), "--port", str(ours)]
+    line = [
+        sys.executable,
+        "-m",
+        "webapp",
+        "serve",
+        str(given.served or given.model),
+        "--port",
+        str(ours),
+    ]
     flask = [str(given.flask), str(script), str(given.model), str(theirs)]
     places = {
         "webapp": f"http://127.0.0.1:{ours}/api/v1/predict",
