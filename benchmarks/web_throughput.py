@@ -5,9 +5,9 @@
 
 The script runs one model call a request with onnxruntime's own threads, as people write it. Both
 are asked in turns by 16 clients (`web_load.py`, a process of its own). The last line is JSON: the
-medians of the rounds and their ratio. `--served` is a run's own `served.onnx`, which may be int8, where
-MODEL.onnx is the same run in fp32. `--memory N` asks N requests more and prints how much memory
-the server's processes hold before and after.
+medians of the rounds and their ratio. `--served` is a run's own `served.onnx`, which may be int8,
+where MODEL.onnx is the same run in fp32. `--memory N` asks N requests more and prints how much
+memory the server's processes hold before and after.
 """
 
 from __future__ import annotations
