@@ -14,7 +14,18 @@ from gleanset.records import Box
 
 pytestmark = NEEDS_BROWSER
 SAID = "document.querySelector('.picture .small')?.textContent"
-KEPT = "caches.open('page').then((c) => c.match('vendor/drawnface.onnx')).then(Boolean)"
+PARTS = ["vendor/drawnface.onnx"] + [
+    f"vendor/onnxruntime-web/{name}"
+    for name in (
+        "ort.wasm.min.mjs",
+        "ort-wasm-simd-threaded.mjs",
+        "ort-wasm-simd-threaded.wasm",
+    )
+]
+# Each is kept when it has come, the largest last.
+KEPT = f"""caches.open('page')
+    .then((cache) => Promise.all({PARTS}.map((part) => cache.match(part))))
+    .then((found) => found.every(Boolean))"""
 PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
 
