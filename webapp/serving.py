@@ -61,7 +61,7 @@ def serve_page(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
-        say("looking at the model ...")
+        say("looking at the model; the first time a run is exported, which takes a minute ...")
         place, said = put_in_force(request.root, request.run, folder, request.web.run)
         say(said)
         # Whatever is wrong with it is said now, and not by each worker.
