@@ -23,11 +23,17 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.root / "runs" / run_id
 
 
-def finished_runs(dataset: Dataset) -> list[str]:
-    """Return the ids of all runs that ended well, oldest first. Raises `InputUnusable` if none."""
-    names = [run.id for run in dataset.runs.each() if _is_finished(run)]
+def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
+    """Return the ids of all runs that ended well, oldest first: of `wanted`, a run's own id or a
+    preset, where that is given. Raises `InputUnusable` if none.
+    """
+    names = [
+        run.id
+        for run in dataset.runs.each()
+        if _is_finished(run) and (wanted is None or wanted in (run.id, run.settings.get("preset")))
+    ]
     if not names:
-        raise _no_run(dataset.root, None)
+        raise _no_run(dataset.root, wanted)
     return names
 
 
@@ -57,12 +63,7 @@ def newest_run_folder(root: Path, wanted: str | None = None) -> Path:
     `DatasetMissing`.
     """
     with Dataset.open(root) as dataset:
-        finished = [run for run in dataset.runs.each() if _is_finished(run)]
-        if wanted is not None:
-            finished = [run for run in finished if wanted in (run.id, run.settings.get("preset"))]
-        if not finished:
-            raise _no_run(root, wanted)
-        return run_folder(dataset, finished[-1].id)
+        return run_folder(dataset, finished_runs(dataset, wanted)[-1])
 
 
 def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:

@@ -69,12 +69,12 @@ def _named(dataset: Dataset, text: str) -> str:
     """Return the picture that is meant: an image, or one that only a report is about."""
     if dataset.images.buried(text.lower()) is not None:
         return text.lower()
-    starts = possible_starts(text)
+    meant, starts = dataset.images.meant(text), possible_starts(text)
     reported = {sha256 for start in starts for sha256 in Reports(dataset.db).pictures(start)}
-    reported -= {*dataset.images.meant(text)}
+    reported.difference_update(meant)
     if not reported:
         return dataset.images.resolve(text).sha256
-    if len(reported) == 1 and not dataset.images.meant(text):
+    if len(reported) == 1 and not meant:
         return reported.pop()
     raise UsageError(
         f"several pictures are meant by {text!r}", f"say more, for instance {reported.pop()}"

@@ -8,6 +8,14 @@ from gleanset.cli import CommandGroup, CommandJob, Result, job_options
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import UsageError
 
+status_option = click.option(
+    "--status",
+    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
+    default=PENDING,
+    show_default=True,
+    help="Which of them.",
+)
+
 
 @click.group(cls=CommandGroup, epilog="Example: webapp reports list -d my-dataset")
 def reports() -> None:
@@ -16,13 +24,7 @@ def reports() -> None:
 
 @reports.command("list", epilog="Example: webapp reports list --status refused -d my-dataset")
 @job_options()
-@click.option(
-    "--status",
-    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
-    default=PENDING,
-    show_default=True,
-    help="Which of them.",
-)
+@status_option
 def list_reports(job: CommandJob, status: str) -> Result:
     """List reports, the oldest first."""
     with job.open() as dataset:

@@ -6,7 +6,6 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED
 from gleanset.db.take_downs import TakeDownRequest, TakeDownRequests
 from gleanset.errors import UsageError
 from gleanset.take_down import TakeDown, plan_take_down
@@ -17,6 +16,7 @@ from gleanset.web_take_downs import (
     refuse_take_downs,
     waiting_request,
 )
+from webapp.cli_reports import status_option
 
 
 @click.group(cls=CommandGroup, epilog="Example: webapp takedowns list -d my-dataset")
@@ -26,13 +26,7 @@ def takedowns() -> None:
 
 @takedowns.command("list", epilog="Example: webapp takedowns list --status refused -d my-dataset")
 @job_options()
-@click.option(
-    "--status",
-    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
-    default=PENDING,
-    show_default=True,
-    help="Which of them.",
-)
+@status_option
 def list_take_downs(job: CommandJob, status: str) -> Result:
     """List requests with the pictures that they mean, the oldest first."""
     with job.open() as dataset:

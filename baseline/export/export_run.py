@@ -82,10 +82,13 @@ def export_run(
 
 
 class ExportedFile(NamedTuple):
-    """A model's file without its card, the card, and what was found when the file was asked."""
+    """A model's file without its card, the card, what computes it, and what was found when it was
+    asked.
+    """
 
     data: bytes
     card: Card
+    engine: InferenceEngine
     check: AgreementCheck
 
 
@@ -102,9 +105,11 @@ class _Export:
         """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
         card = card_of(self.engine.facts, precision)
         data = self.writer.model(self.engine.portable, card, self.calibration)
-        check = compare(self.engine, self._engine_of(data, card), *self.checked)
+        engine = self.writer.engine(self.writer.with_card(data, card))
+        check = compare(self.engine, engine, *self.checked)
         refuse_unequal(check, precision)
-        return ExportedFile(data, msgspec.structs.replace(card, checked=check.to_json()), check)
+        told = msgspec.structs.replace(card, checked=check.to_json())
+        return ExportedFile(data, told, engine, check)
 
     def lightest(self) -> ExportedFile:
         """Return the file in int8 where it is as good and quicker on this machine, else fp32."""
@@ -115,12 +120,9 @@ class _Export:
             small = self.file("int8")
         except InputUnusable:
             return exact
-        before, after = (self._engine_of(one.data, one.card) for one in (exact, small))
-        as_good = small.check.no_worse and alike(before, after, self.checked.pictures)
-        return small if as_good and quicker(after, before, self.checked.pictures[:1]) else exact
-
-    def _engine_of(self, data: bytes, card: Card) -> InferenceEngine:
-        return self.writer.engine(self.writer.with_card(data, card))
+        pictures = self.checked.pictures
+        as_good = small.check.no_worse and alike(exact.engine, small.engine, pictures)
+        return small if as_good and quicker(small.engine, exact.engine, pictures[:1]) else exact
 
 
 def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
