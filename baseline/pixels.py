@@ -73,7 +73,8 @@ def picture_of(source: PixelSource) -> Image.Image:
 
 def resized(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
     """Return the picture as size x size pixels: all that a model sees."""
-    shown = image.crop(upper_square(*image.size)) if fit == "crop" else image
+    oblong = image.width != image.height
+    shown = image.crop(upper_square(*image.size)) if fit == "crop" and oblong else image
     return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

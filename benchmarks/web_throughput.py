@@ -5,7 +5,8 @@
 
 The script runs one model call a request with onnxruntime's own threads, as people write it. Both
 are asked in turns by 16 clients (`web_load.py`, a process of its own). The last line is JSON: the
-medians of the rounds and their ratio. `--served` is a run's own `served.onnx`, which may be int8,
+medians of the rounds, and of how many times as many ours answered in each (both of a round see the
+machine at nearly the same time). `--served` is a run's own `served.onnx`, which may be int8,
 where MODEL.onnx is the same run in fp32. `--memory N` asks N requests more and prints how much
 memory the server's processes hold before and after.
 """
@@ -140,7 +141,10 @@ def main() -> None:
         name: {key: median(one[key] for one in found) for key in found[0]}
         for name, found in rounds.items()
     }
-    ratio = middle["webapp"]["per_second"] / middle["flask"]["per_second"]
+    ratio = median(
+        ours["per_second"] / theirs["per_second"]
+        for ours, theirs in zip(rounds["webapp"], rounds["flask"], strict=True)
+    )
     print(json.dumps({**middle, "times_as_many": round(ratio, 2)}))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,7 @@ SLACK = 1e-4
 """A threshold lies so far below the picture of val that it spares: an exported file rounds."""
 
 
-class FeatureScale(msgspec.Struct, frozen=True):
+class FeatureScale(msgspec.Struct, frozen=True, dict=True):
     """Where the embeddings of train lie: the mean and the deviation of each of their D numbers."""
 
     mean: tuple[float, ...]
@@ -40,9 +41,15 @@ class FeatureScale(msgspec.Struct, frozen=True):
 
     def distances(self, embeddings: npt.NDArray[np.floating]) -> Floats:
         """Return how far embeddings (N x D) lie from the middle of train: 1 is as train does."""
-        far = (embeddings.astype(np.float64) - np.array(self.mean)) / np.array(self.deviation)
-        distances: Floats = np.sqrt((far**2).mean(1))
+        mean, deviation = self._arrays
+        far = (embeddings.astype(np.float64) - mean) / deviation
+        distances: Floats = np.sqrt(np.einsum("nd,nd->n", far, far) / len(mean))
         return distances
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats]:
+        """The mean and the deviation as arrays (D), made once: a server asks at each request."""
+        return np.array(self.mean), np.array(self.deviation)
 
 
 def fit_feature_scale(embeddings: Scores) -> FeatureScale:

@@ -169,7 +169,9 @@ def _decoded(
     orientation = _orientation(image)
     if mode == "RGB" and "icc_profile" in image.info:
         image = _in_srgb(image)
-    pixels = image if image.mode == mode == "L" else _rgb(image).convert(mode)
+    pixels = image if image.mode == mode == "L" else _rgb(image)
+    if pixels.mode != mode:
+        pixels = pixels.convert(mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +22,11 @@ from model_of_colours import write_model
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
+from gleanset.errors import InputUnusable
 from webapp.app import create_app
 from webapp.protocol import BoundedHttpProtocol
 from webapp.served import ServedModel, read_served, write_served
+from webapp.server import ListenAddress, WorkersOwnSocket, run_server
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -184,3 +188,28 @@ def test_every_hostile_file_is_answered_and_writes_nothing(
             assert 400 <= answer.status_code < 500, path
             assert answer.json()["error"]["reason"], path
     assert sorted(dataset.root.rglob("*")) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not deal connections out")
+def test_connections_that_come_at_once_go_to_every_worker() -> None:
+    with WorkersOwnSocket(socket.AF_INET, ("127.0.0.1", 0)) as first, copy.copy(first) as second:
+        # As a worker gets it: bound anew to the same address.
+        address = first.getsockname()
+        assert second.getsockname() == address
+        for one in (first, second):
+            one.listen(100)
+            one.settimeout(10)
+        clients = [socket.create_connection(address, timeout=10) for _ in range(64)]
+        for one in (first, second):
+            one.accept()[0].close()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_that_is_taken_is_told(settings: ServeSettings, workers: int) -> None:
+    with WorkersOwnSocket(socket.AF_INET, ("127.0.0.1", 0)) as taken:
+        taken.listen()
+        host, port = taken.getsockname()
+        with pytest.raises(InputUnusable, match=f"cannot serve at {host}:{port}"):
+            run_server(settings, ListenAddress(host, port), workers)
