@@ -13,6 +13,7 @@ import msgspec
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings, WebSettings
+from harvest.list_columns import ColumnRole
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
@@ -44,10 +45,11 @@ class NetSource(TomlTable, frozen=True):
 
 
 class UrlsSource(NetSource, frozen=True, kw_only=True):
-    """`[[urls]]`: a list of URLs."""
+    """`[[urls]]`: a list of URLs; `columns` names those of a table."""
 
     file: str
     label: str | None = None
+    columns: dict[ColumnRole, str] = msgspec.field(default_factory=dict)
     limit: Count | None = None
 
 

@@ -43,6 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("harvest/", "gleanset/files/fetch.py"),
     "http.client": ("harvest/", "gleanset/files/fetch.py"),
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
+    "pyarrow": ("gleanset/files/parquet.py",),
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "pickle": (),
     "marshal": (),
