@@ -51,7 +51,7 @@ def folder(
 
 
 @commands.command(epilog="Example: harvest urls list.parquet --caption-column TEXT -d my-dataset")
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
 @label_option
 @column_options
@@ -80,7 +80,7 @@ def urls(
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
-@job_options()
+@job_options(on=True)
 @click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
 @workers_option
 @net_options

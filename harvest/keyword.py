@@ -138,8 +138,9 @@ def harvest_searches(
     with dataset.stage(STAGE) as scratch, open_client() as client:
         downloader = Downloader(dataset, client, scratch, threads, progress)
         run = KeywordRun(downloader, selection, limit)
-        for search in asked:
-            run.search(search)
+        with downloader.on_nodes():
+            for search in asked:
+                run.search(search)
     return run.stats.result()
 
 

@@ -59,7 +59,7 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
 
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
@@ -107,7 +107,7 @@ def run(
     sources = Gathering(read_recipe(file), file.parent, job.progress, allow_private, chosen)
     stages = Stages(sources, job.say)
     root = into or job.root
-    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate)
+    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate, on=job.on)
     if not job.simulate:
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))

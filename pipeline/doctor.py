@@ -59,6 +59,7 @@ _EXTRAS = (
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export --format onnx, facecrop --detector onnx", ("onnx", "onnxruntime")),
+    ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export --format litert", ("litert_torch",)),
 )
 

@@ -17,7 +17,7 @@ from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, PairVerdict
 from gleanset.db.measures import ImageHashes, SampleHashes, SampleRegion
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Processes, run_batches
+from gleanset.work.pool import Outcome, Workers, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import batch_of, candidates_between, candidates_within
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
@@ -55,7 +55,7 @@ class DuplicateFinder:
     ) -> None:
         self._dataset = dataset
         self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
-        self._processes = Processes(workers)
+        self._processes = dataset.workers(workers)
         self._progress = progress or Progress()
         self._originals = dataset.originals(dataset.cache)
 
@@ -141,7 +141,7 @@ class DuplicateFinder:
         plan.compared.extend(compared.values())
         return plan
 
-    def _describe(self, processes: Processes) -> tuple[int, int]:
+    def _describe(self, processes: Workers) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION)
         missing = self._hashes.missing(VERSION)
         items = ((seen, sample_file(seen, self._originals)) for seen in missing)
@@ -166,7 +166,7 @@ class DuplicateFinder:
                 self._pairs.propose(sorted(pairs))
                 self._hashes.searched([hashes.sample for hashes in block])
 
-    def _compare(self, processes: Processes) -> tuple[int, int, int]:
+    def _compare(self, processes: Workers) -> tuple[int, int, int]:
         compared = same = failed = 0
         due = (self._file_pair(a, b, one_film=film) for a, b, film in self._pairs.open())
         outcomes = run_batches(compare_files, due, processes)
