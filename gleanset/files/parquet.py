@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,10 @@ ROWS = 1_000
 """So many rows are in memory at a time."""
 
 _READ_AHEAD = 1 << 20
+
+Column = str | list[Any] | dict[str, Any]
+"""What a column holds: `string`, `int64`, `double`, `bool`, `binary`; a list of one of these, as a
+list with it alone; a record, as a dict of its columns."""
 
 
 def pyarrow() -> Any:
@@ -49,6 +53,30 @@ def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None,
     with _opened(path) as file:
         for batch in file.iter_batches(ROWS, columns=list(columns), use_threads=False):
             yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
+
+
+@contextmanager
+def parquet_file(
+    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
+    """What writes rows into a file: each call a group of them, which is not kept in memory.
+
+    Equal rows in equal groups give equal bytes. Raises `MissingComponent`.
+    """
+    arrow = pyarrow()
+    fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
+    schema = arrow.schema(fields, metadata=dict(metadata or {}))
+    with arrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+        yield lambda rows: file.write_batch(arrow.RecordBatch.from_pylist(list(rows), schema))
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    arrow = pyarrow()
+    if isinstance(column, dict):
+        return arrow.struct([(name, _arrow_type(inner)) for name, inner in column.items()])
+    if isinstance(column, list):
+        return arrow.list_(_arrow_type(column[0]))
+    return arrow.type_for_alias(column)
 
 
 @contextmanager
