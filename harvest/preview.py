@@ -17,11 +17,10 @@ from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
-from harvest.list_columns import PLAIN, ListColumns
 from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
 from harvest.selection import Selection
 from harvest.sources import Query, Source
-from harvest.urls import read_list
+from harvest.urls import checked_list, read_list
 from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
 from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.sampling import Sampling
@@ -140,14 +139,11 @@ def _refused_for_good(preview: Preview, source: Source) -> bool:
 
 
 def preview_urls(
-    preview: Preview,
-    files: Iterable[Path],
-    label: str | None,
-    limit: int | None,
-    columns: ListColumns = PLAIN,
+    preview: Preview, files: Iterable[Path], label: str | None, limit: int | None
 ) -> Result:
     """Show the addresses of some lists that were not visited yet, should all be images."""
-    candidates = (one for file in files for one in read_list(file, label, columns))
+    lists = [checked_list(file) for file in files]
+    candidates = (candidate for file in lists for candidate in read_list(file, label))
     counting = 0
     met: set[str] = set()
     for candidate in candidates:
