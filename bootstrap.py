@@ -42,7 +42,7 @@ WANTED = {
 }
 # What only the tests of the real window use.
 SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
-EXTRAS = {"demo": ".[train]", "test": ".[all]", "install": ".[all]"}
+EXTRAS = {"demo": ".[train]", "test": ".[all,cluster]", "install": ".[all]"}
 USAGE = 2
 MISSING = 6
 

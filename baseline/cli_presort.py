@@ -11,7 +11,7 @@ from gleanset.platform import lower_priority
 
 
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
-@job_options()
+@job_options(on=True)
 @preset_option(
     "transfer",
     "Whose backbone, weights and size are used: transfer (as auto does), or another that learns "

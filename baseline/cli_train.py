@@ -15,7 +15,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 @click.command(
     cls=Command, epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
 )
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @preset_option(
     "simple", "How to train: {presets}; or auto, which finds out within train.", auto=True
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from baseline.backbones import load_backbone
 from baseline.batching import gathered
 from baseline.compute import choose_compute, reproducible
 from baseline.data import no_readable_picture, pixel_sources
-from baseline.extraction import Extractor
+from baseline.extraction import BATCH, Extractor
 from baseline.pixels import (
     VIEW_SEED,
     Pixels,
@@ -28,10 +30,14 @@ from baseline.pixels import (
 )
 from baseline.settings import Fit, Precision, Transfer, Triplet
 from gleanset import Dataset
+from gleanset.errors import InputUnusable, Unreadable
 from gleanset.likeness.store import Vector, VectorStore, vector_name
 from gleanset.records import Sample
-from gleanset.work.pool import run_over
+from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
+
+if TYPE_CHECKING:
+    from gleanset.work.cluster import Cluster
 
 FORMAT = 4
 """Raised when the same picture and weights come to give other features."""
@@ -121,10 +127,15 @@ def features_of(
         member.found = member.store.read([name for row in names.values() for name in row])
     missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
     if missing:
+        wanted = list(_wanted(dataset, missing, names, members))
+        workers, told = dataset.workers(), progress or Progress()
         try:
-            _compute(
-                members, spec, list(_wanted(dataset, missing, names, members)), names, progress
-            )
+            # What other machines compute is as exact as here in these formats alone.
+            alike = choose_compute(spec.precision).name in ("fp32", "bf16")
+            if isinstance(workers, Processes) or not alike:
+                _compute(members, spec, wanted, names, told)
+            else:
+                _compute_on_nodes(members, spec, wanted, names, told, workers)
         finally:
             for member in members:
                 member.store.flush()
@@ -154,11 +165,15 @@ class _Member:
 
     @classmethod
     def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
-        exact = replace(spec, precision="fp32") if backbone.exact else spec
+        exact = _exact_of(spec, backbone)
         return cls(exact, backbone, VectorStore(_folder(dataset, exact, backbone)))
 
     def extractor(self) -> Extractor:
         return Extractor(self.backbone, self.spec.size, self.spec.channels, self.spec.precision)
+
+
+def _exact_of(spec: FeatureSpec, backbone: Backbone) -> FeatureSpec:
+    return replace(spec, precision="fp32") if backbone.exact else spec
 
 
 def _lacking(members: Sequence[_Member], name: bytes) -> bool:
@@ -166,13 +181,18 @@ def _lacking(members: Sequence[_Member], name: bytes) -> bool:
 
 
 def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
+    return dataset.cache / "features" / features_name(spec, backbone)
+
+
+def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
+    """Return a name for features: two that were made alike have the same."""
     precision = choose_compute(spec.precision).name
     told = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
     digest = hashlib.sha256(repr(told).encode())
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.numpy().tobytes())
-    return dataset.cache / "features" / digest.hexdigest()[:32]
+    return digest.hexdigest()[:32]
 
 
 def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
@@ -204,12 +224,12 @@ def _compute(
     spec: FeatureSpec,
     wanted: Sequence[ViewRequest],
     names: Names,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Make what each member lacks of the views, a batch at a time; pictures are read once."""
     extractors = [member.extractor() for member in members]
     largest = max(extractor.batch for extractor in extractors)
-    for batch in gathered(_read_views(spec, wanted, names, progress or Progress()), largest):
+    for batch in gathered(_read_views(spec, wanted, names, progress), largest):
         for member, extractor in zip(members, extractors, strict=True):
             if lacking := [(name, pixels) for name, pixels in batch if name not in member.found]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
@@ -218,13 +238,114 @@ def _compute(
                     member.store.add(name, vector)
 
 
+MadeFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
+"""For each request what each member saw: views x D; None for a sample that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFeatures:
+    """Reads samples and makes their features on another machine; picklable.
+
+    `names` are those of the features as each member makes them here.
+    """
+
+    spec: FeatureSpec
+    names: tuple[str, ...]
+
+    def __call__(self, wanted: Sequence[ViewRequest]) -> MadeFeatures:
+        """Raises `InputUnusable` where the features would be others than here."""
+        extractors = _extractors(self.spec, self.names)
+        read, shown = _reader(self.spec), list[Pixels | None]()
+        for request in wanted:
+            try:
+                shown.append(read(request))
+            except Unreadable:
+                shown.append(None)
+        there = [views for views in shown if views is not None]
+        if not there:
+            return [None] * len(wanted)
+        ends = np.cumsum([len(views) for views in there])[:-1]
+        pixels = np.concatenate(there)
+        seen = iter(zip(*(np.split(one(pixels), ends) for one in extractors), strict=True))
+        return [None if views is None else next(seen) for views in shown]
+
+
+@lru_cache(maxsize=1)
+def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[Extractor, ...]:
+    specs = [(_exact_of(spec, member), member) for member in spec.load().members]
+    if (found := tuple(features_name(*one) for one in specs)) != names:
+        raise InputUnusable(
+            f"on {socket.gethostname()} {spec.backbone} would give other features than here "
+            f"({', '.join(found)} for {', '.join(names)})",
+            "give every node the same weights and the same versions of torch and timm",
+        )
+    return tuple(Extractor(member, own.size, own.channels, own.precision) for own, member in specs)
+
+
+def _reader(spec: FeatureSpec) -> ReadViews:
+    mode = "L" if spec.channels == 1 else "RGB"
+    return ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
+
+
+def in_passes(wanted: Sequence[ViewRequest], most: int) -> Iterator[list[ViewRequest]]:
+    """Yield the requests in order, so many views at a time (or one request that has more)."""
+    batch: list[ViewRequest] = []
+    for request in wanted:
+        if batch and sum(len(one.views) for one in (*batch, request)) > most:
+            yield batch
+            batch = []
+        batch.append(request)
+    if batch:
+        yield batch
+
+
+def _compute_on_nodes(
+    members: Sequence[_Member],
+    spec: FeatureSpec,
+    wanted: Sequence[ViewRequest],
+    names: Names,
+    progress: Progress,
+    cluster: Cluster,
+) -> None:
+    """Have other machines read the pictures and make the features, in this one's precision."""
+    here = choose_compute(spec.precision).name
+    make = MakeFeatures(
+        replace(spec, precision="fp32" if here == "fp32" else "bf16"),
+        tuple(features_name(one.spec, one.backbone) for one in members),
+    )
+    with cluster.keep("") as nodes:
+        alone: list[ViewRequest] = []
+        passes = list(in_passes(wanted, BATCH))
+        outcomes = run_over(make, passes, nodes)
+        for outcome in progress.over(outcomes, "features", len(passes), " batches"):
+            if outcome.result is None:
+                # One that kills its worker, or takes too long, must not cost the others.
+                alone += outcome.item
+            else:
+                _keep(members, outcome.item, outcome.result, names)
+        for outcome in run_over(make, [[one] for one in alone], nodes):
+            _keep(members, outcome.item, outcome.result or (None,), names)
+
+
+def _keep(
+    members: Sequence[_Member],
+    wanted: Sequence[ViewRequest],
+    found: MadeFeatures,
+    names: Names,
+) -> None:
+    for request, vectors in zip(wanted, found, strict=True):
+        for member, rows in zip(members, vectors or (), strict=False):
+            for view, vector in zip(request.views, rows, strict=True):
+                if (name := names[request.source.key][view]) not in member.found:
+                    member.found[name] = vector
+                    member.store.add(name, vector)
+
+
 def _read_views(
     spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
     """Yield (name, pixels) of each view; samples that cannot be read are left out."""
-    mode = "L" if spec.channels == 1 else "RGB"
-    read = ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
-    outcomes = run_over(read, wanted, readers_for(len(wanted) * len(spec.all_views)))
+    outcomes = run_over(_reader(spec), wanted, readers_for(len(wanted) * len(spec.all_views)))
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]

@@ -282,7 +282,10 @@ class PageMeasurement:
 
     def model(self, name: str = SETS[0], seed: int = 0) -> Path:
         """The exported file of a run."""
-        run = self.done[f"run/{name}/{seed}"]["run"]
+        part = f"run/{name}/{seed}"
+        if part not in self.done:
+            raise SystemExit(f"{self.work} has no run yet: begin with --only {part}")
+        run = self.done[part]["run"]
         return self.work / name / "runs" / run / "served.onnx"
 
     def known(self, name: str, side: str = "browser") -> dict[str, Boxes]:

@@ -49,7 +49,7 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.option(
     "--detector",
     metavar="NAME",

@@ -21,9 +21,8 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
-from gleanset.platform import cores
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection
-from gleanset.work.pool import Outcome, Processes, run_batches
+from gleanset.work.pool import Outcome, run_batches
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
@@ -212,7 +211,7 @@ def find_faces(
         plan = SearchWorker(
             spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
-        batches = run_batches(plan, search.items(), Processes(min(workers or cores(), total) or 1))
+        batches = run_batches(plan, search.items(), dataset.workers(workers))
         for batch in (progress or Progress()).batches(batches, "faces", total=total):
             with dataset.db.write():
                 for outcome in batch:

@@ -26,7 +26,7 @@ from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
-from gleanset.settings import FILE
+from gleanset.settings import CLUSTER, FILE, HERE
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 
@@ -44,6 +44,7 @@ class CommandJob:
     progress: Progress
     as_json: bool = False
     simulate: bool = False
+    on: str | None = None
 
     def open(self, *, rehearse: bool = False) -> Dataset:
         """Return the dataset, which must exist.
@@ -51,11 +52,16 @@ class CommandJob:
         A simulation, or what only remembers what it found (`rehearse`), works on one that can
         only be read.
         """
-        return Dataset.open(self.root, rehearse=rehearse or self.simulate)
+        return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
     def create(self) -> Dataset:
         """Return the dataset, made when it is not there yet."""
-        return Dataset.create(self.root)
+        return self._placed(Dataset.create(self.root))
+
+    def _placed(self, dataset: Dataset) -> Dataset:
+        if self.on is not None:
+            dataset.work_on(self.on)
+        return dataset
 
     def say(self, line: str) -> None:
         """Tell a person what goes on, on stderr; nothing when quiet."""
@@ -91,9 +97,12 @@ def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> clic
 
 
 def job_options(
-    *, simulate: bool = False, dataset: bool = True
+    *, simulate: bool = False, dataset: bool = True, on: bool = False
 ) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
-    """Add the common options and hand the function a `CommandJob` as its first argument."""
+    """Add the common options and hand the function a `CommandJob` as its first argument.
+
+    With `on` the command can let its heavy work run on a cluster.
+    """
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -101,7 +110,8 @@ def job_options(
             _set_up_logging(verbose)
             root = chosen_root(rest.pop("dataset", None))
             shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
-            job = CommandJob(root, shown, as_json, rest.pop("simulate", False))
+            simulated, where = rest.pop("simulate", False), rest.pop("on", None)
+            job = CommandJob(root, shown, as_json, simulated, where)
             try:
                 result = function(job, **rest)
             except BrokenPipeError as error:
@@ -113,11 +123,25 @@ def job_options(
             if result is not None:
                 _print_result(result, as_json, quiet)
 
-        for option in reversed(_options(simulate, dataset)):
+        for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
             run = option(run)
         return run
 
     return decorate
+
+
+def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:
+    if place not in (None, HERE) and CLUSTER.fullmatch(place) is None:
+        raise click.BadParameter(f"{place!r} is neither ray://HOST:PORT nor {HERE}")
+    return place
+
+
+on_option = click.option(
+    "--on",
+    metavar="ray://HOST:PORT",
+    callback=_checked_place,
+    help="Work on the nodes of that Ray cluster, or here (docs/cluster.md).",
+)
 
 
 def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:

@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, is_read_only, snapshot
@@ -21,8 +24,20 @@ from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import Store
 from gleanset.records import Measured, Origin
-from gleanset.settings import FILE, Settings, read_settings, write_settings
+from gleanset.settings import (
+    CLUSTER,
+    FILE,
+    HERE,
+    Settings,
+    WorkSettings,
+    read_settings,
+    write_settings,
+)
 from gleanset.work.stage import stage
+
+if TYPE_CHECKING:
+    from gleanset.work.cluster import Cluster
+    from gleanset.work.pool import Processes
 
 CATALOGUE = "catalog.sqlite"
 LONGEST = 504
@@ -38,10 +53,11 @@ class Dataset:
     """
 
     def __init__(self, root: Path, *, create: bool = False, rehearse: bool = False) -> None:
-        self.root = root
         self.settings: Settings = read_settings(root)
+        # Other machines have another current folder.
+        self.root = root if self.settings.work.on == HERE else root.absolute()
         self._aside = _copied_aside(root) if rehearse and is_read_only(root / CATALOGUE) else None
-        place = Path(self._aside.name) if self._aside else root
+        place = Path(self._aside.name) if self._aside else self.root
         self.cache = place / "cache"
         self.db = _connected(place / CATALOGUE, create)
         self.images = Images(self.db)
@@ -93,6 +109,37 @@ class Dataset:
         """
         self.db.refuse_if_read_only()
         return stage(self.cache, name)
+
+    def work_on(self, place: str) -> None:
+        """Let heavy work run `here` or on a cluster, whatever `[work]` says."""
+        self.settings = msgspec.structs.replace(self.settings, work=WorkSettings(place))
+        self.root, self.cache = self.root.absolute(), self.cache.absolute()
+
+    def workers(
+        self, number: int = 0, folders: tuple[Path, ...] = (), files: tuple[Path, ...] = ()
+    ) -> Processes | Cluster:
+        """Return where heavy work of this dataset runs: up to `number` processes, 0 for all cores.
+
+        The nodes of a cluster must see the dataset, write to `folders` besides it, and read
+        `files`.
+        """
+        # Most commands run nothing at all.
+        from gleanset.work.pool import Processes
+
+        if (cluster := CLUSTER.fullmatch(self.settings.work.on)) is None:
+            return Processes(number)
+        from gleanset.work.cluster import Cluster
+
+        own: tuple[Path, ...] = ()
+        if not (self.read_only or self._aside):
+            self.cache.mkdir(exist_ok=True)
+            own = (self.cache, self.root / "images", self.root / "crops")
+        return Cluster(
+            cluster.group(1),
+            (*filter(Path.is_dir, own), *folders),
+            (self.root / FILE, *files),
+            number,
+        )
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of original bytes; what has no row yet lies in `scratch`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -89,6 +90,17 @@ class WebSettings(TomlTable, frozen=True):
     contact: Line | None = None
 
 
+HERE = "here"
+CLUSTER = re.compile(r"ray://([^\s/:@]+:\d{1,5})")
+Place = Annotated[str, msgspec.Meta(pattern=rf"^{HERE}$|^ray://[^:]+:[0-9]+$")]
+
+
+class WorkSettings(TomlTable, frozen=True):
+    """Where heavy work runs: `here`, or on the nodes of a Ray cluster, "ray://HOST:PORT"."""
+
+    on: Place = HERE
+
+
 class Settings(TomlTable, frozen=True):
     """All of `dataset.toml`. `keys` are the labeler's: class name to key.
 
@@ -101,6 +113,7 @@ class Settings(TomlTable, frozen=True):
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
+    work: WorkSettings = WorkSettings()
     web: WebSettings = WebSettings()
 
 
@@ -160,6 +173,7 @@ def _from_environment() -> dict[str, Any]:
         "crop": CropSettings,
         "split": SplitSettings,
         "net": NetSettings,
+        "work": WorkSettings,
         "web": WebSettings,
     }
     for table, shape in tables.items():

@@ -10,8 +10,16 @@ import click
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from harvest.cli_frames import frames
-from harvest.cli_options import FILES, carry_out, label_option, net_options, workers_option
+from harvest.cli_options import (
+    FILES,
+    carry_out,
+    column_options,
+    label_option,
+    net_options,
+    workers_option,
+)
 from harvest.cli_search import check, keyword, login
+from harvest.list_columns import ListColumns
 from harvest.net_options import NetOptions
 from harvest.request import FolderRequest, UrlsRequest
 
@@ -42,10 +50,11 @@ def folder(
     )
 
 
-@commands.command(epilog="Example: harvest urls list.txt --label cat -d my-dataset")
-@job_options(simulate=True)
+@commands.command(epilog="Example: harvest urls list.parquet --caption-column TEXT -d my-dataset")
+@job_options(simulate=True, on=True)
 @click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
 @label_option
+@column_options
 @click.option("--limit", type=click.IntRange(1), help="Stop at that many distinct images.")
 @workers_option
 @net_options
@@ -53,18 +62,25 @@ def urls(
     job: CommandJob,
     files: tuple[Path, ...],
     label: str | None,
+    columns: ListColumns,
     limit: int | None,
     workers: int | None,
     net: NetOptions,
 ) -> Result | None:
-    """Download every URL in some lists: one a line, then perhaps a tab and a hint."""
+    """Download every URL in some lists: one a line, then perhaps a tab and a hint.
+
+    A .parquet, .csv or .tsv is a table with named columns; each may be compressed (.csv.gz).
+    """
     return carry_out(
-        job, UrlsRequest(files=files, label=label, limit=limit, workers=workers, net=net)
+        job,
+        UrlsRequest(
+            files=files, label=label, columns=columns, limit=limit, workers=workers, net=net
+        ),
     )
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
-@job_options()
+@job_options(on=True)
 @click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
 @workers_option
 @net_options

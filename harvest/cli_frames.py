@@ -136,7 +136,7 @@ def _sampling_options(function: Callable[..., Result | None]) -> Callable[..., R
     epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset; or: "
     "harvest frames ep*.mkv --every 5s --size 960x540; or: harvest frames --at 3f9a0b",
 )
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("videos", nargs=-1, type=click.Path(), metavar="VIDEO|DIR|URL...")
 @_sampling_options
 @click.option(

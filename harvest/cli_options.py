@@ -15,6 +15,7 @@ from gleanset.config import did_you_mean
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
 from harvest import robots_words
+from harvest.list_columns import PLAIN, ListColumns
 from harvest.net_options import NetOptions
 
 if TYPE_CHECKING:
@@ -91,6 +92,36 @@ _NET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
     ),
 )
+
+
+def column_options(function: Callable[..., Result | None]) -> Callable[..., Result | None]:
+    """Add the options that name the columns of a list, and hand them on as `columns`."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **rest: Any) -> Result | None:
+        named = {what: rest.pop(f"{what}_column") for what in _COLUMNS}
+        return function(*args, columns=ListColumns(**named), **rest)
+
+    for what, help_ in reversed(_COLUMNS.items()):
+        option = click.option(
+            f"--{what}-column",
+            metavar="NAME",
+            default=getattr(PLAIN, what),
+            show_default=what == "url",
+            help=f"In a table: the column with {help_}.",
+        )
+        run = option(run)
+    return run
+
+
+_COLUMNS = {
+    "url": "the addresses",
+    "caption": "what is written below a picture, its title",
+    "label": "the hint of each picture",
+    "licence": "its licence",
+    "author": "who made it",
+    "page": "the page it was found on",
+}
 
 
 def source_options(given: Sequence[str], asked: Sequence[str]) -> dict[str, dict[str, str]]:

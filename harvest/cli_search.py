@@ -29,7 +29,7 @@ from harvest.sources import SOURCES
 @click.command(
     cls=Command, epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets"
 )
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("keywords", nargs=-1, metavar="[KEYWORD]...")
 @click.option(
     "--source",

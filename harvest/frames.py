@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gleanset import Dataset
@@ -12,10 +15,18 @@ from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreadabl
 from gleanset.files.store import sha256_of_file
 from gleanset.platform import cores
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Threads, run_over
+from gleanset.work.cluster import Cluster
+from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
-from harvest.video.decoder_worker import DecoderWorker, FrameLimit, VideoTask, advance_video
+from harvest.video.decoder_worker import (
+    DecoderWorker,
+    FrameLimit,
+    VideoTask,
+    WholeSample,
+    advance_video,
+    sample_video,
+)
 from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.frame_writer import STAGE, FrameWriter
 from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
@@ -42,7 +53,8 @@ def harvest_frames(
     A video is known by its content and is not sampled twice with the same settings; one
     that was stopped goes on where it was. Each bad one becomes a rejection; where none could be
     used, `InputUnusable`, `MissingComponent`, or what its site raised. `workers` videos are
-    sampled at once. `left_out` counts the stretches without a frame of their own, by reason.
+    sampled at once, on a cluster each of them whole on one node. `left_out` counts the stretches
+    without a frame of their own, by reason.
     """
     wanted = sampling or Sampling()
     inputs = [VideoFile(checked(one)) if isinstance(one, Path) else one for one in videos]
@@ -57,7 +69,8 @@ def harvest_frames(
         writer = FrameWriter(dataset, intake, wanted, label, limit)
         with (progress or Progress()).video_time("frames", total) as advance:
             run = _Run(dataset, wanted, writer, intake, scratch, advance)
-            run.over(inputs, workers or max(cores() // _CORES_EACH, 1))
+            files = tuple(one.path for one in inputs if isinstance(one, VideoFile))
+            run.over(inputs, _place(dataset.workers(workers, files=files)))
         writer.settle()
         remove_downloads(dataset)
         intake.finish()
@@ -77,6 +90,13 @@ def checked(path: Path) -> Path:
     return path.absolute()
 
 
+def _place(workers: Processes | Cluster) -> Threads | Cluster:
+    """Return where videos are sampled: a video takes the time that it takes."""
+    if isinstance(workers, Processes):
+        return Threads(workers.number or max(cores() // _CORES_EACH, 1), stop=end_all)
+    return replace(workers, seconds_per_item=math.inf)
+
+
 class _Run:
     """Lanes at work. Their steps run in threads; all else happens here."""
 
@@ -93,37 +113,85 @@ class _Run:
         self._intake, self._scratch, self._advance = intake, scratch, advance
         self._ready: deque[DecoderWorker] = deque()
         self._bad: list[UnusableInput] = []
+        self._workers: dict[int, DecoderWorker] = {}
         self._good = 0
         self._met: Counter[str] = Counter()
         self._cut: list[tuple[int, VideoInput]] = []
 
-    def over(self, inputs: list[VideoInput], at_once: int) -> None:
-        """Sample all of them, so many at once; with a limit in turn, and those with more again."""
+    def over(self, inputs: list[VideoInput], place: Threads | Cluster) -> None:
+        """Sample all of them, some at once; with a limit in turn, and those with more again."""
         todo = list(enumerate(inputs))
         while todo:
             self._cut = []
             self._met.clear()
-            self._round(deque(todo), at_once if self._writer.limit.left is None else 1)
+            at_work: list[DecoderWorker] = []
+            try:
+                self._round(deque(todo), at_work, place)
+            finally:
+                for worker in at_work:
+                    worker.close()
             todo = [] if self._writer.limit.left == 0 else self._cut
 
-    def _round(self, waiting: deque[tuple[int, VideoInput]], at_once: int) -> None:
-        at_work: list[DecoderWorker] = []
-        try:
-            for _ in range(at_once):
-                self._start_next(waiting, at_work)
-            steps = run_over(
-                advance_video,
-                self._items(),
-                Threads(at_once, stop=end_all),
-                lambda _: bool(self._ready),
-            )
-            for outcome in steps:
-                if not self._after(outcome):
-                    outcome.item.close()
-                    self._start_next(waiting, at_work)
-        finally:
-            for worker in at_work:
+    def _round(
+        self,
+        waiting: deque[tuple[int, VideoInput]],
+        at_work: list[DecoderWorker],
+        place: Threads | Cluster,
+    ) -> None:
+        if not isinstance(place, Threads):
+            self._round_on_nodes(waiting, at_work, place)
+            return
+        threads = place if self._writer.limit.left is None else replace(place, number=1)
+        for _ in range(threads.number):
+            self._start_next(waiting, at_work)
+        steps = run_over(advance_video, self._items(), threads, lambda _: bool(self._ready))
+        for outcome in steps:
+            worker, step = outcome.item, outcome.result
+            if step is not None:
+                self._store(worker, step)
+                self._ready.append(worker)
+                continue
+            error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
+            if not self._goes_on(worker, error):
                 worker.close()
+                self._start_next(waiting, at_work)
+
+    def _round_on_nodes(
+        self,
+        waiting: deque[tuple[int, VideoInput]],
+        at_work: list[DecoderWorker],
+        cluster: Cluster,
+    ) -> None:
+        """Have each video sampled whole; the next ones are looked for as nodes ask for them."""
+        may_start = partial(self._has_ready, waiting, at_work)
+        for outcome in run_over(sample_video, self._tasks(), cluster, may_start):
+            worker, found = self._workers.pop(id(outcome.item)), outcome.result
+            if found is not None:
+                self._store_all(worker, found)
+            error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
+            if not self._goes_on(worker, error or (found.error if found else None)):
+                worker.close()
+
+    def _has_ready(
+        self, waiting: deque[tuple[int, VideoInput]], at_work: list[DecoderWorker], in_flight: int
+    ) -> bool:
+        if in_flight and self._writer.limit.left is not None:
+            return False  # in turn
+        while waiting and not self._ready and self._writer.limit.left != 0:
+            self._start_next(waiting, at_work)
+        return bool(self._ready)
+
+    def _tasks(self) -> Iterator[VideoTask]:
+        for worker in self._items():
+            assert worker.task is not None
+            self._workers[id(worker.task)] = worker
+            yield worker.task
+
+    def _store_all(self, worker: DecoderWorker, found: WholeSample) -> None:
+        assert worker.task is not None
+        worker.task.seconds, worker.task.told = found.seconds, found.told
+        for step in found.steps:
+            self._store(worker, step)
 
     def raise_if_nothing(self) -> None:
         """Raise where not one video could be used."""
@@ -187,18 +255,18 @@ class _Run:
         self._met[video.sha256] += 1
         return self._met[video.sha256] > 1
 
-    def _after(self, outcome: Outcome[DecoderWorker, SamplingStep | None]) -> bool:
-        """Write what a step gave; whether the worker goes on."""
-        worker, step = outcome.item, outcome.result
+    def _store(self, worker: DecoderWorker, step: SamplingStep) -> None:
+        """Write what a step gave."""
         assert worker.task is not None
-        if outcome.reason is not None:
-            self._reject(UnusableInput(worker.task.video.shown, outcome.reason, outcome.detail))
-        elif step is not None:
-            self._writer.step(worker.task, step)
-            self._advance(max(step.gone - worker.task.gone, 0.0))
-            worker.task.gone = max(step.gone, worker.task.gone)
-            self._ready.append(worker)
-            return True
+        self._writer.step(worker.task, step)
+        self._advance(max(step.gone - worker.task.gone, 0.0))
+        worker.task.gone = max(step.gone, worker.task.gone)
+
+    def _goes_on(self, worker: DecoderWorker, error: Unreadable | None) -> bool:
+        """A video has ended, or cannot be sampled; whether the worker has another one."""
+        assert worker.task is not None
+        if error is not None:
+            self._reject(UnusableInput(worker.task.video.shown, error.reason, error.detail))
         else:
             self._good += 1
             if worker.task.is_cut:

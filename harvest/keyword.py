@@ -12,12 +12,12 @@ from gleanset.work.progress import Progress
 from harvest.downloads import Downloader
 from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client
+from harvest.lists import checked_file, read_lines
 from harvest.prefetch import SourceResults, closing_searches
 from harvest.run_stats import RunStats
 from harvest.selection import ALL, Selection
 from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.sources import Query, Source
-from harvest.urls import checked_list, read_lines
 
 STAGE = "harvest-keyword"
 LIMIT = 100
@@ -46,7 +46,7 @@ def read_keywords(
     """
     found: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
     if file is not None:
-        found += read_lines(checked_list(file), label)
+        found += [(word, own or label) for word, own in read_lines(checked_file(file))]
     if not found:
         raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
     return list(dict.fromkeys(found))
@@ -138,8 +138,9 @@ def harvest_searches(
     with dataset.stage(STAGE) as scratch, open_client() as client:
         downloader = Downloader(dataset, client, scratch, threads, progress)
         run = KeywordRun(downloader, selection, limit)
-        for search in asked:
-            run.search(search)
+        with downloader.on_nodes():
+            for search in asked:
+                run.search(search)
     return run.stats.result()
 
 

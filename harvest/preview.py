@@ -17,10 +17,11 @@ from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
+from harvest.list_columns import PLAIN, ListColumns
 from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
 from harvest.selection import Selection
 from harvest.sources import Query, Source
-from harvest.urls import checked_list, read_list
+from harvest.urls import read_list
 from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
 from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.sampling import Sampling
@@ -139,11 +140,14 @@ def _refused_for_good(preview: Preview, source: Source) -> bool:
 
 
 def preview_urls(
-    preview: Preview, files: Iterable[Path], label: str | None, limit: int | None
+    preview: Preview,
+    files: Iterable[Path],
+    label: str | None,
+    limit: int | None,
+    columns: ListColumns = PLAIN,
 ) -> Result:
     """Show the addresses of some lists that were not visited yet, should all be images."""
-    lists = [checked_list(file) for file in files]
-    candidates = (candidate for file in lists for candidate in read_list(file, label))
+    candidates = (one for file in files for one in read_list(file, label, columns))
     counting = 0
     met: set[str] = set()
     for candidate in candidates:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
+from harvest.list_columns import PLAIN, ListColumns
 from harvest.net_options import NetOptions
 from harvest.video.options import FramesOptions
 
@@ -195,6 +196,7 @@ class UrlsRequest:
 
     files: tuple[Path, ...]
     label: str | None = None
+    columns: ListColumns = PLAIN
     limit: int | None = None
     workers: int | None = None
     net: NetOptions = field(default_factory=NetOptions)
@@ -203,11 +205,11 @@ class UrlsRequest:
         _set(self, label=_checked_label(self.label))
 
     def check(self, root: Path) -> None:
-        """Raise `InputUnusable` for a list that is not there."""
-        from harvest.urls import checked_list
+        """Raise what is wrong with the beginning of a list, as `check_list`."""
+        from harvest.lists import check_list
 
         for file in self.files:
-            checked_list(file)
+            check_list(file, self.columns)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Download."""
@@ -218,6 +220,7 @@ class UrlsRequest:
             self.files,
             self.net.client(dataset),
             label=self.label,
+            columns=self.columns,
             limit=self.limit,
             threads=self.workers,
             progress=progress,
@@ -227,12 +230,13 @@ class UrlsRequest:
         """Show the addresses that were not visited yet, should all be images."""
         from harvest.preview import preview_urls
 
-        return preview_urls(view, self.files, self.label, self.limit)
+        return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
     def command_line(self) -> list[str]:
         """Return `harvest urls` with its words."""
         options = _valued(label=self.label, limit=self.limit, workers=self.workers)
-        return _command("urls", [*options, *self.net.words()], self.files)
+        options += [*self.columns.words(), *self.net.words()]
+        return _command("urls", options, self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,8 @@ def _retry_stage(
         downloader = Downloader(dataset, client, scratch, threads, progress)
         importer = downloader.importer(stage)
         queue = IterableQueue(_candidates(dataset, stage, reason))
-        downloader.run(queue, importer.take_download, f"retry {stage}")
+        with downloader.on_nodes():
+            downloader.run(queue, importer.take_download, f"retry {stage}")
         importer.finish()
     return importer.result()
 

@@ -1,4 +1,4 @@
-"""Lists of URLs: each line becomes a candidate, which is downloaded and recorded."""
+"""Lists of URLs: each row becomes a candidate, which is downloaded and recorded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
 from gleanset.records import Candidate, Origin
 from gleanset.work.progress import Progress
 from harvest.downloads import CandidateQueue, Downloader, IterableFeed
 from harvest.http import Client
+from harvest.list_columns import PLAIN, ListColumns
+from harvest.lists import check_list, read_rows
 
 STAGE = "harvest-urls"
 
@@ -21,6 +22,7 @@ def harvest_urls(
     open_client: Callable[[], Client],
     *,
     label: str | None = None,
+    columns: ListColumns = PLAIN,
     limit: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -30,45 +32,39 @@ def harvest_urls(
     `limit` is the number of distinct images to stop at, `threads` that of requests at a time.
     Raises `InputUnusable` for a list that is not there.
     """
-    lists = [checked_list(file) for file in files]
+    lists = list(files)
+    for file in lists:
+        check_list(file, columns)
     images: set[str] = set()
     with dataset.stage(STAGE) as scratch, open_client() as client:
         downloader = Downloader(dataset, client, scratch, threads, progress)
         # Without a limit the images are not asked for, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
-        candidates = (c for file in lists for c in read_list(file, label))
+        candidates = (c for file in lists for c in read_list(file, label, columns))
         feed = IterableFeed(importer.looked_up(candidates, "urls"))
         queue = CandidateQueue(feed, importer, images, limit)
-        downloader.run(queue, importer.take_download, "images", limit)
+        with downloader.on_nodes():
+            downloader.run(queue, importer.take_download, "images", limit)
         importer.finish()
     return importer.result()
 
 
-def checked_list(file: Path) -> Path:
-    """Return the file itself. Raises `InputUnusable` where there is none."""
-    if not file.is_file():
-        raise InputUnusable(f"there is no file {file}", "check its name")
-    return file
+def read_list(
+    file: Path, label: str | None = None, columns: ListColumns = PLAIN
+) -> Iterator[Candidate]:
+    """Yield the candidates of a list, read lazily; `label` is the hint of those without one.
 
-
-def read_list(file: Path, label: str | None) -> Iterator[Candidate]:
-    """Yield the candidates of a list, read lazily: one URL a line, then perhaps a tab and a hint.
-
-    `#` begins a comment. Raises `InputUnusable` for a file that may not be read.
+    Raises as `check_list`.
     """
-    for url, hint in read_lines(file, label):
-        yield Candidate(url, Origin("urls", url, url=url, hint=hint))
-
-
-def read_lines(file: Path, label: str | None) -> Iterator[tuple[str, str | None]]:
-    """Yield what stands on each line, with the label after its tab or else `label`."""
-    try:
-        # Some Windows programs begin a file with a mark; `utf-8-sig` reads over it.
-        opened = file.open(encoding="utf-8-sig", errors="backslashreplace")
-    except OSError as error:
-        raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
-    with opened as lines:
-        for line in lines:
-            text, _, hint = line.strip().partition("\t")
-            if text and not text.startswith("#"):
-                yield text.strip(), hint.strip() or label
+    for row in read_rows(file, columns):
+        origin = Origin(
+            "urls",
+            row.url,
+            url=row.url,
+            page_url=row.page,
+            hint=row.label or label,
+            author=row.author,
+            licence=row.licence,
+            title=row.caption,
+        )
+        yield Candidate(row.url, origin)

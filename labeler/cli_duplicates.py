@@ -21,7 +21,7 @@ _FOLDER = click.Path(path_type=Path)
 
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def dedup(job: CommandJob, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.

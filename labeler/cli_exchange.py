@@ -39,7 +39,7 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
 @click.command(
     cls=Command, epilog="Example: labeler export out --size 120x120 --grayscale -d my-dataset"
 )
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--format",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ import click
 
 from gleanset.cli import CommandJob, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
+from gleanset.errors import UsageError
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
 
@@ -49,17 +51,41 @@ def status(job: CommandJob) -> Result:
     metavar="FIELD=VALUE",
     help="Only lines for which this holds; also != < > <= >=, and origins.source=bing.",
 )
-def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("json", "parquet")),
+    default="json",
+    show_default=True,
+    help="An object a line, or a table with the same columns.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write it there, whole or not at all, instead of printing it.",
+)
+def list_(
+    job: CommandJob, kind: str, conditions: tuple[str, ...], format_: str, out: Path | None
+) -> Result | None:
     """Print one JSON object a line, with every field the catalogue has."""
     from pipeline.listing import listing
+    from pipeline.listing_file import write_lines, write_table
 
+    if out is None and format_ == "parquet":
+        raise UsageError("a Parquet file is not printed", f"name it: --out {kind}.parquet")
     with job.open() as dataset:
-        for line in listing(dataset, kind, conditions):
+        lines = listing(dataset, kind, conditions)
+        if out is not None:
+            write = write_lines if format_ == "json" else partial(write_table, kind=kind)
+            return {"written": write(lines, out=out), "to": str(out)}
+        for line in lines:
             job.show(json.dumps(line, ensure_ascii=False))
+    return None
 
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
-@job_options(simulate=True)
+@job_options(simulate=True, on=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
@@ -107,7 +133,7 @@ def run(
     sources = Gathering(read_recipe(file), file.parent, job.progress, allow_private, chosen)
     stages = Stages(sources, job.say)
     root = into or job.root
-    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate)
+    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate, on=job.on)
     if not job.simulate:
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))

@@ -57,7 +57,9 @@ def examine_components(folder: Path) -> Iterator[Component]:
 _EXTRAS = (
     ("gallery-dl", "harvest keyword --source gallery_dl", ("gallery_dl",)),
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
+    ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export --format onnx, facecrop --detector onnx", ("onnx", "onnxruntime")),
+    ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export --format litert", ("litert_torch",)),
 )
 

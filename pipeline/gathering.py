@@ -10,6 +10,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
+from harvest.list_columns import ListColumns
 from harvest.net_options import NetOptions
 from harvest.request import (
     FolderRequest,
@@ -100,6 +101,7 @@ class Gathering:
         return UrlsRequest(
             files=(self._existing(part.file),),
             label=part.label,
+            columns=ListColumns(**part.columns),
             limit=part.limit,
             net=self._net(part),
         )

@@ -12,7 +12,8 @@ import msgspec
 
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
-from gleanset.settings import CropSettings, SplitSettings, WebSettings
+from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
+from harvest.list_columns import ColumnRole
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
@@ -44,10 +45,11 @@ class NetSource(TomlTable, frozen=True):
 
 
 class UrlsSource(NetSource, frozen=True, kw_only=True):
-    """`[[urls]]`: a list of URLs."""
+    """`[[urls]]`: a list of URLs; `columns` names those of a table."""
 
     file: str
     label: str | None = None
+    columns: dict[ColumnRole, str] = msgspec.field(default_factory=dict)
     limit: Count | None = None
 
 
@@ -188,6 +190,7 @@ class Recipe(TomlTable, frozen=True):
     keyword: list[KeywordSource] = msgspec.field(default_factory=list)
     frames: list[FramesSource] = msgspec.field(default_factory=list)
     crop: CropSettings = CropSettings()
+    work: WorkSettings | None = None
     dedup: bool = False
     accept_hints: bool = True
     split: SplitSettings | None = None

@@ -15,7 +15,7 @@ from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError
-from gleanset.settings import Settings, SplitSettings, add_web
+from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
@@ -205,19 +205,28 @@ def run_recipe(
     *,
     start: str | None = None,
     simulate: bool = False,
+    on: str | None = None,
 ) -> Result:
     """Carry out all stages on the dataset at `root`, which is made when it is not there.
 
     The result maps each stage to its own. With `start` what comes before that stage is left
-    out, and there must be a dataset. With `simulate` the stages are only checked and named.
+    out, and there must be a dataset. With `simulate` the stages are only checked and named. Heavy
+    work runs `on` that place, whatever recipe and dataset say.
     """
     todo = stages.checked(root, start)
     if simulate:
         return {"stages": [name for name, _ in todo]}
     recipe = stages.recipe
-    settings = Settings(name=recipe.title, crop=recipe.crop, split=recipe.split or SplitSettings())
+    settings = Settings(
+        name=recipe.title,
+        crop=recipe.crop,
+        split=recipe.split or SplitSettings(),
+        work=recipe.work or WorkSettings(),
+    )
     found: Result = {}
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
+        if place := on or (recipe.work and recipe.work.on):
+            dataset.work_on(place)
         if recipe.web and not add_web(root, recipe.web):
             say("[web]: dataset.toml has one of its own, which stays (docs/recipes.md)")
         for number, (name, stage) in enumerate(todo, start=1):

@@ -37,6 +37,25 @@ def write_atomic(
             sync_folder(folder)
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, to be written in the block, that takes its place when it ends well.
+
+    For what is too large for `write_atomic`. Raises `DiskFull` or `NotWritable`.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
 def move_file(source: Path, target: Path) -> None:
     """Rename a whole file on one disk to `target`, whose folder is to be synced afterwards.
 

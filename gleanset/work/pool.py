@@ -1,4 +1,4 @@
-"""The one place where work is spread over processes or threads.
+"""The one place where work is spread over processes, threads or the nodes of a cluster.
 
 Give it a function that returns values and touches nothing else; the caller alone writes.
 Results come as they are ready, in bounded memory. In processes a worker that dies, or an
@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import cores
+from gleanset.work.open_pool import OpenPool
 
 if TYPE_CHECKING:
+    from gleanset.work.cluster import Cluster
     from gleanset.work.processes import WorkerPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Submit = Callable[[Any], "Future[Any]"]
 log = logging.getLogger(__name__)
 
 IN_FLIGHT_PER_WORKER = 2
@@ -56,13 +58,13 @@ class Processes:
     kept: WorkerPool | None = None
 
     @contextmanager
-    def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
+    def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
         """A pool of fresh processes that end when this one does."""
         job = getattr(function, "__module__", None) or type(function).__module__
         with self.keep(job) if self.kept is None else nullcontext(self) as workers:
             pool = workers.kept
             assert pool is not None
-            yield lambda item: pool.schedule(function, item)
+            yield OpenPool(partial(pool.schedule, function), lambda: self.number or cores())
 
     @contextmanager
     def keep(self, job: str) -> Iterator[Processes]:
@@ -82,11 +84,11 @@ class Threads:
     stop: Callable[[], None] = lambda: None
 
     @contextmanager
-    def pool(self, function: Callable[[Any], Any]) -> Iterator[Submit]:
+    def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
         """A pool of threads; items not begun are dropped when the caller stops early."""
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
-            yield lambda item: pool.submit(function, item)
+            yield OpenPool(lambda item: pool.submit(function, item), lambda: self.number)
         except BaseException:
             self.stop()
             raise
@@ -94,10 +96,13 @@ class Threads:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+Workers: TypeAlias = "Processes | Threads | Cluster"
+
+
 def run_over(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    workers: Processes | Threads,
+    workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[Outcome[Item, Result]]:
     """Run `function` over `items` and yield an `Outcome` for each, as they finish.
@@ -117,7 +122,7 @@ def run_over(
 def run_batches(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    workers: Processes | Threads,
+    workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[list[Outcome[Item, Result]]]:
     """As `run_over`, but everything that is ready comes at once.
@@ -127,39 +132,47 @@ def run_batches(
     """
     feed = _Feed(items, may_start)
     first, workers = _first_of(feed, workers)
-    in_flight: dict[Future[Result], tuple[Item, int]] = {}
-    ready: SimpleQueue[Future[Result]] = SimpleQueue()
-    most = (workers.number or cores()) * IN_FLIGHT_PER_WORKER
-    with workers.pool(function) as submit:
-
-        def start(item: Item, attempt: int) -> None:
-            future = submit(item)
-            in_flight[future] = (item, attempt)
-            future.add_done_callback(ready.put)
-
-        while True:
-            while len(in_flight) < most and (taken := first or feed.take(len(in_flight))):
-                start(taken.pop(0), 1)
-            if not in_flight:
-                break
-            batch: list[Outcome[Item, Result]] = []
-            for future in _all_ready(ready):
-                item, attempt = in_flight.pop(future)
-                if again := _next_attempt(future, attempt):
-                    start(item, again)
-                else:
-                    batch.append(_outcome(item, future))
-            yield batch
+    if first or not feed.over:
+        with workers.pool(function) as pool:
+            yield from _worked_off(feed, first, pool)
     if feed.trouble is not None:
         raise feed.trouble
 
 
-def _first_of(
-    feed: _Feed[Item], workers: Processes | Threads
-) -> tuple[list[Item], Processes | Threads]:
+def _worked_off(
+    feed: _Feed[Item], first: list[Item], pool: OpenPool
+) -> Iterator[list[Outcome[Item, Any]]]:
+    in_flight: dict[Future[Any], tuple[Item, int]] = {}
+    ready: SimpleQueue[Future[Any]] = SimpleQueue()
+
+    def start(item: Item, attempt: int) -> None:
+        future = pool.submit(item)
+        in_flight[future] = (item, attempt)
+        future.add_done_callback(ready.put)
+
+    while True:
+        # Asked each time: nodes join a cluster, and leave it.
+        most = pool.width() * IN_FLIGHT_PER_WORKER
+        while len(in_flight) < most and (taken := first or feed.take(len(in_flight))):
+            start(taken.pop(0), 1)
+        if not in_flight:
+            return
+        batch: list[Outcome[Item, Any]] = []
+        for future in _all_ready(ready):
+            item, attempt = in_flight.pop(future)
+            if again := _next_attempt(future, attempt):
+                start(item, again)
+            else:
+                batch.append(_outcome(item, future))
+        yield batch
+
+
+def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:
     """Return the items to begin with, and no more processes than there are items."""
-    if not isinstance(workers, Processes):
+    if isinstance(workers, Threads):
         return [], workers
+    if not isinstance(workers, Processes):
+        return feed.first(1), workers  # to join a cluster takes seconds
     first = feed.first(workers.number or cores())
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 

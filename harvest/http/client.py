@@ -60,6 +60,7 @@ class Client:
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
         self.user_agent = _sendable(user_agent or _honest(contact))
+        self.ignored = ignore_robots
         self._robots = RobotsPolicy(self.limits, self.user_agent, ignore_robots)
         self.fetcher = Fetcher(self.limits, allow_private, self._robots)
 

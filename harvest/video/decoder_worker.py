@@ -17,7 +17,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Measured
 from harvest.video.inputs import InputResult, VideoAtHand, VideoInput
-from harvest.video.sampler import SamplingStep, StoredFrame, VideoSampler, read_facts
+from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
 
 T = TypeVar("T")
@@ -88,14 +88,21 @@ class VideoTask:
     frames: int = 0
     seconds: float | None = None
     gone: float = 0.0
-    sampler: VideoSampler | None = None
+    told: SamplingEnd | None = None
+    _sampler: VideoSampler | None = None
     _steps: Iterator[SamplingStep] | None = None
 
     def advance(self) -> SamplingStep | None:
-        """Return the next step; None at the end. Raises `Unreadable` and `GleansetError`s."""
+        """Return the next step; None at the end, which is then `told`.
+
+        Raises `Unreadable` and `GleansetError`s.
+        """
         if self._steps is None:
             self._steps = self._begin()
-        return next(self._steps, None)
+        step = next(self._steps, None)
+        if step is None and self._sampler is not None:
+            self.told = self._sampler.told()
+        return step
 
     def _begin(self) -> Generator[SamplingStep, None, None]:
         facts = read_facts(self.video.path)
@@ -103,8 +110,8 @@ class VideoTask:
         given = self.state["chosen"]["count"] if self.state else 0
         limit = None if self.most is None else given + self.most
         wanted = replace(self.sampling, limit=limit)
-        self.sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.state)
-        yield from self.sampler.steps()
+        self._sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.state)
+        yield from self._sampler.steps()
 
     def _stage(self, data: bytes, measured: Measured) -> None:
         self.store.stage(measured.sha256, measured.format, data)
@@ -112,7 +119,7 @@ class VideoTask:
     @property
     def is_cut(self) -> bool:
         """Whether it gave as many as it may before its end."""
-        return self.most is not None and self.sampler is not None and self.sampler.full
+        return self.most is not None and self.told is not None and self.told.full
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -147,3 +154,32 @@ def advance_video(worker: DecoderWorker) -> SamplingStep | None:
     if worker.task is None:
         raise Unreadable("internal error", "nothing to sample")
     return worker.task.advance()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSample:
+    """All that one video gives: its steps, of which the last with a state has one, and its end.
+
+    `error` is what broke it off.
+    """
+
+    steps: tuple[SamplingStep, ...]
+    seconds: float | None
+    told: SamplingEnd | None
+    error: Unreadable | None = None
+
+
+def sample_video(task: VideoTask) -> WholeSample:
+    """For `run_over` on another machine: a whole video, from where its task is."""
+    steps: list[SamplingStep] = []
+    broken: Unreadable | None = None
+    try:
+        while (step := task.advance()) is not None:
+            steps.append(step)
+    except Unreadable as error:
+        broken = error
+    finally:
+        task.close()
+    last = max((at for at, step in enumerate(steps) if step.state is not None), default=-1)
+    lighter = (step if at == last else replace(step, state=None) for at, step in enumerate(steps))
+    return WholeSample(tuple(lighter), task.seconds, task.told, broken)

@@ -18,7 +18,7 @@ from harvest.importer import Importer
 from harvest.video.decoder_worker import FrameLimit, VideoTask, round_robin
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import RepeatedStretch, find_repeats
-from harvest.video.sampler import Fingerprint, SamplingStep, StoredFrame, VideoSampler
+from harvest.video.sampler import Fingerprint, SamplingEnd, SamplingStep, StoredFrame
 from harvest.video.sampling import Sampling
 
 
@@ -98,13 +98,13 @@ class FrameWriter:
 
     def end(self, task: VideoTask, place: int) -> None:
         """A video was sampled to its end."""
-        assert task.sampler is not None
-        self.left_out.update(task.sampler.chosen.left_out)
+        assert task.told is not None
+        self.left_out.update(task.told.left_out)
         if task.seconds is not None and self._sampling.earliest >= task.seconds:
             self.left_out["after the end of the video"] += 1
-        self._reject_damage(task, task.sampler)
+        self._reject_damage(task, task.told)
         if self._sampling.skip_openings:
-            self._finished.append((place, task, task.sampler.prints))
+            self._finished.append((place, task, task.told.prints))
         else:
             self._record(task, [])
 
@@ -115,9 +115,9 @@ class FrameWriter:
     def settle(self) -> None:
         """At the end of a run: nothing of what was asked for is left to be done."""
         for task in self._cut.values():
-            if task.sampler is not None:
-                self.left_out.update(task.sampler.chosen.left_out)
-                self._reject_damage(task, task.sampler)
+            if task.told is not None:
+                self.left_out.update(task.told.left_out)
+                self._reject_damage(task, task.told)
             self._record(task, [])
         self._settle_openings()
 
@@ -159,9 +159,9 @@ class FrameWriter:
                 chosen[number].append(one)
         return chosen
 
-    def _reject_damage(self, task: VideoTask, sampler: VideoSampler) -> None:
-        trouble = sampler.trouble
-        parts = [one.text(sampler.start) for one in sampler.damage if not (trouble and one.open)]
+    def _reject_damage(self, task: VideoTask, told: SamplingEnd) -> None:
+        trouble = told.trouble
+        parts = [one.text(told.start) for one in told.damage if not (trouble and one.open)]
         if not (trouble or parts):
             return
         reason = "damaged further on" if trouble else "damaged in between"

@@ -8,7 +8,7 @@ the whole of it, or the surroundings of each time asked for.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -243,6 +243,22 @@ class SamplingStep:
     state: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SamplingEnd:
+    """What is known of a video at the end of its sampling.
+
+    `start` is the time stamp of its beginning in seconds; `full` says that the limit ended it, and
+    not the video. `left_out` counts stretches without a frame by reason.
+    """
+
+    start: float
+    full: bool
+    left_out: Counter[str]
+    trouble: str
+    damage: list[Damage]
+    prints: list[Fingerprint]
+
+
 def read_facts(video: Path) -> VideoFacts:
     """Return what a file says of itself. Raises `Unreadable`, also where it cannot be read."""
     try:
@@ -280,19 +296,20 @@ class VideoSampler:
         self.damage: list[Damage] = []
 
     @property
-    def start(self) -> float:
-        """The time stamp of its beginning, in seconds."""
-        return self._facts.start
-
-    @property
     def full(self) -> bool:
         """Whether the limit ended it, and not the video."""
         return self._chooser.full
 
-    @property
-    def prints(self) -> list[Fingerprint]:
-        """Fingerprints, one a second where openings are looked for."""
-        return self._checkpoint.prints
+    def told(self) -> SamplingEnd:
+        """Return what is known of it by now."""
+        return SamplingEnd(
+            self._facts.start,
+            self.full,
+            Counter(self.chosen.left_out),
+            self.trouble,
+            self.damage,
+            self._checkpoint.prints,
+        )
 
     def steps(self) -> Iterator[SamplingStep]:
         """Everything, from where the last run stopped. Raises `Unreadable` and `DiskFull`."""

@@ -11,7 +11,7 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Rejection
-from gleanset.work.pool import Processes, run_over
+from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import dataset_card, licence_table
 from labeler.export.formats import FINISH
@@ -49,8 +49,9 @@ def export(
     with held, replacing(target) as folder:
         items = plan_export(dataset, options)
         pictures = _pictures(items, options, marked(target), target)
+        pool = dataset.workers(workers, folders=(folder,))
         done, failed = _write_all(
-            PictureWriter(folder, options), pictures, workers, progress or Progress()
+            PictureWriter(folder, options), pictures, pool, progress or Progress()
         )
         if not dataset.read_only:
             for path, why in failed.items():
@@ -97,11 +98,11 @@ def _pictures(
 
 
 def _write_all(
-    write: PictureWriter, pictures: Sequence[ExportPicture], workers: int, progress: Progress
+    write: PictureWriter, pictures: Sequence[ExportPicture], workers: Workers, progress: Progress
 ) -> tuple[dict[str, WrittenFile], dict[str, str]]:
     done: dict[str, WrittenFile] = {}
     failed: dict[str, str] = {}
-    outcomes = run_over(write, pictures, Processes(workers))
+    outcomes = run_over(write, pictures, workers)
     for outcome in progress.over(outcomes, "export", total=len(pictures)):
         if outcome.result is not None:
             done[outcome.item.path] = outcome.result

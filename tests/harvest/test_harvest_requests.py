@@ -25,6 +25,7 @@ from gleanset.records import Candidate
 from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.keyword import searches
+from harvest.list_columns import ListColumns
 from harvest.net_options import NetOptions
 from harvest.preview import Preview, preview_searches
 from harvest.request import (
@@ -106,6 +107,12 @@ def test_a_search_is_read_back_from_its_command_line(request: KeywordRequest) ->
     st.builds(
         UrlsRequest,
         files=st.lists(PATHS, min_size=1, max_size=2).map(tuple),
+        columns=st.builds(
+            ListColumns,
+            url=st.sampled_from(("url", "URL", "-u")),
+            caption=st.sampled_from((None, "TEXT", "a caption")),
+            licence=st.sampled_from((None, "url")),
+        ),
         label=st.sampled_from(LABELS),
         limit=NUMBERS,
         workers=NUMBERS,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
@@ -17,6 +19,7 @@ from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
 from pipeline.listing import FIELDS, colour_name, listing
+from pipeline.listing_file import write_lines, write_table
 
 Build = Callable[[Dataset], None]
 NAMES = ("alpha", "beta", "gamma")
@@ -425,3 +428,44 @@ def test_wrong_conditions_are_refused_with_their_mend(
         lines(filled, kind, condition)
     assert mend in str(error.value)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
+    filled: Dataset, tmp_path: Path, kind: str
+) -> None:
+    line = ("list", kind, "--format", "parquet", "-d", filled.root, "--json")
+    done = run_here("pipeline.cli", *line, "--out", tmp_path / "out.parquet")
+    expected = lines(filled, kind)
+    assert done.json == {"written": len(expected), "to": str(tmp_path / "out.parquet")}
+    table = pq.read_table(tmp_path / "out.parquet")
+    found = table.to_pylist()
+    for row in found:
+        row |= {name: json.loads(row[name]) for name in PACKED & row.keys()}
+    assert found == expected
+    names = {name.split(".")[0] for name in FIELDS[kind]}
+    assert names <= set(table.column_names)
+    with Dataset.create(tmp_path / "empty") as empty:
+        write_table(listing(empty, kind, ()), kind, tmp_path / "none.parquet")
+    assert pq.read_schema(tmp_path / "none.parquet") == table.schema
+
+
+PACKED = {"landmarks", "settings", "result"}
+
+
+def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "images.jsonl"
+    run_here("pipeline.cli", "list", "images", "--out", out, "-d", filled.root)
+    assert [json.loads(line) for line in out.read_text().splitlines()] == lines(filled, "images")
+    before = out.read_bytes()
+    with pytest.raises(UsageError):
+        write_lines(_breaking(listing(filled, "images", ())), out)
+    assert out.read_bytes() == before
+    assert list(out.parent.iterdir()) == [out]
+    refused = run_here("pipeline.cli", "list", "runs", "--format", "parquet", "-d", filled.root)
+    assert (refused.code, "--out runs.parquet" in refused.stderr) == (2, True)
+
+
+def _breaking(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield next(found)
+    raise UsageError("no")

@@ -1,0 +1,116 @@
+"""Parquet files, a batch of rows in memory at a time; the one place that uses pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gleanset.errors import InputUnusable, MissingComponent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 1_000
+"""So many rows are in memory at a time."""
+
+_READ_AHEAD = 1 << 20
+
+Column = str | list[Any] | dict[str, Any]
+"""What a column holds: `string`, `int64`, `double`, `bool`, `binary`; a list of one of these, as a
+list with it alone; a record, as a dict of its columns."""
+
+
+def pyarrow() -> Any:
+    """Return pyarrow, with `parquet` in it. Raises `MissingComponent`."""
+    try:
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
+    except ImportError as error:
+        raise MissingComponent(
+            "Parquet files need the package pyarrow, which is not installed",
+            "pip install 'gleanset[parquet]'",
+        ) from error
+
+
+def single_columns(path: Path) -> list[tuple[str, bool]]:
+    """Return the columns of a file in their order, each with whether it holds single values.
+
+    Raises `MissingComponent`, and `InputUnusable` for a file that is damaged or something else.
+    """
+    types = pyarrow().types
+    with _opened(path) as file:
+        return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
+
+
+def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
+    """Yield the cells of some columns as text, row by row; None where there is no value.
+
+    Bytes that are no UTF-8 are written with backslashes. Raises as `single_columns`.
+    """
+    with _opened(path) as file:
+        for batch in file.iter_batches(ROWS, columns=list(columns), use_threads=False):
+            yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
+
+
+@contextmanager
+def parquet_file(
+    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
+    """What writes rows into a file: each call a group of them, which is not kept in memory.
+
+    Equal rows in equal groups give equal bytes. Raises `MissingComponent`.
+    """
+    arrow = pyarrow()
+    fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
+    schema = arrow.schema(fields, metadata=dict(metadata or {}))
+    with arrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+        yield lambda rows: file.write_batch(arrow.RecordBatch.from_pylist(list(rows), schema))
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    arrow = pyarrow()
+    if isinstance(column, dict):
+        return arrow.struct([(name, _arrow_type(inner)) for name, inner in column.items()])
+    if isinstance(column, list):
+        return arrow.list_(_arrow_type(column[0]))
+    return arrow.type_for_alias(column)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open file; what is wrong with it is an `InputUnusable`."""
+    arrow = pyarrow()
+    try:
+        # Pages are read as they are needed: a column of a row group may have gigabytes.
+        with arrow.parquet.ParquetFile(path, buffer_size=_READ_AHEAD) as file:
+            yield file
+    except (arrow.ArrowException, OSError, MemoryError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputUnusable(
+            f"{path} cannot be read as Parquet: {why}", "check that it is one, and whole"
+        ) from error
+
+
+def _texts(column: pa.Array) -> list[str | None]:
+    types = pyarrow().types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    cells: list[object] = _without_encoding(column).to_pylist()
+    return [_text(cell) for cell in cells]
+
+
+def _without_encoding(column: pa.Array) -> pa.Array:
+    """Return texts as bytes: what is no UTF-8 could not be read otherwise."""
+    arrow = pyarrow()
+    types = arrow.types
+    is_text = types.is_string(column.type) or types.is_large_string(column.type)
+    return column.cast(arrow.large_binary()) if is_text else column
+
+
+def _text(cell: object) -> str | None:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
+    return None if cell is None else str(cell)

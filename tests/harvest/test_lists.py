@@ -1,0 +1,232 @@
+"""Tables of URLs as other programs write them: what they say is kept, what is wrong is told."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faulty_server import FaultyServer
+from tools_for_tests import picture, run_here
+
+from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable, MissingComponent
+from harvest.list_columns import ListColumns
+from harvest.lists import LONGEST, check_list, read_rows
+from harvest.urls import read_list
+
+ROWS = [
+    {"URL": "/1.jpg", "TEXT": 'two "rins", running', "BY": "Yuu", "L": "CC-BY-4.0", "C": "rin"},
+    {"URL": "/2.jpg", "TEXT": "日本", "BY": None, "L": None, "C": None},
+    {"URL": None, "TEXT": "an address that is missing", "BY": None, "L": None, "C": "rin"},
+    {"URL": "/3.jpg", "TEXT": None, "BY": "O'Hara", "L": "CC0-1.0", "C": "aoba"},
+]
+NAMED = ListColumns(caption="TEXT", author="BY", licence="L", label="C", page="url")
+WORDS = [*["--caption-column", "TEXT", "--author-column", "BY", "--licence-column", "L"]]
+WORDS += [*["--label-column", "C", "--page-column", "url"]]
+
+
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=2)
+    return file.getvalue()
+
+
+def as_csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_tsv(rows: list[dict[str, Any]]) -> bytes:
+    lines = ["\t".join(rows[0]), *("\t".join(v or "" for v in row.values()) for row in rows)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "l.parquet": as_parquet,
+    "l.csv": as_csv,
+    "L.CSV.GZ": lambda rows: gzip.compress(as_csv(rows)),
+    "l.tsv": as_tsv,
+    "l.tsv.gz": lambda rows: gzip.compress(as_tsv(rows)),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_table_says_the_same_in_every_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMS[name](ROWS))
+    found = [one.origin for one in read_list(tmp_path / name, "other", NAMED)]
+    assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in found] == [
+        ("/1.jpg", 'two "rins", running', "Yuu", "CC-BY-4.0", "rin", "/1.jpg"),
+        ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
+        ("/3.jpg", None, "O'Hara", "CC0-1.0", "aoba", "/3.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["l.parquet", "l.tsv.gz"])
+def test_the_command_keeps_what_a_table_says_and_asks_once(
+    site: FaultyServer, tmp_path: Path, name: str
+) -> None:
+    for number in (1, 2, 3):
+        data = picture(number)
+        site.behaviours[f"/{number}.jpg"] = lambda h, data=data: h.answer(200, data)
+    rows = [{**row, "URL": row["URL"] and site.url + row["URL"]} for row in ROWS]
+    (tmp_path / name).write_bytes(FORMS[name](rows))
+    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--allow-private", "--json", *WORDS)
+    assert run_here("harvest.cli", *line).json["added"] == 3
+    asked = len(site.asked)
+    assert run_here("harvest.cli", *line).json == {
+        "added": 0,
+        "duplicate": 0,
+        "known": 3,
+        "rejected": 0,
+    }
+    assert len(site.asked) == asked
+    with Dataset.open(tmp_path / "d") as dataset:
+        told = {o.url: (o.author, o.licence) for i in dataset.images.each() for o in i.origins}
+    assert told[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
+
+
+def test_a_recipe_names_the_columns_of_its_list(site: FaultyServer, tmp_path: Path) -> None:
+    site.behaviours["/1.jpg"] = lambda h: h.answer(200, picture(1))
+    rows = [{"Link": f"{site.url}/1.jpg", "who": "rin"}]
+    (tmp_path / "l.parquet").write_bytes(as_parquet(rows))
+    recipe = tmp_path / "r.toml"
+    columns = 'columns = {url = "Link", label = "who"}'
+    recipe.write_text(f'title = "x"\n[[urls]]\nfile = "l.parquet"\n{columns}\n')
+    done = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "d", "--allow-private")
+    assert done.code == 0, done.stderr
+    with Dataset.open(tmp_path / "d") as dataset:
+        assert [o.hint for i in dataset.images.each() for o in i.origins] == ["rin"]
+    recipe.write_text(recipe.read_text().replace("label", "lable"))
+    wrong = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "e")
+    assert (wrong.code, "lable" in wrong.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("name", ["l.parquet", "l.csv", "l.tsv.gz"])
+def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMS[name](ROWS))
+    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--caption-column", "TEXTS")
+    done = run_here("harvest.cli", *line)
+    assert done.code == 3
+    assert "no column 'TEXTS'; there are: URL, TEXT, BY, L, C" in done.stderr
+    assert "did you mean TEXT?" in done.stderr
+    assert not (tmp_path / "d").exists(), "nothing was begun"
+
+
+def zipped_zeros(megabytes: int) -> bytes:
+    return gzip.compress(bytes(megabytes << 20), compresslevel=1)
+
+
+WRONG: dict[str, tuple[str, bytes, str]] = {
+    "no parquet": ("l.parquet", b"url\nhttp://h/1.jpg\n", "as Parquet: Parquet magic"),
+    "empty parquet": ("l.parquet", b"", "as Parquet"),
+    "cut parquet": ("l.parquet", as_parquet(ROWS)[:-20], "as Parquet"),
+    "lists in a column": ("l.parquet", as_parquet([{"url": ["a", "b"]}]), "no single values"),
+    "no gzip": ("l.tsv.gz", b"url\nhttp://h/1.jpg\n", "not compressed"),
+    "cut gzip": ("l.txt.gz", gzip.compress(b"x")[:9], "damaged or cut off"),
+    "bad gzip": ("l.txt.gz", gzip.compress(b"http://h/a" * 99)[:-8] + bytes(8), "damaged or cut"),
+    "gzip without its name": ("l.txt", gzip.compress(b"http://h"), "name it l.txt.gz"),
+    "parquet without its name": ("l.csv", as_parquet(ROWS), "name it l.csv.parquet"),
+    "NUL bytes": ("l.txt", b"http://h/1.jpg\n\0\0", "NUL bytes"),
+    "a bomb of zeros": ("l.txt.gz", zipped_zeros(40), "NUL bytes"),
+    "a bomb of one line": ("l.txt.gz", gzip.compress(b"x" * 20_000_000), "line 1 of"),
+    "a line of 10 MB": ("l.csv", b"url\n" + b"x" * 10_000_000, "line 2 of"),
+    "a cell of 10 MB": ("l.parquet", as_parquet([{"url": "x" * 10_000_000}]), "cell of row 1"),
+    "a quote never closed": ("l.csv", b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
+    "no names": ("l.csv", b"http://h/1.jpg,a cat\n", "does not name its columns"),
+    "twice": ("l.csv", b"url,url\na,b\n", "several columns"),
+    "no such column": ("l.csv", b"link,text\na,b\n", "there are: link, text"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
+    name, data, why = WRONG[what]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputUnusable) as caught:
+        list(read_rows(tmp_path / name))
+    assert why in str(caught.value)
+    assert name in caught.value.what
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+
+
+def test_what_was_read_before_the_damage_is_there(tmp_path: Path) -> None:
+    lines = "".join(f"http://h/{number * 7919 % 10_007}.jpg\n" for number in range(10_000))
+    (tmp_path / "l.txt.gz").write_bytes(gzip.compress(lines.encode())[:-2000])
+    found: list[str] = []
+    rows = map(found.append, (row.url for row in read_rows(tmp_path / "l.txt.gz")))
+    with pytest.raises(InputUnusable, match="cut off"):
+        any(rows)
+    assert found[:2] == ["http://h/0.jpg", "http://h/7919.jpg"]
+    assert 5_000 < len(found) < 10_000
+
+
+def test_rows_that_end_too_early_are_rejected_by_name(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "l.tsv").write_text("text\turl\na caption\nwith two lines\thttp:///\n\n\t\n")
+    assert [row.url for row in read_rows(tmp_path / "l.tsv")] == ["a caption", "http:///"]
+
+
+def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
+    for name in ("l.tsv", "l.csv", "l.txt", "l"):
+        (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")
+        found = [(row.url, row.label) for row in read_rows(tmp_path / name)]
+        assert found == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
+    with pytest.raises(GleansetError, match="which has no columns"):
+        check_list(tmp_path / "l.txt", ListColumns(caption="TEXT"))
+
+
+def test_cells_of_other_types_are_text(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "url": pa.array([b"http://h/\xff", b"b"]),
+            "a.b": pa.array(["x", None]).dictionary_encode(),
+            "n": [1, 2],
+            "s": pa.array(["v", "w"], pa.large_string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "l.parquet")
+    columns = ListColumns(caption="a.b", author="n", licence="s", page="url")
+    assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns)] == [
+        ("http://h/\\xff", None, "x", "v", "1", "http://h/\\xff"),
+        ("b", None, None, "w", "2", "b"),
+    ]
+
+
+def test_one_large_group_of_rows_is_not_held_in_memory(tmp_path: Path) -> None:
+    number = 200_000
+    urls = [f"http://example.com/{n * 7919 % 1_000_003:09}/{n:060}.jpg" for n in range(number)]
+    pq.write_table(pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False)
+    del urls
+    before = pa.total_allocated_bytes()
+    most, rows = 0, 0
+    for _ in read_rows(tmp_path / "l.parquet"):
+        rows += 1
+        if rows % 5_000 == 0:
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert rows == number
+    assert most < 8_000_000, "of some 18 MB"
+
+
+def test_without_pyarrow_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "l.parquet").write_bytes(as_parquet(ROWS))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingComponent, match="pyarrow") as caught:
+        check_list(tmp_path / "l.parquet")
+    assert caught.value.mend == "pip install 'gleanset[parquet]'"
+
+
+def test_a_line_of_the_longest_length_is_told_and_none_shorter(tmp_path: Path) -> None:
+    (tmp_path / "l").write_text("x" * (LONGEST - 2) + "\n")
+    assert len(next(read_rows(tmp_path / "l")).url) == LONGEST - 2
