@@ -1,13 +1,15 @@
-"""New pictures against a million old ones: `python benchmarks/dedup_million.py [SIZE] [--first]`.
+"""How the search for copies grows: `python benchmarks/dedup_million.py [1000 10000 100000 ...]`.
 
 The search for candidates of `labeler dedup`, from the catalogue on disk to the pairs written into
 it: whole hashes, mirrored hashes, and 64 points for each picture. The hashes are synthetic, no
 picture is decoded: random points are the cheap case, so a third of them lie within a few bits of
-a common stock of points, and a tenth of the pictures are copies of another one with three quarters
-of its points. Decoding (a few ms a picture) and second looks are measured by `duplicates.py`.
+a common stock of points, and a hundredth of the pictures are copies of another one with three
+quarters of its points. Decoding (a few ms a picture) and second looks are measured by
+`dedup_kinds.py`.
 
-Printed are CPU and wall seconds for 1,000 new pictures and for a block of 10,000, peak memory, and
-how many of the copies were proposed. `--first` searches all of them from nothing as well (long).
+For each size all are searched from nothing, then 1,000 new ones against them; with `--old` the
+first search is left out, and they count as searched. Printed are CPU and wall seconds, the part of
+the planted copies that were proposed, other pairs that were, and peak memory.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +35,20 @@ STEP = 10_000
 Hashes = npt.NDArray[np.uint64]
 
 
+class Pictures(NamedTuple):
+    """Hashes (n, 2), points (n, 64) and shapes (n, 64, 3) of n pictures."""
+
+    whole: Hashes
+    points: Hashes
+    shapes: npt.NDArray[np.uint8]
+
+
 class Maker:
     """Makes rows of the catalogue, `STEP` pictures at a time, each from a seed of its own."""
 
     def __init__(self) -> None:
         self._stock = np.random.default_rng(0).integers(0, 2**64, 2_000_000, dtype=np.uint64)
+        self.planted: set[tuple[int, int]] = set()
 
     def fill(self, dataset: Dataset, start: int, count: int, *, searched: bool) -> None:
         """Images, samples and looks for the numbers `start` to `start + count`."""
@@ -74,10 +86,25 @@ class Maker:
             ],
         )
 
-    def _pictures(
-        self, first: int, number: int, *, copies: bool = True
-    ) -> tuple[Hashes, Hashes, npt.NDArray[np.uint8]]:
-        """Hashes (n, 2), points (n, 64) and shapes (n, 64, 3) of the pictures from `first` on."""
+    def _pictures(self, first: int, number: int) -> Pictures:
+        """Make the pictures from `first` on; every hundredth is a crop of another one.
+
+        That is one of the same block, or of the first one where a block does not begin at a
+        multiple of `STEP`: those are new pictures and have to be found among old ones.
+        """
+        made = self._originals(first, number)
+        new = first % STEP != 0
+        of = self._originals(0, min(STEP, first)) if new else made
+        random = np.random.default_rng([2, first])
+        for row in range(99, number, 100):
+            other = (row * 37) % len(of.whole) if new else row - 50
+            kept = random.random(POINTS) < 0.75
+            made.points[row][kept] = _blurred(random, of.points[other][kept])
+            made.shapes[row][kept] = of.shapes[other][kept]
+            self.planted.add(((0 if new else first) + other + 1, first + row + 1))
+        return made
+
+    def _originals(self, first: int, number: int) -> Pictures:
         random = np.random.default_rng([1, first])
         whole = random.integers(0, 2**64, (number, 2), dtype=np.uint64)
         points = random.integers(0, 2**64, (number, POINTS), dtype=np.uint64)
@@ -86,23 +113,7 @@ class Maker:
         points[common] = _blurred(random, chosen)
         shapes = random.integers(0, 256, (number, POINTS, 3), dtype=np.uint8)
         shapes[..., 2] &= 1
-        if copies and first >= STEP:
-            self._copy(random, first, points, shapes, number // 10)
-        return whole, points, shapes
-
-    def _copy(
-        self,
-        random: np.random.Generator,
-        first: int,
-        points: Hashes,
-        shapes: npt.NDArray[np.uint8],
-        many: int,
-    ) -> None:
-        """The first `many` are crops of pictures of the block before."""
-        _, old, forms = self._pictures(first // STEP * STEP - STEP, STEP, copies=False)
-        kept = random.random((many, POINTS)) < 0.75
-        points[:many][kept] = _blurred(random, old[-many:][kept])
-        shapes[:many][kept] = forms[-many:][kept]
+        return Pictures(whole, points, shapes)
 
 
 def _blurred(random: np.random.Generator, hashes: Hashes) -> Hashes:
@@ -113,34 +124,38 @@ def _blurred(random: np.random.Generator, hashes: Hashes) -> Hashes:
     return hashes
 
 
-def search(dataset: Dataset, what: str) -> None:
+def search(dataset: Dataset, what: str, planted: set[tuple[int, int]]) -> None:
     """What `labeler dedup` does between hashing and the second looks; prints what it took."""
-    before = dataset.db.number("SELECT count(*) FROM pair")
+    before = {(a, b) for a, b in dataset.db.rows("SELECT a, b FROM pair")}
     cpu, wall = time.process_time(), time.perf_counter()
     DuplicateFinder(dataset)._propose()  # noqa: SLF001
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    pairs = dataset.db.number("SELECT count(*) FROM pair") - before
+    pairs = {(a, b) for a, b in dataset.db.rows("SELECT a, b FROM pair")} - before
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
     print(
-        f"{what}: {cpu:.1f} s CPU, {wall:.1f} s, {pairs:,} candidates, peak {memory} MB", flush=True
+        f"{what}: {cpu:.1f} s CPU, {wall:.1f} s; of {len(planted):,} copies "
+        f"{len(pairs & planted) / max(1, len(planted)):.4f} proposed, other pairs "
+        f"{len(pairs - planted):,}; peak {memory} MB",
+        flush=True,
     )
 
 
 def main() -> None:
     """Fill a catalogue, then time the searches."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("size", type=int, nargs="?", default=1_000_000)
-    parser.add_argument("--first", action="store_true", help="search all from nothing, too")
+    parser.add_argument("sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--old", action="store_true", help="all but the new ones are searched")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Dataset.create(folder) as dataset:
-        maker, size = Maker(), given.size
-        maker.fill(dataset, 0, size, searched=not given.first)
-        if given.first:
-            search(dataset, f"all of {size:,} from nothing")
-        for number in (1_000, 1_000, 10_000):
-            maker.fill(dataset, size, number, searched=False)
-            search(dataset, f"{number:,} new against {size:,} old ({number // 10:,} are copies)")
-            size += number
+    for size in given.sizes:
+        with tempfile.TemporaryDirectory() as folder, Dataset.create(folder) as dataset:
+            maker = Maker()
+            maker.fill(dataset, 0, size, searched=given.old)
+            if not given.old:
+                search(dataset, f"{size:,} from nothing", maker.planted)
+            maker.planted.clear()
+            # One further than a block begins, see `_pictures`.
+            maker.fill(dataset, size + 1, 1_000, searched=False)
+            search(dataset, f"1,000 new against {size:,}", maker.planted)
 
 
 if __name__ == "__main__":

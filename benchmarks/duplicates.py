@@ -30,9 +30,10 @@ from duplicate_pictures import COPIES, encoded
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
-from labeler.duplicates.candidates import batch_of, candidates_within
+from labeler.duplicates.candidates import batch_of, candidates_within, columns_of
 from labeler.duplicates.hashes import describe
-from labeler.duplicates.verification import compare, prepare
+from labeler.duplicates.prepared import prepare
+from labeler.duplicates.verification import compare
 
 LARGEST = 1000
 NEAR, ALIKE = 8, 0.9
@@ -128,7 +129,7 @@ def main() -> None:
     started = time.process_time()
     looks = [describe(picture, number) for number, picture in enumerate(pictures)]
     each = 1000 * (time.process_time() - started) / len(rows)
-    pairs = candidates_within(batch_of(looks))
+    pairs = candidates_within(batch_of(columns_of(looks)))
     views = [prepare(picture) for picture in pictures]
     started = time.process_time()
     verdicts = {pair: compare(views[pair[0]], views[pair[1]]) for pair in pairs}

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
 from duplicate_pictures import encoded
 
 from gleanset.images.decode import decode
-from labeler.duplicates.verification import compare, prepare
+from labeler.duplicates.prepared import prepare
+from labeler.duplicates.verification import compare
 from pipeline.sample.character import MOUTHS, random_character
 from pipeline.sample.scene import face_box, paint_scene, plan_scene
 

@@ -34,7 +34,7 @@ from labeler.audit_pictures import (
     hash_picture,
     picture_pixels,
 )
-from labeler.duplicates.candidates import batch_of, candidates_between
+from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
@@ -214,9 +214,17 @@ def _candidates(
     for picture in pictures:
         if picture.number in known and picture.number not in again:
             of[picture.split].append(known[picture.number].look)
-    batches = [batch_of(hashes) for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))]
+    batches = [
+        batch_of(columns_of(hashes))
+        for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))
+    ]
+    searches = [CandidateSearch(batch) for batch in batches]
     return sorted(
-        {pair for old, new in combinations(batches, 2) for pair in candidates_between(new, old)}
+        {
+            pair
+            for old, new in combinations(range(len(batches)), 2)
+            for pair in searches[new].among(batches[old])
+        }
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
@@ -10,6 +10,9 @@ from gleanset.db.hints import Hints
 from gleanset.errors import UsageError
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
+OPEN, TIED = "open", "tied"
+"""Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
+to be the same by way of others; it is due again as soon as they are not."""
 BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
 
@@ -79,12 +82,21 @@ class Pairs:
         """Return how many pairs wait for a second look."""
         return self._db.number("SELECT count(*) FROM pair WHERE verdict='open'")
 
-    def open(self) -> Iterator[tuple[int, int, bool]]:
-        """Pairs that wait for a second look, and whether both are frames of one video."""
-        for rows in self._db.pages(
-            f"SELECT a, b, {_ONE_FILM} FROM pair WHERE verdict='open'", ("a", "b"), size=500
-        ):
-            yield from ((row[0], row[1], bool(row[2])) for row in rows)
+    def unseen(self) -> list[tuple[int, int]]:
+        """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
+        rows = self._db.rows(
+            "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b", (OPEN, TIED)
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def tie(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
+        """Note which pairs that nobody has looked at need no look, or need one after all."""
+        was, now = (OPEN, TIED) if tied else (TIED, OPEN)
+        with self._db.write():
+            self._db.many(
+                "UPDATE pair SET verdict=? WHERE a=? AND b=? AND verdict=?",
+                [(now, a, b, was) for a, b in pairs],
+            )
 
     def of_one_film(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
@@ -107,7 +119,7 @@ class Pairs:
         """
         rows = self._db.rows(
             "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
-            "JOIN sample t ON t.id=p.b WHERE verdict!='open' AND s.status!='retired' AND "
+            "JOIN sample t ON t.id=p.b WHERE s.status!='retired' AND "
             "t.status!='retired' AND (verdict='same' OR kind='person') ORDER BY priority, kind"
         )
         # Of several verdicts the last one stays.
@@ -126,11 +138,24 @@ class Pairs:
     def tied(self) -> dict[tuple[int, int], bool]:
         """As `known`, and whatever may be a copy, too, for that must not leak.
 
-        These are doubtful pairs, and those that were the same and are looked at once more.
+        These are doubtful pairs, those that were the same and are looked at once more, and those
+        that were tied by others.
         """
         again = self._db.rows("SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL")
-        maybe = [*self.doubtful(), *((row[0], row[1]) for row in again)]
+        maybe = [*self.doubtful(), *((row[0], row[1]) for row in again), *self.tied_by_others()]
         return dict.fromkeys(maybe, True) | self.known()
+
+    def tied_by_others(self) -> list[tuple[int, int]]:
+        """Return pairs (rows, a < b) that needed no look, for both were the same as others.
+
+        Only those between samples that a detector still finds.
+        """
+        rows = self._db.rows(
+            "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
+            "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
+            (TIED,),
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def closeness(self) -> dict[tuple[int, int], float]:
         """Return how close pairs (rows, a < b) are that the pixels call the same, 0..1.
@@ -152,7 +177,7 @@ class Pairs:
         """Return what is known of one pair: same, not the same, or None."""
         row = self._db.one(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
-            "verdict!='open' ORDER BY priority DESC, kind LIMIT 1",
+            "verdict NOT IN ('open','tied') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
         return None if row is None else bool(row[0] == SAME)

@@ -39,6 +39,16 @@ class SampleHashes(NamedTuple):
     shapes: bytes
 
 
+class HashColumns(NamedTuple):
+    """The hashes of many samples, each field in one sequence; 64 bits are signed, as stored."""
+
+    samples: Sequence[int] = ()
+    plain: Sequence[int] = ()
+    flipped: Sequence[int] = ()
+    points: Sequence[bytes] = ()
+    shapes: Sequence[bytes] = ()
+
+
 SAMPLE_REGION = "s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
 """SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
 
@@ -114,35 +124,31 @@ class ImageHashes:
         """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
         with self._db.write():
             self._db.run("DELETE FROM look WHERE sample=?", (sample,))
-            self._db.run("DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict='open'", (sample,))
+            self._db.run(
+                "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
+            )
 
-    def pages(self, *, searched: bool, size: int) -> Iterator[list[SampleHashes]]:
+    def pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
         """Yield the hashes of samples that were or were not searched for yet, `size` at a time.
 
         Those of retired samples as well: they may come back.
         """
         for rows in self._db.pages(
-            "SELECT sample, plain, flipped, filled, points, shapes FROM look WHERE searched=?",
+            "SELECT sample, plain, flipped, points, shapes FROM look WHERE searched=?",
             ("sample",),
             (searched,),
             size=size,
         ):
-            yield [_look(row) for row in rows]
+            yield HashColumns(*zip(*rows, strict=True))
+
+    def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return the plain and the flipped hash of these samples, by row."""
+        rows = self._db.rows_in("SELECT sample, plain, flipped FROM look WHERE sample", ids)
+        return {row[0]: (unsigned(row[1]), unsigned(row[2])) for row in rows}
 
     def searched(self, samples: Sequence[int]) -> None:
         """Note that all pairs with these samples are known. Call inside a write."""
         self._db.many("UPDATE look SET searched=1 WHERE sample=?", [(s,) for s in samples])
-
-
-def _look(row: Row) -> SampleHashes:
-    return SampleHashes(
-        row["sample"],
-        unsigned(row["plain"]),
-        unsigned(row["flipped"]),
-        row["filled"],
-        row["points"],
-        row["shapes"],
-    )
 
 
 def sample_region(row: Row) -> SampleRegion:

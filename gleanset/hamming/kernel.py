@@ -138,39 +138,131 @@ def probe(
 
 
 @compiled
-def probe_equal(
-    sorted_: Hashes,
-    orders: Numbers,
-    starts: Numbers,
-    width: int,
-    right: Hashes,
+def key_of(value: np.uint64, cut: Numbers) -> np.int64:
+    """Return the two bands of a hash that `cut` says, side by side.
+
+    `cut` = (shift, mask) of the lower band, (shift, mask) of the higher one, where it comes to
+    lie, and a mask for the whole.
+    """
+    low = (value >> np.uint64(cut[0])) & np.uint64(cut[1])
+    high = (value >> np.uint64(cut[2])) & np.uint64(cut[3])
+    return np.int64((low | (high << np.uint64(cut[4]))) & np.uint64(cut[5]))
+
+
+@compiled
+def first_two(apart: np.uint64, bands: Numbers, one: int, other: int) -> bool:
+    """Return whether `one` and `other` are the first two bands that are equal, of a pair that
+    differs in the bits `apart`; so each pair comes once. `bands` are rows of (shift, mask)."""
+    for band in range(other):
+        part = (apart >> np.uint64(bands[band, 0])) & np.uint64(bands[band, 1])
+        if (part == np.uint64(0)) != (band == one):
+            return False
+    part = (apart >> np.uint64(bands[other, 0])) & np.uint64(bands[other, 1])
+    return bool(part == np.uint64(0))
+
+
+@compiled
+def put_in_order(
+    hashes: Hashes, cut: Numbers, starts: npt.NDArray[np.int32], order: npt.NDArray[np.int32]
+) -> None:
+    """Sort positions by key, by counting: key `k` is at `order[starts[k]:starts[k + 1]]`."""
+    starts[:] = 0
+    for x in range(len(hashes)):
+        starts[key_of(hashes[x], cut) + 1] += 1
+    for key in range(1, len(starts)):
+        starts[key] += starts[key - 1]
+    # Each start moves on to its end as it is filled, which is where the next one began.
+    for x in range(len(hashes)):
+        mine = key_of(hashes[x], cut)
+        order[starts[mine]] = x
+        starts[mine] += 1
+    for key in range(len(starts) - 1, 0, -1):
+        starts[key] = starts[key - 1]
+    starts[0] = 0
+
+
+@compiled
+def meet(
+    hashes: Hashes,
+    order: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int32],
+    bands: Numbers,
+    one: int,
+    other: int,
     distance: int,
     place: Numbers,
     out: Numbers,
 ) -> int:
-    """As `probe`, by bands that must be equal: `distance + 1` of them, `width` bits each.
+    """Compare all hashes of one list that have the bands `one` and `other` in common.
 
-    `sorted_` (bands x n) has the hashes of the index by the key of each band, `orders` their
-    positions. What is compared lies together in memory, which is what makes it quick.
+    `hashes` are in the order of their keys and `order` has their positions. `place` = (key, x)
+    says where to begin and, when a row of comparisons might not fit into `out`, where to go on.
     """
     rows = 0
-    mask = np.uint64((1 << width) - 1)
-    for y in range(place[0], len(right)):
-        if rows + orders.shape[1] > len(out):
-            place[0] = y
-            return rows
-        for band in range(len(starts)):
-            key = np.int64((right[y] >> np.uint64(width * band)) & mask)
-            for at in range(starts[band, key], starts[band, key + 1]):
-                apart = sorted_[band, at] ^ right[y]
+    for key in range(place[0], len(starts) - 1):
+        last = starts[key + 1]
+        for x in range(max(starts[key], place[1]), last):
+            if rows + last - x > len(out):
+                place[0], place[1] = key, x
+                return rows
+            for y in range(x + 1, last):
+                apart = hashes[x] ^ hashes[y]
                 count = bits(apart)
-                if count > distance:
-                    continue
-                new = True
-                for earlier in range(band):
-                    new = new and (apart >> np.uint64(width * earlier)) & mask != np.uint64(0)
-                if new:
-                    out[rows, 0], out[rows, 1], out[rows, 2] = orders[band, at], y, count
+                if count <= distance and first_two(apart, bands, one, other):
+                    out[rows, 0], out[rows, 1], out[rows, 2] = order[x], order[y], count
                     rows += 1
+    place[0] = len(starts) - 1
+    return rows
+
+
+@compiled
+def probe_two(  # noqa: C901 (one loop: numba compiles it as a whole)
+    left: Hashes,
+    orders: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int32],
+    there: Hashes,
+    cuts: Numbers,
+    bands: Numbers,
+    chosen: Numbers,
+    right: Hashes,
+    distance: int,
+    most: int,
+    hits: Numbers,
+    place: Numbers,
+    out: Numbers,
+) -> int:
+    """Look `right` up in an index over `left`, by all pairs of bands that may be equal.
+
+    `orders` (n) and `starts` are those of `put_in_order` for each of the pairs of bands that
+    `chosen` has; `there` has a bit for each key that occurs, which rules most look-ups out from a
+    table that is small enough to stay near the processor. What one of `left` meets beyond
+    `most` times (counted in `hits`) is left out. `place` = (first of a tile, pair of bands, y).
+    """
+    rows = 0
+    tile = 4096
+    for first in range(place[0], len(right), tile):
+        for number in range(place[1] if first == place[0] else 0, len(chosen)):
+            cut = cuts[number]
+            resumed = first == place[0] and number == place[1]
+            for y in range(
+                max(first, place[2]) if resumed else first, min(first + tile, len(right))
+            ):
+                key = key_of(right[y], cut)
+                if not (there[number, key >> 6] >> np.uint64(key & 63)) & np.uint64(1):
+                    continue
+                begin, end = starts[number, key], starts[number, key + 1]
+                if rows + end - begin > len(out):
+                    place[0], place[1], place[2] = first, number, y
+                    return rows
+                for at in range(begin, end):
+                    x = orders[number, at]
+                    apart = left[x] ^ right[y]
+                    count = bits(apart)
+                    if count > distance or hits[x] >= most:
+                        continue
+                    if first_two(apart, bands, chosen[number, 0], chosen[number, 1]):
+                        hits[x] += 1
+                        out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
+                        rows += 1
     place[0] = len(right)
     return rows

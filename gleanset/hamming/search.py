@@ -15,22 +15,12 @@ from math import comb
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from gleanset.hamming.kernel import Hashes, Numbers, compare, probe, probe_equal
+from gleanset.hamming.kernel import Hashes, Numbers, compare, probe
+from gleanset.hamming.two_bands import MOST_BANDS, MOST_BITS, ROWS, Near, TwoBands
 
 BANDS = 4
 WIDTH = 16
-# Rows that one step of the search may give: 24 MB.
-_ROWS = 1 << 20
-
-
-class Near(NamedTuple):
-    """Pairs of positions, and how many bits lie between their hashes. Three equal lengths."""
-
-    a: npt.NDArray[np.int64]
-    b: npt.NDArray[np.int64]
-    distance: npt.NDArray[np.int64]
 
 
 class Distinct(NamedTuple):
@@ -82,15 +72,15 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
     if _flat_is_cheaper(len(left), len(right), limits):
         yield from _band(left, right, 0, 0, np.array([WIDTH]), distance, same=False)
         return
-    if _equal_is_cheaper(len(left), distance, limits):
-        yield from _equal_bands(left, right, distance)
+    if _two_are_cheaper(len(left), distance, limits):
+        yield from TwoBands(left, distance).between(right)
         return
     masks = [_masks(limit) for limit in limits]
     flat = np.array([mask for some in masks for mask in some], dtype=np.int64)
     ends = np.concatenate([[0], np.cumsum([len(some) for some in masks])]).astype(np.int64)
     index = [_sorted(left, band, WIDTH) for band in range(BANDS)]
     orders, starts = np.stack([one.order for one in index]), np.stack([one.starts for one in index])
-    out = np.empty((_ROWS + len(left), 3), dtype=np.int64)
+    out = np.empty((ROWS + len(left), 3), dtype=np.int64)
     place = np.zeros(1, dtype=np.int64)
     while place[0] < len(right):
         rows = probe(
@@ -109,36 +99,13 @@ def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
             yield Near(*out[:rows].T.copy())
 
 
-def _equal_is_cheaper(left: int, distance: int, limits: list[int]) -> bool:
-    """Return whether one equal band of `distance + 1` is found sooner than one nearly equal of
-    four.
-
-    A look-up costs about as much as comparing four hashes that lie side by side.
-    """
-    bands = distance + 1
-    return bool(bands * (4 + left / 2 ** (64 // bands)) < 5 * _probes(limits))
-
-
-def _equal_bands(left: Hashes, right: Hashes, distance: int) -> Iterator[Near]:
-    bands = distance + 1
-    width = min(64 // bands, WIDTH)
-    index = [_sorted(left, band, width) for band in range(bands)]
-    hashes, orders, starts = (np.stack(part) for part in zip(*index, strict=True))
-    out = np.empty((_ROWS + len(left), 3), dtype=np.int64)
-    place = np.zeros(1, dtype=np.int64)
-    while place[0] < len(right):
-        rows = probe_equal(
-            hashes,
-            orders.astype(np.int32),
-            starts.astype(np.int32),
-            width,
-            right,
-            distance,
-            place,
-            out,
-        )
-        if rows:
-            yield Near(*out[:rows].T.copy())
+def _two_are_cheaper(left: int, distance: int, limits: list[int]) -> bool:
+    """Return whether two equal bands of `distance + 2` are found sooner than one of four."""
+    if distance + 2 > MOST_BANDS:
+        return False
+    width = min(2 * (64 // (distance + 2)), MOST_BITS)
+    pairs = comb(distance + 2, 2)
+    return bool(pairs * (1 + left / 2**width) < _probes(limits) * (1 + left / 2**WIDTH))
 
 
 def _pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
@@ -195,7 +162,7 @@ def _band(
     mine = _sorted(left, band, width)
     theirs = mine if same else _sorted(right, band, width)
     keys = len(mine.starts) - 1
-    out = np.empty((max(_ROWS, int(np.diff(theirs.starts).max())), 3), dtype=np.int64)
+    out = np.empty((max(ROWS, int(np.diff(theirs.starts).max())), 3), dtype=np.int64)
     place = np.zeros(3, dtype=np.int64)
     while place[0] < keys:
         rows = compare(

@@ -18,8 +18,11 @@ from labeler.duplicates.hashes import Grey, Points
 SIDE = 256
 SMALLEST = 16
 _ALIKE = 0.85
-_SURE = 12
+# So many points that agree need no other way of laying.
+SURE = 12
 _LEAST_POINTS = 4
+# How much the proportions of two frames may differ: as good as not, or squeezed by a third.
+EVEN, SQUEEZED = 0.05, 0.34
 # How far (pixels) the finer motion may differ from the coarse one.
 _FARTHEST = 6.0
 
@@ -83,14 +86,12 @@ def _plausible(matrix: Matrix) -> bool:
     return bool(np.linalg.det(matrix[:, :2]) > 0 and small > large / 2 and small > 0.05)
 
 
-def frame_on_frame(a: Grey, b: Grey, best: Fit | None) -> list[Fit]:
-    """Lay frame on frame: for pictures with too few points, when their shapes agree."""
-    if best is not None and best.points >= _SURE:
-        return []
+def frame_on_frame(a: Grey, b: Grey, uneven: float = EVEN) -> Fit | None:
+    """Lay frame on frame, when the shapes of two pictures differ by no more than `uneven`."""
     (ha, wa), (hb, wb) = a.shape, b.shape
-    if abs(wa * hb - wb * ha) > 0.05 * wa * hb:
-        return []
-    return [Fit(np.array([[wa / wb, 0, 0], [0, ha / hb, 0]], dtype=np.float64), 0)]
+    if abs(wa * hb - wb * ha) > uneven * max(wa * hb, wb * ha):
+        return None
+    return Fit(np.array([[wa / wb, 0, 0], [0, ha / hb, 0]], dtype=np.float64), 0)
 
 
 def common_part(a: Grey, b: Grey, matrix: Matrix) -> Common | None:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.measures import SampleHashes
-from gleanset.hamming.search import Near, distinct, near_between, near_pairs
+from gleanset.db.measures import HashColumns, SampleHashes
+from gleanset.db.values import signed
+from gleanset.hamming.search import distinct, near_between, near_pairs
+from gleanset.hamming.two_bands import Near, TwoBands
 
 WHOLE_DISTANCE = 8
 POINT_DISTANCE = 4
@@ -43,19 +45,33 @@ class Batch(NamedTuple):
     shapes: npt.NDArray[np.uint8]
 
 
-def batch_of(hashes: Sequence[SampleHashes]) -> Batch:
+def batch_of(hashes: HashColumns) -> Batch:
     """Stored hashes as arrays."""
-    counts = [len(look.points) // 8 for look in hashes]
-    points = np.frombuffer(b"".join(look.points for look in hashes), dtype="<u8").astype(np.uint64)
-    shapes = np.frombuffer(b"".join(look.shapes for look in hashes), np.uint8).reshape(-1, 3)
+    counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8
     return Batch(
-        np.array([look.sample for look in hashes], dtype=np.int64),
-        np.array([look.plain for look in hashes], dtype=np.uint64),
-        np.array([look.flipped for look in hashes], dtype=np.uint64),
-        points,
-        np.repeat(np.arange(len(hashes), dtype=np.int64), counts),
-        shapes,
+        np.array(hashes.samples, dtype=np.int64),
+        np.array(hashes.plain, dtype=np.int64).view(np.uint64),
+        np.array(hashes.flipped, dtype=np.int64).view(np.uint64),
+        np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
+        np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+        np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
     )
+
+
+def columns_of(hashes: Sequence[SampleHashes]) -> HashColumns:
+    """Hashes that were made just now, as they are stored."""
+    return HashColumns(
+        [one.sample for one in hashes],
+        [signed(one.plain) for one in hashes],
+        [signed(one.flipped) for one in hashes],
+        [one.points for one in hashes],
+        [one.shapes for one in hashes],
+    )
+
+
+def whole_near(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Return whether two whole hashes, (plain, flipped), are near, or one and a mirrored one."""
+    return min((a[0] ^ b[0]).bit_count(), (a[0] ^ b[1]).bit_count()) <= WHOLE_DISTANCE
 
 
 def candidates_within(new: Batch) -> set[tuple[int, int]]:
@@ -69,16 +85,24 @@ def candidates_within(new: Batch) -> set[tuple[int, int]]:
     whole = _nearest(_joined([straight, Near(*(part[apart] for part in turned))]), by_later=True)
     dense = np.bincount(whole.b[whole.distance <= _ALL_BUT_EQUAL], minlength=len(new.samples))
     few = _telling(new, dense < NEAREST)
-    pairs = _agreeing(few, few, same=True)
+    pairs = _agreeing(few, few, TwoBands(few.points, POINT_DISTANCE).within())
     return _keys(new, new, whole.a, whole.b) | _keys(new, new, *pairs)
 
 
-def candidates_between(new: Batch, old: Batch) -> set[tuple[int, int]]:
-    """Pairs of a sample of `new` and one of `old`."""
-    found = [near_between(h, old.plain, WHOLE_DISTANCE) for h in (new.plain, new.flipped)]
-    whole = _nearest(_joined(near for some in found for near in some), by_later=False)
-    pairs = _agreeing(_telling(new), _telling(old), same=False)
-    return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)
+class CandidateSearch:
+    """Finds which pictures of other batches may be copies of those of one batch."""
+
+    def __init__(self, new: Batch) -> None:
+        self._new, self._telling = new, _telling(new)
+        self._points = TwoBands(self._telling.points, POINT_DISTANCE)
+
+    def among(self, old: Batch) -> set[tuple[int, int]]:
+        """Return pairs of a sample of this batch and one of `old`."""
+        new = self._new
+        found = [near_between(h, old.plain, WHOLE_DISTANCE) for h in (new.plain, new.flipped)]
+        whole = _nearest(_joined(near for some in found for near in some), by_later=False)
+        pairs = _agreeing(self._telling, old, self._points.between(old.points, _COMMON))
+        return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)
 
 
 def _keys(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
@@ -126,12 +150,12 @@ def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
     )
 
 
-def _agreeing(left: Batch, right: Batch, *, same: bool) -> tuple[Rows, Rows]:
-    """Positions of pairs of samples of which enough points agree."""
+def _agreeing(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
+    """Positions of pairs of samples of which enough points agree, from the near points of both."""
     found: list[Rows] = []
-    for near in near_between(left.points, right.points, POINT_DISTANCE):
+    for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
-        real = a < b if same else np.ones(len(a), dtype=np.bool_)
+        real = a != b if left is right else np.ones(len(a), dtype=np.bool_)
         cells = _cells(left.shapes[near.a[real]], right.shapes[near.b[real]])
         found.append(np.column_stack([a[real] * len(right.samples) + b[real], cells]))
     rows = np.concatenate(found) if found else np.zeros((0, 5), dtype=np.int64)

@@ -57,7 +57,12 @@ class _Lost(NamedTuple):
     summed: Floats
 
 
-def replaced_windows(common: Common) -> float:
+def edges_of_both(common: Common) -> tuple[Edges, Edges]:
+    """Return the edges of two aligned pictures."""
+    return edges_of(common.a, common.where), edges_of(common.b, common.where)
+
+
+def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     """Return the windows, per mille, in which each picture lacks edges of the other.
 
     Edges are compared as normalised gradients (Haber and Modersitzki, "Intensity gradient based
@@ -65,8 +70,7 @@ def replaced_windows(common: Common) -> float:
     """
     window = max(LEAST_WINDOW, round(max(common.a.shape) * WINDOW / SIDE))
     mask = common.where.astype(np.float32)
-    ax, ay, own_a = edges_of(common.a, common.where)
-    bx, by, own_b = edges_of(common.b, common.where)
+    (ax, ay, own_a), (bx, by, own_b) = edges
 
     def gather(values: Floats) -> Floats:
         return cv2.blur(values * mask, (window, window)).astype(np.float32)
@@ -79,13 +83,13 @@ def replaced_windows(common: Common) -> float:
     return 1000 * float(replaced.sum()) / max(1, int(inside.sum()))
 
 
-def strongest_change(common: Common) -> float:
+def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
     """Return how much is drawn differently at one place, in pixels of a strong line.
 
     Copies stay below 0.5 at 256 pixels a side, another mouth is 1 to 10. `common` should be
     laid as finely as can be.
     """
-    a, b = edges_of(common.a, common.where), edges_of(common.b, common.where)
+    a, b = edges
     unlike = _unlike(common.a, common.b)
     lost_a, lost_b = _lost(a, b, common.where, unlike), _lost(b, a, common.where, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)

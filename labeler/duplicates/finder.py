@@ -6,6 +6,7 @@ A window and a command drive it alike. `search` may be killed at any time and go
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -19,15 +20,29 @@ from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Workers, run_batches
 from gleanset.work.progress import Progress
-from labeler.duplicates.candidates import batch_of, candidates_between, candidates_within
+from labeler.duplicates.candidates import (
+    CandidateSearch,
+    batch_of,
+    candidates_within,
+    columns_of,
+    whole_near,
+)
+from labeler.duplicates.grouping import Pair, loose, worth
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
 from labeler.duplicates.plan import DuplicatePlan, make_plan
-from labeler.duplicates.verification import FilePair, Verdict, compare, compare_files, prepare
+from labeler.duplicates.prepared import prepare
+from labeler.duplicates.stars import (
+    Comparisons,
+    Star,
+    StarVerdicts,
+    compare_star,
+)
+from labeler.duplicates.verification import FilePair, Verdict, compare, compare_files
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "dedup"
-# New samples are searched for so many at a time: 5 MB of points for every thousand.
-BLOCK = 10_000
+# New samples are searched for so many at a time: up to 10 MB for every thousand.
+BLOCK = 50_000
 PAGE = 20_000
 
 
@@ -106,11 +121,12 @@ class DuplicateFinder:
 
         Doubtful ones come last.
         """
-        asked, image = batch_of([describe(pixels)]), prepare(pixels)
+        asked, image = batch_of(columns_of([describe(pixels)])), prepare(pixels)
         matches: list[Match] = []
+        search = CandidateSearch(asked)
         for searched in (True, False):
             for page in self._hashes.pages(searched=searched, size=PAGE):
-                rows = sorted(b for _, b in candidates_between(asked, batch_of(page)))
+                rows = sorted(b for _, b in search.among(batch_of(page)))
                 for seen in self._hashes.seen(rows).values():
                     with suppress(Unreadable):
                         other = read_pixels(sample_file(seen, self._originals), GREY_SIZE, "L")
@@ -130,7 +146,7 @@ class DuplicateFinder:
             if known is not None:
                 return known
             if (a, b) not in compared:
-                pair = self._file_pair(a, b, one_film=self._pairs.of_one_film(a, b))
+                pair = self._file_pair(a, b)
                 try:
                     compared[a, b] = _settled(pair, compare_files(pair))
                 except Unreadable:
@@ -159,45 +175,87 @@ class DuplicateFinder:
         """Find candidates of what is new among everything; each block is one transaction."""
         while block := next(self._hashes.pages(searched=False, size=BLOCK), None):
             new = batch_of(block)
-            pairs = candidates_within(new)
+            pairs, search = candidates_within(new), CandidateSearch(new)
             for page in self._hashes.pages(searched=True, size=PAGE):
-                pairs |= candidates_between(new, batch_of(page))
+                pairs |= search.among(batch_of(page))
             with self._dataset.db.write():
                 self._pairs.propose(sorted(pairs))
-                self._hashes.searched([hashes.sample for hashes in block])
+                self._hashes.searched(block.samples)
 
     def _compare(self, processes: Workers) -> tuple[int, int, int]:
+        """Compare what is open, star by star, until every pair is settled or its ends are tied."""
+        unseen = self._pairs.unseen()
+        known = [pair for pair, equal in self._pairs.known().items() if equal]
+        due = loose(unseen, known)
+        comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
+        self._pairs.tie(due, tied=False)
         compared = same = failed = 0
-        due = (self._file_pair(a, b, one_film=film) for a, b, film in self._pairs.open())
-        outcomes = run_batches(compare_files, due, processes)
-        total = self._pairs.count_open()
-        for batch in self._progress.batches(outcomes, "second look", total, " pairs"):
-            settled = [_settled(o.item, o.result) for o in batch if o.result is not None]
-            self._pairs.settle(settled)
-            compared += len(settled)
-            same += sum(one.verdict == SAME for one in settled)
-            failed += len(batch) - len(settled)
-            for broken in (o.item for o in batch if o.result is None):
-                self._forget_unreadable(broken)
+        with self._progress.meter("second look", len(due), " pairs") as meter:
+            while stars := comparisons.next_round():
+                items = (self._star(pairs, comparisons) for pairs in stars)
+                for batch in run_batches(compare_star, items, processes):
+                    settled = [_settled(*said) for o in batch if o.result for said in o.result.said]
+                    self._pairs.settle(settled)
+                    alike = [one for one in settled if one.verdict == SAME]
+                    for one in alike:
+                        comparisons.tie(one.a, one.b)
+                    compared, same = compared + len(settled), same + len(alike)
+                    failed += sum(map(self._forget_unreadable, batch))
+                    meter.advance(sum(len(outcome.item.pairs) for outcome in batch))
+        self._pairs.tie((pair for pair in unseen if comparisons.tied(*pair)), tied=True)
         return compared, same, failed
 
-    def _forget_unreadable(self, pair: FilePair) -> None:
+    def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
+        """Return the samples (rows) of pairs that are due: those near most others first.
+
+        Of equals the best copy. A screenshot or a narrow crop is no good middle, for other crops
+        have little in common with it; the original is near most of its copies as a whole.
+        """
+        rows = {row for pair in due for row in pair}
+        beside = [(a, b) for a, b in pairs if a in rows or b in rows]
+        whole = self._hashes.whole(sorted({row for pair in beside for row in pair}))
+        near = Counter(
+            row
+            for a, b in beside
+            if a in whole and b in whole and whole_near(whole[a], whole[b])
+            for row in (a, b)
+        )
+        members = self._pairs.members(rows)
+        return sorted(rows, key=lambda row: (-near[row], -worth(members[row]), row))
+
+    def _star(self, pairs: list[Pair], comparisons: Comparisons) -> Star:
+        seen = self._hashes.seen(sorted({row for pair in pairs for row in pair}))
+        files = {row: sample_file(one, self._originals) for row, one in seen.items()}
+        film = self._pairs.of_one_film
+        return Star(
+            tuple(FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs),
+            tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs),
+        )
+
+    def _forget_unreadable(self, outcome: Outcome[Star, StarVerdicts]) -> int:
         """Forget the hashes of what cannot be read any more, and its pairs that are open.
 
-        When the file is back, it is hashed like a new one.
+        When the file is back, it is hashed like a new one. Returns how many pairs failed.
         """
-        for row, file in zip(pair.rows, (pair.a, pair.b), strict=True):
+        failed = outcome.item.pairs if outcome.result is None else outcome.result.failed
+        files = {
+            row: file
+            for pair in failed
+            for row, file in zip(pair.rows, (pair.a, pair.b), strict=True)
+        }
+        for row, file in files.items():
             try:
                 read_pixels(file, GREY_SIZE, "L")
             except Unreadable as error:
                 key = self._hashes.seen([row])[row].key
                 self._hashes.forget(row)
                 self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
+        return len(failed)
 
-    def _file_pair(self, a: int, b: int, *, one_film: bool) -> FilePair:
+    def _file_pair(self, a: int, b: int) -> FilePair:
         seen = self._hashes.seen([a, b])
         files = [sample_file(seen[row], self._originals) for row in (a, b)]
-        return FilePair((a, b), files[0], files[1], one_film)
+        return FilePair((a, b), files[0], files[1], self._pairs.of_one_film(a, b))
 
     def _in_use(self, key: str) -> bool:
         sample = self._dataset.samples.get(key)

@@ -10,10 +10,11 @@ above all pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log2
 
 from gleanset.db.duplicates import GroupMember
+from gleanset.disjoint_sets import DisjointSets
 
 # Tells whether two samples (rows) are the same.
 Compare = Callable[[int, int], bool]
@@ -89,6 +90,21 @@ def _same(a: int, b: int, by_person: Mapping[Pair, bool], compare: Compare) -> b
 
 def _pair(a: int, b: int) -> Pair:
     return min(a, b), max(a, b)
+
+
+def loose(pairs: Iterable[Pair], same: Iterable[Pair]) -> list[Pair]:
+    """Return those of some pairs (rows) whose ends are not tied by pairs that are the same."""
+    sets, number = DisjointSets(), dict[int, int]()
+    for pair in same:
+        for row in pair:
+            if row not in number:
+                number[row] = sets.add()
+        sets.join(number[pair[0]], number[pair[1]])
+
+    def root(row: int) -> int:
+        return sets.root(number[row]) if row in number else -row
+
+    return [(a, b) for a, b in pairs if root(a) != root(b)]
 
 
 def worth(member: GroupMember) -> float:

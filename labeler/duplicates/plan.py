@@ -12,7 +12,14 @@ from gleanset.db.changes import Placement
 from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.grouping import Compare, Pair, best_first, find_groups, why_kept
+from labeler.duplicates.grouping import (
+    Compare,
+    Pair,
+    best_first,
+    find_groups,
+    loose,
+    why_kept,
+)
 from labeler.duplicates.label_consensus import (
     DECIDED,
     LabelConsensus,
@@ -141,6 +148,8 @@ def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
     known, by_person = pairs.known(), pairs.by_person()
     close = pairs.closeness()
     same = {pair: close.get(pair, 1.0) for pair, equal in known.items() if equal}
+    # Who tied them may be gone meanwhile: they are compared now.
+    same |= dict.fromkeys(loose(pairs.tied_by_others(), same), 1.0)
     grouped = pairs.grouped()
     unsure = pairs.doubtful()
     members = pairs.members({row for pair in [*same, *unsure] for row in pair} | grouped)

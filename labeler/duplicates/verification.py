@@ -14,17 +14,18 @@ it is compared only where the hues of two pictures are not the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from labeler.duplicates.alignment import (
+    EVEN,
     SIDE,
+    SQUEEZED,
+    SURE,
     Common,
     Fit,
     align,
@@ -32,18 +33,14 @@ from labeler.duplicates.alignment import (
     frame_on_frame,
     refined,
 )
-from labeler.duplicates.edge_difference import replaced_windows, strongest_change
-from labeler.duplicates.hashes import (
-    GREY_SIZE,
-    MIRROR,
-    POINTS,
-    SIFT_SIZE,
-    Grey,
-    Points,
-    grey_of,
-    points_of,
-    share_of,
+from labeler.duplicates.edge_difference import (
+    Edges,
+    edges_of_both,
+    replaced_windows,
+    strongest_change,
 )
+from labeler.duplicates.hashes import GREY_SIZE
+from labeler.duplicates.prepared import PreparedImage, prepare
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # At most so much of the common part (per mille of windows) may have replaced edges.
@@ -66,25 +63,14 @@ DETAIL = 0.35
 # So much of the colour (0..1) may lie at other hues, in cells of 15 degrees, before they count as
 # turned.
 _OTHER = 0.4
-_CELLS = 24
 # Less colour than this (mean of saturation times value, 0..1) is none.
 _PALE = 0.04
-_SMALL = 48
-# Pairs come sorted, so that the pictures of one group are decoded once.
-_REMEMBERED = 256
-
-
-class PreparedImage(NamedTuple):
-    """A picture made ready for comparison: grey, trimmed, with its points.
-
-    `colours` gives it in colour when asked, which is seldom; None where there are none. `filled`
-    is the part that was left when uniform borders were cut off.
-    """
-
-    grey: Grey
-    points: Points
-    colours: Callable[[], Image.Image] | None = None
-    filled: float = 1.0
+# So much alike (cosine of 16 x 16 pixels) they may show one frame.
+_LIKELY = 0.8
+# From so much on also when one is squeezed.
+_SURELY = 0.95
+# Pairs come star by star, so that each picture is decoded once.
+_REMEMBERED = 64
 
 
 class FilePair(NamedTuple):
@@ -116,26 +102,12 @@ class Verdict(NamedTuple):
     doubtful: bool = False
 
 
-def prepare(pixels: Image.Image) -> PreparedImage:
-    """Make a picture ready for comparing."""
-    grey = grey_of(pixels)
-    points = points_of(grey)
-    finer = min(2 * SIFT_SIZE, max(grey.shape))
-    if len(points.places) < POINTS and finer > SIFT_SIZE:  # a page of text, plain cartoons
-        points = points_of(grey, finer)
-    colours = None if pixels.mode == "L" else lambda: pixels
-    return PreparedImage(grey, points, colours, share_of(pixels, grey))
-
-
 def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
     """Compare two pictures. `one_film` is for two frames of one video: nothing may have moved."""
     verdict = _both_ways(a, b, one_film)
-    if verdict.why != _DETAIL or a.colours is None or b.colours is None:
+    if verdict.why != _DETAIL or not hues_differ(a.hues, b.hues):
         return verdict
-    one, other = a.colours(), b.colours()
-    if not hues_differ(one, other):
-        return verdict
-    by_value = _both_ways(prepare(_value(one)), prepare(_value(other)), one_film)
+    by_value = _both_ways(a.by_value, b.by_value, one_film)
     return by_value if by_value.same else verdict
 
 
@@ -147,24 +119,56 @@ def compare_files(pair: FilePair) -> Verdict:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _prepared(file: SampleFile) -> PreparedImage:
-    grey = prepare(read_pixels(file, GREY_SIZE, "L"))
-    return grey._replace(colours=lambda: read_pixels(file, GREY_SIZE, "RGB"))
+    grey = read_pixels(file, GREY_SIZE, "L")
+    return prepare(grey, lambda: read_pixels(file, GREY_SIZE, "RGB"))
 
 
 def _both_ways(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
-    straight = _compared(a, b, mirrored=False, one_film=one_film)
-    if straight.same or one_film:
+    """Compare a with b, and with b mirrored unless it is laid rightly as it is.
+
+    Most copies show the whole picture: laid frame on frame they are the same, and need no points.
+    """
+    framed = _framed(a, b, one_film)
+    if framed is not None and _laid(framed):
+        return framed
+    straight = _compared(a, b, framed, mirrored=False, one_film=one_film)
+    if _laid(straight) or one_film:
         return straight
-    other = _compared(a, mirror(b), mirrored=True, one_film=False)
+    other = _compared(a, b.mirrored, framed, mirrored=True, one_film=False)
     if other.same or (other.doubtful, other.points) > (straight.doubtful, straight.points):
         return other
     return straight
 
 
-def _compared(a: PreparedImage, b: PreparedImage, *, mirrored: bool, one_film: bool) -> Verdict:
+def _laid(verdict: Verdict) -> bool:
+    """Return whether no other way to lay two pictures will tell more: all but a detail agrees."""
+    return verdict.same or verdict.doubtful or verdict.why == _DETAIL
+
+
+def _framed(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | None:
+    """Compare frame on frame, mirrored where that is likelier; None where neither is likely."""
+    straight, turned = float((a.tiny * b.tiny).sum()), float((a.tiny * b.tiny[:, ::-1]).sum())
+    mirrored = turned > straight and not one_film
+    likeness = turned if mirrored else straight
+    if likeness < _LIKELY:
+        return None
+    other = b.mirrored if mirrored else b
+    fit = frame_on_frame(a.grey, other.grey, SQUEEZED if likeness > _SURELY else EVEN)
+    return _judge(a, other, fit, mirrored, one_film) if fit else None
+
+
+def _compared(
+    a: PreparedImage, b: PreparedImage, framed: Verdict | None, *, mirrored: bool, one_film: bool
+) -> Verdict:
+    """Compare by points and, where few agree, frame on frame: `framed` may have done that."""
     fit = align(a.points, b.points)
-    fits = ([fit] if fit else []) + frame_on_frame(a.grey, b.grey, fit)
-    verdicts = [_judge(a, b, fit, mirrored, one_film) for fit in fits]
+    verdicts = [_judge(a, b, fit, mirrored, one_film)] if fit else []
+    if fit is None or fit.points < SURE:
+        frame = frame_on_frame(a.grey, b.grey)
+        if framed is not None and framed.mirrored == mirrored:
+            verdicts.append(framed)
+        elif frame:
+            verdicts.append(_judge(a, b, frame, mirrored, one_film))
     return min(verdicts, key=_rank, default=_NOTHING)
 
 
@@ -173,20 +177,8 @@ def _rank(verdict: Verdict) -> tuple[bool, bool, float]:
 
 
 _NOTHING = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
+_OVERLAP = "they only overlap"
 _DETAIL = "a detail of it is different"
-
-
-def mirror(image: PreparedImage) -> PreparedImage:
-    """Mirror a picture; its points need not be searched for again."""
-    grey = np.ascontiguousarray(image.grey[:, ::-1])
-    return PreparedImage(grey, mirrored_points(image), filled=image.filled)
-
-
-def mirrored_points(image: PreparedImage) -> Points:
-    """Return the points as they would be found in the mirrored picture."""
-    places, sizes, angles, descriptors = image.points
-    flipped = np.stack([image.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
-    return Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRROR])
 
 
 def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_film: bool) -> Verdict:
@@ -194,21 +186,22 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
     if common is None:
         return _NOTHING
     overlap = float(min(common.part_a, common.part_b))
-    replaced = replaced_windows(common)
+    if max(common.part_a, common.part_b) < CONTAINED:
+        return _NOTHING._replace(overlap=round(overlap, 3), points=fit.points, why=_OVERLAP)
+    edges = edges_of_both(common)
+    replaced = replaced_windows(common, edges)
 
     def verdict(same: bool, why: str, doubtful: bool = False) -> Verdict:
         return Verdict(
             same, round(replaced, 2), round(overlap, 3), mirrored, fit.points, why, doubtful
         )
 
-    if max(common.part_a, common.part_b) < CONTAINED:
-        return verdict(False, "they only overlap")
     # A page of text loses more with its empty border than was cut off by a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < DETAIL:
         return verdict(False, "one is a detail of the other")
     if replaced > (CHANGED_IN_FILM if one_film else MORE_CHANGED):
         return verdict(False, "something else is shown in places")
-    different = _different(common)
+    different = _different(common, edges)
     if replaced > CHANGED:
         return verdict(False, "something else is shown in places", different <= 1)
     if different > 1:
@@ -216,34 +209,24 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
     return verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
 
 
-def _different(common: Common) -> float:
+def _different(common: Common, edges: tuple[Edges, Edges]) -> float:
     """Return how much of something else a small place shows, 1 being the most that a copy may.
 
     The alignment is refined where there seems to be something.
     """
     most = float(SPOT * (max(common.a.shape) / SIDE) ** SPOT_POWER)
-    coarse = strongest_change(common) / most
-    return coarse if coarse <= _PLAIN else strongest_change(refined(common)) / most
+    coarse = strongest_change(common, edges) / most
+    if coarse <= _PLAIN:
+        return coarse
+    fine = refined(common)
+    return strongest_change(fine, edges_of_both(fine)) / most
 
 
-def hues_differ(one: Image.Image, other: Image.Image) -> bool:
-    """Tell whether two pictures have their colours at different hues."""
-    mine, theirs = _hue_histogram(one), _hue_histogram(other)
-    if mine.sum() < _PALE or theirs.sum() < _PALE:
+def hues_differ(
+    mine: npt.NDArray[np.float64] | None, theirs: npt.NDArray[np.float64] | None
+) -> bool:
+    """Tell whether two pictures have their colours at different hues, from `hue_histogram`."""
+    if mine is None or theirs is None or mine.sum() < _PALE or theirs.sum() < _PALE:
         return False
     shared = np.minimum(mine / mine.sum(), theirs / theirs.sum()).sum()
     return bool(shared < 1 - _OTHER)
-
-
-def _value(colours: Image.Image) -> Image.Image:
-    """Return the largest of red, green and blue at each pixel, as a grey picture."""
-    return Image.fromarray(np.asarray(colours.convert("RGB")).max(axis=2))
-
-
-def _hue_histogram(colours: Image.Image) -> npt.NDArray[np.float64]:
-    """Return how much colour there is at each hue; the sum is the mean of the picture, 0..1."""
-    small = colours.convert("RGB").resize((_SMALL, _SMALL), Image.Resampling.BOX).convert("HSV")
-    hue, saturation, value = np.asarray(small).reshape(-1, 3).astype(np.float64).T / 255
-    cells = np.minimum((hue * _CELLS).astype(np.int64), _CELLS - 1)
-    counts = np.bincount(cells, saturation * value, minlength=_CELLS)
-    return np.asarray(counts / len(hue), np.float64)

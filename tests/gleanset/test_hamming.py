@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gleanset.hamming.search import Near, _equal_bands, distinct, near_between, near_pairs
+from gleanset.hamming.search import distinct, near_between, near_pairs
+from gleanset.hamming.two_bands import Near, TwoBands
 
 HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
 Pairs = dict[tuple[int, int], int]
@@ -58,12 +59,24 @@ def test_pairs_between_two_lists(new: list[int], old: list[int], distance: int) 
     st.integers(0, 20),
 )
 @settings(max_examples=60)
-def test_equal_bands_find_what_brute_force_finds(
+def test_two_equal_bands_find_what_brute_force_finds(
     new: list[int], old: list[int], distance: int
 ) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
-    found = told(list(_equal_bands(array(new), array(old + near), distance)))
-    assert found == by_brute_force(new, old + near, distance)
+    index = TwoBands(array(new + near), distance)
+    found = told(list(index.between(array(old + near))))
+    assert found == by_brute_force(new + near, old + near, distance)
+    assert told(list(index.within())) == {
+        pair: apart
+        for pair, apart in by_brute_force(new + near, new + near, distance).items()
+        if pair[0] < pair[1]
+    }
+
+
+def test_what_meets_too_many_is_left_out() -> None:
+    index = TwoBands(array([7, 255 << 40]), 4)
+    met = told(list(index.between(array([7] * 50 + [255 << 40]), most=10)))
+    assert sorted(met) == [*((0, other) for other in range(10)), (1, 50)]
 
 
 def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

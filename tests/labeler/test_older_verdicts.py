@@ -44,6 +44,6 @@ def test_what_was_the_same_before_the_close_look_is_looked_at_again(tmp_path: Pa
     (tmp_path / "dataset.toml").touch()
     with Dataset.open(tmp_path) as new:
         pairs = Pairs(new.db)
-        assert [row[:2] for row in pairs.open()] == [(1, 2)]
+        assert pairs.unseen() == [(1, 2)]
         assert pairs.by_person() == {(1, 4): False, (2, 3): True}
         assert pairs.tied() == {(1, 2): True, (1, 4): False, (2, 3): True}

@@ -1,0 +1,31 @@
+"""Disjoint sets: who belongs together, from pairs that do."""
+
+from __future__ import annotations
+
+
+class DisjointSets:
+    """Disjoint sets with path halving (Tarjan and van Leeuwen, 1984)."""
+
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._parent)
+
+    def add(self) -> int:
+        """Return a new item in a set of its own: 0, 1, 2, ..."""
+        self._parent.append(len(self._parent))
+        return len(self._parent) - 1
+
+    def root(self, item: int) -> int:
+        """Return the smallest item of the set that `item` is in."""
+        parent = self._parent
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    def join(self, a: int, b: int) -> None:
+        """Put the sets of `a` and `b` together."""
+        a, b = self.root(a), self.root(b)
+        self._parent[max(a, b)] = min(a, b)

@@ -1,0 +1,116 @@
+"""Near hashes by two equal bands: an index that stays quick with millions of hashes.
+
+Of `d + 2` bands at least two are equal where two hashes differ by `d` bits. Two of the six bands
+for d = 4 have 21 bits together, so of a million hashes hardly any share them by chance, and the
+time grows with their number and not with its square. There are 15 ways to choose two of six.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gleanset.hamming.kernel import Hashes, meet, probe_two, put_in_order
+
+MOST_BANDS = 24
+MOST_BITS = 22
+_LEAST_BITS = 8
+# Rows that one step of the search may give: 24 MB.
+ROWS = 1 << 20
+
+
+class Near(NamedTuple):
+    """Pairs of positions, and how many bits lie between their hashes. Three equal lengths."""
+
+    a: npt.NDArray[np.int64]
+    b: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.int64]
+
+
+class _Index(NamedTuple):
+    orders: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int32]
+    there: Hashes
+
+
+class TwoBands:
+    """Finds which hashes lie within `distance` (at most 22) bits of each other, or of others."""
+
+    def __init__(self, hashes: Hashes, distance: int) -> None:
+        self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
+        self._distance = distance
+        number = distance + 2
+        ends = [64 * band // number for band in range(number + 1)]
+        self._bands = np.array(
+            [(low, (1 << (high - low)) - 1) for low, high in pairwise(ends)],
+            np.int64,
+        )
+        self._chosen = np.array(list(combinations(range(number), 2)), np.int64)
+        # Eight keys for each hash: then most look-ups find nothing.
+        self._bits = min(MOST_BITS, max(_LEAST_BITS, len(hashes).bit_length() + 3))
+        self._cuts = np.array([self._cut(*two) for two in self._chosen], np.int64)
+        self._index: _Index | None = None
+
+    def within(self) -> Iterator[Near]:
+        """Yield all pairs (a < b) among the hashes, equal ones too."""
+        starts = np.empty(2**self._bits + 1, np.int32)
+        order = np.empty(len(self._hashes), np.int32)
+        for cut, (one, other) in zip(self._cuts, self._chosen, strict=True):
+            put_in_order(self._hashes, cut, starts, order)
+            most = max(ROWS, int(np.diff(starts).max()))
+            out, place = np.empty((most, 3), np.int64), np.zeros(2, np.int64)
+            sorted_ = self._hashes[order]
+            while place[0] < len(starts) - 1:
+                rows = meet(
+                    sorted_, order, starts, self._bands, one, other, self._distance, place, out
+                )
+                if rows:
+                    yield Near(*out[:rows].T.copy())
+
+    def between(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
+        """Yield all pairs (position among the hashes, position in `others`).
+
+        What one of the hashes meets in `others` beyond `most` times is left out.
+        """
+        right = np.ascontiguousarray(others, dtype=np.uint64)
+        index = self._index = self._index or self._made()
+        longest = int((index.starts[:, 1:] - index.starts[:, :-1]).max(initial=0))
+        out, place = np.empty((max(ROWS, longest), 3), np.int64), np.zeros(3, np.int64)
+        hits = np.zeros(len(self._hashes), np.int64)
+        while place[0] < len(right):
+            rows = probe_two(
+                self._hashes,
+                index.orders,
+                index.starts,
+                index.there,
+                self._cuts,
+                self._bands,
+                self._chosen,
+                right,
+                self._distance,
+                most,
+                hits,
+                place,
+                out,
+            )
+            if rows:
+                yield Near(*out[:rows].T.copy())
+
+    def _cut(self, one: int, other: int) -> tuple[int, ...]:
+        (low, low_mask), (high, high_mask) = self._bands[[one, other]].tolist()
+        return low, low_mask, high, high_mask, low_mask.bit_length(), (1 << self._bits) - 1
+
+    def _made(self) -> _Index:
+        keys = 2**self._bits
+        orders = np.empty((len(self._cuts), len(self._hashes)), np.int32)
+        starts = np.empty((len(self._cuts), keys + 1), np.int32)
+        there = np.empty((len(self._cuts), keys // 64), np.uint64)
+        for number, cut in enumerate(self._cuts):
+            put_in_order(self._hashes, cut, starts[number], orders[number])
+            occurs = np.diff(starts[number]) > 0
+            there[number] = np.packbits(occurs, bitorder="little").view("<u8")
+        return _Index(orders, starts, there)

@@ -1,0 +1,116 @@
+"""Copies are compared with the best of them, and no more often than it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import pytest
+from duplicate_pictures import COPIES, add_picture, drawing, encoded
+
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
+from labeler.duplicates.decisions import judge
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.grouping import Pair
+from labeler.duplicates.stars import MOST, Comparisons
+
+KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
+
+
+def looks(comparisons: Comparisons, same: Callable[[int, int], bool]) -> list[Pair]:
+    """The pairs that are compared when `same` tells what comparing them says."""
+    made = []
+    while stars := comparisons.next_round():
+        for star in stars:
+            for a, b in star:
+                if not comparisons.tied(a, b):
+                    made.append((a, b))
+                    if same(a, b):
+                        comparisons.tie(a, b)
+    return made
+
+
+def test_copies_of_one_picture_are_compared_with_the_best_alone() -> None:
+    copies = list(range(100, 114))
+    pairs = list(combinations(copies, 2))
+    made = looks(Comparisons(list(reversed(copies)), pairs, []), lambda a, b: True)
+    assert made == [(other, 113) for other in reversed(copies[:-1])]
+    assert looks(Comparisons(copies, pairs, made), lambda a, b: False) == []
+
+
+def test_who_is_refused_by_the_middle_is_compared_with_the_others() -> None:
+    order = [1, 2, 3, 4]
+    made = looks(
+        Comparisons(order, list(combinations(order, 2)), []), lambda a, b: (a, b) != (1, 4)
+    )
+    assert made == [(1, 2), (1, 3), (1, 4), (2, 4)]
+
+
+def test_many_more_than_a_star_holds_are_all_tied() -> None:
+    order = list(range(1, 10 * MOST))
+    comparisons = Comparisons(
+        order, [(a, a + b) for a in order for b in (1, 7) if a + b in order], []
+    )
+    assert len(looks(comparisons, lambda a, b: True)) == len(order) - 1
+    assert all(comparisons.tied(1, other) for other in order)
+
+
+def copies(dataset: Dataset) -> list[str]:
+    """A picture and copies of it."""
+    good = add_picture(dataset, "good", encoded(drawing(41), 95))
+    return [
+        good,
+        *(add_picture(dataset, kind, encoded(COPIES[kind](drawing(41)), 80)) for kind in KINDS),
+    ]
+
+
+@pytest.fixture
+def looked(dataset: Dataset) -> list[str]:
+    """The keys of a picture and its copies, after a search."""
+    keys = copies(dataset)
+    counts = DuplicateFinder(dataset, workers=1).search()
+    assert counts.compared == counts.same == len(KINDS)
+    return keys
+
+
+def grouped(dataset: Dataset) -> list[set[str]]:
+    return [{g.kept, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().groups]
+
+
+def verdicts(dataset: Dataset) -> set[str]:
+    return {row[0] for row in dataset.db.rows("SELECT verdict FROM pair")}
+
+
+def test_pairs_that_needed_no_look_are_not_told_apart(dataset: Dataset, looked: list[str]) -> None:
+    assert grouped(dataset) == [set(looked)]
+    assert verdicts(dataset) == {"same", "tied"}
+    assert DuplicateFinder(dataset, workers=1).search() == (0, 0, 0, 0)
+
+
+def test_copies_stay_together_when_the_best_is_found_no_more(
+    dataset: Dataset, looked: list[str]
+) -> None:
+    """A face that another detector does not find, say."""
+    rest, pairs = set(looked[1:]), Pairs(dataset.db)
+    with dataset.db.write():
+        dataset.db.run("UPDATE sample SET status='retired' WHERE key=?", (looked[0],))
+    known = pairs.tied()
+    assert all(known[pair] for pair in pairs.tied_by_others())
+    assert grouped(dataset) == [rest]
+    assert DuplicateFinder(dataset, workers=1).search().same >= len(rest) - 1
+    assert grouped(dataset) == [rest]
+
+
+def test_whom_a_person_parts_from_the_best_is_looked_at_again(
+    dataset: Dataset, looked: list[str]
+) -> None:
+    best, other = grouped_best(dataset)
+    judge(dataset, best, other, same=False)
+    assert DuplicateFinder(dataset, workers=1).search().compared >= 1
+    assert grouped(dataset) == [set(looked) - {other}]
+
+
+def grouped_best(dataset: Dataset) -> tuple[str, str]:
+    (group,) = DuplicateFinder(dataset, workers=1).plan().groups
+    return group.kept, group.others[0]
