@@ -212,6 +212,13 @@ class KeySheet(QFrame):
         painter.setPen(muted_text(self.palette()))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
+    def event(self, event: QEvent) -> bool:
+        """Take keys before actions do: what they did would be hidden below the sheet."""
+        if event.type() == QEvent.Type.ShortcutOverride:
+            event.accept()
+            return True
+        return super().event(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Put it away at any key."""
         self.close_sheet()

@@ -328,13 +328,18 @@ def test_options_before_a_subcommand_are_refused(run_cli: Cli, few: FaceSet) -> 
     assert "after" in ran.stderr
 
 
-def test_the_key_sheet_comes_and_goes(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
+@pytest.mark.parametrize("key", [Qt.Key.Key_X, Qt.Key.Key_F2, Qt.Key.Key_F3, Qt.Key.Key_F1])
+def test_the_key_sheet_goes_at_any_key_and_the_view_stays(
+    opened: Opened, few: FaceSet, key: Qt.Key
+) -> None:
+    window = opened(few.root, "sorting")
     settle(window)
     window.sheet.toggle()
     assert window.sheet.isVisible()
-    QTest.keyClick(window.sheet, "x")
+    QTest.keyClick(window.windowHandle(), key)
+    settle(window)
     assert not window.sheet.isVisible()
+    assert window.shown_name == "sorting"
 
 
 def test_the_key_sheet_keeps_the_keys_from_a_view_that_takes_them(

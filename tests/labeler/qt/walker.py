@@ -285,10 +285,20 @@ class Walker:
         QTest.mouseRelease(there, Button.LeftButton, SHIFT, place + QPoint(160, 80))
         return f"a band from {place.toTuple()}"
 
+    def _reached(self, view: SendingView) -> list[int]:
+        """The tiles that a hand reaches: an enlarged face lies over all of them."""
+        tiles = view.view.viewport()
+        places = {row: self.person.place(row) for row in view.view.in_sight()}
+        return [
+            row
+            for row, place in places.items()
+            if self.window.childAt(tiles.mapTo(self.window, place)) is tiles
+        ]
+
     def _drag(self) -> str:
         view = self.window.view
         rail = self.window.class_panel.model
-        rows = view.view.in_sight() if isinstance(view, SendingView) else []
+        rows = self._reached(view) if isinstance(view, SendingView) else []
         if not rows or view.view.mouse.busy:
             return "no drag"
         row, number = self.dice.choice(rows), self.dice.randrange(rail.rowCount())
