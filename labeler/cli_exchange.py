@@ -10,7 +10,7 @@ import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.images.contact_sheet import checked_ending
-from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_size
+from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_bytes, parse_size
 
 
 @click.command(
@@ -49,7 +49,7 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     show_default=True,
     help="imagefolder: train|val|test/<class>/*.jpg; huggingface adds "
     "metadata.jsonl, csv adds samples.csv; coco: whole pictures with boxes; "
-    "webdataset: tar shards.",
+    "webdataset: tar shards; parquet: shards that Hugging Face reads.",
 )
 @click.option(
     "--names",
@@ -92,19 +92,30 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     show_default=True,
     help="README.md (a dataset card) and LICENSES.csv.",
 )
+@click.option(
+    "--shard-size",
+    metavar="SIZE",
+    help="About the size of a shard, such as 500MB. Default: 1GB.",
+)
+@click.option(
+    "--shard-pictures", type=click.IntRange(1), metavar="N", help="At most so many in a shard."
+)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def export(job: CommandJob, out: Path, workers: int | None, **chosen: Any) -> Result | None:
     """Write the labelled samples that have a split as a tree that other tools read.
 
     OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
-    never replaces a person's own files.
+    never replaces a person's own files. Stopped, shards that are whole are kept for the next run.
     """
     from gleanset.db.samples import Balances
     from labeler.export.job import export as write
     from labeler.export.job import would_export
 
     options = ExportOptions(
-        format=chosen.pop("format_"), size=parse_size(chosen.pop("size")), **chosen
+        format=chosen.pop("format_"),
+        size=parse_size(chosen.pop("size")),
+        shard_size=parse_bytes(chosen.pop("shard_size")),
+        **chosen,
     )
     with job.open() as dataset:
         if not options.balances and Balances(dataset.db).settings():

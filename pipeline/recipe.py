@@ -17,7 +17,7 @@ from harvest.list_columns import ColumnRole
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
-from labeler.export.options import ExportOptions, Fit, Format, Names, parse_size
+from labeler.export.options import ExportOptions, Fit, Format, Names, parse_bytes, parse_size
 from pipeline.shipped import bundled
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -146,6 +146,8 @@ class ExportPart(TomlTable, frozen=True):
     licences: tuple[str, ...] = ()
     keep_metadata: bool = False
     card: bool = True
+    shard_size: str | None = None
+    shard_pictures: Count | None = None
 
     def target(self, root: Path) -> Path:
         """Return where to export in the dataset at `root`.
@@ -178,6 +180,8 @@ class ExportPart(TomlTable, frozen=True):
             self.keep_metadata,
             self.licences,
             self.card,
+            parse_bytes(self.shard_size),
+            self.shard_pictures,
         )
 
 

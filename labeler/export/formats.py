@@ -1,21 +1,16 @@
-"""What each format of export adds to its pictures: tables, annotations, shards."""
+"""What each format of export adds to its tree of pictures: tables, annotations."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import shutil
-import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from labeler.export.card import SPLITS, no_formula
 from labeler.export.options import Format
 from labeler.export.plan import ExportItem
-
-MOST_BYTES = 1_000_000_000
-"""A WebDataset shard is closed above this size; its authors advise 100 MB to 10 GB."""
 
 Finish = Callable[[Path, Sequence[ExportItem]], None]
 
@@ -99,10 +94,14 @@ def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem
 
 
 def _row_maker(items: Sequence[ExportItem]) -> Callable[[ExportItem], dict[str, str | float]]:
-    """`_row`, with the `fold` from 1 on where the split was one into folds (0: in none)."""
-    if not any(item.sample.fold for item in items):
-        return _row
-    return lambda item: {**_row(item), "fold": item.sample.fold or 0}
+    """`described`, with the fold where the split was one into folds."""
+    folds = any(item.sample.fold for item in items)
+    return lambda item: described(item, folds)
+
+
+def described(item: ExportItem, folds: bool) -> dict[str, str | float]:
+    """Return what a row says of a picture; with `folds` its fold from 1 on (0: in none)."""
+    return {**_row(item), "fold": item.sample.fold or 0} if folds else _row(item)
 
 
 def _row(item: ExportItem) -> dict[str, str | float]:
@@ -128,78 +127,9 @@ def _row(item: ExportItem) -> dict[str, str | float]:
     }
 
 
-def pack(folder: Path, items: Sequence[ExportItem]) -> None:
-    """WebDataset: the pictures go into `<split>-000000.tar`, …, each with its class."""
-    labels = sorted({str(item.sample.label) for item in items})
-    told = _row_maker(items)
-    for split, chosen in by_split(items):
-        write_shards(folder, split, chosen, labels, told)
-
-
-def write_shards(
-    folder: Path,
-    split: str,
-    items: Sequence[ExportItem],
-    labels: Sequence[str],
-    told: Callable[[ExportItem], Mapping[str, object]],
-) -> None:
-    """Move the pictures of a split from its tree into shards.
-
-    For each there is a `.cls` (the number of its class in `classes.txt`, from 0) and a `.json`.
-    """
-    (folder / "classes.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-    number = {label: index for index, label in enumerate(labels)}
-    shard = _Shards(folder, split)
-    for item in items:
-        path = folder / item.path
-        about = json.dumps(told(item), ensure_ascii=False).encode()
-        # Names end at their first dot here; the sample's key has none, and is nobody else's.
-        copy = f"_{item.copy}" if item.copy else ""
-        shard.add(
-            f"{item.sample.key}{copy}",
-            {
-                path.suffix[1:]: path.read_bytes(),
-                "json": about,
-                "cls": str(number[str(item.sample.label)]).encode(),
-            },
-        )
-    shard.close()
-    shutil.rmtree(folder / split)
-
-
-class _Shards:
-    """Tar files of a split, one open at a time; equal members give equal bytes."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder = folder
-        self._split = split
-        self._number = 0
-        self._tar: tarfile.TarFile | None = None
-
-    def add(self, name: str, members: Mapping[str, bytes]) -> None:
-        """One sample: files that share a name and differ in what follows its dot."""
-        if self._tar is None:
-            path = self._folder / f"{self._split}-{self._number:06}.tar"
-            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-            self._number += 1
-        for extension, data in members.items():
-            about = tarfile.TarInfo(f"{name}.{extension}")
-            about.size = len(data)
-            self._tar.addfile(about, io.BytesIO(data))
-        if self._tar.offset > MOST_BYTES:
-            self.close()
-
-    def close(self) -> None:
-        """Finish the open shard, if any."""
-        if self._tar is not None:
-            self._tar.close()
-            self._tar = None
-
-
 FINISH: dict[Format, Finish] = {
     "imagefolder": nothing_more,
     "huggingface": write_metadata,
     "csv": write_table,
     "coco": write_coco,
-    "webdataset": pack,
 }

@@ -13,19 +13,26 @@ from gleanset.errors import InputUnusable
 from gleanset.records import Rejection
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import dataset_card, licence_table
+from labeler.export.card import CardFacts, dataset_card, licence_table
 from labeler.export.formats import FINISH
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportPicture, PictureWriter, WrittenFile
 from labeler.export.plan import ExportItem, missing_classes, plan_export
+from labeler.export.shard_job import planned_shards, write_shards
 from labeler.export.tree import check_ours, mark, marked, place_of, replacing
 
 STAGE = "export"
 
 
 def would_export(dataset: Dataset, target: Path, options: ExportOptions) -> list[str]:
-    """Return the paths that an export would write. Raises what it would raise."""
+    """Return the paths that an export would write; of shards, what they would hold.
+
+    Raises what it would raise.
+    """
     check_ours(place_of(target))
+    if options.sharded:
+        shards = planned_shards(dataset, options)
+        return [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
     return [item.path for item in plan_export(dataset, options)]
 
 
@@ -46,6 +53,10 @@ def export(
     target = place_of(target)
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
+    if options.sharded:
+        with held, replacing(target, going_on=True) as folder:
+            found = write_shards(dataset, folder, target, options, workers, progress or Progress())
+        return {"to": str(target)} | found
     with held, replacing(target) as folder:
         items = plan_export(dataset, options)
         pictures = _pictures(items, options, marked(target), target)
@@ -62,7 +73,7 @@ def export(
         if options.card:
             (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
             (folder / "README.md").write_text(
-                dataset_card(dataset, written, options), encoding="utf-8"
+                dataset_card(dataset, CardFacts(dataset.db, written), options), encoding="utf-8"
             )
         mark(folder, {"format": options.format, "pictures": shown})
     result: dict[str, object] = {
@@ -70,7 +81,7 @@ def export(
         "to": str(target),
         "splits": dict(Counter(str(item.sample.split) for item in written)),
     }
-    if short := missing_classes(written):
+    if short := missing_classes((str(i.sample.label), str(i.sample.split)) for i in written):
         result["short"] = short
     return result | ({"failed": failed} if failed else {})
 

@@ -8,10 +8,20 @@ from typing import Literal
 
 from gleanset.errors import UsageError
 
-Format = Literal["imagefolder", "huggingface", "coco", "webdataset", "csv"]
+Format = Literal["imagefolder", "huggingface", "coco", "webdataset", "parquet", "csv"]
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
-FORMATS: tuple[Format, ...] = ("imagefolder", "huggingface", "coco", "webdataset", "csv")
+FORMATS: tuple[Format, ...] = (
+    "imagefolder",
+    "huggingface",
+    "coco",
+    "webdataset",
+    "parquet",
+    "csv",
+)
+SHARDED: tuple[Format, ...] = ("webdataset", "parquet")
+SHARD_BYTES = 1_000_000_000
+"""About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = ("origin", "prefix-count")
 FITS: tuple[Fit, ...] = ("stretch", "crop", "pad")
 FILES = {"jpeg": "jpg", "png": "png"}
@@ -24,6 +34,7 @@ class ExportOptions:
     `size` is (width, height) in pixels, `fit` how a picture of another shape comes to it.
     `licences` are patterns such as `cc-*`: of pictures without a matching one nothing is
     exported. `keep_metadata` leaves whole pictures as they were fetched, byte by byte.
+    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures.
     """
 
     format: Format = "imagefolder"
@@ -35,8 +46,15 @@ class ExportOptions:
     keep_metadata: bool = False
     licences: tuple[str, ...] = ()
     card: bool = True
+    shard_size: int | None = None
+    shard_pictures: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.sharded and (self.shard_size or self.shard_pictures):
+            raise UsageError(
+                f"an export in the format {self.format} has no shards",
+                f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
+            )
         if self.format == "coco" and self.size is not None:
             raise UsageError(
                 "a COCO export keeps the sizes of its pictures, because boxes refer to them",
@@ -47,6 +65,16 @@ class ExportOptions:
                 "pictures that are converted lose their metadata",
                 "leave --keep-metadata out, or --size, --grayscale and --file png",
             )
+
+    @property
+    def sharded(self) -> bool:
+        """Whether pictures are packed into shards instead of a tree."""
+        return self.format in SHARDED
+
+    @property
+    def bytes_of_shard(self) -> int:
+        """About how many bytes a shard has at most."""
+        return self.shard_size or SHARD_BYTES
 
     @property
     def balances(self) -> bool:
@@ -75,3 +103,17 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not all(1 <= side <= 10_000 for side in sides):
         raise UsageError(f"{text!r} is not a size", "write for instance 120x120")
     return sides
+
+
+_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def parse_bytes(text: str | None) -> int | None:
+    """'1GB', '500 MB', '256MiB' or a number of bytes. Raises `UsageError`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)?b?", text.strip().lower())
+    size = int(float(match.group(1)) * _UNITS[match.group(2) or ""]) if match else 0
+    if not 1_000 <= size <= 10**13:
+        raise UsageError(f"{text!r} is no size of a shard", "write for instance 1GB or 500MB")
+    return size

@@ -47,35 +47,43 @@ class ExportPicture:
     earlier: tuple[Path, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PictureWriter:
-    """Writes pictures below `folder`; picklable."""
+def is_kept(sample: Sample, options: ExportOptions) -> bool:
+    """Return whether the picture of a sample is its whole original, byte by byte."""
+    return options.keep_metadata and sample.detector == "whole"
 
-    folder: Path
+
+@dataclass(frozen=True, slots=True)
+class PictureMaker:
+    """Makes the bytes of pictures; picklable."""
+
     options: ExportOptions
 
-    def __call__(self, item: ExportPicture) -> WrittenFile:
-        """Raises `Unreadable` when neither the crop nor the original can be read."""
-        target = self.folder / item.path
-        with disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not (_taken_over(item.earlier, target) or self._as_it_is(item, target)):
-                target.write_bytes(self._converted(item))
-            data = target.read_bytes()
-        return WrittenFile(sha256_of(data), len(data))
+    def bytes_of(self, item: ExportPicture) -> bytes:
+        """Return a picture as it is exported.
 
-    def _as_it_is(self, item: ExportPicture, target: Path) -> bool:
-        """Return whether a file of the dataset could be taken: a crop, or an original that
-        is kept.
+        Raises `Unreadable` when neither the crop nor the original can be read.
+        """
+        file = self.taken(item)
+        if file is not None and file.exists():
+            return _bytes(file)
+        return self.converted(item)
+
+    def size_of(self, item: ExportPicture) -> int:
+        """Return how many bytes a picture has. Raises as `bytes_of`."""
+        return len(self.bytes_of(item))
+
+    def taken(self, item: ExportPicture) -> Path | None:
+        """Return the file of the dataset that can be taken as it is, should it be there: a crop, or
+        an original that is kept.
         """
         if self.options.format == "coco" or self.options.converts or item.change:
-            return False
+            return None
         if item.sample.detector != "whole":
-            return _linked(item.crop, target)
-        # Never linked: a picture edited in the export must not change its original.
-        return self.options.keep_metadata and _copied(item.original, target)
+            return item.crop
+        return item.original if is_kept(item.sample, self.options) else None
 
-    def _converted(self, item: ExportPicture) -> bytes:
+    def converted(self, item: ExportPicture) -> bytes:
+        """Return a picture that is cut or encoded anew."""
         part = self._part(item)
         if item.change:
             part = augmented(part, f"{item.sample.key}:{item.change}")
@@ -93,6 +101,25 @@ class PictureWriter:
         if sample.detector != "whole" and item.crop.exists():
             return decode(_bytes(item.crop)).pixels
         return cut(decode(_bytes(item.original)).pixels, sample.box, sample.angle)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureWriter:
+    """Writes pictures below `folder`; picklable."""
+
+    folder: Path
+    options: ExportOptions
+
+    def __call__(self, item: ExportPicture) -> WrittenFile:
+        """Raises `Unreadable` when neither the crop nor the original can be read."""
+        target = self.folder / item.path
+        maker = PictureMaker(self.options)
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not (_taken_over(item.earlier, target) or _put(maker.taken(item), item, target)):
+                target.write_bytes(maker.converted(item))
+            data = target.read_bytes()
+        return WrittenFile(sha256_of(data), len(data))
 
 
 def augmented(picture: Image.Image, seed: str) -> Image.Image:
@@ -135,12 +162,20 @@ def _taken_over(earlier: tuple[Path, str] | None, target: Path) -> bool:
         return False
     path, sha256 = earlier
     try:
-        return sha256_of(path.read_bytes()) == sha256 and _linked(path, target)
+        return sha256_of(path.read_bytes()) == sha256 and linked(path, target)
     except OSError:
         return False
 
 
-def _linked(source: Path, target: Path) -> bool:
+def _put(file: Path | None, item: ExportPicture, target: Path) -> bool:
+    """Return whether the file to be taken was there."""
+    if file is None:
+        return False
+    # Never linked: a picture edited in the export must not change its original.
+    return linked(file, target) if file == item.crop else _copied(file, target)
+
+
+def linked(source: Path, target: Path) -> bool:
     """A hard link where the disk allows it, else a copy; False where there is no source."""
     try:
         os.link(source, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,18 +61,10 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     """
     options = options or ExportOptions()
     chosen = list(dataset.samples.in_splits())
-    if not chosen:
-        raise InputUnusable(
-            "there is nothing to export: no labelled sample has a split yet",
-            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
-        )
     images = _images(dataset, chosen)
     chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
     if not chosen:
-        raise InputUnusable(
-            f"no picture has a licence like {' or '.join(options.licences)}",
-            "see which there are: gleanset list images, field origins",
-        )
+        raise nothing_to_export(dataset, options)
     # Only boxes within whole pictures are those of the faces themselves.
     boxed = images if options.format == "coco" else ()
     faces = {
@@ -95,7 +87,35 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     return list(_balanced(dataset, items)) if options.balances else items
 
 
-def _balanced(dataset: Dataset, items: Sequence[ExportItem]) -> Iterator[ExportItem]:
+def each_item(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
+    """Yield the same samples by key, for shards: a page of them in memory, named by their keys."""
+    return _balanced(dataset, _keyed(dataset, options))
+
+
+def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
+    for sample in dataset.samples.in_splits():
+        image = _image(dataset, sample)
+        if may_be_passed_on(image, options.licences):
+            original = dataset.image_path(image.sha256, image.format)
+            path = f"{sample.split}/{sample.key}.{_extension(sample, image, options)}"
+            crop = dataset.crop_path(sample.key)
+            yield ExportItem(sample, image, sample.box, original, crop, path)
+
+
+def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable:
+    """Return the error of an export without a single picture."""
+    if next(dataset.samples.in_splits(), None) is None:
+        return InputUnusable(
+            "there is nothing to export: no labelled sample has a split yet",
+            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+        )
+    return InputUnusable(
+        f"no picture has a licence like {' or '.join(options.licences)}",
+        "see which there are: gleanset list images, field origins",
+    )
+
+
+def _balanced(dataset: Dataset, items: Iterable[ExportItem]) -> Iterator[ExportItem]:
     """As `labeler balance` has it: some left out, some with copies behind them."""
     balances = Balances(dataset.db)
     shares, changed = balances.shares(), balances.settings().startswith("method=augment")
@@ -123,14 +143,16 @@ def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
     )
 
 
-def missing_classes(items: Sequence[ExportItem]) -> list[str]:
-    """Classes that lack a split: readers that number folders would count them differently."""
-    present = {(item.sample.split, item.sample.label) for item in items}
+def missing_classes(present: Iterable[tuple[str, str]]) -> list[str]:
+    """Classes (label and split) that lack a split: readers that number folders would count them
+    differently.
+    """
+    found = set(present)
     return sorted(
         f"{label}: nothing in {split}"
-        for split in {split for split, _ in present}
-        for label in {label for _, label in present}
-        if (split, label) not in present
+        for split in {split for _, split in found}
+        for label in {label for label, _ in found}
+        if (label, split) not in found
     )
 
 
@@ -138,10 +160,14 @@ def _images(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Image]:
     found: dict[str, Image] = {}
     for sample in samples:
         if sample.image not in found:
-            image = dataset.images.get(sample.image)
-            assert image is not None, "a sample always has its image"
-            found[sample.image] = image
+            found[sample.image] = _image(dataset, sample)
     return found
+
+
+def _image(dataset: Dataset, sample: Sample) -> Image:
+    image = dataset.images.get(sample.image)
+    assert image is not None, "a sample always has its image"
+    return image
 
 
 def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:

@@ -18,8 +18,11 @@ MARKER = ".gleanset-export.json"
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, going_on: bool = False) -> Iterator[Path]:
     """A new folder beside `target` that takes its place when the block ends well.
+
+    With `going_on` it has what a block that did not end well left there, and such a block leaves
+    what it wrote for the next.
 
     Raises `InputUnusable` where `target` holds anything but an earlier export of ours. A link
     to a folder stays one, so `target` is to be without them: see `place_of`.
@@ -29,13 +32,18 @@ def replacing(target: Path) -> Iterator[Path]:
     with disk_errors(target):
         _recover(target, old)
         check_ours(target)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        if not going_on:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
             _swap(partial, target, old)
-        finally:
+        except BaseException:
+            if going_on and any(partial.glob("*.json")):
+                raise
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def place_of(target: Path) -> Path:

@@ -1,0 +1,102 @@
+"""How one shard is written: a tar for WebDataset, or a Parquet file as Hugging Face reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gleanset.files.parquet import Column, parquet_file
+from labeler.export.options import Format
+
+ENDINGS: dict[Format, str] = {"webdataset": ".tar", "parquet": ".parquet"}
+GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
+"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
+one in memory."""
+
+_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
+
+    file: str
+    data: bytes
+    told: Mapping[str, object]
+
+
+Put = Callable[[ShardRecord], None]
+
+
+@contextmanager
+def open_shard(
+    path: Path, format_: Format, classes: Sequence[str], like: Mapping[str, object]
+) -> Iterator[Put]:
+    """What puts records into a new shard; `like` is told of one of them, for the columns."""
+    opened = _tar(path) if format_ == "webdataset" else _parquet(path, classes, like)
+    with opened as put:
+        yield put
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[Put]:
+    """For each record the picture, a `.json` and a `.cls`; equal records give equal bytes."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+
+        def put(record: ShardRecord) -> None:
+            stem, _, ending = record.file.partition(".")
+            told = {key: value for key, value in record.told.items() if key != "class"}
+            members = {
+                ending: record.data,
+                "json": json.dumps(told, ensure_ascii=False).encode(),
+                "cls": str(record.told["class"]).encode(),
+            }
+            for extension, data in members.items():
+                about = tarfile.TarInfo(f"{stem}.{extension}")
+                about.size = len(data)
+                tar.addfile(about, io.BytesIO(data))
+
+        yield put
+
+
+@contextmanager
+def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
+    """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
+    plain = {name: _TYPES[type(value)] for name, value in _row(like, "sha256").items()}
+    columns: dict[str, Column] = {"image": {"bytes": "binary", "path": "string"}, **plain}
+    features: dict[str, object] = {"image": {"_type": "Image"}}
+    features |= {name: {"dtype": _DTYPES[kind], "_type": "Value"} for name, kind in plain.items()}
+    features["label"] = {"names": list(classes), "_type": "ClassLabel"}
+    said = {"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)}
+    rows: list[dict[str, object]] = []
+    taken = 0
+    with parquet_file(path, columns, said) as write:
+
+        def put(record: ShardRecord) -> None:
+            nonlocal taken
+            image = {"bytes": record.data, "path": record.file}
+            rows.append({"image": image} | _row(record.told))
+            taken += len(record.data)
+            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
+                write(rows)
+                rows.clear()
+                taken = 0
+
+        yield put
+        if rows:
+            write(rows)
+
+
+_DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
+
+
+def _row(told: Mapping[str, object], *more: str) -> dict[str, object]:
+    """Return what is told as columns: the class by its number, and its name beside it."""
+    named = {"label": told["class"], "class": told["label"]}
+    rest = {name: value for name, value in told.items() if name not in named}
+    return named | rest | dict.fromkeys(more, "")

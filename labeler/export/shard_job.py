@@ -1,0 +1,183 @@
+"""Carrying out an export into shards: planned as it is read, written side by side, gone on with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable
+from gleanset.records import Rejection
+from gleanset.work.pool import Outcome, run_over
+from gleanset.work.progress import Progress
+from labeler.export.card import CardFacts, dataset_card, no_formula
+from labeler.export.options import ExportOptions
+from labeler.export.pictures import PictureMaker, is_kept
+from labeler.export.plan import each_item, missing_classes, nothing_to_export
+from labeler.export.shard_files import ENDINGS
+from labeler.export.shards import (
+    PictureSizes,
+    Shard,
+    ShardManifest,
+    ShardWriter,
+    cut_into_shards,
+    picture_of,
+    read_manifest,
+)
+from labeler.export.tree import mark
+
+MEASURED = 32
+"""So many pictures are made to know how large they come out; keys being hashes, they are random."""
+
+SECONDS_PER_SHARD = 6 * 3600.0
+
+
+@dataclass
+class _Classes:
+    """The classes of an export, and whether its split was one into folds."""
+
+    names: set[str] = field(default_factory=set)
+    folds: bool = False
+
+
+def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
+    """Yield the shards of an export, one in memory at a time. Raises `InputUnusable`."""
+    sizes = _sizes(dataset, options, workers)
+    return cut_into_shards(each_item(dataset, options), sizes, options)
+
+
+def write_shards(
+    dataset: Dataset,
+    folder: Path,
+    earlier: Path,
+    options: ExportOptions,
+    workers: int,
+    progress: Progress,
+) -> dict[str, object]:
+    """Write the shards of an export into `folder`, with all that goes beside them; the counts.
+
+    What an earlier run left whole in `folder`, or the export at `earlier` has, is kept. Raises
+    `InputUnusable` where there is nothing to write, `GleansetError` where a worker died.
+    """
+    known = _classes(dataset, options)
+    names = sorted(known.names)
+    write = ShardWriter(
+        folder, earlier, options, {name: n for n, name in enumerate(names)}, known.folds
+    )
+    pool = replace(dataset.workers(workers, folders=(folder,)), seconds_per_item=SECONDS_PER_SHARD)
+    facts = CardFacts()
+    shards: list[str] = []
+    failed: dict[str, str] = {}
+    outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
+    for outcome in progress.over(outcomes, "export", unit=" shards"):
+        manifest = _whole(outcome)
+        shards.append(outcome.item.name)
+        failed |= manifest.failed
+        good = [item for item in outcome.item.items if item.path not in manifest.failed]
+        facts.add(dataset.db, good)
+        _note_failed(dataset, manifest)
+    if not facts.items:
+        raise InputUnusable(
+            f"none of the {len(failed)} pictures can be read; the first: {min(failed.values())}",
+            "put the images folder of the dataset back",
+        )
+    (folder / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    _finish(dataset, folder, sorted(shards), options, facts)
+    result: dict[str, object] = {
+        "exported": facts.items,
+        "shards": len(shards),
+        "splits": dict(sorted(facts.splits.items())),
+    }
+    if short := missing_classes(facts.counts):
+        result["short"] = short
+    return result | ({"failed": failed} if failed else {})
+
+
+def _whole(outcome: Outcome[Shard, ShardManifest]) -> ShardManifest:
+    if outcome.result is not None:
+        return outcome.result
+    raise GleansetError(
+        f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
+        "run the same command again: the shards that are written are kept",
+    )
+
+
+def _note_failed(dataset: Dataset, manifest: ShardManifest) -> None:
+    if not dataset.read_only:
+        for path, why in manifest.failed.items():
+            dataset.rejections.add(Rejection("export", path, "cannot be read", why))
+
+
+def _classes(dataset: Dataset, options: ExportOptions) -> _Classes:
+    known = _Classes()
+    # What a licence leaves out is known of the image alone.
+    found = (
+        (item.sample for item in each_item(dataset, options))
+        if options.licences
+        else dataset.samples.in_splits()
+    )
+    for sample in found:
+        known.names.add(str(sample.label))
+        known.folds = known.folds or bool(sample.fold)
+    if not known.names:
+        raise nothing_to_export(dataset, options)
+    return known
+
+
+def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
+    """Measure how many bytes a pixel takes in pictures that are not kept as they are."""
+    first = list(islice(each_item(dataset, options), MEASURED))
+    made = [item for item in first if not is_kept(item.sample, options)]
+    outcomes = run_over(
+        PictureMaker(options).size_of, map(picture_of, made), dataset.workers(workers)
+    )
+    sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
+    by_pixels = PictureSizes(options)
+    pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)
+    return PictureSizes(options, sum(sizes.values()) / pixels) if pixels else by_pixels
+
+
+def _finish(
+    dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
+) -> None:
+    """Write what goes with all shards, and remove what no shard of this export is."""
+    ours = {"classes.txt", "manifest.json"}
+    ours |= {f"{name}{ending}" for name in shards for ending in (ENDINGS[options.format], ".json")}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ours:
+            path.unlink()
+    with (folder / "manifest.json").open("w", encoding="utf-8") as file:
+        told = [manifest.summary for manifest in _manifests(folder, shards)]
+        about = {"format": options.format, "pictures": facts.items, "shards": told}
+        json.dump(about, file, ensure_ascii=False, indent=1)
+    if options.card:
+        _write_licences(folder, _manifests(folder, shards))
+        card = dataset_card(dataset, facts, options)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    mark(folder, {"format": options.format, "pictures": {}})
+
+
+def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
+    for name in shards:
+        manifest = read_manifest(folder, name)
+        assert manifest is not None, "it was just written"
+        yield manifest
+
+
+def _write_licences(folder: Path, manifests: Iterable[ShardManifest]) -> None:
+    """`LICENSES.csv`: one row a picture, with the shard it is in."""
+    with (folder / "LICENSES.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        columns = ("file", "sha256", "author", "licence", "source", "page", "title")
+        rows.writerow(("shard", *columns))
+        for manifest in manifests:
+            for told in manifest.pictures:
+                cells = [told[column] for column in columns]
+                rows.writerow([manifest.shard, *map(no_formula, cells)])

@@ -1,0 +1,233 @@
+"""Shards: the samples of an export in files of about equal size, each written by one worker.
+
+Which sample comes into which shard is decided before anything is written, by key and by what its
+picture is expected to take: so shards are written side by side, and equal data gives equal bytes.
+A shard counts as written when its manifest is there, which comes last; then it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gleanset.errors import Unreadable
+from gleanset.files.atomic import disk_errors, whole_file, write_atomic
+from gleanset.files.store import sha256_of, sha256_of_file
+from gleanset.records import Sample
+from labeler.export.formats import described
+from labeler.export.options import FILES, ExportOptions
+from labeler.export.pictures import ExportPicture, PictureMaker, is_kept, linked
+from labeler.export.plan import ExportItem
+from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
+
+BESIDE = 3_000
+"""About the bytes that a shard takes for a sample besides its picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one shard is to hold. `name` has no ending."""
+
+    name: str
+    split: str
+    items: tuple[ExportItem, ...]
+
+    def told(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
+        """Return what the shard says of each item, without what its picture decides."""
+        return [
+            {
+                **described(item, folds),
+                "title": item.origin.title or "",
+                "split": self.split,
+                "class": classes[str(item.sample.label)],
+            }
+            for item in self.items
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardManifest:
+    """What is in a shard, as it stands in the JSON file beside it.
+
+    `of` is a hash of all that it was to hold. `pictures` has a row a picture with its licence and
+    hash; of those that could not be read `failed` has the reason, by their place in the dataset.
+    """
+
+    shard: str
+    split: str
+    sha256: str
+    bytes: int
+    of: str
+    classes: dict[str, int]
+    licences: dict[str, int]
+    pictures: list[dict[str, str]]
+    failed: dict[str, str]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What the manifest of all shards says of this one."""
+        left_out = ("of", "pictures", "failed")
+        told = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return told | {"pictures": len(self.pictures)}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSizes:
+    """About how many bytes pictures take, by what the catalogue alone tells: crops may be gone."""
+
+    options: ExportOptions
+    bytes_per_pixel: float = 1.0
+
+    def of(self, item: ExportItem) -> float:
+        """Return the bytes expected of a sample in a shard."""
+        if is_kept(item.sample, self.options):
+            return BESIDE + item.image.bytes
+        return BESIDE + self.pixels(item.sample) * self.bytes_per_pixel
+
+    def pixels(self, sample: Sample) -> int:
+        """Return how many pixels a picture is written with."""
+        width, height = self.options.size or (sample.box.width, sample.box.height)
+        return width * height
+
+
+def cut_into_shards(
+    items: Iterable[ExportItem], sizes: PictureSizes, options: ExportOptions
+) -> Iterator[Shard]:
+    """Yield shards as they are full; of each split one is open at a time."""
+    opened: dict[str, list[ExportItem]] = {}
+    taken: Counter[str] = Counter()
+    weight: dict[str, float] = {}
+    for item in items:
+        split, size = str(item.sample.split), sizes.of(item)
+        chosen = opened.setdefault(split, [])
+        too_heavy = weight.get(split, 0.0) + size > options.bytes_of_shard
+        if chosen and (too_heavy or len(chosen) == options.shard_pictures):
+            yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
+            taken[split] += 1
+            chosen.clear()
+            weight[split] = 0.0
+        chosen.append(item)
+        weight[split] = weight.get(split, 0.0) + size
+    for split, chosen in opened.items():
+        yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
+
+
+def picture_of(item: ExportItem) -> ExportPicture:
+    """Return an item as pictures are made of it."""
+    change = item.copy if item.changed else 0
+    return ExportPicture(item.path, item.original, item.crop, item.sample, change)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWriter:
+    """Writes shards into `folder`; picklable. One that `folder` or `earlier` has is kept.
+
+    `classes` are their numbers by name; with `folds` the number of its fold is told of each
+    sample.
+    """
+
+    folder: Path
+    earlier: Path
+    options: ExportOptions
+    classes: Mapping[str, int]
+    folds: bool = False
+
+    def __call__(self, shard: Shard) -> ShardManifest:
+        """Return what is in the shard, once it is on the disk."""
+        told = shard.told(self.classes, self.folds)
+        of = self._digest(shard, told)
+        name = f"{shard.name}{ENDINGS[self.options.format]}"
+        with disk_errors(self.folder / name):
+            for place in (self.folder, self.earlier):
+                if (found := written_shard(place, shard.name)) and found.of == of:
+                    return self._kept(place, shard.name, found)
+            return self._written(shard, name, of, told)
+
+    def _digest(self, shard: Shard, told: list[dict[str, object]]) -> str:
+        shows = [item.digest(self.options) for item in shard.items]
+        what = json.dumps([self.options.format, list(self.classes), shows, told])
+        return hashlib.sha256(what.encode()).hexdigest()
+
+    def _kept(self, place: Path, name: str, found: ShardManifest) -> ShardManifest:
+        if place != self.folder:
+            linked(place / found.shard, self.folder / found.shard)
+            write_manifest(self.folder, name, found)
+        return found
+
+    def _written(
+        self, shard: Shard, name: str, of: str, told: list[dict[str, object]]
+    ) -> ShardManifest:
+        maker = PictureMaker(self.options)
+        pictures: list[dict[str, str]] = []
+        failed: dict[str, str] = {}
+        classes: Counter[str] = Counter()
+        licences: Counter[str] = Counter()
+        with (
+            whole_file(self.folder / name) as partial,
+            open_shard(partial, self.options.format, list(self.classes), told[0]) as put,
+        ):
+            for item, row in zip(shard.items, told, strict=True):
+                try:
+                    data = maker.bytes_of(picture_of(item))
+                except Unreadable as error:
+                    failed[item.path] = f"{error.reason}: {error.detail}"
+                    continue
+                row = row | {"sha256": sha256_of(data)}
+                file = _file_name(item)
+                put(ShardRecord(file, data, row))
+                pictures.append({"file": file} | {key: str(row[key]) for key in _LICENCE})
+                classes[str(item.sample.label)] += 1
+                licences[item.origin.licence or "unknown"] += 1
+        path = self.folder / name
+        manifest = ShardManifest(
+            name,
+            shard.split,
+            sha256_of_file(path),
+            path.stat().st_size,
+            of,
+            dict(sorted(classes.items())),
+            dict(sorted(licences.items())),
+            pictures,
+            failed,
+        )
+        write_manifest(self.folder, shard.name, manifest)
+        return manifest
+
+
+_LICENCE = ("sha256", "author", "licence", "source", "page", "title")
+
+
+def _file_name(item: ExportItem) -> str:
+    # Names end at their first dot here; the sample's key has none, and is nobody else's.
+    copy = f"_{item.copy}" if item.copy else ""
+    ending = item.path.rpartition(".")[2]
+    return f"{item.sample.key}{copy}.{ending or FILES['jpeg']}"
+
+
+def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
+    """Write the file that says that a shard is whole."""
+    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1)
+    write_atomic(folder / f"{name}.json", f"{text}\n".encode())
+
+
+def read_manifest(folder: Path, name: str) -> ShardManifest | None:
+    """Return the manifest of a shard; None where there is none of ours."""
+    try:
+        return ShardManifest(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def written_shard(folder: Path, name: str) -> ShardManifest | None:
+    """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
+    found = read_manifest(folder, name)
+    if found is None or found.failed or found.shard not in {f"{name}{e}" for e in ENDINGS.values()}:
+        return None
+    try:
+        return found if sha256_of_file(folder / found.shard) == found.sha256 else None
+    except OSError:
+        return None
