@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_nodes import NEEDS_RAY, ray_cluster
-from test_kill import KINDS, exported, finish, listing, recipe, site, start, stray_files
-from tools_for_tests import eventually
+from ray_nodes import NEEDS_RAY, RayCluster, ray_cluster
+from test_kill import DATASETS, KINDS, exported, finish, listing, recipe, site, start, stray_files
+from tools_for_tests import command, eventually, run_cli
 
+from gleanset import Dataset
 from pipeline.sample.site import SampleSite
 
 __all__ = ["recipe", "site"]
@@ -39,3 +43,50 @@ def test_a_recipe_gives_the_same_rows_whatever_runs_it(
     assert found["rejections"]
     assert exported(tmp_path / "there") == exported(tmp_path / "here")
     assert stray_files(tmp_path / "there") == []
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[RayCluster]:
+    with ray_cluster(1, 1) as cluster:
+        yield cluster
+
+
+def gathered(root: Path) -> Path:
+    ran = run_cli("harvest.cli", "folder", DATASETS / "sample" / "pictures", "-d", root)
+    assert ran.code == 0, ran.stderr
+    return root
+
+
+def searched(root: Path) -> int:
+    with Dataset.open(root) as dataset:
+        return dataset.images.count() - dataset.images.count_fresh()
+
+
+@NEEDS_RAY
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_command_that_is_ended_goes_on_with_the_next(
+    tmp_path: Path, two: RayCluster, how: signal.Signals
+) -> None:
+    words = ["run", "--detector", "drawnface", "--json", "-d"]
+    here = run_cli("facecrop.cli", *words, gathered(tmp_path / "here"), timeout=300)
+    root = gathered(tmp_path / "there")
+    line = command("facecrop.cli", *words, root, "--on", two.address)
+    broken = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert eventually(lambda: searched(root) > 5, 120)
+    broken.send_signal(how)
+    said = broken.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert broken.returncode == 130
+        assert b"Traceback" not in said[1]
+        assert b"interrupted; what was done is kept" in said[1]
+    assert said[0] == b""
+    before = searched(root)
+    ran = run_cli("facecrop.cli", *words, root, "--on", two.address, timeout=300)
+    assert ran.code == 0, ran.stderr
+    # Results are printed, and nothing of Ray's.
+    assert len(ran.stdout.splitlines()) == 1
+    assert 0 < ran.json["images"] == here.json["images"] - before
+    expected, found = listing(tmp_path / "here"), listing(root)
+    assert found == expected
+    assert stray_files(root) == []
