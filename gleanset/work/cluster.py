@@ -112,8 +112,8 @@ def _connect(ray: Any, address: str) -> None:
     except (Exception, SystemExit) as error:
         raise InputUnusable(
             f"cannot join the cluster at {address}: {str(error).strip() or type(error).__name__}",
-            f"make this machine one of its nodes, with the same versions of Ray and Python: "
-            f"ray start --address={address}",
+            "make this machine one of its nodes, with the same versions of Ray and Python and, where "
+            f"it asks for one, its token (RAY_AUTH_TOKEN): ray start --address={address}",
         ) from error
 
 
