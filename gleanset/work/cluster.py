@@ -112,8 +112,8 @@ def _connect(ray: Any, address: str) -> None:
     except (Exception, SystemExit) as error:
         raise InputUnusable(
             f"cannot join the cluster at {address}: {str(error).strip() or type(error).__name__}",
-            "make this machine one of its nodes, with the same versions of Ray and Python and, where "
-            f"it asks for one, its token (RAY_AUTH_TOKEN): ray start --address={address}",
+            "make this machine one of its nodes, with the same versions of Ray and Python, and its "
+            f"token (RAY_AUTH_TOKEN) where it asks for one: ray start --address={address}",
         ) from error
 
 
