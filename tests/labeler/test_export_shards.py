@@ -95,7 +95,8 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
         p.name for p in out.iterdir() if p.suffix in (".tar", ".parquet")
     )
     found: Counter[str] = Counter()
-    licences = list(csv.DictReader((out / "LICENSES.csv").open(encoding="utf-8")))
+    text = (out / "LICENSES.csv").read_text(encoding="utf-8")
+    licences = list(csv.DictReader(io.StringIO(text)))
     told_of = {(row["shard"], row["file"]): row for row in licences}
     for name, one in shards.items():
         assert one["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
