@@ -17,6 +17,9 @@ from numba import njit
 Function = TypeVar("Function", bound=Callable[..., Any])
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
+# Hashes that are looked up by one pair of bands before the next one: they and its bits fit into
+# the second-level cache.
+TILE = 1 << 16
 
 
 def compiled(function: Function) -> Function:
@@ -217,10 +220,11 @@ def meet(
 
 @compiled
 def probe_two(  # noqa: C901 (one loop: numba compiles it as a whole)
-    left: Hashes,
+    hashes: Hashes,
     orders: npt.NDArray[np.int32],
-    starts: npt.NDArray[np.int32],
     there: Hashes,
+    ranks: npt.NDArray[np.int32],
+    begins: npt.NDArray[np.int32],
     cuts: Numbers,
     bands: Numbers,
     chosen: Numbers,
@@ -231,36 +235,45 @@ def probe_two(  # noqa: C901 (one loop: numba compiles it as a whole)
     place: Numbers,
     out: Numbers,
 ) -> int:
-    """Look `right` up in an index over `left`, by all pairs of bands that may be equal.
+    """Look `right` up in an index, by all pairs of bands that may be equal.
 
-    `orders` (n) and `starts` are those of `put_in_order` for each of the pairs of bands that
-    `chosen` has; `there` has a bit for each key that occurs, which rules most look-ups out from a
-    table that is small enough to stay near the processor. What one of `left` meets beyond
-    `most` times (counted in `hits`) is left out. `place` = (first of a tile, pair of bands, y).
+    For each of the pairs that `chosen` has, `hashes` and `orders` (n) are the indexed ones and
+    their positions, in the order of their keys. `there` has a bit for each key that occurs:
+    tables this small stay near the processor. `ranks` says how many keys occur before each 64 of
+    them, `begins` where each key that occurs begins. What one of the indexed meets beyond `most`
+    times (counted in `hits`) is left out. `place` = (first of a tile, pair of bands, y).
     """
     rows = 0
-    tile = 4096
-    for first in range(place[0], len(right), tile):
+    one = np.uint64(1)
+    for first in range(place[0], len(right), TILE):
         for number in range(place[1] if first == place[0] else 0, len(chosen)):
-            cut = cuts[number]
+            # Plain numbers: an array might change under what is written, and is read each time.
+            low_shift, low_mask = np.uint64(cuts[number, 0]), np.uint64(cuts[number, 1])
+            high_shift, high_mask = np.uint64(cuts[number, 2]), np.uint64(cuts[number, 3])
+            up, whole = np.uint64(cuts[number, 4]), np.uint64(cuts[number, 5])
+            words = there[number]
             resumed = first == place[0] and number == place[1]
-            for y in range(
-                max(first, place[2]) if resumed else first, min(first + tile, len(right))
-            ):
-                key = key_of(right[y], cut)
-                if not (there[number, key >> 6] >> np.uint64(key & 63)) & np.uint64(1):
+            last = min(first + TILE, len(right))
+            for y in range(max(first, place[2]) if resumed else first, last):
+                mine = right[y]
+                key = (mine >> low_shift) & low_mask
+                key = (key | (((mine >> high_shift) & high_mask) << up)) & whole
+                word, bit = words[key >> np.uint64(6)], one << (key & np.uint64(63))
+                if not word & bit:
                     continue
-                begin, end = starts[number, key], starts[number, key + 1]
+                rank = ranks[number, key >> np.uint64(6)] + bits(word & (bit - one))
+                begin, end = begins[number, rank], begins[number, rank + 1]
                 if rows + end - begin > len(out):
                     place[0], place[1], place[2] = first, number, y
                     return rows
                 for at in range(begin, end):
-                    x = orders[number, at]
-                    apart = left[x] ^ right[y]
+                    apart = hashes[number, at] ^ mine
                     count = bits(apart)
-                    if count > distance or hits[x] >= most:
+                    if count > distance:
                         continue
-                    if first_two(apart, bands, chosen[number, 0], chosen[number, 1]):
+                    x = orders[number, at]
+                    new = first_two(apart, bands, chosen[number, 0], chosen[number, 1])
+                    if new and hits[x] < most:
                         hits[x] += 1
                         out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
                         rows += 1

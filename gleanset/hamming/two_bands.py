@@ -32,9 +32,14 @@ class Near(NamedTuple):
 
 
 class _Index(NamedTuple):
+    """Arrays with one row for each way to choose two bands, see `probe_two`."""
+
+    hashes: Hashes
     orders: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int32]
     there: Hashes
+    ranks: npt.NDArray[np.int32]
+    begins: npt.NDArray[np.int32]
+    longest: int
 
 
 class TwoBands:
@@ -50,8 +55,8 @@ class TwoBands:
             np.int64,
         )
         self._chosen = np.array(list(combinations(range(number), 2)), np.int64)
-        # Eight keys for each hash: then most look-ups find nothing.
-        self._bits = min(MOST_BITS, max(_LEAST_BITS, len(hashes).bit_length() + 3))
+        # Some sixteen keys for each hash: then most look-ups find nothing.
+        self._bits = min(MOST_BITS, max(_LEAST_BITS, len(hashes).bit_length() + 4))
         self._cuts = np.array([self._cut(*two) for two in self._chosen], np.int64)
         self._index: _Index | None = None
 
@@ -78,15 +83,11 @@ class TwoBands:
         """
         right = np.ascontiguousarray(others, dtype=np.uint64)
         index = self._index = self._index or self._made()
-        longest = int((index.starts[:, 1:] - index.starts[:, :-1]).max(initial=0))
-        out, place = np.empty((max(ROWS, longest), 3), np.int64), np.zeros(3, np.int64)
+        out, place = np.empty((max(ROWS, index.longest), 3), np.int64), np.zeros(3, np.int64)
         hits = np.zeros(len(self._hashes), np.int64)
         while place[0] < len(right):
             rows = probe_two(
-                self._hashes,
-                index.orders,
-                index.starts,
-                index.there,
+                *index[:-1],
                 self._cuts,
                 self._bands,
                 self._chosen,
@@ -105,12 +106,19 @@ class TwoBands:
         return low, low_mask, high, high_mask, low_mask.bit_length(), (1 << self._bits) - 1
 
     def _made(self) -> _Index:
-        keys = 2**self._bits
-        orders = np.empty((len(self._cuts), len(self._hashes)), np.int32)
-        starts = np.empty((len(self._cuts), keys + 1), np.int32)
-        there = np.empty((len(self._cuts), keys // 64), np.uint64)
-        for number, cut in enumerate(self._cuts):
-            put_in_order(self._hashes, cut, starts[number], orders[number])
-            occurs = np.diff(starts[number]) > 0
-            there[number] = np.packbits(occurs, bitorder="little").view("<u8")
-        return _Index(orders, starts, there)
+        keys, ways, number = 2**self._bits, len(self._cuts), len(self._hashes)
+        starts = np.empty(keys + 1, np.int32)
+        orders = np.empty((ways, number), np.int32)
+        there = np.empty((ways, keys // 64), np.uint64)
+        ranks = np.zeros((ways, keys // 64), np.int32)
+        begins = np.full((ways, number + 1), number, np.int32)
+        longest = 0
+        for way, cut in enumerate(self._cuts):
+            put_in_order(self._hashes, cut, starts, orders[way])
+            lengths = np.diff(starts)
+            occurring = np.flatnonzero(lengths)
+            longest = max(longest, int(lengths.max()))
+            there[way] = np.packbits(lengths > 0, bitorder="little").view("<u8")
+            ranks[way, 1:] = np.cumsum(np.bitwise_count(there[way]))[:-1]
+            begins[way, : len(occurring)] = starts[occurring]
+        return _Index(self._hashes[orders], orders, there, ranks, begins, longest)

@@ -129,11 +129,13 @@ def _both_ways(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
     Most copies show the whole picture: laid frame on frame they are the same, and need no points.
     """
     framed = _framed(a, b, one_film)
-    if framed is not None and _laid(framed):
+    if framed is not None and framed.same:
         return framed
-    straight = _compared(a, b, framed, mirrored=False, one_film=one_film)
-    if _laid(straight) or one_film:
-        return straight
+    straight = _NOTHING
+    if framed is None or not (framed.mirrored and _laid(framed)):
+        straight = _compared(a, b, framed, mirrored=False, one_film=one_film)
+        if _laid(straight) or one_film:
+            return straight
     other = _compared(a, b.mirrored, framed, mirrored=True, one_film=False)
     if other.same or (other.doubtful, other.points) > (straight.doubtful, straight.points):
         return other
@@ -141,7 +143,7 @@ def _both_ways(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
 
 
 def _laid(verdict: Verdict) -> bool:
-    """Return whether no other way to lay two pictures will tell more: all but a detail agrees."""
+    """Return whether two pictures are laid rightly, so that none is mirrored: most agrees."""
     return verdict.same or verdict.doubtful or verdict.why == _DETAIL
 
 
@@ -163,12 +165,10 @@ def _compared(
     """Compare by points and, where few agree, frame on frame: `framed` may have done that."""
     fit = align(a.points, b.points)
     verdicts = [_judge(a, b, fit, mirrored, one_film)] if fit else []
-    if fit is None or fit.points < SURE:
-        frame = frame_on_frame(a.grey, b.grey)
-        if framed is not None and framed.mirrored == mirrored:
-            verdicts.append(framed)
-        elif frame:
-            verdicts.append(_judge(a, b, frame, mirrored, one_film))
+    if framed is not None and framed.mirrored == mirrored:
+        verdicts.append(framed)
+    elif (fit is None or fit.points < SURE) and (frame := frame_on_frame(a.grey, b.grey)):
+        verdicts.append(_judge(a, b, frame, mirrored, one_film))
     return min(verdicts, key=_rank, default=_NOTHING)
 
 
