@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from tools_for_tests import ROOT, eventually
 
 NEEDS_RAY = pytest.mark.skipif(
@@ -82,8 +83,10 @@ class RayCluster:
 
     def add(self, cpus: int = 1, *, prefix: tuple[str, ...] = ()) -> RayNode:
         """Begin a node and wait until it is there; the first one is the head."""
-        node = self.begin(cpus, prefix=prefix)
-        self.wait()
+        # Two that begin at once on one machine may choose the same ports.
+        with FileLock(Path(tempfile.gettempdir()) / "gleanset-ray-nodes.lock"):
+            node = self.begin(cpus, prefix=prefix)
+            self.wait()
         return node
 
     def begin(self, cpus: int = 1, *, prefix: tuple[str, ...] = ()) -> RayNode:
@@ -141,7 +144,6 @@ def ray_cluster(*cpus: int) -> Iterator[RayCluster]:
     cluster = RayCluster(folder)
     try:
         for room in cpus:
-            # Two that begin at once on one machine may choose the same ports.
             cluster.add(room)
         yield cluster
     finally:
