@@ -159,6 +159,7 @@ class Downloader:
             return
         # Connections that wait here would be counted beside those of the nodes.
         self.client.fetcher.keeps_connections = False
+        self.client.fetcher.slots.starts_elsewhere = True
         fetch = FetchOnNode.of(self.client, self._process)
         with workers.waiting(self._requests).pool(fetch) as pool:
             nodes = NodeFetches(pool, self.client.fetcher.slots)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -114,12 +114,20 @@ class NodeFetches:
         """Make the next request of a fetch. Raises `Unreadable`, `Closed`."""
         asked = NodeRequest(fetch.url, fetch.policy, fetch.deadline.left, process)
         future = self.pool.submit(asked)
+        seconds = 0.0
+        try:
+            reply = self._reply(future)
+            seconds = reply.seconds
+        finally:
+            self.slots.started(fetch.host, seconds)
+        fetch.deadline.spend(seconds)
+        if isinstance(reply.found, Unreadable):
+            raise reply.found
+        return reply.found
+
+    def _reply(self, future: Future[NodeReply]) -> NodeReply:
         while not future.done():
             if self.slots.closed:
                 raise Closed("The download was stopped.")
             wait([future], _SECONDS_BETWEEN_LOOKS)
-        reply: NodeReply = future.result()
-        fetch.deadline.spend(reply.seconds)
-        if isinstance(reply.found, Unreadable):
-            raise reply.found
-        return reply.found
+        return future.result()

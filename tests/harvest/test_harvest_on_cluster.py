@@ -141,7 +141,8 @@ def test_a_pause_that_a_host_asks_for_holds_for_all_nodes(
     )
     pauses = [b - a for a, b in zip(counting.times, counting.times[1:], strict=False)]
     assert max(pauses) > 2.5
-    assert min(pauses) > 0.08
+    # Also where a process has to begin on a node before it can ask.
+    assert min(pauses) > 0.095
     assert len(rows(tmp_path / "there")["images"]) == 30
 
 
