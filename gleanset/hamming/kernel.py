@@ -17,9 +17,6 @@ from numba import njit
 Function = TypeVar("Function", bound=Callable[..., Any])
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
-# Hashes that are looked up by one pair of bands before the next one: they and its bits fit into
-# the second-level cache.
-TILE = 1 << 16
 
 
 def compiled(function: Function) -> Function:
@@ -219,7 +216,7 @@ def meet(
 
 
 @compiled
-def probe_two(  # noqa: C901 (one loop: numba compiles it as a whole)
+def probe_two(
     hashes: Hashes,
     orders: npt.NDArray[np.int32],
     there: Hashes,
@@ -241,41 +238,39 @@ def probe_two(  # noqa: C901 (one loop: numba compiles it as a whole)
     their positions, in the order of their keys. `there` has a bit for each key that occurs:
     tables this small stay near the processor. `ranks` says how many keys occur before each 64 of
     them, `begins` where each key that occurs begins. What one of the indexed meets beyond `most`
-    times (counted in `hits`) is left out. `place` = (first of a tile, pair of bands, y).
+    times (counted in `hits`) is left out. `place` = (pair of bands, y): all are looked up by one
+    pair before the next, so that its tables are read while they are near.
     """
     rows = 0
     one = np.uint64(1)
-    for first in range(place[0], len(right), TILE):
-        for number in range(place[1] if first == place[0] else 0, len(chosen)):
-            # Plain numbers: an array might change under what is written, and is read each time.
-            low_shift, low_mask = np.uint64(cuts[number, 0]), np.uint64(cuts[number, 1])
-            high_shift, high_mask = np.uint64(cuts[number, 2]), np.uint64(cuts[number, 3])
-            up, whole = np.uint64(cuts[number, 4]), np.uint64(cuts[number, 5])
-            words = there[number]
-            resumed = first == place[0] and number == place[1]
-            last = min(first + TILE, len(right))
-            for y in range(max(first, place[2]) if resumed else first, last):
-                mine = right[y]
-                key = (mine >> low_shift) & low_mask
-                key = (key | (((mine >> high_shift) & high_mask) << up)) & whole
-                word, bit = words[key >> np.uint64(6)], one << (key & np.uint64(63))
-                if not word & bit:
+    for number in range(place[0], len(chosen)):
+        # Plain numbers: an array might change under what is written, and is read each time.
+        low_shift, low_mask = np.uint64(cuts[number, 0]), np.uint64(cuts[number, 1])
+        high_shift, high_mask = np.uint64(cuts[number, 2]), np.uint64(cuts[number, 3])
+        up, whole = np.uint64(cuts[number, 4]), np.uint64(cuts[number, 5])
+        words = there[number]
+        for y in range(place[1] if number == place[0] else 0, len(right)):
+            mine = right[y]
+            key = (mine >> low_shift) & low_mask
+            key = (key | (((mine >> high_shift) & high_mask) << up)) & whole
+            word, bit = words[key >> np.uint64(6)], one << (key & np.uint64(63))
+            if not word & bit:
+                continue
+            rank = ranks[number, key >> np.uint64(6)] + bits(word & (bit - one))
+            begin, end = begins[number, rank], begins[number, rank + 1]
+            if rows + end - begin > len(out):
+                place[0], place[1] = number, y
+                return rows
+            for at in range(begin, end):
+                apart = hashes[number, at] ^ mine
+                count = bits(apart)
+                if count > distance:
                     continue
-                rank = ranks[number, key >> np.uint64(6)] + bits(word & (bit - one))
-                begin, end = begins[number, rank], begins[number, rank + 1]
-                if rows + end - begin > len(out):
-                    place[0], place[1], place[2] = first, number, y
-                    return rows
-                for at in range(begin, end):
-                    apart = hashes[number, at] ^ mine
-                    count = bits(apart)
-                    if count > distance:
-                        continue
-                    x = orders[number, at]
-                    new = first_two(apart, bands, chosen[number, 0], chosen[number, 1])
-                    if new and hits[x] < most:
-                        hits[x] += 1
-                        out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
-                        rows += 1
-    place[0] = len(right)
+                x = orders[number, at]
+                new = first_two(apart, bands, chosen[number, 0], chosen[number, 1])
+                if new and hits[x] < most:
+                    hits[x] += 1
+                    out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
+                    rows += 1
+    place[0] = len(chosen)
     return rows

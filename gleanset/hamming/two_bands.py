@@ -83,9 +83,9 @@ class TwoBands:
         """
         right = np.ascontiguousarray(others, dtype=np.uint64)
         index = self._index = self._index or self._made()
-        out, place = np.empty((max(ROWS, index.longest), 3), np.int64), np.zeros(3, np.int64)
+        out, place = np.empty((max(ROWS, index.longest), 3), np.int64), np.zeros(2, np.int64)
         hits = np.zeros(len(self._hashes), np.int64)
-        while place[0] < len(right):
+        while place[0] < len(self._chosen):
             rows = probe_two(
                 *index[:-1],
                 self._cuts,

@@ -44,6 +44,8 @@ STAGE = "dedup"
 # New samples are searched for so many at a time: up to 10 MB for every thousand.
 BLOCK = 50_000
 PAGE = 20_000
+# Less of a picture than this is seen without its uniform borders: it has some.
+_WHOLE = 0.98
 
 
 class SearchCounts(NamedTuple):
@@ -208,8 +210,9 @@ class DuplicateFinder:
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
         """Return the samples (rows) of pairs that are due: those near most others first.
 
-        Of equals the best copy. A screenshot or a narrow crop is no good middle, for other crops
-        have little in common with it; the original is near most of its copies as a whole.
+        Of equals the best copy without a border. A screenshot or a narrow crop is no good middle,
+        for other crops have little in common with it; the original is near most of its copies as
+        a whole.
         """
         rows = {row for pair in due for row in pair}
         beside = [(a, b) for a, b in pairs if a in rows or b in rows]
@@ -221,7 +224,12 @@ class DuplicateFinder:
             for row in (a, b)
         )
         members = self._pairs.members(rows)
-        return sorted(rows, key=lambda row: (-near[row], -worth(members[row]), row))
+
+        def rank(row: int) -> tuple[float, ...]:
+            bordered = members[row].filled < _WHOLE
+            return -near[row], bordered, -worth(members[row]), row
+
+        return sorted(rows, key=rank)
 
     def _star(self, pairs: list[Pair], comparisons: Comparisons) -> Star:
         seen = self._hashes.seen(sorted({row for pair in pairs for row in pair}))
