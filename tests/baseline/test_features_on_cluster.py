@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from drawn_dataset import fill
 from ray_nodes import NEEDS_RAY, RayCluster, ray_cluster
-from tools_for_tests import run_cli
 
 from baseline import features as module
 from baseline.features import FeatureSpec, MakeFeatures, features_of, in_passes
@@ -65,17 +63,3 @@ def test_features_of_nodes_are_those_made_here(tmp_path: Path, cluster: RayClust
     assert len(expected.keys) == 59
     assert found.keys == expected.keys
     assert np.array_equal(found.vectors, expected.vectors)
-
-
-@NEEDS_RAY
-@pytest.mark.long
-def test_a_presort_proposes_the_same(tmp_path: Path, cluster: RayCluster) -> None:
-    told = []
-    for place, words in (("here", []), ("there", ["--on", cluster.address])):
-        with Dataset.create(tmp_path / place) as dataset:
-            fill(dataset, 12)
-        ran = run_cli("baseline.cli", "presort", "-d", tmp_path / place, "--json", *words)
-        assert ran.code == 0, ran.stderr
-        assert len(ran.stdout.splitlines()) == 1
-        told.append({key: value for key, value in json.loads(ran.stdout).items() if key != "run"})
-    assert told[0] == told[1]
