@@ -21,6 +21,7 @@ from labeler.export.pictures import PictureMaker, is_kept
 from labeler.export.plan import each_item, missing_classes, nothing_to_export
 from labeler.export.shard_files import ENDINGS
 from labeler.export.shards import (
+    LICENCE,
     PictureSizes,
     Shard,
     ShardManifest,
@@ -175,7 +176,7 @@ def _write_licences(folder: Path, manifests: Iterable[ShardManifest]) -> None:
     """`LICENSES.csv`: one row a picture, with the shard it is in."""
     with (folder / "LICENSES.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        columns = ("file", "sha256", "author", "licence", "source", "page", "title")
+        columns = ("file", *LICENCE)
         rows.writerow(("shard", *columns))
         for manifest in manifests:
             for told in manifest.pictures:

@@ -27,6 +27,9 @@ from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
 
+LICENCE = ("sha256", "author", "licence", "source", "page", "title")
+"""What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -179,7 +182,7 @@ class ShardWriter:
                 row = row | {"sha256": sha256_of(data)}
                 file = _file_name(item)
                 put(ShardRecord(file, data, row))
-                pictures.append({"file": file} | {key: str(row[key]) for key in _LICENCE})
+                pictures.append({"file": file} | {key: str(row[key]) for key in LICENCE})
                 classes[str(item.sample.label)] += 1
                 licences[item.origin.licence or "unknown"] += 1
         path = self.folder / name
@@ -196,9 +199,6 @@ class ShardWriter:
         )
         write_manifest(self.folder, shard.name, manifest)
         return manifest
-
-
-_LICENCE = ("sha256", "author", "licence", "source", "page", "title")
 
 
 def _file_name(item: ExportItem) -> str:
