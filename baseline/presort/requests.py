@@ -103,9 +103,10 @@ class PresortRequests:
 def alone(dataset: Dataset, progress: Progress, program: FollowedProgram) -> Iterator[bool]:
     """Wait until nobody else follows or presorts the dataset, and keep others from it.
 
-    Gives False where the program ended before.
+    Gives False where the program ended before. One refusal is not told: `is_followed` takes the
+    lock for an instant to find out.
     """
-    said = False
+    refusals = 0
     with ExitStack() as held, ExitStack() as waiting:
         while not program.ended:
             try:
@@ -114,11 +115,11 @@ def alone(dataset: Dataset, progress: Progress, program: FollowedProgram) -> Ite
                 break
             except DatasetBusy:
                 held.close()  # a lock is given back before it waits
-            if not said:
+            refusals += 1
+            if refusals == 2:
                 progress.say(STANDING_BY)
                 waiting.enter_context(progress.meter("standby", unit=" presorts"))
-            said = True
-            program.wait(STANDBY)
+            program.wait(STANDBY if refusals > 1 else POLL)
         waiting.close()
         yield not program.ended
 

@@ -146,15 +146,16 @@ def _labelled(dataset: Dataset) -> object:
 def test_a_presort_by_hand_does_it_itself_where_the_follower_dies(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 4, labelled=False)
-        dies = threading.Event()
+        here, dies = threading.Event(), threading.Event()
 
         def hung() -> None:
             with hold(dataset.cache, FOLLOWER):
+                here.set()
                 dies.wait(60)
 
         thread = threading.Thread(target=hung)
         thread.start()
-        soon(lambda: is_followed(dataset.cache))
+        assert here.wait(60)
         threading.Timer(0.5, dies.set).start()
         assert presort(dataset, SETTINGS)["samples"] == 12
         thread.join()
