@@ -1,30 +1,14 @@
-"""The compiled inner loop of the search for near hashes.
-
-Compiling takes some seconds once; the result is kept beside this file, or in the user's own
-cache where that folder cannot be written, and later starts load it in a few milliseconds.
-Where no folder can be written it is compiled again by each process that searches.
-"""
+"""The compiled inner loop of the search for near hashes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from gleanset.compiled import compiled
+
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
-
-
-def compiled(function: Function) -> Function:
-    """`function` as machine code, kept on disk where that is possible."""
-    try:
-        return cast("Function", njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no folder that it can write to
-        return cast("Function", njit(nogil=True)(function))
 
 
 @compiled

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from labeler.duplicates.alignment import SIDE, Common, Mask
+from labeler.duplicates.edge_kernels import count_replaced, edge_products, lost_edges, normalise
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.duplicates.watermark import Piece, find_lettering, pieces_of
 
@@ -27,8 +28,8 @@ LEAST_WINDOW = 10
 _REPLACED = 0.4
 # The fine one: edges are summed over a place of this width (standard deviation, pixels).
 _PLACE = 2.0
-_EDGE = 0.3
-_SLIGHT = 0.1
+# The noise of gradients: so much of their mean square.
+_EDGE_NOISE = 0.0625
 # The window in which one brightness has to explain the other, and the noise of grey values.
 _WINDOW = 3.5
 _NOISE = 9.0
@@ -39,7 +40,6 @@ _ONE_SIDED = 3.5
 # What is everywhere is noise: so often the change that five of a hundred pixels exceed.
 _COMMON = 3.0
 _RIM = 0.13
-_NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 
 
 class Edges(NamedTuple):
@@ -69,18 +69,10 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     registration and fusion of multi-modal images", 2006), which forgives contrast and inversion.
     """
     window = max(LEAST_WINDOW, round(max(common.a.shape) * WINDOW / SIDE))
-    mask = common.where.astype(np.float32)
-    (ax, ay, own_a), (bx, by, own_b) = edges
-
-    def gather(values: Floats) -> Floats:
-        return cv2.blur(values * mask, (window, window)).astype(np.float32)
-
-    edges_a, edges_b = gather(own_a * own_a), gather(own_b * own_b)
-    shared = gather((ax * bx + ay * by) ** 2)
-    kept = np.maximum((shared + 0.02) / (edges_a + 0.02), (shared + 0.02) / (edges_b + 0.02))
-    inside = gather(np.ones_like(mask)) > 0.5
-    replaced = (kept < 1 - _REPLACED) & (np.maximum(edges_a, edges_b) > 0.05) & inside
-    return 1000 * float(replaced.sum()) / max(1, int(inside.sum()))
+    products = edge_products(*edges[0], *edges[1], common.where)
+    means = cv2.blur(products, (window, window)).astype(np.float32, copy=False)
+    replaced, inside = count_replaced(means, _REPLACED)
+    return 1000 * replaced / max(1, inside)
 
 
 def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
@@ -95,7 +87,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     # On a small grid a mouth is as large as that.
     share = _COMMON * max(common.a.shape) / SIDE
-    noise = share * float(np.percentile(replaced[common.where], 95))
+    noise = share * _usual(replaced, common.where)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _DENSE:  # nothing stands out
         strongest: float = float(replaced.max()) - noise
         return strongest
@@ -112,45 +104,55 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
 
 
 def edges_of(grey: Grey, where: Mask) -> Edges:
-    """Return the normalised gradients of a picture; `where` is what its noise is taken from."""
+    """Return the normalised gradient of a picture; `where` is what its noise is taken from."""
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32)
-    y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32)
-    squares: Floats = x * x + y * y
-    noise = max(1.0, 0.0625 * float(squares[where].mean()))
-    length: Floats = np.sqrt(squares + np.float32(noise))
-    return Edges(x / length, y / length, squares / (squares + np.float32(noise)))
+    x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
+    y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
+    own = np.empty_like(x)
+    normalise(x, y, where, _EDGE_NOISE, own)
+    return Edges(x, y, own)
 
 
 def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
     """Find edges of `own` that `other` does not have within a pixel, in this direction."""
-    first = own.own**2 - (own.x * other.x + own.y * other.y) ** 2
-    # The most are where they should be; only the others look to their neighbours.
-    rows, columns = np.nonzero((own.own > _EDGE) & where & (first > _SLIGHT))
-    x, y = own.x[rows, columns], own.y[rows, columns]
-    wide_x, wide_y = (np.pad(side, 1) for side in (other.x, other.y))
-    best = np.zeros(len(rows), np.float32)
-    for down, right in _NEIGHBOURS:
-        place = rows + 1 + down, columns + 1 + right
-        best = np.maximum(best, (x * wide_x[place] + y * wide_y[place]) ** 2)
-    plain = np.zeros_like(own.own)
-    plain[rows, columns] = np.maximum(own.own[rows, columns] ** 2 - best, 0)
+    plain = np.empty_like(own.own)
+    lost_edges(own.x, own.y, own.own, other.x, other.y, where, plain)
     summed = _blurred(plain, _PLACE) * np.float32(2 * np.pi * _PLACE**2) * unlike
     return _Lost(plain * unlike, summed)
+
+
+def _usual(values: Floats, where: Mask) -> float:
+    """Return what five of a hundred values exceed, from every other row and column."""
+    some = values[::2, ::2][where[::2, ::2]]
+    if not len(some):
+        return 0.0
+    last = int(0.95 * (len(some) - 1))
+    return float(np.partition(some, last)[last])
 
 
 def _unlike(a: Grey, b: Grey) -> Floats:
     """Return how much of each place the brightness of the other picture does not explain, 0..1.
 
     It is 1 - r^2 of a small window: contrast, inversion and tints explain, another line does not.
+    The windows are so wide that half the resolution tells the same.
     """
     left, right = (_blurred(grey.astype(np.float32), 0.8) for grey in (a, b))
-    mean_a, mean_b = _blurred(left, _WINDOW), _blurred(right, _WINDOW)
-    square_a = np.maximum(_blurred(left * left, _WINDOW) - mean_a * mean_a, 0)
-    square_b = np.maximum(_blurred(right * right, _WINDOW) - mean_b * mean_b, 0)
-    both = _blurred(left * right, _WINDOW) - mean_a * mean_b
+    mean_a, mean_b = _window(left), _window(right)
+    square_a = np.maximum(_window(left * left) - mean_a * mean_a, 0)
+    square_b = np.maximum(_window(right * right) - mean_b * mean_b, 0)
+    both = _window(left * right) - mean_a * mean_b
     explained = both * both / ((square_a + _NOISE) * (square_b + _NOISE))
-    return np.clip(1 - explained, 0, 1).astype(np.float32)
+    unlike = np.clip(1 - explained, 0, 1)
+    return cv2.resize(unlike, a.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(
+        np.float32, copy=False
+    )
+
+
+def _window(values: Floats) -> Floats:
+    """Return the means of windows around the pixels, at half the resolution."""
+    rows, columns = values.shape
+    half = cv2.resize(values, (-(-columns // 2), -(-rows // 2)), interpolation=cv2.INTER_AREA)
+    return _blurred(half.astype(np.float32, copy=False), _WINDOW / 2)
 
 
 def _added(one: _Lost, other: _Lost) -> Iterator[Piece]:
@@ -167,4 +169,4 @@ def _at_rim(piece: Piece, shape: tuple[int, ...]) -> bool:
 
 
 def _blurred(values: Floats, width: float) -> Floats:
-    return cv2.GaussianBlur(values, (0, 0), width).astype(np.float32)
+    return cv2.GaussianBlur(values, (0, 0), width).astype(np.float32, copy=False)

@@ -34,6 +34,8 @@ SCALE_STEP = 16
 # Rows and columns of a border vary less than this (standard deviation of grey values).
 _FLAT = 3.0
 _LEAST = 16
+# Pixels a side from which `imagehash.phash` takes its 8 x 8 frequencies.
+_HASHED = 32
 
 # The mean root-SIFT descriptor of some 40,000 points of photos and drawings, in thousandths,
 # averaged with its mirror image. Left in, it would make most bits equal for all points.
@@ -114,7 +116,8 @@ def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     a turn, and whether its mirror image was hashed.
     """
     grey = grey_of(pixels)
-    picture = Image.fromarray(grey)
+    # Of this size the hash is made: so the picture is scaled once and not twice.
+    picture = Image.fromarray(grey).resize((_HASHED, _HASHED), Image.Resampling.LANCZOS)
     flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     points = points_of(grey)
     hashes, mirrored = hash_points(points.descriptors[:POINTS])

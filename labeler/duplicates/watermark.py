@@ -129,17 +129,35 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
     Along edges more is allowed, for none lies exactly on the other.
     """
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    x, y = a[common.where], b[common.where]
-    for _ in range(2):
-        slope = float(np.cov(x, y)[0, 1] / max(1.0, float(x.var())))
-        level = float(y.mean() - slope * x.mean())
-        off = np.abs(y - slope * x - level)
-        near = off <= np.percentile(off, 85)
-        x, y = x[near], y[near]
+    slope, level = _light(common)
     change = b - np.float32(slope) * a - np.float32(level)
     change -= _far_blurred(change, max(a.shape) / 16)
-    steep = np.hypot(*(cv2.Sobel(a, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1))))
-    return change.astype(np.float32), (_FAINTEST + 0.9 * abs(slope) * steep).astype(np.float32)
+    steep = cv2.magnitude(
+        *(cv2.Sobel(a, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
+    )
+    return change, (np.float32(_FAINTEST) + np.float32(0.9 * abs(slope)) * steep).astype(np.float32)
+
+
+def _light(common: Common) -> tuple[float, float]:
+    """Return the slope and level that make b of a: of the 72 % of pixels that they explain best.
+
+    Every other row and column tells it as well as all.
+    """
+    every = slice(None, None, 2), slice(None, None, 2)
+    where = common.where[every]
+    x, y = (side[every][where].astype(np.float64) for side in (common.a, common.b))
+    slope = level = 0.0
+    for _ in range(2 if len(x) > 1 else 0):
+        middle, other = x.mean(), y.mean()
+        from_middle = x - middle
+        square = max(1.0, float(from_middle @ from_middle) / len(x))
+        slope = float(from_middle @ (y - other)) / (len(x) - 1) / square
+        level = float(other - slope * middle)
+        off = np.abs(y - slope * x - level)
+        last = int(0.85 * (len(off) - 1))
+        near = off <= np.partition(off, last)[last]
+        x, y = x[near], y[near]
+    return slope, level
 
 
 def _far_blurred(values: Floats, width: float) -> Floats:
