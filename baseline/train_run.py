@@ -46,6 +46,7 @@ from gleanset.db.faces import crop_methods
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration
+from gleanset.snapshots import made_from
 from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"
@@ -114,7 +115,7 @@ def train_run(
     `failed` in the catalogue, or `interrupted` by Ctrl-C.
     """
     with dataset.stage(ROOM) as scratch:
-        examples = find_examples(dataset)
+        snapshot, examples = made_from(dataset), find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         facts |= {"chosen": choice.preset} if choice else {}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
@@ -125,6 +126,7 @@ def train_run(
                 say(warning)
         examples, val_notice = with_val(examples, settings.seed)
         run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
+        dataset.runs.note_snapshot(run.id, snapshot)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         try:

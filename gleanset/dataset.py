@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gleanset.db.classes import LabelClasses
-from gleanset.db.connection import Connection, is_read_only, snapshot
+from gleanset.db.connection import Connection, copy_catalogue, is_read_only
 from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import Images
@@ -201,7 +201,7 @@ class Dataset:
 
 def _copied_aside(root: Path) -> TemporaryDirectory[str]:
     aside = TemporaryDirectory(prefix="gleanset-")
-    snapshot(root / CATALOGUE, Path(aside.name) / CATALOGUE)
+    copy_catalogue(root / CATALOGUE, Path(aside.name) / CATALOGUE)
     return aside
 
 

@@ -198,7 +198,11 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run: its folder name, settings and results (JSON values)."""
+    """One training run: its folder name, settings and results (JSON values).
+
+    `snapshot` says which one its data were, or what differed from the newest one; empty where
+    there was none.
+    """
 
     id: str
     room: str
@@ -207,3 +211,25 @@ class Run:
     ended: str | None
     status: str
     result: dict[str, object]
+    snapshot: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state of the dataset that was kept under a name, and how many there were of what.
+
+    `samples` are those in use; `train`, `val` and `test` what is trained on and exported.
+    """
+
+    name: str
+    at: str
+    who: str
+    note: str
+    images: int
+    samples: int
+    labelled: int
+    rejected: int
+    classes: int
+    train: int
+    val: int
+    test: int

@@ -14,11 +14,22 @@ from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
+from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
 
 commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
-for command in (doctor, *HOUSE):
+for command in (doctor, *HOUSE, *SNAPSHOTS):
     commands.add_command(command)
-KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections", "runs", "colours")
+KINDS = (
+    "images",
+    "faces",
+    "samples",
+    "decisions",
+    "groups",
+    "rejections",
+    "runs",
+    "snapshots",
+    "colours",
+)
 
 
 @commands.command(epilog="Example: gleanset init -d my-dataset")

@@ -18,8 +18,9 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
+from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
-from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample
+from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
@@ -121,6 +122,11 @@ def runs(dataset: Dataset) -> Iterator[Line]:
     yield from (_plain(run) for run in dataset.runs.each())
 
 
+def snapshots(dataset: Dataset) -> Iterator[Line]:
+    """Snapshots, oldest first."""
+    yield from (_plain(snapshot) for snapshot in Snapshots(dataset.db).each())
+
+
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
@@ -129,6 +135,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "groups": groups,
     "rejections": rejections,
     "runs": runs,
+    "snapshots": snapshots,
     "colours": colours,
 }
 
@@ -137,7 +144,7 @@ def _names(record: type) -> list[str]:
     return [field.name for field in dataclasses.fields(record)]
 
 
-# What `--where` may speak of; below `settings` and `result` of a run, anything.
+# What `--where` may speak of; below `settings`, `result` and `snapshot` of a run, anything.
 FIELDS: dict[str, list[str]] = {
     "images": [
         *_names(Image)[:-1],
@@ -151,6 +158,7 @@ FIELDS: dict[str, list[str]] = {
     "groups": ["group", "samples"],
     "rejections": _names(Rejection),
     "runs": _names(Run),
+    "snapshots": _names(Snapshot),
 }
 
 
@@ -209,7 +217,9 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _check_field(kind: str, field: str) -> None:
     known = FIELDS[kind]
-    if field in known or (kind == "runs" and field.startswith(("settings.", "result."))):
+    if field in known or (
+        kind == "runs" and field.startswith(("settings.", "result.", "snapshot."))
+    ):
         return
     mend = did_you_mean(field, known, "did you mean {}? ")
     raise UsageError(

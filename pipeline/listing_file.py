@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from gleanset.db.measures import Quality
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
-from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample
+from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
 from pipeline.listing import COLOURS, Line
 
 GROUP = 5_000
@@ -86,4 +86,5 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "groups": {"group": "string", "samples": ["string"]},
     "rejections": _columns(Rejection),
     "runs": _columns(Run),
+    "snapshots": _columns(Snapshot),
 }

@@ -42,6 +42,7 @@ from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
+from gleanset.snapshots import snapshot_words
 
 REPORT = "report.html"
 WORST = 20
@@ -88,6 +89,7 @@ class RunReport:
 
     run: str
     dataset: str
+    snapshot: str
     metrics: Metrics
     summary: str
     splits: list[SplitSection]
@@ -134,10 +136,12 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
     told = next((one for one in reversed(splits) if one.name != "train"), None)
     doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
     learning = load_curve(folder)
+    known = dataset.runs.get(folder.name)
     side, colours = metrics.settings.get("size", "?"), metrics.settings.get("colour", "rgb")
     return RunReport(
         run=folder.name,
         dataset=dataset.settings.name or dataset.root.absolute().name,
+        snapshot=snapshot_words(known.snapshot) if known else "",
         metrics=metrics,
         summary=_summary(metrics, told),
         splits=splits,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, Row
 
 # What may change: its table, its column, and the column that tells the item.
 _PLACES = {
@@ -19,10 +19,22 @@ _PLACES = {
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
     "show": ("class", "show", "id"),
+    "split": ("sample", "split", "id"),
+    "fold": ("sample", "fold", "id"),
+    "moment": ("sample", "moment", "id"),
+    "copies": ("balance", "copies", "sample"),
+    "weight": ("balance", "weight", "sample"),
+    "split plan": ("split_plan", "settings", "id"),
+    "balance plan": ("balance_plan", "settings", "id"),
     "report": ("report", "status", "id"),
     "takedown": ("takedown", "status", "id"),
 }
-OF_SAMPLES = "('mark','refused','bond','apart')"
+_ROWS_MADE = {
+    "mark": "INSERT OR IGNORE INTO mark(sample) VALUES(?)",
+    "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",
+}
+"""Tables in which an item has a row only where there is something to say of it."""
+OF_SAMPLES = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
 """What is of samples, as a list of SQL."""
 OF_CLASSES = "('name','merged','show')"
 """What is of classes."""
@@ -33,7 +45,7 @@ class Change(NamedTuple):
 
     what: str
     item: int
-    after: str | int | None
+    after: str | float | None
 
 
 class Changes:
@@ -44,20 +56,24 @@ class Changes:
 
     def make(self, step: int, changes: Iterable[Change]) -> None:
         """Carry changes out as a part of a step. Call inside a write."""
-        kinds: dict[str, list[tuple[int, int, str | int | None]]] = {}
+        kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for what, rows in kinds.items():
             table, column, key = _PLACES[what]
-            if table == "mark":
-                self._db.many(
-                    "INSERT OR IGNORE INTO mark(sample) VALUES(?)", [(item,) for _, item, _ in rows]
-                )
+            if table in _ROWS_MADE:
+                self._db.many(_ROWS_MADE[table], [(item,) for _, item, _ in rows])
             self._db.many(
                 f"INSERT INTO change(step, what, item, before, after) "
                 f"SELECT ?1, '{what}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
                 rows,
             )
+            if what == "name":
+                # Two classes may take each other's name, which no two may have at a time.
+                self._db.many(
+                    "UPDATE class SET name=char(0) || id WHERE id=?",
+                    [(item,) for _, item, _ in rows],
+                )
             self._db.many(
                 f"UPDATE {table} SET {column}=?2 WHERE {key}=?1",
                 [(item, after) for _, item, after in rows],
@@ -73,12 +89,12 @@ class Changes:
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
         free = [row for row in rows if not self._is_settled(*row)]
-        back = [row for row in free if self._may_go_back(*row)]
+        back = self._names_free([row for row in free if self._is_as_made(*row)])
         self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         return len(free) - len(back)
 
     def _is_settled(
-        self, what: str, item: int, before: str | int | None, after: str | int | None
+        self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
         """Return whether a class is shown or hidden as it was, or cannot be hidden: samples have
         it.
@@ -89,15 +105,28 @@ class Changes:
         used = self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
         return row is not None and (row[0] == before or (before == item and bool(used)))
 
-    def _may_go_back(
-        self, what: str, item: int, before: str | int | None, after: str | int | None
+    def _is_as_made(
+        self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
         table, column, key = _PLACES[what]
         row = self._db.one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
-        if row is None or row[0] != after:
-            return False
-        taken = "SELECT 1 FROM class WHERE name=? AND id<>?"
-        return what != "name" or not self._db.number(taken, (before, item))
+        return row is not None and bool(row[0] == after)
+
+    def _names_free(self, rows: list[Row]) -> list[Row]:
+        """Return those rows that give no class a name which another one keeps."""
+        going = {row["item"] for row in rows if row["what"] == "name"}
+        held = {
+            row["item"]
+            for row in rows
+            if row["what"] == "name" and self._holder(row["before"]) not in {None, *going}
+        }
+        if not held:
+            return rows
+        # What one class keeps, another one cannot have.
+        return self._names_free([r for r in rows if r["what"] != "name" or r["item"] not in held])
+
+    def _holder(self, name: str) -> int | None:
+        return self._db.number("SELECT id FROM class WHERE name=?", (name,)) or None
 
     def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person refused for these samples."""

@@ -323,7 +323,7 @@ def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
 _TRIES = 5
 
 
-def snapshot(catalogue: Path, target: Path) -> None:
+def copy_catalogue(catalogue: Path, target: Path) -> None:
     """Copy a catalogue, with what only its write-ahead log has, and bring the copy up to date.
 
     Raises what opening it raises (`CatalogueCorrupt`, `DatasetNewer`), and `DatasetBusy` where

@@ -175,6 +175,22 @@ class Journal:
             found[key] = _State(row["id"], *_said(row))
         return found
 
+    def decide(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
+        """Carry out decisions as a part of a step: sample (row), action, class (row), provenance.
+
+        Call inside a write.
+        """
+        states = {
+            row["id"]: _State(row["id"], *_said(row))
+            for row in self._db.rows_in(
+                f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE id",
+                [row[0] for row in decided],
+            )
+        }
+        self._append(
+            [(step, states[row], action, value, why) for row, action, value, why in decided]
+        )
+
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
         self._db.many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "

@@ -298,6 +298,24 @@ CREATE TABLE takedown(
     contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
 """
 
+# Snapshots, and the states that samples had in them: `since` one snapshot, `until` another one that
+# has it no more (NULL: still). `classes` is a JSON list, `settings` the text of dataset.toml; the
+# images are all up to row `last_image`, `last_step` is the newest step then. A moment that has the
+# key of its sample is '='. `run.snapshot` is JSON: how the data of a run differ from a snapshot.
+SNAPSHOTS = """
+CREATE TABLE snapshot(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
+    who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL, last_image INTEGER NOT NULL,
+    last_step INTEGER NOT NULL, classes TEXT NOT NULL, settings TEXT NOT NULL,
+    split_plan TEXT NOT NULL, balance_plan TEXT NOT NULL);
+CREATE TABLE snapped(
+    sample INTEGER NOT NULL REFERENCES sample(id), since INTEGER NOT NULL, until INTEGER,
+    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT, moment TEXT, split TEXT,
+    fold INTEGER, copies INTEGER, weight REAL, mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
+    PRIMARY KEY(sample, since)) WITHOUT ROWID;
+ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST),
     ("0002-frames", FRAMES),
@@ -318,6 +336,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0017-bonds", BONDS),
     ("0018-reports", REPORTS),
     ("0019-take-downs", TAKE_DOWNS),
+    ("0020-snapshots", SNAPSHOTS),
 )
 
 

@@ -41,6 +41,11 @@ class Runs:
         assert run is not None
         return run
 
+    def note_snapshot(self, run_id: str, snapshot: Mapping[str, object]) -> None:
+        """Record which snapshot the data of a run are, as far as they are one."""
+        with self._db.write():
+            self._db.run("UPDATE run SET snapshot=? WHERE id=?", (dump(snapshot), run_id))
+
     def end(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
         """Record how a run ended ('done' or 'failed') and what it gave."""
         with self._db.write():
@@ -85,6 +90,7 @@ def _run(row: Row) -> Run:
         row["ended"],
         row["status"],
         load(row["result"]),
+        load(row["snapshot"]),
     )
 
 

@@ -284,7 +284,8 @@ class Balances:
         """Return the samples of train that do not count as they are, by key."""
         rows = self._db.rows(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
-            "WHERE s.split='train' AND s.status='labelled' ORDER BY s.key"
+            "WHERE s.split='train' AND s.status='labelled' AND (b.copies, b.weight)<>(1, 1.0) "
+            "ORDER BY s.key"
         )
         return {row["key"]: SampleWeight(row["copies"], row["weight"]) for row in rows}
 

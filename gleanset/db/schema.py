@@ -92,7 +92,8 @@ CREATE TABLE split_plan( id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT
 
 CREATE TABLE run(
     id TEXT PRIMARY KEY, room TEXT NOT NULL, settings TEXT NOT NULL, started TEXT NOT NULL,
-    ended TEXT, status TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}');
+    ended TEXT, status TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}',
+    snapshot TEXT NOT NULL DEFAULT '{}');
 
 CREATE TABLE tombstone(sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 
@@ -196,4 +197,16 @@ CREATE TABLE takedown(
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, page TEXT NOT NULL,
     sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL, reason TEXT NOT NULL,
     contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
+
+CREATE TABLE snapshot(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
+    who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL, last_image INTEGER NOT NULL,
+    last_step INTEGER NOT NULL, classes TEXT NOT NULL, settings TEXT NOT NULL,
+    split_plan TEXT NOT NULL, balance_plan TEXT NOT NULL);
+
+CREATE TABLE snapped(
+    sample INTEGER NOT NULL REFERENCES sample(id), since INTEGER NOT NULL, until INTEGER,
+    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT, moment TEXT, split TEXT,
+    fold INTEGER, copies INTEGER, weight REAL, mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
+    PRIMARY KEY(sample, since)) WITHOUT ROWID;
 """

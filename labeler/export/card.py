@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gleanset import Dataset
@@ -14,6 +14,7 @@ from gleanset.db.faces import CropMethod, crop_methods
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.moments import moments_of
+from gleanset.snapshots import snapshot_words
 from labeler.export.options import ExportOptions
 from labeler.export.plan import ExportItem
 from labeler.export.shard_files import ENDINGS
@@ -43,9 +44,18 @@ def no_formula(text: str | None) -> str:
 
 
 class CardFacts:
-    """What a card counts. Items may be added some at a time, none is kept."""
+    """What a card counts. Items may be added some at a time, none is kept.
 
-    def __init__(self, db: Connection | None = None, items: Sequence[ExportItem] = ()) -> None:
+    `snapshot` is what `made_from` told as the export began.
+    """
+
+    def __init__(
+        self,
+        db: Connection | None = None,
+        items: Sequence[ExportItem] = (),
+        snapshot: Mapping[str, object] | None = None,
+    ) -> None:
+        self.snapshot = dict(snapshot or {})
         self.items = self.pictures = self.copies = self.unknown = self.made = 0
         self.counts: Counter[tuple[str, str]] = Counter()
         self.splits: Counter[str] = Counter()
@@ -173,6 +183,8 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
     balanced = Balances(dataset.db).settings()
     if options.balances and balanced and not balanced.startswith("method=off"):
         lines.append(f"- train is balanced: {balanced}")
+    if facts.snapshot:
+        lines.append(f"- snapshot: {_plain(snapshot_words(facts.snapshot))}")
     if options.licences:
         lines.append(f"- only pictures with a licence like {', '.join(options.licences)}")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Rejection
+from gleanset.snapshots import made_from
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts, dataset_card, licence_table
@@ -58,6 +59,7 @@ def export(
             found = write_shards(dataset, folder, target, options, workers, progress or Progress())
         return {"to": str(target)} | found
     with held, replacing(target) as folder:
+        snapshot = made_from(dataset)
         items = plan_export(dataset, options)
         pictures = _pictures(items, options, marked(target), target)
         pool = dataset.workers(workers, folders=(folder,))
@@ -73,9 +75,10 @@ def export(
         if options.card:
             (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
             (folder / "README.md").write_text(
-                dataset_card(dataset, CardFacts(dataset.db, written), options), encoding="utf-8"
+                dataset_card(dataset, CardFacts(dataset.db, written, snapshot), options),
+                encoding="utf-8",
             )
-        mark(folder, {"format": options.format, "pictures": shown})
+        mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
     result: dict[str, object] = {
         "exported": len(written),
         "to": str(target),

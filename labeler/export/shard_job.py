@@ -13,6 +13,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.records import Rejection
+from gleanset.snapshots import made_from
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts, dataset_card, no_formula
@@ -71,7 +72,7 @@ def write_shards(
         folder, earlier, options, {name: n for n, name in enumerate(names)}, known.folds
     )
     pool = replace(dataset.workers(workers, folders=(folder,)), seconds_per_item=SECONDS_PER_SHARD)
-    facts = CardFacts()
+    facts = CardFacts(snapshot=made_from(dataset))
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
@@ -156,13 +157,18 @@ def _finish(
             path.unlink()
     with (folder / "manifest.json").open("w", encoding="utf-8") as file:
         told = [manifest.summary for manifest in _manifests(folder, shards)]
-        about = {"format": options.format, "pictures": facts.items, "shards": told}
+        about = {
+            "format": options.format,
+            "pictures": facts.items,
+            "snapshot": facts.snapshot,
+            "shards": told,
+        }
         json.dump(about, file, ensure_ascii=False, indent=1)
     if options.card:
         _write_licences(folder, _manifests(folder, shards))
         card = dataset_card(dataset, facts, options)
         (folder / "README.md").write_text(card, encoding="utf-8")
-    mark(folder, {"format": options.format, "pictures": {}})
+    mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
 
 
 def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.dataset import CATALOGUE, refuse_missing
-from gleanset.db.connection import Row, snapshot
+from gleanset.db.connection import Row, copy_catalogue
 from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
 from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
@@ -79,7 +79,7 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
         raise UsageError("a dataset cannot be merged into itself", "name another folder")
     with _scratch(ours, simulate) as scratch:
         copy = scratch / CATALOGUE
-        snapshot(other / CATALOGUE, copy)
+        copy_catalogue(other / CATALOGUE, copy)
         with beside(ours.db, copy) as both:
             theirs = Store(other / "images", scratch)
             if simulate:

@@ -16,6 +16,7 @@ from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
+from gleanset.snapshots import snapshot_words
 from pipeline.report.classes import SPLITS, ClassesSection
 
 WORST = 20
@@ -75,7 +76,7 @@ def gather_training(
         preset=str(metrics.settings.get("preset", "unknown")),
         loss=loss,
         accuracy=accuracy,
-        facts=list(_facts(metrics)),
+        facts=[*_facts(metrics), *_snapshot(dataset, run)],
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
@@ -113,6 +114,12 @@ def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
     if metrics.val:
         yield "validation accuracy", percent(metrics.val.accuracy)
         yield "validation log loss", figure(metrics.val.log_loss)
+
+
+def _snapshot(dataset: Dataset, run: str) -> Iterator[tuple[str, str]]:
+    known = dataset.runs.get(run)
+    if known is not None and known.snapshot:
+        yield "snapshot", snapshot_words(known.snapshot)
 
 
 def _value(value: object) -> str:

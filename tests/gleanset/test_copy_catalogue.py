@@ -12,7 +12,7 @@ from catalogue_rows import add_image
 
 from gleanset import Dataset
 from gleanset.db import connection as module
-from gleanset.db.connection import Connection, snapshot
+from gleanset.db.connection import Connection, copy_catalogue
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DatasetNewer
 
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_closed_catalogue_stays_without_a_log_beside_it(root: Path, tmp_path: Path) -> None:
     before = files(root)
-    snapshot(root / "catalog.sqlite", tmp_path / "copy.sqlite")
+    copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 1
     assert files(root) == before
     assert sorted(path.name for path in root.iterdir()) == ["catalog.sqlite", "dataset.toml"]
@@ -54,7 +54,7 @@ def test_what_is_only_in_the_log_of_an_open_catalogue_is_copied(root: Path, tmp_
         add_image(writing, 2)
         before = files(root)
         assert before["catalog.sqlite-wal"]
-        snapshot(root / "catalog.sqlite", tmp_path / "copy.sqlite")
+        copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
         assert files(root) == before
     assert images(tmp_path / "copy.sqlite") == 2
 
@@ -69,7 +69,7 @@ def test_what_a_killed_program_left_in_the_log_is_copied(
     if not index:
         (killed / "catalog.sqlite-shm").unlink()
     before = {path.name for path in killed.iterdir()}, files(killed)
-    snapshot(killed / "catalog.sqlite", tmp_path / "copy.sqlite")
+    copy_catalogue(killed / "catalog.sqlite", tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 2
     assert ({path.name for path in killed.iterdir()}, files(killed)) == before
 
@@ -79,7 +79,7 @@ def test_an_older_catalogue_stays_old_and_its_copy_is_upgraded(tmp_path: Path) -
     old = tmp_path / "old" / "catalog.sqlite"
     Connection(old, create=True, migrations=MIGRATIONS[:3]).close()
     before = files(old.parent)
-    snapshot(old, tmp_path / "copy.sqlite")
+    copy_catalogue(old, tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 0
     assert files(old.parent) == before
 
@@ -88,10 +88,10 @@ def test_a_newer_or_damaged_catalogue_is_named_itself_not_its_copy(tmp_path: Pat
     newer, copy = tmp_path / "newer.sqlite", tmp_path / "copy.sqlite"
     Connection(newer, create=True, migrations=(*MIGRATIONS, ("9999-later", ""))).close()
     with pytest.raises(DatasetNewer, match=r"newer\.sqlite was written"):
-        snapshot(newer, copy)
+        copy_catalogue(newer, copy)
     newer.write_bytes(b"no catalogue" * 1000)
     with pytest.raises(CatalogueCorrupt, match=r"newer\.sqlite is damaged"):
-        snapshot(newer, copy)
+        copy_catalogue(newer, copy)
 
 
 @pytest.mark.parametrize("changes", [1, 100])
@@ -110,9 +110,9 @@ def test_a_copy_that_somebody_came_between_is_made_again(
     monkeypatch.setattr(module.shutil, "copyfile", copied)
     if changes > 1:
         with pytest.raises(DatasetBusy, match="changes all the time"):
-            snapshot(root / "catalog.sqlite", tmp_path / "copy.sqlite")
+            copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
     else:
-        snapshot(root / "catalog.sqlite", tmp_path / "copy.sqlite")
+        copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
         assert images(tmp_path / "copy.sqlite") == 2
 
 
@@ -123,5 +123,5 @@ def test_a_catalogue_that_cannot_be_written_to_is_copied(
     with Dataset.create(disk / "other") as other:
         add_image(other, 1)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    snapshot(disk / "other" / "catalog.sqlite", tmp_path / "copy.sqlite")
+    copy_catalogue(disk / "other" / "catalog.sqlite", tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 1

@@ -1,0 +1,282 @@
+"""Snapshots: what was decided about the samples at some time, kept under a name.
+
+Images and samples are only ever added (but for take-downs), and files are named by their content,
+so a snapshot copies neither. It keeps which of them there were, and the state of each sample, of
+which only those rows are new that differ from the snapshot before.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from gleanset.config import did_you_mean
+from gleanset.db.connection import Connection, Row
+from gleanset.db.values import clean, dump, load, now
+from gleanset.errors import UsageError
+from gleanset.records import Snapshot
+
+NOW = "now"
+"""What the present state is called where a snapshot may be named."""
+STATE: Mapping[str, str] = {
+    "status": "s.status",
+    "label": "s.label",
+    "kept": "s.kept",
+    "grp": "s.grp",
+    "moment": "iif(s.moment=s.key, '=', s.moment)",
+    "split": "s.split",
+    "fold": "s.fold",
+    "copies": "nullif(w.copies, 1)",
+    "weight": "nullif(w.weight, 1.0)",
+    "mark": "m.mark",
+    "refused": "m.refused",
+    "bond": "m.bond",
+    "apart": "m.apart",
+}
+"""SQL for what is kept of a sample `s` with its row `w` of `balance` and `m` of `mark`."""
+_COLUMNS = ", ".join(STATE)
+_PRESENT = "sample s LEFT JOIN balance w ON w.sample=s.id LEFT JOIN mark m ON m.sample=s.id"
+
+
+class ClassState(NamedTuple):
+    """A class (row) as a snapshot keeps it."""
+
+    id: int
+    name: str
+    show: str | None
+    merged_into: int | None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it is neither hidden nor merged into another one."""
+        return self.merged_into is None
+
+
+class Side(NamedTuple):
+    """One of the two that are compared: a snapshot, or the dataset as it is (`id` is None).
+
+    `images` is how many there were when it was made. `last_image` and `last_step` are the newest
+    rows then. `settings` is the text of `dataset.toml`, the plans are those in force.
+    """
+
+    id: int | None
+    name: str
+    at: str
+    images: int
+    last_image: int
+    last_step: int
+    classes: tuple[ClassState, ...]
+    settings: str
+    split_plan: str
+    balance_plan: str
+
+    def joined(self, alias: str) -> str:
+        """Return SQL that puts the state of a sample `s` in it beside that, as `alias`."""
+        if self.id is None:
+            return ""
+        return (
+            f" LEFT JOIN snapped {alias} ON {alias}.sample=s.id AND {alias}.since<={self.id} "
+            f"AND ({alias}.until IS NULL OR {alias}.until>{self.id})"
+        )
+
+    def column(self, name: str, alias: str) -> str:
+        """Return SQL for a column of `STATE`; NULL for a sample that was not there."""
+        return STATE[name] if self.id is None else f"{alias}.{name}"
+
+    def there(self, alias: str) -> str:
+        """Return SQL for whether a sample was there."""
+        return "1" if self.id is None else f"{alias}.sample IS NOT NULL"
+
+    def decided(self, alias: str) -> str:
+        """Return SQL for all of `STATE` of a sample, as a row of values.
+
+        One that came later is as one that nobody has decided on; whether a search still finds a
+        face that nobody has decided on does not count.
+        """
+        status = f"replace(ifnull({self.column('status', alias)}, 'queue'), 'retired', 'queue')"
+        kept = f"ifnull({self.column('kept', alias)}, 1)"
+        rest = (self.column(name, alias) for name in STATE if name not in ("status", "kept"))
+        return f"({', '.join((status, kept, *rest))})"
+
+
+def compared(a: Side, b: Side) -> str:
+    """Return SQL for all samples with their states on two sides, `a` and `b`: a FROM clause."""
+    return f"FROM {_PRESENT}{a.joined('a')}{b.joined('b')}"
+
+
+def differing(db: Connection, a: Side, b: Side) -> str:
+    """Return SQL as `compared`, for the samples alone that differ in anything.
+
+    Which these are is looked up once and kept on this connection, until it is asked again.
+    """
+    states = (
+        f"({', '.join(side.column(name, alias) for name in STATE)})"
+        for side, alias in ((a, "a"), (b, "b"))
+    )
+    # Outside a write: a table of this connection alone needs no lock on the catalogue.
+    db.run("CREATE TEMP TABLE IF NOT EXISTS differing(sample INTEGER PRIMARY KEY)")
+    db.run("DELETE FROM temp.differing")
+    db.run(
+        f"INSERT INTO temp.differing SELECT s.id {compared(a, b)} WHERE {' IS NOT '.join(states)}"
+    )
+    present = _PRESENT.replace("sample s", "temp.differing d CROSS JOIN sample s ON s.id=d.sample")
+    return f"FROM {present}{a.joined('a')}{b.joined('b')}"
+
+
+class Snapshots:
+    """The `snapshot` and `snapped` tables. Obtained by `Snapshots(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def take(self, name: str, note: str, who: str, settings: str) -> Snapshot:
+        """Keep the present state under a name, whole or not at all. `settings` is the text of
+        `dataset.toml`.
+
+        Raises `UsageError` for a name that is taken.
+        """
+        with self._db.write():
+            if self._db.number("SELECT id FROM snapshot WHERE name=?", (name,)):
+                raise UsageError(
+                    f"there is a snapshot {name!r} already",
+                    f"take another name, or remove it: gleanset snapshot --remove {name}",
+                )
+            there = self.present(settings)
+            columns = [dump(self._counts()), there.last_image, there.last_step]
+            columns += [dump(there.classes), settings, there.split_plan, there.balance_plan]
+            number = self._db.run(
+                "INSERT INTO snapshot(name,at,who,note,counts,last_image,last_step,classes,"
+                "settings,split_plan,balance_plan) VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+                (name, now(), who, clean(note), *columns),
+            )
+            self._write_states(number)
+        return self.get(name)
+
+    def _write_states(self, number: int) -> None:
+        """Close the rows that hold no longer, and write those that have no open one."""
+        state = ", ".join(f"{sql} AS {name}" for name, sql in STATE.items())
+        held = ", ".join(f"snapped.{name}" for name in STATE)
+        present = ", ".join(f"p.{name}" for name in STATE)
+        self._db.run(
+            f"UPDATE snapped SET until=? FROM (SELECT s.id, {state} FROM {_PRESENT}) p WHERE "
+            f"snapped.sample=p.id AND until IS NULL AND ({held}) IS NOT ({present})",
+            (number,),
+        )
+        self._db.run(
+            f"INSERT INTO snapped(sample, since, {_COLUMNS}) SELECT s.id, ?, "
+            f"{', '.join(STATE.values())} FROM {_PRESENT} WHERE NOT EXISTS(SELECT 1 FROM snapped o "
+            "WHERE o.sample=s.id AND o.until IS NULL) ORDER BY s.id",
+            (number,),
+        )
+
+    def _counts(self) -> dict[str, int]:
+        counts = {
+            "images": "SELECT count(*) FROM image",
+            "samples": "SELECT count(*) FROM sample WHERE status<>'retired'",
+            "labelled": "SELECT count(*) FROM sample WHERE status='labelled'",
+            "rejected": "SELECT count(*) FROM sample WHERE status='rejected'",
+            "classes": "SELECT count(*) FROM class WHERE merged_into IS NULL",
+        }
+        for split in ("train", "val", "test"):
+            counts[split] = (
+                f"SELECT count(*) FROM sample WHERE split='{split}' AND status='labelled' AND kept"
+            )
+        return {name: self._db.number(sql) for name, sql in counts.items()}
+
+    def remove(self, name: str) -> None:
+        """Remove a snapshot and the states that no other one has. Raises `UsageError`."""
+        with self._db.write():
+            self._db.run("DELETE FROM snapshot WHERE id=?", (self.side(name).id,))
+            self._db.run(
+                "DELETE FROM snapped WHERE NOT EXISTS(SELECT 1 FROM snapshot WHERE id>=since AND "
+                "(until IS NULL OR id<until))"
+            )
+
+    def get(self, name: str) -> Snapshot:
+        """Return one of them. Raises `UsageError`."""
+        return _snapshot(self._row(name))
+
+    def each(self) -> Iterator[Snapshot]:
+        """Yield all snapshots, the oldest first."""
+        yield from map(_snapshot, self._db.rows("SELECT * FROM snapshot ORDER BY id"))
+
+    def newest_first(self) -> Iterator[Side]:
+        """Yield all snapshots, the newest first."""
+        yield from map(_side, self._db.rows("SELECT * FROM snapshot ORDER BY id DESC"))
+
+    def side(self, name: str) -> Side:
+        """Return a snapshot to be compared. Raises `UsageError`."""
+        return _side(self._row(name))
+
+    def _row(self, name: str) -> Row:
+        row = self._db.one("SELECT * FROM snapshot WHERE name=?", (name,))
+        if row is None:
+            known = [row[0] for row in self._db.rows("SELECT name FROM snapshot ORDER BY id")]
+            listed = "see: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
+            raise UsageError(
+                f"there is no snapshot {name!r} of this dataset",
+                f"{did_you_mean(name, known)}{listed}",
+            )
+        return row
+
+    def present(self, settings: str) -> Side:
+        """Return the dataset as it is, to be compared; `settings` is the text of its file."""
+        classes = self._db.rows("SELECT id, name, show, merged_into FROM class ORDER BY id")
+        return Side(
+            None,
+            NOW,
+            "",
+            self._db.number("SELECT count(*) FROM image"),
+            self._db.number("SELECT max(id) FROM image"),
+            self._db.number("SELECT max(id) FROM step"),
+            tuple(ClassState(*row) for row in classes),
+            settings,
+            self._newest("split_plan"),
+            self._newest("balance_plan"),
+        )
+
+    def _newest(self, plan: str) -> str:
+        row = self._db.one(f"SELECT settings FROM {plan} ORDER BY id DESC LIMIT 1")
+        return row[0] if row else ""
+
+    def changed(self, a: Side, b: Side) -> int:
+        """Return how many samples were decided otherwise on one of two sides."""
+        return self._db.number(
+            f"SELECT count(*) {compared(a, b)} WHERE {a.decided('a')} IS NOT {b.decided('b')}"
+        )
+
+
+def snapshot_name(text: str) -> str:
+    """Return the name of a snapshot in its one spelling (NFC). Raises `UsageError` for no name."""
+    name = unicodedata.normalize("NFC", text)
+    if re.fullmatch(r"\w[\w.-]{0,63}", name) and name.lower() != NOW:
+        return name
+    tidy = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:64]
+    fits = bool(tidy) and tidy.lower() != NOW
+    raise UsageError(
+        f"{text!r} cannot be the name of a snapshot",
+        "use up to 64 letters, digits, dots and hyphens"
+        + (f", such as {tidy}" if fits else f", and not {NOW!r}"),
+    )
+
+
+def _snapshot(row: Row) -> Snapshot:
+    return Snapshot(row["name"], row["at"], row["who"], row["note"], **load(row["counts"]))
+
+
+def _side(row: Row) -> Side:
+    classes: list[list[Any]] = load(row["classes"])
+    return Side(
+        row["id"],
+        row["name"],
+        row["at"],
+        load(row["counts"])["images"],
+        row["last_image"],
+        row["last_step"],
+        tuple(ClassState(*one) for one in classes),
+        row["settings"],
+        row["split_plan"],
+        row["balance_plan"],
+    )

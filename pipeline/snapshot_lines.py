@@ -1,0 +1,170 @@
+"""Snapshots and what differs between them, as JSON and as lines of 80 columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from gleanset.cli import CommandJob, Result
+from gleanset.db.snapshot_differences import Moves
+from gleanset.db.snapshots import Snapshots
+from gleanset.html.words import count, number
+from gleanset.records import Snapshot
+from gleanset.snapshots import Difference, made_from, snapshot_words
+
+WIDTH = 80
+_HASH = 12
+"""So many digits of a hash or key are shown; commands take beginnings."""
+_LONGEST = 24
+"""Columns of a class or setting."""
+
+
+def snapshot_result(snapshot: Snapshot) -> Result:
+    """Return a snapshot as a command returns it; empty notes are left out."""
+    found = dataclasses.asdict(snapshot)
+    return {"snapshot": found.pop("name")} | {k: v for k, v in found.items() if v != ""}
+
+
+def snapshot_table(job: CommandJob) -> Result | None:
+    """List the snapshots of a dataset, and say which of them it is now."""
+    with job.open() as dataset:
+        found = list(Snapshots(dataset.db).each())
+        now = made_from(dataset)
+    if job.as_json:
+        return {"snapshots": [snapshot_result(one) for one in found], "now": now}
+    if not found:
+        job.show("no snapshot yet; make one: gleanset snapshot NAME")
+        return None
+    for line in _rows(found):
+        job.show(line)
+    job.show(f"now: {snapshot_words(now)}")
+    return None
+
+
+def _rows(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    cells = [
+        (one.name, one.at[:16].replace("T", " "), number(one.images), number(one.labelled))
+        for one in snapshots
+    ]
+    head = ("name", "time (UTC)", "images", "labelled")
+    wide = [min(_LONGEST, max(map(_columns, column))) for column in zip(head, *cells, strict=True)]
+    yield _line(head, wide) + "  note"
+    for one, row in zip(snapshots, cells, strict=True):
+        yield _cut(f"{_line(row, wide)}  {one.note}", WIDTH).rstrip()
+
+
+def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+    left = [_padded(cell, width) for cell, width in zip(cells[:2], wide, strict=False)]
+    right = [cell.rjust(width) for cell, width in zip(cells[2:], wide[2:], strict=True)]
+    return "  ".join([*left, *right])
+
+
+def difference_result(found: Difference) -> Result:
+    """Return a difference as JSON values; lists are as long as they were asked for."""
+    plain = {
+        "from": found.a,
+        "to": found.b,
+        "same": found.empty,
+        "pictures": found.pictures._asdict(),
+        "classes": found.classes,
+        "settings": [one._asdict() for one in found.settings],
+        "others": found.others,
+    }
+    moves = {"labels": found.labels, "splits": found.splits, "copies": found.copies}
+    return plain | {name: _moves_result(one) for name, one in moves.items()}
+
+
+def _moves_result(moves: Moves) -> Result:
+    return {
+        "changed": moves.total,
+        "moves": [{"from": a, "to": b, "samples": n} for a, b, n in moves.moves],
+        "samples": [{"sample": key, "from": a, "to": b} for key, a, b in moves.samples],
+    }
+
+
+def difference_lines(found: Difference) -> list[str]:
+    """Return a difference for a person, in lines of at most 80 columns."""
+    lines = [f"from {found.a} to {found.b}"]
+    if found.empty:
+        return [f"{lines[0]}: nothing differs"]
+    lines += _pictures(found)
+    for name, moves in (
+        ("labels", found.labels),
+        ("splits", found.splits),
+        ("copies", found.copies),
+    ):
+        lines += _moves(name, moves)
+    if found.others:
+        told = (f"{name} of {count(n, 'sample')}" for name, n in found.others.items())
+        lines.append(f"also: {', '.join(told)}")
+    lines += _listed("classes", found.classes)
+    settings = [f"{s.key}: {_value(s.before)} -> {_value(s.after)}" for s in found.settings]
+    return [_cut(line, WIDTH) for line in [*lines, *_listed("settings", settings)]]
+
+
+def _pictures(found: Difference) -> list[str]:
+    told = found.pictures
+    numbers = {"came": told.added, "not there": told.removed, "forgotten": told.forgotten}
+    if not any(numbers.values()):
+        return []
+    words = ", ".join(f"{number(n)} {word}" for word, n in numbers.items() if n)
+    return [
+        f"pictures: {words}",
+        *_some("+", told.some_added, told.added),
+        *_some("-", told.some_removed, told.removed),
+    ]
+
+
+def _some(sign: str, hashes: Sequence[str], total: int) -> list[str]:
+    lines = [f"  {sign} {one[:_HASH]}" for one in hashes]
+    return [*lines, *_more(total - len(hashes))] if hashes else []
+
+
+def _moves(name: str, moves: Moves) -> list[str]:
+    if not moves.moves:
+        return []
+    wide = [
+        min(_LONGEST, max(_columns(words) for words in column))
+        for column in zip(*((a, b) for a, b, _ in moves.moves), strict=True)
+    ]
+    counts = [number(n) for _, _, n in moves.moves]
+    digits = max(map(len, counts))
+    lines = [f"{name}: {count(moves.total, 'sample')}"]
+    for (a, b, _), told in zip(moves.moves, counts, strict=True):
+        lines.append(f"  {told.rjust(digits)}  {_padded(a, wide[0])} -> {_padded(b, wide[1])}")
+    for key, a, b in moves.samples:
+        lines.append(f"    {key[:_HASH]}  {_cut(a, _LONGEST)} -> {_cut(b, _LONGEST)}")
+    return lines + (_more(moves.total - len(moves.samples)) if moves.samples else [])
+
+
+def _more(number_left: int) -> list[str]:
+    return [f"    and {number(number_left)} more (--limit)"] if number_left > 0 else []
+
+
+def _listed(name: str, lines: Iterable[str]) -> list[str]:
+    found = [f"  {line}" for line in lines]
+    return [f"{name}:", *found] if found else []
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese letters take two."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _cut(text: str, columns: int) -> str:
+    if _columns(text) <= columns:
+        return text
+    while _columns(text) > columns - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _padded(text: str, columns: int) -> str:
+    cut = _cut(text, columns)
+    return cut + " " * (columns - _columns(cut))
