@@ -30,7 +30,7 @@ from gleanset.html.words import count
 from gleanset.records import Snapshot
 from gleanset.settings import FILE, Settings
 
-LIMIT = 20
+LIMIT = 10
 """So many samples and images are listed, where nothing else is asked for."""
 WHERE_IT_RUNS = ("net", "work")
 """Tables of `dataset.toml` that say nothing of what the dataset is."""

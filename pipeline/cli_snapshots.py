@@ -43,7 +43,7 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 @click.option(
     "--limit",
     type=click.IntRange(0),
-    default=20,
+    default=10,
     show_default=True,
     help="So many pictures and samples are listed of each kind.",
 )

@@ -101,7 +101,7 @@ def difference_lines(found: Difference) -> list[str]:
         lines.append(f"also: {', '.join(told)}")
     lines += _listed("classes", found.classes)
     settings = [f"{s.key}: {_value(s.before)} -> {_value(s.after)}" for s in found.settings]
-    return [_cut(line, WIDTH) for line in [*lines, *_listed("settings", settings)]]
+    return [_cut(line, WIDTH).rstrip() for line in [*lines, *_listed("settings", settings)]]
 
 
 def _pictures(found: Difference) -> list[str]:

@@ -134,7 +134,7 @@ class SnapshotDifferences:
             f"SELECT {a} AS x, {b} AS y, count(*) {rest} GROUP BY 1, 2 ORDER BY 3 DESC"
         )
         rows = self._db.rows(
-            f"SELECT s.key, {a}, {b} {rest} ORDER BY s.key LIMIT ?", (self._limit,)
+            f"SELECT s.key, {a}, {b} {rest} ORDER BY ({a}) IS NULL, s.key LIMIT ?", (self._limit,)
         )
         moves = [Move(told(0, row[0]), told(1, row[1]), row[2]) for row in counts]
         return Moves(

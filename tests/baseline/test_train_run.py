@@ -31,6 +31,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Run
+from gleanset.snapshots import take_snapshot
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -106,8 +107,12 @@ def files(dataset: Dataset) -> dict[str, set[str]]:
 
 def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     settings = replace(QUICK, epochs=10)
+    take_snapshot(small, "v1")
     result = train_run(small, settings)
     (run,) = runs(small)
+    assert run.snapshot == {"name": "v1"}
+    report = (run_folder(small, run.id) / "report.html").read_text(encoding="utf-8")
+    assert "Made from snapshot <bdi>v1</bdi>." in report
     assert (run.id, run.status) == (result["run"], "done")
     assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
     assert run.settings == {

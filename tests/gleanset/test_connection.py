@@ -265,7 +265,7 @@ def test_many_processes_may_make_the_same_dataset(tmp_path: Path) -> None:
             assert process.communicate(timeout=60)[1] == ""
 
 
-@pytest.mark.parametrize("size", ["size=400k", "size=500k", "size=700k"])
+@pytest.mark.parametrize("size", ["size=450k", "size=550k", "size=750k"])
 def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, size: str) -> None:
     root = small_disk(size) / "dataset"
     with Dataset.create(root) as dataset:

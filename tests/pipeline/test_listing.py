@@ -336,6 +336,7 @@ def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None
         "settings": {"epochs": 3},
         "status": "done",
         "result": {"test": {"accuracy": 0.75}},
+        "snapshot": {},
     }
     assert lines(filled, "groups") == []
 
