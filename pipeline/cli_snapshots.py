@@ -8,7 +8,9 @@ from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import UsageError
 
 
-@click.command(cls=Command, epilog="Example: gleanset snapshot audited --note 'labels read twice'")
+@click.command(
+    cls=Command, epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
+)
 @job_options()
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A few words to be kept with it.")
