@@ -1,0 +1,216 @@
+"""How the catalogue grows, and what a cluster adds: figures for `docs/scale.md`.
+
+    python benchmarks/scale.py catalogue 10000 100000 1000000
+    ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
+    python benchmarks/scale.py cluster ray://127.0.0.1:6379 PICTURES
+
+`catalogue`: rows as a harvest, a search for faces, labels and a split leave them (one sample an
+image), and what then takes long, each question in a process of its own. `cluster`: a search for
+faces in PICTURES and items that only wait, with one to four workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from catalog import synthetic
+
+from facecrop.detectors import DetectorSpec
+from facecrop.search import find_faces
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.maintenance import contradictions
+from gleanset.db.paging import Where
+from gleanset.images.cut import CutSettings
+from gleanset.settings import SplitSettings
+from gleanset.snapshots import difference, take_snapshot
+from gleanset.work.pool import run_over
+from harvest.folder import harvest_folders
+from labeler.splits.plan import apply_split, plan_split
+
+CLASSES = 40
+PER_MOMENT = 5
+"""So many pictures are of one post, and so of one moment."""
+LOOK = 680
+"""Bytes that a search for copies keeps of a picture, on average of 172 real ones."""
+NAPS, NAP = 240, 0.2
+WORKERS = (1, 2, 3, 4)
+
+# `n(i)` counts the images; keys and hashes are spread over all hex digits, as real ones are.
+_COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
+_HEX = (
+    "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
+)
+_FILL = (
+    "INSERT INTO image(id, sha256, format, bytes, width, height, frames, orientation, phash, "
+    "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, i*7919, 100.5 FROM n",
+    "INSERT INTO origin(image, source, key, url, page_url, post, query, hint, author, licence, "
+    "title, tags) SELECT i, 'site', 'p'||i, 'https://images.example.org/large/'||i||'.jpg', "
+    "'https://example.org/post/'||(i/{moment}), 'p'||(i/{moment}), 'class '||(i%{classes}), "
+    "'class '||(i%{classes}), 'author '||(i%5000), 'CC BY', 'A title of a picture', "
+    '\'["one","two","three"]\' FROM n',
+    "INSERT INTO fetch(source, key, url, query, state, image) SELECT 'site', 'p'||i, "
+    "'https://images.example.org/large/'||i||'.jpg', 'class '||(i%{classes}), 'done', i FROM n",
+    "INSERT INTO scan(image, detector, settings, at, cut) SELECT i, 'animeface', '{{}}', "
+    "'2026-11-22T00:00:00Z', '{{\"margin\":0.3}}' FROM n",
+    "INSERT INTO face(id, image, detector, x, y, w, h, score) SELECT i, i, 'animeface', 10, 10, "
+    "200, 200, 0.9 FROM n",
+    "INSERT INTO class(name) SELECT 'class '||(i-1) FROM n WHERE i<={classes}",
+    "INSERT INTO sample(id, key, image, face, detector, score, x, y, w, h, phash, sharpness, "
+    "label, status) SELECT i, substr({sha}, 1, 32), i, i, 'animeface', 0.9, 0, 0, 260, 260, "
+    "i*7919, 50.5, 1+i%{classes}, 'labelled' FROM n",
+    "INSERT INTO step(at, who, name, kind, arguments) VALUES('2026-11-22T00:00:00Z', 'me', '', "
+    "'accept-hints', '{{\"count\":{count}}}')",
+    "INSERT INTO decision(step, sample, action, value, before_status, provenance) SELECT 1, i, "
+    "'label', 1+i%{classes}, 'queue', 'hint' FROM n",
+    "INSERT INTO look(sample, version, x, y, w, h, angle, plain, flipped, filled, points, shapes, "
+    "searched) SELECT i, 1, 0, 0, 260, 260, 0, i, i, 1.0, zeroblob({look}), x'', 1 FROM n",
+)
+
+
+def fill(root: Path, count: int) -> float:
+    """Make a dataset of so many images; seconds."""
+    begun = time.monotonic()
+    words = {"count": count, "classes": CLASSES, "moment": PER_MOMENT, "look": LOOK}
+    sha = _HEX.format(pad="0" * 48, n=64)
+    with Dataset.create(root) as dataset:
+        with dataset.db.write():
+            for sql in _FILL:
+                made = sql.format(**words, sha=sha)
+                dataset.db.run(
+                    made.replace(" SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1)
+                    if " FROM n" in made
+                    else made
+                )
+        dataset.optimise()
+    return time.monotonic() - begun
+
+
+def _pages(dataset: Dataset) -> None:
+    for label in range(5):
+        dataset.samples.page(Where(label=f"class {label}"))
+
+
+def _add(dataset: Dataset) -> None:
+    dataset.images.add_many(synthetic(0, 10_000, random.Random(1)))
+
+
+def _decide(dataset: Dataset) -> None:
+    some = dataset.samples.page(Where(label="class 1"), limit=1000).samples
+    dataset.journal.step("a thousand", [Choice(one.key, "label", "class 2") for one in some])
+
+
+def _split(dataset: Dataset) -> None:
+    apply_split(dataset, plan_split(dataset, SplitSettings()))
+
+
+def _read(dataset: Dataset) -> None:
+    for _ in dataset.samples.in_splits():
+        pass
+
+
+QUESTIONS: dict[str, Callable[[Dataset], object]] = {
+    "5 pages of 200 samples": _pages,
+    "add 10,000 images": _add,
+    "1,000 decisions": _decide,
+    "status: counts": lambda dataset: dataset.samples.counts("status", "label", "split"),
+    "split: moments, plan, rows": _split,
+    "read all for training or export": _read,
+    "the first snapshot": lambda dataset: take_snapshot(dataset, "v1"),
+    "diff, nothing changed": lambda dataset: difference(dataset, "v1"),
+    "verify, rows alone": lambda dataset: contradictions(dataset.db),
+}
+
+
+def ask(root: Path, name: str) -> tuple[float, float]:
+    """Return seconds and the peak of memory in MB of one question."""
+    with Dataset.open(root) as dataset:
+        begun = time.monotonic()
+        QUESTIONS[name](dataset)
+        seconds = time.monotonic() - begun
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def catalogue(sizes: list[int]) -> None:
+    """Print what each size takes on disk, and what each question takes of it."""
+    for count in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder, "dataset")
+            built = fill(root, count)
+            size = (root / "catalog.sqlite").stat().st_size
+            print(f"\n{count:,} images: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes an image ")
+            print(f"  {'filled by SQL':34} {built:9.2f} s", flush=True)
+            for name in QUESTIONS:
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                    seconds, peak = process.submit(ask, root, name).result()
+                print(f"  {name:34} {seconds:9.2f} s {peak:9,.0f} MB", flush=True)
+
+
+def nap(item: int) -> int:
+    """Wait, without computing."""
+    time.sleep(NAP)
+    return item
+
+
+def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
+    """Return how many pictures were searched, and the seconds without joining the cluster."""
+    root = Path(tempfile.mkdtemp(prefix="scale-", dir=pictures.parent))
+    try:
+        with Dataset.create(root) as dataset:
+            harvest_folders(dataset, [pictures])
+            dataset.work_on(address)
+            with dataset.workers(workers).keep(__name__):
+                begun = time.monotonic()
+                find_faces(dataset, DetectorSpec.of("drawnface"), CutSettings(), workers=workers)
+                return dataset.images.count(), time.monotonic() - begun
+    finally:
+        shutil.rmtree(root)
+
+
+def naps(folder: Path, address: str, workers: int) -> float:
+    """Return the seconds that items which only wait take."""
+    with tempfile.TemporaryDirectory(dir=folder) as inner, Dataset.create(inner) as made:
+        made.work_on(address)
+        with made.workers(workers).keep(__name__) as nodes:
+            list(run_over(nap, range(workers), nodes))
+            begun = time.monotonic()
+            list(run_over(nap, range(NAPS), nodes))
+            return time.monotonic() - begun
+
+
+def cluster(address: str, pictures: Path) -> None:
+    """Print what one to four workers make of the same work."""
+    for workers in WORKERS:
+        count, seconds = faces(pictures, address, workers)
+        print(f"{workers} workers: {count} pictures in {seconds:.1f} s, {count / seconds:.1f}/s")
+        took, least = naps(pictures.parent, address, workers), NAPS * NAP / workers
+        print(f"  {NAPS} waits of {NAP} s: {took:.1f} s where {least:.1f} is the least", flush=True)
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    rows = kinds.add_parser("catalogue")
+    rows.add_argument("sizes", type=int, nargs="+")
+    nodes = kinds.add_parser("cluster")
+    nodes.add_argument("address")
+    nodes.add_argument("pictures", type=Path)
+    asked = parser.parse_args()
+    if asked.kind == "catalogue":
+        catalogue(asked.sizes)
+    else:
+        cluster(asked.address, asked.pictures.absolute())
+
+
+if __name__ == "__main__":
+    main()
